@@ -1,0 +1,1 @@
+"""Storage: one workspace is one DuckDB file and the Parquet shards beside it."""

@@ -1,0 +1,91 @@
+"""The canonical conversation: what every row becomes, and what its identity is made of.
+
+A message is a dict with these keys, each present only where the row had it:
+
+    role               "system", "developer", "user", "assistant" or "tool"
+    content            str, always present ("" where the row had null beside tool calls)
+    tool_calls         [{"id"?, "type": "function", "function": {"name", "arguments": object}}]
+    tool_call_id, name str
+    reasoning_content  str, a reasoning field kept apart from the content
+    weight             0, only on assistant turns that must not be trained
+
+The trained response is the last assistant turn whose weight is not 0; what stands before it is the
+prompt. Turns after it are kept in the example and never trained.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import orjson
+
+Message: TypeAlias = Mapping[str, Any]
+
+ID_LENGTH = 32
+"""Hex digits kept of a SHA-256: 128 bits, so that no two of 10^15 examples are expected to meet."""
+
+
+def canonical_json(value: object) -> bytes:
+    """Serialise with sorted keys and no spaces, so that equal values give equal bytes."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def content_hash(value: object) -> str:
+    """Hash a JSON value by its canonical form; 32 hex digits."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()[:ID_LENGTH]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """One conversation in canonical form."""
+
+    messages: Sequence[Message]
+    tools: Sequence[Mapping[str, Any]] = ()
+    """JSON schemas of the tools the assistant could call."""
+
+    @property
+    def response_at(self) -> int | None:
+        """Index of the trained response; None where there is no answer, only a prompt."""
+        for index in range(len(self.messages) - 1, -1, -1):
+            message = self.messages[index]
+            if message["role"] == "assistant" and message.get("weight", 1) != 0:
+                return index
+        return None
+
+    @property
+    def prompt(self) -> Sequence[Message]:
+        """The messages before the trained response; all of them where there is none."""
+        return self.messages[: self.response_at]
+
+    @property
+    def response(self) -> Message | None:
+        """The trained response."""
+        return None if self.response_at is None else self.messages[self.response_at]
+
+    @property
+    def example_id(self) -> str:
+        """Identity of the conversation, from its content alone."""
+        return content_hash({"messages": self.messages, "tools": self.tools})
+
+    @property
+    def prompt_id(self) -> str:
+        """Identity of the prompt: candidates, answers to one prompt, share it."""
+        return content_hash({"messages": self.prompt, "tools": self.tools})
+
+
+def message_text(message: Message) -> str:
+    """What a person reads of a message: its reasoning, its content, its tool calls as JSON."""
+    calls = [canonical_json(call["function"]).decode() for call in message.get("tool_calls", ())]
+    parts = [message.get("reasoning_content", ""), message["content"], *calls]
+    return "\n".join(part for part in parts if part)
+
+
+def prompt_text(conversation: Conversation) -> str:
+    """The prompt as plain text, turns joined by a blank line; what deduplication compares."""
+    return "\n\n".join(message_text(message) for message in conversation.prompt)
+
+
+def response_text(conversation: Conversation) -> str:
+    """The trained response as plain text; "" where there is none."""
+    return message_text(conversation.response) if conversation.response else ""

@@ -1,0 +1,235 @@
+"""The `examples` and `lineage` tables: conversations by content hash, and what made them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from storage.conversations import Conversation
+from storage.database import Connection, transaction
+from storage.sources import write_examples
+
+READ_POOL = """
+select distinct example_id from occurrences where source_id = any($source_ids)
+order by example_id
+"""
+
+READ_ROWS = """
+select example_id, prompt_id, messages, tools, response_at, prompt, response
+from examples join (select unnest($ids::varchar[]) as example_id) using (example_id)
+order by example_id
+"""
+
+READ_SOURCE = """
+select example_id, source_id, path, license, position
+from (
+    select o.*, row_number() over (partition by example_id order by source_id, position) as n
+    from occurrences o
+    where source_id = any($source_ids)
+)
+join sources using (source_id)
+join (select unnest($ids::varchar[]) as example_id) using (example_id)
+where n = 1
+"""
+
+READ_PROMPTS = """
+select distinct e.example_id from examples e join occurrences o using (example_id)
+where source_id = any($source_ids) and (not $only_unanswered or response_at is null)
+order by e.example_id
+"""
+
+FIND = "select example_id from examples where starts_with(example_id, $start) order by example_id"
+
+WRITE_ATTEMPTS = "insert or replace into generation_attempts select * from attempted"
+
+WRITE_LINEAGE = "insert into lineage select * from made on conflict do nothing"
+
+ATTEMPTED = """
+select distinct parent_id from generation_attempts
+where generation_key = $key and parent_id = any($ids::varchar[])
+"""
+
+READ_GENERATED = """
+select distinct example_id from generation_attempts
+where generation_key = $key and parent_id = any($ids::varchar[]) and example_id is not null
+order by example_id
+"""
+
+COUNT_FAILED = """
+select detail, count(*) from generation_attempts
+where generation_key = $key and parent_id = any($ids::varchar[]) and state = 'failed'
+group by detail order by detail
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A stored example."""
+
+    example_id: str
+    prompt_id: str
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]]
+    response_at: int | None
+    prompt: str
+    response: str
+
+    @property
+    def conversation(self) -> Conversation:
+        """The conversation alone."""
+        return Conversation(self.messages, self.tools)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One answer asked of a generator for one parent."""
+
+    parent_id: str
+    attempt: int
+    conversation: Conversation | None
+    """The parent's prompt with the new answer; None where the generator failed."""
+    detail: str
+
+
+def read_pool(con: Connection, source_ids: Sequence[str]) -> list[str]:
+    """Distinct examples of these sources, sorted by id."""
+    rows = con.execute(READ_POOL, {"source_ids": list(source_ids)}).fetchall()
+    return [str(row[0]) for row in rows]
+
+
+def read_prompts(con: Connection, source_ids: Sequence[str], *, only_unanswered: bool) -> list[str]:
+    """Examples whose prompts can be answered anew, sorted by id."""
+    parameters = {"source_ids": list(source_ids), "only_unanswered": only_unanswered}
+    return [str(row[0]) for row in con.execute(READ_PROMPTS, parameters).fetchall()]
+
+
+def read_examples(con: Connection, ids: Sequence[str]) -> list[Example]:
+    """The examples with these ids, sorted by id.
+
+    Raises:
+        ValueError: if one is not in the workspace.
+    """
+    rows = con.execute(READ_ROWS, {"ids": list(ids)}).fetchall()
+    if len(rows) != len(ids):
+        raise ValueError(f"{len(ids)} examples were asked for, {len(rows)} found")
+    return [
+        Example(
+            example_id=example_id,
+            prompt_id=prompt_id,
+            messages=orjson.loads(messages),
+            tools=orjson.loads(tools),
+            response_at=response_at,
+            prompt=prompt,
+            response=response,
+        )
+        for example_id, prompt_id, messages, tools, response_at, prompt, response in rows
+    ]
+
+
+def read_example_table(con: Connection, ids: Sequence[str]) -> pa.Table:
+    """The same as Arrow columns: what a measuring task needs."""
+    con.execute(READ_ROWS, {"ids": list(ids)})
+    return con.fetch_arrow_table()
+
+
+def read_text(con: Connection, ids: Sequence[str]) -> dict[str, NDArray[np.object_]]:
+    """Columns prompt_id, prompt and response, (n,) each, in the order of the sorted ids."""
+    table = read_example_table(con, ids)
+    return {
+        name: np.array(table[name].to_pylist(), dtype=object)
+        for name in ("prompt_id", "prompt", "response")
+    }
+
+
+def read_first_sources(
+    con: Connection, ids: Sequence[str], source_ids: Sequence[str]
+) -> dict[str, tuple[str, str, str, int]]:
+    """example_id → source_id, path, licence and position of its first occurrence here."""
+    parameters = {"ids": list(ids), "source_ids": list(source_ids)}
+    rows = con.execute(READ_SOURCE, parameters).fetchall()
+    return {str(row[0]): (str(row[1]), str(row[2]), str(row[3]), int(row[4])) for row in rows}
+
+
+def find_example(con: Connection, start: str) -> str:
+    """The one example whose id starts so.
+
+    Raises:
+        ValueError: if there is none, or more than one.
+    """
+    found = [str(row[0]) for row in con.execute(FIND, {"start": start}).fetchall()]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise ValueError(f"no example has an id that starts with {start!r}")
+    raise ValueError(f"{len(found)} examples have ids that start with {start!r}: give more digits")
+
+
+def read_attempted(con: Connection, generation_key: str, parents: Sequence[str]) -> set[str]:
+    """Those of the parents that were asked for already."""
+    parameters = {"key": generation_key, "ids": list(parents)}
+    return {str(row[0]) for row in con.execute(ATTEMPTED, parameters).fetchall()}
+
+
+def read_generated(con: Connection, generation_key: str, parents: Sequence[str]) -> list[str]:
+    """Examples made from these parents under this key, sorted by id."""
+    parameters = {"key": generation_key, "ids": list(parents)}
+    return [str(row[0]) for row in con.execute(READ_GENERATED, parameters).fetchall()]
+
+
+def count_failed(con: Connection, generation_key: str, parents: Sequence[str]) -> dict[str, int]:
+    """Attempts that gave no answer, by what went wrong."""
+    parameters = {"key": generation_key, "ids": list(parents)}
+    rows = con.execute(COUNT_FAILED, parameters).fetchall()
+    return {str(detail): int(count) for detail, count in rows}
+
+
+def write_attempts(
+    con: Connection,
+    attempts: Sequence[Attempt],
+    made_by: tuple[str, str, str, str],
+) -> None:
+    """Store answers as examples with their lineage, and failures as failures, together.
+
+    Args:
+        con: an open workspace.
+        attempts: what was asked, with its answer or without.
+        made_by: generation key, model, settings as JSON, and run id.
+    """
+    key, model, settings, run_id = made_by
+    answered = [a for a in attempts if a.conversation is not None]
+    with transaction(con):
+        ids = write_examples(con, [a.conversation for a in answered if a.conversation], "generated")
+        made = pa.table(
+            {
+                "example_id": pa.array(ids, pa.string()),
+                "parent_id": pa.array([a.parent_id for a in answered], pa.string()),
+                "method": ["answer"] * len(ids),
+                "generation_key": [key] * len(ids),
+                "model": [model] * len(ids),
+                "settings": [settings] * len(ids),
+                "run_id": [run_id] * len(ids),
+            }
+        )
+        by_attempt = {(a.parent_id, a.attempt): i for a, i in zip(answered, ids, strict=True)}
+        attempted = pa.table(
+            {
+                "parent_id": pa.array([a.parent_id for a in attempts], pa.string()),
+                "generation_key": [key] * len(attempts),
+                "attempt": pa.array([a.attempt for a in attempts], pa.int32()),
+                "state": ["failed" if a.conversation is None else "ok" for a in attempts],
+                "detail": [a.detail for a in attempts],
+                "example_id": pa.array(
+                    [by_attempt.get((a.parent_id, a.attempt)) for a in attempts], pa.string()
+                ),
+            }
+        )
+        con.register("made", made)
+        con.register("attempted", attempted)
+        con.execute(WRITE_LINEAGE)
+        con.execute(WRITE_ATTEMPTS)
+        con.unregister("made")
+        con.unregister("attempted")

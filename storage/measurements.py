@@ -1,0 +1,154 @@
+"""What models said of examples: Parquet shards, listed in `shards`, keyed in `measures`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from storage.conversations import content_hash
+from storage.database import Connection, transaction
+from storage.parquet import read_parquet
+from storage.views import define_views
+from storage.workspace import Workspace
+
+ADD_MEASURE = """
+insert into measures values
+($measure_key, $measure, $model_fingerprint, $template_fingerprint, $settings, $model)
+on conflict do nothing
+"""
+
+ADD_SHARD = (
+    "insert into shards values ($measure_key, $path, $rows, $seconds) on conflict do nothing"
+)
+
+MISSING = """
+select example_id from (select unnest($ids::varchar[]) as example_id)
+anti join (select example_id from {measure} where measure_key = $measure_key) using (example_id)
+join examples using (example_id)
+order by length(prompt) + length(response), example_id
+"""
+
+READ = """
+select ids.example_id, coalesce(state, 'not_measured') as state, {columns}
+from (select unnest($ids::varchar[]) as example_id) ids
+left join (select * from {measure} where measure_key = $measure_key) m using (example_id)
+order by ids.example_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureKey:
+    """Everything that can change a measured number."""
+
+    measure: str
+    model: str
+    """As the recipe names it; not part of the identity."""
+    model_fingerprint: str
+    template_fingerprint: str
+    settings: dict[str, Any]
+
+    @property
+    def measure_key(self) -> str:
+        """The hash under which measurements are stored."""
+        identity = [
+            self.measure,
+            self.model_fingerprint,
+            self.template_fingerprint,
+            self.settings,
+        ]
+        return content_hash(identity)[:16]
+
+
+def add_measure(con: Connection, key: MeasureKey) -> None:
+    """Record a measurement key."""
+    con.execute(
+        ADD_MEASURE,
+        {
+            "measure_key": key.measure_key,
+            "measure": key.measure,
+            "model_fingerprint": key.model_fingerprint,
+            "template_fingerprint": key.template_fingerprint,
+            "settings": orjson.dumps(key.settings, option=orjson.OPT_SORT_KEYS).decode(),
+            "model": key.model,
+        },
+    )
+
+
+def missing_examples(con: Connection, key: MeasureKey, ids: Sequence[str]) -> list[str]:
+    """Those of the examples with no measurement under the key, short ones first."""
+    query = MISSING.format(measure=key.measure)
+    rows = con.execute(query, {"ids": list(ids), "measure_key": key.measure_key}).fetchall()
+    return [str(row[0]) for row in rows]
+
+
+def commit_shards(
+    con: Connection, workspace: Workspace, key: MeasureKey, shards: Sequence[tuple[Path, float]]
+) -> None:
+    """Make finished shards part of the workspace: all of them, or none.
+
+    Args:
+        con: an open workspace.
+        workspace: the same workspace.
+        key: what the shards measure.
+        shards: path of each file and the seconds it took.
+    """
+    with transaction(con):
+        for path, seconds in shards:
+            relative = str(path.relative_to(workspace.measurements))
+            rows = read_parquet(path).num_rows
+            con.execute(
+                ADD_SHARD,
+                {
+                    "measure_key": key.measure_key,
+                    "path": relative,
+                    "rows": rows,
+                    "seconds": seconds,
+                },
+            )
+    define_views(con, workspace, temporary=False)
+
+
+def read_measurements(
+    con: Connection, key: MeasureKey, columns: Sequence[str], ids: Sequence[str]
+) -> tuple[list[str], dict[str, NDArray[np.float64]]]:
+    """States (n,) and columns (n, …) of examples, in the order of their sorted ids.
+
+    A list column becomes (n, k), a list of lists (n, k, j); NaN where a row has no number. A row
+    without a measurement has the state "not_measured".
+    """
+    present = con.execute(f"select * from {key.measure} limit 0").fetch_arrow_table().column_names
+    selected = ", ".join(
+        f"m.{name}" if name in present else f"null::double as {name}" for name in columns
+    )
+    query = READ.format(columns=selected, measure=key.measure)
+    con.execute(query, {"ids": list(ids), "measure_key": key.measure_key})
+    table = con.fetch_arrow_table()
+    arrays = {name: to_array(table[name].combine_chunks()) for name in columns}
+    return [str(state) for state in table["state"].to_pylist()], arrays
+
+
+def to_array(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
+    """A column as float64, null as NaN; lists as further dimensions, short ones padded with NaN."""
+    if isinstance(column, pa.ChunkedArray):
+        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    if not is_list(column.type):
+        numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return np.asarray(numbers, dtype=np.float64)
+    lengths = np.array(column.value_lengths().fill_null(0).to_pylist(), dtype=np.int64)
+    inner = to_array(column.flatten())
+    width = int(lengths.max(initial=0))
+    padded = np.full((len(column), width, *inner.shape[1:]), np.nan)
+    rows = np.repeat(np.arange(len(column)), lengths)
+    starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    padded[rows, np.arange(len(inner)) - starts] = inner
+    return padded
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column holds lists."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))

@@ -1,0 +1,157 @@
+"""The tables of a workspace, as statements applied in order. Never edit one: append the next."""
+
+MIGRATIONS = (
+    """create table sources (
+        source_id varchar primary key,    -- hash of the file's content and of how it is read
+        path varchar not null,            -- where it was when first read
+        format varchar,                   -- null: told from the file's suffix
+        shape varchar,                    -- null: recognised row by row
+        license varchar not null,
+        content_hash varchar not null,
+        bytes bigint not null,
+        rows bigint,                      -- null until every row has been read
+        complete boolean not null default false
+    )""",
+    """create table examples (
+        example_id varchar primary key,   -- hash of messages and tools
+        prompt_id varchar not null,       -- hash of what stands before the trained response
+        messages varchar not null,        -- canonical JSON
+        tools varchar not null,           -- canonical JSON, [] where there are none
+        response_at integer,              -- index of the trained response; null: a prompt only
+        prompt varchar not null,          -- as plain text
+        response varchar not null,        -- as plain text
+        origin varchar not null           -- 'source' or 'generated'
+    )""",
+    """create table occurrences (
+        source_id varchar not null,
+        position bigint not null,         -- line or row number, from 1
+        example_id varchar not null,
+        shape varchar not null,           -- the row shape it was read as
+        primary key (source_id, position)
+    )""",
+    """create table quarantine (
+        source_id varchar not null,
+        position bigint not null,
+        reason varchar not null,
+        detail varchar not null,
+        raw blob not null,                -- the row as it stood in the file
+        primary key (source_id, position)
+    )""",
+    """create table lineage (
+        example_id varchar not null,      -- the new example
+        parent_id varchar not null,       -- the example it was made from
+        method varchar not null,
+        generation_key varchar not null,  -- hash of model and settings
+        model varchar not null,
+        settings varchar not null,        -- JSON
+        run_id varchar not null,          -- the run that made it
+        primary key (example_id, parent_id, generation_key)
+    )""",
+    """create table generation_attempts (
+        parent_id varchar not null,
+        generation_key varchar not null,
+        attempt integer not null,         -- 0 … answers - 1
+        state varchar not null,           -- 'ok' or 'failed'
+        detail varchar not null,
+        example_id varchar,               -- null where it failed
+        primary key (parent_id, generation_key, attempt)
+    )""",
+    """create table measures (
+        measure_key varchar primary key,  -- hash of the four columns that follow
+        measure varchar not null,
+        model_fingerprint varchar not null,
+        template_fingerprint varchar not null,
+        settings varchar not null,        -- JSON: what can change the number
+        model varchar not null            -- the model as the recipe named it
+    )""",
+    """create table shards (
+        measure_key varchar not null,
+        path varchar not null,            -- relative to measurements/
+        rows bigint not null,
+        seconds double not null,          -- the time the model took
+        primary key (measure_key, path)
+    )""",
+    """create table scores (
+        example_id varchar not null,
+        scorer varchar not null,
+        version integer not null,
+        settings varchar not null,        -- JSON: the scorer's settings and its measure_key
+        value double,                     -- null: could not be had. Never 0.
+        state varchar not null,           -- ok, truncated, failed, not_applicable, not_measured
+        primary key (example_id, scorer, version, settings)
+    )""",
+    """create table runs (
+        run_id varchar primary key,       -- hash of the recipe, its sources and the code
+        name varchar not null,
+        recipe varchar not null,          -- JSON, resolved
+        seed bigint not null,
+        code_version varchar not null,
+        models varchar not null,          -- JSON: reference → fingerprint
+        started_at timestamptz not null,  -- of the latest execution
+        finished_at timestamptz,          -- null: not finished, or running
+        executions integer not null
+    )""",
+    """create table run_sources (
+        run_id varchar not null,
+        source_id varchar not null,
+        primary key (run_id, source_id)
+    )""",
+    """create table stage_counts (
+        run_id varchar not null,
+        stage varchar not null,
+        step integer not null,            -- order within the stage
+        label varchar not null,
+        rows_in bigint not null,
+        added bigint not null,
+        kept bigint not null,
+        dropped varchar not null,         -- JSON: reason → rows
+        quarantined varchar not null,     -- JSON: reason → rows
+        notes varchar not null,           -- JSON: anything worth printing beside it
+        primary key (run_id, stage, step),
+        check (rows_in >= 0 and added >= 0 and kept >= 0)
+    )""",
+    """create table decisions (
+        run_id varchar not null,
+        stage varchar not null,
+        step integer not null,
+        example_id varchar not null,
+        outcome varchar not null,         -- 'kept' or 'dropped'
+        reason varchar not null,
+        because_of varchar,               -- the example that caused it
+        value double,                     -- the number that decided: a similarity, a score
+        primary key (run_id, stage, step, example_id)
+    )""",
+    """create table selections (
+        selection_id varchar primary key, -- hash of the ordered rows and weights
+        name varchar not null,
+        rows bigint not null,
+        loss_tokens bigint not null
+    )""",
+    """create table run_selections (
+        run_id varchar not null,
+        selection_id varchar not null,
+        kind varchar not null,            -- choice, random, length_matched or held_out
+        parent_id varchar,                -- the choice that a control belongs to
+        primary key (run_id, kind)
+    )""",
+    """create table selection_rows (
+        selection_id varchar not null,
+        rank bigint not null,             -- from 1, in the order picked
+        example_id varchar not null,
+        weight double not null,
+        primary key (selection_id, rank)
+    )""",
+    """create table exports (
+        export_id varchar primary key,    -- hash of the manifest
+        selection_id varchar not null,
+        path varchar not null,            -- relative to the workspace
+        rows bigint not null,
+        loss_tokens bigint not null
+    )""",
+    """create table trials (
+        trial_id varchar primary key,     -- hash of export, model and settings
+        export_id varchar not null,
+        adapter varchar not null,         -- relative to the workspace
+        report varchar not null           -- JSON
+    )""",
+)

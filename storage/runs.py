@@ -1,0 +1,202 @@
+"""The `runs`, `run_sources`, `stage_counts` and `decisions` tables: what a run did, and why."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+import pyarrow as pa
+
+from storage.database import Connection, fetch_count, transaction
+
+START_RUN = """
+insert into runs
+values ($run_id, $name, $recipe, $seed, $code_version, $models, now(), null, 1)
+on conflict (run_id) do update set
+    started_at = now(), finished_at = null, executions = runs.executions + 1
+"""
+
+FINISH_RUN = "update runs set finished_at = now() where run_id = $run_id"
+
+ADD_SOURCES = """
+insert into run_sources select $run_id, unnest($source_ids::varchar[]) on conflict do nothing
+"""
+
+RUN_SOURCES = "select source_id from run_sources where run_id = $run_id order by source_id"
+
+WRITE_COUNTS = """
+insert or replace into stage_counts values
+($run_id, $stage, $step, $label, $rows_in, $added, $kept, $dropped, $quarantined, $notes)
+"""
+
+READ_COUNTS = """
+select stage, step, label, rows_in, added, kept, dropped, quarantined, notes
+from stage_counts where run_id = $run_id
+"""
+
+CLEAR_DECISIONS = "delete from decisions where run_id = $run_id and stage = $stage and step = $step"
+
+WRITE_DECISIONS = "insert into decisions select $run_id, $stage, $step, * from decided"
+
+READ_KEPT = """
+select example_id from decisions
+where run_id = $run_id and stage = $stage and step = $step and outcome = 'kept'
+order by example_id
+"""
+
+LAST_RUN = """
+select run_id from runs where name = coalesce($name, name)
+order by started_at desc, run_id limit 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StageCount:
+    """The books of one step of a run. They must balance, or the object cannot be made."""
+
+    stage: str
+    step: int
+    label: str
+    rows_in: int
+    kept: int
+    added: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    quarantined: Mapping[str, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        out = self.kept + sum(self.dropped.values()) + sum(self.quarantined.values())
+        if self.rows_in + self.added != out:
+            raise ValueError(
+                f"{self.stage}, {self.label}: {self.rows_in} rows in and {self.added} added, but "
+                f"{out} accounted for ({self.kept} kept, dropped {dict(self.dropped)}, "
+                f"quarantined {dict(self.quarantined)}); rows would be lost"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What one step decided, one entry for each example."""
+
+    example_ids: Sequence[str]
+    reasons: Sequence[str]
+    """"" where the example was kept; else why it was dropped."""
+    because_of: Sequence[str | None]
+    values: Sequence[float | None]
+
+    @classmethod
+    def keep_all(cls, example_ids: Sequence[str]) -> "Decisions":
+        """Decisions of a step that drops nothing."""
+        n = len(example_ids)
+        return cls(example_ids, [""] * n, [None] * n, [None] * n)
+
+
+def start_run(
+    con: Connection,
+    run_id: str,
+    recipe: Mapping[str, object],
+    code_version: str,
+    models: Mapping[str, str],
+    source_ids: Sequence[str],
+) -> None:
+    """Record that a run starts; the same run again counts one execution more."""
+    with transaction(con):
+        con.execute(
+            START_RUN,
+            {
+                "run_id": run_id,
+                "name": str(recipe["name"]),
+                "recipe": orjson.dumps(recipe).decode(),
+                "seed": recipe["seed"],
+                "code_version": code_version,
+                "models": orjson.dumps(models, option=orjson.OPT_SORT_KEYS).decode(),
+            },
+        )
+        con.execute(ADD_SOURCES, {"run_id": run_id, "source_ids": list(source_ids)})
+
+
+def finish_run(con: Connection, run_id: str) -> None:
+    """Record that a run ended well."""
+    con.execute(FINISH_RUN, {"run_id": run_id})
+
+
+def read_run_sources(con: Connection, run_id: str) -> list[str]:
+    """The sources of a run."""
+    return [str(row[0]) for row in con.execute(RUN_SOURCES, {"run_id": run_id}).fetchall()]
+
+
+def last_run(con: Connection, name: str | None = None) -> str | None:
+    """The run started last, of this recipe name or of any."""
+    rows = con.execute(LAST_RUN, {"name": name}).fetchall()
+    return str(rows[0][0]) if rows else None
+
+
+def write_step(
+    con: Connection, run_id: str, count: StageCount, decisions: Decisions | None
+) -> None:
+    """Store the books of a step and its decisions together, replacing those of the same step."""
+    key = {"run_id": run_id, "stage": count.stage, "step": count.step}
+    with transaction(con):
+        if decisions is not None:
+            con.execute(CLEAR_DECISIONS, key)
+            con.register("decided", decision_table(decisions))
+            con.execute(WRITE_DECISIONS, key)
+            con.unregister("decided")
+        con.execute(
+            WRITE_COUNTS,
+            key
+            | {
+                "label": count.label,
+                "rows_in": count.rows_in,
+                "added": count.added,
+                "kept": count.kept,
+                "dropped": orjson.dumps(dict(count.dropped)).decode(),
+                "quarantined": orjson.dumps(dict(count.quarantined)).decode(),
+                "notes": orjson.dumps(list(count.notes)).decode(),
+            },
+        )
+
+
+def decision_table(decisions: Decisions) -> pa.Table:
+    """Decisions as the columns of their table."""
+    outcomes = ["dropped" if reason else "kept" for reason in decisions.reasons]
+    return pa.table(
+        {
+            "example_id": pa.array(decisions.example_ids, pa.string()),
+            "outcome": pa.array(outcomes, pa.string()),
+            "reason": pa.array(decisions.reasons, pa.string()),
+            "because_of": pa.array(decisions.because_of, pa.string()),
+            "value": pa.array(decisions.values, pa.float64()),
+        }
+    )
+
+
+def read_kept(con: Connection, run_id: str, stage: str, step: int) -> list[str]:
+    """Examples that a step kept, sorted."""
+    key = {"run_id": run_id, "stage": stage, "step": step}
+    return [str(row[0]) for row in con.execute(READ_KEPT, key).fetchall()]
+
+
+def has_step(con: Connection, run_id: str, stage: str, step: int) -> bool:
+    """Whether a step of a run has been done."""
+    query = "select count(*) from stage_counts where run_id = $r and stage = $s and step = $n"
+    return fetch_count(con, query, {"r": run_id, "s": stage, "n": step}) > 0
+
+
+def read_counts(con: Connection, run_id: str) -> list[StageCount]:
+    """The books of a run, in no particular order of stages."""
+    return [
+        StageCount(
+            stage=stage,
+            step=step,
+            label=label,
+            rows_in=rows_in,
+            added=added,
+            kept=kept,
+            dropped=orjson.loads(dropped),
+            quarantined=orjson.loads(quarantined),
+            notes=orjson.loads(notes),
+        )
+        for stage, step, label, rows_in, added, kept, dropped, quarantined, notes in con.execute(
+            READ_COUNTS, {"run_id": run_id}
+        ).fetchall()
+    ]

@@ -1,0 +1,75 @@
+"""The `scores` table: one value for each example, scorer, scorer version and settings."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from storage.database import Connection, transaction
+
+WRITE = "insert or replace into scores select * from scored"
+
+READ = """
+select value, coalesce(state, 'not_measured') as state
+from (select unnest($ids::varchar[]) as example_id, generate_subscripts($ids::varchar[], 1) as n)
+left join (
+    select * from scores
+    where scorer = $scorer and version = $version and settings = $settings
+) using (example_id)
+order by n
+"""
+
+
+def write_scores(
+    con: Connection,
+    key: tuple[str, int, str],
+    ids: Sequence[str],
+    values: NDArray[np.float64],
+    states: Sequence[str],
+) -> None:
+    """Store scores, replacing those of the same key; NaN becomes null.
+
+    Args:
+        con: an open workspace.
+        key: scorer, version, settings as JSON.
+        ids: (n,) example ids.
+        values: (n,) numbers, NaN where there is none.
+        states: (n,) "ok" exactly where there is a number.
+
+    Raises:
+        ValueError: if lengths differ, a value is infinite, or a state contradicts its value.
+    """
+    if not len(ids) == len(values) == len(states):
+        raise ValueError(f"{key[0]}: {len(ids)} ids, {len(values)} values, {len(states)} states")
+    if np.isinf(values).any():
+        raise ValueError(f"{key[0]}: a score is infinite; scorers give NaN where there is none")
+    had = ~np.isnan(values)
+    if (had != (np.asarray(states, dtype=object) == "ok")).any():
+        raise ValueError(f"{key[0]}: a state is 'ok' exactly where there is a value")
+    scorer, version, settings = key
+    scored = pa.table(
+        {
+            "example_id": pa.array(ids, pa.string()),
+            "scorer": pa.array([scorer] * len(ids), pa.string()),
+            "version": pa.array([version] * len(ids), pa.int32()),
+            "settings": pa.array([settings] * len(ids), pa.string()),
+            "value": pa.array(values, pa.float64(), mask=~had),
+            "state": pa.array(states, pa.string()),
+        }
+    )
+    with transaction(con):
+        con.register("scored", scored)
+        con.execute(WRITE)
+        con.unregister("scored")
+
+
+def read_scores(
+    con: Connection, key: tuple[str, int, str], ids: Sequence[str]
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Values and states, (n,) each, in the order of the ids; NaN where there is no score."""
+    scorer, version, settings = key
+    parameters = {"ids": list(ids), "scorer": scorer, "version": version, "settings": settings}
+    rows = con.execute(READ, parameters).fetchall()
+    values = np.array([np.nan if value is None else value for value, _ in rows], dtype=np.float64)
+    return values, [str(state) for _, state in rows]

@@ -1,0 +1,118 @@
+"""The `selections`, `run_selections`, `selection_rows`, `exports` and `trials` tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from storage.conversations import content_hash
+from storage.database import Connection, transaction
+
+ADD = """
+insert into selections values ($selection_id, $name, $rows, $loss_tokens) on conflict do nothing
+"""
+
+LINK = "insert or replace into run_selections values ($run_id, $selection_id, $kind, $parent_id)"
+
+CLEAR = "delete from selection_rows where selection_id = $selection_id"
+
+WRITE = "insert into selection_rows select $selection_id, * from picked"
+
+READ = """
+select example_id, weight from selection_rows
+where selection_id = $selection_id order by rank
+"""
+
+OF_RUN = """
+select kind, selection_id, rows, loss_tokens
+from run_selections join selections using (selection_id) where run_id = $run_id order by kind
+"""
+
+ADD_EXPORT = """
+insert or replace into exports values ($export_id, $selection_id, $path, $rows, $loss_tokens)
+"""
+
+ADD_TRIAL = "insert or replace into trials values ($trial_id, $export_id, $adapter, $report)"
+
+
+def write_selection(
+    con: Connection,
+    run_id: str,
+    kind: str,
+    parent_id: str | None,
+    chosen: tuple[str, Sequence[str], Sequence[float], int],
+) -> str:
+    """Store an ordered selection and link it to its run; return its id.
+
+    Args:
+        con: an open workspace.
+        run_id: the run that chose.
+        kind: choice, random, length_matched or held_out.
+        parent_id: the choice that a control belongs to.
+        chosen: the selection's name, its example ids in the order picked, their weights, and
+            the loss tokens they hold together.
+    """
+    name, ids, weights, loss_tokens = chosen
+    selection_id = content_hash([name, kind, list(ids), list(weights)])[:16]
+    picked = pa.table(
+        {
+            "rank": pa.array(range(1, len(ids) + 1), pa.int64()),
+            "example_id": pa.array(ids, pa.string()),
+            "weight": pa.array(weights, pa.float64()),
+        }
+    )
+    key = {"selection_id": selection_id}
+    with transaction(con):
+        totals = {"name": name, "rows": len(ids), "loss_tokens": loss_tokens}
+        con.execute(ADD, key | totals)
+        con.execute(CLEAR, key)
+        con.register("picked", picked)
+        con.execute(WRITE, key)
+        con.unregister("picked")
+        con.execute(LINK, key | {"run_id": run_id, "kind": kind, "parent_id": parent_id})
+    return selection_id
+
+
+def read_selection(con: Connection, selection_id: str) -> tuple[list[str], list[float]]:
+    """Example ids and weights in the order picked."""
+    rows = con.execute(READ, {"selection_id": selection_id}).fetchall()
+    return [str(row[0]) for row in rows], [float(row[1]) for row in rows]
+
+
+def read_run_selections(con: Connection, run_id: str) -> dict[str, tuple[str, int, int]]:
+    """Kind → selection id, rows and loss tokens of each selection of a run."""
+    rows = con.execute(OF_RUN, {"run_id": run_id}).fetchall()
+    return {str(row[0]): (str(row[1]), int(row[2]), int(row[3])) for row in rows}
+
+
+def write_export(
+    con: Connection, export_id: str, selection_id: str, path: str, totals: tuple[int, int]
+) -> None:
+    """Record an export: its path in the workspace, and its rows and loss tokens."""
+    rows, loss_tokens = totals
+    con.execute(
+        ADD_EXPORT,
+        {
+            "export_id": export_id,
+            "selection_id": selection_id,
+            "path": path,
+            "rows": rows,
+            "loss_tokens": loss_tokens,
+        },
+    )
+
+
+def write_trial(
+    con: Connection, trial_id: str, export_id: str, adapter: str, report: Mapping[str, Any]
+) -> None:
+    """Record a training run and its report."""
+    con.execute(
+        ADD_TRIAL,
+        {
+            "trial_id": trial_id,
+            "export_id": export_id,
+            "adapter": adapter,
+            "report": orjson.dumps(report).decode(),
+        },
+    )

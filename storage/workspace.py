@@ -1,0 +1,41 @@
+"""Where a workspace keeps its things. A workspace is one directory and can be moved as a whole."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The directory of a workspace."""
+
+    directory: Path
+
+    @property
+    def database(self) -> Path:
+        """The DuckDB file: everything a person would query."""
+        return self.directory / "workspace.duckdb"
+
+    @property
+    def measurements(self) -> Path:
+        """Parquet shards with what models said, one folder for each measurement key."""
+        return self.directory / "measurements"
+
+    @property
+    def pending(self) -> Path:
+        """Inputs of measurement tasks that have not been committed yet."""
+        return self.directory / "pending"
+
+    @property
+    def exports(self) -> Path:
+        """One folder for each export."""
+        return self.directory / "exports"
+
+    @property
+    def models(self) -> Path:
+        """Proxies and adapters, one folder for each."""
+        return self.directory / "models"
+
+    @property
+    def reports(self) -> Path:
+        """One Markdown report for each run."""
+        return self.directory / "reports"
