@@ -24,6 +24,17 @@ from examples join (select unnest($ids::varchar[]) as example_id) using (example
 order by example_id
 """
 
+READ_LENGTHS = """
+select example_id, length(prompt) + length(response)
+from examples join (select unnest($ids::varchar[]) as example_id) using (example_id)
+"""
+
+READ_RESPONSES = """
+select example_id, length(response)
+from examples join (select unnest($ids::varchar[]) as example_id) using (example_id)
+where response_at is not null
+"""
+
 READ_SOURCE = """
 select example_id, source_id, path, license, position
 from (
@@ -51,6 +62,11 @@ WRITE_LINEAGE = "insert into lineage select * from made on conflict do nothing"
 ATTEMPTED = """
 select distinct parent_id from generation_attempts
 where generation_key = $key and parent_id = any($ids::varchar[])
+"""
+
+READ_MAKERS = """
+select example_id, min(model) from lineage where example_id = any($ids::varchar[])
+group by example_id
 """
 
 READ_GENERATED = """
@@ -136,6 +152,18 @@ def read_example_table(con: Connection, ids: Sequence[str]) -> pa.Table:
     return con.fetch_arrow_table()
 
 
+def read_lengths(con: Connection, ids: Sequence[str]) -> dict[str, int]:
+    """Characters of prompt and response together, of each example."""
+    rows = con.execute(READ_LENGTHS, {"ids": list(ids)}).fetchall()
+    return {str(example_id): int(length) for example_id, length in rows}
+
+
+def read_response_lengths(con: Connection, ids: Sequence[str]) -> dict[str, int]:
+    """Characters of the response of each example that has one."""
+    rows = con.execute(READ_RESPONSES, {"ids": list(ids)}).fetchall()
+    return {str(example_id): int(length) for example_id, length in rows}
+
+
 def read_text(con: Connection, ids: Sequence[str]) -> dict[str, NDArray[np.object_]]:
     """Columns prompt_id, prompt and response, (n,) each, in the order of the sorted ids."""
     table = read_example_table(con, ids)
@@ -178,6 +206,12 @@ def read_generated(con: Connection, generation_key: str, parents: Sequence[str])
     """Examples made from these parents under this key, sorted by id."""
     parameters = {"key": generation_key, "ids": list(parents)}
     return [str(row[0]) for row in con.execute(READ_GENERATED, parameters).fetchall()]
+
+
+def read_makers(con: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """example_id → the model that made it, of those that were generated."""
+    rows = con.execute(READ_MAKERS, {"ids": list(ids)}).fetchall()
+    return {str(example_id): str(model) for example_id, model in rows}
 
 
 def count_failed(con: Connection, generation_key: str, parents: Sequence[str]) -> dict[str, int]:

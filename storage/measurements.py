@@ -152,3 +152,13 @@ def to_array(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
 def is_list(kind: pa.DataType) -> bool:
     """Whether a column holds lists."""
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def read_answers(con: Connection, measure_key: str, ids: Sequence[str]) -> list[list[str] | None]:
+    """Sampled answers of examples, in the order of their sorted ids; None where there are none."""
+    present = con.execute("select * from samples limit 0").fetch_arrow_table().column_names
+    if "answers" not in present:
+        return [None] * len(ids)
+    query = READ.format(columns="m.answers", measure="samples")
+    rows = con.execute(query, {"ids": list(ids), "measure_key": measure_key}).fetchall()
+    return [answers for _, _, answers in rows]

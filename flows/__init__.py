@@ -1,0 +1,1 @@
+"""Flows: the recipe, the Prefect flow that runs it, and the command line. Only here is Prefect."""

@@ -1,0 +1,283 @@
+"""Read a recipe and find everything that is wrong with it before any work, all at once."""
+
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from flows.recipe import Recipe
+from pipeline.deduplicate import Semantic
+from pipeline.ingest import bound_rows, bound_tokens
+from pipeline.measure import embeddings_name
+from pipeline.readers import UnreadableSourceError, find_format
+from pipeline.score import find_scorer
+from pipeline.selection.steps import Diverse, RankStep
+from pipeline.shapes import SHAPES
+from scorers import scorer_settings
+
+MEASURE_BLOCKS = {
+    "losses": "measure.losses",
+    "trajectories": "measure.trajectories",
+    "judgements": "measure.confidence",
+}
+"""Measure → the block of the recipe that asks for it."""
+
+
+class RecipeError(ValueError):
+    """A recipe cannot be run; `problems` has every reason found."""
+
+    def __init__(self, recipe: str, problems: list[str]) -> None:
+        self.problems = problems
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        noun = "problem" if len(problems) == 1 else "problems"
+        super().__init__(f"{recipe} has {len(problems)} {noun}:\n{listed}")
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe, with its target resolved and its paths still as written.
+
+    Raises:
+        RecipeError: if anything is wrong with it; every problem found is in the message.
+    """
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError(str(path), ["there is no such file"]) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(str(path), [f"it is not YAML: {one_line(error)}"]) from None
+    if not isinstance(value, dict):
+        raise RecipeError(str(path), ["it must be a mapping of blocks; see docs/recipes.md"])
+    recipe, problems = validate(value)
+    problems += find_problems(recipe, path.parent)
+    if problems:
+        raise RecipeError(str(path), problems)
+    return Recipe.model_validate(recipe).with_target()
+
+
+def validate(value: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Validate a recipe; return the blocks that are right, and what is wrong with the others.
+
+    An unknown key is looked past, so that the rest of its block is checked too.
+    """
+    problems: list[str] = []
+    for _ in range(2):  # the second time without the unknown keys
+        try:
+            recipe = Recipe.model_validate(value)
+            return {name: getattr(recipe, name) for name in Recipe.model_fields}, problems
+        except ValidationError as error:
+            details = error.errors()
+        problems += [describe_error(detail) for detail in details]
+        unknown = [detail["loc"] for detail in details if detail["type"] == "extra_forbidden"]
+        for location in unknown:
+            remove_key(value, location)
+        if not unknown:
+            break
+    wrong = {detail["loc"][0] for detail in details}
+    given = {name: each for name, each in value.items() if name not in wrong}
+    blocks = {name: block(name, each) for name, each in given.items()}
+    defaults = {
+        name: field.default
+        for name, field in Recipe.model_fields.items()
+        if name not in wrong and not field.is_required()
+    }
+    return defaults | blocks, list(dict.fromkeys(problems))
+
+
+def block(name: str, value: object) -> object:
+    """One block of a recipe, validated by itself."""
+    field = Recipe.model_fields[name]
+    kind: Any = Annotated[(field.annotation, field)]
+    return TypeAdapter(kind).validate_python(value)
+
+
+def remove_key(value: object, location: tuple[int | str, ...]) -> None:
+    """Delete the key at a location; a step that is a union's tag is no key and is passed over."""
+    for step in location[:-1]:
+        if isinstance(value, list) and isinstance(step, int):
+            value = value[step]
+        elif isinstance(value, dict):
+            value = value.get(step, value)
+    if isinstance(value, dict):
+        value.pop(location[-1], None)
+
+
+def describe_error(detail: ErrorDetails) -> str:
+    """One validation error in one line, with the nearest right name for a wrong one."""
+    where = ".".join(str(step) for step in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        known = keys_at(Recipe.model_json_schema(), detail["loc"][:-1])
+        return f"{where}: unknown key.{nearest(str(detail['loc'][-1]), known)}"
+    if detail["type"] == "union_tag_invalid":
+        context = detail["ctx"]
+        known = re.findall(r"'([^']+)'", context["expected_tags"])
+        return f"{where}: no method named {context['tag']!r}.{nearest(context['tag'], known)}"
+    if detail["type"] == "missing":
+        return f"{where}: missing; it must be given"
+    return f"{where}: {detail['msg'].removeprefix('Value error, ')}"
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Name the nearest of the names that exist, and all of them."""
+    near = get_close_matches(name, known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"{hint} There are: {', '.join(sorted(known))}."
+
+
+def keys_at(schema: dict[str, Any], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the block at a location can have, from the JSON schema."""
+    places = [schema]
+    for step in location:
+        places = [each for place in places for each in step_into(schema, place, step)]
+    keys = [key for place in places for key in expand(schema, place)]
+    return sorted({name for place in keys for name in place.get("properties", {})})
+
+
+def expand(schema: dict[str, Any], place: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A part of the schema with references and alternatives followed."""
+    if "$ref" in place:
+        yield from expand(schema, schema["$defs"][place["$ref"].rsplit("/", 1)[-1]])
+        return
+    yield place
+    for each in [*place.get("anyOf", ()), *place.get("oneOf", ())]:
+        yield from expand(schema, each)
+
+
+def step_into(
+    schema: dict[str, Any], place: dict[str, Any], step: int | str
+) -> Iterator[dict[str, Any]]:
+    """The parts of the schema one step down; a union's tag picks the alternative of that tag."""
+    for part in expand(schema, place):
+        tags = part.get("discriminator", {}).get("mapping", {})
+        if step in tags:
+            yield {"$ref": tags[step]}
+        elif isinstance(step, int) and "items" in part:
+            yield part["items"]
+        elif step in part.get("properties", {}):
+            yield part["properties"][step]
+
+
+def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
+    """What is wrong with blocks that are each valid: with what they name, and with each other."""
+    checks = (
+        (source_problems, {"sources"}),
+        (score_problems, {"scores", "measure"}),
+        (dedupe_problems, {"scores", "measure", "dedupe"}),
+        (select_problems, {"scores", "measure", "select"}),
+        (budget_problems, {"sources", "generate", "select"}),
+        (train_problems, {"measure", "train"}),
+    )
+    recipe = Recipe.model_construct(**{"workspace": "", **blocks})
+    if "sources" in blocks:
+        recipe = recipe.at(base)
+    return [
+        problem for check, needed in checks if needed <= set(blocks) for problem in check(recipe)
+    ]
+
+
+def source_problems(recipe: Recipe) -> Iterator[str]:
+    """Sources that are not there, or cannot be read as what they are said to be."""
+    for number, source in enumerate(recipe.sources):
+        where = f"sources.{number}"
+        shape = source.shape
+        if shape is not None and shape not in SHAPES:
+            yield f"{where}.shape: no shape named {shape!r}.{nearest(shape, list(SHAPES))}"
+        files = source.files()
+        if not files:
+            yield f"{where}.path: nothing is at {source.path}"
+        for file in files:
+            try:
+                find_format(file, source.format)
+            except UnreadableSourceError as error:
+                yield f"{where}.path: {error}"
+
+
+def score_problems(recipe: Recipe) -> Iterator[str]:
+    """Scores that do not exist, are set wrongly, or read what is not measured."""
+    measured = recipe.measure.names()
+    labels: set[str] = set()
+    for number, score in enumerate(recipe.scores):
+        where = f"scores.{number}"
+        if score.label in labels:
+            yield f"{where}: a second score called {score.label!r}; give it a name of its own"
+        labels.add(score.label)
+        try:
+            scorer = find_scorer(score.scorer)
+            scorer_settings(scorer, score.settings)
+        except ValueError as error:
+            yield f"{where}: {error}"
+            continue
+        if scorer.measure not in measured:
+            block = MEASURE_BLOCKS[scorer.measure]
+            yield f"{where}: {score.scorer} reads {scorer.measure}: add the block {block}"
+
+
+def unknown_score(recipe: Recipe, where: str, name: str | None) -> Iterator[str]:
+    """Say so if a block names a score that the recipe does not have."""
+    labels = [score.label for score in recipe.scores]
+    if name is not None and name not in labels:
+        yield f"{where}: {name!r} is not among the scores of this recipe.{nearest(name, labels)}"
+
+
+def missing_embeddings(recipe: Recipe, where: str, of: str) -> Iterator[str]:
+    """Say so if a block compares embeddings that are not measured."""
+    if embeddings_name(of) not in recipe.measure.names():  # type: ignore[arg-type]
+        yield f"{where}: compares embeddings: add {{of: {of}}} to measure.embeddings"
+
+
+def dedupe_problems(recipe: Recipe) -> Iterator[str]:
+    """Deduplication by scores or embeddings that the recipe does not have."""
+    for number, step in enumerate(recipe.dedupe):
+        yield from unknown_score(recipe, f"dedupe.{number}.keep", step.keep)
+        if isinstance(step, Semantic):
+            yield from missing_embeddings(recipe, f"dedupe.{number}", step.text)
+
+
+def select_problems(recipe: Recipe) -> Iterator[str]:
+    """Steps that name scores or embeddings that the recipe does not have."""
+    for number, step in enumerate(recipe.select.steps):
+        where = f"select.steps.{number}"
+        yield from unknown_score(recipe, f"{where}.score", getattr(step, "score", None))
+        if isinstance(step, Diverse):
+            yield from missing_embeddings(recipe, where, step.text)
+
+
+def budget_problems(recipe: Recipe) -> Iterator[str]:
+    """A budget that the sources cannot fill, as far as that can be told without reading them."""
+    last = recipe.select.steps[-1]
+    files = [(file, source.format) for source in recipe.sources for file in source.files()]
+    if recipe.generate or not isinstance(last, RankStep) or not files:
+        return
+    where = f"select.steps.{len(recipe.select.steps) - 1}.budget"
+    bounds = [bound_rows(file, format) for file, format in files]
+    if last.budget.rows and None not in bounds and last.budget.rows > sum(b or 0 for b in bounds):
+        most = sum(bound or 0 for bound in bounds)
+        yield f"{where}.rows: {last.budget.rows} is more than the {most} rows of the sources"
+    sizes = [bound_tokens(file, format) for file, format in files]
+    if last.budget.loss_tokens and None not in sizes:
+        most = sum(size or 0 for size in sizes)
+        if last.budget.loss_tokens > most:
+            yield (
+                f"{where}.loss_tokens: {last.budget.loss_tokens} is more than the sources can "
+                f"hold: they have {most} bytes"
+            )
+
+
+def train_problems(recipe: Recipe) -> Iterator[str]:
+    """Training that would meet rows longer than it may read."""
+    limit = recipe.train.max_length if recipe.train else None
+    longest = recipe.measure.tokens.max_tokens
+    if limit is not None and limit < longest:
+        yield (
+            f"train.max_length: {limit} tokens, but measure.tokens.max_tokens lets rows of "
+            f"{longest} through: make them equal"
+        )
+
+
+def one_line(error: Exception) -> str:
+    """An error's text without line breaks."""
+    return " ".join(str(error).split())

@@ -1,0 +1,94 @@
+"""The recipe: one YAML file that says what a run does; the command line and the UI take it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field
+
+from fine_tune.settings import TrainSettings
+from pipeline.deduplicate import Dedupe
+from pipeline.generate import GenerateSettings
+from pipeline.ingest import SourceSettings
+from pipeline.measure import MeasureSettings
+from pipeline.readers import HUB_PREFIX
+from pipeline.score import ScoreSettings
+from pipeline.select import SelectSettings
+from pipeline.settings import TARGET, Settings
+
+
+def name_alone(value: object) -> object:
+    """Let a score be given by its scorer's name alone."""
+    return {"scorer": value} if isinstance(value, str) else value
+
+
+Score = Annotated[ScoreSettings, BeforeValidator(name_alone)]
+
+
+class Recipe(Settings):
+    """What a run does, stage by stage. Relative paths are relative to the recipe's own file."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="What runs are called.")
+    workspace: str = Field(description="Directory that keeps everything a run makes.")
+    seed: int = Field(default=0, ge=0, description="Of everything that is drawn.")
+    target: str = Field(
+        description="The model to be fine-tuned: wheel:NAME, a directory, or a hub id."
+    )
+    sources: tuple[SourceSettings, ...] = Field(min_length=1, description="Where rows come from.")
+    generate: tuple[GenerateSettings, ...] = Field(default=(), description="New answers.")
+    measure: MeasureSettings = Field(
+        default=MeasureSettings(), description="What models are asked."
+    )
+    scores: tuple[Score, ...] = Field(default=(), description="Numbers made from measurements.")
+    dedupe: tuple[Dedupe, ...] = Field(default=(), description="Which copies go.")
+    select: SelectSettings = Field(description="Which rows are chosen.")
+    train: TrainSettings | None = Field(default=None, description="LoRA training of the target.")
+
+    def with_target(self) -> Self:
+        """The same recipe with the target's reference wherever a block says `target`."""
+        resolved: Self = self.model_validate(put_target(self.model_dump(), self.target))
+        return resolved
+
+    def at(self, base: Path) -> Self:
+        """The same recipe with its paths as seen from the working directory.
+
+        Args:
+            base: the directory that relative paths start from.
+        """
+        sources = tuple(
+            source
+            if source.path.startswith(HUB_PREFIX)
+            else source.model_copy(update={"path": str(base / source.path)})
+            for source in self.sources
+        )
+        workspace = str(base / self.workspace)
+        return self.model_copy(update={"sources": sources, "workspace": workspace})
+
+    def stored(self) -> dict[str, Any]:
+        """As JSON, without the place of the workspace: what is kept with a run."""
+        return self.model_dump(mode="json", exclude={"workspace"})
+
+
+def put_target(value: object, target: str) -> object:
+    """Replace `target` by the target's reference wherever a block names a model."""
+    if isinstance(value, dict):
+        named = {name for name in ("model", "proxy") if value.get(name) == TARGET}
+        return {
+            name: target if name in named else put_target(each, target)
+            for name, each in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [put_target(each, target) for each in value]
+    return value
+
+
+def step_lines(recipe: Recipe) -> Sequence[str]:
+    """How the recipe chooses, one line for each step of deduplication and selection."""
+    from pipeline.select import describe
+
+    dedupe = [
+        f"remove duplicates by {step.method} on {step.text} at {step.threshold:g}"
+        + (f", keep the highest {step.keep}" if step.keep else "")
+        for step in recipe.dedupe
+    ]
+    return [*dedupe, *(describe(step) for step in recipe.select.steps)]

@@ -1,0 +1,237 @@
+"""The stages of a run, in order: each takes the state of the run and gives the next one.
+
+What a stage does is in pipeline/ and fine_tune/; here is which task does it, and what is said.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from fine_tune.report import TrainReport
+from fine_tune.train import train_adapter
+from flows.recipe import Recipe, step_lines
+from flows.talk import say
+from pipeline.deduplicate import deduplicate_examples
+from pipeline.export import Exported, export_selection
+from pipeline.generate import (
+    GenerateSettings,
+    PromptBatch,
+    answer_prompts,
+    choose_prompts,
+    commit_answers,
+    count_generated,
+    cut_prompts,
+)
+from pipeline.ingest import count_ingest, identify_sources, ingest_sources
+from pipeline.measure import Work, plan_measures
+from pipeline.run_context import RunContext
+from pipeline.score import score_examples, score_key
+from pipeline.select import Chosen, select_examples
+from pipeline.shards import MeasuredShard, Shard, commit_measured, cut_shards, measure_shard
+from scorers.measures.models import resolve_model
+from storage.conversations import content_hash
+from storage.database import open_workspace, read_workspace
+from storage.examples import Attempt, read_pool
+from storage.runs import finish_run, start_run
+from storage.selections import write_trial
+from storage.workspace import Workspace
+
+StageName = Literal["ingest", "generate", "measure", "score", "dedupe", "select", "export", "train"]
+
+PACKAGES = ("pipeline", "flows", "scorers", "storage", "fine_tune")
+
+
+@task(task_run_name="{label}", cache_policy=NO_CACHE, persist_result=False)
+def measure(shard: Shard, label: str) -> MeasuredShard:
+    """Ask a model about one shard."""
+    return measure_shard(shard)
+
+
+@task(task_run_name="{label}", cache_policy=NO_CACHE, persist_result=False)
+def answer(batch: PromptBatch, label: str) -> list[Attempt]:
+    """Ask a model to answer one batch of prompts."""
+    return answer_prompts(batch)
+
+
+@task(task_run_name="{label}", cache_policy=NO_CACHE, persist_result=False)
+def train(export: Path, recipe: Recipe, output: Path, label: str) -> TrainReport:
+    """Fine-tune the target on an export."""
+    assert recipe.train is not None
+    model = resolve_model(recipe.target).path
+
+    def on_step(step: int, total: int, loss: float) -> None:
+        say(f"train: step {step} of {total}, loss {loss:.3f}", again=step == total)
+
+    return train_adapter(export, model, output, recipe.train, on_step)
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """How far a run has come."""
+
+    recipe: Recipe
+    """As written, with the target resolved: what is stored."""
+    placed: Recipe
+    """The same with paths as seen from the working directory."""
+    run: RunContext
+    pool: Sequence[str] = ()
+    """Example ids that the stages so far have left."""
+    asked: Mapping[str, int] = field(default_factory=dict)
+    """Rows a model was asked about in this execution, by measure."""
+    chosen: Chosen | None = None
+    exported: Exported | None = None
+    trained: TrainReport | None = None
+
+
+def begin(recipe: Recipe, placed: Recipe) -> RunState:
+    """Identify the sources, and with them the run: the same recipe on the same rows is the same."""
+    workspace = Workspace(Path(placed.workspace))
+    sources = identify_sources(workspace, placed.sources)
+    source_ids = sorted(source.source_id for source in sources)
+    code = code_version()
+    run_id = content_hash([recipe.stored(), source_ids, code])[:12]
+    run = RunContext(workspace, run_id, recipe.seed, source_ids, {}, {})
+    models = {recipe.target: resolve_model(recipe.target).fingerprint}
+    say(f"run {run_id} in {workspace.directory}")
+    with open_workspace(workspace) as con:
+        start_run(con, run_id, recipe.stored(), code, models, source_ids)
+    ingest_sources(workspace, sources, lambda what, rows: say(f"{what}: {rows} rows"))
+    return RunState(recipe, placed, run)
+
+
+def code_version() -> str:
+    """The version of Sluice, with a hash of its own source files: an edit is another version."""
+    root = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
+            digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return f"{version('sluice-sft')}+{digest.hexdigest()[:12]}"
+
+
+def ingest_stage(state: RunState) -> RunState:
+    """Rows → distinct examples."""
+    count = count_ingest(state.run.workspace, state.run.run_id, state.run.source_ids)
+    say(
+        f"ingest: {count.rows_in} rows, {count.kept} distinct examples, "
+        f"{sum(count.quarantined.values())} in quarantine"
+    )
+    with read_workspace(state.run.workspace) as con:
+        return replace(state, pool=read_pool(con, state.run.source_ids))
+
+
+def generate_stage(state: RunState) -> RunState:
+    """Prompts → new answers."""
+    blocks: dict[str, tuple[GenerateSettings, Sequence[str]]] = {}
+    asked = dict(state.asked)
+    for settings in state.recipe.generate:
+        chosen = choose_prompts(state.run, settings)
+        batches = cut_prompts(state.run, settings, chosen)
+        for number, batch in enumerate(batches, start=1):
+            label = f"answer {number} of {len(batches)}"
+            say(f"generate: {label}, {len(batch.parents)} prompts", again=True)
+            commit_answers(state.run, settings, answer.submit(batch, label).result())
+        asked["answers"] = asked.get("answers", 0) + sum(len(b.parents) for b in batches)
+        blocks[settings.key(state.run.seed)] = (settings, chosen)
+    return replace(state, pool=count_generated(state.run, blocks, state.pool), asked=asked)
+
+
+def measure_stage(state: RunState) -> RunState:
+    """Ask models for what is not stored."""
+    run = state.run
+    works = plan_measures(run.workspace, state.recipe.measure, state.pool, run.seed)
+    asked = dict(state.asked)
+    for name, work in works.items():
+        asked[name] = measure_work(run.workspace, name, work)
+    keys = {name: work.measure.key() for name, work in works.items()}
+    return replace(state, run=replace(run, measures=keys), asked=asked)
+
+
+def measure_work(workspace: Workspace, name: str, work: Work) -> int:
+    """Do one measure: cut what is missing, submit a task for each shard, commit as they finish."""
+    shards = cut_shards(workspace, work.measure, work.ids)
+    rows = sum(shard.rows for shard in shards)
+    part = "" if len(work.ids) == work.pool else f", a part of the pool of {work.pool}"
+    say(f"measure: {name} of {len(work.ids)} rows{part}; {rows} to ask for", again=True)
+    started = time.monotonic()
+    done = 0
+    futures = [
+        measure.submit(shard, f"{name} {number} of {len(shards)}")
+        for number, shard in enumerate(shards, start=1)
+    ]
+    for shard, future in zip(shards, futures, strict=True):
+        commit_measured(workspace, work.measure, [future.result()])
+        done += shard.rows
+        say(f"measure: {name}, {done} of {rows} rows, {time.monotonic() - started:.0f} s")
+    return rows
+
+
+def score_stage(state: RunState) -> RunState:
+    """Measurements → scores."""
+    run = state.run
+    keys = {}
+    for settings in state.recipe.scores:
+        keys[settings.label] = score_key(settings, run.measures)
+        states = score_examples(run.workspace, settings, run.measures, state.pool)
+        shown = ", ".join(f"{count} {name}" for name, count in states.items())
+        say(f"score: {settings.label}: {shown}")
+    return replace(state, run=replace(run, scores=keys))
+
+
+def dedupe_stage(state: RunState) -> RunState:
+    """Remove copies."""
+    left = deduplicate_examples(state.run, state.recipe.dedupe, state.pool)
+    say(f"dedupe: {len(state.pool)} examples, {len(left)} left")
+    return replace(state, pool=left)
+
+
+def select_stage(state: RunState) -> RunState:
+    """Choose rows."""
+    chosen = select_examples(state.run, state.recipe.select, state.pool)
+    say(f"select: {chosen.rows} rows, {chosen.loss_tokens} loss tokens. {chosen.unspent}".strip())
+    return replace(state, chosen=chosen)
+
+
+def export_stage(state: RunState) -> RunState:
+    """Write the selection for the trainer."""
+    stored, tokens = state.recipe.stored(), state.recipe.measure.tokens
+    exported = export_selection(state.run, stored, tokens, step_lines(state.recipe))
+    say(f"export: {exported.path}")
+    return replace(state, exported=exported)
+
+
+def train_stage(state: RunState) -> RunState:
+    """Fine-tune on the export, where the recipe asks for it."""
+    if state.recipe.train is None or state.exported is None:
+        return state
+    manifest = state.exported.manifest
+    settings = state.recipe.train.model_dump(mode="json")
+    target = resolve_model(state.recipe.target).fingerprint
+    trial_id = content_hash([manifest.export_id, target, settings])[:16]
+    output = state.run.workspace.models / f"adapter-{trial_id}"
+    say(f"train: {manifest.counts('train').rows} rows with LoRA", again=True)
+    report = train.submit(state.exported.path, state.recipe, output, "train the adapter").result()
+    with open_workspace(state.run.workspace) as con:
+        adapter = str(output.relative_to(state.run.workspace.directory))
+        write_trial(con, trial_id, manifest.export_id, adapter, report.model_dump(mode="json"))
+        finish_run(con, state.run.run_id)
+    return replace(state, trained=report)
+
+
+STAGES: dict[StageName, Callable[[RunState], RunState]] = {
+    "ingest": ingest_stage,
+    "generate": generate_stage,
+    "measure": measure_stage,
+    "score": score_stage,
+    "dedupe": dedupe_stage,
+    "select": select_stage,
+    "export": export_stage,
+    "train": train_stage,
+}

@@ -1,0 +1,246 @@
+"""The dataset card: README.md of an export, for the Hub and for people.
+
+Every number in it is counted from the rows written or taken from the books of the run; nothing is
+estimated. The front matter follows the Hub: https://huggingface.co/docs/hub/datasets-cards.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from storage.exports_manifest import ModelIdentity, SourceCounts, Split, SplitCounts
+from storage.runs import StageCount
+
+_HUB_LICENSE_TEXT = """
+    afl-3.0 agpl-3.0 apache-2.0 artistic-2.0 bsd bsd-2-clause bsd-3-clause bsl-1.0 c-uda cc
+    cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0
+    cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0
+    cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0 cdla-permissive-1.0 cdla-permissive-2.0 cdla-sharing-1.0
+    ecl-2.0 epl-2.0 etalab-2.0 eupl-1.1 gfdl gpl gpl-2.0 gpl-3.0 isc lgpl lgpl-2.1 lgpl-3.0 mit
+    mpl-2.0 ms-pl ncsa odbl odc-by osl-3.0 pddl postgresql unlicense wtfpl zlib
+"""
+HUB_LICENSES = frozenset(_HUB_LICENSE_TEXT.split())
+"""Identifiers the Hub knows, https://huggingface.co/docs/hub/repositories-licenses."""
+
+UNKNOWN_LICENSE = "unknown"
+
+SIZE_BUCKETS = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+    (100_000_000, "10M<n<100M"),
+    (1_000_000_000, "100M<n<1B"),
+)
+
+FEATURES = (
+    {"name": "example_id", "dtype": "string"},
+    {"name": "prompt", "list": "json"},
+    {"name": "completion", "list": "json"},
+    {"name": "tools", "list": "json"},
+    {"name": "prompt_tokens", "dtype": "int64"},
+    {"name": "loss_tokens", "dtype": "int64"},
+    {"name": "rank", "dtype": "int64"},
+    {"name": "weight", "dtype": "float64"},
+    {"name": "source", "dtype": "string"},
+    {"name": "license", "dtype": "string"},
+)
+"""The columns of the Parquet files, as the front matter names their types."""
+
+COLUMNS_TEXT = """\
+| column | what it is |
+|---|---|
+| `prompt` | messages before the response; no loss is taken on them |
+| `completion` | the response, one assistant message; the loss is taken on it |
+| `tools` | JSON schemas of the tools the assistant could call, null where there were none |
+| `prompt_tokens`, `loss_tokens` | counted with the tokenizer and template named below |
+| `rank` | place in the selection, from 1 |
+| `weight` | weight in the selection; a trainer that is not told counts every row alike |
+| `source`, `license` | where the row was read, and the licence stated there |
+| `example_id` | hash of the conversation's content |
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlFacts:
+    """A selection made to compare this one with."""
+
+    name: str
+    rows: int
+    loss_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFacts:
+    """What the caller knows of an export that its rows do not say."""
+
+    name: str
+    selection_id: str
+    run_id: str
+    recipe: Mapping[str, object]
+    """Resolved, as stored with the run; becomes recipe.json."""
+    recipe_hash: str
+    seed: int
+    model: ModelIdentity
+    max_length: int | None
+    """Tokens; rows longer than this are refused."""
+    parent: str | None = None
+    libraries: Mapping[str, str] | None = None
+    """None: the versions installed."""
+    languages: Sequence[str] = ()
+    """ISO 639 codes; left out of the card where not known."""
+    funnel: Sequence[StageCount] = ()
+    steps: Sequence[str] = ()
+    """How the rows were chosen, one sentence each."""
+    generators: Sequence[str] = ()
+    """Models that wrote or rewrote rows."""
+    controls: Sequence[ControlFacts] = ()
+    limits: Sequence[str] = ()
+    """What a user should know and might not expect, one sentence each."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenCounts:
+    """What was counted while the rows were written."""
+
+    splits: Mapping[Split, SplitCounts]
+    sources: Sequence[SourceCounts]
+    arrow_bytes: Mapping[Split, int]
+    """Bytes of the rows in memory, for each split."""
+    parquet_bytes: int
+
+
+def write_card(facts: ExportFacts, counts: WrittenCounts) -> str:
+    """The card as Markdown with YAML front matter."""
+    matter = yaml.safe_dump(
+        _front_matter(facts, counts), sort_keys=False, allow_unicode=True, width=1000
+    )
+    sections = [
+        f"# {facts.name}",
+        _summary(facts, counts),
+        "## Columns\n\n" + COLUMNS_TEXT.rstrip(),
+        "## Sources and licences\n\n" + _source_table(counts.sources),
+        "## What became of the rows\n\n" + _funnel_table(facts.funnel),
+        _list_section("How the rows were chosen", facts.steps),
+        _list_section("Models that wrote rows", facts.generators),
+        _control_section(facts.controls),
+        _list_section("Known limits", facts.limits),
+    ]
+    return f"---\n{matter}---\n\n" + "\n\n".join(part for part in sections if part) + "\n"
+
+
+def size_bucket(rows: int) -> str:
+    """The Hub's size category for a number of rows."""
+    return next((name for limit, name in SIZE_BUCKETS if rows < limit), "n>1T")
+
+
+def license_matter(sources: Sequence[SourceCounts]) -> dict[str, str]:
+    """The front matter's licence keys: one Hub identifier, or `other` with every name.
+
+    A source that states no licence makes the whole `unknown` or, among others, one of the names:
+    a card must not promise what one of its sources did not give.
+    """
+    names = sorted({_hub_license(item.license) for item in sources})
+    if len(names) == 1 and names[0] in {*HUB_LICENSES, UNKNOWN_LICENSE}:
+        return {"license": names[0]}
+    link = "README.md#sources-and-licences"
+    return {"license": "other", "license_name": ", ".join(names), "license_link": link}
+
+
+def _hub_license(stated: str | None) -> str:
+    if stated is None or not stated.strip():
+        return UNKNOWN_LICENSE
+    name = re.sub(r"[\s_]+", "-", stated.strip().lower())
+    return name if name in HUB_LICENSES else stated.strip()
+
+
+def _front_matter(facts: ExportFacts, counts: WrittenCounts) -> dict[str, object]:
+    rows = sum(split.rows for split in counts.splits.values())
+    data_files = [{"split": name, "path": f"data/{name}-*"} for name in counts.splits]
+    splits = [
+        {"name": name, "num_bytes": counts.arrow_bytes[name], "num_examples": split.rows}
+        for name, split in counts.splits.items()
+    ]
+    matter: dict[str, object] = {"pretty_name": facts.name}
+    if facts.languages:
+        matter["language"] = list(facts.languages)
+    return {
+        **matter,
+        **license_matter(counts.sources),
+        "task_categories": ["text-generation"],
+        "size_categories": [size_bucket(rows)],
+        "tags": ["sft", "trl", "sluice"],
+        "configs": [{"config_name": "default", "data_files": data_files}],
+        "dataset_info": {
+            "features": [dict(feature) for feature in FEATURES],
+            "splits": splits,
+            "download_size": counts.parquet_bytes,
+            "dataset_size": sum(counts.arrow_bytes.values()),
+        },
+    }
+
+
+def _summary(facts: ExportFacts, counts: WrittenCounts) -> str:
+    table = _table(
+        ("split", "rows", "prompt tokens", "loss tokens"),
+        [
+            (name, f"{split.rows:,}", f"{split.prompt_tokens:,}", f"{split.loss_tokens:,}")
+            for name, split in counts.splits.items()
+        ],
+    )
+    limit = "no limit" if facts.max_length is None else f"{facts.max_length:,} tokens"
+    return (
+        f"Chosen by selection `{facts.selection_id}` of run `{facts.run_id}`, seed {facts.seed}; "
+        f"the recipe is in `recipe.json`, the promises in `manifest.json`.\n\n{table}\n\n"
+        f"Tokens are those of `{facts.model.reference}`, template `{facts.model.template}`; "
+        f"longest row allowed: {limit}."
+    )
+
+
+def _source_table(sources: Sequence[SourceCounts]) -> str:
+    lines = [(item.source, item.license or "not stated", f"{item.rows:,}") for item in sources]
+    return _table(("source", "licence", "rows"), lines)
+
+
+def _funnel_table(funnel: Sequence[StageCount]) -> str:
+    if not funnel:
+        return "Not recorded."
+    lines = [
+        (
+            step.stage if step.stage == step.label else f"{step.stage}: {step.label}",
+            f"{step.rows_in:,}",
+            f"{step.added:,}",
+            f"{step.kept:,}",
+            _reasons(step.dropped),
+            _reasons(step.quarantined),
+        )
+        for step in funnel
+    ]
+    return _table(("step", "in", "added", "kept", "dropped", "quarantined"), lines)
+
+
+def _reasons(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items())) or "0"
+
+
+def _control_section(controls: Sequence[ControlFacts]) -> str:
+    if not controls:
+        return ""
+    lines = [(item.name, f"{item.rows:,}", f"{item.loss_tokens:,}") for item in controls]
+    return "## Controls\n\n" + _table(("selection", "rows", "loss tokens"), lines)
+
+
+def _list_section(title: str, items: Sequence[str]) -> str:
+    return f"## {title}\n\n" + "\n".join(f"- {item}" for item in items) if items else ""
+
+
+def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = [header, ["---"] * len(header), *lines]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows)
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"\s+", " ", text).replace("|", "\\|")

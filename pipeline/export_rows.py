@@ -1,0 +1,157 @@
+"""One row of an export, and how its messages become text that every reader reads alike.
+
+Messages and tools are stored as JSON, one string each, in Arrow's JSON type: Arrow structs would
+fill every key that some other row has with null (axolotl#2909), and a chat template sees a null.
+The `datasets` library decodes that type with a parser that is fast and not exact:
+0.7520692883059177 comes back as 0.752069288305917, 3.699e-06 as 3.6989999999999997e-06. A tool
+call with such a number would be trained with other tokens than were counted. So each value is
+decoded once here as the trainer will decode it, and where a number differs it is spelled in another
+way, one that both parsers read as the number it was.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeAlias
+
+import orjson
+
+from storage.conversations import Message
+from storage.exports_manifest import Split
+
+Json: TypeAlias = Mapping[str, Any]
+
+SIGNIFICANT_DIGITS = (17, 18, 19, 16, 15)
+"""Lengths of the mantissa tried, likeliest first; an unsigned 64-bit number holds 19."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRow:
+    """An example as a trainer gets it."""
+
+    example_id: str
+    prompt: Sequence[Message]
+    """At least one message; in canonical form."""
+    completion: Sequence[Message]
+    """The trained response, alone."""
+    tools: Sequence[Json]
+    prompt_tokens: int
+    loss_tokens: int
+    split: Split
+    rank: int
+    """Place in the selection, from 1; grows from row to row within a split."""
+    weight: float
+    """As selected. It is carried along: the trainer counts every row alike."""
+    source: str
+    """The file or table that the row was read from."""
+    license: str | None
+    """As the source states it; None where it states none."""
+
+
+def check_row(row: ExportRow, max_length: int | None) -> None:
+    """Refuse a row that a trainer would lose, cut or stumble over.
+
+    Args:
+        row: the row.
+        max_length: longest row allowed, in tokens; None for no limit.
+
+    Raises:
+        ValueError: if prompt or completion is not as ExportRow says, there is nothing to train, or
+            the row is too long; the message names the row.
+    """
+    if not row.prompt:
+        raise ValueError(f"{row.example_id}: the prompt has no message, a trainer needs one")
+    if len(row.completion) != 1 or row.completion[0]["role"] != "assistant":
+        roles = [message["role"] for message in row.completion]
+        raise ValueError(f"{row.example_id}: expected one assistant message, got {roles}")
+    if row.loss_tokens < 1 or row.prompt_tokens < 0:
+        raise ValueError(
+            f"{row.example_id}: expected at least 1 loss token and 0 prompt tokens, "
+            f"got {row.loss_tokens} and {row.prompt_tokens}"
+        )
+    length = row.prompt_tokens + row.loss_tokens
+    if max_length is not None and length > max_length:
+        raise ValueError(
+            f"{row.example_id}: {length} tokens, more than max_length {max_length}; "
+            "the trainer would cut it"
+        )
+
+
+def encode_objects(values: Sequence[Json], owner: str) -> list[bytes]:
+    """Write objects as JSON that exact parsers and the `datasets` library decode to the same.
+
+    Keys keep their order, because a chat template prints tools in it.
+
+    Args:
+        values: objects of JSON values.
+        owner: id of the row, for the message.
+
+    Raises:
+        ValueError: if a value cannot be carried: NaN, infinity, an integer over 64 bits, or a
+            number too near 0 (below 1e-306) to be spelled for both parsers.
+    """
+    return [_encode_object(value, owner) for value in values]
+
+
+def _encode_object(value: Json, owner: str) -> bytes:
+    try:
+        text = orjson.dumps(value)
+        if _decoder()(text.decode()) == value:
+            return text
+        text = orjson.dumps(_spell_numbers(value))
+        if _decoder()(text.decode()) == value == orjson.loads(text):
+            return text
+    except (orjson.JSONEncodeError, ValueError) as error:
+        raise ValueError(
+            f"{owner}: a message or tool cannot be written as JSON: {error}"
+        ) from error
+    raise ValueError(f"{owner}: a message or tool has a number that JSON readers would change")
+
+
+@cache
+def _decoder() -> Callable[[str], object]:
+    """The trainer's own decoder; imported late, because `datasets` takes seconds to import."""
+    from datasets import Json as JsonFeature
+
+    decode: Callable[[str], object] = JsonFeature().decode_example
+    return decode
+
+
+def _spell_numbers(value: object) -> object:
+    """The same value, with every float as a fragment of JSON text."""
+    if isinstance(value, float):
+        return orjson.Fragment(spell_number(value))
+    if isinstance(value, Mapping):
+        return {key: _spell_numbers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spell_numbers(item) for item in value]
+    return value
+
+
+def spell_number(value: float) -> str:
+    """Spell a number so that an exact parser and that of `datasets` both read just this number.
+
+    Raises:
+        ValueError: if the number is not finite, or no spelling tried is read right by both.
+    """
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is not a JSON number")
+    for text in _spellings(value):
+        if float(text) == value and _decoder()(text) == value:
+            return text
+    raise ValueError(f"{value!r} has no spelling that every JSON reader reads alike")
+
+
+def _spellings(value: float) -> Iterator[str]:
+    """Decimal texts near a number: other mantissas, and the decimal point in other places."""
+    yield repr(value)
+    sign = "-" if value < 0 else ""
+    for digits in SIGNIFICANT_DIGITS:
+        mantissa, exponent = f"{abs(value):.{digits - 1}e}".split("e")
+        mantissa = mantissa.replace(".", "")
+        for whole in range(1, digits + 1):
+            fraction = f".{mantissa[whole:]}" if whole < digits else ""
+            yield f"{sign}{mantissa[:whole]}{fraction}e{int(exponent) + 1 - whole}"
+        for zeros in range(16):
+            yield f"{sign}0.{'0' * zeros}{mantissa}e{int(exponent) + 1 + zeros}"

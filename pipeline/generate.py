@@ -1,0 +1,211 @@
+"""Generate stage, first form: new answers to prompts the pool has.
+
+A prompt is asked once under a generation key (model, template and settings); what came back is
+stored, answer or failure, and not asked again. An answer that was cut off at its token limit is
+recorded as a failure: trained on, it would teach to stop in the middle.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pipeline.measuring.rows import template_of
+from pipeline.measuring.samples import request_seed
+from pipeline.run_context import RunContext
+from pipeline.settings import TARGET, Settings
+from scorers.measures.endpoint import EndpointGenerator
+from scorers.measures.endpoint_client import EndpointSettings
+from scorers.measures.models import load_language_model, resolve_model
+from scorers.measures.protocols import AnswerGenerator, GeneratedAnswer, GenerationRequest
+from storage.conversations import Conversation, canonical_json, content_hash
+from storage.database import open_workspace, read_workspace
+from storage.examples import (
+    Attempt,
+    Example,
+    count_failed,
+    read_attempted,
+    read_examples,
+    read_generated,
+    read_prompts,
+    write_attempts,
+)
+from storage.runs import Decisions, StageCount, write_step
+
+BATCH_PROMPTS = 16
+"""Prompts asked and stored at a time: what a kill can cost."""
+
+
+class Endpoint(Settings):
+    """An OpenAI-compatible server, such as vLLM's."""
+
+    base_url: str = Field(description='Up to the version, such as "http://127.0.0.1:8000/v1".')
+    api_key_variable: str | None = Field(
+        default=None, description="Name of the environment variable that holds the key."
+    )
+    max_concurrency: int = Field(default=16, gt=0, description="Requests under way at a time.")
+    timeout_seconds: float = Field(default=300, gt=0, description="For one attempt.")
+    retries: int = Field(default=5, ge=0, description="Attempts after the first.")
+
+    def settings(self, model: str) -> EndpointSettings:
+        """The same for the engine."""
+        return EndpointSettings(model=model, **self.model_dump())
+
+
+class GenerateSettings(Settings):
+    """New answers for prompts of the pool."""
+
+    prompts: Literal["unanswered", "all"] = Field(
+        default="unanswered",
+        description="unanswered: rows that are a prompt only; all: any.",
+    )
+    limit: int | None = Field(
+        default=None, gt=0, description="At most so many prompts; chosen by a seeded hash."
+    )
+    model: str = Field(default=TARGET, description="A model, or the name an endpoint serves.")
+    endpoint: Endpoint | None = Field(
+        default=None, description="Ask a server instead of loading the model here."
+    )
+    answers: int = Field(default=1, gt=0, description="Answers for each prompt.")
+    temperature: float = Field(default=0.8, ge=0, description="0: the likeliest token each time.")
+    max_new_tokens: int = Field(
+        default=512, gt=0, description="A longer answer is cut off, and counts as failed."
+    )
+
+    def key(self, seed: int) -> str:
+        """Hash of everything that can change the answers; not of how hard a server is pressed."""
+        if self.endpoint:
+            identity = EndpointGenerator(self.endpoint.settings(self.model)).fingerprint()
+        else:
+            identity = resolve_model(self.model).fingerprint + template_of(self.model, "chat")
+        sampling = self.model_dump(include={"answers", "temperature", "max_new_tokens"})
+        return content_hash([identity, sampling, seed])[:16]
+
+    def generator(self) -> AnswerGenerator:
+        """The model that answers."""
+        if self.endpoint:
+            return EndpointGenerator(self.endpoint.settings(self.model))
+        return load_language_model(resolve_model(self.model))
+
+
+@dataclass(frozen=True, slots=True)
+class PromptBatch:
+    """One piece of work: the prompts of these examples, under these settings."""
+
+    settings: GenerateSettings
+    seed: int
+    parents: Sequence[Example]
+
+
+def choose_prompts(run: RunContext, settings: GenerateSettings) -> list[str]:
+    """The examples whose prompts are to be answered, sorted by id; one for each prompt."""
+    with read_workspace(run.workspace) as con:
+        only = settings.prompts == "unanswered"
+        ids = read_prompts(con, run.source_ids, only_unanswered=only)
+        by_prompt: dict[str, str] = {}
+        for example in read_examples(con, ids):
+            by_prompt.setdefault(example.prompt_id, example.example_id)
+    chosen = sorted(by_prompt, key=lambda prompt: content_hash([run.seed, prompt]))
+    return sorted(by_prompt[prompt] for prompt in chosen[: settings.limit])
+
+
+def cut_prompts(
+    run: RunContext, settings: GenerateSettings, chosen: Sequence[str]
+) -> list[PromptBatch]:
+    """The prompts that were not asked yet, in batches."""
+    with read_workspace(run.workspace) as con:
+        asked = read_attempted(con, settings.key(run.seed), chosen)
+        parents = read_examples(con, [i for i in chosen if i not in asked])
+    return [
+        PromptBatch(settings, run.seed, parents[start : start + BATCH_PROMPTS])
+        for start in range(0, len(parents), BATCH_PROMPTS)
+    ]
+
+
+def answer_prompts(batch: PromptBatch) -> list[Attempt]:
+    """Ask the model; needs no database."""
+    asked = [(p, attempt) for p in batch.parents for attempt in range(batch.settings.answers)]
+    requests = [
+        GenerationRequest(
+            messages=parent.conversation.prompt,
+            tools=parent.tools,
+            temperature=batch.settings.temperature,
+            max_new_tokens=batch.settings.max_new_tokens,
+            seed=request_seed(batch.seed, parent.prompt_id, attempt),
+        )
+        for parent, attempt in asked
+    ]
+    answers = batch.settings.generator().sample(requests)
+    return [
+        as_attempt(parent, attempt, answer)
+        for (parent, attempt), answer in zip(asked, answers, strict=True)
+    ]
+
+
+def as_attempt(parent: Example, attempt: int, answer: object) -> Attempt:
+    """An answer with its prompt as a conversation, or the name of what went wrong."""
+    if not isinstance(answer, GeneratedAnswer):
+        return Attempt(parent.example_id, attempt, None, getattr(answer, "reason", "failed"))
+    if not answer.finished:
+        return Attempt(parent.example_id, attempt, None, "cut_off")
+    if not answer.text.strip():
+        return Attempt(parent.example_id, attempt, None, "empty_answer")
+    reply = {"role": "assistant", "content": answer.text}
+    conversation = Conversation([*parent.conversation.prompt, reply], parent.tools)
+    return Attempt(parent.example_id, attempt, conversation, "")
+
+
+def commit_answers(
+    run: RunContext, settings: GenerateSettings, attempts: Sequence[Attempt]
+) -> None:
+    """Store answers as examples with their lineage, and failures as failures."""
+    described = canonical_json(settings.model_dump(mode="json", exclude={"endpoint"})).decode()
+    made_by = (settings.key(run.seed), settings.model, described, run.run_id)
+    with open_workspace(run.workspace) as con:
+        write_attempts(con, attempts, made_by)
+
+
+def count_generated(
+    run: RunContext,
+    blocks: Mapping[str, tuple[GenerateSettings, Sequence[str]]],
+    pool: Sequence[str],
+) -> list[str]:
+    """Balance the books of the generators; return the pool with what they added.
+
+    Args:
+        run: the run.
+        blocks: generation key → its settings and the examples whose prompts it answered.
+        pool: example ids before.
+    """
+    grown = set(pool)
+    notes: list[str] = []
+    with open_workspace(run.workspace) as con:
+        for key, (settings, parents) in blocks.items():
+            made = read_generated(con, key, parents)
+            notes.append(note(settings, len(parents), made, count_failed(con, key, parents)))
+            grown |= set(made)
+        count = StageCount(
+            stage="generate",
+            step=1,
+            label="answer",
+            rows_in=len(pool),
+            added=len(grown) - len(pool),
+            kept=len(grown),
+            notes=notes,
+        )
+        ids = sorted(grown)
+        write_step(con, run.run_id, count, Decisions.keep_all(ids))
+    return ids
+
+
+def note(
+    settings: GenerateSettings, prompts: int, made: Sequence[str], failed: Mapping[str, Any]
+) -> str:
+    """One line on what a generator was asked and what came back."""
+    losses = ", ".join(f"{count} {reason}" for reason, count in failed.items())
+    without = f"; without an answer: {losses}" if losses else ""
+    return (
+        f"{settings.model}: {prompts} prompts, {settings.answers} answers each, "
+        f"{len(made)} distinct examples{without}"
+    )

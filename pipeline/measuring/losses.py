@@ -1,0 +1,75 @@
+"""Losses: what a language model says of every token of a response, with its prompt and without."""
+
+from dataclasses import asdict
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from pipeline.measuring.rows import answer_table, no_response, render_rows, template_of
+from pipeline.settings import TARGET, Settings
+from pipeline.shards import ExampleInputs
+from scorers.measures.chat_format import Template
+from scorers.measures.losses import measure_losses
+from scorers.measures.models import load_language_model, resolve_dtype, resolve_model
+from storage.measurements import MeasureKey
+
+FLOATS = pa.list_(pa.float32())
+
+FIELDS = [
+    pa.field("response_tokens", pa.int64()),
+    pa.field("mean_nll", pa.float64()),
+    pa.field("mean_nll_alone", pa.float64()),
+    pa.field("sum_nll", pa.float64()),
+    pa.field("sum_nll_alone", pa.float64()),
+    pa.field("mean_entropy", pa.float64()),
+    pa.field("top1_rate", pa.float64()),
+    pa.field("nll", FLOATS),
+    pa.field("nll_alone", FLOATS),
+    pa.field("entropy", FLOATS),
+]
+
+VERSION = 1
+
+
+class Losses(Settings, ExampleInputs):
+    """Losses and entropies of each response token: perplexity, both IFDs and GRAPE need them."""
+
+    model: str = Field(default=TARGET, description="The model that reads the examples.")
+    template: Template = Field(
+        default="chat", description="chat: the model's own; question_answer: GRAPE's minimal one."
+    )
+    max_tokens: int = Field(
+        default=1024,
+        gt=0,
+        description="Tokens of prompt and response the model reads; a longer example is not read, "
+        "and marked truncated.",
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="auto: bfloat16 on a GPU, float32 on a CPU."
+    )
+
+    def key(self) -> MeasureKey:
+        """Model, template, window and dtype."""
+        dtype = resolve_dtype(self.dtype)
+        return MeasureKey(
+            measure="losses",
+            model=self.model,
+            model_fingerprint=resolve_model(self.model).fingerprint,
+            template_fingerprint=template_of(self.model, self.template),
+            settings={"version": VERSION, "max_tokens": self.max_tokens, "dtype": dtype},
+        )
+
+    def measure(self, examples: pa.Table) -> pa.Table:
+        """Ask the model for both losses of each example."""
+        rendered = render_rows(self.model, self.template, examples)
+        asked = [row for row in rendered if row is not None]
+        model = load_language_model(resolve_model(self.model), self.dtype)
+        losses = iter(measure_losses(model, asked, self.max_tokens))
+        answers = [no_response() if row is None else asdict(next(losses)) for row in rendered]
+        for answer in answers:
+            for name in ("nll", "nll_alone", "entropy"):
+                if isinstance(answer.get(name), np.ndarray):
+                    answer[name] = answer[name].tolist()
+        return answer_table(examples, answers, FIELDS)

@@ -1,0 +1,22 @@
+"""What the stages of one run share: the workspace, which run it is, and which numbers it uses."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.score import ScoreKey
+from storage.measurements import MeasureKey
+from storage.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """One run of a recipe in a workspace."""
+
+    workspace: Workspace
+    run_id: str
+    seed: int
+    source_ids: Sequence[str]
+    measures: Mapping[str, MeasureKey]
+    """Name of a measure in this run → the key its numbers are stored under."""
+    scores: Mapping[str, ScoreKey]
+    """Name of a score → the key its numbers are stored under."""

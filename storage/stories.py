@@ -1,0 +1,96 @@
+"""All the tables that know something of one example, for `sluice explain`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from storage.database import Connection
+
+SOURCES = """
+select path, position, shape, license from occurrences join sources using (source_id)
+where example_id = $id order by path, position
+"""
+
+LINEAGE = """
+select parent_id, method, model, settings, run_id from lineage
+where example_id = $id order by parent_id, generation_key
+"""
+
+CHILDREN = "select example_id from lineage where parent_id = $id order by example_id"
+
+CANDIDATES = """
+select example_id from examples
+where prompt_id = (select prompt_id from examples where example_id = $id) and example_id <> $id
+order by example_id
+"""
+
+MEASURED = """
+select m.measure, m.state, m.detail, k.model, k.settings, m.measure_key
+from measurements m join measures k using (measure_key)
+where example_id = $id order by all
+"""
+
+SCORES = """
+select scorer, version, value, state, settings from scores where example_id = $id order by all
+"""
+
+DECISIONS = """
+select d.run_id, r.name, d.stage, c.label, d.outcome, d.reason, d.because_of, d.value
+from decisions d join runs r using (run_id)
+join stage_counts c on c.run_id = d.run_id and c.stage = d.stage and c.step = d.step
+where example_id = $id and ($run is null or d.run_id = $run)
+order by r.started_at, d.run_id,
+    list_position(['ingest', 'generate', 'dedupe', 'select', 'export'], d.stage), d.step
+"""
+
+SELECTED = """
+select rs.run_id, rs.kind, s.name, sr.rank, s.rows
+from selection_rows sr join selections s using (selection_id)
+join run_selections rs using (selection_id)
+where example_id = $id and ($run is null or rs.run_id = $run) order by all
+"""
+
+EXAMPLE = """
+select example_id, prompt_id, messages, tools, response_at, origin from examples
+where example_id = $id
+"""
+
+
+def read_story(con: Connection, example_id: str, run_id: str | None) -> dict[str, Any]:
+    """Everything the workspace knows of an example, in the order it happened.
+
+    Args:
+        con: an open workspace.
+        example_id: the whole id.
+        run_id: leave out the decisions of other runs; None for all runs.
+    """
+    (example,) = records(con, EXAMPLE, {"id": example_id})
+    run = {"id": example_id, "run": run_id}
+    one = {"id": example_id}
+    return {
+        **example,
+        "messages": orjson.loads(example["messages"]),
+        "tools": orjson.loads(example["tools"]),
+        "sources": records(con, SOURCES, one),
+        "lineage": records(con, LINEAGE, one),
+        "children": [row["example_id"] for row in records(con, CHILDREN, one)],
+        "candidates": [row["example_id"] for row in records(con, CANDIDATES, one)],
+        "measurements": records(con, MEASURED, one),
+        "scores": records(con, SCORES, one),
+        "decisions": records(con, DECISIONS, run),
+        "selections": records(con, SELECTED, run),
+    }
+
+
+def records(con: Connection, query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a query as dicts by column name."""
+    con.execute(query, parameters)
+    names = [str(column[0]) for column in con.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in con.fetchall()]
+
+
+def run_query(con: Connection, query: str) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
+    """Column names and rows of any SQL a person typed."""
+    con.execute(query)
+    return [str(column[0]) for column in con.description or ()], con.fetchall()
