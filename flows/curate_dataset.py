@@ -1,5 +1,6 @@
 """The flow that runs a recipe: raw rows in, a selection, an export and an adapter out."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,10 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.check_recipe import load_recipe
 from flows.recipe import Recipe
 from flows.stages import STAGES, RunState, StageName, begin
+from flows.talk import say
 from pipeline.report import funnel_markdown
 from storage.database import read_workspace
 from storage.runs import read_counts
@@ -34,6 +37,27 @@ def curate(recipe: Recipe, base: str = ".", until: StageName = "train") -> RunSt
             break
     show_funnel(state)
     return state
+
+
+@flow(name="curate-file", task_runner=ONE_AT_A_TIME, persist_result=False)
+def curate_file(recipe_file: str, until: StageName = "train") -> None:
+    """Run a recipe file: what a deployment is given.
+
+    Args:
+        recipe_file: path of the recipe on the worker.
+        until: the last stage to run.
+    """
+    path = Path(recipe_file)
+    curate.fn(load_recipe(path), str(path.parent), until)
+
+
+def say_where_the_page_is() -> None:
+    """Say which server keeps the run page, or that none does."""
+    url = os.environ.get("PREFECT_API_URL")
+    if url:
+        say(f"the run page is kept by {url}")
+    else:
+        say("PREFECT_API_URL is not set: the run page will not be kept; `sluice server` keeps it")
 
 
 def show_funnel(state: RunState) -> None:

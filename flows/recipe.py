@@ -34,6 +34,9 @@ class Recipe(Settings):
     target: str = Field(
         description="The model to be fine-tuned: wheel:NAME, a directory, or a hub id."
     )
+    tolerated_bad_rows: float = Field(
+        default=0.1, ge=0, le=1, description="Share of the rows that may go to quarantine."
+    )
     sources: tuple[SourceSettings, ...] = Field(min_length=1, description="Where rows come from.")
     generate: tuple[GenerateSettings, ...] = Field(default=(), description="New answers.")
     measure: MeasureSettings = Field(

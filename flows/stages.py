@@ -15,7 +15,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from fine_tune.report import TrainReport
-from fine_tune.train import train_adapter
+from fine_tune.train import ADAPTER_FOLDER, train_adapter
 from flows.recipe import Recipe, step_lines
 from flows.talk import say
 from pipeline.deduplicate import deduplicate_examples
@@ -88,6 +88,7 @@ class RunState:
     chosen: Chosen | None = None
     exported: Exported | None = None
     trained: TrainReport | None = None
+    adapter: Path | None = None
 
 
 def begin(recipe: Recipe, placed: Recipe) -> RunState:
@@ -116,13 +117,28 @@ def code_version() -> str:
     return f"{version('sluice-sft')}+{digest.hexdigest()[:12]}"
 
 
+class TooManyBadRowsError(ValueError):
+    """More rows went to quarantine than the recipe tolerates."""
+
+
 def ingest_stage(state: RunState) -> RunState:
-    """Rows → distinct examples."""
+    """Rows → distinct examples.
+
+    Raises:
+        TooManyBadRowsError: if more of the rows could not be read than the recipe tolerates.
+    """
     count = count_ingest(state.run.workspace, state.run.run_id, state.run.source_ids)
     say(
         f"ingest: {count.rows_in} rows, {count.kept} distinct examples, "
         f"{sum(count.quarantined.values())} in quarantine"
     )
+    bad, limit = sum(count.quarantined.values()), state.recipe.tolerated_bad_rows
+    if bad > limit * count.rows_in:
+        raise TooManyBadRowsError(
+            f"{bad} of {count.rows_in} rows could not be read, and the recipe tolerates a share of "
+            f"{limit:g}. See `sluice quarantine -w {state.run.workspace.directory}`, mend the "
+            "source, or raise tolerated_bad_rows"
+        )
     with read_workspace(state.run.workspace) as con:
         return replace(state, pool=read_pool(con, state.run.source_ids))
 
@@ -222,7 +238,7 @@ def train_stage(state: RunState) -> RunState:
         adapter = str(output.relative_to(state.run.workspace.directory))
         write_trial(con, trial_id, manifest.export_id, adapter, report.model_dump(mode="json"))
         finish_run(con, state.run.run_id)
-    return replace(state, trained=report)
+    return replace(state, trained=report, adapter=output / ADAPTER_FOLDER)
 
 
 STAGES: dict[StageName, Callable[[RunState], RunState]] = {

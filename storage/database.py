@@ -21,6 +21,10 @@ class WorkspaceBusyError(RuntimeError):
     """Another process has the workspace open for writing."""
 
 
+class QueryError(ValueError):
+    """What was asked for is not in the workspace, or the question is not one."""
+
+
 class WorkspaceMissingError(FileNotFoundError):
     """There is no workspace where one was asked for."""
 

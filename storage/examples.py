@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from storage.conversations import Conversation
-from storage.database import Connection, transaction
+from storage.database import Connection, QueryError, transaction
 from storage.sources import write_examples
 
 READ_POOL = """
@@ -149,7 +149,7 @@ def read_examples(con: Connection, ids: Sequence[str]) -> list[Example]:
 def read_example_table(con: Connection, ids: Sequence[str]) -> pa.Table:
     """The same as Arrow columns: what a measuring task needs."""
     con.execute(READ_ROWS, {"ids": list(ids)})
-    return con.fetch_arrow_table()
+    return con.to_arrow_table()
 
 
 def read_lengths(con: Connection, ids: Sequence[str]) -> dict[str, int]:
@@ -186,14 +186,14 @@ def find_example(con: Connection, start: str) -> str:
     """The one example whose id starts so.
 
     Raises:
-        ValueError: if there is none, or more than one.
+        QueryError: if there is none, or more than one.
     """
     found = [str(row[0]) for row in con.execute(FIND, {"start": start}).fetchall()]
     if len(found) == 1:
         return found[0]
     if not found:
-        raise ValueError(f"no example has an id that starts with {start!r}")
-    raise ValueError(f"{len(found)} examples have ids that start with {start!r}: give more digits")
+        raise QueryError(f"no example has an id that starts with {start!r}")
+    raise QueryError(f"{len(found)} examples have ids that start with {start!r}: give more digits")
 
 
 def read_attempted(con: Connection, generation_key: str, parents: Sequence[str]) -> set[str]:

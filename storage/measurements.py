@@ -121,13 +121,13 @@ def read_measurements(
     A list column becomes (n, k), a list of lists (n, k, j); NaN where a row has no number. A row
     without a measurement has the state "not_measured".
     """
-    present = con.execute(f"select * from {key.measure} limit 0").fetch_arrow_table().column_names
+    present = con.execute(f"select * from {key.measure} limit 0").to_arrow_table().column_names
     selected = ", ".join(
         f"m.{name}" if name in present else f"null::double as {name}" for name in columns
     )
     query = READ.format(columns=selected, measure=key.measure)
     con.execute(query, {"ids": list(ids), "measure_key": key.measure_key})
-    table = con.fetch_arrow_table()
+    table = con.to_arrow_table()
     arrays = {name: to_array(table[name].combine_chunks()) for name in columns}
     return [str(state) for state in table["state"].to_pylist()], arrays
 
@@ -156,7 +156,7 @@ def is_list(kind: pa.DataType) -> bool:
 
 def read_answers(con: Connection, measure_key: str, ids: Sequence[str]) -> list[list[str] | None]:
     """Sampled answers of examples, in the order of their sorted ids; None where there are none."""
-    present = con.execute("select * from samples limit 0").fetch_arrow_table().column_names
+    present = con.execute("select * from samples limit 0").to_arrow_table().column_names
     if "answers" not in present:
         return [None] * len(ids)
     query = READ.format(columns="m.answers", measure="samples")

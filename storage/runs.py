@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import orjson
 import pyarrow as pa
 
-from storage.database import Connection, fetch_count, transaction
+from storage.database import Connection, QueryError, fetch_count, transaction
 
 START_RUN = """
 insert into runs
@@ -130,6 +130,25 @@ def last_run(con: Connection, name: str | None = None) -> str | None:
     return str(rows[0][0]) if rows else None
 
 
+def find_run(con: Connection, run_id: str | None) -> str:
+    """The run with this id, or the last one.
+
+    Raises:
+        QueryError: if there is none.
+    """
+    if run_id is None:
+        found = last_run(con)
+        if found is None:
+            raise QueryError("no run has been made in this workspace yet: `sluice run RECIPE`")
+        return found
+    if not fetch_count(con, "select count(*) from runs where run_id = $r", {"r": run_id}):
+        raise QueryError(
+            f"no run {run_id!r} in this workspace; `sluice sql` can list them: "
+            '"select run_id, name, started_at from runs"'
+        )
+    return run_id
+
+
 def write_step(
     con: Connection, run_id: str, count: StageCount, decisions: Decisions | None
 ) -> None:
@@ -194,7 +213,7 @@ def read_counts(con: Connection, run_id: str) -> list[StageCount]:
             kept=kept,
             dropped=orjson.loads(dropped),
             quarantined=orjson.loads(quarantined),
-            notes=orjson.loads(notes),
+            notes=tuple(orjson.loads(notes)),
         )
         for stage, step, label, rows_in, added, kept, dropped, quarantined, notes in con.execute(
             READ_COUNTS, {"run_id": run_id}

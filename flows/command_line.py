@@ -1,0 +1,102 @@
+"""The command line: verbs, exit codes, and errors as one clear message.
+
+stdout is data, stderr is talk. Nothing heavy is imported before a verb needs it.
+
+Exit codes: 0 done · 2 usage, recipe or workspace · 3 input unreadable, or more bad rows than
+tolerated · 4 done, with rows quarantined, under --strict · 5 a model or dependency is missing ·
+130 and 143 after Ctrl-C and SIGTERM.
+"""
+
+import os
+import signal
+import sys
+from types import FrameType
+
+import typer
+
+from flows import read_commands, run_commands
+
+ENVIRONMENT = {
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",  # set it to 0 to name models and data of a hub
+    "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the run page has the log
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""Offline and quiet, unless the user's own environment says otherwise."""
+
+app = typer.Typer(
+    name="sluice",
+    help="Curate and select data for supervised fine-tuning, and say why each row is in or out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+run_commands.add_to(app)
+read_commands.add_to(app)
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"sluice {version('sluice-sft')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False, "--version", callback=print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Curate and select data for supervised fine-tuning, and say why each row is in or out."""
+
+
+def main() -> None:
+    """Run the command line; end with the exit code that the error stands for."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        app()
+    except KeyboardInterrupt:
+        end("stopped; the same command goes on from here", 130)
+    except Exception as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        end(f"error: {error}", code)
+
+
+def exit_code(error: Exception) -> int | None:
+    """The exit code for an error that a user can do something about; None for a bug of ours."""
+    names = {each.__name__ for each in type(error).__mro__}
+    for code, known in EXIT_CODES.items():
+        if names & known:
+            return code
+    return None
+
+
+EXIT_CODES = {
+    2: {"RecipeError", "WorkspaceBusyError", "WorkspaceMissingError", "QueryError"},
+    3: {"UnreadableSourceError", "TooManyBadRowsError", "ExportExistsError", "TokenMismatchError"},
+    5: {"MissingModelError"},
+}
+"""By class name, so that no error's module need be imported to show `--help`."""
+
+
+def stop(number: int, frame: FrameType | None) -> None:
+    """End on SIGTERM: what was committed stays, the rest is done by the same command again."""
+    end("terminated; the same command goes on from here", 143)
+
+
+def end(message: str, code: int) -> None:
+    """Say why, and end."""
+    sys.stderr.write(f"sluice: {message}\n")
+    sys.exit(code)

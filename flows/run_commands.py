@@ -1,0 +1,130 @@
+"""Verbs that do work: `run` does all of a recipe, the others stop after their own stage."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Exit with 4 if any row went to quarantine.")
+]
+
+STAGE_HELP = {
+    "ingest": "Read the sources: rows become examples, or go to quarantine.",
+    "generate": "Have prompts answered by a model.",
+    "measure": "Ask models what is not stored yet: losses, embeddings, trajectories, samples.",
+    "score": "Turn measurements into scores; no model is asked.",
+    "dedupe": "Remove near-duplicates; the best-scored copy stays.",
+    "select": "Choose rows, and draw the two controls.",
+    "export": "Write the selection for the trainer, with manifest and dataset card.",
+    "train": "Fine-tune the target on the export with LoRA.",
+}
+
+STARTER = """\
+# A starter recipe. `sluice run {name}.yaml` runs it; docs/recipes.md explains every block.
+name: {name}
+workspace: {name}-workspace             # a directory; everything a run makes
+seed: 0
+target: wheel:smollm2-135m-instruct     # the model to be fine-tuned: a directory or hub id as well
+
+sources:
+  - {{path: {path}, license: unknown}}
+
+measure:
+  losses: {{max_tokens: 1024}}
+  embeddings:
+    - {{of: both}}
+
+scores: [perplexity, ifd, grape, response_length]
+
+dedupe:
+  - {{method: minhash, text: both, threshold: 0.7, keep: grape}}
+
+select:
+  name: choice
+  held_out: 0.05
+  steps:
+    - {{method: threshold, score: ifd, at_most: 1.0}}
+    - {{method: diverse, score: ifd, max_similarity: 0.9, budget: {{fraction: 0.2}}}}
+
+train: {{epochs: 1}}
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command("init")(init)
+    app.command("run", help="Run a whole recipe. What is stored already is not done again.")(run)
+    for stage, what in STAGE_HELP.items():
+        app.command(stage, help=f"{what} Does the stages before it as far as they are missing.")(
+            stage_command(stage)
+        )
+    app.command("server")(server)
+
+
+def stage_command(stage: str) -> Callable[..., None]:
+    """The verb that runs a recipe up to one stage."""
+
+    def command(recipe: RecipeFile, as_json: AsJson = False, strict: Strict = False) -> None:
+        run_until(recipe, stage, as_json, strict)
+
+    return command
+
+
+def run(recipe: RecipeFile, as_json: AsJson = False, strict: Strict = False) -> None:
+    """Run a whole recipe."""
+    run_until(recipe, "train", as_json, strict)
+
+
+def run_until(path: Path, until: str, as_json: bool, strict: bool) -> None:
+    """Check the recipe, run it, print what became of its rows."""
+    from flows.check_recipe import load_recipe
+
+    recipe = load_recipe(path)
+    sys.stderr.write(f"{path} is sound; starting {until if until != 'train' else 'the run'}\n")
+
+    from flows.curate_dataset import curate, say_where_the_page_is
+    from flows.stages import StageName
+    from flows.summary import print_summary, summary_of
+
+    (stage,) = (name for name in get_args(StageName) if name == until)
+    say_where_the_page_is()
+    state = curate(recipe, str(path.parent), stage)
+    summary = summary_of(state)
+    print_summary(summary, as_json)
+    if strict and summary.quarantined:
+        raise typer.Exit(4)
+
+
+def init(
+    path: Annotated[str, typer.Argument(help="The data the recipe should read.")],
+    name: Annotated[str, typer.Option(help="What to call the recipe.")] = "my-recipe",
+) -> None:
+    """Write a starter recipe for a data file; it refuses to overwrite one."""
+    file = Path(f"{name}.yaml")
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.write(STARTER.format(name=name, path=path))
+    except FileExistsError:
+        sys.stderr.write(f"sluice: error: {file} exists; choose another --name\n")
+        raise typer.Exit(2) from None
+    sys.stdout.write(f"{file}\n")
+    sys.stderr.write(f"next: sluice run {file}\n")
+
+
+def server(
+    port: Annotated[int, typer.Option(help="The port; on this machine only.")] = 4200,
+) -> None:
+    """Start a Prefect server that keeps the pages of runs; Ctrl-C ends it."""
+    import os
+
+    url = f"http://127.0.0.1:{port}"
+    sys.stderr.write(
+        f"in another terminal: export PREFECT_API_URL={url}/api\nthen run; pages are at {url}\n"
+    )
+    command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    os.execv(sys.executable, [sys.executable, "-m", *command])

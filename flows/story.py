@@ -1,0 +1,97 @@
+"""The story of one example as text: what it says, where it came from, what happened to it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+SHOWN = 400
+"""Characters of a message that are shown; --json has all of it."""
+
+
+def story_lines(story: Mapping[str, Any]) -> list[str]:
+    """Tell it from the source to the selection."""
+    return [
+        f"example {story['example_id']} ({story['origin']})",
+        *message_lines(story),
+        *origin_lines(story),
+        *measurement_lines(story),
+        *score_lines(story),
+        *decision_lines(story),
+        *selection_lines(story),
+    ]
+
+
+def shorten(text: str) -> str:
+    """A text on one line, cut where it gets long."""
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN else f"{line[:SHOWN]}… ({len(text)} characters)"
+
+
+def message_lines(story: Mapping[str, Any]) -> Iterator[str]:
+    """The conversation, the trained response marked."""
+    yield "\nconversation"
+    for place, message in enumerate(story["messages"]):
+        mark = "  (trained)" if place == story["response_at"] else ""
+        text = message["content"] or orjson.dumps(message.get("tool_calls", [])).decode()
+        yield f"  {message['role']}{mark}: {shorten(text)}"
+    if story["response_at"] is None:
+        yield "  (a prompt only: there is no response to train on)"
+
+
+def origin_lines(story: Mapping[str, Any]) -> Iterator[str]:
+    """Where it was read, or what made it."""
+    yield "\ncame from"
+    for source in story["sources"]:
+        yield (
+            f"  {source['path']}, row {source['position']}, read as {source['shape']}, "
+            f"licence {source['license']}"
+        )
+    for made in story["lineage"]:
+        yield (
+            f"  {made['method']} by {made['model']} to the prompt of {made['parent_id'][:8]}, "
+            f"with {made['settings']}"
+        )
+    if story["candidates"]:
+        others = ", ".join(each[:8] for each in story["candidates"])
+        yield f"  other answers to the same prompt: {others}"
+    if story["children"]:
+        yield f"  generated from it: {', '.join(each[:8] for each in story['children'])}"
+
+
+def measurement_lines(story: Mapping[str, Any]) -> Iterator[str]:
+    """What models were asked about it."""
+    yield "\nmeasured"
+    for row in story["measurements"]:
+        detail = f" ({row['detail']})" if row["detail"] else ""
+        yield f"  {row['measure']:<14} {row['state']}{detail}, by {row['model']}"
+
+
+def score_lines(story: Mapping[str, Any]) -> Iterator[str]:
+    """What was made of that."""
+    yield "\nscores"
+    for row in story["scores"]:
+        value = row["state"] if row["value"] is None else f"{row['value']:.4f}"
+        yield f"  {row['scorer']:<16} {value}"
+
+
+def decision_lines(story: Mapping[str, Any]) -> Iterator[str]:
+    """What each run decided about it, step by step."""
+    run = None
+    for row in story["decisions"]:
+        if row["run_id"] != run:
+            run = row["run_id"]
+            yield f"\nin run {run} ({row['name']})"
+        because = f", because of {row['because_of'][:8]}" if row["because_of"] else ""
+        value = "" if row["value"] is None else f" at {row['value']:.4f}"
+        outcome = f"dropped: {row['reason']}{value}{because}" if row["reason"] else "kept"
+        yield f"  {row['stage']:<9} {row['label']}: {outcome}"
+
+
+def selection_lines(story: Mapping[str, Any]) -> Iterator[str]:
+    """Which selections it is in."""
+    yield "\nselections"
+    for row in story["selections"]:
+        yield f"  {row['name']} ({row['kind']}), rank {row['rank']} of {row['rows']}"
+    if not story["selections"]:
+        yield "  none"

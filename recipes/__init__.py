@@ -1,0 +1,1 @@
+"""Recipes that run as they are, and the builder of the rows that the demo recipe reads."""

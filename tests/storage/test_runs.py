@@ -1,0 +1,54 @@
+"""The books of a run balance, or do not exist."""
+
+import pytest
+
+from storage.database import Connection, QueryError
+from storage.runs import (
+    Decisions,
+    StageCount,
+    find_run,
+    read_counts,
+    read_kept,
+    start_run,
+    write_step,
+)
+
+RECIPE = {"name": "test", "seed": 0}
+
+
+def test_a_lost_row_is_an_error() -> None:
+    with pytest.raises(ValueError, match="10 rows in and 2 added, but 11 accounted for"):
+        StageCount("select", 1, "x", rows_in=10, added=2, kept=8, dropped={"a": 3})
+
+
+def test_an_invented_row_is_an_error() -> None:
+    with pytest.raises(ValueError, match="rows would be lost"):
+        StageCount("ingest", 1, "x", rows_in=1, kept=1, quarantined={"invalid_json": 1})
+
+
+def test_a_step_is_stored_and_replaced_whole(con: Connection) -> None:
+    count = StageCount("dedupe", 1, "minhash", rows_in=2, kept=1, dropped={"near_duplicate": 1})
+    write_step(con, "r", count, Decisions(["a", "b"], ["", "near_duplicate"], [None, "a"], [None, 0.9]))
+    write_step(con, "r", count, Decisions(["a", "b"], ["near_duplicate", ""], ["b", None], [0.9, None]))
+    assert read_kept(con, "r", "dedupe", 1) == ["b"]
+    assert read_counts(con, "r") == [count]
+    (row,) = con.execute("select because_of, value from decisions where reason <> ''").fetchall()
+    assert row == ("b", 0.9)
+
+
+def test_the_same_run_counts_its_executions(con: Connection) -> None:
+    for _ in range(3):
+        start_run(con, "r", RECIPE, "code", {"m": "f"}, ["s"])
+    assert con.execute("select executions, finished_at from runs").fetchall() == [(3, None)]
+    assert con.execute("select count(*) from run_sources").fetchall() == [(1,)]
+
+
+def test_the_last_run_is_found(con: Connection) -> None:
+    with pytest.raises(QueryError, match="no run has been made"):
+        find_run(con, None)
+    start_run(con, "one", RECIPE, "code", {}, [])
+    start_run(con, "two", RECIPE, "code", {}, [])
+    assert find_run(con, None) == "two"
+    assert find_run(con, "one") == "one"
+    with pytest.raises(QueryError, match="no run 'three'"):
+        find_run(con, "three")
