@@ -1,7 +1,7 @@
 """Read a recipe and find everything that is wrong with it before any work, all at once."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
@@ -71,7 +71,7 @@ def validate(value: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
             return {name: getattr(recipe, name) for name in Recipe.model_fields}, problems
         except ValidationError as error:
             details = error.errors()
-        problems += [describe_error(detail) for detail in details]
+        problems += [describe_error(detail) for detail in details if not follows(detail, details)]
         unknown = [detail["loc"] for detail in details if detail["type"] == "extra_forbidden"]
         for location in unknown:
             remove_key(value, location)
@@ -86,6 +86,13 @@ def validate(value: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         if name not in wrong and not field.is_required()
     }
     return defaults | blocks, list(dict.fromkeys(problems))
+
+
+def follows(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
+    """Whether an error only says that a list lost its wrong items, which are named themselves."""
+    place = detail["loc"]
+    inner = (each["loc"] for each in details if len(each["loc"]) > len(place))
+    return detail["type"] == "too_short" and any(loc[: len(place)] == place for loc in inner)
 
 
 def block(name: str, value: object) -> object:

@@ -18,6 +18,7 @@ from pipeline.readers import (
     HUB_PREFIX,
     SourceFormat,
     UnreadableRow,
+    UnreadableSourceError,
     find_format,
     read_rows,
     source_fingerprint,
@@ -110,7 +111,10 @@ def identify_source(workspace: Workspace, name: str, settings: SourceSettings) -
 
 def bound_rows(name: str, format: SourceFormat | None) -> int | None:
     """The most rows a source can have; None where that cannot be told without reading it."""
-    kind = find_format(name, format)
+    try:
+        kind = find_format(name, format)
+    except UnreadableSourceError:
+        return None
     if kind == "parquet":
         return int(parquet.read_metadata(name).num_rows)
     if kind != "jsonl" or not name.endswith(PLAIN_LINES):
@@ -121,8 +125,7 @@ def bound_rows(name: str, format: SourceFormat | None) -> int | None:
 
 def bound_tokens(name: str, format: SourceFormat | None) -> int | None:
     """The most tokens a source can hold: its bytes, where they are text; else None."""
-    text = find_format(name, format) in ("jsonl", "json", "csv") and name.endswith(PLAIN_TEXT)
-    return Path(name).stat().st_size if text else None
+    return Path(name).stat().st_size if name.endswith(PLAIN_TEXT) else None
 
 
 def ingest_sources(

@@ -21,7 +21,7 @@ from storage.measurements import MeasureKey, add_measure, commit_shards, missing
 from storage.parquet import read_parquet, write_parquet
 from storage.workspace import Workspace
 
-SHARD_CHARACTERS = 60_000
+SHARD_CHARACTERS = 20_000
 """Text in one shard: seconds to minutes of work for a small model on two cores."""
 
 SHARD_ROWS = 2_000

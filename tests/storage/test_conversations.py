@@ -62,7 +62,10 @@ def test_a_prompt_alone_has_no_response() -> None:
 def test_text_has_reasoning_and_calls() -> None:
     call = {"type": "function", "function": {"name": "add", "arguments": {"a": 2}}}
     talk = Conversation(
-        [USER, {"role": "assistant", "content": "", "reasoning_content": "Hm.", "tool_calls": [call]}]
+        [
+            USER,
+            {"role": "assistant", "content": "", "reasoning_content": "Hm.", "tool_calls": [call]},
+        ]
     )
     assert response_text(talk) == 'Hm.\n{"arguments":{"a":2},"name":"add"}'
     assert prompt_text(talk) == "What is 2 + 2?"

@@ -28,8 +28,12 @@ def test_an_invented_row_is_an_error() -> None:
 
 def test_a_step_is_stored_and_replaced_whole(con: Connection) -> None:
     count = StageCount("dedupe", 1, "minhash", rows_in=2, kept=1, dropped={"near_duplicate": 1})
-    write_step(con, "r", count, Decisions(["a", "b"], ["", "near_duplicate"], [None, "a"], [None, 0.9]))
-    write_step(con, "r", count, Decisions(["a", "b"], ["near_duplicate", ""], ["b", None], [0.9, None]))
+    write_step(
+        con, "r", count, Decisions(["a", "b"], ["", "near_duplicate"], [None, "a"], [None, 0.9])
+    )
+    write_step(
+        con, "r", count, Decisions(["a", "b"], ["near_duplicate", ""], ["b", None], [0.9, None])
+    )
     assert read_kept(con, "r", "dedupe", 1) == ["b"]
     assert read_counts(con, "r") == [count]
     (row,) = con.execute("select because_of, value from decisions where reason <> ''").fetchall()

@@ -1,0 +1,92 @@
+"""Runs the stages of a recipe as the flow does, but without Prefect and with stored measurements.
+
+Only token counts are measured here, from a tokenizer that counts words: every other number a test
+needs is written into the workspace as if it had been measured.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.deduplicate import MinHash, deduplicate_examples
+from pipeline.ingest import SourceSettings, count_ingest, identify_sources, ingest_sources
+from pipeline.run_context import RunContext
+from pipeline.score import ScoreSettings, score_examples, score_key
+from pipeline.select import Chosen, SelectSettings, select_examples
+from storage.database import open_workspace, read_workspace
+from storage.examples import read_examples, read_pool
+from storage.measurements import MeasureKey, add_measure, commit_shards
+from storage.parquet import write_parquet
+from storage.runs import start_run
+from storage.workspace import Workspace
+
+LONGEST = 40
+"""Words of prompt and response that the imagined trainer reads."""
+
+
+def start(directory: Path, files: Sequence[Path], seed: int = 0) -> tuple[RunContext, list[str]]:
+    """Ingest files into a workspace; return the run and its pool."""
+    workspace = Workspace(directory)
+    sources = identify_sources(workspace, [SourceSettings(path=str(file)) for file in files])
+    ids = sorted(source.source_id for source in sources)
+    run = RunContext(workspace, "run", seed, ids, {}, {})
+    with open_workspace(workspace) as con:
+        start_run(con, run.run_id, {"name": "test", "seed": seed}, "code", {}, ids)
+    ingest_sources(workspace, sources)
+    count_ingest(workspace, run.run_id, ids)
+    with read_workspace(workspace) as con:
+        return run, read_pool(con, ids)
+
+
+def store_measurement(
+    run: RunContext, measure: str, ids: Sequence[str], columns: Mapping[str, pa.Array]
+) -> RunContext:
+    """Write numbers into the workspace as if a model had been asked; "state" is one of them."""
+    key = MeasureKey(measure, "test", "test", "", {"version": 1})
+    path = run.workspace.measurements / measure / key.measure_key / "test.parquet"
+    n = len(ids)
+    base = {"example_id": list(ids), "measure_key": [key.measure_key] * n, "detail": [""] * n}
+    write_parquet(path, pa.table({**base, **columns}))
+    with open_workspace(run.workspace) as con:
+        add_measure(con, key)
+        commit_shards(con, run.workspace, key, [(path, 0.0)])
+    return replace(run, measures={**run.measures, measure: key})
+
+
+def count_words(run: RunContext, pool: Sequence[str]) -> RunContext:
+    """Token counts from a tokenizer of words; what is longer than LONGEST is truncated."""
+    with read_workspace(run.workspace) as con:
+        examples = read_examples(con, pool)
+    prompts = [len(example.prompt.split()) for example in examples]
+    responses = [len(example.response.split()) for example in examples]
+    states = [
+        "not_applicable"
+        if example.response_at is None
+        else "ok"
+        if prompt + response <= LONGEST
+        else "truncated"
+        for example, prompt, response in zip(examples, prompts, responses, strict=True)
+    ]
+    ids = [example.example_id for example in examples]
+    columns = {
+        "state": pa.array(states),
+        "prompt_tokens": pa.array(prompts, pa.int64()),
+        "response_tokens": pa.array(responses, pa.int64()),
+    }
+    return store_measurement(run, "token_counts", ids, columns)
+
+
+def score(run: RunContext, settings: ScoreSettings, pool: Sequence[str]) -> RunContext:
+    """Score the pool; return the run that knows the score."""
+    score_examples(run.workspace, settings, run.measures, pool)
+    keys = {**run.scores, settings.label: score_key(settings, run.measures)}
+    return replace(run, scores=keys)
+
+
+def dedupe_and_select(
+    run: RunContext, pool: Sequence[str], dedupe: Sequence[MinHash], select: SelectSettings
+) -> Chosen:
+    """The last two stages that decide about rows."""
+    return select_examples(run, select, deduplicate_examples(run, dedupe, pool))
