@@ -106,7 +106,7 @@ def _encode_object(value: Json, owner: str) -> bytes:
         raise ValueError(
             f"{owner}: a message or tool cannot be written as JSON: {error}"
         ) from error
-    raise ValueError(f"{owner}: a message or tool has a number that JSON readers would change")
+    raise ValueError(f"{owner}: a message or tool has a value that JSON readers would change")
 
 
 @cache

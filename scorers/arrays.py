@@ -1,4 +1,4 @@
-"""Array types shared by the scorers, and the one shape check they need."""
+"""Array types shared by the scorers, and the shape and range checks they need."""
 
 from typing import TypeAlias
 
@@ -8,8 +8,14 @@ from numpy.typing import NDArray
 Floats: TypeAlias = NDArray[np.float64]
 """float64; (n,) unless a docstring says otherwise. NaN: not to be had."""
 
+Ints: TypeAlias = NDArray[np.int64]
+"""int64; (n,) unless a docstring says otherwise."""
+
 Strings: TypeAlias = NDArray[np.str_] | NDArray[np.object_]
 """(n,) text."""
+
+MAXIMUM_NATS = 700.0
+"""A mean loss above this cannot be: exp(700) is the last power of e that float64 can hold."""
 
 
 def require_same_length(**columns: NDArray[np.generic]) -> None:
@@ -21,3 +27,31 @@ def require_same_length(**columns: NDArray[np.generic]) -> None:
     if len({len(column) for column in columns.values()}) > 1:
         shapes = {name: column.shape for name, column in columns.items()}
         raise ValueError(f"expected columns of one length, got {shapes}")
+
+
+def require_losses(**losses: Floats) -> None:
+    """Check that columns of mean losses, nats per token, describe the same rows and can be losses.
+
+    Raises:
+        ValueError: if lengths differ, or a loss is negative or above MAXIMUM_NATS. NaN passes.
+    """
+    require_same_length(**losses)
+    for name, loss in losses.items():
+        wrong = loss[(loss < 0) | (loss > MAXIMUM_NATS)]
+        if wrong.size:
+            raise ValueError(
+                f"{name} is in nats per token, from 0 to {MAXIMUM_NATS:g}, got {wrong[0]:g}; "
+                "were log-probabilities or sums passed?"
+            )
+
+
+def require_probabilities(**columns: Floats) -> None:
+    """Check that columns lie between 0 and 1.
+
+    Raises:
+        ValueError: if a value is outside. NaN passes.
+    """
+    for name, column in columns.items():
+        wrong = column[(column < 0) | (column > 1)]
+        if wrong.size:
+            raise ValueError(f"{name} is a probability, from 0 to 1, got {wrong[0]:g}")

@@ -1,0 +1,243 @@
+"""Write what in the documentation follows from the code, so that the two cannot drift apart.
+
+    python docs/build_reference.py
+
+It fills the marked parts of docs/recipes.md (tables of fields, the scorers, what a wrong recipe is
+answered) and writes docs/methods.md from the docstrings. tests/test_docs.py fails where a page is
+not what this would write.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from flows.check_recipe import RecipeError, load_recipe
+from flows.recipe import Recipe
+from scorers import SCORERS, scorer_settings
+
+ROOT = Path(__file__).resolve().parent.parent
+RECIPES = ROOT / "docs" / "recipes.md"
+METHODS = ROOT / "docs" / "methods.md"
+
+PART = re.compile(
+    r"(<!-- generated: (fields|scorers|errors)(?: (\S+))? -->\n).*?(<!-- end -->)", re.DOTALL
+)
+"""A generated part: what it is of which kind, and between the markers its text."""
+
+HEADING_OR_FIELDS = re.compile(r"^#+ (.+)$|^<!-- generated: fields (\w+) -->$", re.MULTILINE)
+
+FILE = re.compile(r"^```\w+ (\S+\.\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""A fence whose opening line names a file."""
+
+BOUNDS = {
+    "exclusiveMinimum": "above",
+    "minimum": "at least",
+    "exclusiveMaximum": "below",
+    "maximum": "at most",
+}
+
+KINDS = {
+    "string": "text",
+    "boolean": "`true` or `false`",
+    "integer": "whole number",
+    "number": "number",
+    "object": "mapping",
+}
+
+METHODS_HEAD = """\
+# Methods
+
+What every number means and how every choice is made: the formulas, the papers, and where this code
+departs from them. Each entry is the docstring of its module, as it is. The page is written by
+`python docs/build_reference.py`; [recipes.md](recipes.md) says how a recipe asks for a method.
+"""
+
+MEASURES = ("losses", "trajectories", "confidence", "entailment")
+"""Files of scorers/measures/ that define a number, as opposed to how a model is loaded or asked."""
+
+DEDUPE = ("minhash", "shingles", "semantic")
+"""Files of pipeline/dedupe/ that say what is compared."""
+
+
+def main() -> None:
+    """Write the pages."""
+    for path, text in build().items():
+        path.write_text(text, encoding="utf-8")
+
+
+def build() -> dict[Path, str]:
+    """Path → the text it should have."""
+    return {RECIPES: fill(RECIPES.read_text(encoding="utf-8")), METHODS: methods_page()}
+
+
+def fill(page: str) -> str:
+    """A page with its generated parts written anew."""
+    schema = Recipe.model_json_schema()
+    links = block_links(page)
+
+    def part(found: re.Match[str]) -> str:
+        start, kind, name, end = found.groups()
+        if kind == "fields":
+            text = field_table(schema, name, links)
+        elif kind == "scorers":
+            text = scorer_table()
+        else:
+            text = wrong_recipe(page, name)
+        return f"{start}\n{text}\n\n{end}"
+
+    return PART.sub(part, page)
+
+
+def block_links(page: str) -> dict[str, str]:
+    """Name of a settings class → a link to the heading above its table."""
+    links: dict[str, str] = {}
+    heading = ""
+    for found in HEADING_OR_FIELDS.finditer(page):
+        if found[1]:
+            heading = found[1]
+        else:
+            links[found[2]] = f"[{heading}](#{slug(heading)})"
+    return links
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def page_files(page: str) -> dict[str, str]:
+    """Name → content of the fences of a page that name a file."""
+    return {found[1]: found[2] for found in FILE.finditer(page)}
+
+
+def block_schema(schema: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The part of the recipe's JSON schema for one settings class."""
+    found: Mapping[str, Any] = schema if name == Recipe.__name__ else schema["$defs"][name]
+    return found
+
+
+def field_table(schema: Mapping[str, Any], name: str, links: Mapping[str, str]) -> str:
+    """The fields of one settings class as a Markdown table."""
+    block = block_schema(schema, name)
+    required = block.get("required", ())
+    lines = ["| field | value | default | meaning |", "|---|---|---|---|"]
+    for field, described in block["properties"].items():
+        default = "required" if field in required else default_text(described.get("default"))
+        meaning = described.get("description", "Names the method.")
+        cells = (f"`{field}`", value_text(described, links), default, meaning)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def value_text(described: Mapping[str, Any], links: Mapping[str, str]) -> str:
+    """What a field takes: its type, its bounds, or the block it is."""
+    if "const" in described:
+        return f"`{yaml_text(described['const'])}`"
+    if "enum" in described:
+        return ", ".join(f"`{yaml_text(each)}`" for each in described["enum"])
+    if "$ref" in described:
+        return links[described["$ref"].rsplit("/", 1)[-1]]
+    for alternatives in ("anyOf", "oneOf"):
+        if alternatives in described:
+            given = [each for each in described[alternatives] if each.get("type") != "null"]
+            return ", ".join(value_text(each, links) for each in given)
+    if described["type"] == "array":
+        return f"list of {value_text(described['items'], links)}"
+    bounds = [f"{word} {described[key]:g}" for key, word in BOUNDS.items() if key in described]
+    return " ".join([KINDS[described["type"]], " and ".join(bounds)]).strip()
+
+
+def default_text(default: object) -> str:
+    """A default as a recipe would write it."""
+    if default in (None, "", [], {}):
+        return "none"
+    return "its defaults" if isinstance(default, dict) else f"`{yaml_text(default)}`"
+
+
+def yaml_text(value: object) -> str:
+    """A scalar in YAML; small numbers in full, for YAML reads 2e-05 as a text."""
+    if isinstance(value, float):
+        return f"{Decimal(repr(value)):f}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def scorer_table() -> str:
+    """The catalogue of scorers as a Markdown table."""
+    lines = ["| scorer | reads | unit | version | settings |", "|---|---|---|--:|---|"]
+    for name, scorer in SCORERS.items():
+        given = scorer_settings(scorer, {}).items()
+        settings = ", ".join(f"`{key}` (`{yaml_text(value)}`)" for key, value in given) or "none"
+        link = f"[`{name}`](methods.md#{slug(f'Score: {name}')})"
+        cells = (link, f"`{scorer.measure}`", scorer.unit)
+        lines.append(f"| {' | '.join(cells)} | {scorer.version} | {settings} |")
+    return "\n".join(lines)
+
+
+def wrong_recipe(page: str, name: str) -> str:
+    """What `sluice run` answers to a wrong recipe of the page, given the files of the page."""
+    with TemporaryDirectory() as directory:
+        for file, content in page_files(page).items():
+            (Path(directory) / file).write_text(content, encoding="utf-8")
+        try:
+            load_recipe(Path(directory) / name)
+        except RecipeError as error:
+            message = str(error).replace(f"{directory}/", "")
+            return f"```text\n$ sluice run {name}\nsluice: error: {message}\n```"
+    raise ValueError(f"{name} was to be wrong, but nothing is wrong with it")
+
+
+def docstring(path: Path) -> str:
+    """The docstring of a module, read without importing it."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    if text is None:
+        raise ValueError(f"{path} has no docstring")
+    return text
+
+
+def methods_page() -> str:
+    """The text of docs/methods.md."""
+    return "\n".join([METHODS_HEAD, *scorer_entries(), *other_entries()]).rstrip("\n") + "\n"
+
+
+def scorer_entries() -> Iterator[str]:
+    """An entry for each scorer."""
+    yield "## Scores\n"
+    for name, scorer in SCORERS.items():
+        reads = ", ".join(f"`{column}`" for column in scorer.reads)
+        facts = f"Reads {reads} of `{scorer.measure}`. Unit: {scorer.unit}."
+        text = docstring(ROOT / "scorers" / f"{name}.py")
+        yield f"### Score: {name}\n\n{facts}\n\n{text}\n"
+
+
+def other_entries() -> Iterator[str]:
+    """Entries for measures, methods of selection, and deduplication."""
+    measures = ROOT / "scorers" / "measures"
+    selection = ROOT / "pipeline" / "selection"
+    dedupe = ROOT / "pipeline" / "dedupe"
+    yield "## Measures\n"
+    for name in MEASURES:
+        yield f"### Measure: {name}\n\n{docstring(measures / f'{name}.py')}\n"
+    yield "## Selection\n"
+    for path in sorted(modules_with(selection, "select_")):
+        yield f"### Selection: {path.stem}\n\n{docstring(path)}\n"
+    yield f"## Deduplication\n\n{docstring(dedupe / '__init__.py')}\n"
+    for name in DEDUPE:
+        yield f"### Deduplication: {name}\n\n{docstring(dedupe / f'{name}.py')}\n"
+
+
+def modules_with(folder: Path, prefix: str) -> Iterator[Path]:
+    """Modules of a folder that define a function whose name starts so."""
+    for path in folder.glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+        if any(name.startswith(prefix) for name in names):
+            yield path
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Which checkpoint to go on from after a process was killed.
+
+transformers 5.23 writes a checkpoint straight into its folder: adapter, optimizer, scheduler,
+random states, and trainer_state.json last. A kill can leave any part of that. A checkpoint counts
+only if every part is there and whole; what does not count is removed, so that nothing of it is
+mistaken for part of the checkpoint that will be written in its place.
+"""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+PREFIX = "checkpoint-"
+ARCHIVES = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
+"""Written by torch.save: zip files, whose directory of contents is written last."""
+
+
+def last_complete_checkpoint(directory: Path) -> Path | None:
+    """The whole checkpoint of the most steps, or None; broken ones in the folder are removed."""
+    whole: list[tuple[int, Path]] = []
+    for path in sorted(directory.glob(f"{PREFIX}*")):
+        steps = read_steps(path)
+        if steps is None:
+            shutil.rmtree(path)
+        else:
+            whole.append((steps, path))
+    return max(whole)[1] if whole else None
+
+
+def read_steps(checkpoint: Path) -> int | None:
+    """Optimizer steps done in a checkpoint; None if any part of it is missing or cut short."""
+    try:
+        state = json.loads((checkpoint / "trainer_state.json").read_bytes())
+        with safe_open(checkpoint / "adapter_model.safetensors", framework="np") as adapter:
+            tensors = list(adapter.keys())
+    except (OSError, ValueError, SafetensorError):
+        return None
+    steps = int(state["global_step"])
+    named_so = checkpoint.name == f"{PREFIX}{steps}"
+    archives = all(zipfile.is_zipfile(checkpoint / name) for name in ARCHIVES)
+    return steps if tensors and named_so and archives else None

@@ -1,0 +1,193 @@
+"""Train a LoRA adapter on an export: checked before, resumable during, written once.
+
+1. What the folder is for is written down; another training's folder is refused.
+2. The export is hashed and counted again, and TRL's own rows are compared with it, each one.
+3. The held-out loss is measured, the adapter trained, the held-out loss measured again.
+4. The adapter is written, then report.json. From then on the same call returns the report.
+
+After `kill -9` at any moment the same call goes on from the last whole checkpoint. On a CPU the
+adapter is then bit for bit that of a training that was not killed, given the same machine, library
+versions and number of threads; on a GPU as far as its kernels are deterministic.
+"""
+
+from __future__ import annotations
+
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from fine_tune.checkpoints import last_complete_checkpoint
+from fine_tune.evaluate import HeldOutLoss, loss_of_rows
+from fine_tune.libraries import quiet_libraries
+from fine_tune.prepared_rows import TokenCount, load_split, promised_tokens, trained_tokens
+from fine_tune.report import (
+    Training,
+    TrainReport,
+    claim_folder,
+    read_report,
+    write_report,
+    write_whole,
+)
+from fine_tune.settings import TrainSettings
+from fine_tune.verify_tokens import ROWS_NAMED, compare_tokens, require_chat_template
+from scorers.measures.models import resolve_model
+from storage.exports_manifest import (
+    SPLITS,
+    ExportManifest,
+    Split,
+    SplitCounts,
+    read_manifest,
+    verify_export,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from datasets import Dataset
+
+    from fine_tune.trainer import AdapterTrainer
+
+ADAPTER_FOLDER = "adapter"
+CHECKPOINTS_FOLDER = "checkpoints"
+CACHE_FOLDER = "rows"
+BEFORE_FILE = "heldout_before.json"
+LIBRARIES = ("accelerate", "datasets", "peft", "tokenizers", "torch", "transformers", "trl")
+
+
+def train_adapter(
+    export: Path,
+    model: Path,
+    output: Path,
+    settings: TrainSettings,
+    on_step: Callable[[int, int, float], None] | None = None,
+) -> TrainReport:
+    """Train a LoRA adapter on the train split of an export.
+
+    Args:
+        export: an export's folder.
+        model: folder of a causal language model, its tokenizer and chat template.
+        output: folder for this training alone; `adapter/` and `report.json` come to stand in it.
+        settings: see TrainSettings.
+        on_step: called after each optimizer step with the step, the number of all steps, and the
+            loss in nats per response token; after a resumed start, from the step resumed at.
+
+    Returns:
+        The report; the stored one, without any work, where this training was finished before.
+
+    Raises:
+        OtherTrainingError: if the folder belongs to another training.
+        TokenMismatchError: if the trainer would drop, cut or count a row otherwise than promised.
+        FloatingPointError: if the loss becomes infinite or not a number.
+        ValueError: if the export is not what its manifest says, or has rows longer than the model
+            has positions for.
+    """
+    manifest = read_manifest(export)
+    fingerprint = resolve_model(str(model)).fingerprint
+    training = Training(
+        export_id=manifest.export_id, model_fingerprint=fingerprint, settings=settings
+    )
+    claim_folder(output, training)
+    report = read_report(output)
+    if report is None:
+        _require_whole(export, manifest)
+        with quiet_libraries():
+            trainer, counts = _checked_trainer(export, manifest, model, output, settings)
+            trainer.on_step = on_step
+            report = _run(trainer, training, counts, output)
+    for folder in (CHECKPOINTS_FOLDER, CACHE_FOLDER):
+        shutil.rmtree(output / folder, ignore_errors=True)
+    return report
+
+
+def _require_whole(export: Path, manifest: ExportManifest) -> None:
+    require_chat_template(manifest)
+    if problems := verify_export(export):
+        raise ValueError(f"{export} is not what it says: {'; '.join(map(str, problems))}")
+
+
+def _checked_trainer(
+    export: Path, manifest: ExportManifest, model: Path, output: Path, settings: TrainSettings
+) -> tuple[AdapterTrainer, SplitCounts]:
+    """A trainer whose rows are those promised, and the counts of its train split."""
+    from fine_tune.trainer import build_trainer, prepared_rows
+
+    names = [split for split in SPLITS if manifest.counts(split).rows]
+    splits = {split: load_split(export, split, output / CACHE_FOLDER) for split in names}
+    promised = {split: promised_tokens(rows) for split, rows in splits.items()}
+    trainer = build_trainer(model, splits, settings, output / CHECKPOINTS_FOLDER)
+    prepared: dict[Split, Dataset] = {"train": prepared_rows(trainer)}
+    if "validation" in splits:
+        prepared["validation"] = _validation_rows(trainer)
+    counted = {split: trained_tokens(rows) for split, rows in prepared.items()}
+    totals = compare_tokens(manifest, promised, counted)
+    _require_positions(trainer.longest_row(), [row for rows in counted.values() for row in rows])
+    return trainer, totals["train"]
+
+
+def _require_positions(limit: int | None, rows: list[TokenCount]) -> None:
+    """Refuse rows longer than the model was built for; it would train on them all the same."""
+    long = [row.example_id for row in rows if limit and row.prompt_tokens + row.loss_tokens > limit]
+    if long:
+        raise ValueError(
+            f"{len(long)} rows are longer than the {limit} tokens the model was built for, "
+            f"{', '.join(long[:ROWS_NAMED])} among them"
+        )
+
+
+def _run(
+    trainer: AdapterTrainer, training: Training, counts: SplitCounts, output: Path
+) -> TrainReport:
+    from transformers import set_seed
+
+    has_heldout = trainer.eval_dataset is not None
+    before = _heldout_before(trainer, output) if has_heldout else None
+    checkpoint = last_complete_checkpoint(output / CHECKPOINTS_FOLDER)
+    set_seed(training.settings.seed)  # what was done before must not show in the training
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    after = loss_of_rows(trainer, _validation_rows(trainer)) if has_heldout else None
+    _write_adapter(trainer, output / ADAPTER_FOLDER)
+    report = TrainReport(
+        key=training.key,
+        training=training,
+        train=counts,
+        steps=trainer.state.global_step,
+        losses=tuple(entry["loss"] for entry in trainer.state.log_history if "loss" in entry),
+        heldout_before=before,
+        heldout_after=after,
+        heldout_note="" if has_heldout else "the export has no validation split",
+        precision="bfloat16" if trainer.args.bf16 else "float32",
+        libraries={name: version(name) for name in LIBRARIES},
+    )
+    write_report(output, report)
+    return report
+
+
+def _validation_rows(trainer: AdapterTrainer) -> Dataset:
+    from datasets import Dataset
+
+    rows = trainer.eval_dataset
+    if not isinstance(rows, Dataset):
+        raise TypeError(f"expected a Dataset of validation rows, got {type(rows).__name__}")
+    return rows
+
+
+def _heldout_before(trainer: AdapterTrainer, output: Path) -> HeldOutLoss:
+    """The loss before training; a fresh adapter changes nothing, so it is the model's own."""
+    path = output / BEFORE_FILE
+    if not path.is_file():
+        loss = loss_of_rows(trainer, _validation_rows(trainer))
+        write_whole(path, orjson.dumps(loss))
+    stored = orjson.loads(path.read_bytes())
+    return HeldOutLoss(**stored)
+
+
+def _write_adapter(trainer: AdapterTrainer, folder: Path) -> None:
+    """Write adapter and tokenizer under another name, and rename the folder."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    trainer.save_adapter(partial)
+    partial.rename(folder)

@@ -1,0 +1,243 @@
+"""Make TRL trainers: to train, to evaluate, or only to prepare rows. Importing this takes seconds.
+
+Rows are conversational prompt/completion, so the loss is on the completion alone; the chat template
+is the tokenizer's own; nothing is packed. On a GPU weights and arithmetic are bfloat16 (adapters
+float32), on a CPU everything is float32.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias
+
+import orjson
+import torch
+from datasets import Dataset
+from peft import LoraConfig, PeftModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+)
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
+
+from fine_tune.prepared_rows import IGNORED
+from fine_tune.settings import TrainSettings
+from storage.exports_manifest import Split
+
+OnStep: TypeAlias = Callable[[int, int, float], None]
+"""Called after each optimizer step with the step, all steps, and the loss in nats per token."""
+
+CHECKPOINTS_KEPT = 2
+"""The last is what a resumed training needs; the one before it, if the last is half written."""
+
+
+class AdapterTrainer(SFTTrainer):
+    """TRL's trainer, which also tells of each step, and of the loss of rows it does not train."""
+
+    on_step: OnStep | None = None
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Called by the trainer after each step.
+
+        Raises:
+            FloatingPointError: if the loss is no longer a number; training on is pointless.
+        """
+        super().log(logs, start_time)
+        loss = logs.get("loss")
+        if loss is None:
+            return
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss of step {self.state.global_step} is {loss}; "
+                "a lower learning_rate may help"
+            )
+        if self.on_step is not None:
+            self.on_step(self.state.global_step, self.state.max_steps, loss)
+
+    def loss_of_batch(self, rows: Sequence[Mapping[str, Sequence[int]]]) -> tuple[float, int]:
+        """The trainer's own loss on some prepared rows, without training on them.
+
+        Returns:
+            Nats, summed over the tokens that have a label; and the number of those tokens.
+        """
+        model = self._loaded_model()
+        model.eval()
+        batch = self.data_collator([dict(row) for row in rows])
+        inputs = {name: value.to(self.args.device) for name, value in batch.items()}
+        tokens = int((inputs["labels"][:, 1:] != IGNORED).sum())
+        with torch.no_grad(), self.compute_loss_context_manager():
+            mean = self.compute_loss(model, inputs)  # type: ignore[no-untyped-call]
+        return float(mean) * tokens, tokens
+
+    def longest_row(self) -> int | None:
+        """Most tokens the model has positions for; None where it sets no such limit."""
+        config = self._loaded_model().config.get_text_config()
+        limit: int | None = getattr(config, "max_position_embeddings", None)
+        return limit
+
+    def save_adapter(self, folder: Path) -> None:
+        """Write adapter and tokenizer; the same adapter gives the same bytes."""
+        model = self._loaded_model()
+        model.save_pretrained(str(folder))
+        self._tokenizer.save_pretrained(str(folder))
+        (folder / "README.md").unlink()  # a form that nobody has filled in
+        # peft writes a set there, in another order in each process.
+        config = folder / "adapter_config.json"
+        fields = orjson.loads(config.read_bytes())
+        fields["target_modules"] = sorted(fields["target_modules"])
+        config.write_bytes(orjson.dumps(fields, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+
+    def _loaded_model(self) -> PreTrainedModel | PeftModel:
+        if not isinstance(self.model, PreTrainedModel | PeftModel):
+            raise TypeError(f"expected a transformers or PEFT model, got {type(self.model)}")
+        return self.model
+
+
+def build_trainer(
+    model: Path,
+    splits: Mapping[Split, Dataset],
+    settings: TrainSettings,
+    checkpoints: Path,
+) -> AdapterTrainer:
+    """A trainer with a fresh LoRA adapter on every linear layer but the head.
+
+    Args:
+        model: folder of a causal language model and its tokenizer.
+        splits: rows of an export; a missing validation split is none.
+        settings: see TrainSettings.
+        checkpoints: folder for checkpoints.
+    """
+    adapter = LoraConfig(
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    trainer = AdapterTrainer(
+        model=load_model(model),
+        args=trainer_config(settings, checkpoints),
+        train_dataset=splits["train"],
+        eval_dataset=splits.get("validation"),
+        processing_class=load_tokenizer(model),
+        peft_config=adapter,
+    )
+    trainer.remove_callback(PrinterCallback)  # prints to stdout, which is for data
+    return trainer
+
+
+def build_evaluator(
+    model: Path, adapter: Path | None, rows: Dataset, folder: Path
+) -> AdapterTrainer:
+    """A trainer that holds a model, perhaps with a stored adapter, and rows to evaluate it on."""
+    loaded: PreTrainedModel | PeftModel = load_model(model)
+    if adapter is not None:
+        loaded = PeftModel.from_pretrained(load_model(model), adapter)
+    return AdapterTrainer(
+        model=loaded,
+        args=trainer_config(TrainSettings(), folder),
+        train_dataset=rows,
+        processing_class=load_tokenizer(model),
+    )
+
+
+def prepare_without_model(rows: Dataset, tokenizer: Path, max_length: int | None) -> Dataset:
+    """Let TRL prepare rows, with a stand-in for the model, which it needs and never calls.
+
+    Args:
+        rows: a split of an export.
+        tokenizer: folder of the tokenizer.
+        max_length: in tokens; the trainer cuts longer rows. None for no limit.
+
+    Returns:
+        The trainer's rows, with `input_ids` and `labels`.
+    """
+    stand_in = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=8,
+            hidden_size=8,
+            intermediate_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+            num_key_value_heads=1,
+        )
+    )
+    with TemporaryDirectory(prefix="sluice-") as folder:
+        trainer = AdapterTrainer(
+            model=stand_in,
+            args=trainer_config(TrainSettings(max_length=max_length), Path(folder)),
+            train_dataset=rows,
+            processing_class=load_tokenizer(tokenizer),
+        )
+        return prepared_rows(trainer)
+
+
+def prepared_rows(trainer: SFTTrainer) -> Dataset:
+    """The rows a trainer trains on, after its own preparation."""
+    rows = trainer.train_dataset
+    if not isinstance(rows, Dataset):
+        raise TypeError(f"expected a Dataset, got {type(rows).__name__}")
+    return rows
+
+
+def trainer_config(settings: TrainSettings, folder: Path) -> SFTConfig:
+    """TRL's settings for ours; it writes checkpoints into the folder."""
+    on_gpu = torch.cuda.is_available()
+    return SFTConfig(
+        output_dir=str(folder),
+        num_train_epochs=settings.epochs,
+        max_steps=settings.max_steps or -1,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule,
+        warmup_steps=settings.warmup_fraction,
+        per_device_train_batch_size=settings.batch_rows,
+        gradient_accumulation_steps=settings.gradient_accumulation,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        max_length=settings.max_length,
+        packing=settings.packing,
+        completion_only_loss=True,
+        seed=settings.seed,
+        bf16=on_gpu,
+        use_cpu=not on_gpu,
+        dataloader_pin_memory=on_gpu,
+        save_strategy="steps",
+        save_steps=settings.save_every_steps,
+        save_total_limit=CHECKPOINTS_KEPT,
+        eval_strategy="no",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        report_to="none",
+    )
+
+
+def load_model(folder: Path) -> PreTrainedModel:
+    """Load a causal language model from safetensors; no code of its own is run.
+
+    Raises:
+        ValueError: if weights are missing, which transformers would fill with random numbers.
+    """
+    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
+    )
+    network, info = loaded
+    if info["missing_keys"]:
+        raise ValueError(f"{folder} lacks weights: {', '.join(sorted(info['missing_keys'])[:3])}")
+    model: PreTrainedModel = network
+    return model
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Load a tokenizer with its chat template."""
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True
+    )
+    return tokenizer

@@ -1,0 +1,8 @@
+"""Which examples to keep: one method per file, arrays in, picks and reasons out.
+
+Every method ties by example_id and none depends on the order of the rows. A method that cannot
+beat `random.py` and `length_matched.py` at equal size is not a method.
+
+To add one: write pipeline/selection/NAME.py with `select_NAME(...) -> Picked`, its test, and its
+reasons in picked.py; pipeline/select.py calls it by name.
+"""

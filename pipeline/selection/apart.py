@@ -1,0 +1,200 @@
+"""Walk rows in order of preference and keep those that are not too near one already kept.
+
+The result is exactly that of the plain loop, one row at a time against all kept rows, whatever the
+block size or the number of threads. The work is done in blocks of matrix products in float32; what
+those leave in doubt, within their rounding error, is decided in float64. Memory grows with the
+rows and those kept, never with the number of near pairs.
+
+Greedy filter: Liu et al. 2023 (DEITA), arXiv:2312.15685. Their paper writes "distance", their code
+bounds the cosine similarity: so does this.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.selection.budget import count_fitting
+from pipeline.selection.picked import no_causes
+from scorers.arrays import Floats, Ints
+
+DECIMALS = 6
+"""A similarity is rounded to what float32 vectors carry, so that equal vectors have exactly 1."""
+
+BLOCK_ROWS = 1024
+CHUNK_ROWS = 8192
+PAIRS_AT_ONCE = 1 << 15
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Which rows were kept, and what ruled out the others."""
+
+    kept: Ints
+    """(k,) rows in the order kept."""
+    because_of: Ints
+    """(n,) the kept row most similar to a row that is ruled out, the preferred one in a tie. -1 for
+    kept rows and those not reached."""
+    similarity: Floats
+    """(n,) to `because_of`; NaN where there is none."""
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Check that vectors (n, d) have length 1, up to 0.001, and give them to the last digit.
+
+    Raises:
+        ValueError: if not; a vector of zeros or NaN would be similar to nothing.
+    """
+    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+    wrong = lengths[~(np.abs(lengths - 1) <= 1e-3)]
+    if wrong.size:
+        raise ValueError(f"embeddings must have length 1, got {wrong.size} of length {wrong[0]:g}")
+    units: NDArray[np.float32] = vectors / lengths[:, None]
+    return units
+
+
+def cosine(vectors: NDArray[np.float32], left: Ints, right: Ints) -> Floats:
+    """Cosine similarity of rows left (p,) and right (p,) of vectors (n, d); (p,), in float64."""
+    similarity = np.empty(len(left))
+    for start in range(0, len(left), PAIRS_AT_ONCE):
+        part = slice(start, start + PAIRS_AT_ONCE)
+        a, b = vectors[left[part]].astype(np.float64), vectors[right[part]].astype(np.float64)
+        squares = np.einsum("pd,pd->p", a, a) * np.einsum("pd,pd->p", b, b)
+        similarity[part] = np.einsum("pd,pd->p", a, b) / np.sqrt(squares)
+    rounded: Floats = np.clip(similarity, -1, 1).round(DECIMALS)
+    return rounded
+
+
+class _Kept:
+    """The rows kept so far, and the search among them."""
+
+    def __init__(self, vectors: NDArray[np.float32], bound: float) -> None:
+        self.vectors = vectors
+        self.bound = bound
+        d = vectors.shape[1]
+        # Of unit vectors a float32 product is off by less than d * 2^-24, DECIMALS adds 5e-7.
+        self.margin = d * 2.0**-23 + 1e-6
+        self.rows = np.empty(0, dtype=np.int64)
+        self._buffer = np.empty((CHUNK_ROWS, d), dtype=np.float32)
+
+    def keep(self, rows: Ints, units: NDArray[np.float32]) -> None:
+        """Add rows (b,) and their vectors (b, d)."""
+        have, need = len(self.rows), len(self.rows) + len(rows)
+        if need > len(self._buffer):
+            larger = np.empty((2 * need, self._buffer.shape[1]), dtype=np.float32)
+            larger[:have] = self._buffer[:have]
+            self._buffer = larger
+        self._buffer[have:need] = units
+        self.rows = np.concatenate((self.rows, rows))
+
+    def nearest(self, rows: Ints, units: NDArray[np.float32]) -> tuple[Ints, Floats]:
+        """The kept row too near to each of rows (b,), -1 where none is, and its similarity."""
+        because_of, similarity = no_causes(len(rows)), np.full(len(rows), np.nan)
+        for start in range(0, len(self.rows), CHUNK_ROWS):
+            chunk = slice(start, min(start + CHUNK_ROWS, len(self.rows)))
+            near = self.closest(rows, self.rows[chunk], units @ self._buffer[chunk].T)
+            _keep_nearer(because_of, similarity, *near)
+        return because_of, similarity
+
+    def closest(
+        self, rows: Ints, others: Ints, products: NDArray[np.float32]
+    ) -> tuple[Ints, Floats]:
+        """Of others (c,), in order of preference, the one too near to each of rows (b,).
+
+        products (b, c) are their float32 similarities, -inf for a pair that is not to be compared.
+        The exact maximum is among those within twice the margin of the largest product.
+        """
+        because_of, similarity = no_causes(len(rows)), np.full(len(rows), np.nan)
+        if self.bound >= 1:  # nothing is above it, and all copies would be in doubt
+            return because_of, similarity
+        largest = products.max(axis=1, initial=-np.inf)
+        suspects = np.flatnonzero(largest > self.bound - self.margin)
+        least = np.maximum(largest[suspects] - 2 * self.margin, self.bound - self.margin)
+        i, j = np.nonzero(products[suspects] >= least[:, None])
+        i = suspects[i]
+        exact = cosine(self.vectors, rows[i], others[j])
+        order = np.lexsort((j, -exact, i))
+        order = order[np.unique(i[order], return_index=True)[1]]
+        order = order[exact[order] > self.bound]
+        because_of[i[order]], similarity[i[order]] = others[j[order]], exact[order]
+        return because_of, similarity
+
+
+def _keep_nearer(
+    because_of: Ints, similarity: Floats, other_because_of: Ints, other_similarity: Floats
+) -> None:
+    """Write the second pair of columns over the first where it is nearer, or the first has none."""
+    nearer = (other_because_of >= 0) & ~(similarity >= other_similarity)
+    because_of[nearer] = other_because_of[nearer]
+    similarity[nearer] = other_similarity[nearer]
+
+
+def _filter_block(kept: _Kept, rows: Ints, units: NDArray[np.float32]) -> tuple[Ints, Ints, Floats]:
+    """Filter rows (b,) against the kept ones and, one after another, among themselves.
+
+    Returns:
+        The places in the block that may be kept, and because_of and similarity of the whole block.
+    """
+    because_of, similarity = kept.nearest(rows, units)
+    free = np.flatnonzero(because_of < 0)
+    products = units @ units[free].T
+    products[np.arange(len(rows))[:, None] <= free] = -np.inf  # compare to earlier rows only
+    contested = (products[free] > kept.bound - kept.margin).any(axis=1)
+    winners = np.zeros(len(free), dtype=bool)
+    for place, row in enumerate(free):
+        if contested[place]:
+            earlier = np.flatnonzero(winners[:place])
+            near = kept.closest(rows[[row]], rows[free[earlier]], products[[row]][:, earlier])
+            because_of[row], similarity[row] = near[0][0], near[1][0]
+        winners[place] = because_of[row] < 0
+    lost = np.flatnonzero(because_of >= 0)
+    near = kept.closest(rows[lost], rows[free[winners]], products[lost][:, winners])
+    nearest = because_of[lost], similarity[lost]
+    _keep_nearer(*nearest, *near)
+    because_of[lost], similarity[lost] = nearest
+    return free[winners], because_of, similarity
+
+
+def keep_apart(
+    vectors: NDArray[np.float32],
+    order: Ints,
+    bound: float,
+    costs: Ints,
+    limit: int,
+    block_rows: int = BLOCK_ROWS,
+) -> Apart:
+    """Keep rows, in order, whose similarity to every row kept before is at most the bound.
+
+    Args:
+        vectors: (n, d) of length 1.
+        order: (m,) rows, the preferred first.
+        bound: Cosine similarity; a row above it, to 6 decimals, is ruled out.
+        costs: (n,) what keeping a row costs.
+        limit: What may be spent; it ends with the row that uses it up, or before the first one that
+            does not fit.
+        block_rows: Rows compared at once; makes no difference to the result.
+
+    Returns:
+        The rows kept, and what ruled out the others.
+
+    Raises:
+        ValueError: if a vector in `order` is not of length 1.
+    """
+    kept = _Kept(vectors, bound)
+    because_of, similarity = no_causes(len(vectors)), np.full(len(vectors), np.nan)
+    for start in range(0, len(order), block_rows):
+        rows = order[start : start + block_rows]
+        units = _unit(vectors[rows])
+        places, causes, values = _filter_block(kept, rows, units)
+        fitting = count_fitting(costs[rows[places]], limit)
+        limit -= int(costs[rows[places[:fitting]]].sum())
+        end = len(rows)
+        if fitting < len(places):
+            end = places[fitting]
+        if limit <= 0:
+            end = places[fitting - 1] + 1 if fitting else 0
+        kept.keep(rows[places[:fitting]], units[places[:fitting]])
+        because_of[rows[:end]], similarity[rows[:end]] = causes[:end], values[:end]
+        if end < len(rows):
+            break
+    return Apart(kept.rows, because_of, similarity)

@@ -1,0 +1,46 @@
+"""CLEAR's Auto-Filter: drop the rows whose given response gets low confidence.
+
+Chen and Mueller 2024, arXiv:2403.12776. The paper keeps confidence > median. Where many rows tie at
+the median (say, all at 1) that drops all of them, so here the upper half is counted off instead:
+the top ceil(n / 2) by confidence and id. Open-ended tasks have low confidence by nature: with
+groups, each task or source keeps its own upper half.
+"""
+
+import numpy as np
+
+from pipeline.selection.picked import Picked, account_for, no_reasons
+from pipeline.selection.ranking import group_codes, rank_by_score, turn_in_group
+from scorers.arrays import Floats, Strings, require_same_length
+
+
+def select_confident(
+    confidence: Floats, ids: Strings, groups: Strings | None = None, gamma: float | None = None
+) -> Picked:
+    """Pick the confident half of each group, or all rows above a fixed confidence.
+
+    Args:
+        confidence: (n,) from 0 to 1, NaN where there is none; such rows are out as "no_score" and
+            do not count for the half.
+        ids: (n,) distinct example ids; the lower one wins a tie.
+        groups: (n,) task or source of every row; None for one group.
+        gamma: Pick confidence > gamma instead of the upper half; groups then make no difference.
+
+    Returns:
+        The picks, most confident first; the others are "low_confidence"; values are the confidence.
+
+    Raises:
+        ValueError: if lengths differ, or a confidence is infinite.
+    """
+    ranked = rank_by_score(confidence, ids)
+    if gamma is not None:
+        picks = ranked[confidence[ranked] > gamma]
+    else:
+        codes = np.zeros(len(ids), dtype=np.int64) if groups is None else group_codes(groups)
+        require_same_length(confidence=confidence, groups=codes)
+        sizes = np.bincount(codes[ranked], minlength=1)
+        picks = ranked[turn_in_group(ranked, codes) < (sizes[codes[ranked]] + 1) // 2]
+    reasons = no_reasons(len(confidence))
+    reasons[:] = "low_confidence"
+    reasons[np.isnan(confidence)] = "no_score"
+    reasons[picks] = ""
+    return account_for(picks, reasons, confidence)

@@ -1,0 +1,61 @@
+"""DEITA's filter: the highest scores that are not too near one already chosen.
+
+Liu et al. 2023, "What Makes Good Data for Alignment?", arXiv:2312.15685, section 2.4. As in their
+code, a row is taken if its cosine similarity to every chosen row is at most 0.9.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.selection.apart import keep_apart
+from pipeline.selection.budget import Budget
+from pipeline.selection.picked import Picked, account_for, no_reasons
+from pipeline.selection.ranking import rank_by_score
+from scorers.arrays import Floats, Ints, Strings, require_same_length
+
+
+def select_diverse(
+    scores: Floats,
+    vectors: NDArray[np.float32],
+    ids: Strings,
+    budget: Budget,
+    loss_tokens: Ints | None = None,
+    max_similarity: float = 0.9,
+) -> Picked:
+    """Pick rows by score, highest first, passing over those too similar to a pick.
+
+    Args:
+        scores: (n,) NaN where there is none; such rows are out as "no_score".
+        vectors: (n, d) embeddings of length 1; a row with a NaN is out as "no_embedding".
+        ids: (n,) distinct example ids; the lower one wins a tie.
+        budget: The limit; rows not reached are "over_budget".
+        loss_tokens: (n,) response tokens; needed for a budget in loss tokens.
+        max_similarity: The largest cosine similarity allowed between two picks, from -1 to 1; at 1
+            nothing is too similar.
+
+    Returns:
+        The picks in the order picked. `because_of` is the pick most similar to a row that is
+        "too_similar" and the value their similarity; other values are the scores.
+
+    Raises:
+        ValueError: if lengths differ, a vector is not of length 1, a score is infinite, or
+            `max_similarity` is out of range.
+    """
+    require_same_length(scores=scores, vectors=vectors, ids=ids)
+    if not -1 <= max_similarity <= 1:
+        raise ValueError(f"max_similarity is a cosine, from -1 to 1, got {max_similarity}")
+    n = len(scores)
+    embedded = np.asarray(~np.isnan(vectors).any(axis=1), dtype=bool)
+    ranked = rank_by_score(scores, ids)
+    apart = keep_apart(
+        vectors, ranked[embedded[ranked]], max_similarity, *budget.costs(n, loss_tokens)
+    )
+    similar = apart.because_of >= 0
+    reasons = no_reasons(n)
+    reasons[:] = "over_budget"
+    reasons[~embedded] = "no_embedding"
+    reasons[np.isnan(scores)] = "no_score"
+    reasons[similar] = "too_similar"
+    reasons[apart.kept] = ""
+    value = np.where(similar, apart.similarity, scores)
+    return account_for(apart.kept, reasons, value, apart.because_of)

@@ -1,0 +1,33 @@
+"""The highest scores."""
+
+import numpy as np
+
+from pipeline.selection.budget import Budget, within_budget
+from pipeline.selection.picked import Picked, account_for, no_reasons
+from pipeline.selection.ranking import rank_by_score
+from scorers.arrays import Floats, Ints, Strings
+
+
+def select_top_k(
+    scores: Floats, ids: Strings, budget: Budget, loss_tokens: Ints | None = None
+) -> Picked:
+    """Pick rows by score, highest first, as far as the budget goes.
+
+    Args:
+        scores: (n,) NaN where there is none; such rows are out as "no_score".
+        ids: (n,) distinct example ids; the lower one wins a tie.
+        budget: The limit; rows beyond it are "over_budget".
+        loss_tokens: (n,) response tokens; needed for a budget in loss tokens.
+
+    Returns:
+        The picks, highest first; values are the scores.
+
+    Raises:
+        ValueError: if a score is infinite, or the budget needs tokens that are not given.
+    """
+    picks = within_budget(rank_by_score(scores, ids), budget, len(scores), loss_tokens)
+    reasons = no_reasons(len(scores))
+    reasons[:] = "over_budget"
+    reasons[np.isnan(scores)] = "no_score"
+    reasons[picks] = ""
+    return account_for(picks, reasons, scores)

@@ -1,0 +1,112 @@
+"""Scorers: pure functions from stored measurements to one number per example. Higher is kept first.
+
+To add one: write scorers/NAME.py and tests/scorers/test_NAME.py, and add its line to SCORERS.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from inspect import Parameter, signature
+
+from scorers.arrays import Floats
+from scorers.confidence import score_confidence
+from scorers.grape import score_grape
+from scorers.ifd import score_ifd
+from scorers.ifd_perplexity import score_ifd_perplexity
+from scorers.perplexity import score_perplexity
+from scorers.response_length import score_response_length
+from scorers.s2l_cluster import score_s2l_cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """A scoring function and what the pipeline must know to call it."""
+
+    function: Callable[..., Floats]
+    measure: str
+    """The measure whose rows it reads."""
+    reads: tuple[str, ...]
+    """Columns of that measure, passed to the function in this order."""
+    unit: str
+    version: int
+    """Raised whenever the same input may give another number; old scores are then kept apart."""
+    whole_pool: bool = False
+    """Whether a row's value depends on the other rows: then new rows mean scoring all again."""
+
+
+SCORERS: dict[str, Scorer] = {
+    "confidence": Scorer(
+        score_confidence,
+        measure="judgements",
+        reads=("contradiction_forward", "contradiction_backward", "exact_match", "reflection"),
+        unit="probability",
+        version=1,
+    ),
+    "grape": Scorer(
+        score_grape, measure="losses", reads=("mean_nll",), unit="nats per token", version=1
+    ),
+    "ifd": Scorer(
+        score_ifd, measure="losses", reads=("mean_nll", "mean_nll_alone"), unit="ratio", version=1
+    ),
+    "ifd_perplexity": Scorer(
+        score_ifd_perplexity,
+        measure="losses",
+        reads=("mean_nll", "mean_nll_alone"),
+        unit="ratio",
+        version=1,
+    ),
+    "perplexity": Scorer(
+        score_perplexity, measure="losses", reads=("mean_nll",), unit="perplexity", version=1
+    ),
+    "response_length": Scorer(
+        score_response_length,
+        measure="token_counts",
+        reads=("response_tokens",),
+        unit="tokens",
+        version=1,
+    ),
+    "s2l_cluster": Scorer(
+        score_s2l_cluster,
+        measure="trajectories",
+        reads=("trajectory",),
+        unit="label",
+        version=1,
+        whole_pool=True,
+    ),
+}
+
+
+def _checked(name: str, value: object, kind: type) -> object:
+    """Return the value as the kind the signature asks for; an int may stand for a float."""
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:  # not isinstance: True is no number here
+        raise ValueError(f"{name} must be {kind.__name__}, got {value!r}")
+    return value
+
+
+def scorer_settings(scorer: Scorer, given: Mapping[str, object]) -> dict[str, object]:
+    """Complete the given settings of a scorer with its defaults.
+
+    Args:
+        scorer: From SCORERS. Its settings are the keyword-only parameters of its function.
+        given: Values by name, as a recipe has them.
+
+    Returns:
+        Every setting by name, in the order of the names: what is stored beside each score.
+
+    Raises:
+        ValueError: if a name is unknown, or a value is of another type than the parameter.
+    """
+    parameters = signature(scorer.function).parameters.values()
+    settings = {p.name: p for p in parameters if p.kind is Parameter.KEYWORD_ONLY}
+    for name in given:
+        if name not in settings:
+            near = get_close_matches(name, settings, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            known = ", ".join(sorted(settings)) or "none"
+            raise ValueError(f"no setting named {name!r}.{hint} There are: {known}.")
+    return {
+        name: _checked(name, given.get(name, settings[name].default), settings[name].annotation)
+        for name in sorted(settings)
+    }

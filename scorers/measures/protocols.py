@@ -1,0 +1,177 @@
+"""What a measure needs of a model, and what it gets back.
+
+The real models are in language_model.py, sampling.py, embedder.py (in process) and endpoint.py
+(over HTTP). A test passes any object with these methods. Every method answers in the order it was
+asked, and an answer depends on its own question alone: not on what else was in the call, nor on
+how the call was cut into batches.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Message: TypeAlias = Mapping[str, Any]
+"""One turn in canonical form: `role`, `content`, and where the row had them `tool_calls`,
+`tool_call_id`, `name`, `reasoning_content`."""
+
+Floats: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLosses:
+    """What a language model said of the tokens of one response; all (t,), t response tokens."""
+
+    nll: NDArray[np.float32]
+    """Nats: -log p(token | everything before it). Not negative."""
+    entropy: NDArray[np.float32]
+    """Nats: entropy of the distribution the token was drawn from. Between 0 and log(vocabulary)."""
+    top1: NDArray[np.bool_]
+    """Whether the token was the likeliest one."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptionProbabilities:
+    """How a model divides its belief between the options of a multiple-choice question."""
+
+    probabilities: Floats
+    """(n, options): renormalised over the options, so each row sums to 1."""
+    mass: Floats
+    """(n,): probability the options had together before that, in [0, 1]. Near 0 the model wanted
+    to say something else, and the row of `probabilities` means little."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One answer wanted from an AnswerGenerator."""
+
+    messages: Sequence[Message]
+    """The prompt; the answer is the assistant's next turn."""
+    tools: Sequence[Mapping[str, Any]]
+    """JSON schemas of the tools the assistant may call; () for none."""
+    temperature: float
+    """0 for the likeliest token each time; 1 samples from the model's own distribution."""
+    max_new_tokens: int
+    seed: int
+    """Of this request alone: the same request gives the same answer in any company."""
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedAnswer:
+    """One answer as text."""
+
+    text: str
+    """Without end-of-turn and other special tokens."""
+    tokens: int | None
+    """New tokens, the end-of-turn token included; None where an endpoint does not say."""
+    finished: bool
+    """False: cut off at max_new_tokens, the model had more to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFailure:
+    """No answer could be had for this request; the others are not affected."""
+
+    reason: str
+    """One word or two for counting, such as "context_length" or "timeout"."""
+    detail: str
+    """For a person; holds no row content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """One vector per text."""
+
+    vectors: NDArray[np.float32]
+    """(n, d), unit length."""
+    chunks: NDArray[np.int64]
+    """(n,): how many windows the text was cut into; 1 where it fitted whole."""
+
+
+class OptionModel(Protocol):
+    """A model that can be asked a multiple-choice question."""
+
+    def option_probabilities(
+        self, prompts: Sequence[Sequence[Message]], options: Sequence[str]
+    ) -> OptionProbabilities:
+        """Probability that the assistant's answer begins with each option.
+
+        Args:
+            prompts: n conversations, each ending where the assistant is to answer.
+            options: what the answer may begin with, such as ("A", "B", "C"); their first tokens
+                must differ.
+
+        Raises:
+            ValueError: if there are no options, or two begin with the same token.
+        """
+        ...
+
+
+class LanguageModel(OptionModel, Protocol):
+    """A causal language model that says how likely a given text was."""
+
+    def token_losses(
+        self, prefixes: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]
+    ) -> list[TokenLosses]:
+        """Score the tokens of each response after its prefix, under the true tokens before them.
+
+        Args:
+            prefixes: n lists of token ids, each at least one long.
+            responses: n lists of token ids; an empty one gives three empty arrays.
+
+        Returns:
+            n results, aligned with the input. A loss that overflowed is inf or NaN, not an error.
+
+        Raises:
+            ValueError: if the numbers differ, or a prefix is empty: then nothing predicts the
+                first response token, and leaving it out would change what is averaged.
+        """
+        ...
+
+
+class AnswerGenerator(Protocol):
+    """A model that answers prompts."""
+
+    def sample(
+        self, requests: Sequence[GenerationRequest]
+    ) -> list[GeneratedAnswer | GenerationFailure]:
+        """Answer each request; a request that fails does so alone."""
+        ...
+
+
+class Embedder(Protocol):
+    """A model that turns text into vectors whose dot product is a similarity."""
+
+    @property
+    def dimensions(self) -> int:
+        """Length d of the vectors."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, d) unit vectors, no text cut short; `embed_with_chunks(texts).vectors`."""
+        ...
+
+    def embed_with_chunks(self, texts: Sequence[str]) -> Embeddings:
+        """Embed, and say how many windows each text took.
+
+        A text longer than the model's window is cut into windows, and their vectors averaged with
+        the number of tokens as weight.
+
+        Raises:
+            ValueError: if a text is empty or only whitespace; it has no meaning to embed.
+        """
+        ...
+
+
+class EntailmentModel(Protocol):
+    """A natural-language-inference model."""
+
+    def contradiction(self, premises: Sequence[str], hypotheses: Sequence[str]) -> Floats:
+        """(n,) probability that each premise contradicts its hypothesis, in [0, 1].
+
+        Raises:
+            ValueError: if the numbers differ.
+        """
+        ...

@@ -1,0 +1,101 @@
+"""How a proxy is trained: the settings a user chooses, and what follows from them for each step."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+MEGABATCH = 50
+"""Batches that are shuffled together and then sorted by length: less padding, still mixed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """How the proxy is trained: full fine-tuning, S2L's values where it gives them."""
+
+    epochs: int = 3
+    batch_rows: int = 32
+    """Rows per optimizer step."""
+    learning_rate: float = 2e-5
+    """At its highest, after the warm-up."""
+    warmup_share: float = 0.03
+    """Of all steps."""
+    checkpoints: int = 12
+    """Times the losses are recorded; fewer where there are fewer steps."""
+    max_tokens: int = 2048
+    """Longest row, prompt and response together; longer ones are left out. The model's own window
+    holds as well."""
+    train_share: float = 1.0
+    """Of the rows; the losses of all are recorded. 0.05 does for pools of millions."""
+    seed: int = 0
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the forward passes; weights are float32 always. "auto": bfloat16 on a GPU."""
+    device: str = "auto"
+    keep_checkpoints: bool = False
+    """Keep the weights of each recorded step as a model folder, `model-STEP`. From the start only:
+    a finished run is not run again."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no training."""
+        counts = (self.epochs, self.batch_rows, self.checkpoints, self.max_tokens)
+        if min(counts) < 1:
+            raise ValueError(
+                "epochs, batch_rows, checkpoints and max_tokens must be at least 1, got "
+                f"{', '.join(map(str, counts))}"
+            )
+        if self.learning_rate <= 0 or self.seed < 0:
+            raise ValueError(
+                "learning_rate must be above 0 and seed not negative, got "
+                f"{self.learning_rate} and {self.seed}"
+            )
+        if not (0 <= self.warmup_share < 1 and 0 < self.train_share <= 1):
+            raise ValueError(
+                "warmup_share must be in [0, 1) and train_share in (0, 1], got "
+                f"{self.warmup_share} and {self.train_share}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Which rows are in which step, and how large the step is."""
+
+    rows: int
+    epochs: int
+    batch_rows: int
+    learning_rate: float
+    """At its highest."""
+    warmup_share: float
+    """Of all steps."""
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in all epochs together."""
+        return self.epochs * math.ceil(self.rows / self.batch_rows)
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step, counted from 0: up in a line, down in a half cosine."""
+        warmup = math.ceil(self.warmup_share * self.steps)
+        if step < warmup:
+            return self.learning_rate * (step + 1) / warmup
+        passed = (step - warmup) / max(1, self.steps - warmup)
+        return self.learning_rate * (1 + math.cos(math.pi * passed)) / 2
+
+    def epoch_batches(self, epoch: int, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Row numbers of each batch of an epoch; every row once.
+
+        Args:
+            epoch: from 0.
+            lengths: (rows,) tokens of each row.
+        """
+        rng = np.random.default_rng([self.seed, epoch])
+        shuffled = rng.permutation(self.rows)
+        size = MEGABATCH * self.batch_rows
+        mega = [shuffled[at : at + size] for at in range(0, self.rows, size)]
+        ordered = np.concatenate([rows[np.argsort(lengths[rows], kind="stable")] for rows in mega])
+        batches = [
+            ordered[at : at + self.batch_rows] for at in range(0, self.rows, self.batch_rows)
+        ]
+        return [batches[at] for at in rng.permutation(len(batches))]

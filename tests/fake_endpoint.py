@@ -1,0 +1,108 @@
+"""An OpenAI-compatible server on the loopback, whose answers a test writes.
+
+A real one, with sockets and threads, so that retries, timeouts and concurrency are those of the
+real client.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Canned:
+    """What the server sends back."""
+
+    status: int = 200
+    body: object = None
+    """Sent as JSON; bytes are sent as they are."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Received:
+    """One request as it arrived."""
+
+    path: str
+    headers: dict[str, str]
+    body: Body
+
+
+class FakeEndpoint:
+    """Answers each request with `respond(body, attempt)`; attempt counts equal bodies from 0."""
+
+    def __init__(self, respond: Callable[[Body, int], Canned]) -> None:
+        self.respond = respond
+        self.received: list[Received] = []
+        self.most_at_once = 0
+        self.base_url = ""
+        self._lock = threading.Lock()
+        self._at_once = 0
+
+    def answer(self, request: Received) -> Canned:
+        with self._lock:
+            attempt = sum(earlier.body == request.body for earlier in self.received)
+            self.received.append(request)
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            return self.respond(request.body, attempt)
+        finally:
+            with self._lock:
+                self._at_once -= 1
+
+
+@contextmanager
+def serve(respond: Callable[[Body, int], Canned]) -> Iterator[FakeEndpoint]:
+    """Run a FakeEndpoint on a free port until the block is left."""
+    endpoint = FakeEndpoint(respond)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            length = int(self.headers["Content-Length"])
+            self.handle_json(json.loads(self.rfile.read(length)))
+
+        def do_GET(self) -> None:
+            self.handle_json({})
+
+        def handle_json(self, body: Body) -> None:
+            canned = endpoint.answer(Received(self.path, dict(self.headers), body))
+            content = canned.body
+            data = content if isinstance(content, bytes) else json.dumps(content).encode()
+            try:
+                self.send_response(canned.status)
+                for name, value in canned.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # the client gave up waiting, which is what some tests are about
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    endpoint.base_url = f"http://127.0.0.1:{server.server_port}/v1"
+    try:
+        yield endpoint
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def completion(text: object, finish_reason: object = "stop", **message: object) -> Canned:
+    """A chat completion with one choice."""
+    choice = {"message": {"content": text, **message}, "finish_reason": finish_reason}
+    return Canned(body={"choices": [choice], "usage": {"completion_tokens": 7}})

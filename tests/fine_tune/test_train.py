@@ -1,0 +1,287 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from fine_tune import train
+from fine_tune.evaluate import heldout_loss
+from fine_tune.report import OtherTrainingError, TrainReport
+from fine_tune.settings import TrainSettings
+from fine_tune.train import train_adapter
+from fine_tune.verify_tokens import TokenMismatchError
+from tests.fine_tune.tiny import count_rows, export_for, make_rows
+
+SETTINGS = TrainSettings(
+    epochs=2, batch_rows=4, lora_rank=4, lora_dropout=0.1, learning_rate=1e-2, save_every_steps=2
+)
+STEPS = 6  # 12 rows in batches of 4, twice
+
+KILL_AT_STEP_FIVE = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from fine_tune.settings import TrainSettings
+from fine_tune.train import train_adapter
+
+torch.set_num_threads(1)
+export, model, output = map(Path, sys.argv[1:4])
+
+def on_step(step, steps, loss):
+    if step == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+train_adapter(export, model, output, TrainSettings.model_validate_json(sys.argv[4]), on_step)
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tiny_model: Path, tiny_export: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, TrainReport, list[tuple[int, int, float]]]:
+    """A training that nothing disturbed, its report, and what it said at each step."""
+    output = tmp_path_factory.mktemp("training") / "undisturbed"
+    said: list[tuple[int, int, float]] = []
+    report = train_adapter(
+        tiny_export, tiny_model, output, SETTINGS, lambda *args: said.append(args)
+    )
+    return output, report, said
+
+
+def files_of(output: Path) -> dict[str, bytes]:
+    paths = (path for path in output.rglob("*") if path.is_file())
+    return {path.relative_to(output).as_posix(): path.read_bytes() for path in paths}
+
+
+def test_it_writes_these_files_and_no_others(finished: tuple[Path, Any, Any]) -> None:
+    assert sorted(files_of(finished[0])) == [
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+        "adapter/chat_template.jinja",
+        "adapter/tokenizer.json",
+        "adapter/tokenizer_config.json",
+        "heldout_before.json",
+        "report.json",
+        "training.json",
+    ]
+
+
+def test_every_linear_layer_gets_an_adapter_of_the_rank_asked_for(
+    finished: tuple[Path, Any, Any],
+) -> None:
+    tensors = load_file(finished[0] / "adapter" / "adapter_model.safetensors")
+    assert len(tensors) == 2 * 7 * 2  # layers, linear layers in each, matrices A and B
+    assert {min(tensor.shape) for tensor in tensors.values()} == {4}
+    assert all(tensor.any() for name, tensor in tensors.items() if "lora_B" in name)
+
+
+def test_the_report_says_what_was_trained(
+    finished: tuple[Path, TrainReport, list[tuple[int, int, float]]], tiny_model: Path
+) -> None:
+    _, report, said = finished
+    rows = count_rows(make_rows(12), tiny_model)
+    assert report.train.rows == 12
+    assert report.train.loss_tokens == sum(row.loss_tokens for row in rows)
+    assert report.steps == STEPS == len(report.losses)
+    assert said == [(i + 1, STEPS, loss) for i, loss in enumerate(report.losses)]
+    assert report.precision == "float32"
+
+
+def test_the_held_out_loss_falls_and_is_that_of_the_stored_adapter(
+    finished: tuple[Path, TrainReport, Any], tiny_model: Path, tiny_export: Path
+) -> None:
+    output, report, _ = finished
+    assert report.heldout_before is not None and report.heldout_after is not None
+    assert report.heldout_after.nats_per_token < report.heldout_before.nats_per_token - 0.05
+    for adapter, stated in (
+        (None, report.heldout_before),
+        (output / "adapter", report.heldout_after),
+    ):
+        again = heldout_loss(tiny_model, adapter, tiny_export)
+        assert again.nats_per_token == pytest.approx(stated.nats_per_token, abs=1e-6)
+        assert (again.rows, again.tokens) == (stated.rows, stated.tokens) == (5, again.tokens)
+
+
+def test_a_finished_training_is_not_done_again(
+    finished: tuple[Path, TrainReport, Any],
+    tiny_model: Path,
+    tiny_export: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output, report, _ = finished
+    before = files_of(output)
+    monkeypatch.setattr(train, "_run", lambda *_: pytest.fail("it trained again"))
+    monkeypatch.setattr(train, "load_split", lambda *_: pytest.fail("it loaded rows"))
+    assert train_adapter(tiny_export, tiny_model, output, SETTINGS) == report
+    assert files_of(output) == before
+
+
+def test_another_training_is_refused_and_says_what_differs(
+    finished: tuple[Path, TrainReport, Any], tiny_model: Path, tiny_export: Path, tmp_path: Path
+) -> None:
+    output, _, _ = finished
+    other = SETTINGS.model_copy(update={"seed": 7})
+    with pytest.raises(OtherTrainingError, match=r"differs in settings\.seed \(0, not 7\)"):
+        train_adapter(tiny_export, tiny_model, output, other)
+    rows = count_rows(make_rows(2), tiny_model)
+    other_export = export_for(tiny_model, tmp_path / "e", rows)
+    with pytest.raises(OtherTrainingError, match="differs in export_id;"):
+        train_adapter(other_export, tiny_model, output, SETTINGS)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    with pytest.raises(OtherTrainingError, match="not empty"):
+        train_adapter(tiny_export, tiny_model, tmp_path / "mine", SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def killed(tiny_model: Path, tiny_export: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What SIGKILL leaves in the fifth step of six: checkpoints 2 and 4."""
+    output = tmp_path_factory.mktemp("training") / "killed"
+    arguments = [str(tiny_export), str(tiny_model), str(output), SETTINGS.model_dump_json()]
+    done = subprocess.run(
+        [sys.executable, "-c", KILL_AT_STEP_FIVE, *arguments],
+        cwd=Path(train.__file__).parent.parent,
+        env={"PYTHONPATH": ".", "PATH": "/usr/bin:/bin", "HOME": str(output.parent)},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == -9, done.stderr.decode()
+    assert not (output / "report.json").exists()
+    return output
+
+
+def resume(killed: Path, tmp_path: Path, model: Path, export: Path) -> tuple[Path, list[int]]:
+    """Call again in a copy of what was left; the folder, and the steps done in it."""
+    output = tmp_path / "resumed"
+    if not output.exists():
+        shutil.copytree(killed, output)
+    steps: list[int] = []
+    train_adapter(export, model, output, SETTINGS, lambda step, *_: steps.append(step))
+    return output, steps
+
+
+def test_after_kill_9_the_same_call_ends_with_the_same_bytes(
+    killed: Path,
+    finished: tuple[Path, Any, Any],
+    tiny_model: Path,
+    tiny_export: Path,
+    tmp_path: Path,
+) -> None:
+    output, steps = resume(killed, tmp_path, tiny_model, tiny_export)
+    assert steps == [5, 6]
+    assert files_of(output) == files_of(finished[0])
+
+
+@pytest.mark.parametrize(
+    "broken", ["trainer_state.json", "adapter_model.safetensors", "optimizer.pt", "rng_state.pth"]
+)
+def test_a_half_written_checkpoint_is_passed_over(
+    killed: Path,
+    finished: tuple[Path, Any, Any],
+    tiny_model: Path,
+    tiny_export: Path,
+    tmp_path: Path,
+    broken: str,
+) -> None:
+    shutil.copytree(killed, tmp_path / "resumed")
+    path = tmp_path / "resumed" / "checkpoints" / "checkpoint-4" / broken
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    output, steps = resume(killed, tmp_path, tiny_model, tiny_export)
+    assert steps == [3, 4, 5, 6]
+    assert files_of(output) == files_of(finished[0])
+
+
+def test_a_kill_between_the_last_step_and_the_report_costs_no_step(
+    finished: tuple[Path, Any, Any],
+    tiny_model: Path,
+    tiny_export: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(train, "_write_adapter", raise_interrupt)
+        train_adapter(tiny_export, tiny_model, tmp_path / "resumed", SETTINGS)
+    output, steps = resume(tmp_path, tmp_path, tiny_model, tiny_export)
+    assert steps == []
+    assert files_of(output) == files_of(finished[0])
+
+
+def raise_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_without_a_validation_split_there_is_no_held_out_loss(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    rows = count_rows(make_rows(4), tiny_model)
+    export = export_for(tiny_model, tmp_path / "e", rows)
+    report = train_adapter(export, tiny_model, tmp_path / "t", TrainSettings(max_steps=1))
+    assert report.steps == 1
+    assert report.heldout_before is None and report.heldout_after is None
+    assert report.heldout_note == "the export has no validation split"
+    assert orjson.loads((tmp_path / "t" / "report.json").read_bytes())["heldout_after"] is None
+
+
+def test_nothing_is_trained_when_the_trainer_would_cut_a_row(
+    tiny_model: Path, tiny_export: Path, tmp_path: Path
+) -> None:
+    settings = TrainSettings(max_length=120, max_steps=1)
+    with pytest.raises(TokenMismatchError, match="train 0000") as caught:
+        train_adapter(
+            tiny_export, tiny_model, tmp_path, settings, lambda *_: pytest.fail("trained")
+        )
+    assert {item.split for item in caught.value.differences} == {"train", "validation"}
+
+
+def test_rows_longer_than_the_model_was_built_for_are_named(
+    tiny_model: Path, tiny_export: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_model, tmp_path / "model")
+    config = orjson.loads((tmp_path / "model" / "config.json").read_bytes())
+    config["max_position_embeddings"] = 120
+    (tmp_path / "model" / "config.json").write_bytes(orjson.dumps(config))
+    with pytest.raises(ValueError, match="longer than the 120 tokens the model was built for, 000"):
+        train_adapter(tiny_export, tmp_path / "model", tmp_path / "t", SETTINGS)
+
+
+def test_a_model_that_lacks_weights_is_refused(
+    tiny_model: Path, tiny_export: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_model, tmp_path / "model")
+    weights = load_file(tmp_path / "model" / "model.safetensors")
+    del weights["model.norm.weight"]
+    save_file(weights, tmp_path / "model" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"lacks weights: model\.norm\.weight"):
+        train_adapter(tiny_export, tmp_path / "model", tmp_path / "t", SETTINGS)
+
+
+def test_a_damaged_export_is_not_trained(
+    tiny_model: Path, tiny_export: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_export, tmp_path / "e")
+    with (tmp_path / "e" / "data" / "train-00000-of-00001.parquet").open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(ValueError, match="is not what it says: data/train"):
+        train_adapter(tmp_path / "e", tiny_model, tmp_path / "t", SETTINGS)
+
+
+def test_a_loss_that_is_no_number_ends_the_training(
+    tiny_model: Path, tiny_export: Path, tmp_path: Path
+) -> None:
+    settings = TrainSettings(learning_rate=1e30, max_steps=4, schedule="constant")
+    with pytest.raises(FloatingPointError, match="lower learning_rate"):
+        train_adapter(tiny_export, tiny_model, tmp_path, settings)
+
+
+def test_training_says_nothing_on_stdout(
+    tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    export = export_for(tiny_model, tmp_path / "e", count_rows(make_rows(4), tiny_model))
+    train_adapter(export, tiny_model, tmp_path / "t", TrainSettings(max_steps=1))
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert "it/s" not in said.err and "examples/s" not in said.err

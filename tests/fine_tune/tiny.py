@@ -1,0 +1,124 @@
+"""Rows, exports and a tokenizer for the tests of fine_tune; small enough to train in a second."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import PreTrainedTokenizerFast
+
+from pipeline.dataset_card import ExportFacts
+from pipeline.export_files import write_export
+from pipeline.export_rows import ExportRow
+from scorers.measures.chat_format import render, template_fingerprint
+from scorers.measures.models import load_tokenizer, resolve_model
+from storage.exports_manifest import ModelIdentity, Split
+
+WEATHER = {
+    "type": "function",
+    "function": {"name": "weather", "parameters": {"type": "object", "properties": {"lat": {}}}},
+}
+
+TOOL_TEMPLATE = (
+    "{% if tools %}{{ tools | tojson }}\n{% endif %}"
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{{ m.reasoning_content or '' }}{{ m.content }}"
+    "{% for call in m.tool_calls or [] %}{{ call.function | tojson }}{% endfor %}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""Writes all that a conversation holds; SmolLM2's own template leaves out tools and calls."""
+
+
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    """One token for each byte, and the two marks of a turn."""
+    special = ["<|im_start|>", "<|im_end|>", "<|pad|>"]
+    symbols = sorted(ByteLevel.alphabet())
+    vocabulary = {symbol: index for index, symbol in enumerate([*symbols, *special])}
+    model = Tokenizer(BPE(vocab=vocabulary, merges=[]))
+    model.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    model.decoder = ByteLevelDecoder()
+    model.add_special_tokens(special)
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=model,
+        eos_token="<|im_end|>",
+        pad_token="<|pad|>",
+        chat_template=TOOL_TEMPLATE,
+    )
+
+
+def make_rows(n: int, split: Split = "train") -> list[ExportRow]:
+    """Rows of different lengths: plain, with a tool call as the response, with reasoning."""
+    first = 0 if split == "train" else 10_000
+    completions: list[dict[str, object]] = [
+        {"role": "assistant", "content": "It rains, and it will rain on."},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [
+                {
+                    "type": "function",
+                    "function": {"name": "weather", "arguments": {"lat": 3.699e-06, "é": None}},
+                }
+            ],
+        },
+        {"role": "assistant", "content": "Yes.", "reasoning_content": "Let me see. " * 3},
+    ]
+    return [
+        ExportRow(
+            example_id=f"{first + i:032x}",
+            prompt=[
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "Is it raining? " * (1 + i % 4) + str(first + i)},
+            ],
+            completion=[completions[i % 3]],
+            tools=[WEATHER] if i % 3 == 1 else [],
+            prompt_tokens=0,
+            loss_tokens=0,
+            split=split,
+            rank=i + 1,
+            weight=1.0,
+            source="rows.jsonl",
+            license="mit",
+        )
+        for i in range(n)
+    ]
+
+
+def count_rows(rows: Sequence[ExportRow], model: Path) -> list[ExportRow]:
+    """Rows with the tokens that the measuring engine counts for a model."""
+    tokenizer = load_tokenizer(resolve_model(str(model)))
+    counted = []
+    for row in rows:
+        messages = [*row.prompt, *row.completion]
+        ids = render(tokenizer, messages, row.tools, len(row.prompt), "chat")
+        prompt_tokens, loss_tokens = len(ids.prompt), len(ids.response)
+        counted.append(replace(row, prompt_tokens=prompt_tokens, loss_tokens=loss_tokens))
+    return counted
+
+
+def export_for(
+    model: Path, directory: Path, rows: Sequence[ExportRow], template: str = "chat"
+) -> Path:
+    """Write rows, as they are, as an export for a model."""
+    resolved = resolve_model(str(model))
+    facts = ExportFacts(
+        name="tiny",
+        selection_id="s1",
+        run_id="r1",
+        recipe={},
+        recipe_hash="h",
+        seed=0,
+        model=ModelIdentity(
+            reference=str(model),
+            fingerprint=resolved.fingerprint,
+            tokenizer_fingerprint=resolved.fingerprint,
+            template=template,
+            template_fingerprint=template_fingerprint(load_tokenizer(resolved), "chat"),
+        ),
+        max_length=None,
+    )
+    write_export(directory, rows, facts)
+    return directory

@@ -1,0 +1,102 @@
+"""What every scorer must do, whatever it measures."""
+
+import inspect
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import scorers
+from scorers import SCORERS, Scorer, scorer_settings
+
+NAN = np.nan
+COLUMNS = {
+    "response_tokens": np.array([3, 17, 1, 40]),
+    "mean_nll": np.array([0.7, 1.9, 0.0, NAN]),
+    "mean_nll_alone": np.array([1.4, 1.0, 0.0, 2.0]),
+    "trajectory": np.array([[2.0, 1.5, 1.4], [3.0, 3.1, NAN], [0.2, 0.1, 0.1], [2.0, 1.5, 1.4]]),
+    "contradiction_forward": np.array([[0.1, 0.2], [0.9, NAN], [NAN, NAN], [0.0, 1.0]]),
+    "contradiction_backward": np.array([[0.3, 0.1], [0.8, 0.4], [NAN, NAN], [0.0, 1.0]]),
+    "exact_match": np.array([[0.0, 1.0], [0.0, NAN], [NAN, NAN], [1.0, 0.0]]),
+    "reflection": np.array(
+        [
+            [[0.7, 0.2, 0.1], [0.6, 0.3, 0.1]],
+            [[NAN, NAN, NAN], [0.0, 0.0, 1.0]],
+            [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]],
+            [[0.0, 1.0, 0.0], [NAN, NAN, NAN]],
+        ]
+    ),
+}
+every_scorer = pytest.mark.parametrize("scorer", SCORERS.values(), ids=SCORERS)
+
+
+def run(scorer: Scorer, rows: np.ndarray) -> np.ndarray:
+    return scorer.function(*(COLUMNS[name][rows] for name in scorer.reads))
+
+
+@every_scorer
+def test_gives_one_float_for_each_row(scorer: Scorer) -> None:
+    for n in (0, 1, 4):
+        values = run(scorer, np.arange(n))
+        assert values.shape == (n,)
+        assert values.dtype == np.float64
+
+
+@every_scorer
+def test_follows_the_order_of_the_rows(scorer: Scorer) -> None:
+    order = np.array([2, 0, 3, 1])
+    np.testing.assert_array_equal(run(scorer, order), run(scorer, np.arange(4))[order])
+
+
+@every_scorer
+def test_a_row_depends_on_no_other_row_unless_it_says_so(scorer: Scorer) -> None:
+    together = run(scorer, np.arange(4))
+    alone = [run(scorer, np.array([row]))[0] for row in range(4)]
+    if scorer.whole_pool:
+        assert not np.array_equal(together, alone, equal_nan=True)
+    else:
+        np.testing.assert_array_equal(together, alone)
+
+
+@every_scorer
+def test_a_value_is_finite_or_missing(scorer: Scorer) -> None:
+    values = run(scorer, np.arange(4))
+    assert not np.isinf(values).any()
+    assert not np.isnan(values).all()
+
+
+@every_scorer
+def test_leaves_its_input_alone(scorer: Scorer) -> None:
+    before = {name: COLUMNS[name].copy() for name in scorer.reads}
+    run(scorer, np.arange(4))
+    given = {name: COLUMNS[name].copy() for name in scorer.reads}
+    scorer.function(*given.values())
+    for name, column in before.items():
+        np.testing.assert_array_equal(given[name], column)
+
+
+@every_scorer
+def test_is_documented(scorer: Scorer) -> None:
+    module = inspect.getdoc(inspect.getmodule(scorer.function)) or ""
+    function = inspect.getdoc(scorer.function) or ""
+    assert re.search(r"^ {4}\S.*=", module, re.M), "the module docstring states the formula"
+    assert "arXiv:" in module or "doi:" in module, "and its source"
+    assert "igher is kept first" in " ".join(module.split()), "and its direction"
+    assert "(n,)" in function, "the function docstring gives shapes"
+    for name in scorer_settings(scorer, {}):
+        assert f"\n    {name}: " in function, "and every setting"
+
+
+@every_scorer
+def test_its_arguments_are_named_as_the_columns_it_reads(scorer: Scorer) -> None:
+    parameters = inspect.signature(scorer.function).parameters.values()
+    columns = [p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    assert tuple(columns) == scorer.reads
+
+
+def test_every_scorer_file_is_in_the_table() -> None:
+    files = {path.stem for path in Path(scorers.__path__[0]).glob("*.py")}
+    modules = {scorer.function.__module__.removeprefix("scorers.") for scorer in SCORERS.values()}
+    assert files - {"__init__", "arrays"} == modules
+    assert modules == set(SCORERS), "and has the name of its scorer"
