@@ -149,6 +149,7 @@ def value_text(described: Mapping[str, Any], links: Mapping[str, str]) -> str:
     if described["type"] == "array":
         return f"list of {value_text(described['items'], links)}"
     bounds = [f"{word} {described[key]:g}" for key, word in BOUNDS.items() if key in described]
+    bounds += [f"matching `{described['pattern']}`"] if "pattern" in described else []
     return " ".join([KINDS[described["type"]], " and ".join(bounds)]).strip()
 
 

@@ -10,15 +10,20 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from flows.recipe import Recipe
+from flows.recipe import MODEL_KEYS, Recipe
 from pipeline.deduplicate import Semantic
 from pipeline.ingest import bound_rows, bound_tokens
 from pipeline.measure import embeddings_name
 from pipeline.readers import UnreadableSourceError, find_format
 from pipeline.score import find_scorer
-from pipeline.selection.steps import Diverse, RankStep
+from pipeline.selection.steps import Clear, Diverse, Grape, RankStep, Threshold, TopK
+from pipeline.settings import TARGET
 from pipeline.shapes import SHAPES
-from scorers import scorer_settings
+from scorers import SCORERS, scorer_settings
+from scorers.measures.models import WHEEL_MODELS
+
+LABELLESS = (Threshold, Grape, Clear, TopK, Diverse)
+"""Steps that need a score that ranks."""
 
 MEASURE_BLOCKS = {
     "losses": "measure.losses",
@@ -172,6 +177,8 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
     """What is wrong with blocks that are each valid: with what they name, and with each other."""
     checks = (
         (source_problems, {"sources"}),
+        (model_problems, set(Recipe.model_fields)),
+        (measure_problems, {"measure"}),
         (score_problems, {"scores", "measure"}),
         (dedupe_problems, {"scores", "measure", "dedupe"}),
         (select_problems, {"scores", "measure", "select"}),
@@ -184,6 +191,13 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
     return [
         problem for check, needed in checks if needed <= set(blocks) for problem in check(recipe)
     ]
+
+
+def measure_problems(recipe: Recipe) -> Iterator[str]:
+    """Embeddings of one text asked for twice."""
+    texts = [block.of for block in recipe.measure.embeddings]
+    for text in sorted({text for text in texts if texts.count(text) > 1}):
+        yield f"measure.embeddings: two blocks embed {text!r}; a run has one for each text"
 
 
 def source_problems(recipe: Recipe) -> Iterator[str]:
@@ -201,6 +215,28 @@ def source_problems(recipe: Recipe) -> Iterator[str]:
                 find_format(file, source.format)
             except UnreadableSourceError as error:
                 yield f"{where}.path: {error}"
+
+
+def model_problems(recipe: Recipe) -> Iterator[str]:
+    """Embedded models that do not exist, and models that no block names."""
+    for where, name in named_models(recipe.model_dump(), ""):
+        wheel = name.removeprefix("wheel:")
+        if wheel != name and wheel not in WHEEL_MODELS:
+            yield f"{where}: no model {name!r}.{nearest(wheel, list(WHEEL_MODELS))}"
+    for number, block in enumerate(recipe.generate):
+        if block.endpoint and block.model == TARGET:
+            yield f"generate.{number}.model: missing; name the model that the endpoint serves"
+
+
+def named_models(value: object, where: str) -> Iterator[tuple[str, str]]:
+    """Each place of a recipe that names a model, with the name."""
+    inside: Mapping[object, object] = value if isinstance(value, dict) else {}
+    inside = dict(enumerate(value)) if isinstance(value, list | tuple) else inside
+    for key, each in inside.items():
+        place = f"{where}.{key}".removeprefix(".")
+        if key in MODEL_KEYS and isinstance(each, str):
+            yield place, each
+        yield from named_models(each, place)
 
 
 def score_problems(recipe: Recipe) -> Iterator[str]:
@@ -245,12 +281,15 @@ def dedupe_problems(recipe: Recipe) -> Iterator[str]:
 
 
 def select_problems(recipe: Recipe) -> Iterator[str]:
-    """Steps that name scores or embeddings that the recipe does not have."""
+    """Steps that name scores or embeddings that the recipe does not have, or rank by a label."""
+    labels = {score.label for score in recipe.scores if is_label(score.scorer)}
     for number, step in enumerate(recipe.select.steps):
         where = f"select.steps.{number}"
         yield from unknown_score(recipe, f"{where}.score", getattr(step, "score", None))
         if isinstance(step, Diverse):
             yield from missing_embeddings(recipe, where, step.text)
+        if isinstance(step, LABELLESS) and step.score in labels:
+            yield f"{where}.score: {step.score!r} is a cluster's label and ranks nothing; use s2l"
 
 
 def budget_problems(recipe: Recipe) -> Iterator[str]:
@@ -274,8 +313,18 @@ def budget_problems(recipe: Recipe) -> Iterator[str]:
             )
 
 
+def is_label(scorer: str) -> bool:
+    """Whether a scorer gives labels instead of a ranking."""
+    return scorer in SCORERS and SCORERS[scorer].unit == "label"
+
+
 def train_problems(recipe: Recipe) -> Iterator[str]:
-    """Training that would meet rows longer than it may read."""
+    """Training that would meet rows longer than it may read, or in another template."""
+    if recipe.train and recipe.measure.tokens.template != "chat":
+        yield (
+            "train: trains on the model's chat template, but measure.tokens.template is "
+            f"{recipe.measure.tokens.template}: give the target a chat template, or leave train out"
+        )
     limit = recipe.train.max_length if recipe.train else None
     longest = recipe.measure.tokens.max_tokens
     if limit is not None and limit < longest:

@@ -84,7 +84,13 @@ def exit_code(error: Exception) -> int | None:
 
 
 EXIT_CODES = {
-    2: {"RecipeError", "WorkspaceBusyError", "WorkspaceMissingError", "QueryError"},
+    2: {
+        "RecipeError",
+        "WorkspaceBusyError",
+        "WorkspaceMissingError",
+        "QueryError",
+        "OtherTrainingError",
+    },
     3: {"UnreadableSourceError", "TooManyBadRowsError", "ExportExistsError", "TokenMismatchError"},
     5: {"MissingModelError"},
 }

@@ -10,7 +10,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.check_recipe import load_recipe
 from flows.recipe import Recipe
-from flows.stages import STAGES, RunState, StageName, begin
+from flows.stages import STAGES, RunState, StageName, begin, finish
 from flows.talk import say
 from pipeline.report import funnel_markdown
 from storage.database import read_workspace
@@ -35,6 +35,8 @@ def curate(recipe: Recipe, base: str = ".", until: StageName = "train") -> RunSt
         state = stage(state)
         if name == until:
             break
+    if until == "train":
+        finish(state)
     show_funnel(state)
     return state
 

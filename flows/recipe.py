@@ -25,12 +25,21 @@ def name_alone(value: object) -> object:
 Score = Annotated[ScoreSettings, BeforeValidator(name_alone)]
 
 
+MODEL_KEYS = ("target", "model", "proxy", "entailment")
+"""Keys of a recipe whose value names a model."""
+
+
 class Recipe(Settings):
     """What a run does, stage by stage. Relative paths are relative to the recipe's own file."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="What runs are called.")
     workspace: str = Field(description="Directory that keeps everything a run makes.")
-    seed: int = Field(default=0, ge=0, description="Of everything that is drawn.")
+    seed: int = Field(
+        default=0,
+        ge=0,
+        description="Of what the run draws: held-out prompts, parts, new answers, selections and "
+        "controls. Samples, proxies, clusters and training have seeds of their own.",
+    )
     target: str = Field(
         description="The model to be fine-tuned: wheel:NAME, a directory, or a hub id."
     )
@@ -64,8 +73,13 @@ class Recipe(Settings):
             else source.model_copy(update={"path": str(base / source.path)})
             for source in self.sources
         )
-        workspace = str(base / self.workspace)
-        return self.model_copy(update={"sources": sources, "workspace": workspace})
+        rest = self.model_dump(exclude={"sources", "workspace"})
+        placed = {name: place_models(value, base) for name, value in rest.items()}
+        if self.target.startswith("."):
+            placed["target"] = str(base / self.target)
+        placed |= {"sources": sources, "workspace": str(base / self.workspace)}
+        moved: Self = self.model_validate(placed)
+        return moved
 
     def stored(self) -> dict[str, Any]:
         """As JSON, without the place of the workspace: what is kept with a run."""
@@ -75,13 +89,26 @@ class Recipe(Settings):
 def put_target(value: object, target: str) -> object:
     """Replace `target` by the target's reference wherever a block names a model."""
     if isinstance(value, dict):
-        named = {name for name in ("model", "proxy") if value.get(name) == TARGET}
         return {
-            name: target if name in named else put_target(each, target)
+            name: target if name in MODEL_KEYS and each == TARGET else put_target(each, target)
             for name, each in value.items()
         }
     if isinstance(value, list | tuple):
         return [put_target(each, target) for each in value]
+    return value
+
+
+def place_models(value: object, base: Path) -> object:
+    """Make model directories that start with a dot relative to the working directory."""
+    if isinstance(value, dict):
+        return {
+            name: str(base / each)
+            if name in MODEL_KEYS and isinstance(each, str) and each.startswith(".")
+            else place_models(each, base)
+            for name, each in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [place_models(each, base) for each in value]
     return value
 
 

@@ -99,7 +99,7 @@ def begin(recipe: Recipe, placed: Recipe) -> RunState:
     code = code_version()
     run_id = content_hash([recipe.stored(), source_ids, code])[:12]
     run = RunContext(workspace, run_id, recipe.seed, source_ids, {}, {})
-    models = {recipe.target: resolve_model(recipe.target).fingerprint}
+    models = {recipe.target: resolve_model(placed.target).fingerprint}
     say(f"run {run_id} in {workspace.directory}")
     with open_workspace(workspace) as con:
         start_run(con, run_id, recipe.stored(), code, models, source_ids)
@@ -147,7 +147,7 @@ def generate_stage(state: RunState) -> RunState:
     """Prompts → new answers."""
     blocks: dict[str, tuple[GenerateSettings, Sequence[str]]] = {}
     asked = dict(state.asked)
-    for settings in state.recipe.generate:
+    for settings in state.placed.generate:
         chosen = choose_prompts(state.run, settings)
         batches = cut_prompts(state.run, settings, chosen)
         for number, batch in enumerate(batches, start=1):
@@ -162,7 +162,7 @@ def generate_stage(state: RunState) -> RunState:
 def measure_stage(state: RunState) -> RunState:
     """Ask models for what is not stored."""
     run = state.run
-    works = plan_measures(run.workspace, state.recipe.measure, state.pool, run.seed)
+    works = plan_measures(run.workspace, state.placed.measure, state.pool, run.seed)
     asked = dict(state.asked)
     for name, work in works.items():
         asked[name] = measure_work(run.workspace, name, work)
@@ -217,7 +217,7 @@ def select_stage(state: RunState) -> RunState:
 
 def export_stage(state: RunState) -> RunState:
     """Write the selection for the trainer."""
-    stored, tokens = state.recipe.stored(), state.recipe.measure.tokens
+    stored, tokens = state.recipe.stored(), state.placed.measure.tokens
     exported = export_selection(state.run, stored, tokens, step_lines(state.recipe))
     say(f"export: {exported.path}")
     return replace(state, exported=exported)
@@ -229,16 +229,21 @@ def train_stage(state: RunState) -> RunState:
         return state
     manifest = state.exported.manifest
     settings = state.recipe.train.model_dump(mode="json")
-    target = resolve_model(state.recipe.target).fingerprint
+    target = resolve_model(state.placed.target).fingerprint
     trial_id = content_hash([manifest.export_id, target, settings])[:16]
     output = state.run.workspace.models / f"adapter-{trial_id}"
     say(f"train: {manifest.counts('train').rows} rows with LoRA", again=True)
-    report = train.submit(state.exported.path, state.recipe, output, "train the adapter").result()
+    report = train.submit(state.exported.path, state.placed, output, "train the adapter").result()
     with open_workspace(state.run.workspace) as con:
         adapter = str(output.relative_to(state.run.workspace.directory))
         write_trial(con, trial_id, manifest.export_id, adapter, report.model_dump(mode="json"))
-        finish_run(con, state.run.run_id)
     return replace(state, trained=report, adapter=output / ADAPTER_FOLDER)
+
+
+def finish(state: RunState) -> None:
+    """Record that every stage was done."""
+    with open_workspace(state.run.workspace) as con:
+        finish_run(con, state.run.run_id)
 
 
 STAGES: dict[StageName, Callable[[RunState], RunState]] = {

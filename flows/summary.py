@@ -123,7 +123,7 @@ def outcome_lines(summary: RunSummary) -> list[str]:
         lines.append(summary.unspent)
     if summary.training:
         lines.append(training_line(summary.training))
-    asked = {name: rows for name, rows in summary.asked.items() if rows}
+    asked = {n: rows for n, rows in summary.asked.items() if rows and n != "token_counts"}
     if asked:
         listed = ", ".join(f"{name} {rows}" for name, rows in asked.items())
         lines.append(f"models were asked about: {listed} rows")

@@ -16,7 +16,7 @@ from pipeline.rows import UnreadableSourceError
 
 BLOCK_BYTES = 2**20
 COMPRESSED_BYTES = 2**10
-"""Read at once from a compressed file. Small, because 4 bytes of zstd can become 128 KiB: 32 MiB."""
+"""Read at once from a compressed file: little, because 4 bytes of zstd can become 128 KiB."""
 
 UTF8_BOM = b"\xef\xbb\xbf"
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")

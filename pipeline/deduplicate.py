@@ -47,7 +47,7 @@ class MinHash(DedupeStep):
 
     method: Literal["minhash"]
     threshold: float = Field(
-        default=0.7, gt=0, le=1, description="Jaccard similarity of word n-grams, at or above."
+        default=0.7, ge=0.1, le=1, description="Jaccard similarity of word n-grams, at or above."
     )
     words: int = Field(default=5, gt=0, description="Words in an n-gram.")
 

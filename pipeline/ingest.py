@@ -119,8 +119,11 @@ def bound_rows(name: str, format: SourceFormat | None) -> int | None:
         return int(parquet.read_metadata(name).num_rows)
     if kind != "jsonl" or not name.endswith(PLAIN_LINES):
         return None
+    lines, last = 0, b"\n"
     with open(name, "rb") as file:
-        return 1 + sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
+        for block in iter(lambda: file.read(2**20), b""):
+            lines, last = lines + block.count(b"\n"), block[-1:]
+    return lines + (last != b"\n")
 
 
 def bound_tokens(name: str, format: SourceFormat | None) -> int | None:

@@ -26,7 +26,10 @@ ITERATIONS = 20
 
 
 def _columns_by_content(trajectories: Floats) -> Ints:
-    """Order the columns by what they hold, so that the order they came in has no say; (t,)."""
+    """Order the columns by what they hold, so that the order they came in has no say; (t,).
+
+    Two columns tie only where they hold the same losses, each in rows of the same total.
+    """
     totals = np.sort(trajectories, axis=1).sum(axis=1)
 
     def digest(column: Floats) -> bytes:

@@ -9,7 +9,7 @@ import orjson
 from storage.database import Connection, QueryError
 
 SOURCES = """
-select path, position, shape, license from occurrences join sources using (source_id)
+select path, position, o.shape, license from occurrences o join sources using (source_id)
 where example_id = $id order by path, position
 """
 

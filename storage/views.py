@@ -38,4 +38,4 @@ def select_shards(paths: list[Path]) -> str:
         columns = ", ".join(f"null::varchar as {name}" for name in STATES.split(", "))
         return f"select {columns} where false"
     quoted = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
-    return f"select * from read_parquet([{quoted}])"
+    return f"select * from read_parquet([{quoted}], union_by_name = true)"

@@ -69,7 +69,7 @@ class Judgements(Settings):
         rows = examples.to_pylist()
         model = load_language_model(resolve_model(self.samples.model))
         asked = [judge_row(row) for row in rows if row["response_at"] is not None]
-        judged = iter(judge_answers(asked, self.entailment_model(), model))
+        judged = iter(judge_answers(asked, self.entailment_model(), model, model.fits))
         answers = [
             no_response() if row["response_at"] is None else asdict(next(judged)) for row in rows
         ]
@@ -78,7 +78,8 @@ class Judgements(Settings):
     def entailment_model(self) -> EntailmentModel:
         """The NLI model, or the language model in its place."""
         if self.entailment is None:
-            return PromptedEntailment(load_language_model(resolve_model(self.samples.model)))
+            model = load_language_model(resolve_model(self.samples.model))
+            return PromptedEntailment(model, model.fits)
         return CrossEncoderEntailment.from_directory(resolve_model(self.entailment).path)
 
 

@@ -1,16 +1,22 @@
 """Losses: what a language model says of every token of a response, with its prompt and without."""
 
 from dataclasses import asdict
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.rows import answer_table, no_response, render_rows, template_of
+from pipeline.measuring.rows import (
+    Problem,
+    answer_rendered,
+    answer_table,
+    render_rows,
+    template_of,
+)
 from pipeline.settings import TARGET, Settings
 from pipeline.shards import ExampleInputs
-from scorers.measures.chat_format import Template
+from scorers.measures.chat_format import RenderedExample, Template
 from scorers.measures.losses import measure_losses
 from scorers.measures.models import load_language_model, resolve_dtype, resolve_model
 from storage.measurements import MeasureKey
@@ -64,12 +70,18 @@ class Losses(Settings, ExampleInputs):
     def measure(self, examples: pa.Table) -> pa.Table:
         """Ask the model for both losses of each example."""
         rendered = render_rows(self.model, self.template, examples)
-        asked = [row for row in rendered if row is not None]
-        model = load_language_model(resolve_model(self.model), self.dtype)
-        losses = iter(measure_losses(model, asked, self.max_tokens))
-        answers = [no_response() if row is None else asdict(next(losses)) for row in rendered]
-        for answer in answers:
-            for name in ("nll", "nll_alone", "entropy"):
-                if isinstance(answer.get(name), np.ndarray):
-                    answer[name] = answer[name].tolist()
+        answers = answer_rendered(rendered, self.ask)
         return answer_table(examples, answers, FIELDS)
+
+    def ask(self, rows: list[RenderedExample]) -> list[Problem]:
+        """Both losses of each row."""
+        model = load_language_model(resolve_model(self.model), self.dtype)
+        return [plain(asdict(row)) for row in measure_losses(model, rows, self.max_tokens)]
+
+
+def plain(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer with its arrays as lists."""
+    return {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in answer.items()
+    }

@@ -1,6 +1,6 @@
 """Between Arrow columns and the plain rows that the measuring engine takes and gives."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from scorers.measures.chat_format import (
     RenderedExample,
+    RenderingError,
     Template,
     render,
     template_fingerprint,
@@ -37,24 +38,41 @@ def template_of(model: str, template: Template) -> str:
     return template_fingerprint(tokenizer_of(model), template)
 
 
-def render_rows(model: str, template: Template, examples: pa.Table) -> list[RenderedExample | None]:
-    """Token ids of each example; None where it has no response."""
+Problem = dict[str, Any]
+"""The state of an example that no model can be asked about, and why."""
+
+
+def render_rows(
+    model: str, template: Template, examples: pa.Table
+) -> list[RenderedExample | Problem]:
+    """Token ids of each example, or why there are none; a row that fails does so alone."""
     tokenizer = tokenizer_of(model)
-    return [
-        None
-        if row["response_at"] is None
-        else render(
-            tokenizer,
-            orjson.loads(row["messages"]),
-            orjson.loads(row["tools"]),
-            row["response_at"],
-            template,
-        )
-        for row in examples.to_pylist()
-    ]
+    return [render_row(tokenizer, template, row) for row in examples.to_pylist()]
 
 
-def no_response() -> dict[str, Any]:
+def render_row(
+    tokenizer: "PreTrainedTokenizerBase", template: Template, row: Mapping[str, Any]
+) -> RenderedExample | Problem:
+    """Token ids of one example, or why there are none."""
+    if row["response_at"] is None:
+        return no_response()
+    messages, tools = orjson.loads(row["messages"]), orjson.loads(row["tools"])
+    try:
+        return render(tokenizer, messages, tools, row["response_at"], template)
+    except RenderingError as error:
+        return {"state": "failed", "detail": str(error)}
+
+
+def answer_rendered(
+    rendered: Sequence[RenderedExample | Problem],
+    ask: Callable[[list[RenderedExample]], Sequence[Problem]],
+) -> list[Problem]:
+    """Ask about the rows that could be rendered, and put the answers where their rows are."""
+    answers = iter(ask([row for row in rendered if isinstance(row, RenderedExample)]))
+    return [next(answers) if isinstance(row, RenderedExample) else row for row in rendered]
+
+
+def no_response() -> Problem:
     """The state of an example that is a prompt only."""
     return {"state": "not_applicable", "detail": "the example has no response"}
 

@@ -32,7 +32,7 @@ class Samples(Settings, ExampleInputs):
     answers: int = Field(default=5, gt=0, description="Answers for each prompt.")
     temperature: float = Field(default=1.0, ge=0, description="0: the likeliest token each time.")
     max_new_tokens: int = Field(default=256, gt=0, description="Tokens of an answer at most.")
-    seed: int = Field(default=0, description="Of the sampling.")
+    seed: int = Field(default=0, ge=0, description="Of the sampling.")
     part: Part | None = Field(default=None, description="Ask for part of the pool only.")
 
     def key(self) -> MeasureKey:

@@ -1,11 +1,15 @@
 """Token counts: what the trainer will read of an example, and how much of it it is trained on."""
 
-from typing import Any
-
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.rows import answer_table, no_response, render_rows, template_of
+from pipeline.measuring.rows import (
+    Problem,
+    answer_rendered,
+    answer_table,
+    render_rows,
+    template_of,
+)
 from pipeline.settings import TARGET, Settings
 from pipeline.shards import ExampleInputs
 from scorers.measures.chat_format import RenderedExample, Template
@@ -46,12 +50,11 @@ class TokenCounts(Settings, ExampleInputs):
     def measure(self, examples: pa.Table) -> pa.Table:
         """Tokenise; no model is asked."""
         rendered = render_rows(self.model, self.template, examples)
-        return answer_table(examples, [self.count(row) for row in rendered], FIELDS)
+        answers = answer_rendered(rendered, lambda rows: [self.count(row) for row in rows])
+        return answer_table(examples, answers, FIELDS)
 
-    def count(self, row: RenderedExample | None) -> dict[str, Any]:
+    def count(self, row: RenderedExample) -> Problem:
         """Tokens of one example."""
-        if row is None:
-            return no_response()
         prompt, response = len(row.prompt), len(row.response)
         tokens = {"prompt_tokens": prompt, "response_tokens": response}
         if prompt + response > self.max_tokens:

@@ -6,21 +6,29 @@ cut by checkpoints, not by examples. A killed training goes on from its last che
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.rows import answer_table, no_response, render_rows, template_of
+from pipeline.measuring.rows import (
+    Problem,
+    answer_rendered,
+    answer_table,
+    render_rows,
+    template_of,
+)
 from pipeline.settings import TARGET, Part, Settings
 from pipeline.shards import ExampleInputs
-from scorers.measures.chat_format import Template
+from scorers.measures.chat_format import RenderedExample, Template
 from scorers.measures.models import resolve_model
 from scorers.measures.proxy_schedule import ProxySettings
-from scorers.measures.trajectories import Trajectories, record_trajectories
 from storage.conversations import content_hash
 from storage.measurements import MeasureKey
 from storage.workspace import Workspace
+
+if TYPE_CHECKING:
+    from scorers.measures.trajectories import Trajectories
 
 FIELDS = [
     pa.field("steps", pa.list_(pa.int64())),
@@ -47,7 +55,7 @@ class TrajectorySettings(Settings):
     max_tokens: int = Field(
         default=512, gt=0, description="Longer examples are left out and marked truncated."
     )
-    seed: int = Field(default=0, description="Of the order of training.")
+    seed: int = Field(default=0, ge=0, description="Of the order of training.")
     part: Part | None = Field(default=None, description="Train on part of the pool only.")
 
     def proxy_settings(self) -> ProxySettings:
@@ -85,21 +93,26 @@ class PoolTrajectories(Settings, ExampleInputs):
 
     def measure(self, examples: pa.Table) -> pa.Table:
         """Train the proxy and record every example's loss at each checkpoint."""
+        from scorers.measures.trajectories import record_trajectories  # imports torch
+
         rendered = render_rows(self.settings.proxy, self.settings.template, examples)
         ids = examples["example_id"].to_pylist()
-        asked = [(i, row) for i, row in zip(ids, rendered, strict=True) if row is not None]
-        trajectories = record_trajectories(
-            resolve_model(self.settings.proxy, self.settings.layers).path,
-            [row for _, row in asked],
-            [i for i, _ in asked],
-            self.settings.proxy_settings(),
-            self.directory / self.key().measure_key,
-        )
-        answers = dict(zip((i for i, _ in asked), answer_rows(trajectories), strict=True))
-        return answer_table(examples, [answers.get(i, no_response()) for i in ids], FIELDS)
+        known = {id(row): i for i, row in zip(ids, rendered, strict=True)}
+
+        def ask(rows: list[RenderedExample]) -> list[Problem]:
+            trajectories = record_trajectories(
+                resolve_model(self.settings.proxy, self.settings.layers).path,
+                rows,
+                [known[id(row)] for row in rows],
+                self.settings.proxy_settings(),
+                self.directory / self.key().measure_key,
+            )
+            return answer_rows(trajectories)
+
+        return answer_table(examples, answer_rendered(rendered, ask), FIELDS)
 
 
-def answer_rows(trajectories: Trajectories) -> list[dict[str, Any]]:
+def answer_rows(trajectories: "Trajectories") -> list[dict[str, Any]]:
     """One answer for each row that the engine was asked about."""
     return [
         {"state": state, "detail": detail}

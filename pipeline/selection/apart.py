@@ -1,9 +1,10 @@
 """Walk rows in order of preference and keep those that are not too near one already kept.
 
 The result is exactly that of the plain loop, one row at a time against all kept rows, whatever the
-block size or the number of threads. The work is done in blocks of matrix products in float32; what
-those leave in doubt, within their rounding error, is decided in float64. Memory grows with the
-rows and those kept, never with the number of near pairs.
+block size or the number of threads. A flat FAISS index holds the kept rows and is asked a block at
+a time, in float32; what that leaves in doubt, within its rounding error, is decided in float64.
+Only kept rows are compared with: a template that many rows share never becomes a quadratic number
+of pairs.
 
 Greedy filter: Liu et al. 2023 (DEITA), arXiv:2312.15685. Their paper writes "distance", their code
 bounds the cosine similarity: so does this.
@@ -11,6 +12,7 @@ bounds the cosine similarity: so does this.
 
 from dataclasses import dataclass
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +24,6 @@ DECIMALS = 6
 """A similarity is rounded to what float32 vectors carry, so that equal vectors have exactly 1."""
 
 BLOCK_ROWS = 1024
-CHUNK_ROWS = 8192
 PAIRS_AT_ONCE = 1 << 15
 
 
@@ -66,7 +67,7 @@ def cosine(vectors: NDArray[np.float32], left: Ints, right: Ints) -> Floats:
 
 
 class _Kept:
-    """The rows kept so far, and the search among them."""
+    """The rows kept so far, and the search among them: a flat FAISS index, so an exact one."""
 
     def __init__(self, vectors: NDArray[np.float32], bound: float) -> None:
         self.vectors = vectors
@@ -75,26 +76,22 @@ class _Kept:
         # Of unit vectors a float32 product is off by less than d * 2^-24, DECIMALS adds 5e-7.
         self.margin = d * 2.0**-23 + 1e-6
         self.rows = np.empty(0, dtype=np.int64)
-        self._buffer = np.empty((CHUNK_ROWS, d), dtype=np.float32)
+        self.index = faiss.IndexFlatIP(d)
 
     def keep(self, rows: Ints, units: NDArray[np.float32]) -> None:
         """Add rows (b,) and their vectors (b, d)."""
-        have, need = len(self.rows), len(self.rows) + len(rows)
-        if need > len(self._buffer):
-            larger = np.empty((2 * need, self._buffer.shape[1]), dtype=np.float32)
-            larger[:have] = self._buffer[:have]
-            self._buffer = larger
-        self._buffer[have:need] = units
         self.rows = np.concatenate((self.rows, rows))
+        self.index.add(units)
 
     def nearest(self, rows: Ints, units: NDArray[np.float32]) -> tuple[Ints, Floats]:
         """The kept row too near to each of rows (b,), -1 where none is, and its similarity."""
-        because_of, similarity = no_causes(len(rows)), np.full(len(rows), np.nan)
-        for start in range(0, len(self.rows), CHUNK_ROWS):
-            chunk = slice(start, min(start + CHUNK_ROWS, len(self.rows)))
-            near = self.closest(rows, self.rows[chunk], units @ self._buffer[chunk].T)
-            _keep_nearer(because_of, similarity, *near)
-        return because_of, similarity
+        if self.bound >= 1 or not len(self.rows):
+            return no_causes(len(rows)), np.full(len(rows), np.nan)
+        limits, products, places = self.index.range_search(units, self.bound - self.margin)
+        found = np.repeat(
+            np.arange(len(rows)), limits[1:].astype(np.int64) - limits[:-1].astype(np.int64)
+        )
+        return self._decide(rows, found, self.rows[places], (products, places))
 
     def closest(
         self, rows: Ints, others: Ints, products: NDArray[np.float32]
@@ -102,21 +99,31 @@ class _Kept:
         """Of others (c,), in order of preference, the one too near to each of rows (b,).
 
         products (b, c) are their float32 similarities, -inf for a pair that is not to be compared.
-        The exact maximum is among those within twice the margin of the largest product.
         """
-        because_of, similarity = no_causes(len(rows)), np.full(len(rows), np.nan)
         if self.bound >= 1:  # nothing is above it, and all copies would be in doubt
-            return because_of, similarity
-        largest = products.max(axis=1, initial=-np.inf)
-        suspects = np.flatnonzero(largest > self.bound - self.margin)
-        least = np.maximum(largest[suspects] - 2 * self.margin, self.bound - self.margin)
-        i, j = np.nonzero(products[suspects] >= least[:, None])
-        i = suspects[i]
-        exact = cosine(self.vectors, rows[i], others[j])
-        order = np.lexsort((j, -exact, i))
+            return no_causes(len(rows)), np.full(len(rows), np.nan)
+        i, j = np.nonzero(products > self.bound - self.margin)
+        return self._decide(rows, i, others[j], (products[i, j], j))
+
+    def _decide(
+        self, rows: Ints, i: Ints, others: Ints, doubtful: tuple[NDArray[np.float32], Ints]
+    ) -> tuple[Ints, Floats]:
+        """Settle pairs (p,) of row rows[i] and others in float64: the nearest, or the preferred.
+
+        `doubtful` is each pair's float32 product, and the other's place in the order of preference.
+        The exact maximum is among those within twice the margin of a row's largest product.
+        """
+        products, preference = doubtful
+        largest = np.full(len(rows), -np.inf, dtype=np.float32)
+        np.maximum.at(largest, i, products)
+        near = products >= largest[i] - 2 * self.margin
+        i, others, preference = i[near], others[near], preference[near]
+        exact = cosine(self.vectors, rows[i], others)
+        order = np.lexsort((preference, -exact, i))
         order = order[np.unique(i[order], return_index=True)[1]]
         order = order[exact[order] > self.bound]
-        because_of[i[order]], similarity[i[order]] = others[j[order]], exact[order]
+        because_of, similarity = no_causes(len(rows)), np.full(len(rows), np.nan)
+        because_of[i[order]], similarity[i[order]] = others[order], exact[order]
         return because_of, similarity
 
 

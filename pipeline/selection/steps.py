@@ -93,6 +93,8 @@ class Threshold(FilterStep):
         """Check that there is something to hold scores against."""
         if self.at_least is None and self.at_most is None:
             raise ValueError("give at_least, at_most or both")
+        if None not in (self.at_least, self.at_most) and self.at_least > self.at_most:  # type: ignore[operator]
+            raise ValueError(f"at_least {self.at_least} is above at_most {self.at_most}")
         return self
 
     def pick(self, rows: Candidates) -> Picked:

@@ -93,8 +93,10 @@ def read_conversation(value: dict[str, Any], shape: str | None = None) -> tuple[
 
 def _content_keys(value: dict[str, Any]) -> Keys:
     found = _known_keys(tuple(value))
-    absent = [key for key in found if value[key] is None]
-    return found.difference(absent) if absent else found
+    for key in found:
+        if value[key] is None:
+            return frozenset(key for key in found if value[key] is not None)
+    return found
 
 
 @lru_cache(maxsize=1024)

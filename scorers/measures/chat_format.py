@@ -14,16 +14,20 @@ boundary; the common prefix is not. The response includes the end of turn and wh
 template writes after it, for that is trained too.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from jinja2 import TemplateError
-from transformers import PreTrainedTokenizerBase
 
 from scorers.measures.protocols import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 Template = Literal["chat", "question_answer"]
 """chat: the tokenizer's own template. question_answer: GRAPE's minimal one (arXiv:2502.04194),

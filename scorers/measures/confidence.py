@@ -41,7 +41,7 @@ class JudgeRow:
     prompt_messages: Sequence[Message]
     target: str
     samples: Sequence[str]
-    """Finished answers; an empty one is left out of the comparison."""
+    """Whole or cut off at a token limit; an empty one is left out of the comparison."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,16 @@ from typing import Any
 
 import orjson
 import pytest
+import torch
+from datasets import Dataset
 from safetensors.numpy import load_file, save_file
 
 from fine_tune import train
-from fine_tune.evaluate import heldout_loss
+from fine_tune.evaluate import HeldOutLoss, heldout_loss, loss_of_rows
 from fine_tune.report import OtherTrainingError, TrainReport
 from fine_tune.settings import TrainSettings
 from fine_tune.train import train_adapter
+from fine_tune.trainer import AdapterTrainer
 from fine_tune.verify_tokens import TokenMismatchError
 from tests.fine_tune.tiny import count_rows, export_for, make_rows
 
@@ -77,6 +80,28 @@ def test_every_linear_layer_gets_an_adapter_of_the_rank_asked_for(
     assert len(tensors) == 2 * 7 * 2  # layers, linear layers in each, matrices A and B
     assert {min(tensor.shape) for tensor in tensors.values()} == {4}
     assert all(tensor.any() for name, tensor in tensors.items() if "lora_B" in name)
+
+
+def test_the_adapter_is_written_the_same_in_every_process(finished: tuple[Path, Any, Any]) -> None:
+    # A set, which peft writes in the order of this process's hash seed.
+    config = orjson.loads((finished[0] / "adapter" / "adapter_config.json").read_bytes())
+    assert config["target_modules"] == sorted(config["target_modules"])
+
+
+def test_what_is_done_before_does_not_show_in_the_training(
+    finished: tuple[Path, Any, Any],
+    tiny_model: Path,
+    tiny_export: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def roll_dice(trainer: AdapterTrainer, rows: Dataset) -> HeldOutLoss:
+        torch.rand(3)
+        return loss_of_rows(trainer, rows)
+
+    monkeypatch.setattr(train, "loss_of_rows", roll_dice)
+    train_adapter(tiny_export, tiny_model, tmp_path / "t", SETTINGS)
+    assert files_of(tmp_path / "t") == files_of(finished[0])
 
 
 def test_the_report_says_what_was_trained(

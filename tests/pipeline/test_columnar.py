@@ -39,7 +39,7 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-def write(folder: Path, table: pa.Table, **options: int | bool) -> Path:
+def write(folder: Path, table: pa.Table, **options: int | bool | str) -> Path:
     path = folder / "rows.parquet"
     pq.write_table(table, path, **options)
     return path
@@ -85,6 +85,7 @@ def test_columns_nobody_reads_never_cost_a_row(tmp_path: Path) -> None:
             "price": [Decimal("1.5"), None],
             "day": pa.array([19000, None], pa.date32()),
             "at": pa.array([1, 2**62], pa.timestamp("ns", "Europe/Oslo")),
+            "far": pa.array([2**62, None], pa.timestamp("us")),
             "took": [timedelta(days=1), None],
             "clock": [time(12, 30), None],
             "now": [datetime(2020, 1, 1, tzinfo=UTC), None],
@@ -137,7 +138,12 @@ def test_many_batches_are_counted_through(tmp_path: Path) -> None:
 def test_a_damaged_row_group_costs_its_own_rows(tmp_path: Path) -> None:
     table = pa.table({"n": range(3000)})
     path = write(
-        tmp_path, table, row_group_size=1000, write_page_checksum=True, use_dictionary=False
+        tmp_path,
+        table,
+        row_group_size=1000,
+        write_page_checksum=True,
+        use_dictionary=False,
+        compression="NONE",
     )
     column = pq.ParquetFile(path).metadata.row_group(1).column(0)
     content = bytearray(path.read_bytes())

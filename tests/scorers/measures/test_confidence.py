@@ -13,7 +13,10 @@ from scorers.measures.confidence import (
     normalise_answer,
     sampling_messages,
 )
+from scorers.measures.entailment import PromptedEntailment
+from scorers.measures.language_model import HuggingFaceLanguageModel
 from scorers.measures.protocols import Floats, Message
+from scorers.measures.reflection import fits_window
 from tests.fakes import FakeEntailment, FakeLanguageModel, FakeReflector, fraction
 
 
@@ -215,3 +218,24 @@ def test_wrong_targets_are_found_by_a_model_that_mostly_knows_better() -> None:
     # Agreement among the samples, which some implementations take instead, cannot tell.
     among = np.array([len(set(row.samples)) / len(row.samples) for row in rows])
     assert abs(areas(among[corrupted], among[~corrupted]) - 0.5) < 0.1
+
+
+@pytest.mark.slow
+def test_a_real_model_can_be_reflector_and_entailment_model(
+    language_model: HuggingFaceLanguageModel,
+) -> None:
+    fits = fits_window(language_model.tokenizer, max_tokens=300)
+    rows = [
+        JudgeRow(user("What is the capital of France?"), "Paris.", ["paris", "It is Lyon."]),
+        JudgeRow(user("Name a colour."), "Red, " * 300, ["Blue."]),
+        JudgeRow(user("Name a colour."), "Red", ["blue " * 300]),
+    ]
+    good, too_long, unreadable = judge_answers(
+        rows, PromptedEntailment(language_model, fits), language_model, fits
+    )
+    assert good.state == "ok" and good.exact_match == [True, False]
+    assert good.reflection is not None and good.contradiction_forward is not None
+    np.testing.assert_allclose(np.sum(good.reflection, axis=1), 1, atol=1e-6)
+    assert good.contradiction_forward[0] == 0 < good.contradiction_forward[1] < 1
+    assert too_long.state == "truncated"
+    assert unreadable == JudgementRow("failed", "the entailment model gave no number")

@@ -27,7 +27,7 @@ def test_short_texts_have_the_librarys_vectors(
     got = embedder.embed_with_chunks(SHORT)
     np.testing.assert_allclose(got.vectors, library.encode(SHORT), atol=1e-6)
     np.testing.assert_array_equal(got.chunks, [1] * len(SHORT))
-    assert (got.vectors.dtype, got.chunks.dtype) == (np.float32, np.int64)
+    assert got.vectors.dtype == np.float32 and got.chunks.dtype == np.int64
 
 
 def test_vectors_are_unit_length_and_similar_where_texts_are(embedder: SentenceEmbedder) -> None:

@@ -1,6 +1,7 @@
 """Losses of the real tokenizer and weights, against what transformers says row by row."""
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,12 @@ from transformers import PreTrainedTokenizerBase
 from scorers.measures.chat_format import RenderedExample, render
 from scorers.measures.language_model import HuggingFaceLanguageModel
 from scorers.measures.models import ResolvedModel, load_language_model
-from scorers.measures.protocols import AnswerGenerator, LanguageModel, TokenLosses
+from scorers.measures.protocols import (
+    AnswerGenerator,
+    GenerationRequest,
+    LanguageModel,
+    TokenLosses,
+)
 
 TOLERANCE = 1e-4  # nats
 
@@ -49,7 +55,7 @@ def one_by_one(model: Any, prefix: list[int], response: list[int]) -> TokenLosse
         logits = model(torch.tensor([prefix + response])).logits[0].double()
     predicted = logits[len(prefix) - 1 : -1].log_softmax(-1)
     nll = -predicted[torch.arange(len(response)), response]
-    entropy = torch.distributions.Categorical(logits=predicted).entropy()
+    entropy = -(predicted.exp() * predicted).sum(-1)
     top1 = predicted.argmax(-1) == torch.tensor(response)
     return TokenLosses(nll.float().numpy(), entropy.float().numpy(), top1.numpy())
 
@@ -60,7 +66,7 @@ def assert_same(got: Sequence[TokenLosses], wanted: Sequence[TokenLosses]) -> No
         np.testing.assert_allclose(one.nll, other.nll, atol=TOLERANCE, rtol=0)
         np.testing.assert_allclose(one.entropy, other.entropy, atol=TOLERANCE, rtol=0)
         np.testing.assert_array_equal(one.top1, other.top1)
-        assert (one.nll.dtype, one.entropy.dtype, one.top1.dtype) == ("f4", "f4", "?")
+        assert one.nll.dtype == one.entropy.dtype == np.float32 and one.top1.dtype == np.bool_
 
 
 def ask(model: LanguageModel, rows: Sequence[RenderedExample]) -> list[TokenLosses]:
@@ -70,7 +76,7 @@ def ask(model: LanguageModel, rows: Sequence[RenderedExample]) -> list[TokenLoss
 def test_it_offers_both_protocols(language_model: HuggingFaceLanguageModel) -> None:
     model: LanguageModel = language_model
     generator: AnswerGenerator = language_model
-    assert model is generator
+    assert model.token_losses([], []) == [] == generator.sample([])
 
 
 def test_losses_are_those_of_each_row_alone(
@@ -122,18 +128,30 @@ def test_input_that_cannot_be_scored_is_refused(language_model: HuggingFaceLangu
 def test_threads_take_turns(
     language_model: HuggingFaceLanguageModel, rendered: list[RenderedExample]
 ) -> None:
-    wanted = ask(language_model, rendered)
-    got: dict[int, list[TokenLosses]] = {}
+    inside: list[int] = []
+    most: list[int] = []
+
+    def watch(*_: object) -> None:
+        inside.append(1)
+        time.sleep(0.05)  # long enough for another thread to come in, if it could
+        most.append(len(inside))
+        inside.pop()
+
+    hook = language_model.model.register_forward_pre_hook(watch)
+    decoder_hook = language_model.model.model.register_forward_pre_hook(watch)
+    request = GenerationRequest([{"role": "user", "content": "Hi"}], (), 0.0, 1, 0)
     threads = [
-        threading.Thread(target=lambda n=n: got.update({n: ask(language_model, rendered)}))
-        for n in range(3)
+        threading.Thread(target=ask, args=(language_model, rendered[:1])),
+        threading.Thread(target=ask, args=(language_model, rendered[1:2])),
+        threading.Thread(target=language_model.sample, args=([request],)),
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    for n in range(3):
-        assert_same(got[n], wanted)
+    hook.remove()
+    decoder_hook.remove()
+    assert len(most) >= 3 and max(most) == 1
 
 
 def test_option_probabilities_are_those_of_the_first_token(
@@ -144,11 +162,12 @@ def test_option_probabilities_are_those_of_the_first_token(
     answer = language_model.option_probabilities(prompts, options)
     tokens = [tokenizer(option)["input_ids"][0] for option in options]
     for row, prompt in enumerate(prompts):
-        ids = tokenizer.apply_chat_template(
+        asked: Any = tokenizer.apply_chat_template(
             prompt, add_generation_prompt=True, return_tensors="pt", return_dict=True
-        )["input_ids"]
+        )
         with torch.no_grad():
-            first = language_model.model(ids).logits[0, -1].double().softmax(-1)[tokens].numpy()
+            logits = language_model.model(**asked).logits[0, -1]
+        first = logits.double().softmax(-1)[tokens].numpy()
         assert answer.mass[row] == pytest.approx(first.sum(), rel=1e-3)
         np.testing.assert_allclose(answer.probabilities[row], first / first.sum(), atol=1e-4)
     np.testing.assert_allclose(answer.probabilities.sum(axis=1), 1.0, atol=1e-12)

@@ -1,6 +1,7 @@
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -41,11 +42,9 @@ def test_racing_builds_end_with_one_whole_folder(tmp_path: Path) -> None:
         both_started.wait(timeout=10)
         (folder / "second").write_text("2")
 
-    racers = [threading.Thread(target=build_once, args=(target, build)) for _ in range(2)]
-    for racer in racers:
-        racer.start()
-    for racer in racers:
-        racer.join()
+    with ThreadPoolExecutor(2) as pool:
+        racers = [pool.submit(build_once, target, build) for _ in range(2)]
+    assert [racer.result() for racer in racers] == [target, target]
     assert sorted(path.name for path in target.iterdir()) == ["first", "second"]
     assert list(tmp_path.iterdir()) == [target]
 
@@ -66,7 +65,11 @@ def test_what_a_killed_build_left_is_not_taken_for_the_model(tmp_path: Path) -> 
         folder.mkdir()
     then = time.time() - STALE_SECONDS - 1
     os.utime(old, (then, then))
-    build_once(tmp_path / "model", lambda folder: (folder / "whole").write_text("1") and None)
+
+    def build(folder: Path) -> None:
+        (folder / "whole").write_text("1")
+
+    build_once(tmp_path / "model", build)
     assert (tmp_path / "model" / "whole").exists()
     assert not old.exists()  # half a gigabyte, usually
     assert young.exists()  # another process may be writing it

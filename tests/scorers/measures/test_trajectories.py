@@ -1,5 +1,4 @@
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ import torch
 
 from scorers.measures.chat_format import RenderedExample
 from scorers.measures.language_model import HuggingFaceLanguageModel
-from scorers.measures.models import resolve_model
+from scorers.measures.models import ResolvedModel, resolve_model
 from scorers.measures.proxy_schedule import ProxySettings
 from scorers.measures.trajectories import Trajectories, record_trajectories
 from tests.tiny_models import VOCABULARY, WINDOW, save_tiny_llama
@@ -252,18 +251,15 @@ def test_ids_must_be_one_for_each_row(ids: list[str], proxy: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_real_model_learns(tmp_path: Path) -> None:
-    resolved = resolve_model("wheel:smollm2-135m-instruct", layers=2)
+def test_a_real_model_learns(two_layers: ResolvedModel, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows = []
     for _ in range(16):
         ids = rng.integers(100, 2000, 40).tolist()
         rows.append(RenderedExample(ids[:20], ids[19:20], ids[:20]))  # answers repeat the prompt
     settings = ProxySettings(epochs=2, batch_rows=4, learning_rate=2e-4, checkpoints=2)
-    started = time.process_time()
     found = record_trajectories(
-        resolved.path, rows, [str(at) for at in range(16)], settings, tmp_path
+        two_layers.path, rows, [str(at) for at in range(16)], settings, tmp_path
     )
-    assert time.process_time() - started < 120
     assert found.steps.tolist() == [4, 8]
     assert (found.losses[:, 1] < found.losses[:, 0]).mean() > 0.9

@@ -1,0 +1,337 @@
+"""The documentation says what the code does: tables, queries, examples and messages are checked."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+
+from docs.build_reference import ROOT, block_schema, build, page_files, slug, value_text
+from flows.check_recipe import load_recipe, validate
+from flows.command_line import ENVIRONMENT, EXIT_CODES
+from flows.recipe import Recipe
+from pipeline.measuring import (
+    embeddings,
+    judgements,
+    losses,
+    samples,
+    token_counts,
+    trajectories,
+)
+from pipeline.rows import ReadReason, ShapeReason
+from pipeline.selection.picked import REASONS
+from pipeline.shapes import SHAPES, read_conversation
+from pipeline.strict_json import JsonReason
+from storage.conversations import Conversation
+from storage.database import Connection, open_workspace, read_workspace
+from storage.examples import Attempt, write_attempts
+from storage.measurements import MeasureKey, add_measure, commit_shards
+from storage.parquet import write_parquet
+from storage.runs import Decisions, StageCount, start_run, write_step
+from storage.scores import write_scores
+from storage.selections import write_selection
+from storage.sources import QuarantinedRow, ReadRow, Source, add_source, complete_source, write_rows
+from storage.stories import run_query
+from storage.workspace import Workspace
+
+DOCS = ROOT / "docs"
+RECIPES, DATA_MODEL, ROW_SHAPES, METHODS = (
+    (DOCS / name).read_text(encoding="utf-8")
+    for name in ("recipes.md", "data-model.md", "row-shapes.md", "methods.md")
+)
+PAGES = {
+    "recipes.md": RECIPES,
+    "data-model.md": DATA_MODEL,
+    "row-shapes.md": ROW_SHAPES,
+    "methods.md": METHODS,
+}
+QUERIES = re.findall(r"^```sql\n(.*?)^```$", DATA_MODEL, re.MULTILINE | re.DOTALL)
+
+VIEW_COLUMNS = {
+    "token_counts": token_counts.FIELDS,
+    "losses": losses.FIELDS,
+    "embeddings": embeddings.FIELDS,
+    "trajectories": trajectories.FIELDS,
+    "samples": samples.FIELDS,
+    "judgements": judgements.FIELDS,
+}
+
+
+def section(page: str, heading: str) -> str:
+    """What stands under a heading, up to the next one."""
+    found = re.search(rf"^#+ {re.escape(heading)}$\n(.*?)(?=^#|\Z)", page, re.M | re.S)
+    assert found, f"no heading {heading!r}"
+    return found[1]
+
+
+def first_cells(text: str) -> list[tuple[str, str]]:
+    """The first two cells of the rows of the tables in a text, where the first is code."""
+    return re.findall(r"^\| `(\w+)` \| ([^|]+?) \|", text, re.MULTILINE)
+
+
+# What is generated
+
+
+@pytest.mark.parametrize("path", [DOCS / "recipes.md", DOCS / "methods.md"], ids=lambda p: p.name)
+def test_generated_parts_are_fresh(path: Path) -> None:
+    fresh = build()[path] == path.read_text(encoding="utf-8")
+    assert fresh, f"docs/{path.name} is stale: run `python docs/build_reference.py`"
+
+
+def test_every_block_of_a_recipe_has_its_table() -> None:
+    blocks = {"Recipe", *Recipe.model_json_schema()["$defs"]}
+    assert set(re.findall(r"<!-- generated: fields (\w+) -->", RECIPES)) == blocks
+
+
+def test_every_field_says_what_it_means() -> None:
+    schema = Recipe.model_json_schema()
+    silent = [
+        f"{block}.{field}"
+        for block in ["Recipe", *schema["$defs"]]
+        for field, described in block_schema(schema, block)["properties"].items()
+        if "description" not in described and field != "method"
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize(
+    ("described", "text"),
+    [
+        ({"type": "integer", "exclusiveMinimum": 0}, "whole number above 0"),
+        ({"type": "number", "minimum": 0, "exclusiveMaximum": 1}, "number at least 0 and below 1"),
+        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, "text"),
+        ({"enum": ["a", "b"], "type": "string"}, "`a`, `b`"),
+        ({"const": False, "type": "boolean"}, "`false`"),
+        ({"type": "array", "items": {"$ref": "#/$defs/Part"}}, "list of [part](#part)"),
+    ],
+)
+def test_what_a_field_takes_is_said_in_words(described: Mapping[str, object], text: str) -> None:
+    assert value_text(described, {"Part": "[part](#part)"}) == text
+
+
+# Recipes
+
+
+@pytest.mark.parametrize("name", ["first.yaml", "second.yaml"])
+def test_recipes_of_the_page_are_sound(name: str, tmp_path: Path) -> None:
+    for file, content in page_files(RECIPES).items():
+        (tmp_path / file).write_text(content, encoding="utf-8")
+    assert load_recipe(tmp_path / name).name == Path(name).stem
+
+
+def test_fragments_of_the_page_are_parts_of_a_recipe() -> None:
+    whole = yaml.safe_load(page_files(RECIPES)["first.yaml"])
+    fragments = re.findall(r"^```yaml\n(.*?)^```$", RECIPES, re.MULTILINE | re.DOTALL)
+    assert len(fragments) >= 3
+    for fragment in fragments:
+        assert validate({**whole, **yaml.safe_load(fragment)})[1] == [], fragment
+
+
+def test_every_exit_code_is_explained() -> None:
+    explained = {int(code) for code in re.findall(r"^\| (\d+) \|", RECIPES, re.MULTILINE)}
+    assert explained == {0, 1, 4, 130, 143} | set(EXIT_CODES)
+
+
+def test_every_variable_that_is_set_is_named() -> None:
+    text = section(RECIPES, "Environment")
+    assert [name for name in ENVIRONMENT if f"`{name}`" not in text] == []
+
+
+# The data model
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A run over four rows of one prompt, with something to find for every query."""
+    workspace = Workspace(tmp_path_factory.mktemp("docs") / "workspace")
+    with open_workspace(workspace) as con:
+        ids = store_rows(con)
+        store_numbers(con, workspace, ids)
+        store_decisions(con, ids)
+    return workspace
+
+
+def dialogue(answer: str) -> Conversation:
+    return Conversation(
+        [{"role": "user", "content": "q"}, {"role": "assistant", "content": answer}]
+    )
+
+
+def store_rows(con: Connection) -> list[str]:
+    """Three rows of a file, one of it bad, a prompt, and an answer to that; the four ids."""
+    source = Source("s1", "rows.jsonl", None, None, "MIT", "hash", 9)
+    add_source(con, source)
+    talks = [dialogue("a"), dialogue("a!"), Conversation([{"role": "user", "content": "q"}])]
+    rows = [ReadRow(at, talk, "messages") for at, talk in enumerate(talks, 1)]
+    write_rows(con, "s1", rows, [QuarantinedRow(4, "invalid_json", "at character 1", b"{")])
+    complete_source(con, "s1", 4)
+    recipe = {"name": "docs", "seed": 0}
+    start_run(con, "r1", recipe, "0", {}, ["s1"])
+    attempts = [
+        Attempt(talks[2].example_id, 0, dialogue("made"), ""),
+        Attempt(talks[2].example_id, 1, None, "cut_off"),
+    ]
+    write_attempts(con, attempts, ("key", "a model", "{}", "r1"))
+    return [talk.example_id for talk in [*talks, dialogue("made")]]
+
+
+def store_numbers(con: Connection, workspace: Workspace, ids: list[str]) -> None:
+    """Token counts of every example but the prompt, and two scores."""
+    key = MeasureKey("token_counts", "a model", "f", "t", {"version": 1})
+    add_measure(con, key)
+    path = workspace.measurements / "token_counts" / key.measure_key / "1.parquet"
+    columns = {
+        "example_id": ids,
+        "state": ["ok", "ok", "not_applicable", "ok"],
+        "detail": [""] * 4,
+        "prompt_tokens": [3, 3, None, 3],
+        "response_tokens": [1, 2, None, 5],
+        "measure_key": [key.measure_key] * 4,
+    }
+    write_parquet(path, pa.table(columns))
+    commit_shards(con, workspace, key, [(path, 0.5)])
+    states = ["ok", "ok", "not_applicable", "ok"]
+    for scorer, values in (("grape", [-1.0, -2.0, np.nan, -3.0]), ("ifd", [0.1, 0.3, np.nan, 0.2])):
+        write_scores(con, (scorer, 1, "{}"), ids, np.array(values), states)
+
+
+def store_decisions(con: Connection, ids: list[str]) -> None:
+    """A near-duplicate, a row without a score, and a choice."""
+    first, copy, prompt, made = ids
+    kept: list[str | None] = [None] * 4
+    steps: list[tuple[str, int, list[str], list[str], list[str | None]]] = [
+        ("ingest", 1, [first, copy, prompt], ["", "", ""], kept[:3]),
+        ("dedupe", 1, ids, ["", "near_duplicate", "", ""], [None, first, None, None]),
+        ("select", 1, [first, prompt, made], ["", "no_response", ""], kept[:3]),
+        ("select", 2, [first, made], ["", "no_score:failed"], kept[:2]),
+    ]
+    for stage, step, rows, reasons, because_of in steps:
+        dropped = {reason: reasons.count(reason) for reason in reasons if reason}
+        n = len(rows)
+        count = StageCount(stage, step, f"{stage} {step}", n, n - len(dropped), dropped=dropped)
+        values = [0.9 if cause else None for cause in because_of]
+        write_step(con, "r1", count, Decisions(rows, reasons, because_of, values))
+    for kind, picked in (("choice", [first, made]), ("random", [first, copy])):
+        write_selection(con, "r1", kind, None, (kind, picked, [1.0, 1.0], 6))
+
+
+@pytest.fixture(scope="module")
+def reader(workspace: Workspace) -> Iterator[Connection]:
+    with read_workspace(workspace) as con:
+        yield con
+
+
+def columns_of(con: Connection, table: str) -> list[tuple[str, str]]:
+    con.execute(f"describe {table}")
+    return [(str(row[0]), str(row[1])) for row in con.fetchall()]
+
+
+def test_every_table_has_its_columns_and_types(reader: Connection) -> None:
+    reader.execute(
+        "select table_name from information_schema.tables where table_type = 'BASE TABLE'"
+    )
+    tables = {str(row[0]) for row in reader.fetchall()}
+    assert len(tables) > 15
+    for table in tables:
+        described = first_cells(section(DATA_MODEL, table))
+        assert described == columns_of(reader, table), table
+
+
+def test_every_view_has_its_columns_and_types(reader: Connection) -> None:
+    reader.execute("select view_name from duckdb_views() where not internal")
+    views = {str(row[0]) for row in reader.fetchall()}
+    assert views == {"measurements", *VIEW_COLUMNS}
+    shared = [name for name, _ in first_cells(section(DATA_MODEL, "Views"))]
+    assert set(shared) == {name for name, _ in columns_of(reader, "losses")}
+    over_all = {name for name, _ in columns_of(reader, "measurements")}
+    own = [name for name, _ in first_cells(section(DATA_MODEL, "measurements"))]
+    assert over_all == {*shared, *own}
+    for view, fields in VIEW_COLUMNS.items():
+        empty = pa.schema(fields).empty_table()
+        reader.register("one_measure", empty)
+        assert first_cells(section(DATA_MODEL, view)) == columns_of(reader, "one_measure"), view
+        reader.unregister("one_measure")
+
+
+def test_there_are_ten_queries_that_a_shell_leaves_alone() -> None:
+    assert len(QUERIES) == 10
+    assert [query for query in QUERIES if set(query) & set('"$`\\!')] == []
+
+
+@pytest.mark.parametrize("number", range(1, 11))
+def test_a_query_finds_what_it_is_for(reader: Connection, number: int) -> None:
+    query = QUERIES[number - 1].replace("'3f2a'", f"'{dialogue('a').example_id[:8]}'")
+    names, rows = run_query(reader, query)
+    assert rows and len(names) == len(set(names)), query
+
+
+def test_the_queries_say_what_happened(reader: Connection) -> None:
+    answers = [run_query(reader, query)[1] for query in QUERIES]
+    copy, made = dialogue("a!").example_id, dialogue("made").example_id
+    assert [row[0] for row in answers[1]] == ["ingest", "dedupe", "select", "select"]
+    assert answers[2] == [("select 2", "failed", 1)]
+    assert answers[3] == [("grape", "ifd", 3, -0.5)]
+    assert [row[:3] for row in answers[4]] == [("choice", 2, 6), ("pool", 2, 6), ("random", 2, 3)]
+    assert [row[1] for row in answers[5]][-1] == made and answers[5][-1][3] == "a model"
+    assert [row[:3] for row in answers[6]] == [("near_duplicate", 0.9, copy)]
+    assert answers[7] == [("MIT", 1), ("generated", 1)]
+    assert answers[8][0][:5] == ("token_counts", "a model", 4, 0.5, 125.0)
+    assert answers[9] == [("invalid_json", 1, "rows.jsonl, row 4", "at character 1")]
+
+
+def test_every_reason_of_a_decision_is_explained() -> None:
+    explained = [name for name, _ in first_cells(section(DATA_MODEL, "Reasons"))]
+    assert sorted(explained) == sorted(REASONS)
+
+
+# Row shapes
+
+
+def test_every_shape_has_an_example_that_is_read_as_it() -> None:
+    examples = re.findall(r"^```json (\w+)\n(.*?)^```$", ROW_SHAPES, re.MULTILINE | re.DOTALL)
+    assert {name for name, _ in examples} == set(SHAPES)
+    for name, text in examples:
+        for line in text.splitlines():
+            assert read_conversation(json.loads(line))[1] == name
+
+
+def test_every_shape_names_its_keys() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", ROW_SHAPES, re.MULTILINE))
+    for name, shape in SHAPES.items():
+        said = set(re.findall(r"`(\w+)`", rows[name]))
+        one_pair = shape.keys if len(shape.keys) == 1 else ()
+        assert said == set().union(*one_pair, *shape.weak_keys, shape.not_beside), name
+    pairs = re.findall(
+        r"^\| `(\w+)` \| `(\w+)` \|$", section(ROW_SHAPES, "prompt_completion"), re.M
+    )
+    assert {frozenset(pair) for pair in pairs} == set(SHAPES["prompt_completion"].keys)
+
+
+def test_every_reason_for_quarantine_is_explained() -> None:
+    reasons = {
+        *get_args(JsonReason),
+        *get_args(get_args(ReadReason)[1]),
+        *get_args(ShapeReason),
+    }
+    assert len(reasons) == 29
+    text = section(ROW_SHAPES, "Reasons for quarantine")
+    assert sorted(name for name, _ in first_cells(text)) == sorted(reasons)
+
+
+# All pages
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", PAGES[name]):
+        file, _, anchor = target.partition("#")
+        assert (DOCS / file).exists(), target
+        if anchor:
+            page = PAGES[file or name]
+            headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+            assert anchor in {slug(heading) for heading in headings}, target
