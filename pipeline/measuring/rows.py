@@ -58,9 +58,15 @@ def render_row(
         return no_response()
     messages, tools = orjson.loads(row["messages"]), orjson.loads(row["tools"])
     try:
-        return render(tokenizer, messages, tools, row["response_at"], template)
+        rendered = render(tokenizer, messages, tools, row["response_at"], template)
     except RenderingError as error:
         return {"state": "failed", "detail": str(error)}
+    calls = messages[row["response_at"]].get("tool_calls", ())
+    text = str(tokenizer.decode(rendered.response)) if calls else ""
+    if any(call["function"]["name"] not in text for call in calls):
+        detail = "the template leaves out the response's tool calls: an empty answer would be learnt"
+        return {"state": "failed", "detail": detail}
+    return rendered
 
 
 def answer_rendered(

@@ -22,6 +22,7 @@ def listed(**tokens: float) -> Canned:
 REPLIES = {
     "spread": listed(A=0.5, _A=0.1, B=0.2, The=0.2),
     "words": listed(A=0.3, Actually=0.4, a=0.1, B=0.1),
+    "blank": listed(_=0.6, A=0.1, B=0.3),
     "other": listed(The=0.9, Sure=0.1),
     "refused": Canned(403),
     "without": Canned(body={"choices": [{"message": {"content": "A"}}]}),
@@ -51,6 +52,12 @@ def test_a_word_that_begins_like_an_option_is_not_the_option() -> None:
     probabilities, mass, _ = ask("words")
     np.testing.assert_allclose(mass, [0.4])
     np.testing.assert_allclose(probabilities, [[0.75, 0.25, 0.0]])
+
+
+def test_a_blank_begins_every_option_and_counts_for_none() -> None:
+    probabilities, mass, _ = ask("blank")
+    np.testing.assert_allclose(mass, [0.4])
+    np.testing.assert_allclose(probabilities, [[0.25, 0.75, 0.0]])
 
 
 def test_what_could_not_be_read_is_nan_and_costs_no_other_row() -> None:

@@ -1,0 +1,129 @@
+"""Shards: cut the same way every time, done once, committed only when whole."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow as pa
+import pytest
+
+from pipeline import shards
+from pipeline.settings import Settings
+from pipeline.shards import ExampleInputs, commit_measured, cut_shards, measure_shard
+from storage.database import read_workspace
+from storage.measurements import MeasureKey
+from tests.stage_runner import start
+
+ASKED: list[str] = []
+
+
+class CountLetters(Settings, ExampleInputs):
+    """A measure that needs no model, and remembers what it was asked."""
+
+    whole_pool: ClassVar[bool] = False
+
+    def key(self) -> MeasureKey:
+        return MeasureKey("losses", "letters", "letters", "", {"version": 1})
+
+    def measure(self, examples: pa.Table) -> pa.Table:
+        rows = examples.to_pylist()
+        ASKED.extend(row["example_id"] for row in rows)
+        n = len(rows)
+        return pa.table(
+            {
+                "example_id": [row["example_id"] for row in rows],
+                "state": ["ok"] * n,
+                "detail": [""] * n,
+                "mean_nll": [float(len(row["response"])) for row in rows],
+            }
+        )
+
+
+class Forgetful(CountLetters):
+    """A measure that leaves a row out."""
+
+    def measure(self, examples: pa.Table) -> pa.Table:
+        return super().measure(examples).slice(1)
+
+
+class Together(CountLetters):
+    """A measure that must see all of them at once."""
+
+    whole_pool: ClassVar[bool] = True
+
+
+@pytest.fixture
+def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[shards.Workspace, list[str]]:
+    lines = [json.dumps({"prompt": f"q{n}", "completion": "a" * n}) for n in range(1, 31)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    run, ids = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
+    monkeypatch.setattr(shards, "SHARD_CHARACTERS", 100)
+    ASKED.clear()
+    return run.workspace, ids
+
+
+def do(workspace: shards.Workspace, measure: CountLetters, ids: Sequence[str]) -> None:
+    for shard in cut_shards(workspace, measure, ids):
+        commit_measured(workspace, measure, [measure_shard(shard)])
+
+
+def stored(workspace: shards.Workspace) -> list[tuple[str, float]]:
+    with read_workspace(workspace) as con:
+        return con.execute("select example_id, mean_nll from losses order by all").fetchall()
+
+
+def test_every_row_is_asked_once(pool: tuple[shards.Workspace, list[str]]) -> None:
+    workspace, ids = pool
+    for _ in range(2):
+        do(workspace, CountLetters(), ids)
+    assert sorted(ASKED) == ids
+    assert [example_id for example_id, _ in stored(workspace)] == ids
+    assert list(workspace.pending.rglob("*.parquet")) == []
+
+
+def test_the_order_of_the_pool_makes_no_other_shards(
+    pool: tuple[shards.Workspace, list[str]],
+) -> None:
+    workspace, ids = pool
+    names = [shard.output for shard in cut_shards(workspace, CountLetters(), ids)]
+    assert len(names) > 3
+    assert [shard.output for shard in cut_shards(workspace, CountLetters(), ids[::-1])] == names
+
+
+def test_a_shard_finished_before_a_kill_is_not_asked_again(
+    pool: tuple[shards.Workspace, list[str]],
+) -> None:
+    workspace, ids = pool
+    cut = cut_shards(workspace, CountLetters(), ids)
+    for shard in cut[:3]:
+        measure_shard(shard)
+    commit_measured(workspace, CountLetters(), [measure_shard(cut[1])])
+    done = list(ASKED)
+    do(workspace, CountLetters(), ids)
+    assert sorted(ASKED) == ids
+    assert len(done) == sum(shard.rows for shard in cut[:3])
+
+
+def test_one_row_more_asks_one_row(pool: tuple[shards.Workspace, list[str]]) -> None:
+    workspace, ids = pool
+    do(workspace, CountLetters(), ids[1:])
+    ASKED.clear()
+    do(workspace, CountLetters(), ids)
+    assert ids[:1] == ASKED
+
+
+def test_a_result_that_lacks_a_row_is_refused(pool: tuple[shards.Workspace, list[str]]) -> None:
+    workspace, ids = pool
+    shard = cut_shards(workspace, Forgetful(), ids)[0]
+    with pytest.raises(ValueError, match="does not have the examples of its shard"):
+        measure_shard(shard)
+    assert not shard.output.exists()
+
+
+def test_a_whole_pool_is_one_shard(pool: tuple[shards.Workspace, list[str]]) -> None:
+    workspace, ids = pool
+    (shard,) = cut_shards(workspace, Together(), ids)
+    assert shard.rows == len(ids)
+    commit_measured(workspace, Together(), [measure_shard(shard)])
+    assert cut_shards(workspace, Together(), ids) == []
