@@ -85,6 +85,8 @@ class RunState:
     """Example ids that the stages so far have left."""
     asked: Mapping[str, int] = field(default_factory=dict)
     """Rows a model was asked about in this execution, by measure."""
+    parts: Mapping[str, int] = field(default_factory=dict)
+    """Rows of the pool that a measure is wanted of, for measures of a part of it only."""
     chosen: Chosen | None = None
     exported: Exported | None = None
     trained: TrainReport | None = None
@@ -167,7 +169,8 @@ def measure_stage(state: RunState) -> RunState:
     for name, work in works.items():
         asked[name] = measure_work(run.workspace, name, work)
     keys = {name: work.measure.key() for name, work in works.items()}
-    return replace(state, run=replace(run, measures=keys), asked=asked)
+    parts = {name: len(work.ids) for name, work in works.items() if len(work.ids) < work.pool}
+    return replace(state, run=replace(run, measures=keys), asked=asked, parts=parts)
 
 
 def measure_work(workspace: Workspace, name: str, work: Work) -> int:
@@ -185,7 +188,8 @@ def measure_work(workspace: Workspace, name: str, work: Work) -> int:
     for shard, future in zip(shards, futures, strict=True):
         commit_measured(workspace, work.measure, [future.result()])
         done += shard.rows
-        say(f"measure: {name}, {done} of {rows} rows, {time.monotonic() - started:.0f} s")
+        took = f"{time.monotonic() - started:.0f} s"
+        say(f"measure: {name}, {done} of {rows} rows, {took}", again=done == rows)
     return rows
 
 
@@ -197,7 +201,7 @@ def score_stage(state: RunState) -> RunState:
         keys[settings.label] = score_key(settings, run.measures)
         states = score_examples(run.workspace, settings, run.measures, state.pool)
         shown = ", ".join(f"{count} {name}" for name, count in states.items())
-        say(f"score: {settings.label}: {shown}")
+        say(f"score: {settings.label}: {shown}", again=True)
     return replace(state, run=replace(run, scores=keys))
 
 

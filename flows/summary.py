@@ -29,6 +29,8 @@ class RunSummary:
     workspace: str
     asked: dict[str, int]
     """Rows that models were asked about in this execution, by measure."""
+    parts: dict[str, int]
+    """Rows asked about, for measures that the recipe wants of a part of the pool only."""
     funnel: list[FunnelRow]
     notes: list[str]
     quarantined: int
@@ -52,6 +54,7 @@ def summary_of(state: RunState) -> RunSummary:
         recipe=state.recipe.name,
         workspace=shown_path(state.run.workspace.directory),
         asked=dict(state.asked),
+        parts=dict(state.parts),
         funnel=funnel_rows(counts),
         notes=[note for count in counts for note in count.notes],
         quarantined=sum(sum(count.quarantined.values()) for count in counts),
@@ -123,6 +126,9 @@ def outcome_lines(summary: RunSummary) -> list[str]:
         lines.append(summary.unspent)
     if summary.training:
         lines.append(training_line(summary.training))
+    if summary.parts:
+        listed = ", ".join(f"{name} {rows}" for name, rows in summary.parts.items())
+        lines.append(f"measured in part, as the recipe says: {listed} rows")
     asked = {n: rows for n, rows in summary.asked.items() if rows and n != "token_counts"}
     if asked:
         listed = ", ".join(f"{name} {rows}" for name, rows in asked.items())

@@ -19,15 +19,17 @@ def funnel_rows(counts: Sequence[StageCount]) -> list[FunnelRow]:
 def losses(count: StageCount) -> str:
     """What a step added, dropped and quarantined, largest first."""
     parts = [f"+{count.added} added"] if count.added else []
-    parts += by_reason(count.dropped, "")
-    parts += by_reason(count.quarantined, "quarantined: ")
+    parts += by_reason(count.dropped)
+    if count.quarantined:
+        total = sum(count.quarantined.values())
+        parts.append(f"quarantined {total} ({', '.join(by_reason(count.quarantined))})")
     return ", ".join(parts)
 
 
-def by_reason(reasons: Mapping[str, int], prefix: str) -> list[str]:
+def by_reason(reasons: Mapping[str, int]) -> list[str]:
     """Counts by reason, the largest first."""
     ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-    return [f"{prefix}{reason} {rows}" for reason, rows in ordered]
+    return [f"{reason} {rows}" for reason, rows in ordered]
 
 
 def funnel_markdown(counts: Sequence[StageCount]) -> str:

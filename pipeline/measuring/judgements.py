@@ -4,7 +4,7 @@ CLEAR (arXiv 2403.12776) scores the *given* target: sampled answers are compared
 each other. The arithmetic is scorers/confidence.py; here are the probabilities it needs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -15,10 +15,11 @@ from pydantic import Field
 from pipeline.measuring.rows import answer_table, no_response, template_of
 from pipeline.measuring.samples import Samples
 from pipeline.settings import Settings
-from scorers.measures.confidence import JudgeRow, judge_answers
+from scorers.measures.confidence import VERSION, JudgeRow, judge_answers
 from scorers.measures.entailment import CrossEncoderEntailment, PromptedEntailment
 from scorers.measures.models import load_language_model, resolve_model
-from scorers.measures.protocols import EntailmentModel
+from scorers.measures.protocols import EntailmentModel, Message
+from scorers.measures.reflection import fits_window
 from storage.database import Connection
 from storage.examples import read_example_table
 from storage.measurements import MeasureKey, read_answers
@@ -30,9 +31,6 @@ FIELDS = [
     pa.field("reflection", pa.list_(pa.list_(pa.float64()))),
     pa.field("reflection_mass", pa.list_(pa.float64())),
 ]
-
-VERSION = 1
-
 
 class Judgements(Settings):
     """Entailment and self-reflection over sampled answers: CLEAR's confidence needs them."""
@@ -68,18 +66,19 @@ class Judgements(Settings):
         """Judge each given response against the answers sampled for its prompt."""
         rows = examples.to_pylist()
         model = load_language_model(resolve_model(self.samples.model))
+        fits = fits_window(model.tokenizer, model.max_tokens)
         asked = [judge_row(row) for row in rows if row["response_at"] is not None]
-        judged = iter(judge_answers(asked, self.entailment_model(), model, model.fits))
+        judged = iter(judge_answers(asked, self.entailment_model(fits), model, fits))
         answers = [
             no_response() if row["response_at"] is None else asdict(next(judged)) for row in rows
         ]
         return answer_table(examples, answers, FIELDS)
 
-    def entailment_model(self) -> EntailmentModel:
+    def entailment_model(self, fits: Callable[[Sequence[Message]], bool]) -> EntailmentModel:
         """The NLI model, or the language model in its place."""
         if self.entailment is None:
             model = load_language_model(resolve_model(self.samples.model))
-            return PromptedEntailment(model, model.fits)
+            return PromptedEntailment(model, fits)
         return CrossEncoderEntailment.from_directory(resolve_model(self.entailment).path)
 
 

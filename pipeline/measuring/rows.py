@@ -64,7 +64,7 @@ def render_row(
     calls = messages[row["response_at"]].get("tool_calls", ())
     text = str(tokenizer.decode(rendered.response)) if calls else ""
     if any(call["function"]["name"] not in text for call in calls):
-        detail = "the template leaves out the response's tool calls: an empty answer would be learnt"
+        detail = "the template leaves out the tool calls: an empty answer would be learnt"
         return {"state": "failed", "detail": detail}
     return rendered
 

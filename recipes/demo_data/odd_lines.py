@@ -33,6 +33,11 @@ def _question(one: Dialogue) -> Row:
     return {"role": "user", "content": one.turns[0]}
 
 
+def _asked(one: Dialogue) -> Row:
+    """A question for a small model: it rambles unless told not to."""
+    return {"role": "user", "content": f"{one.turns[0]} Answer in one short sentence."}
+
+
 def _answer(one: Dialogue) -> Row:
     return {"role": "assistant", "content": one.turns[1]}
 
@@ -136,7 +141,7 @@ UNUSUAL: Mapping[str, Callable[[Dialogue], bytes]] = {
     "Alpaca with history": _with_history,
     "CRLF line break": lambda one: _line(one).replace(b"\n", b"\r\n"),
     "extra keys": _with_extra_keys,
-} | {f"prompt only {number}": lambda one: _messages(_question(one)) for number in range(1, 7)}
+} | {f"prompt only {number}": lambda one: _messages(_asked(one)) for number in range(1, 7)}
 """Sound lines in shapes that tools often refuse. A prompt without an answer is work for a model
 that generates; the byte order mark must be the first line of the file."""
 

@@ -14,12 +14,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from scorers.measures.chat_format import (
-    RenderingError,
-    common_prefix_length,
-    render,
-    render_prompt,
-)
+from scorers.measures.chat_format import common_prefix_length, render
 from scorers.measures.model_cache import quiet_transformers
 from scorers.measures.next_token import NextTokenReader, Prediction, Reading
 from scorers.measures.protocols import (
@@ -107,13 +102,6 @@ class HuggingFaceLanguageModel:
         """Longest text the model takes, in tokens."""
         config: Any = self.model.config.get_text_config()
         return int(config.max_position_embeddings)
-
-    def fits(self, messages: Sequence[Message]) -> bool:
-        """Whether the model can read these turns and begin an answer; False if no template can."""
-        try:
-            return len(render_prompt(self.tokenizer, messages, ())) < self.max_tokens
-        except RenderingError:
-            return False
 
     def token_losses(
         self, prefixes: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]

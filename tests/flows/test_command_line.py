@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from scorers.measures.models import resolve_model
 
 pytestmark = pytest.mark.slow
 
+WORDS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 ROWS = [
     {"prompt": f"Name the {word} number.", "completion": f"The {word} number is {n}, of course."}
     for n, word in enumerate(
@@ -111,7 +113,7 @@ def test_the_books_of_the_whole_path_balance(finished: tuple[Path, dict[str, Any
     _, summary = finished
     stages = [(stage, rows_in, kept) for stage, _, rows_in, kept, _ in summary["funnel"]]
     assert stages[0] == ("ingest", 10, 9)
-    for (_, _, kept), (stage, rows_in, _) in zip(stages, stages[1:], strict=False):
+    for (_, _, kept), (stage, rows_in, _) in pairwise(stages):
         assert rows_in == kept, stage
     assert stages[-1][0] == "export" and stages[-1][2] == 4
     assert summary["selections"]["random"][1] == summary["selections"]["length_matched"][1] == 4
@@ -133,7 +135,7 @@ def test_a_second_run_asks_no_model_and_changes_nothing(
 def test_a_changed_threshold_asks_no_model(finished: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = finished
     recipe = (folder / "recipe.yaml").read_text().replace("0.999", "0.9")
-    (folder / "changed.yaml").write_text(recipe.replace("rows: 4", "rows: 3"))
+    (folder / "changed.yaml").write_text(recipe.replace("budget: {rows: 4", "budget: {rows: 3"))
     summary = json.loads(sluice(folder, "select", "changed.yaml", "--json"))
     assert set(summary["asked"].values()) == {0}
     assert summary["selections"]["choice"][1] == 3
