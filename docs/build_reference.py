@@ -3,8 +3,8 @@
     python docs/build_reference.py
 
 It fills the marked parts of docs/recipes.md (tables of fields, the scorers, what a wrong recipe is
-answered) and writes docs/methods.md from the docstrings. tests/test_docs.py fails where a page is
-not what this would write.
+answered), writes docs/methods.md from the docstrings, and lists the files in the README, each with
+its first line. tests/test_docs.py fails where a page is not what this would write.
 """
 
 import ast
@@ -23,6 +23,12 @@ from scorers import SCORERS, scorer_settings
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ROOT / "docs" / "recipes.md"
 METHODS = ROOT / "docs" / "methods.md"
+README = ROOT / "README.md"
+
+PACKAGES = ("flows", "pipeline", "scorers", "storage", "fine_tune")
+
+TREE = re.compile(r"(<!-- generated: tree -->\n```\n).*?(\n```\n<!-- end -->)", re.DOTALL)
+"""The part of the README that lists the files."""
 
 PART = re.compile(
     r"(<!-- generated: (fields|scorers|errors)(?: (\S+))? -->\n).*?(<!-- end -->)", re.DOTALL
@@ -72,7 +78,27 @@ def main() -> None:
 
 def build() -> dict[Path, str]:
     """Path → the text it should have."""
-    return {RECIPES: fill(RECIPES.read_text(encoding="utf-8")), METHODS: methods_page()}
+    return {
+        RECIPES: fill(RECIPES.read_text(encoding="utf-8")),
+        METHODS: methods_page(),
+        README: TREE.sub(rf"\g<1>{source_tree()}\g<2>", README.read_text(encoding="utf-8")),
+    }
+
+
+def source_tree() -> str:
+    """Every file of the packages with the first sentence of its docstring."""
+    lines = []
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            remark = first_sentence(docstring(path))
+            name = path.relative_to(ROOT).as_posix()
+            lines.append(f"{name:<40} {remark}")
+    return "\n".join(lines).replace("\\", "\\\\")
+
+
+def first_sentence(text: str) -> str:
+    """The first line of a docstring, without its full stop."""
+    return text.strip().splitlines()[0].rstrip(".")
 
 
 def fill(page: str) -> str:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from flows.recipe import MODEL_KEYS, Recipe
+from flows.recipe import MODEL_KEYS, Recipe, place_sources
 from pipeline.deduplicate import Semantic
 from pipeline.ingest import bound_rows, bound_tokens
 from pipeline.measure import embeddings_name
@@ -185,9 +185,8 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (budget_problems, {"sources", "generate", "select"}),
         (train_problems, {"measure", "train"}),
     )
-    recipe = Recipe.model_construct(**{"workspace": "", **blocks})
-    if "sources" in blocks:
-        recipe = recipe.at(base)
+    sources = place_sources(blocks.get("sources", ()), base)
+    recipe = Recipe.model_construct(**{**blocks, "sources": sources})
     return [
         problem for check, needed in checks if needed <= set(blocks) for problem in check(recipe)
     ]

@@ -20,7 +20,12 @@ ONE_AT_A_TIME: Any = ThreadPoolTaskRunner(max_workers=1)
 """A model uses every core by itself: two tasks at a time would only get in each other's way."""
 
 
-@flow(name="curate", task_runner=ONE_AT_A_TIME, persist_result=False, validate_parameters=True)
+@flow(
+    name="curate",
+    flow_run_name="{recipe.name}, up to {until}",
+    task_runner=ONE_AT_A_TIME,
+    persist_result=False,
+)
 def curate(recipe: Recipe, base: str = ".", until: StageName = "train") -> RunState:
     """Run a recipe, stage by stage; what is stored already is not done again.
 

@@ -1,5 +1,6 @@
 """The recipe: one YAML file that says what a run does; the command line and the UI take it."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -67,23 +68,28 @@ class Recipe(Settings):
         Args:
             base: the directory that relative paths start from.
         """
-        sources = tuple(
-            source
-            if source.path.startswith(HUB_PREFIX)
-            else source.model_copy(update={"path": str(base / source.path)})
-            for source in self.sources
-        )
+        sources = place_sources(self.sources, base)
         rest = self.model_dump(exclude={"sources", "workspace"})
         placed = {name: place_models(value, base) for name, value in rest.items()}
         if self.target.startswith("."):
             placed["target"] = str(base / self.target)
-        placed |= {"sources": sources, "workspace": str(base / self.workspace)}
+        placed |= {"sources": sources, "workspace": os.path.normpath(base / self.workspace)}
         moved: Self = self.model_validate(placed)
         return moved
 
     def stored(self) -> dict[str, Any]:
         """As JSON, without the place of the workspace: what is kept with a run."""
         return self.model_dump(mode="json", exclude={"workspace"})
+
+
+def place_sources(sources: Sequence[SourceSettings], base: Path) -> tuple[SourceSettings, ...]:
+    """Sources with their paths as seen from the working directory."""
+    return tuple(
+        source
+        if source.path.startswith(HUB_PREFIX)
+        else source.model_copy(update={"path": str(base / source.path)})
+        for source in sources
+    )
 
 
 def put_target(value: object, target: str) -> object:

@@ -126,5 +126,6 @@ def server(
     sys.stderr.write(
         f"in another terminal: export PREFECT_API_URL={url}/api\nthen run; pages are at {url}\n"
     )
+    os.environ["PREFECT_SERVER_UI_API_URL"] = f"{url}/api"  # or its pages look for port 4200
     command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     os.execv(sys.executable, [sys.executable, "-m", *command])

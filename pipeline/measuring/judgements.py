@@ -32,6 +32,7 @@ FIELDS = [
     pa.field("reflection_mass", pa.list_(pa.float64())),
 ]
 
+
 class Judgements(Settings):
     """Entailment and self-reflection over sampled answers: CLEAR's confidence needs them."""
 

@@ -97,7 +97,7 @@ def test_a_problem_is_named(tmp_path: Path, change: dict[str, Any], problem: str
 @pytest.mark.parametrize(
     ("budget", "problem"),
     [
-        ({"rows": 5}, "5 is more than the 4 rows"),
+        ({"rows": 5}, "5 is more than the 3 rows"),
         ({"loss_tokens": 10**6}, "more than the sources can hold"),
     ],
 )
