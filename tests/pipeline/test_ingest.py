@@ -15,6 +15,7 @@ from pipeline.ingest import (
 )
 from storage.database import open_workspace, read_workspace
 from storage.runs import read_counts
+from storage.sources import write_rows
 from storage.workspace import Workspace
 
 
@@ -100,7 +101,7 @@ def test_a_source_cut_short_is_finished_with_the_same_rows(
 ) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"\n".join(line(f"q{n}") for n in range(25)))
     monkeypatch.setattr(ingest, "BATCH_ROWS", 10)
-    workspace, real = Workspace(tmp_path / "w"), ingest.write_rows
+    workspace, real = Workspace(tmp_path / "w"), write_rows
     calls = []
 
     def killed_at_the_second_batch(*arguments: object) -> None:

@@ -13,6 +13,7 @@ from pipeline.settings import Settings
 from pipeline.shards import ExampleInputs, commit_measured, cut_shards, measure_shard
 from storage.database import read_workspace
 from storage.measurements import MeasureKey
+from storage.workspace import Workspace
 from tests.stage_runner import start
 
 ASKED: list[str] = []
@@ -54,7 +55,7 @@ class Together(CountLetters):
 
 
 @pytest.fixture
-def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[shards.Workspace, list[str]]:
+def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, list[str]]:
     lines = [json.dumps({"prompt": f"q{n}", "completion": "a" * n}) for n in range(1, 31)]
     (tmp_path / "rows.jsonl").write_text("\n".join(lines))
     run, ids = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
@@ -63,17 +64,17 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[shards.Worksp
     return run.workspace, ids
 
 
-def do(workspace: shards.Workspace, measure: CountLetters, ids: Sequence[str]) -> None:
+def do(workspace: Workspace, measure: CountLetters, ids: Sequence[str]) -> None:
     for shard in cut_shards(workspace, measure, ids):
         commit_measured(workspace, measure, [measure_shard(shard)])
 
 
-def stored(workspace: shards.Workspace) -> list[tuple[str, float]]:
+def stored(workspace: Workspace) -> list[tuple[str, float]]:
     with read_workspace(workspace) as con:
         return con.execute("select example_id, mean_nll from losses order by all").fetchall()
 
 
-def test_every_row_is_asked_once(pool: tuple[shards.Workspace, list[str]]) -> None:
+def test_every_row_is_asked_once(pool: tuple[Workspace, list[str]]) -> None:
     workspace, ids = pool
     for _ in range(2):
         do(workspace, CountLetters(), ids)
@@ -83,7 +84,7 @@ def test_every_row_is_asked_once(pool: tuple[shards.Workspace, list[str]]) -> No
 
 
 def test_the_order_of_the_pool_makes_no_other_shards(
-    pool: tuple[shards.Workspace, list[str]],
+    pool: tuple[Workspace, list[str]],
 ) -> None:
     workspace, ids = pool
     names = [shard.output for shard in cut_shards(workspace, CountLetters(), ids)]
@@ -92,7 +93,7 @@ def test_the_order_of_the_pool_makes_no_other_shards(
 
 
 def test_a_shard_finished_before_a_kill_is_not_asked_again(
-    pool: tuple[shards.Workspace, list[str]],
+    pool: tuple[Workspace, list[str]],
 ) -> None:
     workspace, ids = pool
     cut = cut_shards(workspace, CountLetters(), ids)
@@ -105,7 +106,7 @@ def test_a_shard_finished_before_a_kill_is_not_asked_again(
     assert len(done) == sum(shard.rows for shard in cut[:3])
 
 
-def test_one_row_more_asks_one_row(pool: tuple[shards.Workspace, list[str]]) -> None:
+def test_one_row_more_asks_one_row(pool: tuple[Workspace, list[str]]) -> None:
     workspace, ids = pool
     do(workspace, CountLetters(), ids[1:])
     ASKED.clear()
@@ -113,7 +114,7 @@ def test_one_row_more_asks_one_row(pool: tuple[shards.Workspace, list[str]]) -> 
     assert ids[:1] == ASKED
 
 
-def test_a_result_that_lacks_a_row_is_refused(pool: tuple[shards.Workspace, list[str]]) -> None:
+def test_a_result_that_lacks_a_row_is_refused(pool: tuple[Workspace, list[str]]) -> None:
     workspace, ids = pool
     shard = cut_shards(workspace, Forgetful(), ids)[0]
     with pytest.raises(ValueError, match="does not have the examples of its shard"):
@@ -121,7 +122,7 @@ def test_a_result_that_lacks_a_row_is_refused(pool: tuple[shards.Workspace, list
     assert not shard.output.exists()
 
 
-def test_a_whole_pool_is_one_shard(pool: tuple[shards.Workspace, list[str]]) -> None:
+def test_a_whole_pool_is_one_shard(pool: tuple[Workspace, list[str]]) -> None:
     workspace, ids = pool
     (shard,) = cut_shards(workspace, Together(), ids)
     assert shard.rows == len(ids)
