@@ -295,15 +295,17 @@ def budget_problems(recipe: Recipe) -> Iterator[str]:
     """A budget that the sources cannot fill, as far as that can be told without reading them."""
     last = recipe.select.steps[-1]
     files = [(file, source.format) for source in recipe.sources for file in source.files()]
-    if recipe.generate or not isinstance(last, RankStep) or not files:
+    if not isinstance(last, RankStep) or not files:
         return
+    growth = 1 + sum(block.answers for block in recipe.generate)  # each row may be answered anew
     where = f"select.steps.{len(recipe.select.steps) - 1}.budget"
     bounds = [bound_rows(file, format) for file, format in files]
-    if last.budget.rows and None not in bounds and last.budget.rows > sum(b or 0 for b in bounds):
-        most = sum(bound or 0 for bound in bounds)
-        yield f"{where}.rows: {last.budget.rows} is more than the {most} rows of the sources"
+    most = growth * sum(bound or 0 for bound in bounds)
+    if last.budget.rows and None not in bounds and last.budget.rows > most:
+        grown = " and the answers to them" if recipe.generate else ""
+        yield f"{where}.rows: {last.budget.rows} is more than the {most} rows of the sources{grown}"
     sizes = [bound_tokens(file, format) for file, format in files]
-    if last.budget.loss_tokens and None not in sizes:
+    if last.budget.loss_tokens and None not in sizes and not recipe.generate:
         most = sum(size or 0 for size in sizes)
         if last.budget.loss_tokens > most:
             yield (

@@ -87,7 +87,7 @@ def place_sources(sources: Sequence[SourceSettings], base: Path) -> tuple[Source
     return tuple(
         source
         if source.path.startswith(HUB_PREFIX)
-        else source.model_copy(update={"path": str(base / source.path)})
+        else source.model_copy(update={"path": os.path.normpath(base / source.path)})
         for source in sources
     )
 

@@ -1,6 +1,7 @@
 """What a run says when it ends: the funnel, where things lie, and what to try next."""
 
 import os
+import shutil
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -154,10 +155,11 @@ def training_line(training: dict[str, Any]) -> str:
 
 def next_commands(summary: RunSummary) -> list[str]:
     """Three commands that show more."""
+    program = "sluice" if shutil.which("sluice") else shown_path(Path(sys.argv[0]))
     where = f"-w {summary.workspace}"
     query = "select reason, count(*) as rows from decisions group by reason order by rows desc"
     return [
-        f"sluice explain {str(summary.first_example)[:8]} {where}",
-        f"sluice quarantine {where}",
-        f'sluice sql "{query}" {where}',
+        f"{program} explain {str(summary.first_example)[:8]} {where}",
+        f"{program} quarantine {where}",
+        f'{program} sql "{query}" {where}',
     ]
