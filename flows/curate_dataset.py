@@ -68,11 +68,15 @@ def say_where_the_page_is() -> None:
 
 
 def show_funnel(state: RunState) -> None:
-    """Put the funnel on the run page."""
-    with read_workspace(state.run.workspace) as con:
-        counts = read_counts(con, state.run.run_id)
+    """Put the funnel on the run page, and into the workspace's reports."""
+    workspace, run_id = state.run.workspace, state.run.run_id
+    with read_workspace(workspace) as con:
+        markdown = funnel_markdown(read_counts(con, run_id))
+    workspace.reports.mkdir(exist_ok=True)
+    report = f"# Run {run_id} of {state.recipe.name}\n\n{markdown}"
+    (workspace.reports / f"{run_id}.md").write_text(report, encoding="utf-8")
     create_markdown_artifact(
         key=f"funnel-{state.recipe.name}",
-        markdown=funnel_markdown(counts),
-        description=f"What became of the rows of run {state.run.run_id}",
+        markdown=markdown,
+        description=f"What became of the rows of run {run_id}",
     )

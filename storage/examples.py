@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import orjson
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from storage.conversations import Conversation
 from storage.database import Connection, QueryError, transaction
@@ -162,15 +160,6 @@ def read_response_lengths(con: Connection, ids: Sequence[str]) -> dict[str, int]
     """Characters of the response of each example that has one."""
     rows = con.execute(READ_RESPONSES, {"ids": list(ids)}).fetchall()
     return {str(example_id): int(length) for example_id, length in rows}
-
-
-def read_text(con: Connection, ids: Sequence[str]) -> dict[str, NDArray[np.object_]]:
-    """Columns prompt_id, prompt and response, (n,) each, in the order of the sorted ids."""
-    table = read_example_table(con, ids)
-    return {
-        name: np.array(table[name].to_pylist(), dtype=object)
-        for name in ("prompt_id", "prompt", "response")
-    }
 
 
 def read_first_sources(

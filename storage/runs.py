@@ -37,12 +37,6 @@ CLEAR_DECISIONS = "delete from decisions where run_id = $run_id and stage = $sta
 
 WRITE_DECISIONS = "insert into decisions select $run_id, $stage, $step, * from decided"
 
-READ_KEPT = """
-select example_id from decisions
-where run_id = $run_id and stage = $stage and step = $step and outcome = 'kept'
-order by example_id
-"""
-
 LAST_RUN = """
 select run_id from runs where name = coalesce($name, name)
 order by started_at desc, run_id limit 1
@@ -187,18 +181,6 @@ def decision_table(decisions: Decisions) -> pa.Table:
             "value": pa.array(decisions.values, pa.float64()),
         }
     )
-
-
-def read_kept(con: Connection, run_id: str, stage: str, step: int) -> list[str]:
-    """Examples that a step kept, sorted."""
-    key = {"run_id": run_id, "stage": stage, "step": step}
-    return [str(row[0]) for row in con.execute(READ_KEPT, key).fetchall()]
-
-
-def has_step(con: Connection, run_id: str, stage: str, step: int) -> bool:
-    """Whether a step of a run has been done."""
-    query = "select count(*) from stage_counts where run_id = $r and stage = $s and step = $n"
-    return fetch_count(con, query, {"r": run_id, "s": stage, "n": step}) > 0
 
 
 def read_counts(con: Connection, run_id: str) -> list[StageCount]:

@@ -8,7 +8,6 @@ from storage.runs import (
     StageCount,
     find_run,
     read_counts,
-    read_kept,
     start_run,
     write_step,
 )
@@ -34,7 +33,8 @@ def test_a_step_is_stored_and_replaced_whole(con: Connection) -> None:
     write_step(
         con, "r", count, Decisions(["a", "b"], ["near_duplicate", ""], ["b", None], [0.9, None])
     )
-    assert read_kept(con, "r", "dedupe", 1) == ["b"]
+    kept = "select example_id from decisions where outcome = 'kept'"
+    assert con.execute(kept).fetchall() == [("b",)]
     assert read_counts(con, "r") == [count]
     (row,) = con.execute("select because_of, value from decisions where reason <> ''").fetchall()
     assert row == ("b", 0.9)
