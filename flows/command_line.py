@@ -2,9 +2,9 @@
 
 stdout is data, stderr is talk. Nothing heavy is imported before a verb needs it.
 
-Exit codes: 0 done · 2 usage, recipe or workspace · 3 input unreadable, or more bad rows than
-tolerated · 4 done, with rows quarantined, under --strict · 5 a model or dependency is missing ·
-130 and 143 after Ctrl-C and SIGTERM.
+Exit codes: 0 done · 1 nothing to select from, or an export does not hold · 2 usage, recipe or
+workspace · 3 input unreadable, or more bad rows than tolerated · 4 done, with rows quarantined,
+under --strict · 5 a model or dependency is missing · 130 and 143 after Ctrl-C and SIGTERM.
 """
 
 import os
@@ -84,6 +84,7 @@ def exit_code(error: Exception) -> int | None:
 
 
 EXIT_CODES = {
+    1: {"NoRowsError"},
     2: {
         "RecipeError",
         "WorkspaceBusyError",

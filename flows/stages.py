@@ -123,11 +123,16 @@ class TooManyBadRowsError(ValueError):
     """More rows went to quarantine than the recipe tolerates."""
 
 
+class NoRowsError(ValueError):
+    """The sources hold no row, or the steps of the selection left none."""
+
+
 def ingest_stage(state: RunState) -> RunState:
     """Rows → distinct examples.
 
     Raises:
         TooManyBadRowsError: if more of the rows could not be read than the recipe tolerates.
+        NoRowsError: if there is none.
     """
     count = count_ingest(state.run.workspace, state.run.run_id, state.run.source_ids)
     say(
@@ -141,13 +146,15 @@ def ingest_stage(state: RunState) -> RunState:
             f"{limit:g}. See `sluice quarantine -w {state.run.workspace.directory}`, mend the "
             "source, or raise tolerated_bad_rows"
         )
+    if not count.kept:
+        raise NoRowsError("the sources hold no row that could be read")
     with read_workspace(state.run.workspace) as con:
         return replace(state, pool=read_pool(con, state.run.source_ids))
 
 
 def generate_stage(state: RunState) -> RunState:
     """Prompts → new answers."""
-    blocks: dict[str, tuple[GenerateSettings, Sequence[str]]] = {}
+    blocks: list[tuple[GenerateSettings, Sequence[str]]] = []
     asked = dict(state.asked)
     for settings in state.placed.generate:
         chosen = choose_prompts(state.run, settings)
@@ -157,7 +164,7 @@ def generate_stage(state: RunState) -> RunState:
             say(f"generate: {label}, {len(batch.parents)} prompts", again=True)
             commit_answers(state.run, settings, answer.submit(batch, label).result())
         asked["answers"] = asked.get("answers", 0) + sum(len(b.parents) for b in batches)
-        blocks[settings.key(state.run.seed)] = (settings, chosen)
+        blocks.append((settings, chosen))
     return replace(state, pool=count_generated(state.run, blocks, state.pool), asked=asked)
 
 
@@ -220,7 +227,16 @@ def select_stage(state: RunState) -> RunState:
 
 
 def export_stage(state: RunState) -> RunState:
-    """Write the selection for the trainer."""
+    """Write the selection for the trainer.
+
+    Raises:
+        NoRowsError: if nothing was selected.
+    """
+    if not state.chosen or not state.chosen.rows:
+        raise NoRowsError(
+            "the steps left no row to export; which step dropped them is in "
+            f"`sluice report -w {state.run.workspace.directory}`"
+        )
     stored, tokens = state.recipe.stored(), state.placed.measure.tokens
     exported = export_selection(state.run, stored, tokens, step_lines(state.recipe))
     say(f"export: {exported.path}")

@@ -168,20 +168,21 @@ def commit_answers(
 
 def count_generated(
     run: RunContext,
-    blocks: Mapping[str, tuple[GenerateSettings, Sequence[str]]],
+    blocks: Sequence[tuple[GenerateSettings, Sequence[str]]],
     pool: Sequence[str],
 ) -> list[str]:
     """Balance the books of the generators; return the pool with what they added.
 
     Args:
         run: the run.
-        blocks: generation key → its settings and the examples whose prompts it answered.
+        blocks: each generator's settings, and the examples whose prompts it answered.
         pool: example ids before.
     """
     grown = set(pool)
     notes: list[str] = []
     with open_workspace(run.workspace) as con:
-        for key, (settings, parents) in blocks.items():
+        for settings, parents in blocks:
+            key = settings.key(run.seed)
             made = read_generated(con, key, parents)
             notes.append(note(settings, len(parents), made, count_failed(con, key, parents)))
             grown |= set(made)

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from flows.check_recipe import RecipeError, load_recipe
+from flows.run_commands import STARTER
 
 GOOD: dict[str, Any] = {
     "name": "good",
@@ -36,6 +37,10 @@ def test_a_good_recipe_has_none_and_knows_its_target(tmp_path: Path) -> None:
     assert recipe.measure.losses is not None
     assert recipe.measure.losses.model == recipe.measure.tokens.model == GOOD["target"]
     assert recipe.sources[0].path == "rows.jsonl"
+
+
+def test_the_starter_recipe_is_sound(tmp_path: Path) -> None:
+    assert problems_of(tmp_path, STARTER.format(name="mine", path="rows.jsonl")) == []
 
 
 def test_everything_is_told_at_once(tmp_path: Path) -> None:

@@ -175,6 +175,15 @@ def test_exit_codes(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> No
     assert "HF_HUB_OFFLINE=0" in sluice(folder, "ingest", "hub.yaml", code=5)
 
 
+def test_nothing_to_do_is_told(tmp_path: Path, target: Path) -> None:
+    folder = write_project(tmp_path / "project", target)
+    (folder / "rows.jsonl").write_text("")
+    assert "4 is more than the 0 rows" in sluice(folder, "run", "recipe.yaml", code=2)
+    recipe = (folder / "recipe.yaml").read_text()
+    (folder / "recipe.yaml").write_text(recipe.replace("{rows: 4}", "{fraction: 0.5}"))
+    assert "no row that could be read" in sluice(folder, "run", "recipe.yaml", code=1)
+
+
 def test_killed_and_started_again_it_ends_in_the_same_bytes(
     finished: tuple[Path, dict[str, Any]], tmp_path: Path, target: Path
 ) -> None:

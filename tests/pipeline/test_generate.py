@@ -48,7 +48,7 @@ def generate(run: RunContext, block: GenerateSettings, pool: list[str]) -> tuple
     batches = cut_prompts(run, block, chosen)
     for batch in batches:
         commit_answers(run, block, answer_prompts(batch))
-    grown = count_generated(run, {block.key(run.seed): (block, chosen)}, pool)
+    grown = count_generated(run, [(block, chosen)], pool)
     return sum(len(batch.parents) for batch in batches), grown
 
 
