@@ -1,7 +1,7 @@
 """What a run says of itself: one line at a time, to stderr and to the run page's log.
 
-On a terminal a line of progress replaces the one before it; elsewhere a line every few seconds is
-enough. Counts and paths are said, never the content of a row.
+On a terminal every line is shown; elsewhere one every few seconds is enough. Counts and paths are
+said, never the content of a row.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """The rows a step of deduplication or selection decides about, as aligned arrays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,10 @@ class Candidates:
             scores={name: values[places] for name, values in self.scores.items()},
             score_states={name: states[places] for name, states in self.score_states.items()},
         )
+
+
+Vectors = Callable[[TextField, Candidates], Floats]
+"""Reads the embeddings (n, d) of one text of the candidates."""
 
 
 def read_candidates(con: Connection, run: RunContext, ids: Sequence[str]) -> Candidates:

@@ -4,14 +4,21 @@ Every removal names the example that is kept in its place and how similar the tw
 example always has a kept one within the threshold: nothing goes because of something that went.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from pipeline.candidates import Candidates, count_step, decide, read_candidates, read_vectors
+from pipeline.candidates import (
+    Candidates,
+    Vectors,
+    count_step,
+    decide,
+    read_candidates,
+    read_vectors,
+)
 from pipeline.dedupe.minhash import remove_near_duplicates
 from pipeline.dedupe.semantic import remove_similar
 from pipeline.measuring.embeddings import TextField, example_texts
@@ -21,9 +28,6 @@ from pipeline.settings import Settings
 from scorers.arrays import Floats
 from storage.database import open_workspace
 from storage.runs import write_step
-
-Vectors = Callable[[TextField, Candidates], Floats]
-"""Reads the embeddings (n, d) of one text of the candidates."""
 
 
 class DedupeStep(Settings):

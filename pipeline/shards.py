@@ -87,7 +87,7 @@ def cut_shards(workspace: Workspace, measure: Measure, ids: Sequence[str]) -> li
         missing = missing_examples(con, key, ids)
         pieces = [sorted(ids)] if measure.whole_pool and missing else cut_by_size(con, missing)
         for piece in pieces:
-            shard = name_shard(workspace, measure, piece)
+            shard = name_shard(workspace, measure, key, piece)
             if not shard.output.exists():
                 write_parquet(shard.input, measure.inputs(con, piece))
             shards.append(shard)
@@ -110,9 +110,10 @@ def cut_by_size(con: Connection, ids: Sequence[str]) -> Iterator[list[str]]:
         yield piece
 
 
-def name_shard(workspace: Workspace, measure: Measure, ids: Sequence[str]) -> Shard:
+def name_shard(
+    workspace: Workspace, measure: Measure, key: MeasureKey, ids: Sequence[str]
+) -> Shard:
     """A shard is named by its content, so that the same work has the same name."""
-    key = measure.key()
     name = f"{content_hash(list(ids))[:16]}.parquet"
     return Shard(
         measure=measure,
@@ -134,12 +135,11 @@ def measure_shard(shard: Shard) -> MeasuredShard:
     started = time.perf_counter()
     answers = shard.measure.measure(examples)
     seconds = time.perf_counter() - started
+    key = shard.measure.key()
     if answers["example_id"].to_pylist() != examples["example_id"].to_pylist():
-        raise ValueError(
-            f"{shard.measure.key().measure}: the result does not have the examples of its shard"
-        )
-    key = shard.measure.key().measure_key
-    write_parquet(shard.output, answers.append_column("measure_key", [[key] * len(answers)]))
+        raise ValueError(f"{key.measure}: the result does not have the examples of its shard")
+    keys = [key.measure_key] * len(answers)
+    write_parquet(shard.output, answers.append_column("measure_key", [keys]))
     return MeasuredShard(shard.output, seconds)
 
 
@@ -147,8 +147,9 @@ def commit_measured(
     workspace: Workspace, measure: Measure, measured: Sequence[MeasuredShard]
 ) -> None:
     """Make finished shards part of the workspace and clear their inputs."""
+    key = measure.key()
     with open_workspace(workspace) as con:
-        commit_shards(con, workspace, measure.key(), [(m.output, m.seconds) for m in measured])
+        commit_shards(con, workspace, key, [(m.output, m.seconds) for m in measured])
     for shard in measured:
-        input_path = workspace.pending / measure.key().measure_key / shard.output.name
+        input_path = workspace.pending / key.measure_key / shard.output.name
         input_path.unlink(missing_ok=True)

@@ -128,11 +128,11 @@ def write_examples(
 ) -> list[str]:
     """Store conversations under their content hashes; return the hashes in the same order."""
     ids = [conversation.example_id for conversation in conversations]
-    first = {example_id: index for index, example_id in reversed(list(enumerate(ids)))}
-    unique = [conversations[index] for index in sorted(first.values())]
+    by_id = dict(zip(ids, conversations, strict=True))
+    unique = list(by_id.values())
     examples_read = pa.table(
         {
-            "example_id": [c.example_id for c in unique],
+            "example_id": list(by_id),
             "prompt_id": [c.prompt_id for c in unique],
             "messages": [canonical_json(list(c.messages)).decode() for c in unique],
             "tools": [canonical_json(list(c.tools)).decode() for c in unique],

@@ -4,13 +4,12 @@ A filtering step passes rows on; a ranking step orders what is left and spends t
 comes last.
 """
 
-from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from pipeline.candidates import Candidates
+from pipeline.candidates import Candidates, Vectors
 from pipeline.measuring.embeddings import TextField
 from pipeline.selection.budget import Budget
 from pipeline.selection.clear import select_confident
@@ -22,10 +21,6 @@ from pipeline.selection.s2l import select_s2l
 from pipeline.selection.threshold import select_within
 from pipeline.selection.top_k import select_top_k
 from pipeline.settings import Settings
-from scorers.arrays import Floats
-
-Vectors = Callable[[TextField, Candidates], Floats]
-"""Reads the embeddings (n, d) of one text of the candidates."""
 
 
 class BudgetSettings(Settings):
