@@ -43,7 +43,10 @@ class FakeLanguageModel:
     """What the options of a question have together."""
 
     def token_losses(
-        self, prefixes: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]
+        self,
+        prefixes: Sequence[Sequence[int]],
+        responses: Sequence[Sequence[int]],
+        vectors: Sequence[bool] = (),
     ) -> list[TokenLosses]:
         if len(prefixes) != len(responses) or not all(map(len, prefixes)):
             raise ValueError("expected as many prefixes as responses, none of them empty")

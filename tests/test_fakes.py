@@ -26,6 +26,7 @@ def ask(text: str) -> list[Message]:
 
 def test_losses_are_those_the_docstring_gives() -> None:
     first, alone, empty = LANGUAGE_MODEL.token_losses([[9, 5], [5], [5]], [[7, 30], [7], []])
+    assert empty.entropy is not None
     np.testing.assert_allclose(first.nll, [2.1, 3.1], rtol=1e-6)  # 0.1 + 2, 0.1 + 23 % 10
     np.testing.assert_allclose(alone.nll, [3.1], rtol=1e-6)  # a lone token before it: 1 more
     assert first.nll.dtype == np.float32 and first.top1.dtype == np.bool_

@@ -30,13 +30,19 @@ FIELDS = [
     pa.field("sum_nll", pa.float64()),
     pa.field("sum_nll_alone", pa.float64()),
     pa.field("mean_entropy", pa.float64()),
+    pa.field("mean_entropy_alone", pa.float64()),
     pa.field("top1_rate", pa.float64()),
+    pa.field("top1_rate_alone", pa.float64()),
     pa.field("nll", FLOATS),
     pa.field("nll_alone", FLOATS),
     pa.field("entropy", FLOATS),
+    pa.field("entropy_alone", FLOATS),
+    pa.field("top1", pa.list_(pa.bool_())),
+    pa.field("top1_alone", pa.list_(pa.bool_())),
+    pa.field("vector", FLOATS),
 ]
 
-VERSION = 1
+VERSION = 2
 
 
 class Losses(Settings, ExampleInputs):

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -110,25 +111,32 @@ class HuggingFaceLanguageModel:
         return int(config.max_position_embeddings)
 
     def token_losses(
-        self, prefixes: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]
+        self,
+        prefixes: Sequence[Sequence[int]],
+        responses: Sequence[Sequence[int]],
+        vectors: Sequence[bool] = (),
     ) -> list[TokenLosses]:
-        """See LanguageModel.token_losses.
+        """See LossModel.token_losses.
+
+        Texts that begin alike are read together from there on: hand over as many as there are.
 
         Raises:
             ValueError: also if a text is longer than `max_tokens`.
         """
-        if len(prefixes) != len(responses):
+        vectors = vectors or [False] * len(prefixes)
+        if not len(prefixes) == len(responses) == len(vectors):
             raise ValueError(f"{len(prefixes)} prefixes but {len(responses)} responses")
         if any(len(prefix) == 0 for prefix in prefixes):
             raise ValueError("a prefix is empty: nothing predicts the first response token")
         asked = [i for i, response in enumerate(responses) if len(response) > 0]
         losses = [_no_tokens() for _ in responses]
-        readings = [_response_reading(prefixes[i], responses[i]) for i in asked]
+        readings = [_response_reading(prefixes[i], responses[i], vectors[i]) for i in asked]
         for i, prediction in zip(asked, self._read(readings), strict=True):
             losses[i] = TokenLosses(
                 nll=-prediction.log_probability[:, 0],
                 entropy=prediction.entropy,
                 top1=prediction.likeliest == np.asarray(responses[i]),
+                vector=None if prediction.vector is None else _unit(prediction.vector),
             )
         return losses
 
@@ -183,10 +191,16 @@ class HuggingFaceLanguageModel:
         return Reading(answers[0][:before], before - 1, np.array([tokens]))
 
 
-def _response_reading(prefix: Sequence[int], response: Sequence[int]) -> Reading:
-    # The last token is only predicted, never read.
-    ids = [*prefix, *response[:-1]]
-    return Reading(ids, len(prefix) - 1, np.array(response, dtype=np.int64)[:, None])
+def _response_reading(prefix: Sequence[int], response: Sequence[int], vector: bool) -> Reading:
+    # The last token is only predicted; it is read where its hidden state is wanted.
+    ids = [*prefix, *(response if vector else response[:-1])]
+    return Reading(ids, len(prefix) - 1, np.array(response, dtype=np.int64)[:, None], vector)
+
+
+def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The vector at length 1; one that is not finite stays so."""
+    unit: NDArray[np.float32] = vector / np.float32(np.linalg.norm(vector.astype(np.float64)))
+    return unit
 
 
 def _no_tokens() -> TokenLosses:

@@ -5,8 +5,9 @@
     entropy_t   = -sum_v p(v | prompt, y_<t) log p(v | prompt, y_<t)
 
 One measurement that serves perplexity, IFD (arXiv:2308.12032), Superfiltering (arXiv:2402.00530),
-GRAPE (arXiv:2502.04194) and Q-Tuning's uncertainty. Both passes cover exactly the same response
-tokens, so that their ratio compares like with like.
+GRAPE (arXiv:2502.04194), Q-Tuning's plane (arXiv:2509.23873) and, by its vectors, DEITA's filter
+(arXiv:2312.15685). Both passes cover exactly the same response tokens, so that their ratio compares
+like with like.
 """
 
 from collections.abc import Sequence
@@ -17,14 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorers.measures.chat_format import RenderedExample
-from scorers.measures.protocols import LanguageModel, TokenLosses
+from scorers.measures.protocols import GenerationFailure, LossModel, TokenLosses
 
 State = Literal["ok", "truncated", "failed", "not_applicable"]
 
 
 @dataclass(frozen=True, slots=True)
 class LossRow:
-    """The losses of one example; all null unless the state is "ok"."""
+    """The losses of one example; all null unless the state is "ok".
+
+    `alone`: behind the assistant's header only. Entropies are null where the back end tells none.
+    """
 
     state: State
     detail: str | None = None
@@ -33,21 +37,27 @@ class LossRow:
     mean_nll: float | None = None
     """Nats per response token, with the prompt."""
     mean_nll_alone: float | None = None
-    """Nats per response token, behind the assistant's header only."""
     sum_nll: float | None = None
     sum_nll_alone: float | None = None
     mean_entropy: float | None = None
     """Nats per response token, with the prompt."""
+    mean_entropy_alone: float | None = None
     top1_rate: float | None = None
     """Share of response tokens that were the likeliest, with the prompt; in [0, 1]."""
+    top1_rate_alone: float | None = None
     nll: NDArray[np.float32] | None = None
     """(t,) nats, for the response's t tokens."""
     nll_alone: NDArray[np.float32] | None = None
     entropy: NDArray[np.float32] | None = None
+    entropy_alone: NDArray[np.float32] | None = None
+    top1: NDArray[np.bool_] | None = None
+    top1_alone: NDArray[np.bool_] | None = None
+    vector: NDArray[np.float32] | None = None
+    """(h,) last hidden state of the last token, with the prompt, of length 1; null if not asked."""
 
 
 def measure_losses(
-    model: LanguageModel, rows: Sequence[RenderedExample], max_tokens: int
+    model: LossModel, rows: Sequence[RenderedExample], max_tokens: int, vectors: bool = False
 ) -> list[LossRow]:
     """Measure the losses of each row's response.
 
@@ -56,15 +66,17 @@ def measure_losses(
         rows: n examples, not truncated.
         max_tokens: longest prompt and response, together, that is measured. A longer one would
             have to be cut, and its loss would be that of another text.
+        vectors: whether the last hidden state of each row is wanted.
 
     Returns:
         n rows, aligned with the input: "truncated" over max_tokens, "not_applicable" without
-        response tokens, "failed" where a loss is not finite.
+        response tokens, "failed" where a loss is not finite or could not be had.
     """
     results = [_without_asking(row, max_tokens) for row in rows]
     asked = [i for i, result in enumerate(results) if result is None]
     prefixes = [rows[i].prompt for i in asked] + [rows[i].header for i in asked]
-    losses = model.token_losses(prefixes, [rows[i].response for i in asked] * 2)
+    wanted = [vectors] * len(asked) + [False] * len(asked)
+    losses = model.token_losses(prefixes, [rows[i].response for i in asked] * 2, wanted)
     for i, given, alone in zip(asked, losses[: len(asked)], losses[len(asked) :], strict=True):
         results[i] = _summarise(given, alone)
     return [result for result in results if result is not None]
@@ -80,24 +92,44 @@ def _without_asking(row: RenderedExample, max_tokens: int) -> LossRow | None:
     return None
 
 
-def _summarise(given: TokenLosses, alone: TokenLosses) -> LossRow:
-    arrays = {"nll": given.nll, "nll_alone": alone.nll, "entropy": given.entropy}
-    unsound = [name for name, array in arrays.items() if not np.isfinite(array).all()]
-    if unsound:
-        return LossRow("failed", f"the model gave values that are not finite: {unsound}")
-    tokens = len(given.nll)
-    sum_nll = float(given.nll.sum(dtype=np.float64))
-    sum_nll_alone = float(alone.nll.sum(dtype=np.float64))
-    return LossRow(
+def _summarise(
+    given: TokenLosses | GenerationFailure, alone: TokenLosses | GenerationFailure
+) -> LossRow:
+    if isinstance(given, GenerationFailure):
+        return LossRow("failed", f"{given.reason}: {given.detail}")
+    if isinstance(alone, GenerationFailure):
+        return LossRow("failed", f"{alone.reason}: {alone.detail}")
+    row = LossRow(
         "ok",
-        response_tokens=tokens,
-        mean_nll=sum_nll / tokens,
-        mean_nll_alone=sum_nll_alone / tokens,
-        sum_nll=sum_nll,
-        sum_nll_alone=sum_nll_alone,
-        mean_entropy=float(given.entropy.mean(dtype=np.float64)),
+        response_tokens=len(given.nll),
+        mean_nll=_mean(given.nll),
+        mean_nll_alone=_mean(alone.nll),
+        sum_nll=float(given.nll.sum(dtype=np.float64)),
+        sum_nll_alone=float(alone.nll.sum(dtype=np.float64)),
+        mean_entropy=_mean(given.entropy),
+        mean_entropy_alone=_mean(alone.entropy),
         top1_rate=float(given.top1.mean()),
+        top1_rate_alone=float(alone.top1.mean()),
         nll=given.nll,
         nll_alone=alone.nll,
         entropy=given.entropy,
+        entropy_alone=alone.entropy,
+        top1=given.top1,
+        top1_alone=alone.top1,
+        vector=given.vector,
     )
+    unsound = [name for name in FLOAT_ARRAYS if not _finite(getattr(row, name))]
+    if unsound:
+        return LossRow("failed", f"the model gave values that are not finite: {unsound}")
+    return row
+
+
+FLOAT_ARRAYS = ("nll", "nll_alone", "entropy", "entropy_alone", "vector")
+
+
+def _mean(values: NDArray[np.float32] | None) -> float | None:
+    return None if values is None else float(values.mean(dtype=np.float64))
+
+
+def _finite(values: NDArray[np.float32] | None) -> bool:
+    return values is None or bool(np.isfinite(values).all())

@@ -26,10 +26,13 @@ class TokenLosses:
 
     nll: NDArray[np.float32]
     """Nats: -log p(token | everything before it). Not negative."""
-    entropy: NDArray[np.float32]
-    """Nats: entropy of the distribution the token was drawn from. Between 0 and log(vocabulary)."""
+    entropy: NDArray[np.float32] | None
+    """Nats: entropy of the distribution the token was drawn from. Between 0 and log(vocabulary).
+    None where the back end does not tell."""
     top1: NDArray[np.bool_]
     """Whether the token was the likeliest one."""
+    vector: NDArray[np.float32] | None = None
+    """(h,) last hidden state of the response's last token, of length 1; None if not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +112,21 @@ class OptionModel(Protocol):
         ...
 
 
-class LanguageModel(OptionModel, Protocol):
+class LossModel(Protocol):
     """A causal language model that says how likely a given text was."""
 
     def token_losses(
-        self, prefixes: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]
-    ) -> list[TokenLosses]:
+        self,
+        prefixes: Sequence[Sequence[int]],
+        responses: Sequence[Sequence[int]],
+        vectors: Sequence[bool] = (),
+    ) -> "Sequence[TokenLosses | GenerationFailure]":
         """Score the tokens of each response after its prefix, under the true tokens before them.
 
         Args:
             prefixes: n lists of token ids, each at least one long.
             responses: n lists of token ids; an empty one gives three empty arrays.
+            vectors: for each text whether its vector is wanted; none of them by default.
 
         Returns:
             n results, aligned with the input. A loss that overflowed is inf or NaN, not an error.
@@ -128,6 +135,19 @@ class LanguageModel(OptionModel, Protocol):
             ValueError: if the numbers differ, or a prefix is empty: then nothing predicts the
                 first response token, and leaving it out would change what is averaged.
         """
+        ...
+
+
+class LanguageModel(OptionModel, LossModel, Protocol):
+    """A causal language model in process: every text gets an answer, entropies included."""
+
+    def token_losses(
+        self,
+        prefixes: Sequence[Sequence[int]],
+        responses: Sequence[Sequence[int]],
+        vectors: Sequence[bool] = (),
+    ) -> list[TokenLosses]:
+        """See LossModel.token_losses."""
         ...
 
 

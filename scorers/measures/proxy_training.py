@@ -24,8 +24,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from scorers.measures.next_token import HEAD_TOKENS, NextTokenReader
 from scorers.measures.proxy_schedule import Schedule
+from scorers.measures.vocabulary_head import HEAD_TOKENS, separable_head
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,7 +68,7 @@ class ProxyTrainer:
         )
         on_cpu = model.device.type == "cpu"
         self._micro_tokens = MICRO_BATCH_TOKENS_CPU if on_cpu else MICRO_BATCH_TOKENS_GPU
-        self._head = NextTokenReader(model, self._micro_tokens).head
+        self._head = separable_head(model)
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
 
     def step(self) -> float:

@@ -19,7 +19,10 @@ class Scripted:
         self.asked: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
 
     def token_losses(
-        self, prefixes: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]
+        self,
+        prefixes: Sequence[Sequence[int]],
+        responses: Sequence[Sequence[int]],
+        vectors: Sequence[bool] = (),
     ) -> list[TokenLosses]:
         pairs = [(tuple(p), tuple(r)) for p, r in zip(prefixes, responses, strict=True)]
         self.asked += pairs

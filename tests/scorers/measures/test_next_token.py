@@ -81,7 +81,7 @@ def test_the_head_is_applied_to_the_wanted_places_only() -> None:
     assert_expected(model, asked, reader.read(asked))
     pieces = [count for count in seen if count != 1]  # 1: the whole texts of `expected`
     assert sum(pieces) == sum(len(reading.targets) for reading in asked)
-    assert max(pieces) <= 256
+    assert max(pieces) <= 128
 
 
 def test_capped_logits_are_noticed_and_read_whole() -> None:
@@ -98,7 +98,7 @@ def test_without_the_cap_the_same_model_has_a_head() -> None:
     assert NextTokenReader(model, 4096).head is model.lm_head
 
 
-def test_batches_hold_no_more_tokens_than_asked_for() -> None:
+def test_passes_hold_no_more_tokens_than_asked_for() -> None:
     model = small_llama()
     shapes: list[tuple[int, ...]] = []
     model.model.embed_tokens.register_forward_hook(
@@ -106,39 +106,57 @@ def test_batches_hold_no_more_tokens_than_asked_for() -> None:
     )
     reader = NextTokenReader(model, 100)
     shapes.clear()
-    reader.read(readings([10] * 20 + [60, 30, 31, 200]))
-    # Similar lengths share a batch; a text longer than a batch may be goes alone.
+    asked = readings([10] * 20 + [60, 30, 31, 200])
+    reader.read(asked)
+    # 521 tokens, one long text among them: full passes, and nothing in them is padding.
+    assert sum(tokens for _, tokens in shapes) == sum(len(reading.ids) for reading in asked)
+    assert {rows for rows, _ in shapes} == {1} and max(shapes) == (1, 100) and len(shapes) == 6
+
+    reader.packs = False
+    shapes.clear()
+    reader.read(asked)
+    # Padded, similar lengths share a pass; a text longer than a pass may be goes alone.
     assert shapes == [(1, 200), (1, 60), (3, 31), (10, 10), (9, 10)]
 
 
 class ShortOfMemory(torch.nn.Module):
-    """Stands in front of a model that has room for a few rows at a time."""
+    """Stands in front of a model that has room for so many tokens at a time."""
 
-    def __init__(self, inner: torch.nn.Module, rows: int) -> None:
+    def __init__(self, inner: torch.nn.Module, tokens: int) -> None:
         super().__init__()
-        self.inner, self.rows, self.refused = inner, rows, 0
+        self.inner, self.tokens, self.refused = inner, tokens, 0
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        if len(ids) > self.rows:
+        if ids.numel() > self.tokens:
             self.refused += 1
             raise torch.OutOfMemoryError("no room")
         result: torch.Tensor = self.inner(ids)
         return result
 
 
-@pytest.mark.parametrize("rows", [1, 3])
-def test_where_memory_is_short_batches_are_halved(rows: int) -> None:
+@pytest.mark.parametrize("packs", [True, False])
+@pytest.mark.parametrize("tokens", [50, 150])
+def test_where_memory_is_short_passes_are_halved(tokens: int, packs: bool) -> None:
     model = small_llama()
     reader = NextTokenReader(model, 1000)
+    reader.packs = packs
     asked = readings([50] * 40)
     wanted = reader.read(asked)
-    gate = ShortOfMemory(model.model.embed_tokens, rows)
+    gate = ShortOfMemory(model.model.embed_tokens, tokens)
     model.model.embed_tokens = gate
     got = reader.read(asked)
     for one, other in zip(got, wanted, strict=True):
         np.testing.assert_allclose(one.log_probability, other.log_probability, atol=1e-4, rtol=0)
-    assert 0 < gate.refused <= 5  # it is remembered, not tried again for each batch
+    assert 0 < gate.refused <= 5  # it is remembered, not tried again for each pass
 
-    gate.rows = 0
+    gate.tokens = 0
     with pytest.raises(torch.OutOfMemoryError):
         reader.read(asked)
+
+
+def test_another_error_is_not_taken_for_want_of_memory() -> None:
+    model = small_llama()
+    reader = NextTokenReader(model, 1000)
+    with pytest.raises(IndexError):
+        reader.read([Reading([VOCABULARY], 0, np.zeros((1, 1), dtype=np.int64))])
+    assert reader.batch_tokens == 1000

@@ -9,9 +9,9 @@ from transformers import PreTrainedModel
 
 import scorers.measures.proxy_training as proxy_training
 from scorers.measures.chat_format import RenderedExample
-from scorers.measures.next_token import NextTokenReader
 from scorers.measures.proxy_schedule import Schedule
 from scorers.measures.proxy_training import ProxyTrainer
+from scorers.measures.vocabulary_head import separable_head
 from tests.tiny_models import VOCABULARY, tiny_gemma, tiny_llama
 
 
@@ -77,7 +77,7 @@ def test_training_equals_the_plain_way(
     monkeypatch.setattr(proxy_training, "HEAD_TOKENS", 4)  # several pieces in each batch
     ours, plain = build(), build().train(False)
     trainer = make_trainer(ours)
-    assert (NextTokenReader(ours, 100).head is not None) is separable
+    assert (separable_head(ours) is not None) is separable
     losses = [trainer.step() for _ in range(5)]  # into the second epoch
     np.testing.assert_allclose(losses, plain_training(plain, 5), rtol=1e-5)
     expected = dict(plain.named_parameters())

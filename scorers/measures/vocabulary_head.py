@@ -1,0 +1,73 @@
+"""From last hidden states to what is wanted of the distribution over the vocabulary.
+
+Logits of a batch would be (rows, tokens, vocabulary): 12 GB for 8 rows of 2048 tokens and 200 000
+words. So the output embedding is applied to the places asked for and to no others, some hundred at
+a time, and each slice is summed up before the next.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+HEAD_TOKENS = 128
+"""Places per application of the output embedding: 25 MB of float32 logits for 49 152 words."""
+
+PROBE_TOLERANCE = 1e-4
+
+
+def summarise(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probabilities of some tokens, entropy and likeliest token of each distribution.
+
+        l_v = logit_v - max_w logit_w,    Z = sum_v exp(l_v)
+        log p_v = l_v - log Z,            H = log Z - sum_v exp(l_v) l_v / Z
+
+    Taking off the largest logit first keeps every term small: without it float32 loses 0.004 nats
+    of the entropy of 49 152 words.
+
+    Args:
+        logits: (m, v) float32; written over.
+        targets: (m, options) token ids.
+
+    Returns:
+        (m, options) nats, (m,) nats, (m,) token ids.
+    """
+    highest, likeliest = logits.max(dim=-1, keepdim=True)
+    shifted = logits.sub_(highest)
+    wanted = shifted.gather(-1, targets)
+    weights = shifted.exp()
+    z = weights.sum(dim=-1)
+    log_z = z.log()
+    entropy = log_z - weights.mul_(shifted).sum(dim=-1) / z
+    return wanted - log_z[:, None], entropy.clamp_min(0.0), likeliest[:, 0]
+
+
+def summarise_hidden(
+    head: torch.nn.Module | None, outputs: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same from (m, h) last hidden states; from (m, v) logits without a head."""
+    parts = []
+    pieces = torch.split(outputs, HEAD_TOKENS), torch.split(targets, HEAD_TOKENS)
+    for piece, wanted in zip(*pieces, strict=True):
+        logits = piece if head is None else head(piece)
+        parts.append(summarise(logits.float(), wanted))
+    log_probabilities, entropies, likeliest = zip(*parts, strict=True)
+    return torch.cat(log_probabilities), torch.cat(entropies), torch.cat(likeliest)
+
+
+@torch.inference_mode()
+def separable_head(model: Any) -> torch.nn.Module | None:  # noqa: ANN401
+    """The output embedding, if applying it to the last hidden state gives the model's logits.
+
+    Some models do more: Gemma caps its logits, Cohere and Granite scale them. Tried on a few
+    tokens, so that no list of such models has to be kept.
+    """
+    head: torch.nn.Module | None = model.get_output_embeddings()
+    if head is None:
+        return None
+    ids = torch.arange(16, device=model.device)[None]
+    decoder = model.get_decoder()
+    separate: Tensor = head(decoder(input_ids=ids, use_cache=False).last_hidden_state)
+    whole: Tensor = model(input_ids=ids, use_cache=False).logits
+    same = torch.allclose(separate.float(), whole.float(), rtol=0.0, atol=PROBE_TOLERANCE)
+    return head if same else None
