@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.endpoint import Endpoint
 from pipeline.generate import (
-    Endpoint,
     GenerateSettings,
     answer_prompts,
     choose_prompts,
