@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.settings import Settings
 from scorers.measures.endpoint import endpoint_fingerprint
@@ -21,6 +21,12 @@ class Endpoint(Settings):
     max_concurrency: int = Field(default=16, gt=0, description="Requests under way at a time.")
     timeout_seconds: float = Field(default=300, gt=0, description="For one attempt.")
     retries: int = Field(default=5, ge=0, description="Attempts after the first.")
+
+    @model_validator(mode="after")
+    def check_address(self) -> Self:
+        """Refuse an address that cannot work."""
+        self.settings("")
+        return self
 
     def settings(self, model: str, cache: Path | None = None) -> EndpointSettings:
         """The same for the engine.

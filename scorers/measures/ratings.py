@@ -36,7 +36,7 @@ Request:
 Response:
 {response}
 
-How good is the response? Consider whether it does what was asked, whether it is right, and whether \
+How good is the response? Consider whether it does what was asked, whether it is right and whether
 it is clear. 1 means that it is of no use, 6 that it could hardly be better.
 Reply with one number from 1 to 6 only."""
 
