@@ -141,7 +141,7 @@ def test_a_second_run_asks_nothing_and_a_new_row_only_for_itself(
         assert questions(server) == before
         assert set(asked.values()) == {0}
         (tmp_path / "more.jsonl").write_text('{"prompt": "new", "completion": "reply"}')
-        more, grown = start(run.workspace.directory, [tmp_path / f for f in ("more.jsonl",)])
+        more, grown = start(run.workspace.directory, [tmp_path / "more.jsonl"])
         _, asked = measure(more, settings(server.base_url), sorted({*ids, *grown}))
         assert set(asked.values()) == {1}
 
