@@ -1,15 +1,20 @@
 """Ratings by a model in process: a tiny one, with a window that a long row does not fit."""
 
+from pathlib import Path
+
 import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
+import torch
 from pydantic import ValidationError
 
 from pipeline.measuring.ratings import Ratings, RatingSettings, as_number
+from scorers.measures.language_model import HuggingFaceLanguageModel
 from scorers.measures.models import load_language_model, resolve_model
 from scorers.measures.ratings import MARKS, RatedRow, rating_question
-from tests.tiny_models import CHAT, WINDOW, save_tiny_llama
+from scorers.rating import score_rating
+from tests.tiny_models import CHAT, VOCABULARY, WINDOW, save_tiny_llama
 
 TEMPLATE = "7 {prompt} 8 {response} 9"
 
@@ -51,6 +56,21 @@ def test_each_row_has_a_distribution_or_says_why_not(model: str) -> None:
     assert rows[2]["state"] == "truncated" and "too long" in rows[2]["detail"]
     assert rows[3]["state"] == "not_applicable"
     assert all(rows[at][name] is None for at in (2, 3) for name in ("probabilities", "marks"))
+
+
+def test_a_constant_on_all_logits_changes_no_rating(model: str) -> None:
+    plain, shifted = (
+        HuggingFaceLanguageModel.from_directory(Path(model), "float32", "cpu") for _ in "ab"
+    )
+    head = shifted.model.get_output_embeddings()
+    head.bias = torch.nn.Parameter(torch.full((VOCABULARY,), 5.0))
+    questions = [[{"role": "user", "content": text}] for text in ("10 11", "12")]
+    ratings = []
+    for judge in (plain, shifted):
+        said = judge.option_probabilities(questions, MARKS)
+        marks = np.tile(np.arange(1.0, 7.0), (2, 1))
+        ratings.append(score_rating(said.probabilities, marks, said.mass, least_mass=0.0))
+    np.testing.assert_allclose(ratings[0], ratings[1], rtol=1e-5)
 
 
 def test_the_key_has_model_question_and_options(model: str) -> None:
