@@ -7,7 +7,7 @@ begins with it, renormalised over the options: with marks from 1 to 6, 1 where t
 the worst, 6 of the best, 3.5 where it cannot tell. Higher is kept first. As an expectation it tells
 rows apart that would all get the same mark, and it does not depend on what the judge wanted to say
 besides the options. Where that was nearly everything (a mass below `least_mass`), the rest means
-little and there is no rating.
+nothing and there is no rating. Small models say much else: raise it for a judge that can follow.
 
 Liu et al. 2024, "What Makes Good Data for Alignment?" (DEITA), arXiv:2312.15685: its scorers are
 models trained to reply with a mark, read as here from the logits of the marks. Its code gives a row
@@ -21,7 +21,7 @@ from scorers.arrays import Floats, require_probabilities, require_same_length
 
 
 def score_rating(
-    probabilities: Floats, marks: Floats, mass: Floats, *, least_mass: float = 0.5
+    probabilities: Floats, marks: Floats, mass: Floats, *, least_mass: float = 0.01
 ) -> Floats:
     """Score each example by the expected mark.
 

@@ -50,7 +50,7 @@ def test_what_the_judge_wanted_to_say_besides_does_not_matter() -> None:
 
 def test_a_mass_below_the_least_is_no_rating() -> None:
     sure, marks = np.tile(np.eye(6)[5], (3, 1)), np.tile(SIX, (3, 1))
-    mass = np.array([0.49, 0.5, 1.0])
+    mass = np.array([0.009, 0.01, 1.0])
     np.testing.assert_array_equal(score_rating(sure, marks, mass), [np.nan, 6, 6])
     np.testing.assert_array_equal(score_rating(sure, marks, mass, least_mass=0.0), [6, 6, 6])
     assert np.isnan(score_rating(sure, marks, mass, least_mass=1.0)[:2]).all()
