@@ -1,7 +1,7 @@
 """Runs the stages of a recipe as the flow does, but without Prefect and with stored measurements.
 
-Only token counts are measured here, from a tokenizer that counts words: every other number a test
-needs is written into the workspace as if it had been measured.
+Token counts are from a tokenizer that counts words. Other numbers a test writes into the workspace
+as if they had been measured, or has them asked of a server of its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,11 @@ import pyarrow as pa
 
 from pipeline.deduplicate import MinHash, deduplicate_examples
 from pipeline.ingest import SourceSettings, count_ingest, identify_sources, ingest_sources
+from pipeline.measure import MeasureSettings, plan_measures
 from pipeline.run_context import RunContext
 from pipeline.score import ScoreSettings, score_examples, score_key
 from pipeline.select import Chosen, SelectSettings, select_examples
+from pipeline.shards import commit_measured, cut_shards, measure_shard
 from storage.database import open_workspace, read_workspace
 from storage.examples import read_examples, read_pool
 from storage.measurements import MeasureKey, add_measure, commit_shards
@@ -53,6 +55,22 @@ def store_measurement(
         add_measure(con, key)
         commit_shards(con, run.workspace, key, [(path, 0.0)])
     return replace(run, measures={**run.measures, measure: key})
+
+
+def measure(
+    run: RunContext, settings: MeasureSettings, pool: Sequence[str]
+) -> tuple[RunContext, dict[str, int]]:
+    """Ask for all but token counts; the run that knows the measures, and rows asked for each."""
+    works = plan_measures(run.workspace, settings, pool, run.seed)
+    del works["token_counts"]
+    asked = {}
+    for name, work in works.items():
+        shards = cut_shards(run.workspace, work.measure, work.ids)
+        for shard in shards:
+            commit_measured(run.workspace, work.measure, [measure_shard(shard)])
+        asked[name] = sum(shard.rows for shard in shards)
+    keys = {name: work.measure.key() for name, work in works.items()}
+    return replace(run, measures={**run.measures, **keys}), asked
 
 
 def count_words(run: RunContext, pool: Sequence[str]) -> RunContext:
