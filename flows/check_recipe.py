@@ -15,6 +15,7 @@ from pipeline.deduplicate import Semantic
 from pipeline.generate import GenerateSettings
 from pipeline.ingest import bound_rows, bound_tokens
 from pipeline.measure import embeddings_name, ratings_name
+from pipeline.measuring.embeddings import ComparedField
 from pipeline.measuring.ratings import RatingSettings, as_number
 from pipeline.measuring.samples import SampleSettings
 from pipeline.readers import UnreadableSourceError, find_format
@@ -313,9 +314,12 @@ def unknown_score(recipe: Recipe, where: str, name: str | None) -> Iterator[str]
         yield f"{where}: {name!r} is not among the scores of this recipe.{nearest(name, labels)}"
 
 
-def missing_embeddings(recipe: Recipe, where: str, of: str) -> Iterator[str]:
+def missing_embeddings(recipe: Recipe, where: str, of: ComparedField) -> Iterator[str]:
     """Say so if a block compares embeddings that are not measured."""
-    if embeddings_name(of) not in recipe.measure.names():  # type: ignore[arg-type]
+    if of == "hidden":
+        if recipe.measure.losses is None or not recipe.measure.losses.vectors:
+            yield f"{where}: compares hidden states: add vectors: true to measure.losses"
+    elif embeddings_name(of) not in recipe.measure.names():
         yield f"{where}: compares embeddings: add {{of: {of}}} to measure.embeddings"
 
 

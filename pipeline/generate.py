@@ -17,6 +17,7 @@ from pipeline.measuring.rows import template_of
 from pipeline.measuring.samples import request_seed
 from pipeline.run_context import RunContext
 from pipeline.settings import TARGET, Settings
+from scorers.measures.devices import borrowed_device, resolve_dtype
 from scorers.measures.endpoint import EndpointGenerator
 from scorers.measures.models import load_language_model, resolve_model
 from scorers.measures.protocols import AnswerGenerator, GeneratedAnswer, GenerationRequest
@@ -63,7 +64,8 @@ class GenerateSettings(Settings):
         if self.endpoint:
             identity = self.endpoint.fingerprint(self.model)
         else:
-            identity = resolve_model(self.model).fingerprint + template_of(self.model, "chat")
+            model, template = resolve_model(self.model).fingerprint, template_of(self.model, "chat")
+            identity = model + template + resolve_dtype()
         sampling = self.model_dump(include={"answers", "temperature", "max_new_tokens"})
         return content_hash([identity, sampling, seed])[:16]
 
@@ -130,7 +132,8 @@ def answer_prompts(batch: PromptBatch) -> list[Attempt]:
         )
         for parent, attempt in asked
     ]
-    answers = batch.settings.generator(batch.requests).sample(requests)
+    with borrowed_device():
+        answers = batch.settings.generator(batch.requests).sample(requests)
     return [
         as_attempt(parent, attempt, answer)
         for (parent, attempt), answer in zip(asked, answers, strict=True)

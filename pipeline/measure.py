@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from pipeline.endpoint import find_served
-from pipeline.measuring.embeddings import Embeddings, TextField
+from pipeline.measuring.embeddings import ComparedField, Embeddings
 from pipeline.measuring.judgements import Judgements
 from pipeline.measuring.losses import Losses
 from pipeline.measuring.ratings import Ratings, RatingSettings
@@ -25,9 +25,9 @@ from storage.examples import read_response_lengths
 from storage.workspace import Workspace
 
 
-def embeddings_name(of: TextField) -> str:
-    """What the embeddings of one text are called in a run."""
-    return f"embeddings_{of}"
+def embeddings_name(of: ComparedField) -> str:
+    """The measure of a run that has the vectors to compare by."""
+    return "losses" if of == "hidden" else f"embeddings_{of}"
 
 
 def ratings_name(block: str) -> str:

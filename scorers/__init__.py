@@ -10,6 +10,7 @@ from inspect import Parameter, signature
 
 from scorers.arrays import Floats
 from scorers.confidence import score_confidence
+from scorers.entropy import score_entropy
 from scorers.grape import score_grape
 from scorers.ifd import score_ifd
 from scorers.ifd_perplexity import score_ifd_perplexity
@@ -42,6 +43,9 @@ SCORERS: dict[str, Scorer] = {
         reads=("contradiction_forward", "contradiction_backward", "exact_match", "reflection"),
         unit="probability",
         version=1,
+    ),
+    "entropy": Scorer(
+        score_entropy, measure="losses", reads=("mean_entropy",), unit="nats per token", version=1
     ),
     "grape": Scorer(
         score_grape, measure="losses", reads=("mean_nll",), unit="nats per token", version=1

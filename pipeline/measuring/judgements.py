@@ -16,7 +16,9 @@ from pipeline.measuring.judge import Fits, judge_of
 from pipeline.measuring.rows import answer_table, no_response
 from pipeline.measuring.samples import Samples
 from pipeline.settings import Settings
+from pipeline.shards import SAMPLING_SHARD_TOKENS
 from scorers.measures.confidence import VERSION, JudgeRow, judge_answers
+from scorers.measures.devices import borrowed_device
 from scorers.measures.entailment import CrossEncoderEntailment, PromptedEntailment
 from scorers.measures.models import resolve_model
 from scorers.measures.protocols import EntailmentModel, OptionModel
@@ -37,6 +39,7 @@ class Judgements(Settings):
     """Entailment and self-reflection over sampled answers: CLEAR's confidence needs them."""
 
     whole_pool: ClassVar[bool] = False
+    shard_tokens: ClassVar[int] = SAMPLING_SHARD_TOKENS
 
     samples: Samples = Field(description="The sampled answers that are judged.")
     entailment: str | None = Field(
@@ -66,10 +69,11 @@ class Judgements(Settings):
     def measure(self, examples: pa.Table) -> pa.Table:
         """Judge each given response against the answers sampled for its prompt."""
         rows = examples.to_pylist()
-        model, fits = judge_of(self.samples.settings.model, self.samples.served)
         asked = [judge_row(row) for row in rows if row["response_at"] is not None]
-        entailment = self.entailment_model(model, fits)
-        judged = iter(judge_answers(asked, entailment, model, fits))
+        with borrowed_device():
+            model, fits = judge_of(self.samples.settings.model, self.samples.served)
+            entailment = self.entailment_model(model, fits)
+            judged = iter(judge_answers(asked, entailment, model, fits))
         answers = [
             no_response() if row["response_at"] is None else asdict(next(judged)) for row in rows
         ]

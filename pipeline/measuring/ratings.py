@@ -14,8 +14,8 @@ from pipeline.measuring.judge import judge_of
 from pipeline.measuring.rows import answer_table, no_response, template_of
 from pipeline.settings import TARGET, Part, Settings
 from pipeline.shards import ExampleInputs
+from scorers.measures.devices import borrowed_device, resolve_dtype
 from scorers.measures.endpoint_judge import check_options
-from scorers.measures.models import resolve_dtype
 from scorers.measures.ratings import (
     MARKS,
     QUALITY,
@@ -105,9 +105,10 @@ class Ratings(Settings, ExampleInputs):
         """Ask the judge about each example that has a response."""
         rows = examples.to_pylist()
         asked = [rated_row(row) for row in rows if row["response_at"] is not None]
-        judge, fits = judge_of(self.settings.model, self.served)
         question, options = self.settings.question, self.settings.options
-        rated = iter(rate_answers(asked, question, options, judge, fits))
+        with borrowed_device():
+            judge, fits = judge_of(self.settings.model, self.served)
+            rated = iter(rate_answers(asked, question, options, judge, fits))
         answers = [
             no_response() if row["response_at"] is None else self.answer(asdict(next(rated)))
             for row in rows

@@ -1,7 +1,7 @@
 """Samples: answers that a model gives to a prompt, to compare the given one with."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 import pyarrow as pa
@@ -10,7 +10,8 @@ from pydantic import Field
 from pipeline.endpoint import Endpoint, ServedModel, fingerprint_of
 from pipeline.measuring.rows import answer_table, no_response, template_of
 from pipeline.settings import TARGET, Part, Settings
-from pipeline.shards import ExampleInputs
+from pipeline.shards import SAMPLING_SHARD_TOKENS, ExampleInputs
+from scorers.measures.devices import borrowed_device, resolve_dtype
 from scorers.measures.endpoint import EndpointGenerator
 from scorers.measures.models import load_language_model, resolve_model
 from scorers.measures.protocols import (
@@ -49,6 +50,8 @@ class SampleSettings(Settings):
 class Samples(Settings, ExampleInputs):
     """The measure, with the server's model where one is asked."""
 
+    shard_tokens: ClassVar[int] = SAMPLING_SHARD_TOKENS
+
     settings: SampleSettings
     served: ServedModel | None = None
 
@@ -61,7 +64,11 @@ class Samples(Settings, ExampleInputs):
             model=model,
             model_fingerprint=fingerprint_of(model, self.served),
             template_fingerprint="" if self.served else template_of(model, "chat"),
-            settings={"version": VERSION, **self.settings.model_dump(include=sampling)},
+            settings={
+                "version": VERSION,
+                "dtype": "" if self.served else resolve_dtype(),  # a server does not say
+                **self.settings.model_dump(include=sampling),
+            },
         )
 
     def measure(self, examples: pa.Table) -> pa.Table:
@@ -69,7 +76,8 @@ class Samples(Settings, ExampleInputs):
         rows = examples.to_pylist()
         requests = self.requests(rows)
         flat = [request for group in requests.values() for request in group]
-        sampled = iter(self.generator().sample(flat))
+        with borrowed_device():
+            sampled = iter(self.generator().sample(flat))
         by_prompt = {prompt: [next(sampled) for _ in group] for prompt, group in requests.items()}
         answers = [
             no_response() if row["response_at"] is None else combine(by_prompt[row["prompt_id"]])

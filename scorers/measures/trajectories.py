@@ -34,9 +34,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from scorers.measures.devices import resolve_device, resolve_dtype
 from scorers.measures.language_model import HuggingFaceLanguageModel
 from scorers.measures.model_cache import default_cache, directory_fingerprint
-from scorers.measures.models import resolve_device, resolve_dtype
 from scorers.measures.protocols import Floats
 from scorers.measures.proxy_schedule import ProxySettings, Schedule
 from scorers.measures.proxy_training import ProxyTrainer

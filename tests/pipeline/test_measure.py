@@ -166,7 +166,7 @@ def test_a_server_that_has_gone_is_told_and_not_stored(pool: Pool) -> None:
     with serve(model.respond) as server:
         works = plan_measures(run.workspace, settings(server.base_url), ids, run.seed)
         shards = [
-            cut_shards(run.workspace, works[name].measure, ids)[0]
+            next(iter(cut_shards(run.workspace, works[name].measure, ids)))
             for name in ("samples", "ratings_worth")
         ]
         model.down = True
