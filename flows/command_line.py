@@ -14,7 +14,7 @@ from types import FrameType
 
 import typer
 
-from flows import read_commands, run_commands
+from flows import plan_commands, read_commands, run_commands
 
 ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
@@ -37,6 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 run_commands.add_to(app)
+plan_commands.add_to(app)
 read_commands.add_to(app)
 
 
