@@ -14,7 +14,7 @@ from types import FrameType
 
 import typer
 
-from flows import read_commands, run_commands
+from flows import read_commands, run_commands, serve_commands
 
 ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
@@ -38,6 +38,7 @@ app = typer.Typer(
 )
 run_commands.add_to(app)
 read_commands.add_to(app)
+serve_commands.add_to(app)
 
 
 def print_version(wanted: bool) -> None:
@@ -91,9 +92,10 @@ EXIT_CODES = {
         "WorkspaceMissingError",
         "QueryError",
         "OtherTrainingError",
+        "PortInUseError",
     },
     3: {"UnreadableSourceError", "TooManyBadRowsError", "ExportExistsError", "TokenMismatchError"},
-    5: {"MissingModelError"},
+    5: {"MissingModelError", "EnvironmentSetUpError", "ServerFailedError"},
 }
 """By class name, so that no error's module need be imported to show `--help`."""
 

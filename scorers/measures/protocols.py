@@ -26,8 +26,9 @@ class TokenLosses:
 
     nll: NDArray[np.float32]
     """Nats: -log p(token | everything before it). Not negative."""
-    entropy: NDArray[np.float32]
-    """Nats: entropy of the distribution the token was drawn from. Between 0 and log(vocabulary)."""
+    entropy: NDArray[np.float32] | None
+    """Nats: entropy of the distribution the token was drawn from. Between 0 and log(vocabulary).
+    None where the back end does not tell."""
     top1: NDArray[np.bool_]
     """Whether the token was the likeliest one."""
 

@@ -63,6 +63,7 @@ def one_by_one(model: Any, prefix: list[int], response: list[int]) -> TokenLosse
 def assert_same(got: Sequence[TokenLosses], wanted: Sequence[TokenLosses]) -> None:
     assert len(got) == len(wanted)
     for one, other in zip(got, wanted, strict=True):
+        assert one.entropy is not None and other.entropy is not None
         np.testing.assert_allclose(one.nll, other.nll, atol=TOLERANCE, rtol=0)
         np.testing.assert_allclose(one.entropy, other.entropy, atol=TOLERANCE, rtol=0)
         np.testing.assert_array_equal(one.top1, other.top1)
@@ -112,6 +113,7 @@ def test_losses_do_not_depend_on_batches_or_order(
 def test_a_response_of_one_token_and_of_none(language_model: HuggingFaceLanguageModel) -> None:
     one, none = language_model.token_losses([[1, 520], [1, 520]], [[9531], []])
     assert_same([one], [one_by_one(language_model.model, [1, 520], [9531])])
+    assert none.entropy is not None
     assert none.nll.shape == none.entropy.shape == none.top1.shape == (0,)
     assert language_model.token_losses([], []) == []
 

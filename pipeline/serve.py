@@ -1,0 +1,259 @@
+"""Serve a model with vLLM: one process group on the loopback, judged by its health page.
+
+vLLM's OpenAI server runs in its own environment (pipeline/serving_environment.py) and is reached
+over HTTP alone. Whether it lives is asked of `/health` and `/v1/models`; its exit code is not
+looked at, for the CPU build was seen to abort after it had done all its work.
+
+On the CPU its threads are bound to every core this process may use (left to itself vLLM keeps one
+of them free: 230 tokens/s against 350 on two cores), and nothing is compiled first, which costs a
+minute at every start and was not faster. Prompts are not logged, and nothing is reported.
+"""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+
+from pipeline.process_groups import running
+from pipeline.serving_environment import (
+    CPU,
+    Say,
+    ServingEnvironment,
+    clean_variables,
+    last_line,
+)
+
+HOST = "127.0.0.1"
+
+Dtype = Literal["float32", "bfloat16"]
+
+SECONDS_BETWEEN_QUESTIONS = 0.5
+SECONDS_BETWEEN_LINES = 10.0
+
+USUAL_WINDOW = 4096
+"""Tokens of prompt and answer together; a model's own window of 128 k would need a cache of many
+gigabytes."""
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+}
+"""Set for the server whatever the user's environment says: it is given a folder, not a name."""
+
+_ERROR_LINE = re.compile(r"\b\w*(Error|Exception): .+")
+
+
+class PortInUseError(OSError):
+    """Something listens on the port already."""
+
+
+class ServerFailedError(RuntimeError):
+    """The server ended, or was not ready in time; the message names its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """What is served, and how."""
+
+    model: Path
+    """A folder as transformers saves it."""
+    name: str
+    """What requests call the model."""
+    port: int = 8000
+    dtype: Dtype = "bfloat16"
+    max_tokens: int | None = None
+    """Longest prompt and answer together; None: the model's window, at most USUAL_WINDOW."""
+    cache_gibibytes: int = 2
+    """Memory for the keys and values of all requests under way; on the CPU only."""
+    patience_seconds: float = 600.0
+    """How long the server may take until it is ready."""
+    more: Sequence[str] = ()
+    """Further options of vLLM's server, as on its command line."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A server that was ready when this was made."""
+
+    process: subprocess.Popen[bytes]
+    base_url: str
+    """Up to and with the version, as a recipe's `endpoint` block wants it."""
+    name: str
+    log: Path
+
+    def wait(self) -> None:
+        """Wait until the server ends, which it should not do by itself.
+
+        Raises:
+            ServerFailedError: when it has.
+        """
+        self.process.wait()
+        raise ServerFailedError(f"the server has ended; {_log_tail(self.log)}")
+
+
+@contextmanager
+def serve(
+    environment: ServingEnvironment, settings: ServeSettings, log: Path, say: Say
+) -> Iterator[RunningServer]:
+    """Start a server, wait until it answers, and end it when the block is left.
+
+    Args:
+        environment: with vLLM in it.
+        settings: what to serve.
+        log: the server's output; written anew.
+        say: told how long it takes.
+
+    Raises:
+        PortInUseError: if something listens on the port.
+        ServerFailedError: if it ends, or is not ready in time.
+    """
+    require_free_port(settings.port)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(b"")
+    command = server_command(environment, settings)
+    variables = server_variables(environment, settings)
+    with running(command, variables, log) as process:
+        server = RunningServer(process, f"http://{HOST}:{settings.port}/v1", settings.name, log)
+        _wait_until_ready(server, settings.patience_seconds, say)
+        yield server
+
+
+def server_command(environment: ServingEnvironment, settings: ServeSettings) -> list[str]:
+    """The server's command line. `vllm serve` itself does not start in the CPU build."""
+    max_tokens = settings.max_tokens or min(USUAL_WINDOW, _window(settings.model))
+    # Given twice, the last one counts: no further option can open the server to the network.
+    return [
+        *(str(environment.python), "-m", "vllm.entrypoints.openai.api_server"),
+        *("--disable-uvicorn-access-log",),
+        *(("--enforce-eager",) if environment.build == CPU else ()),
+        *("--max-model-len", str(max_tokens)),
+        *settings.more,
+        *("--host", HOST, "--port", str(settings.port)),
+        *("--model", str(settings.model), "--served-model-name", settings.name),
+        *("--dtype", settings.dtype),
+        # Or it samples with what the model's folder recommends, whatever a request leaves open.
+        *("--generation-config", "vllm"),
+    ]
+
+
+def server_variables(environment: ServingEnvironment, settings: ServeSettings) -> dict[str, str]:
+    """The server's environment variables."""
+    variables = {**clean_variables(), **QUIET}
+    programs = str(environment.python.parent)
+    variables["PATH"] = os.pathsep.join([programs, variables.get("PATH", os.defpath)])
+    if environment.build == CPU:
+        variables["VLLM_CPU_KVCACHE_SPACE"] = str(settings.cache_gibibytes)
+        variables["VLLM_CPU_OMP_THREADS_BIND"] = core_ranges(usable_cores())
+    return variables
+
+
+def usable_cores() -> list[int]:
+    """Numbers of the cores this process may run on."""
+    if sys.platform == "linux":
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def core_ranges(cores: Sequence[int]) -> str:
+    """Ascending core numbers as vLLM reads them: "0-3,8"."""
+    ranges: list[list[int]] = []
+    for core in cores:
+        if ranges and core == ranges[-1][1] + 1:
+            ranges[-1][1] = core
+        else:
+            ranges.append([core, core])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
+
+
+def require_free_port(port: int) -> None:
+    """Make sure that nothing listens on a port of the loopback.
+
+    Raises:
+        PortInUseError: if something does.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise PortInUseError(
+                f"port {port} cannot be used ({error.strerror}); name another with --port, "
+                "or end what is there"
+            ) from None
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _window(model: Path) -> int:
+    """The most tokens a model takes, as its configuration says; USUAL_WINDOW where it does not."""
+    try:
+        config: Mapping[str, Any] = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return USUAL_WINDOW
+    text = config.get("text_config", config)
+    window = text.get("max_position_embeddings") if isinstance(text, dict) else None
+    return window if isinstance(window, int) else USUAL_WINDOW
+
+
+def _wait_until_ready(server: RunningServer, patience_seconds: float, say: Say) -> None:
+    """Wait until the server is healthy and lists the model.
+
+    Raises:
+        ServerFailedError: if it ends before, or the time is over.
+    """
+    started = time.monotonic()
+    said = 0.0
+    # Not over a proxy: the server is on this machine.
+    with httpx.Client(trust_env=False, timeout=10.0) as client:
+        while not _ready(client, server):
+            waited = time.monotonic() - started
+            if server.process.poll() is not None:
+                raise ServerFailedError(
+                    f"the server ended before it was ready; {_log_tail(server.log)}"
+                )
+            if waited > patience_seconds:
+                raise ServerFailedError(
+                    f"the server was not ready after {waited:.0f} s and was ended; allow more "
+                    f"with --wait-seconds. {_log_tail(server.log)}"
+                )
+            if waited - said >= SECONDS_BETWEEN_LINES:
+                said = waited
+                say(f"waiting for the server: {waited:.0f} s")
+            time.sleep(SECONDS_BETWEEN_QUESTIONS)
+    say(f"ready after {time.monotonic() - started:.0f} s")
+
+
+def _ready(client: httpx.Client, server: RunningServer) -> bool:
+    try:
+        healthy = client.get(server.base_url.removesuffix("/v1") + "/health").is_success
+        listed = client.get(f"{server.base_url}/models") if healthy else None
+        models = listed.json()["data"] if listed is not None and listed.is_success else []
+        return any(model["id"] == server.name for model in models)
+    except (httpx.TransportError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _log_tail(log: Path) -> str:
+    """What a person should know of a failed server's log: where it is, and its first error."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    first = _ERROR_LINE.search(text)
+    line = first.group(0)[:300] if first else last_line(log)
+    return f"{log} says why ({line!r})" if line else f"its log {log} is empty"
