@@ -8,12 +8,16 @@ What no process can do is end its group when it is itself killed with SIGKILL.
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 GRACE_SECONDS = 15.0
 """Between SIGTERM and SIGKILL; vLLM was seen to take 10."""
+
+WORKERS_GRACE_SECONDS = 3.0
+"""For what is left when the program itself has ended: to put away its shared memory."""
 
 
 @contextmanager
@@ -54,9 +58,18 @@ def stop_group(process: subprocess.Popen[bytes], grace_seconds: float = GRACE_SE
         _signal_group(process, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             process.wait(grace_seconds)
+            _wait_for_workers(process, min(grace_seconds, WORKERS_GRACE_SECONDS))
     finally:
         _signal_group(process, signal.SIGKILL)  # also for workers that outlive their parent
         process.wait()
+
+
+def _wait_for_workers(process: subprocess.Popen[bytes], grace_seconds: float) -> None:
+    until = time.monotonic() + grace_seconds
+    with suppress(ProcessLookupError):
+        while time.monotonic() < until:
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
