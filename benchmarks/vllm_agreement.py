@@ -1,6 +1,6 @@
 """A vLLM server against the model in this process: do their numbers agree, and which is faster?
 
-    SLUICE_REAL_DATA=DIR python benchmarks/vllm_agreement.py [--rows 30] [--timed-rows 100]
+    SLUICE_REAL_DATA=DIR python benchmarks/vllm_agreement.py [--rows 30] [--timed-rows 60]
 
 DIR/instruct/alpaca_9k.json holds Alpaca rows (instruction, input, output). Without it, or without
 the environment that `sluice serve --set-up-only` makes, there is nothing to measure: the command
@@ -15,7 +15,8 @@ embedded SmolLM2-135M, and compared with the engine in the same dtype:
     judge     probabilities of "A" and "B" to a question: the largest difference
     answers   greedy, 32 tokens: how many are the same text; and sampled twice from the same seed:
               how many are the same text both times
-    speed     bfloat16 only: tokens of text scored per second, server and engine in turns
+    speed     bfloat16 only: tokens of text scored per second, server and engine in turns, and
+              of each the faster round, for whatever else runs on the machine makes it slower
 
 Exit code 0: the losses agree as docs/serving.md says; 1: they do not.
 """
@@ -23,7 +24,6 @@ Exit code 0: the losses agree as docs/serving.md says; 1: they do not.
 import argparse
 import json
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -52,10 +52,13 @@ from scorers.measures.endpoint_losses import EndpointLosses
 from scorers.measures.language_model import HuggingFaceLanguageModel
 from scorers.measures.models import ResolvedModel, load_language_model, resolve_model
 from scorers.measures.protocols import (
+    AnswerGenerator,
     GeneratedAnswer,
     GenerationFailure,
     GenerationRequest,
+    LanguageModel,
     Message,
+    OptionModel,
     TokenLosses,
 )
 
@@ -109,7 +112,7 @@ def render_some(
 
 
 def compare_losses(
-    model: HuggingFaceLanguageModel, server: EndpointLosses, rows: Sequence[RenderedExample]
+    model: LanguageModel, server: EndpointLosses, rows: Sequence[RenderedExample]
 ) -> dict[str, Any]:
     """How far the two are apart on the same tokens."""
     prefixes = [row.prompt for row in rows] + [row.header for row in rows]
@@ -156,7 +159,7 @@ def mean_losses(losses: Losses) -> np.ndarray:
 
 
 def compare_judges(
-    model: HuggingFaceLanguageModel, judge: EndpointJudge, conversations: Sequence[list[Message]]
+    model: OptionModel, judge: EndpointJudge, conversations: Sequence[list[Message]]
 ) -> dict[str, Any]:
     """How far the probabilities of two options are apart."""
     prompts = [judge_prompt(messages) for messages in conversations[:ASKED]]
@@ -178,7 +181,7 @@ def judge_prompt(messages: Sequence[Message]) -> list[Message]:
 
 
 def compare_answers(
-    model: HuggingFaceLanguageModel,
+    model: AnswerGenerator,
     generator: EndpointGenerator,
     conversations: Sequence[list[Message]],
 ) -> dict[str, int]:
@@ -206,7 +209,7 @@ def texts(answers: Sequence[GeneratedAnswer | GenerationFailure]) -> list[str | 
 
 
 def compare_speed(
-    model: HuggingFaceLanguageModel, server: EndpointLosses, rows: Sequence[RenderedExample]
+    model: LanguageModel, server: EndpointLosses, rows: Sequence[RenderedExample]
 ) -> dict[str, Any]:
     """Tokens of text scored per second, each side in turn."""
     prompts, responses = [row.prompt for row in rows], [row.response for row in rows]
@@ -219,8 +222,8 @@ def compare_speed(
             started = time.perf_counter()
             score(prompts, responses)
             rates[name].append(round(tokens / (time.perf_counter() - started), 1))
-    medians = {f"{name}_tokens_per_second": statistics.median(each) for name, each in rates.items()}
-    return {"rows": len(rows), "tokens": tokens, "rounds": rates, **medians, "load_before": load}
+    best = {f"{name}_tokens_per_second": max(each) for name, each in rates.items()}
+    return {"rows": len(rows), "tokens": tokens, "rounds": rates, **best, "load_before": load}
 
 
 def measure(
@@ -284,7 +287,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code."""
     parser = argparse.ArgumentParser(description="A vLLM server against the engine in process.")
     parser.add_argument("--rows", type=int, default=30, help="compared; default %(default)s")
-    parser.add_argument("--timed-rows", type=int, default=100, help="default %(default)s")
+    parser.add_argument("--timed-rows", type=int, default=60, help="default %(default)s")
     parser.add_argument("--out", type=Path, default=RESULTS / "vllm_agreement.json")
     options = parser.parse_args(arguments)
     environment = find_environment(default_place(), choose_build("cpu"))

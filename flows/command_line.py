@@ -4,7 +4,8 @@ stdout is data, stderr is talk. Nothing heavy is imported before a verb needs it
 
 Exit codes: 0 done · 1 nothing to select from, or an export does not hold · 2 usage, recipe or
 workspace · 3 input unreadable, or more bad rows than tolerated · 4 done, with rows quarantined,
-under --strict · 5 a model or dependency is missing · 130 and 143 after Ctrl-C and SIGTERM.
+under --strict · 5 a model or dependency is missing, or no server could be had of it · 130 and 143
+after Ctrl-C and SIGTERM.
 """
 
 import os

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +39,13 @@ Dtype = Literal["float32", "bfloat16"]
 
 SECONDS_BETWEEN_QUESTIONS = 0.5
 SECONDS_BETWEEN_LINES = 10.0
+
+SECONDS_BETWEEN_CHECKS = 10.0
+"""Of a server that runs."""
+
+SICK_AT_MOST = 3
+"""So many checks in a row may say that the server is not healthy. A check that gets no answer in
+time does not count: a server under load is slow."""
 
 USUAL_WINDOW = 4096
 """Tokens of prompt and answer together; a model's own window of 128 k would need a cache of many
@@ -94,12 +101,19 @@ class RunningServer:
     log: Path
 
     def wait(self) -> None:
-        """Wait until the server ends, which it should not do by itself.
+        """Wait until the server ends or says that it is not healthy; it should do neither.
 
         Raises:
             ServerFailedError: when it has.
         """
-        self.process.wait()
+        sick = 0
+        with _open_client() as client:
+            while self.process.poll() is None:
+                if sick >= SICK_AT_MOST:
+                    raise ServerFailedError(f"the server is not healthy; {_log_tail(self.log)}")
+                with suppress(subprocess.TimeoutExpired):
+                    self.process.wait(SECONDS_BETWEEN_CHECKS)
+                sick = sick + 1 if _is_sick(client, self) else 0
         raise ServerFailedError(f"the server has ended; {_log_tail(self.log)}")
 
 
@@ -221,8 +235,7 @@ def _wait_until_ready(server: RunningServer, patience_seconds: float, say: Say) 
     """
     started = time.monotonic()
     said = 0.0
-    # Not over a proxy: the server is on this machine.
-    with httpx.Client(trust_env=False, timeout=10.0) as client:
+    with _open_client() as client:
         while not _ready(client, server):
             waited = time.monotonic() - started
             if server.process.poll() is not None:
@@ -241,9 +254,25 @@ def _wait_until_ready(server: RunningServer, patience_seconds: float, say: Say) 
     say(f"ready after {time.monotonic() - started:.0f} s")
 
 
+def _open_client() -> httpx.Client:
+    # Not over a proxy: the server is on this machine.
+    return httpx.Client(trust_env=False, timeout=10.0)
+
+
+def _health_page(server: RunningServer) -> str:
+    return server.base_url.removesuffix("/v1") + "/health"
+
+
+def _is_sick(client: httpx.Client, server: RunningServer) -> bool:
+    try:
+        return not client.get(_health_page(server)).is_success
+    except httpx.TransportError:
+        return False
+
+
 def _ready(client: httpx.Client, server: RunningServer) -> bool:
     try:
-        healthy = client.get(server.base_url.removesuffix("/v1") + "/health").is_success
+        healthy = client.get(_health_page(server)).is_success
         listed = client.get(f"{server.base_url}/models") if healthy else None
         models = listed.json()["data"] if listed is not None and listed.is_success else []
         return any(model["id"] == server.name for model in models)

@@ -4,7 +4,7 @@
 it does is set by environment variables:
 
     FAKE_PIP_FAILS    a text: pip fails where its arguments hold it
-    FAKE_VLLM         ready (the default), dies, hangs, unlisted, stubborn
+    FAKE_VLLM         ready (the default), dies, hangs, unlisted, stubborn, sickens
 """
 
 import json
@@ -45,10 +45,13 @@ def pip():
 
 
 class Handler(BaseHTTPRequestHandler):
+    asked = 0
+
     def do_GET(self):
         name = "another" if how == "unlisted" else option("--served-model-name")
         data = json.dumps({{"data": [{{"id": name}}]}}).encode()
-        self.send_response(200)
+        Handler.asked += self.path == "/health"
+        self.send_response(503 if how == "sickens" and Handler.asked > 1 else 200)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)

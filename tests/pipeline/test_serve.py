@@ -3,7 +3,9 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from pipeline.process_groups import stop_group
 from pipeline.serve import (
     PortInUseError,
+    RunningServer,
     ServerFailedError,
     ServeSettings,
     core_ranges,
@@ -111,10 +114,12 @@ def test_a_server_that_is_not_ready_in_time_is_ended(
 ) -> None:
     started: list[subprocess.Popen[bytes]] = []
     monkeypatch.setenv("FAKE_VLLM", "hangs")
-    monkeypatch.setattr(
-        "pipeline.process_groups.stop_group",
-        lambda process: (started.append(process), stop_group(process)),
-    )
+
+    def stop(process: subprocess.Popen[bytes]) -> None:
+        started.append(process)
+        stop_group(process)
+
+    monkeypatch.setattr("pipeline.process_groups.stop_group", stop)
     impatient = replace(settings, patience_seconds=1.0)
     with (
         pytest.raises(ServerFailedError, match="--wait-seconds"),
@@ -147,6 +152,43 @@ def test_a_server_that_ends_later_is_noticed(
         pytest.raises(ServerFailedError, match="the server has ended"),
     ):
         os.kill(server.process.pid, signal.SIGKILL)
+        server.wait()
+
+
+def test_a_server_whose_health_page_says_no_is_noticed_though_it_runs(
+    environment: ServingEnvironment,
+    settings: ServeSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FAKE_VLLM", "sickens")
+    monkeypatch.setattr("pipeline.serve.SECONDS_BETWEEN_CHECKS", 0.05)
+    with (
+        serve(environment, settings, tmp_path / "log", silent) as server,
+        pytest.raises(ServerFailedError, match="the server is not healthy"),
+    ):
+        server.wait()
+
+
+def test_a_server_under_load_that_answers_nothing_is_left_alone(
+    environment: ServingEnvironment,
+    settings: ServeSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipeline.serve.SECONDS_BETWEEN_CHECKS", 0.05)
+    with serve(environment, settings, tmp_path / "log", silent) as server:
+        nobody = replace(server, base_url=f"http://127.0.0.1:{free_port()}/v1")
+        waiting = threading.Thread(target=wait_quietly, args=(nobody,))
+        waiting.start()
+        waiting.join(1)
+        assert waiting.is_alive()
+    waiting.join(10)
+    assert not waiting.is_alive()
+
+
+def wait_quietly(server: RunningServer) -> None:
+    with suppress(ServerFailedError):
         server.wait()
 
 
