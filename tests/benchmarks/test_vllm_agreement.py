@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.vllm_agreement import (
     DATA_VARIABLE,
+    both_passes,
     compare_losses,
     compare_speed,
     conversation,
@@ -39,32 +40,40 @@ def half_a_nat_more_for_a_5(body: Body, attempt: int) -> Canned:
 def test_differences_are_those_of_the_same_tokens() -> None:
     with serve(half_a_nat_more_for_a_5) as endpoint:
         losses = EndpointLosses(EndpointSettings(endpoint.base_url, "m"))
-        found = compare_losses(FakeLanguageModel(), losses, ROWS)
+        exact = FakeLanguageModel().token_losses(*both_passes(ROWS))
+        found = compare_losses(FakeLanguageModel(), losses, ROWS, exact)
         speed = compare_speed(FakeLanguageModel(), losses, ROWS)
     assert (found["rows"], found["tokens"]) == (2, 10)
     # The 5 is scored with its prompt and without: twice 0.5 among 10 tokens, of 2 in its row.
     assert found["largest_token_difference"] == pytest.approx(0.5)
     assert found["mean_token_difference"] == pytest.approx(0.1)
     assert found["largest_row_mean_difference"] == pytest.approx(0.25)
+    assert found["largest_long_row_mean_difference"] == 0  # no row has 20 tokens
     assert found["same_top1_share"] == 1.0
+    assert found["to_exact"] == {"server": pytest.approx(0.1), "engine": 0}
     assert speed["tokens"] == 11 and len(speed["rounds"]["server"]) == 2
     assert speed["engine_tokens_per_second"] == max(speed["rounds"]["engine"])
 
 
-def result(float32: float, bfloat16: float) -> dict[str, Any]:
-    means = {"float32": float32, "bfloat16": bfloat16}
+def result(float32: float, server: float, engine: float) -> dict[str, Any]:
+    distances = {"to_exact": {"server": server, "engine": engine}}
     return {
-        dtype: {"losses": {"largest_row_mean_difference": mean}} for dtype, mean in means.items()
+        "float32": {"losses": {"largest_row_mean_difference": float32}},
+        "bfloat16": {"losses": distances},
     }
 
 
 @pytest.mark.parametrize(
-    ("float32", "bfloat16", "expected"),
-    [(1e-4, 0.05, []), (2e-3, 0.05, ["float32"]), (2e-3, 0.2, ["float32", "bfloat16"])],
+    ("found", "expected"),
+    [
+        (result(1e-4, 0.05, 0.05), []),
+        (result(2e-3, 0.05, 0.05), ["float32"]),
+        (result(1e-4, 0.07, 0.05), ["bfloat16"]),
+        (result(2e-3, 0.07, 0.05), ["float32", "bfloat16"]),
+    ],
 )
-def test_sees_disagreement(float32: float, bfloat16: float, expected: list[str]) -> None:
-    found = [text.partition(":")[0] for text in problems(result(float32, bfloat16))]
-    assert found == expected
+def test_sees_disagreement(found: dict[str, Any], expected: list[str]) -> None:
+    assert [text.partition(":")[0] for text in problems(found)] == expected
 
 
 def test_a_row_without_losses_ends_it() -> None:
