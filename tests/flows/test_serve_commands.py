@@ -15,6 +15,9 @@ from flows.serve_commands import served_name
 from tests.fake_vllm import calls, is_alive, write_environment, write_model
 
 PROGRAM = "from flows.command_line import main; main()"
+NO_DOWNLOAD = {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "PIP_NO_INDEX": "1"}
+"""If the command should set vLLM up where a test does not expect it, pip fails at once."""
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -32,7 +35,7 @@ def start(place: Path, *words: str, how: str = "ready") -> subprocess.Popen[str]
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "serve", *common, *words],
         cwd=place.parent,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "FAKE_VLLM": how},
+        env={**os.environ, **NO_DOWNLOAD, "PYTHONPATH": str(ROOT), "FAKE_VLLM": how},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
