@@ -22,7 +22,7 @@ WORKERS_GRACE_SECONDS = 3.0
 
 @contextmanager
 def running(
-    command: Sequence[str], variables: Mapping[str, str], log: Path
+    command: Sequence[str], variables: Mapping[str, str], log: Path, held: Sequence[int] = ()
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program until the block is left; what still lives of it then is ended.
 
@@ -30,6 +30,7 @@ def running(
         command: the program and its arguments.
         variables: its whole environment.
         log: its output, both streams, is added to this file.
+        held: file descriptors it shares with us: a lock on one of them lasts until both have ended.
 
     Raises:
         OSError: if the program cannot be started.
@@ -42,6 +43,7 @@ def running(
             stderr=subprocess.STDOUT,
             env=variables,
             start_new_session=True,
+            pass_fds=held,
         )
     try:
         yield process

@@ -22,8 +22,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -141,34 +141,62 @@ def set_up(place: Path, build: VllmBuild, say: Say) -> ServingEnvironment:
         return found
     place.mkdir(parents=True, exist_ok=True)
     environment = ServingEnvironment(place / f"vllm-{VERSION}-{build.name}", build)
-    with _lock(_beside(environment, "lock"), say):
+    with _lock(_beside(environment, "lock"), say) as lock:
         if find_environment(place, build) is None:  # another process may have made it meanwhile
-            _make(environment, say)
+            _make(environment, _Steps(log_of(environment), lock, say), say)
     return environment
 
 
-def _make(environment: ServingEnvironment, say: Say) -> None:
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """Runs one step after the other, each to its end."""
+
+    log: Path
+    lock: int
+    """File descriptor. A step holds the lock as well, so that a pip that outlives a killed set-up
+    is waited for by the next one."""
+    say: Say
+
+    def run(self, *command: str) -> None:
+        """Run one step, and say now and then that it goes on.
+
+        Raises:
+            EnvironmentSetUpError: if it fails.
+        """
+        started = time.monotonic()
+        with running(command, clean_variables(), self.log, held=[self.lock]) as process:
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    code = process.wait(SECONDS_BETWEEN_LINES)
+                    break
+                self.say(f"setting up vLLM: {time.monotonic() - started:.0f} s in this step")
+        if code != 0:
+            raise EnvironmentSetUpError(
+                f"setting up vLLM failed: {' '.join(command[1:])} ended with {code}. {self.log} "
+                f"says why (its last line: {last_line(self.log)!r}). The same command tries again"
+            )
+
+
+def _make(environment: ServingEnvironment, steps: _Steps, say: Say) -> None:
     directory, build = environment.directory, environment.build
     if directory.exists():
         say(f"{directory} is what an interrupted set-up left; it is made again")
         shutil.rmtree(directory)
     _require_disk(directory.parent, build)
-    log = log_of(environment)
     say(
         f"setting up vLLM, once: pip downloads {build.requirement} and what it needs (about "
         f"{build.download_gigabytes:g} GB) and installs it into {directory} (about "
-        f"{build.disk_gigabytes:g} GB); minutes. Log: {log}"
+        f"{build.disk_gigabytes:g} GB); minutes. Log: {steps.log}"
     )
-    log.write_bytes(b"")
+    steps.log.write_bytes(b"")
     started = time.monotonic()
-    _run([sys.executable, "-m", "venv", str(directory)], log, say)
-    _install_torch(environment, log, say)
-    pinned = _pip(environment, "install", "--constraint", str(CONSTRAINTS), build.requirement)
-    _run(pinned, log, say)
-    _run(_pip(environment, "uninstall", "--yes", *NOT_WANTED), log, say)
+    steps.run(sys.executable, "-m", "venv", str(directory))
+    _install_torch(environment, steps, say)
+    pinned = ("--constraint", str(CONSTRAINTS), build.requirement)
+    steps.run(*_pip(environment, "install", *pinned))
+    steps.run(*_pip(environment, "uninstall", "--yes", *NOT_WANTED))
     # What an import would break on is found now and not when a server is wanted.
-    check = "import vllm.entrypoints.openai.api_server"
-    _run([str(environment.python), "-c", check], log, say)
+    steps.run(str(environment.python), "-c", "import vllm.entrypoints.openai.api_server")
     _write_complete(environment)
     say(f"vLLM is set up ({time.monotonic() - started:.0f} s)")
 
@@ -203,36 +231,15 @@ def _pip(environment: ServingEnvironment, verb: str, *arguments: str) -> list[st
     return [str(environment.python), "-m", "pip", verb, *options, *arguments]
 
 
-def _install_torch(environment: ServingEnvironment, log: Path, say: Say) -> None:
+def _install_torch(environment: ServingEnvironment, steps: _Steps, say: Say) -> None:
     install = _pip(environment, "install", environment.build.torch)
     try:
-        _run(install, log, say)
+        steps.run(*install)
     except EnvironmentSetUpError:
-        if environment.build.name != CPU.name:
+        if environment.build != CPU:
             raise
         say(f"the package index has no {environment.build.torch}; asking {TORCH_INDEX}")
-        _run([*install, "--index-url", TORCH_INDEX], log, say)
-
-
-def _run(command: Sequence[str], log: Path, say: Say) -> None:
-    """Run one step to its end, and say now and then that it goes on.
-
-    Raises:
-        EnvironmentSetUpError: if it fails.
-    """
-    started = time.monotonic()
-    with running(command, clean_variables(), log) as process:
-        while True:
-            try:
-                code = process.wait(SECONDS_BETWEEN_LINES)
-                break
-            except subprocess.TimeoutExpired:
-                say(f"setting up vLLM: {time.monotonic() - started:.0f} s in this step")
-    if code != 0:
-        raise EnvironmentSetUpError(
-            f"setting up vLLM failed: {' '.join(command[1:])} ended with {code}. {log} says why "
-            f"(its last line: {last_line(log)!r}). The same command tries again"
-        )
+        steps.run(*install, "--index-url", TORCH_INDEX)
 
 
 def last_line(log: Path) -> str:
@@ -252,12 +259,12 @@ def _write_complete(environment: ServingEnvironment) -> None:
 
 
 @contextmanager
-def _lock(path: Path, say: Say) -> Iterator[None]:
-    """Hold a lock that goes with the process, however it ends."""
+def _lock(path: Path, say: Say) -> Iterator[int]:
+    """Hold a lock that goes with the process and its steps, however they end; its descriptor."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             say(f"another process sets up vLLM; waiting for it ({path})")
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield file.fileno()

@@ -4,6 +4,7 @@
 it does is set by environment variables:
 
     FAKE_PIP_FAILS    a text: pip fails where its arguments hold it
+    FAKE_PIP_SLEEPS   seconds that pip takes
     FAKE_VLLM         ready (the default), dies, hangs, unlisted, stubborn, sickens
 """
 
@@ -39,6 +40,7 @@ def make_environment(directory):
 def pip():
     note(here.parents[2])
     print("Collecting", words[-1], flush=True)
+    time.sleep(float(os.environ.get("FAKE_PIP_SLEEPS", "0")))
     fails = os.environ.get("FAKE_PIP_FAILS")
     if fails and fails in " ".join(words):
         sys.exit("ERROR: no space left on device")

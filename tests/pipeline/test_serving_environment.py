@@ -1,5 +1,7 @@
 import fcntl
+import os
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -155,6 +157,37 @@ def test_two_set_ups_at_once_make_one(place: Path) -> None:
         (directory / "complete.json").write_text("{}")
     second.join(10)
     assert not second.is_alive() and calls(place) == []
+
+
+SET_UP = """
+import sys
+from pathlib import Path
+from pipeline.serving_environment import CPU, set_up
+sys.executable = sys.argv[1]
+set_up(Path(sys.argv[2]), CPU, lambda line: None)
+"""
+
+
+def test_a_pip_that_outlives_its_killed_set_up_is_waited_for(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = sys.executable
+    monkeypatch.undo()
+    variables = {**os.environ, "FAKE_PIP_SLEEPS": "4", "PYTHONPATH": os.getcwd()}
+    first = subprocess.Popen(
+        [sys.executable, "-c", SET_UP, fake, str(place)], env=variables, cwd=os.getcwd()
+    )
+    until = time.monotonic() + 30
+    while not pip_calls(place):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    first.kill()
+    first.wait()
+    monkeypatch.setattr(sys, "executable", fake)
+    said: list[str] = []
+    set_up(place, CPU, said.append)
+    assert "another process" in said[0] and "interrupted" in said[1]
+    assert find_environment(place, CPU) is not None
 
 
 @pytest.mark.parametrize(
