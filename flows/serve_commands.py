@@ -77,7 +77,7 @@ def serve(
 
     # A terminal that is closed must not leave a server behind.
     signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
-    place = place or default_place()
+    place = (place or default_place()).expanduser().resolve()
     if set_up_only:
         tell_environment(set_up(place, choose_build(build), say), as_json)
         return
@@ -94,7 +94,7 @@ def serve(
         patience_seconds=wait_seconds,
         more=more or (),
     )
-    log = place.resolve() / "logs" / f"serve-{settings.port}.log"
+    log = place / "logs" / f"serve-{settings.port}.log"
     say(f"starting the server of {settings.name} on port {settings.port}. Log: {log}")
     with start_server(environment, settings, log, say) as server:
         tell_server(server, as_json)
