@@ -40,7 +40,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.running import RESULTS, machine_facts, write_result
-from pipeline.serve import RunningServer, ServeSettings, free_port, serve
+from pipeline.serve import RunningServer, free_port, serve
+from pipeline.serve_settings import ServeSettings
 from pipeline.serving_environment import (
     ServingEnvironment,
     choose_build,

@@ -71,8 +71,9 @@ def serve(
     The first time this downloads vLLM into an environment of its own: 1 GB for the CPU build, about
     4 GB for a GPU. Prints the base URL once the server answers.
     """
-    from pipeline.serve import ServeSettings, free_port, require_free_port
+    from pipeline.serve import free_port, require_free_port
     from pipeline.serve import serve as start_server
+    from pipeline.serve_settings import ServeSettings
     from pipeline.serving_environment import choose_build, default_place, set_up
 
     # A terminal that is closed must not leave a server behind.
