@@ -274,6 +274,9 @@ def score_problems(recipe: Recipe) -> Iterator[str]:
             yield f"{where}: {error}"
             continue
         yield from unmeasured(recipe, where, score)
+        losses = recipe.measure.losses
+        if score.scorer == "entropy" and losses is not None and losses.endpoint:
+            yield f"{where}: measure.losses asks an endpoint, which tells no entropies"
 
 
 def unmeasured(recipe: Recipe, where: str, score: ScoreSettings) -> Iterator[str]:

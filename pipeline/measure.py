@@ -12,7 +12,7 @@ from pydantic import Field
 from pipeline.endpoint import find_served
 from pipeline.measuring.embeddings import ComparedField, Embeddings
 from pipeline.measuring.judgements import Judgements
-from pipeline.measuring.losses import Losses
+from pipeline.measuring.losses import Losses, LossSettings
 from pipeline.measuring.ratings import Ratings, RatingSettings
 from pipeline.measuring.samples import Samples, SampleSettings
 from pipeline.measuring.token_counts import TokenCounts
@@ -52,7 +52,7 @@ class MeasureSettings(Settings):
     """What is asked of models. Token counts are always taken; the rest only if named here."""
 
     tokens: TokenCounts = Field(default=TokenCounts(), description="How tokens are counted.")
-    losses: Losses | None = Field(default=None, description="Losses of each response token.")
+    losses: LossSettings | None = Field(default=None, description="Losses of each response token.")
     embeddings: tuple[Embeddings, ...] = Field(
         default=(), description="Sentence embeddings, a block for each text that is compared."
     )
@@ -95,7 +95,11 @@ def plan_measures(
     """Everything to measure, by name, in an order in which each finds what it reads."""
     work = {"token_counts": Work(settings.tokens, pool, len(pool))}
     if settings.losses:
-        work["losses"] = Work(settings.losses, pool, len(pool))
+        served = find_served(
+            settings.losses.endpoint, settings.losses.served_as or "", workspace.requests
+        )
+        losses = Losses(settings=settings.losses, served=served)
+        work["losses"] = Work(losses, pool, len(pool))
     for each in settings.embeddings:
         work[embeddings_name(each.of)] = Work(each, pool, len(pool))
     if settings.confidence:

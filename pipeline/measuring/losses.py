@@ -1,12 +1,13 @@
 """Losses: what a language model says of every token of a response, with its prompt and without."""
 
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from pipeline.endpoint import Endpoint, ServedModel
 from pipeline.measuring.rows import (
     Problem,
     answer_rendered,
@@ -18,8 +19,11 @@ from pipeline.settings import TARGET, Settings
 from pipeline.shards import ExampleInputs
 from scorers.measures.chat_format import RenderedExample, Template
 from scorers.measures.devices import borrowed_device, resolve_dtype
+from scorers.measures.endpoint_losses import EndpointLosses
 from scorers.measures.losses import measure_losses
 from scorers.measures.models import load_language_model, resolve_model
+from scorers.measures.protocols import LossModel
+from storage.conversations import content_hash
 from storage.measurements import MeasureKey
 
 FLOATS = pa.list_(pa.float32())
@@ -46,10 +50,13 @@ FIELDS = [
 VERSION = 2
 
 
-class Losses(Settings, ExampleInputs):
+class LossSettings(Settings):
     """Losses and entropies of each response token: perplexity, both IFDs and GRAPE need them."""
 
-    model: str = Field(default=TARGET, description="The model that reads the examples.")
+    model: str = Field(
+        default=TARGET,
+        description="The model that reads the examples; of an endpoint, the one it serves.",
+    )
     template: Template = Field(
         default="chat", description="chat: the model's own; question_answer: GRAPE's minimal one."
     )
@@ -61,42 +68,74 @@ class Losses(Settings, ExampleInputs):
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
-        description="auto: bfloat16 where the device multiplies it natively, else float32.",
+        description="auto: bfloat16 where the device multiplies it natively, else float32. Of an "
+        "endpoint: what its server was started with, which it does not say itself.",
     )
     vectors: bool = Field(
         default=False,
         description="Keep the model's last hidden state of each example, to compare them by: "
         "DEITA's embedding. 4 bytes for each of the model's dimensions.",
     )
+    endpoint: Endpoint | None = Field(
+        default=None,
+        description="Ask a vLLM server instead of loading the model here; it tells no entropies.",
+    )
+    served_as: str | None = Field(
+        default=None, description="What the endpoint calls the model; must be given with one."
+    )
+
+    @model_validator(mode="after")
+    def check_endpoint(self) -> Self:
+        """Refuse what a server cannot give."""
+        if (self.endpoint is None) != (self.served_as is None):
+            raise ValueError("endpoint and served_as go together: give both, or none of them")
+        if self.endpoint and self.vectors:
+            raise ValueError("an endpoint gives no hidden states: leave vectors out, or endpoint")
+        return self
+
+
+class Losses(Settings, ExampleInputs):
+    """The measure, with the server's model where one is asked."""
+
+    settings: LossSettings
+    served: ServedModel | None = None
 
     def key(self) -> MeasureKey:
-        """Model, template, window and dtype."""
-        dtype = resolve_dtype(self.dtype)
+        """Model, template, window and dtype; of a server also what it says of itself."""
+        settings = self.settings
+        own = resolve_model(settings.model).fingerprint
+        dtype = f"served {settings.dtype}" if self.served else resolve_dtype(settings.dtype)
         return MeasureKey(
             measure="losses",
-            model=self.model,
-            model_fingerprint=resolve_model(self.model).fingerprint,
-            template_fingerprint=template_of(self.model, self.template),
+            model=settings.model,
+            model_fingerprint=content_hash([own, self.served.fingerprint]) if self.served else own,
+            template_fingerprint=template_of(settings.model, settings.template),
             settings={
                 "version": VERSION,
-                "max_tokens": self.max_tokens,
+                "max_tokens": settings.max_tokens,
                 "dtype": dtype,
-                "vectors": self.vectors,
+                "vectors": settings.vectors,
             },
         )
 
     def measure(self, examples: pa.Table) -> pa.Table:
         """Ask the model for both losses of each example."""
-        rendered = render_rows(self.model, self.template, examples)
+        rendered = render_rows(self.settings.model, self.settings.template, examples)
         answers = answer_rendered(rendered, self.ask)
         return answer_table(examples, answers, FIELDS)
 
     def ask(self, rows: list[RenderedExample]) -> list[Problem]:
         """Both losses of each row."""
+        settings = self.settings
         with borrowed_device():
-            model = load_language_model(resolve_model(self.model), self.dtype)
-            losses = measure_losses(model, rows, self.max_tokens, self.vectors)
+            losses = measure_losses(self.model(), rows, settings.max_tokens, settings.vectors)
         return [plain(asdict(row)) for row in losses]
+
+    def model(self) -> LossModel:
+        """The model to ask, on the device that is borrowed or behind the endpoint."""
+        if self.served:
+            return EndpointLosses(self.served.connect())
+        return load_language_model(resolve_model(self.settings.model), self.settings.dtype)
 
 
 def plain(answer: dict[str, Any]) -> dict[str, Any]:

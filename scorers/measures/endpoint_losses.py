@@ -30,22 +30,28 @@ class EndpointLosses:
     settings: EndpointSettings
 
     def token_losses(
-        self, prefixes: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]
+        self,
+        prefixes: Sequence[Sequence[int]],
+        responses: Sequence[Sequence[int]],
+        vectors: Sequence[bool] = (),
     ) -> list[TokenLosses | GenerationFailure]:
-        """Score the tokens of each response after its prefix, as LanguageModel.token_losses does.
+        """Score the tokens of each response after its prefix, as LossModel.token_losses does.
 
         Args:
             prefixes: n lists of token ids of the served model, each at least one long.
             responses: n lists of token ids; an empty one is not asked about.
+            vectors: none may be wanted.
 
         Returns:
             n results, aligned with the input; `entropy` is None. Reasons of failures: "timeout",
             "no_connection", "context_length", "http_NNN", "malformed_reply".
 
         Raises:
-            ValueError: if the numbers differ, a prefix is empty, or the environment variable with
-                the key is not set.
+            ValueError: if the numbers differ, a prefix is empty, a vector is wanted, or the
+                environment variable with the key is not set.
         """
+        if any(vectors):
+            raise ValueError("a server gives no hidden states")
         if len(prefixes) != len(responses):
             raise ValueError(f"{len(prefixes)} prefixes but {len(responses)} responses")
         if any(len(prefix) == 0 for prefix in prefixes):
