@@ -28,7 +28,7 @@ from storage.measurements import MeasureKey
 from storage.workspace import Workspace
 
 if TYPE_CHECKING:
-    from scorers.measures.trajectories import Trajectories
+    from scorers.measures.recorded_losses import Trajectories
 
 FIELDS = [
     pa.field("steps", pa.list_(pa.int64())),
