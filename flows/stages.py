@@ -185,7 +185,7 @@ def measure_work(workspace: Workspace, name: str, work: Work) -> int:
     shards = cut_shards(workspace, work.measure, work.ids)
     rows = sum(shard.rows for shard in shards)
     part = "" if len(work.ids) == work.pool else f", a part of the pool of {work.pool}"
-    say(f"measure: {name} of {len(work.ids)} rows{part}; {rows} to ask for", again=True)
+    say(f"measure: {name} of {len(work.ids)} rows{part}; {rows} to ask for{work.note}", again=True)
     started = time.monotonic()
     done = 0
     futures = [

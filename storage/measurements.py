@@ -1,7 +1,7 @@
 """What models said of examples: Parquet shards, listed in `shards`, keyed in `measures`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,14 @@ select example_id from (select unnest($ids::varchar[]) as example_id)
 anti join (select example_id from {measure} where measure_key = $measure_key) using (example_id)
 join examples using (example_id)
 order by length(prompt) + length(response), example_id
+"""
+
+MEASURED_KEYS = """
+select model, settings from measures
+where measure = $measure and model_fingerprint = $model_fingerprint
+  and template_fingerprint = $template_fingerprint
+  and measure_key in (select measure_key from shards)
+order by measure_key
 """
 
 READ = """
@@ -77,6 +85,17 @@ def add_measure(con: Connection, key: MeasureKey) -> None:
             "model": key.model,
         },
     )
+
+
+def read_measured_keys(con: Connection, like: MeasureKey) -> list[MeasureKey]:
+    """Keys of the same measure, model and template under which something is stored, sorted."""
+    parameters = {
+        "measure": like.measure,
+        "model_fingerprint": like.model_fingerprint,
+        "template_fingerprint": like.template_fingerprint,
+    }
+    rows = con.execute(MEASURED_KEYS, parameters).fetchall()
+    return [replace(like, model=model, settings=orjson.loads(stored)) for model, stored in rows]
 
 
 def missing_examples(con: Connection, key: MeasureKey, ids: Sequence[str]) -> list[str]:
