@@ -1,7 +1,8 @@
 """Runs the stages of a recipe as the flow does, but without Prefect and with stored measurements.
 
-Only token counts are measured here, from a tokenizer that counts words: every other number a test
-needs is written into the workspace as if it had been measured.
+Most tests need no model: token counts come from a tokenizer that counts words, and every other
+number a test needs is written into the workspace as if it had been measured. `measure` is for those
+that ask a model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +13,11 @@ import pyarrow as pa
 
 from pipeline.deduplicate import MinHash, deduplicate_examples
 from pipeline.ingest import SourceSettings, count_ingest, identify_sources, ingest_sources
+from pipeline.measure import MeasureSettings, plan_measures
 from pipeline.run_context import RunContext
 from pipeline.score import ScoreSettings, score_examples, score_key
 from pipeline.select import Chosen, SelectSettings, select_examples
+from pipeline.shards import commit_measured, cut_shards, measure_shard
 from storage.database import open_workspace, read_workspace
 from storage.examples import read_examples, read_pool
 from storage.measurements import MeasureKey, add_measure, commit_shards
@@ -76,6 +79,16 @@ def count_words(run: RunContext, pool: Sequence[str]) -> RunContext:
         "response_tokens": pa.array(responses, pa.int64()),
     }
     return store_measurement(run, "token_counts", ids, columns)
+
+
+def measure(run: RunContext, settings: MeasureSettings, pool: Sequence[str]) -> RunContext:
+    """Ask models for what is not stored; return the run that knows what was measured."""
+    works = plan_measures(run.workspace, settings, pool, run.seed)
+    for work in works.values():
+        for shard in cut_shards(run.workspace, work.measure, work.ids):
+            commit_measured(run.workspace, work.measure, [measure_shard(shard)])
+    keys = {name: work.measure.key() for name, work in works.items()}
+    return replace(run, measures={**run.measures, **keys})
 
 
 def score(run: RunContext, settings: ScoreSettings, pool: Sequence[str]) -> RunContext:
