@@ -289,8 +289,8 @@ def test_the_training_that_saw_most_is_read_and_among_equals_that_of_this_pool(
         "far": [*range(35, 45), *range(5)],
         "large": [*range(4, 14), *range(30, 36)],
     }
-    for name, each in chosen.items():
-        assert run_on(tmp_path, never, each)[0].measures["trajectories"] == keys[name]
+    for name, mixed in chosen.items():
+        assert run_on(tmp_path, never, mixed)[0].measures["trajectories"] == keys[name]
     both = run_on(tmp_path, never, range(9))[0].measures["trajectories"]  # small and large saw it
     assert both == min((keys["small"], keys["large"]), key=lambda key: key.measure_key)
     assert trainings == [10, ROWS, 15]
