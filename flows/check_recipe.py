@@ -12,10 +12,14 @@ from pydantic_core import ErrorDetails
 
 from flows.recipe import MODEL_KEYS, Recipe, place_sources
 from pipeline.deduplicate import Semantic
+from pipeline.generate import GenerateSettings
 from pipeline.ingest import bound_rows, bound_tokens
-from pipeline.measure import embeddings_name
+from pipeline.measure import embeddings_name, ratings_name
+from pipeline.measuring.embeddings import ComparedField
+from pipeline.measuring.ratings import RatingSettings, as_number
+from pipeline.measuring.samples import SampleSettings
 from pipeline.readers import UnreadableSourceError, find_format
-from pipeline.score import find_scorer
+from pipeline.score import ScoreSettings, find_scorer, measure_name
 from pipeline.selection.steps import Clear, Diverse, Grape, RankStep, Threshold, TopK
 from pipeline.settings import TARGET
 from pipeline.shapes import SHAPES
@@ -29,6 +33,7 @@ MEASURE_BLOCKS = {
     "losses": "measure.losses",
     "trajectories": "measure.trajectories",
     "judgements": "measure.confidence",
+    "ratings": "measure.ratings",
 }
 """Measure → the block of the recipe that asks for it."""
 
@@ -180,6 +185,7 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (model_problems, set(Recipe.model_fields)),
         (measure_problems, {"measure"}),
         (score_problems, {"scores", "measure"}),
+        (rating_problems, {"scores", "measure"}),
         (dedupe_problems, {"scores", "measure", "dedupe"}),
         (select_problems, {"scores", "measure", "select"}),
         (budget_problems, {"sources", "generate", "select"}),
@@ -193,10 +199,13 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
 
 
 def measure_problems(recipe: Recipe) -> Iterator[str]:
-    """Embeddings of one text asked for twice."""
+    """Two blocks that a run could not tell apart."""
     texts = [block.of for block in recipe.measure.embeddings]
     for text in sorted({text for text in texts if texts.count(text) > 1}):
         yield f"measure.embeddings: two blocks embed {text!r}; a run has one for each text"
+    names = [block.name for block in recipe.measure.ratings]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"measure.ratings: two blocks are called {name!r}; give each a name of its own"
 
 
 def source_problems(recipe: Recipe) -> Iterator[str]:
@@ -222,9 +231,21 @@ def model_problems(recipe: Recipe) -> Iterator[str]:
         wheel = name.removeprefix("wheel:")
         if wheel != name and wheel not in WHEEL_MODELS:
             yield f"{where}: no model {name!r}.{nearest(wheel, list(WHEEL_MODELS))}"
-    for number, block in enumerate(recipe.generate):
+    for where, block in endpoint_blocks(recipe):
         if block.endpoint and block.model == TARGET:
-            yield f"generate.{number}.model: missing; name the model that the endpoint serves"
+            yield f"{where}.model: missing; name the model that the endpoint serves"
+
+
+def endpoint_blocks(
+    recipe: Recipe,
+) -> Iterator[tuple[str, GenerateSettings | SampleSettings | RatingSettings]]:
+    """Each block that can name an endpoint, with its place."""
+    for number, generator in enumerate(recipe.generate):
+        yield f"generate.{number}", generator
+    if recipe.measure.confidence:
+        yield "measure.confidence.samples", recipe.measure.confidence.samples
+    for number, ratings in enumerate(recipe.measure.ratings):
+        yield f"measure.ratings.{number}", ratings
 
 
 def named_models(value: object, where: str) -> Iterator[tuple[str, str]]:
@@ -240,7 +261,6 @@ def named_models(value: object, where: str) -> Iterator[tuple[str, str]]:
 
 def score_problems(recipe: Recipe) -> Iterator[str]:
     """Scores that do not exist, are set wrongly, or read what is not measured."""
-    measured = recipe.measure.names()
     labels: set[str] = set()
     for number, score in enumerate(recipe.scores):
         where = f"scores.{number}"
@@ -253,9 +273,38 @@ def score_problems(recipe: Recipe) -> Iterator[str]:
         except ValueError as error:
             yield f"{where}: {error}"
             continue
-        if scorer.measure not in measured:
-            block = MEASURE_BLOCKS[scorer.measure]
-            yield f"{where}: {score.scorer} reads {scorer.measure}: add the block {block}"
+        yield from unmeasured(recipe, where, score)
+
+
+def unmeasured(recipe: Recipe, where: str, score: ScoreSettings) -> Iterator[str]:
+    """Say so if a score reads what is not measured, or does not say which of several."""
+    measured, measure = recipe.measure.names(), find_scorer(score.scorer).measure
+    if measure_name(score) in measured:
+        return
+    prefix, block = f"{measure}_", MEASURE_BLOCKS.get(measure, "measure.tokens")
+    named = [name.removeprefix(prefix) for name in measured if name.startswith(prefix)]
+    if measure in measured:
+        yield f"{where}.of: {score.scorer} reads {block}, which is one block: leave `of` out"
+    elif named:
+        problem = f"no block {score.of!r} in" if score.of else "missing; name a block of"
+        yield f"{where}.of: {problem} {block}.{nearest(score.of, named)}"
+    else:
+        yield f"{where}: {score.scorer} reads {measure}: add the block {block}"
+
+
+def rating_problems(recipe: Recipe) -> Iterator[str]:
+    """Expected marks of options that are no numbers."""
+    blocks = {ratings_name(block.name): block for block in recipe.measure.ratings}
+    for number, score in enumerate(recipe.scores):
+        if score.scorer not in SCORERS or measure_name(score) not in blocks:
+            continue
+        block = blocks[measure_name(score)]
+        words = [option for option in block.options if as_number(option) is None]
+        if words:
+            yield (
+                f"scores.{number}: an expected mark needs options that are numbers, and "
+                f"{block.name!r} of measure.ratings has {words[0]!r}"
+            )
 
 
 def unknown_score(recipe: Recipe, where: str, name: str | None) -> Iterator[str]:
@@ -265,9 +314,12 @@ def unknown_score(recipe: Recipe, where: str, name: str | None) -> Iterator[str]
         yield f"{where}: {name!r} is not among the scores of this recipe.{nearest(name, labels)}"
 
 
-def missing_embeddings(recipe: Recipe, where: str, of: str) -> Iterator[str]:
+def missing_embeddings(recipe: Recipe, where: str, of: ComparedField) -> Iterator[str]:
     """Say so if a block compares embeddings that are not measured."""
-    if embeddings_name(of) not in recipe.measure.names():  # type: ignore[arg-type]
+    if of == "hidden":
+        if recipe.measure.losses is None or not recipe.measure.losses.vectors:
+            yield f"{where}: compares hidden states: add vectors: true to measure.losses"
+    elif embeddings_name(of) not in recipe.measure.names():
         yield f"{where}: compares embeddings: add {{of: {of}}} to measure.embeddings"
 
 

@@ -16,14 +16,16 @@ from pipeline.report import funnel_markdown
 from storage.database import read_workspace
 from storage.runs import read_counts
 
-ONE_AT_A_TIME: Any = ThreadPoolTaskRunner(max_workers=1)
-"""A model uses every core by itself: two tasks at a time would only get in each other's way."""
+MOST_TASKS = 16
+"""Threads for tasks; how many there are at a time is decided by what there is to compute on."""
+
+ON_THREADS: Any = ThreadPoolTaskRunner(max_workers=MOST_TASKS)
 
 
 @flow(
     name="curate",
     flow_run_name="{recipe.name}, up to {until}",
-    task_runner=ONE_AT_A_TIME,
+    task_runner=ON_THREADS,
     persist_result=False,
 )
 def curate(recipe: Recipe, base: str = ".", until: StageName = "train") -> RunState:
@@ -46,7 +48,7 @@ def curate(recipe: Recipe, base: str = ".", until: StageName = "train") -> RunSt
     return state
 
 
-@flow(name="curate-file", task_runner=ONE_AT_A_TIME, persist_result=False)
+@flow(name="curate-file", task_runner=ON_THREADS, persist_result=False)
 def curate_file(recipe_file: str, until: StageName = "train") -> None:
     """Run a recipe file: what a deployment is given.
 

@@ -5,14 +5,17 @@ What a stage does is in pipeline/ and fine_tune/; here is which task does it, an
 
 import hashlib
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
 
 from fine_tune.report import TrainReport
 from fine_tune.train import ADAPTER_FOLDER, train_adapter
@@ -35,10 +38,12 @@ from pipeline.run_context import RunContext
 from pipeline.score import score_examples, score_key
 from pipeline.select import Chosen, select_examples
 from pipeline.shards import MeasuredShard, Shard, commit_measured, cut_shards, measure_shard
+from scorers.measures.devices import usable_devices
 from scorers.measures.models import resolve_model
 from storage.conversations import content_hash
 from storage.database import open_workspace, read_workspace
 from storage.examples import Attempt, read_pool
+from storage.measurements import MeasureKey
 from storage.runs import finish_run, start_run
 from storage.selections import write_trial
 from storage.workspace import Workspace
@@ -173,31 +178,43 @@ def measure_stage(state: RunState) -> RunState:
     run = state.run
     works = plan_measures(run.workspace, state.placed.measure, state.pool, run.seed)
     asked = dict(state.asked)
+    sizes = works["token_counts"].measure.key()
     for name, work in works.items():
-        asked[name] = measure_work(run.workspace, name, work)
+        asked[name] = measure_work(run.workspace, name, work, sizes)
     keys = {name: work.measure.key() for name, work in works.items()}
     parts = {name: len(work.ids) for name, work in works.items() if len(work.ids) < work.pool}
     return replace(state, run=replace(run, measures=keys), asked=asked, parts=parts)
 
 
-def measure_work(workspace: Workspace, name: str, work: Work) -> int:
-    """Do one measure: cut what is missing, submit a task for each shard, commit as they finish."""
-    shards = cut_shards(workspace, work.measure, work.ids)
-    rows = sum(shard.rows for shard in shards)
+def measure_work(workspace: Workspace, name: str, work: Work, sizes: MeasureKey) -> int:
+    """Do one measure: cut what is missing, submit a task for each shard, commit as they finish.
+
+    A few tasks are under way or waiting at a time: enough that every device has work, and that the
+    next shard is tokenised while one is computed; and few enough that a kill finds little begun.
+    """
+    cut = cut_shards(workspace, work.measure, work.ids, sizes)
     part = "" if len(work.ids) == work.pool else f", a part of the pool of {work.pool}"
-    say(f"measure: {name} of {len(work.ids)} rows{part}; {rows} to ask for{work.note}", again=True)
+    asked = f"{cut.rows} to ask for{work.note}"
+    say(f"measure: {name} of {len(work.ids)} rows{part}; {asked}", again=True)
     started = time.monotonic()
     done = 0
-    futures = [
-        measure.submit(shard, f"{name} {number} of {len(shards)}")
-        for number, shard in enumerate(shards, start=1)
-    ]
-    for shard, future in zip(shards, futures, strict=True):
+    waiting: deque[tuple[Shard, PrefectFuture[MeasuredShard]]] = deque()
+    shards = enumerate(cut, start=1)
+    while True:
+        for number, shard in islice(shards, tasks_under_way() - len(waiting)):
+            waiting.append((shard, measure.submit(shard, f"{name} {number} of {len(cut)}")))
+        if not waiting:
+            return cut.rows
+        shard, future = waiting.popleft()
         commit_measured(workspace, work.measure, [future.result()])
         done += shard.rows
         took = f"{time.monotonic() - started:.0f} s"
-        say(f"measure: {name}, {done} of {rows} rows, {took}", again=done == rows)
-    return rows
+        say(f"measure: {name}, {done} of {cut.rows} rows, {took}", again=done == cut.rows)
+
+
+def tasks_under_way() -> int:
+    """One task for each device, and one more that prepares its input."""
+    return len(usable_devices()) + 1
 
 
 def score_stage(state: RunState) -> RunState:

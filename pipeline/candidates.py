@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.measure import embeddings_name
-from pipeline.measuring.embeddings import TextField
+from pipeline.measuring.embeddings import ComparedField
 from pipeline.run_context import RunContext
 from pipeline.selection.picked import Picked
 from scorers.arrays import Floats, Ints
@@ -58,7 +58,7 @@ class Candidates:
         )
 
 
-Vectors = Callable[[TextField, Candidates], Floats]
+Vectors = Callable[[ComparedField, Candidates], Floats]
 """Reads the embeddings (n, d) of one text of the candidates."""
 
 
@@ -79,14 +79,15 @@ def read_candidates(con: Connection, run: RunContext, ids: Sequence[str]) -> Can
     )
 
 
-def read_vectors(con: Connection, run: RunContext, of: TextField, rows: Candidates) -> Floats:
-    """(n, d) unit vectors of one text of the rows, in their order; NaN where there is none."""
+def read_vectors(con: Connection, run: RunContext, of: ComparedField, rows: Candidates) -> Floats:
+    """(n, d) unit vectors of the rows, in their order; NaN where there is none."""
     ids = [str(i) for i in rows.ids]
     order = sorted(ids)
     key = run.measures[embeddings_name(of)]
-    _, columns = read_measurements(con, key, ("embedding",), order)
+    column = "vector" if of == "hidden" else "embedding"
+    _, columns = read_measurements(con, key, (column,), order)
     places = {example_id: place for place, example_id in enumerate(order)}
-    return columns["embedding"][[places[example_id] for example_id in ids]]
+    return columns[column][[places[example_id] for example_id in ids]]
 
 
 def decide(candidates: Candidates, picked: Picked, states: Names | None = None) -> Decisions:

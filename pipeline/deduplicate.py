@@ -21,7 +21,7 @@ from pipeline.candidates import (
 )
 from pipeline.dedupe.minhash import remove_near_duplicates
 from pipeline.dedupe.semantic import remove_similar
-from pipeline.measuring.embeddings import TextField, example_texts
+from pipeline.measuring.embeddings import ComparedField, TextField, example_texts
 from pipeline.run_context import RunContext
 from pipeline.selection.picked import Picked
 from pipeline.settings import Settings
@@ -34,7 +34,6 @@ class DedupeStep(Settings):
     """What every kind of deduplication can be told."""
 
     method: str
-    text: TextField = Field(default="both", description="The text that is compared.")
     keep: str | None = Field(
         default=None,
         description="The score that decides which copy stays, the higher one; an example without "
@@ -50,6 +49,7 @@ class MinHash(DedupeStep):
     """Near-duplicates: texts that share most of their word n-grams."""
 
     method: Literal["minhash"]
+    text: TextField = Field(default="both", description="The text that is compared.")
     threshold: float = Field(
         default=0.7, ge=0.1, le=1, description="Jaccard similarity of word n-grams, at or above."
     )
@@ -66,6 +66,10 @@ class Semantic(DedupeStep):
     """Semantic duplicates: texts whose embeddings point the same way."""
 
     method: Literal["semantic"]
+    text: ComparedField = Field(
+        default="both",
+        description="The text whose embeddings are compared; hidden: the state kept with losses.",
+    )
     threshold: float = Field(
         default=0.95, gt=0, le=1, description="Cosine similarity, at or above."
     )

@@ -7,16 +7,18 @@ recorded as a failure: trained on, it would teach to stop in the middle.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
+from pipeline.endpoint import Endpoint, ServedModel
 from pipeline.measuring.rows import template_of
 from pipeline.measuring.samples import request_seed
 from pipeline.run_context import RunContext
 from pipeline.settings import TARGET, Settings
+from scorers.measures.devices import borrowed_device, resolve_dtype
 from scorers.measures.endpoint import EndpointGenerator
-from scorers.measures.endpoint_client import EndpointSettings
 from scorers.measures.models import load_language_model, resolve_model
 from scorers.measures.protocols import AnswerGenerator, GeneratedAnswer, GenerationRequest
 from storage.conversations import Conversation, canonical_json, content_hash
@@ -35,22 +37,6 @@ from storage.runs import Decisions, StageCount, write_step
 
 BATCH_PROMPTS = 16
 """Prompts asked and stored at a time: what a kill can cost."""
-
-
-class Endpoint(Settings):
-    """An OpenAI-compatible server, such as vLLM's."""
-
-    base_url: str = Field(description='Up to the version, such as "http://127.0.0.1:8000/v1".')
-    api_key_variable: str | None = Field(
-        default=None, description="Name of the environment variable that holds the key."
-    )
-    max_concurrency: int = Field(default=16, gt=0, description="Requests under way at a time.")
-    timeout_seconds: float = Field(default=300, gt=0, description="For one attempt.")
-    retries: int = Field(default=5, ge=0, description="Attempts after the first.")
-
-    def settings(self, model: str) -> EndpointSettings:
-        """The same for the engine."""
-        return EndpointSettings(model=model, **self.model_dump())
 
 
 class GenerateSettings(Settings):
@@ -76,16 +62,22 @@ class GenerateSettings(Settings):
     def key(self, seed: int) -> str:
         """Hash of everything that can change the answers; not of how hard a server is pressed."""
         if self.endpoint:
-            identity = EndpointGenerator(self.endpoint.settings(self.model)).fingerprint()
+            identity = self.endpoint.fingerprint(self.model)
         else:
-            identity = resolve_model(self.model).fingerprint + template_of(self.model, "chat")
+            model, template = resolve_model(self.model).fingerprint, template_of(self.model, "chat")
+            identity = model + template + resolve_dtype()
         sampling = self.model_dump(include={"answers", "temperature", "max_new_tokens"})
         return content_hash([identity, sampling, seed])[:16]
 
-    def generator(self) -> AnswerGenerator:
-        """The model that answers."""
+    def generator(self, requests: Path) -> AnswerGenerator:
+        """The model that answers.
+
+        Args:
+            requests: folder of the replies that endpoints gave.
+        """
         if self.endpoint:
-            return EndpointGenerator(self.endpoint.settings(self.model))
+            served = ServedModel.find(self.endpoint, self.model, requests)
+            return EndpointGenerator(served.settings())
         return load_language_model(resolve_model(self.model))
 
 
@@ -96,6 +88,8 @@ class PromptBatch:
     settings: GenerateSettings
     seed: int
     parents: Sequence[Example]
+    requests: Path
+    """Folder of the replies that endpoints gave."""
 
 
 def choose_prompts(run: RunContext, settings: GenerateSettings) -> list[str]:
@@ -118,7 +112,9 @@ def cut_prompts(
         asked = read_attempted(con, settings.key(run.seed), chosen)
         parents = read_examples(con, [i for i in chosen if i not in asked])
     return [
-        PromptBatch(settings, run.seed, parents[start : start + BATCH_PROMPTS])
+        PromptBatch(
+            settings, run.seed, parents[start : start + BATCH_PROMPTS], run.workspace.requests
+        )
         for start in range(0, len(parents), BATCH_PROMPTS)
     ]
 
@@ -136,7 +132,8 @@ def answer_prompts(batch: PromptBatch) -> list[Attempt]:
         )
         for parent, attempt in asked
     ]
-    answers = batch.settings.generator().sample(requests)
+    with borrowed_device():
+        answers = batch.settings.generator(batch.requests).sample(requests)
     return [
         as_attempt(parent, attempt, answer)
         for (parent, attempt), answer in zip(asked, answers, strict=True)

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from pipeline.measuring.embeddings import Embeddings, TextField
+from pipeline.endpoint import find_served
+from pipeline.measuring.embeddings import ComparedField, Embeddings
 from pipeline.measuring.judgements import Judgements
 from pipeline.measuring.losses import Losses
-from pipeline.measuring.samples import Samples
+from pipeline.measuring.ratings import Ratings, RatingSettings
+from pipeline.measuring.samples import Samples, SampleSettings
 from pipeline.measuring.token_counts import TokenCounts
 from pipeline.measuring.trajectories import TrajectorySettings, pool_trajectories
 from pipeline.settings import Part, Settings
@@ -23,15 +25,22 @@ from storage.examples import read_response_lengths
 from storage.workspace import Workspace
 
 
-def embeddings_name(of: TextField) -> str:
-    """What the embeddings of one text are called in a run."""
-    return f"embeddings_{of}"
+def embeddings_name(of: ComparedField) -> str:
+    """The measure of a run that has the vectors to compare by."""
+    return "losses" if of == "hidden" else f"embeddings_{of}"
+
+
+def ratings_name(block: str) -> str:
+    """What the ratings of one block are called in a run."""
+    return f"ratings_{block}"
 
 
 class ConfidenceSettings(Settings):
     """Sampled answers and their judgement, for CLEAR's confidence of the given response."""
 
-    samples: Samples = Field(default=Samples(), description="How answers are sampled.")
+    samples: SampleSettings = Field(
+        default=SampleSettings(), description="How answers are sampled."
+    )
     entailment: str | None = Field(
         default=None,
         description="An NLI model (directory or hub id). Without one the language model is asked "
@@ -49,6 +58,9 @@ class MeasureSettings(Settings):
     )
     trajectories: TrajectorySettings | None = Field(default=None, description="S2L's losses.")
     confidence: ConfidenceSettings | None = Field(default=None, description="CLEAR's answers.")
+    ratings: tuple[RatingSettings, ...] = Field(
+        default=(), description="A judge's marks, a block for each question that is asked."
+    )
 
     def names(self) -> set[str]:
         """The measures that scorers will find."""
@@ -58,7 +70,13 @@ class MeasureSettings(Settings):
             "judgements": self.confidence,
         }
         embedded = {embeddings_name(each.of) for each in self.embeddings}
-        return {"token_counts", *embedded, *(name for name, block in asked.items() if block)}
+        rated = {ratings_name(each.name) for each in self.ratings}
+        return {
+            "token_counts",
+            *embedded,
+            *rated,
+            *(name for name, block in asked.items() if block),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +101,18 @@ def plan_measures(
     for each in settings.embeddings:
         work[embeddings_name(each.of)] = Work(each, pool, len(pool))
     if settings.confidence:
-        samples = settings.confidence.samples
-        ids = choose_part(workspace, samples.part, pool, seed)
+        asked = settings.confidence.samples
+        ids = choose_part(workspace, asked.part, pool, seed)
+        served = find_served(asked.endpoint, asked.model, workspace.requests)
+        samples = Samples(settings=asked, served=served)
         judge = Judgements(samples=samples, entailment=settings.confidence.entailment)
         work["samples"] = Work(samples, ids, len(pool))
         work["judgements"] = Work(judge, ids, len(pool))
+    for block in settings.ratings:
+        ids = choose_part(workspace, block.part, pool, seed)
+        served = find_served(block.endpoint, block.model, workspace.requests)
+        ratings = Ratings(settings=block, served=served)
+        work[ratings_name(block.name)] = Work(ratings, ids, len(pool))
     if settings.trajectories:
         ids = choose_part(workspace, settings.trajectories.part, pool, seed)
         measure = pool_trajectories(workspace, settings.trajectories, ids)

@@ -23,6 +23,9 @@ class ScoreSettings(Settings):
     """One score."""
 
     scorer: str = Field(description="A name from scorers/__init__.py.")
+    of: str = Field(
+        default="", description="Which block of measure.ratings it reads, by name; `rating` only."
+    )
     settings: dict[str, Any] = Field(default={}, description="The scorer's own settings.")
     name: str = Field(
         default="", description="What other blocks call it; the scorer's if not given."
@@ -49,11 +52,17 @@ def find_scorer(name: str) -> Scorer:
     return SCORERS[name]
 
 
+def measure_name(settings: ScoreSettings) -> str:
+    """What the measure that a score reads is called in a run."""
+    measure = find_scorer(settings.scorer).measure
+    return f"{measure}_{settings.of}" if settings.of else measure
+
+
 def score_key(settings: ScoreSettings, measures: Mapping[str, MeasureKey]) -> ScoreKey:
     """The key under which a score is stored: it names the measurement the number came from."""
     scorer = find_scorer(settings.scorer)
     resolved = scorer_settings(scorer, settings.settings)
-    measure_key = measures[scorer.measure].measure_key
+    measure_key = measures[measure_name(settings)].measure_key
     identity = canonical_json({"measure_key": measure_key, "settings": resolved})
     return settings.scorer, scorer.version, identity.decode()
 
@@ -74,8 +83,9 @@ def score_examples(
     """
     scorer = find_scorer(settings.scorer)
     key = score_key(settings, measures)
+    measure = measures[measure_name(settings)]
     with open_workspace(workspace) as con:
-        states, columns = read_measurements(con, measures[scorer.measure], scorer.reads, pool)
+        states, columns = read_measurements(con, measure, scorer.reads, pool)
         measured = np.array([state == "ok" for state in states], dtype=bool)
         values = np.full(len(pool), np.nan)
         if measured.any():

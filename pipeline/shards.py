@@ -4,6 +4,9 @@ A shard is a Parquet file with the examples a measure needs. A worker reads it, 
 writes one result file under its final name when it is whole. The flow then commits result files to
 DuckDB: one process writes the database, ever. A result that was finished before a kill is found by
 its name and not computed again, for the same missing examples are always cut the same way.
+
+Inputs are written some shards ahead of the work, and small result files are merged as they come in,
+so that neither memory nor the number of files grows with the rows.
 """
 
 import time
@@ -12,20 +15,38 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from scorers.measures.devices import resolve_device
 from storage.conversations import content_hash
-from storage.database import Connection, open_workspace
-from storage.examples import read_example_table, read_lengths
-from storage.measurements import MeasureKey, add_measure, commit_shards, missing_examples
+from storage.database import Connection, open_workspace, read_workspace
+from storage.examples import read_example_table
+from storage.measurements import (
+    MeasureKey,
+    add_measure,
+    commit_shards,
+    merge_small_shards,
+    read_missing,
+)
 from storage.parquet import read_parquet, write_parquet
 from storage.workspace import Workspace
 
-SHARD_CHARACTERS = 20_000
-"""Text in one shard: seconds to minutes of work for a small model on two cores."""
+SHARD_TOKENS = 32_768
+"""Tokens of the examples in one shard: a minute of work for a small model on two cores."""
 
-SHARD_ROWS = 2_000
+SAMPLING_SHARD_TOKENS = 4_096
+"""The same where a model writes answers, which takes many times as long as reading them."""
+
+GPU_FACTOR = 32
+"""A GPU does so many times as much in a minute."""
+
+SHARD_ROWS = 8_192
 """Rows in one shard at most, however short they are."""
+
+INPUTS_AHEAD = 32
+"""Shards whose inputs are read from the database together."""
 
 
 class Measure(Protocol):
@@ -33,6 +54,9 @@ class Measure(Protocol):
 
     whole_pool: ClassVar[bool]
     """Whether the examples must be asked about together, in one shard."""
+
+    shard_tokens: ClassVar[int]
+    """Tokens of the examples in one shard."""
 
     def key(self) -> MeasureKey:
         """Everything that can change the number."""
@@ -69,45 +93,103 @@ class ExampleInputs:
     """For measures that need the conversation and nothing else."""
 
     whole_pool: ClassVar[bool] = False
+    shard_tokens: ClassVar[int] = SHARD_TOKENS
 
     def inputs(self, con: Connection, ids: Sequence[str]) -> pa.Table:
         """The stored examples."""
         return read_example_table(con, ids)
 
 
-def cut_shards(workspace: Workspace, measure: Measure, ids: Sequence[str]) -> list[Shard]:
-    """Cut the examples that have no such measurement into shards, and write their inputs.
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The missing examples of a measure, cut into shards whose inputs are not written yet."""
 
-    Short examples come first, so that a shard holds rows of like length and pads little.
+    workspace: Workspace
+    measure: Measure
+    key: MeasureKey
+    ids: pa.ChunkedArray
+    """(n,) example ids in the order in which they are asked about."""
+    borders: NDArray[np.int64]
+    """(shards + 1,): shard s has the ids from borders[s] to borders[s + 1]."""
+
+    @property
+    def rows(self) -> int:
+        """Examples in all shards."""
+        return len(self.ids)
+
+    def __len__(self) -> int:
+        """How many shards there are."""
+        return len(self.borders) - 1
+
+    def __iter__(self) -> Iterator[Shard]:
+        """The shards in order, each with its input on disk."""
+        for first in range(0, len(self), INPUTS_AHEAD):
+            numbers = range(first, min(first + INPUTS_AHEAD, len(self)))
+            pieces = [self._piece(number) for number in numbers]
+            shards = [name_shard(self.workspace, self.measure, self.key, ids) for ids in pieces]
+            self._write_inputs(shards, pieces)
+            yield from shards
+
+    def _piece(self, number: int) -> list[str]:
+        start, end = self.borders[number], self.borders[number + 1]
+        return sorted(self.ids.slice(start, end - start).to_pylist())
+
+    def _write_inputs(self, shards: Sequence[Shard], pieces: Sequence[list[str]]) -> None:
+        """Write the inputs of shards that have no result yet, with one reading for all."""
+        missing = [number for number, shard in enumerate(shards) if not shard.output.exists()]
+        wanted = sorted(example_id for number in missing for example_id in pieces[number])
+        if not wanted:
+            return
+        with read_workspace(self.workspace) as con:
+            table = self.measure.inputs(con, wanted)
+        places = {example_id: place for place, example_id in enumerate(wanted)}
+        for number in missing:
+            rows = pa.array([places[example_id] for example_id in pieces[number]])
+            write_parquet(shards[number].input, table.take(rows))
+
+
+def cut_shards(
+    workspace: Workspace, measure: Measure, ids: Sequence[str], sizes: MeasureKey | None = None
+) -> Cut:
+    """Cut the examples that have no such measurement into shards.
+
+    Examples with the same prompt stand side by side, and so do those whose prompts begin alike: a
+    model reads together what they share.
+
+    Args:
+        workspace: where the examples and the measurements are.
+        measure: what is wanted of them.
+        ids: of the examples.
+        sizes: token counts to cut by; without them a token is taken to have four characters.
     """
     key = measure.key()
     with open_workspace(workspace) as con:
         add_measure(con, key)
-        shards = []
-        missing = missing_examples(con, key, ids)
-        pieces = [sorted(ids)] if measure.whole_pool and missing else cut_by_size(con, missing)
-        for piece in pieces:
-            shard = name_shard(workspace, measure, key, piece)
-            if not shard.output.exists():
-                write_parquet(shard.input, measure.inputs(con, piece))
-            shards.append(shard)
-    return shards
+        missing = read_missing(con, key, ids, sizes)
+    if measure.whole_pool and len(missing):
+        missing = pa.table({"example_id": sorted(ids), "tokens": [0] * len(ids)})
+    most = measure.shard_tokens * (1 if resolve_device() == "cpu" else GPU_FACTOR)
+    tokens = missing["tokens"].to_numpy().astype(np.int64)
+    together = measure.whole_pool and len(missing) > 0
+    borders = np.array([0, len(missing)]) if together else cut_by_size(tokens, most)
+    return Cut(workspace, measure, key, missing["example_id"], borders)
 
 
-def cut_by_size(con: Connection, ids: Sequence[str]) -> Iterator[list[str]]:
-    """Cut ids, in their order, so that no piece has more text or rows than a shard may have."""
-    lengths = read_lengths(con, ids)
-    piece: list[str] = []
-    characters = 0
-    for example_id in ids:
-        length = lengths[example_id]
-        if piece and (characters + length > SHARD_CHARACTERS or len(piece) == SHARD_ROWS):
-            yield piece
-            piece, characters = [], 0
-        piece.append(example_id)
-        characters += length
-    if piece:
-        yield piece
+def cut_by_size(tokens: NDArray[np.int64], most_tokens: int) -> NDArray[np.int64]:
+    """Borders of pieces, each as long as it can be within `most_tokens` and SHARD_ROWS.
+
+    Args:
+        tokens: (n,) of each row.
+        most_tokens: in a piece; a row that has more is a piece of its own.
+    """
+    ends = np.cumsum(tokens)
+    borders = [0]
+    while borders[-1] < len(tokens):
+        start = borders[-1]
+        before = ends[start - 1] if start else 0
+        reach = int(np.searchsorted(ends, before + most_tokens, side="right"))
+        borders.append(min(max(reach, start + 1), start + SHARD_ROWS))
+    return np.array(borders, dtype=np.int64)
 
 
 def name_shard(
@@ -150,6 +232,7 @@ def commit_measured(
     key = measure.key()
     with open_workspace(workspace) as con:
         commit_shards(con, workspace, key, [(m.output, m.seconds) for m in measured])
+        merge_small_shards(con, workspace, key)
     for shard in measured:
         input_path = workspace.pending / key.measure_key / shard.output.name
         input_path.unlink(missing_ok=True)

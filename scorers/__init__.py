@@ -10,10 +10,12 @@ from inspect import Parameter, signature
 
 from scorers.arrays import Floats
 from scorers.confidence import score_confidence
+from scorers.entropy import score_entropy
 from scorers.grape import score_grape
 from scorers.ifd import score_ifd
 from scorers.ifd_perplexity import score_ifd_perplexity
 from scorers.perplexity import score_perplexity
+from scorers.rating import score_rating
 from scorers.response_length import score_response_length
 from scorers.s2l_cluster import score_s2l_cluster
 
@@ -42,6 +44,9 @@ SCORERS: dict[str, Scorer] = {
         unit="probability",
         version=1,
     ),
+    "entropy": Scorer(
+        score_entropy, measure="losses", reads=("mean_entropy",), unit="nats per token", version=1
+    ),
     "grape": Scorer(
         score_grape, measure="losses", reads=("mean_nll",), unit="nats per token", version=1
     ),
@@ -57,6 +62,13 @@ SCORERS: dict[str, Scorer] = {
     ),
     "perplexity": Scorer(
         score_perplexity, measure="losses", reads=("mean_nll",), unit="perplexity", version=1
+    ),
+    "rating": Scorer(
+        score_rating,
+        measure="ratings",
+        reads=("probabilities", "marks", "mass"),
+        unit="mark",
+        version=1,
     ),
     "response_length": Scorer(
         score_response_length,

@@ -22,11 +22,6 @@ from examples join (select unnest($ids::varchar[]) as example_id) using (example
 order by example_id
 """
 
-READ_LENGTHS = """
-select example_id, length(prompt) + length(response)
-from examples join (select unnest($ids::varchar[]) as example_id) using (example_id)
-"""
-
 READ_RESPONSES = """
 select example_id, length(response)
 from examples join (select unnest($ids::varchar[]) as example_id) using (example_id)
@@ -148,12 +143,6 @@ def read_example_table(con: Connection, ids: Sequence[str]) -> pa.Table:
     """The same as Arrow columns: what a measuring task needs."""
     con.execute(READ_ROWS, {"ids": list(ids)})
     return con.to_arrow_table()
-
-
-def read_lengths(con: Connection, ids: Sequence[str]) -> dict[str, int]:
-    """Characters of prompt and response together, of each example."""
-    rows = con.execute(READ_LENGTHS, {"ids": list(ids)}).fetchall()
-    return {str(example_id): int(length) for example_id, length in rows}
 
 
 def read_response_lengths(con: Connection, ids: Sequence[str]) -> dict[str, int]:

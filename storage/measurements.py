@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from storage.conversations import content_hash
 from storage.database import Connection, transaction
-from storage.parquet import read_parquet
+from storage.parquet import concatenate_parquet, count_rows
 from storage.views import define_views
 from storage.workspace import Workspace
 
@@ -27,10 +27,12 @@ ADD_SHARD = (
 )
 
 MISSING = """
-select example_id from (select unnest($ids::varchar[]) as example_id)
+select example_id, coalesce(tokens, (length(prompt) + length(response)) // 4 + 1)::bigint as tokens
+from wanted
 anti join (select example_id from {measure} where measure_key = $measure_key) using (example_id)
 join examples using (example_id)
-order by length(prompt) + length(response), example_id
+left join ({sizes}) using (example_id)
+order by prompt, example_id
 """
 
 MEASURED_KEYS = """
@@ -40,6 +42,22 @@ where measure = $measure and model_fingerprint = $model_fingerprint
   and measure_key in (select measure_key from shards)
 order by measure_key
 """
+
+SIZES = """
+select example_id, prompt_tokens + response_tokens as tokens
+from token_counts where measure_key = $sizes_key
+"""
+
+NO_SIZES = "select null::varchar as example_id, null::bigint as tokens where $sizes_key is null"
+
+READ_SHARDS = "select path, seconds from shards where measure_key = $measure_key order by path"
+
+DROP_SHARD = "delete from shards where measure_key = $measure_key and path = $path"
+
+SMALL_BYTES = 1 << 26
+"""A file of measurements smaller than this is merged with others."""
+
+MANY_SMALL = 32
 
 READ = """
 select ids.example_id, coalesce(state, 'not_measured') as state, {columns}
@@ -98,11 +116,23 @@ def read_measured_keys(con: Connection, like: MeasureKey) -> list[MeasureKey]:
     return [replace(like, model=model, settings=orjson.loads(stored)) for model, stored in rows]
 
 
-def missing_examples(con: Connection, key: MeasureKey, ids: Sequence[str]) -> list[str]:
-    """Those of the examples with no measurement under the key, short ones first."""
-    query = MISSING.format(measure=key.measure)
-    rows = con.execute(query, {"ids": list(ids), "measure_key": key.measure_key}).fetchall()
-    return [str(row[0]) for row in rows]
+def read_missing(
+    con: Connection, key: MeasureKey, ids: Sequence[str], sizes: MeasureKey | None = None
+) -> pa.Table:
+    """Those of the examples with no measurement under the key: example_id and tokens.
+
+    Ordered by prompt, so that what begins alike stands together. Tokens are those counted under
+    `sizes`; where there is no count, a quarter of the characters.
+    """
+    present = con.execute("select * from token_counts limit 0").to_arrow_table().column_names
+    counted = sizes is not None and "prompt_tokens" in present
+    query = MISSING.format(measure=key.measure, sizes=SIZES if counted else NO_SIZES)
+    con.register("wanted", pa.table({"example_id": pa.array(ids, pa.string())}))
+    sizes_key = sizes.measure_key if sizes is not None and counted else None
+    con.execute(query, {"measure_key": key.measure_key, "sizes_key": sizes_key})
+    missing = con.to_arrow_table()
+    con.unregister("wanted")
+    return missing
 
 
 def commit_shards(
@@ -118,18 +148,44 @@ def commit_shards(
     """
     with transaction(con):
         for path, seconds in shards:
-            relative = str(path.relative_to(workspace.measurements))
-            rows = read_parquet(path).num_rows
-            con.execute(
-                ADD_SHARD,
-                {
-                    "measure_key": key.measure_key,
-                    "path": relative,
-                    "rows": rows,
-                    "seconds": seconds,
-                },
-            )
+            add_shard(con, workspace, key, path, seconds)
     define_views(con, workspace, temporary=False)
+
+
+def merge_small_shards(con: Connection, workspace: Workspace, key: MeasureKey) -> None:
+    """Merge a key's small files once there are many: reading opens each of them.
+
+    The merged file is whole before the table names it, and the old ones are removed after that: a
+    kill on the way leaves files that nothing names, and loses none.
+    """
+    rows = con.execute(READ_SHARDS, {"measure_key": key.measure_key}).fetchall()
+    files = {path: workspace.measurements / path for path, _ in rows}
+    small = {path: s for path, s in rows if files[path].stat().st_size < SMALL_BYTES}
+    if len(small) < MANY_SMALL:
+        return
+    paths = [files[path] for path in small]
+    merged = paths[0].with_name(f"merged-{content_hash(list(small))[:16]}.parquet")
+    concatenate_parquet(paths, merged)
+    with transaction(con):
+        for path in small:
+            con.execute(DROP_SHARD, {"measure_key": key.measure_key, "path": path})
+        add_shard(con, workspace, key, merged, sum(small.values()))
+    define_views(con, workspace, temporary=False)
+    for path in paths:
+        path.unlink()
+
+
+def add_shard(
+    con: Connection, workspace: Workspace, key: MeasureKey, path: Path, seconds: float
+) -> None:
+    """Name one file in the table of shards."""
+    described = {
+        "measure_key": key.measure_key,
+        "path": str(path.relative_to(workspace.measurements)),
+        "rows": count_rows(path),
+        "seconds": seconds,
+    }
+    con.execute(ADD_SHARD, described)
 
 
 def read_measurements(

@@ -12,7 +12,15 @@ from storage.workspace import Workspace
 if TYPE_CHECKING:
     import duckdb
 
-MEASURES = ("token_counts", "losses", "embeddings", "trajectories", "samples", "judgements")
+MEASURES = (
+    "token_counts",
+    "losses",
+    "embeddings",
+    "trajectories",
+    "samples",
+    "judgements",
+    "ratings",
+)
 
 STATES = "example_id, measure_key, state, detail"
 

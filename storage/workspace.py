@@ -39,3 +39,8 @@ class Workspace:
     def reports(self) -> Path:
         """One Markdown report for each run."""
         return self.directory / "reports"
+
+    @property
+    def requests(self) -> Path:
+        """Replies of endpoints, so that none is asked for twice; may be deleted at any time."""
+        return self.directory / "requests"

@@ -5,6 +5,7 @@ real client.
 """
 
 import json
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -106,3 +107,13 @@ def completion(text: object, finish_reason: object = "stop", **message: object) 
     """A chat completion with one choice."""
     choice = {"message": {"content": text, **message}, "finish_reason": finish_reason}
     return Canned(body={"choices": [choice], "usage": {"completion_tokens": 7}})
+
+
+def listed(**tokens: float) -> Canned:
+    """A reply whose first place lists tokens with probabilities; `_` in a name is a blank."""
+    top = [
+        {"token": token.replace("_", " "), "logprob": math.log(probability)}
+        for token, probability in tokens.items()
+    ]
+    choice = {"message": {"content": "A"}, "logprobs": {"content": [{"top_logprobs": top}]}}
+    return Canned(body={"choices": [choice]})

@@ -1,8 +1,7 @@
 """Runs the stages of a recipe as the flow does, but without Prefect and with stored measurements.
 
-Most tests need no model: token counts come from a tokenizer that counts words, and every other
-number a test needs is written into the workspace as if it had been measured. `measure` is for those
-that ask a model.
+Token counts are from a tokenizer that counts words. Other numbers a test writes into the workspace
+as if they had been measured, or has them asked of a server of its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,6 +57,22 @@ def store_measurement(
     return replace(run, measures={**run.measures, measure: key})
 
 
+def measure(
+    run: RunContext, settings: MeasureSettings, pool: Sequence[str]
+) -> tuple[RunContext, dict[str, int]]:
+    """Ask for all but token counts; the run that knows the measures, and rows asked for each."""
+    works = plan_measures(run.workspace, settings, pool, run.seed)
+    del works["token_counts"]
+    asked = {}
+    for name, work in works.items():
+        shards = cut_shards(run.workspace, work.measure, work.ids)
+        for shard in shards:
+            commit_measured(run.workspace, work.measure, [measure_shard(shard)])
+        asked[name] = sum(shard.rows for shard in shards)
+    keys = {name: work.measure.key() for name, work in works.items()}
+    return replace(run, measures={**run.measures, **keys}), asked
+
+
 def count_words(run: RunContext, pool: Sequence[str]) -> RunContext:
     """Token counts from a tokenizer of words; what is longer than LONGEST is truncated."""
     with read_workspace(run.workspace) as con:
@@ -79,16 +94,6 @@ def count_words(run: RunContext, pool: Sequence[str]) -> RunContext:
         "response_tokens": pa.array(responses, pa.int64()),
     }
     return store_measurement(run, "token_counts", ids, columns)
-
-
-def measure(run: RunContext, settings: MeasureSettings, pool: Sequence[str]) -> RunContext:
-    """Ask models for what is not stored; return the run that knows what was measured."""
-    works = plan_measures(run.workspace, settings, pool, run.seed)
-    for work in works.values():
-        for shard in cut_shards(run.workspace, work.measure, work.ids):
-            commit_measured(run.workspace, work.measure, [measure_shard(shard)])
-    keys = {name: work.measure.key() for name, work in works.items()}
-    return replace(run, measures={**run.measures, **keys})
 
 
 def score(run: RunContext, settings: ScoreSettings, pool: Sequence[str]) -> RunContext:

@@ -19,6 +19,7 @@ from pipeline.measuring import (
     embeddings,
     judgements,
     losses,
+    ratings,
     samples,
     token_counts,
     trajectories,
@@ -59,6 +60,7 @@ VIEW_COLUMNS = {
     "trajectories": trajectories.FIELDS,
     "samples": samples.FIELDS,
     "judgements": judgements.FIELDS,
+    "ratings": ratings.FIELDS,
 }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
@@ -56,12 +57,21 @@ def tiny_gemma(seed: int = 0) -> PreTrainedModel:
     )
 
 
-def save_tiny_llama(path: Path, seed: int = 0) -> Path:
-    """A model folder whose tokenizer knows the words "0" to "199"."""
+CHAT = (
+    "{% for message in messages %}1{{ ' ' if message.role == 'user' else ' 2 ' }}"
+    "{{ message.content }} 3 {% endfor %}{% if add_generation_prompt %}1 2 {% endif %}"
+)
+"""A chat template in words of the toy tokenizer: 2 opens an answer, 3 ends a turn."""
+
+
+def save_tiny_llama(path: Path, seed: int = 0, chat_template: str | None = None) -> Path:
+    """A model folder whose tokenizer knows the words "0" to "199", divided by blanks."""
     words = Tokenizer(WordLevel({str(at): at for at in range(VOCABULARY)}, unk_token="0"))
+    words.pre_tokenizer = WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=words, unk_token="0", eos_token="0", model_max_length=WINDOW
     )
+    tokenizer.chat_template = chat_template
     tiny_llama(seed).save_pretrained(path)
     tokenizer.save_pretrained(path)
     return path

@@ -9,6 +9,7 @@ from pydantic import Field
 from pipeline.measuring.rows import answer_table
 from pipeline.settings import Settings
 from pipeline.shards import ExampleInputs
+from scorers.measures.devices import borrowed_device
 from scorers.measures.models import load_embedder, resolve_model
 from storage.measurements import MeasureKey
 
@@ -17,6 +18,9 @@ FIELDS = [pa.field("embedding", pa.list_(pa.float32())), pa.field("chunks", pa.i
 VERSION = 1
 
 TextField = Literal["prompt", "response", "both"]
+
+ComparedField = Literal["prompt", "response", "both", "hidden"]
+"""What rows are compared by: an embedded text, or the hidden state kept with the losses."""
 
 
 class Embeddings(Settings, ExampleInputs):
@@ -41,7 +45,8 @@ class Embeddings(Settings, ExampleInputs):
         """Embed each text; a long one in pieces, none cut."""
         texts = example_texts(examples.to_pylist(), self.of)
         filled = [text for text in texts if text.strip()]
-        embedded = load_embedder(resolve_model(self.model)).embed_with_chunks(filled)
+        with borrowed_device():
+            embedded = load_embedder(resolve_model(self.model)).embed_with_chunks(filled)
         vectors = iter(zip(embedded.vectors.tolist(), embedded.chunks.tolist(), strict=True))
         answers: list[dict[str, Any]] = []
         for text in texts:

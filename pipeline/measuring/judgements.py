@@ -4,7 +4,7 @@ CLEAR (arXiv 2403.12776) scores the *given* target: sampled answers are compared
 each other. The arithmetic is scorers/confidence.py; here are the probabilities it needs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -12,14 +12,16 @@ import orjson
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.rows import answer_table, no_response, template_of
+from pipeline.measuring.judge import Fits, judge_of
+from pipeline.measuring.rows import answer_table, no_response
 from pipeline.measuring.samples import Samples
 from pipeline.settings import Settings
+from pipeline.shards import SAMPLING_SHARD_TOKENS
 from scorers.measures.confidence import VERSION, JudgeRow, judge_answers
+from scorers.measures.devices import borrowed_device
 from scorers.measures.entailment import CrossEncoderEntailment, PromptedEntailment
-from scorers.measures.models import load_language_model, resolve_model
-from scorers.measures.protocols import EntailmentModel, Message
-from scorers.measures.reflection import fits_window
+from scorers.measures.models import resolve_model
+from scorers.measures.protocols import EntailmentModel, OptionModel
 from storage.database import Connection
 from storage.examples import read_example_table
 from storage.measurements import MeasureKey, read_answers
@@ -37,6 +39,7 @@ class Judgements(Settings):
     """Entailment and self-reflection over sampled answers: CLEAR's confidence needs them."""
 
     whole_pool: ClassVar[bool] = False
+    shard_tokens: ClassVar[int] = SAMPLING_SHARD_TOKENS
 
     samples: Samples = Field(description="The sampled answers that are judged.")
     entailment: str | None = Field(
@@ -51,9 +54,9 @@ class Judgements(Settings):
         judge = resolve_model(self.entailment).fingerprint if self.entailment else "prompted"
         return MeasureKey(
             measure="judgements",
-            model=self.samples.model,
+            model=samples.model,
             model_fingerprint=samples.model_fingerprint,
-            template_fingerprint=template_of(self.samples.model, "chat"),
+            template_fingerprint=samples.template_fingerprint,
             settings={"version": VERSION, "samples": samples.measure_key, "entailment": judge},
         )
 
@@ -66,19 +69,19 @@ class Judgements(Settings):
     def measure(self, examples: pa.Table) -> pa.Table:
         """Judge each given response against the answers sampled for its prompt."""
         rows = examples.to_pylist()
-        model = load_language_model(resolve_model(self.samples.model))
-        fits = fits_window(model.tokenizer, model.max_tokens)
         asked = [judge_row(row) for row in rows if row["response_at"] is not None]
-        judged = iter(judge_answers(asked, self.entailment_model(fits), model, fits))
+        with borrowed_device():
+            model, fits = judge_of(self.samples.settings.model, self.samples.served)
+            entailment = self.entailment_model(model, fits)
+            judged = iter(judge_answers(asked, entailment, model, fits))
         answers = [
             no_response() if row["response_at"] is None else asdict(next(judged)) for row in rows
         ]
         return answer_table(examples, answers, FIELDS)
 
-    def entailment_model(self, fits: Callable[[Sequence[Message]], bool]) -> EntailmentModel:
+    def entailment_model(self, model: OptionModel, fits: Fits | None) -> EntailmentModel:
         """The NLI model, or the language model in its place."""
         if self.entailment is None:
-            model = load_language_model(resolve_model(self.samples.model))
             return PromptedEntailment(model, fits)
         return CrossEncoderEntailment.from_directory(resolve_model(self.entailment).path)
 

@@ -17,8 +17,9 @@ from pipeline.measuring.rows import (
 from pipeline.settings import TARGET, Settings
 from pipeline.shards import ExampleInputs
 from scorers.measures.chat_format import RenderedExample, Template
+from scorers.measures.devices import borrowed_device, resolve_dtype
 from scorers.measures.losses import measure_losses
-from scorers.measures.models import load_language_model, resolve_dtype, resolve_model
+from scorers.measures.models import load_language_model, resolve_model
 from storage.measurements import MeasureKey
 
 FLOATS = pa.list_(pa.float32())
@@ -59,7 +60,13 @@ class Losses(Settings, ExampleInputs):
         "and marked truncated.",
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="auto: bfloat16 on a GPU, float32 on a CPU."
+        default="auto",
+        description="auto: bfloat16 where the device multiplies it natively, else float32.",
+    )
+    vectors: bool = Field(
+        default=False,
+        description="Keep the model's last hidden state of each example, to compare them by: "
+        "DEITA's embedding. 4 bytes for each of the model's dimensions.",
     )
 
     def key(self) -> MeasureKey:
@@ -70,7 +77,12 @@ class Losses(Settings, ExampleInputs):
             model=self.model,
             model_fingerprint=resolve_model(self.model).fingerprint,
             template_fingerprint=template_of(self.model, self.template),
-            settings={"version": VERSION, "max_tokens": self.max_tokens, "dtype": dtype},
+            settings={
+                "version": VERSION,
+                "max_tokens": self.max_tokens,
+                "dtype": dtype,
+                "vectors": self.vectors,
+            },
         )
 
     def measure(self, examples: pa.Table) -> pa.Table:
@@ -81,8 +93,10 @@ class Losses(Settings, ExampleInputs):
 
     def ask(self, rows: list[RenderedExample]) -> list[Problem]:
         """Both losses of each row."""
-        model = load_language_model(resolve_model(self.model), self.dtype)
-        return [plain(asdict(row)) for row in measure_losses(model, rows, self.max_tokens)]
+        with borrowed_device():
+            model = load_language_model(resolve_model(self.model), self.dtype)
+            losses = measure_losses(model, rows, self.max_tokens, self.vectors)
+        return [plain(asdict(row)) for row in losses]
 
 
 def plain(answer: dict[str, Any]) -> dict[str, Any]:

@@ -1,17 +1,25 @@
-"""Samples: answers that the model itself gives to a prompt, to compare the given one with."""
+"""Samples: answers that a model gives to a prompt, to compare the given one with."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 import pyarrow as pa
 from pydantic import Field
 
+from pipeline.endpoint import Endpoint, ServedModel, fingerprint_of
 from pipeline.measuring.rows import answer_table, no_response, template_of
 from pipeline.settings import TARGET, Part, Settings
-from pipeline.shards import ExampleInputs
+from pipeline.shards import SAMPLING_SHARD_TOKENS, ExampleInputs
+from scorers.measures.devices import borrowed_device, resolve_dtype
+from scorers.measures.endpoint import EndpointGenerator
 from scorers.measures.models import load_language_model, resolve_model
-from scorers.measures.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
+from scorers.measures.protocols import (
+    AnswerGenerator,
+    GeneratedAnswer,
+    GenerationFailure,
+    GenerationRequest,
+)
 from storage.conversations import content_hash
 from storage.measurements import MeasureKey
 
@@ -25,25 +33,42 @@ VERSION = 1
 Sampled = GeneratedAnswer | GenerationFailure
 
 
-class Samples(Settings, ExampleInputs):
+class SampleSettings(Settings):
     """Answers sampled from a model, a few for each prompt: CLEAR's consistency needs them."""
 
-    model: str = Field(default=TARGET, description="The model that answers.")
+    model: str = Field(default=TARGET, description="A model, or the name an endpoint serves.")
+    endpoint: Endpoint | None = Field(
+        default=None, description="Ask a server instead of loading the model here."
+    )
     answers: int = Field(default=5, gt=0, description="Answers for each prompt.")
     temperature: float = Field(default=1.0, ge=0, description="0: the likeliest token each time.")
     max_new_tokens: int = Field(default=256, gt=0, description="Tokens of an answer at most.")
     seed: int = Field(default=0, ge=0, description="Of the sampling.")
     part: Part | None = Field(default=None, description="Ask for part of the pool only.")
 
+
+class Samples(Settings, ExampleInputs):
+    """The measure, with the server's model where one is asked."""
+
+    shard_tokens: ClassVar[int] = SAMPLING_SHARD_TOKENS
+
+    settings: SampleSettings
+    served: ServedModel | None = None
+
     def key(self) -> MeasureKey:
         """Model, template and how it samples; not how much of the pool is asked."""
-        settings = self.model_dump(include={"answers", "temperature", "max_new_tokens", "seed"})
+        sampling = {"answers", "temperature", "max_new_tokens", "seed"}
+        model = self.settings.model
         return MeasureKey(
             measure="samples",
-            model=self.model,
-            model_fingerprint=resolve_model(self.model).fingerprint,
-            template_fingerprint=template_of(self.model, "chat"),
-            settings={"version": VERSION, **settings},
+            model=model,
+            model_fingerprint=fingerprint_of(model, self.served),
+            template_fingerprint="" if self.served else template_of(model, "chat"),
+            settings={
+                "version": VERSION,
+                "dtype": "" if self.served else resolve_dtype(),  # a server does not say
+                **self.settings.model_dump(include=sampling),
+            },
         )
 
     def measure(self, examples: pa.Table) -> pa.Table:
@@ -51,13 +76,20 @@ class Samples(Settings, ExampleInputs):
         rows = examples.to_pylist()
         requests = self.requests(rows)
         flat = [request for group in requests.values() for request in group]
-        sampled = iter(load_language_model(resolve_model(self.model)).sample(flat))
+        with borrowed_device():
+            sampled = iter(self.generator().sample(flat))
         by_prompt = {prompt: [next(sampled) for _ in group] for prompt, group in requests.items()}
         answers = [
             no_response() if row["response_at"] is None else combine(by_prompt[row["prompt_id"]])
             for row in rows
         ]
         return answer_table(examples, answers, FIELDS)
+
+    def generator(self) -> AnswerGenerator:
+        """The model that answers."""
+        if self.served:
+            return EndpointGenerator(self.served.connect())
+        return load_language_model(resolve_model(self.settings.model))
 
     def requests(self, rows: Sequence[dict[str, Any]]) -> dict[str, list[GenerationRequest]]:
         """prompt_id → its requests; the seed of each depends on nothing but prompt and number."""
@@ -66,11 +98,11 @@ class Samples(Settings, ExampleInputs):
                 GenerationRequest(
                     messages=orjson.loads(row["messages"])[: row["response_at"]],
                     tools=orjson.loads(row["tools"]),
-                    temperature=self.temperature,
-                    max_new_tokens=self.max_new_tokens,
-                    seed=request_seed(self.seed, row["prompt_id"], attempt),
+                    temperature=self.settings.temperature,
+                    max_new_tokens=self.settings.max_new_tokens,
+                    seed=request_seed(self.settings.seed, row["prompt_id"], attempt),
                 )
-                for attempt in range(self.answers)
+                for attempt in range(self.settings.answers)
             ]
             for row in rows
             if row["response_at"] is not None

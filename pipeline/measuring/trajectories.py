@@ -27,7 +27,8 @@ from pipeline.measuring.rows import (
 from pipeline.settings import TARGET, Part, Settings
 from pipeline.shards import ExampleInputs
 from scorers.measures.chat_format import RenderedExample, Template
-from scorers.measures.models import resolve_dtype, resolve_model
+from scorers.measures.devices import borrowed_device, resolve_dtype
+from scorers.measures.models import resolve_model
 from scorers.measures.proxy_schedule import ProxySettings
 from scorers.measures.trajectory_files import kept_models
 from storage.conversations import content_hash
@@ -127,7 +128,8 @@ class ProxyTraining(Settings, ExampleInputs):
         known = {id(row): i for i, row in zip(ids, rendered, strict=True)}
 
         def ask(rows: list[RenderedExample]) -> list[Problem]:
-            return answer_rows(record(rows, [known[id(row)] for row in rows]))
+            with borrowed_device():
+                return answer_rows(record(rows, [known[id(row)] for row in rows]))
 
         return answer_table(examples, answer_rendered(rendered, ask), FIELDS)
 

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pipeline.candidates import Candidates, Vectors
-from pipeline.measuring.embeddings import TextField
+from pipeline.measuring.embeddings import ComparedField
 from pipeline.selection.budget import Budget
 from pipeline.selection.clear import select_confident
 from pipeline.selection.diverse import select_diverse
@@ -172,7 +172,10 @@ class Diverse(RankStep):
     max_similarity: float = Field(
         default=0.9, gt=0, le=1, description="Cosine similarity to a pick that is too much."
     )
-    text: TextField = Field(default="both", description="The text whose embeddings are compared.")
+    text: ComparedField = Field(
+        default="both",
+        description="The text whose embeddings are compared; hidden: the state kept with losses.",
+    )
 
     def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Picked:
         """Walk down the ranking, passing over what is too similar."""

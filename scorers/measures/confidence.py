@@ -23,7 +23,13 @@ from typing import Literal
 
 import numpy as np
 
-from scorers.measures.protocols import EntailmentModel, Floats, Message, OptionModel
+from scorers.measures.protocols import (
+    EntailmentModel,
+    Floats,
+    GenerationFailure,
+    Message,
+    OptionModel,
+)
 from scorers.measures.reflection import ask_reflector, reflection_questions
 
 VERSION = 1
@@ -85,7 +91,7 @@ def judge_answers(
     Returns:
         n judgements, aligned with the rows. "not_applicable": the target is empty. "truncated": the
         question about it does not fit. "failed": there is no sample to compare with, or one of the
-        models gave no number.
+        models gave no number; the detail says why where the model does.
     """
     problems = [_problem(row) or _misfit(row, fits) for row in rows]
     sound = [row for row, problem in zip(rows, problems, strict=True) if problem is None]
@@ -149,11 +155,26 @@ def _judge_sound(
         for row, usable in zip(rows, samples, strict=True)
     ]
     forward, backward = _contradictions(rows, samples, matches, entailment)
-    reflection, mass = ask_reflector([(row.prompt_messages, row.target) for row in rows], reflector)
+    asked = ask_reflector([(row.prompt_messages, row.target) for row in rows], reflector)
     return [
-        _judgement(rows[at], forward[at], backward[at], matches[at], reflection[at], mass[at])
+        _silence(asked.failures.get(at))
+        or _judgement(
+            rows[at],
+            forward[at],
+            backward[at],
+            matches[at],
+            asked.probabilities[at],
+            asked.mass[at],
+        )
         for at in range(len(rows))
     ]
+
+
+def _silence(failure: GenerationFailure | None) -> JudgementRow | None:
+    """The state of a target that the reflector gave no reply about."""
+    if failure is None:
+        return None
+    return JudgementRow(failure.state, f"the reflector: {failure.reason}, {failure.detail}")
 
 
 def _contradictions(

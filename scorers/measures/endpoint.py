@@ -4,7 +4,7 @@ What a server does not promise: that a seed gives the same answer twice, or in o
 (`seed` is sent; vLLM keeps to it but for rounding), or that its own sampling defaults are off.
 `temperature` and `top_p` 1 are sent; a vLLM server should also be started with
 `--generation-config vllm`, or it takes `top_k` and penalties from the model's folder.
-Answers are stored once they are had, so a second run does not ask again.
+Replies are kept where the settings name a folder for them, so that none is asked for twice.
 """
 
 import hashlib
@@ -13,13 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scorers.measures.endpoint_client import (
-    EndpointSettings,
-    Json,
-    Reply,
-    get_json,
-    post_all,
-)
+from scorers.measures.endpoint_client import EndpointSettings, Json, Reply, get_json
 from scorers.measures.models import MissingModelError
 from scorers.measures.protocols import (
     GeneratedAnswer,
@@ -27,6 +21,7 @@ from scorers.measures.protocols import (
     GenerationRequest,
     Message,
 )
+from scorers.measures.request_cache import post_once
 
 COMPLETIONS = "chat/completions"
 
@@ -55,7 +50,8 @@ class EndpointGenerator:
             ValueError: if the environment variable with the key is not set.
         """
         bodies = [_generation_body(self.settings, request) for request in requests]
-        return [read_answer(reply) for reply in post_all(self.settings, COMPLETIONS, bodies)]
+        replies = post_once(self.settings, COMPLETIONS, bodies, is_answer)
+        return [read_answer(reply) for reply in replies]
 
     def fingerprint(self) -> str:
         """`endpoint_fingerprint` of the served model."""
@@ -120,6 +116,11 @@ def read_answer(reply: Reply) -> GeneratedAnswer | GenerationFailure:
     if finish != "length" and finish not in ENDED_BY_ITSELF:
         return GenerationFailure("malformed_reply", "finish_reason is none of the known ones")
     return GeneratedAnswer(text, tokens=_completion_tokens(reply), finished=finish != "length")
+
+
+def is_answer(reply: Json) -> bool:
+    """Whether a chat completion has an answer, whole or cut off."""
+    return isinstance(read_answer(reply), GeneratedAnswer)
 
 
 def first_choice(reply: Json) -> Json | None:

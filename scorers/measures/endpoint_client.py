@@ -6,7 +6,8 @@ may pass is tried again: no connection, a timeout, and the statuses 408, 409, 42
 pause that doubles and is never shorter than the server's Retry-After. Everything else is final.
 A body without a reply gets a GenerationFailure in its place: the others are not affected.
 
-What it does not do: log, or keep, what was sent or received; follow redirects (a POST would lose
+What it does not do: log, or keep, what was sent or received (keeping replies is request_cache.py,
+where a caller asks for it); follow redirects (a POST would lose
 its body or its key); stream. A timeout does not stop the server, so a request that is sent again
 may be paid for twice.
 """
@@ -16,10 +17,11 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import httpx
@@ -64,6 +66,8 @@ class EndpointSettings:
     """Which name the server knows. Nearly all know the first; OpenAI's newest only the second."""
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     """Sent with every request, such as {"chat_template_kwargs": {"enable_thinking": False}}."""
+    cache: Path | None = None
+    """Folder of the replies that were had; see request_cache.py. None: nothing is kept."""
 
     def __post_init__(self) -> None:
         """Refuse what could not work, before a request is spent on it."""
@@ -92,8 +96,15 @@ class _NotNow:
     retry_after_seconds: float | None = None
 
 
-def post_all(settings: EndpointSettings, path: str, bodies: Sequence[Json]) -> list[Reply]:
+def post_all(
+    settings: EndpointSettings,
+    path: str,
+    bodies: Sequence[Json],
+    on_reply: Callable[[int, Reply], None] | None = None,
+) -> list[Reply]:
     """Send every body to `path`; one reply or failure for each, in the same order.
+
+    `on_reply` is given the index of a body and its reply as soon as that is there.
 
     Ctrl-C cancels what is under way, closes the connections and raises KeyboardInterrupt.
 
@@ -101,7 +112,7 @@ def post_all(settings: EndpointSettings, path: str, bodies: Sequence[Json]) -> l
         ValueError: if the environment variable with the key is not set.
         RuntimeError: if called from a running event loop; call it from a thread there.
     """
-    return asyncio.run(_post_all(settings, path, bodies)) if bodies else []
+    return asyncio.run(_post_all(settings, path, bodies, on_reply)) if bodies else []
 
 
 def get_json(settings: EndpointSettings, path: str) -> Reply:
@@ -113,7 +124,12 @@ def get_json(settings: EndpointSettings, path: str) -> Reply:
     return asyncio.run(_get(settings, path))
 
 
-async def _post_all(settings: EndpointSettings, path: str, bodies: Sequence[Json]) -> list[Reply]:
+async def _post_all(
+    settings: EndpointSettings,
+    path: str,
+    bodies: Sequence[Json],
+    on_reply: Callable[[int, Reply], None] | None,
+) -> list[Reply]:
     replies: dict[int, Reply] = {}
     waiting: Iterator[tuple[int, Json]] = iter(enumerate(bodies))
 
@@ -122,6 +138,8 @@ async def _post_all(settings: EndpointSettings, path: str, bodies: Sequence[Json
             # Escaped to ASCII: a stray surrogate is then the server's to refuse, for one row.
             request = client.build_request("POST", path, content=json.dumps(body).encode())
             replies[index] = await _persist(client, request, settings, salt=index)
+            if on_reply is not None:
+                on_reply(index, replies[index])
 
     async with _open_client(settings) as client, asyncio.TaskGroup() as workers:
         for _ in range(min(settings.max_concurrency, len(bodies))):

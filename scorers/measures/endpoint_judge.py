@@ -19,8 +19,9 @@ from scorers.measures.endpoint import (
     first_choice,
     wire_message,
 )
-from scorers.measures.endpoint_client import EndpointSettings, Json, Reply, post_all
+from scorers.measures.endpoint_client import EndpointSettings, Json, Reply
 from scorers.measures.protocols import GenerationFailure, Message, OptionProbabilities
+from scorers.measures.request_cache import post_once
 
 MOST_LOGPROBS = 20
 """The most likely first tokens a server will list; the limit of the API and of vLLM."""
@@ -38,20 +39,22 @@ class EndpointJudge:
         """Probability that the answer begins with each option, as far as the server shows it.
 
         An option that is not among the 20 likeliest first tokens counts as 0; its probability was
-        below all of theirs. Where none is, or no reply was had, the row is NaN and its mass 0.
+        below all of theirs. Where none is, or no reply was had, the row is NaN and its mass 0, and
+        `failures` says why: "no_option", "no_logprobs", or a reason of EndpointGenerator.
 
         Raises:
             ValueError: if there are no options, or one is the beginning of another.
         """
-        _check_options(options)
+        check_options(options)
         bodies = [_option_body(self.settings, prompt) for prompt in prompts]
-        replies = post_all(self.settings, COMPLETIONS, bodies)
+        replies = post_once(self.settings, COMPLETIONS, bodies, lists_tokens)
         found = np.array([read_options(reply, options) for reply in replies], dtype=np.float64)
         found = found.reshape(len(prompts), len(options))
         mass = found.sum(axis=1)
         probabilities = np.full_like(found, np.nan)
         np.divide(found, mass[:, None], out=probabilities, where=mass[:, None] > 0)
-        return OptionProbabilities(probabilities, mass)
+        failures = {at: _failure(replies[at]) for at in np.flatnonzero(mass == 0).tolist()}
+        return OptionProbabilities(probabilities, mass, failures)
 
     def fingerprint(self) -> str:
         """`endpoint_fingerprint` of the served model."""
@@ -72,11 +75,29 @@ def read_options(reply: Reply, options: Sequence[str]) -> list[float]:
     return found
 
 
-def _check_options(options: Sequence[str]) -> None:
-    """Refuse options that a first token cannot tell apart."""
+def lists_tokens(reply: Json) -> bool:
+    """Whether a reply says how likely any first token was."""
+    return bool(_listed_tokens(reply))
+
+
+def check_options(options: Sequence[str]) -> None:
+    """Refuse options that a first token cannot tell apart.
+
+    Raises:
+        ValueError: if there are none, or one is the beginning of another.
+    """
     pairs = [(a, b) for i, a in enumerate(options) for j, b in enumerate(options) if i != j]
     if not options or any(b.startswith(a) for a, b in pairs):
         raise ValueError(f"expected options with different beginnings, got {list(options)}")
+
+
+def _failure(reply: Reply) -> GenerationFailure:
+    """Why a reply gave no option any probability."""
+    if isinstance(reply, GenerationFailure):
+        return reply
+    if not lists_tokens(reply):
+        return GenerationFailure("no_logprobs", "the server listed no likely first tokens")
+    return GenerationFailure("no_option", "no option is among the tokens that the server listed")
 
 
 def _option_body(settings: EndpointSettings, prompt: Sequence[Message]) -> Json:

@@ -15,13 +15,15 @@ off) and pickled weights are never read.
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from scorers.measures.devices import resolve_device, resolve_dtype, use_allowed_cores
 from scorers.measures.model_cache import (
     converted_gguf,
     default_cache,
@@ -41,7 +43,7 @@ HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 """What is fetched from a hub: never *.bin, *.pt or *.py."""
 
 MODELS_KEPT_LOADED = 3
-"""Per process; a trial that walks over many checkpoints must not keep them all in memory."""
+"""On each device; a trial that walks over many checkpoints must not keep them all in memory."""
 
 _loading = Lock()
 
@@ -177,31 +179,6 @@ def load_tokenizer(model: ResolvedModel) -> PreTrainedTokenizerBase:
     return read_tokenizer(model.path)
 
 
-def resolve_device(device: str = "auto") -> str:
-    """Where to compute: for "auto" the GPU if there is one, else the CPU; otherwise as given."""
-    import torch
-
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def resolve_dtype(dtype: str = "auto", device: str = "auto") -> str:
-    """What the weights are held and multiplied in: "float32" or "bfloat16".
-
-    "auto" is bfloat16 on a GPU and float32 on the CPU. A token's loss differs between the two by
-    some 0.1 nats, so it belongs in a measurement's key.
-
-    Raises:
-        ValueError: if it is neither of the two nor "auto".
-    """
-    if dtype not in ("auto", "float32", "bfloat16"):
-        raise ValueError(f"dtype must be 'auto', 'float32' or 'bfloat16', got {dtype!r}")
-    if dtype != "auto":
-        return dtype
-    return "float32" if resolve_device(device) == "cpu" else "bfloat16"
-
-
 def load_language_model(
     model: ResolvedModel, dtype: str = "auto", device: str = "auto"
 ) -> HuggingFaceLanguageModel:
@@ -212,26 +189,38 @@ def load_language_model(
         dtype: "auto", "float32" or "bfloat16"; see resolve_dtype.
         device: "auto", "cpu", "cuda" or "cuda:N".
     """
+    use_allowed_cores()
     device = resolve_device(device)
     with _loading:  # threads that ask at the same time get the same one
-        return _load_language_model(model, resolve_dtype(dtype, device), device)
+        return _language_models(device)(model, resolve_dtype(dtype, device))
 
 
 def load_embedder(model: ResolvedModel, device: str = "auto") -> SentenceEmbedder:
     """Load a sentence-transformers model, once per process; always in float32."""
+    use_allowed_cores()
     with _loading:
-        return _load_embedder(model, resolve_device(device))
+        return _embedders(resolve_device(device))(model)
 
 
-@lru_cache(maxsize=MODELS_KEPT_LOADED)
-def _load_language_model(model: ResolvedModel, dtype: str, device: str) -> HuggingFaceLanguageModel:
+@cache
+def _language_models(device: str) -> Callable[[ResolvedModel, str], HuggingFaceLanguageModel]:
+    """Loads models onto a device, and keeps the last few."""
     from scorers.measures.language_model import HuggingFaceLanguageModel
 
-    return HuggingFaceLanguageModel.from_directory(model.path, dtype, device)
+    @lru_cache(maxsize=MODELS_KEPT_LOADED)
+    def load(model: ResolvedModel, dtype: str) -> HuggingFaceLanguageModel:
+        return HuggingFaceLanguageModel.from_directory(model.path, dtype, device)
+
+    return load
 
 
-@lru_cache(maxsize=MODELS_KEPT_LOADED)
-def _load_embedder(model: ResolvedModel, device: str) -> SentenceEmbedder:
+@cache
+def _embedders(device: str) -> Callable[[ResolvedModel], SentenceEmbedder]:
+    """Loads embedders onto a device, and keeps the last few."""
     from scorers.measures.embedder import SentenceEmbedder
 
-    return SentenceEmbedder.from_directory(model.path, device)
+    @lru_cache(maxsize=MODELS_KEPT_LOADED)
+    def load(model: ResolvedModel) -> SentenceEmbedder:
+        return SentenceEmbedder.from_directory(model.path, device)
+
+    return load

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scorers.measures.devices import resolve_device
 from scorers.measures.language_model import HuggingFaceLanguageModel
-from scorers.measures.models import resolve_device
 from scorers.measures.proxy_schedule import ProxySettings
 from scorers.measures.recorded_losses import (
     Trajectories,

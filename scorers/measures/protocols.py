@@ -7,8 +7,8 @@ how the call was cut into batches.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,21 @@ class TokenLosses:
 
 
 @dataclass(frozen=True, slots=True)
+class GenerationFailure:
+    """No answer could be had for this request; the others are not affected."""
+
+    reason: str
+    """One word or two for counting, such as "context_length" or "timeout"."""
+    detail: str
+    """For a person; holds no row content."""
+
+    @property
+    def state(self) -> Literal["truncated", "failed"]:
+        """The state of a row that has this instead of a number."""
+        return "truncated" if self.reason == "context_length" else "failed"
+
+
+@dataclass(frozen=True, slots=True)
 class OptionProbabilities:
     """How a model divides its belief between the options of a multiple-choice question."""
 
@@ -44,6 +59,8 @@ class OptionProbabilities:
     mass: Floats
     """(n,): probability the options had together before that, in [0, 1]. Near 0 the model wanted
     to say something else, and the row of `probabilities` means little."""
+    failures: Mapping[int, GenerationFailure] = field(default_factory=dict)
+    """Row → why it has no probabilities; they are NaN then, and the mass 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +88,6 @@ class GeneratedAnswer:
     """New tokens, the end-of-turn token included; None where an endpoint does not say."""
     finished: bool
     """False: cut off at max_new_tokens, the model had more to say."""
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationFailure:
-    """No answer could be had for this request; the others are not affected."""
-
-    reason: str
-    """One word or two for counting, such as "context_length" or "timeout"."""
-    detail: str
-    """For a person; holds no row content."""
 
 
 @dataclass(frozen=True, slots=True)

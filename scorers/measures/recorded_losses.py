@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from scorers.measures.models import resolve_dtype
+from scorers.measures.devices import resolve_dtype
 from scorers.measures.protocols import Floats
 from scorers.measures.proxy_schedule import ProxySettings
 

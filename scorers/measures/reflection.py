@@ -6,13 +6,13 @@ The published wording (BSDetector, arXiv:2308.16175) is not known to us; these a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scorers.measures.protocols import Floats, Message, OptionModel
+from scorers.measures.protocols import Floats, GenerationFailure, Message, OptionModel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -51,6 +51,18 @@ WORDINGS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Reflections:
+    """What a model thinks of n targets."""
+
+    probabilities: Floats
+    """(n, 2, 3) of ANSWERS, for each wording."""
+    mass: Floats
+    """(n, 2) what the options had together."""
+    failures: Mapping[int, GenerationFailure]
+    """Target → why one of its questions got no reply, where the model said why."""
+
+
 def reflection_questions(prompt: Sequence[Message], target: str) -> list[Sequence[Message]]:
     """The questions about one target, one for each wording."""
     return [_question(prompt, target, wording) for wording in WORDINGS]
@@ -58,24 +70,23 @@ def reflection_questions(prompt: Sequence[Message], target: str) -> list[Sequenc
 
 def ask_reflector(
     pairs: Sequence[tuple[Sequence[Message], str]], reflector: OptionModel
-) -> tuple[Floats, Floats]:
+) -> Reflections:
     """Ask about each target, in one call for each wording.
 
     Args:
         pairs: n prompts with their targets.
         reflector: the model asked.
-
-    Returns:
-        (n, 2, 3) probabilities of ANSWERS, and (n, 2) what the options had together.
     """
     probabilities = np.empty((len(pairs), len(WORDINGS), len(ANSWERS)))
     mass = np.empty((len(pairs), len(WORDINGS)))
+    failures: dict[int, GenerationFailure] = {}
     for at, wording in enumerate(WORDINGS):
         prompts = [_question(prompt, target, wording) for prompt, target in pairs]
         answer = reflector.option_probabilities(prompts, LETTERS)
         probabilities[:, at, wording.order] = answer.probabilities
         mass[:, at] = answer.mass
-    return probabilities, mass
+        failures |= answer.failures
+    return Reflections(probabilities, mass, failures)
 
 
 def fits_window(
@@ -94,16 +105,16 @@ def fits_window(
     )
 
 
-def _question(prompt: Sequence[Message], target: str, wording: _Wording) -> Sequence[Message]:
-    content = wording.text.format(prompt=_transcript(prompt), answer=target)
-    return [{"role": "user", "content": content}]
-
-
-def _transcript(messages: Sequence[Message]) -> str:
+def transcript(messages: Sequence[Message]) -> str:
     """The prompt as text: a lone user turn as it is, anything longer with the roles named."""
     if len(messages) == 1 and messages[0]["role"] == "user":
         return str(messages[0]["content"])
     return "\n\n".join(f"[{message['role']}]\n{_readable(message)}" for message in messages)
+
+
+def _question(prompt: Sequence[Message], target: str, wording: _Wording) -> Sequence[Message]:
+    content = wording.text.format(prompt=transcript(prompt), answer=target)
+    return [{"role": "user", "content": content}]
 
 
 def _readable(message: Message) -> str:

@@ -35,9 +35,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scorers.measures.devices import resolve_device, resolve_dtype
 from scorers.measures.language_model import HuggingFaceLanguageModel
 from scorers.measures.model_cache import default_cache, directory_fingerprint
-from scorers.measures.models import resolve_device, resolve_dtype
 from scorers.measures.proxy_schedule import ProxySettings, Schedule
 from scorers.measures.proxy_training import ProxyTrainer
 from scorers.measures.recorded_losses import (

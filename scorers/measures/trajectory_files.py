@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scorers.measures.model_cache import quiet_transformers
 from scorers.measures.protocols import Floats
 
 if TYPE_CHECKING:
@@ -96,8 +97,9 @@ class TrajectoryFiles:
         folder = model_folder(self.directory, step)
         partial = folder.with_name(f"{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
-        model.model.save_pretrained(partial)
-        model.tokenizer.save_pretrained(partial)
+        with quiet_transformers():
+            model.model.save_pretrained(partial)
+            model.tokenizer.save_pretrained(partial)
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
 

@@ -9,6 +9,8 @@ import yaml
 from flows.check_recipe import RecipeError, load_recipe
 from flows.run_commands import STARTER
 
+SERVED = {"base_url": "http://127.0.0.1:8000/v1"}
+
 GOOD: dict[str, Any] = {
     "name": "good",
     "workspace": "work",
@@ -37,6 +39,22 @@ def test_a_good_recipe_has_none_and_knows_its_target(tmp_path: Path) -> None:
     assert recipe.measure.losses is not None
     assert recipe.measure.losses.model == recipe.measure.tokens.model == GOOD["target"]
     assert recipe.sources[0].path == "rows.jsonl"
+
+
+def test_a_score_says_which_ratings_it_reads(tmp_path: Path) -> None:
+    blocks = [
+        {"model": "m", "endpoint": SERVED},
+        {"name": "depth", "template": "{prompt}", "options": [1, 2, 3]},
+    ]
+    scores = [
+        {"scorer": "rating", "of": "quality"},
+        {"scorer": "rating", "of": "depth", "name": "depth"},
+    ]
+    select = {"steps": [{"method": "top_k", "score": "depth", "budget": {"rows": 2}}]}
+    recipe = {**GOOD, "measure": {"ratings": blocks}, "scores": scores, "select": select}
+    assert problems_of(tmp_path, recipe) == []
+    first, second = load_recipe(tmp_path / "recipe.yaml").measure.ratings
+    assert (first.model, second.model) == ("m", GOOD["target"])
 
 
 def test_the_starter_recipe_is_sound(tmp_path: Path) -> None:
@@ -91,6 +109,48 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
         ),
         ({"sources": [{"path": "recipe.yaml"}]}, "cannot tell the format of recipe.yaml"),
         ({"train": {"max_length": 9}}, "make them equal"),
+        (
+            {"measure": {"confidence": {"samples": {"endpoint": SERVED}}}},
+            "measure.confidence.samples.model: missing; name the model that the endpoint serves",
+        ),
+        (
+            {"measure": {"ratings": [{"endpoint": {**SERVED, "retry": 3}}]}},
+            "measure.ratings.0.endpoint.retry: unknown key. Did you mean 'retries'?",
+        ),
+        (
+            {"measure": {"ratings": [{"endpoint": SERVED}]}},
+            "measure.ratings.0.model: missing; name the model that the endpoint serves",
+        ),
+        (
+            {"generate": [{"model": "m", "endpoint": {"base_url": "127.0.0.1/v1"}}]},
+            "base_url must start with http",
+        ),
+        ({"measure": {"ratings": [{}, {}]}}, "measure.ratings: two blocks are called 'quality'"),
+        (
+            {"measure": {"ratings": [{"template": "{promt}"}]}},
+            "measure.ratings.0: nothing to put in for {promt}. Did you mean {prompt}?",
+        ),
+        ({"scores": ["rating"]}, "rating reads ratings: add the block measure.ratings"),
+        (
+            {"scores": ["rating"], "measure": {"ratings": [{}]}},
+            "scores.0.of: missing; name a block of measure.ratings. There are: quality.",
+        ),
+        (
+            {"scores": [{"scorer": "rating", "of": "qualty"}], "measure": {"ratings": [{}]}},
+            "scores.0.of: no block 'qualty' in measure.ratings. Did you mean 'quality'?",
+        ),
+        (
+            {"scores": [{"scorer": "ifd", "of": "quality"}]},
+            "scores.0.of: ifd reads measure.losses, which is one block: leave `of` out",
+        ),
+        (
+            {
+                "scores": [{"scorer": "rating", "of": "quality"}],
+                "measure": {"ratings": [{"template": "{prompt}", "options": ["1", "no"]}]},
+            },
+            "scores.0: an expected mark needs options that are numbers, and 'quality' of "
+            "measure.ratings has 'no'",
+        ),
         ({"name": "Bad Name"}, "name: String should match pattern"),
     ],
 )

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.endpoint import Endpoint
 from pipeline.generate import (
-    Endpoint,
     GenerateSettings,
     answer_prompts,
     choose_prompts,
@@ -79,6 +79,20 @@ def test_answers_become_examples_with_their_lineage(pool: tuple[RunContext, list
         (count,) = [each for each in read_counts(con, run.run_id) if each.stage == "generate"]
     assert (count.rows_in, count.added, count.kept) == (5, 2, 7)
     assert "without an answer: 2 cut_off, 2 http_400" in count.notes[0]
+
+
+def test_a_batch_that_was_not_committed_asks_only_what_failed(
+    pool: tuple[RunContext, list[str]],
+) -> None:
+    run, _ = pool
+    with serve(respond) as server:
+        block = settings(server.base_url)
+        (batch,) = cut_prompts(run, block, choose_prompts(run, block))
+        first = answer_prompts(batch)
+        before = sum(bool(received.body) for received in server.received)
+        assert answer_prompts(batch) == first
+        again = sum(bool(received.body) for received in server.received) - before
+    assert (before, again) == (8, 2)
 
 
 def test_only_prompts_without_an_answer_are_asked(pool: tuple[RunContext, list[str]]) -> None:

@@ -2,17 +2,28 @@
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline import shards
 from pipeline.settings import Settings
-from pipeline.shards import ExampleInputs, commit_measured, cut_shards, measure_shard
+from pipeline.shards import (
+    ExampleInputs,
+    commit_measured,
+    cut_by_size,
+    cut_shards,
+    measure_shard,
+)
 from storage.database import read_workspace
 from storage.measurements import MeasureKey
+from storage.parquet import read_parquet
 from storage.workspace import Workspace
 from tests.stage_runner import start
 
@@ -59,7 +70,7 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, li
     lines = [json.dumps({"prompt": f"q{n}", "completion": "a" * n}) for n in range(1, 31)]
     (tmp_path / "rows.jsonl").write_text("\n".join(lines))
     run, ids = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
-    monkeypatch.setattr(shards, "SHARD_CHARACTERS", 100)
+    monkeypatch.setattr(CountLetters, "shard_tokens", 25)
     ASKED.clear()
     return run.workspace, ids
 
@@ -96,10 +107,10 @@ def test_a_shard_finished_before_a_kill_is_not_asked_again(
     pool: tuple[Workspace, list[str]],
 ) -> None:
     workspace, ids = pool
-    cut = cut_shards(workspace, CountLetters(), ids)
+    cut = list(cut_shards(workspace, CountLetters(), ids))
     for shard in cut[:3]:
         measure_shard(shard)
-    commit_measured(workspace, CountLetters(), [measure_shard(cut[1])])
+    commit_measured(workspace, CountLetters(), [measure_shard(cut[0])])
     done = list(ASKED)
     do(workspace, CountLetters(), ids)
     assert sorted(ASKED) == ids
@@ -116,7 +127,7 @@ def test_one_row_more_asks_one_row(pool: tuple[Workspace, list[str]]) -> None:
 
 def test_a_result_that_lacks_a_row_is_refused(pool: tuple[Workspace, list[str]]) -> None:
     workspace, ids = pool
-    shard = cut_shards(workspace, Forgetful(), ids)[0]
+    shard = next(iter(cut_shards(workspace, Forgetful(), ids)))
     with pytest.raises(ValueError, match="does not have the examples of its shard"):
         measure_shard(shard)
     assert not shard.output.exists()
@@ -127,4 +138,34 @@ def test_a_whole_pool_is_one_shard(pool: tuple[Workspace, list[str]]) -> None:
     (shard,) = cut_shards(workspace, Together(), ids)
     assert shard.rows == len(ids)
     commit_measured(workspace, Together(), [measure_shard(shard)])
-    assert cut_shards(workspace, Together(), ids) == []
+    assert list(cut_shards(workspace, Together(), ids)) == []
+
+
+@given(st.lists(st.integers(0, 50), max_size=60), st.integers(1, 80))
+def test_pieces_are_as_long_as_they_can_be(sizes: list[int], most: int) -> None:
+    borders = cut_by_size(np.array(sizes, dtype=np.int64), most).tolist()
+    assert borders[0] == 0 and borders[-1] == len(sizes)
+    for first, last in pairwise(borders):
+        assert sum(sizes[first:last]) <= most or last == first + 1
+        assert last == len(sizes) or sum(sizes[first : last + 1]) > most
+
+
+def test_inputs_are_written_some_shards_ahead_and_not_all(
+    pool: tuple[Workspace, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, ids = pool
+    monkeypatch.setattr(shards, "INPUTS_AHEAD", 2)
+    cut = iter(cut_shards(workspace, CountLetters(), ids))
+    next(cut)
+    assert len(list(workspace.pending.rglob("*.parquet"))) == 2
+
+
+def test_a_row_is_input_of_the_shard_that_it_was_cut_into(
+    pool: tuple[Workspace, list[str]],
+) -> None:
+    workspace, ids = pool
+    cut = cut_shards(workspace, CountLetters(), ids)
+    inputs = [read_parquet(shard.input)["example_id"].to_pylist() for shard in cut]
+    assert sorted(i for piece in inputs for i in piece) == ids
+    assert all(piece == sorted(piece) for piece in inputs)
+    assert [len(piece) for piece in inputs] == [shard.rows for shard in cut]

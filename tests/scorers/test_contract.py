@@ -14,7 +14,11 @@ NAN = np.nan
 COLUMNS = {
     "response_tokens": np.array([3, 17, 1, 40]),
     "mean_nll": np.array([0.7, 1.9, 0.0, NAN]),
+    "mean_entropy": np.array([0.7, 2.0, 0.0, 1.1]),
     "mean_nll_alone": np.array([1.4, 1.0, 0.0, 2.0]),
+    "probabilities": np.array([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0], [NAN] * 3, [0.1, 0.1, 0.8]]),
+    "marks": np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [NAN] * 3, [1.0, 2.0, 3.0]]),
+    "mass": np.array([0.9, 0.6, NAN, 0.4]),
     "trajectory": np.array([[2.0, 1.5, 1.4], [3.0, 3.1, NAN], [0.2, 0.1, 0.1], [2.0, 1.5, 1.4]]),
     "contradiction_forward": np.array([[0.1, 0.2], [0.9, NAN], [NAN, NAN], [0.0, 1.0]]),
     "contradiction_backward": np.array([[0.3, 0.1], [0.8, 0.4], [NAN, NAN], [0.0, 1.0]]),

@@ -1,16 +1,22 @@
 """Measurements: only committed shards count, and arrays come back aligned."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
+import pytest
 
+from storage import measurements
 from storage.conversations import Conversation
 from storage.database import Connection
 from storage.measurements import (
+    MANY_SMALL,
     MeasureKey,
     add_measure,
     commit_shards,
-    missing_examples,
+    merge_small_shards,
     read_measurements,
+    read_missing,
 )
 from storage.parquet import read_parquet, write_parquet
 from storage.sources import write_examples
@@ -35,6 +41,15 @@ def write_shard(workspace: Workspace, ids: list[str], **columns: object) -> tupl
     return path, 1.5
 
 
+def missing(con: Connection, ids: list[str]) -> list[str]:
+    found: list[str] = read_missing(con, KEY, ids)["example_id"].to_pylist()
+    return found
+
+
+def killed(_: Path) -> None:
+    raise KeyboardInterrupt
+
+
 def test_the_key_holds_what_changes_a_number_and_nothing_else() -> None:
     renamed = MeasureKey("losses", "other name", "fingerprint", "template", KEY.settings)
     assert renamed.measure_key == KEY.measure_key
@@ -50,16 +65,77 @@ def test_a_file_that_was_not_committed_is_not_there(con: Connection, workspace: 
     ids = sorted(store_examples(con, ["a", "bb"]))
     add_measure(con, KEY)
     shard = write_shard(workspace, ids, mean_nll=[1.0, 2.0])
-    assert sorted(missing_examples(con, KEY, ids)) == ids
+    assert sorted(missing(con, ids)) == ids
     commit_shards(con, workspace, KEY, [shard])  # type: ignore[list-item]
-    assert missing_examples(con, KEY, ids) == []
+    assert missing(con, ids) == []
     commit_shards(con, workspace, KEY, [shard])  # type: ignore[list-item]
     assert con.execute("select count(*) from losses").fetchall() == [(2,)]
 
 
-def test_missing_rows_come_short_ones_first(con: Connection) -> None:
-    long, short = store_examples(con, ["a long answer", "short"])
-    assert missing_examples(con, KEY, [long, short]) == [short, long]
+def test_missing_rows_with_one_prompt_stand_together(con: Connection) -> None:
+    talks = [
+        Conversation([{"role": "user", "content": q}, {"role": "assistant", "content": a}])
+        for a in ("long " * 20, "short", "x")
+        for q in ("a second question", "a first question")
+    ]
+    ids = write_examples(con, talks, "source")
+    prompts = {
+        example_id: talk.messages[0]["content"] for example_id, talk in zip(ids, talks, strict=True)
+    }
+    found = missing(con, ids)
+    assert [prompts[i] for i in found] == ["a first question"] * 3 + ["a second question"] * 3
+    assert missing(con, ids[::-1]) == found
+
+
+def test_missing_rows_have_the_tokens_that_were_counted(
+    con: Connection, workspace: Workspace
+) -> None:
+    ids = sorted(store_examples(con, ["12345678", "x"]))
+    sizes = MeasureKey("token_counts", "m", "fingerprint", "template", {})
+    before = dict(zip(*read_missing(con, KEY, ids, sizes).to_pydict().values(), strict=True))
+    assert sorted(before.values()) == [1, 3]  # characters: 1 + 1 and 1 + 8, four to a token
+    path = workspace.measurements / "token_counts" / "counts.parquet"
+    counted = {"example_id": ids[:1], "measure_key": [sizes.measure_key], "state": ["ok"]}
+    tokens = {"detail": [""], "prompt_tokens": [40], "response_tokens": [2]}
+    write_parquet(path, pa.table({**counted, **tokens}))
+    add_measure(con, sizes)
+    commit_shards(con, workspace, sizes, [(path, 1.0)])
+    after = dict(zip(*read_missing(con, KEY, ids, sizes).to_pydict().values(), strict=True))
+    assert after == {**before, ids[0]: 42}
+
+
+def test_many_small_files_become_one(con: Connection, workspace: Workspace) -> None:
+    ids = sorted(store_examples(con, [f"answer {n}" for n in range(MANY_SMALL)]))
+    add_measure(con, KEY)
+    for number, example_id in enumerate(ids):
+        folder = workspace.measurements / "losses" / KEY.measure_key
+        n = {"mean_nll": [float(number)], "nll": [[1.0, float(number)]]}
+        base = {"example_id": [example_id], "measure_key": [KEY.measure_key], "state": ["ok"]}
+        write_parquet(folder / f"{number}.parquet", pa.table({**base, "detail": [""], **n}))
+        commit_shards(con, workspace, KEY, [(folder / f"{number}.parquet", 0.5)])
+        merge_small_shards(con, workspace, KEY)
+        count = len(list(folder.iterdir()))
+        assert count == (number + 1 if number + 1 < MANY_SMALL else 1)
+    assert con.execute("select rows, seconds from shards").fetchall() == [(MANY_SMALL, 16.0)]
+    _, columns = read_measurements(con, KEY, ("mean_nll", "nll"), ids)
+    np.testing.assert_array_equal(columns["mean_nll"], np.arange(MANY_SMALL))
+    np.testing.assert_array_equal(columns["nll"][:, 1], np.arange(MANY_SMALL))
+
+
+def test_a_kill_between_merging_and_clearing_loses_nothing(
+    con: Connection, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = sorted(store_examples(con, ["a", "bb"]))
+    add_measure(con, KEY)
+    shard = write_shard(workspace, ids, mean_nll=[1.0, 2.0])
+    commit_shards(con, workspace, KEY, [shard])  # type: ignore[list-item]
+    monkeypatch.setattr(measurements, "MANY_SMALL", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            merge_small_shards(con, workspace, KEY)
+    assert con.execute("select count(*), sum(mean_nll) from losses").fetchall() == [(2, 3.0)]
+    assert missing(con, ids) == []
 
 
 def test_lists_become_padded_arrays(con: Connection, workspace: Workspace) -> None:

@@ -13,7 +13,6 @@ from tokenizers import Tokenizer
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from pipeline.measure import MeasureSettings, plan_measures
-from pipeline.measuring.token_counts import TokenCounts
 from pipeline.measuring.trajectories import (
     NewRowTrajectories,
     PoolTrajectories,
@@ -24,7 +23,7 @@ from pipeline.run_context import RunContext
 from pipeline.score import ScoreSettings, score_examples
 from pipeline.settings import Part
 from pipeline.shards import cut_shards, measure_shard
-from scorers.measures import trajectories
+from scorers.measures import devices, trajectories
 from scorers.measures.language_model import HuggingFaceLanguageModel
 from scorers.measures.proxy_training import ProxyTrainer
 from storage.database import read_workspace
@@ -48,6 +47,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def float32() -> Iterator[None]:
+    """On every processor, so that numbers can be compared to the fifth digit."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(devices, "cpu_has_bfloat16", lambda: False)
+        yield
+
+
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model whose tokenizer reads numbers apart."""
@@ -61,8 +68,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings_of(proxy: Path, **changes: Any) -> MeasureSettings:  # noqa: ANN401 - a test's shorthand
     values = {"epochs": 1, "checkpoints": 2, "batch_rows": 8, "learning_rate": 3e-3, **changes}
     return MeasureSettings(
-        tokens=TokenCounts(model=str(proxy), template="question_answer"),
-        trajectories=TrajectorySettings(proxy=str(proxy), template="question_answer", **values),
+        trajectories=TrajectorySettings(proxy=str(proxy), template="question_answer", **values)
     )
 
 
@@ -95,7 +101,7 @@ def run_on(
 ) -> tuple[RunContext, list[str]]:
     """Measure the rows with these numbers, as a run with one source does."""
     run, pool = start(folder / "w", [write_rows(folder, numbers)])
-    return measure(run, settings, pool), pool
+    return measure(run, settings, pool)[0], pool
 
 
 def stored(run: RunContext) -> dict[str, tuple[Any, ...]]:
@@ -144,8 +150,8 @@ def test_a_few_new_rows_are_read_and_train_nothing(
     run, pool = start(tmp_path / "w", [write_rows(tmp_path, range(ROWS + 2))])
     note = note_of(run.workspace, settings, pool)
     assert note == "; read with stored checkpoints and not trained on: 2"
-    run = measure(run, settings, pool)
-    assert trainings == []
+    run, asked = measure(run, settings, pool)
+    assert trainings == [] and asked == {"trajectories": 2}
     after = stored(run)
     assert {each: after[each] for each in before} == before
     assert all(path.read_bytes() == content for path, content in files.items())
@@ -186,9 +192,8 @@ def test_a_second_run_of_the_grown_pool_asks_nothing(
 ) -> None:
     settings = settings_of(proxy)
     run, pool = run_on(tmp_path, settings, range(ROWS + 2))
-    work = plan_measures(run.workspace, settings, pool, run.seed)["trajectories"]
-    assert cut_shards(run.workspace, work.measure, work.ids) == []
-    assert work.note.endswith(": 2") and trainings == []
+    assert note_of(run.workspace, settings, pool).endswith(": 2")
+    assert measure(run, settings, pool)[1] == {"trajectories": 0} and trainings == []
 
 
 @pytest.mark.parametrize(
@@ -234,7 +239,7 @@ def test_rows_that_nothing_could_be_learnt_from_are_not_unseen(
     lines = [file.read_text(), row(50, 600), row(60, 600), json.dumps({"prompt": "1"})]
     file.write_text("\n".join(lines))
     run, pool = start(tmp_path / "w", [file])
-    run = measure(run, settings, pool)
+    run, _ = measure(run, settings, pool)
     states = [each for each in stored(run).values() if each[0] != "ok"]
     assert sorted(each[0] for each in states) == ["not_applicable", "truncated", "truncated"]
     assert all(each[1:] == (None, None, None) for each in states)
@@ -265,11 +270,12 @@ def test_without_its_checkpoints_a_proxy_is_trained_again(
     assert len(kept) == (0 if what == "none were kept" else 2)
     for folder in kept[:1] if what == "one" else kept:
         shutil.rmtree(folder)
-    assert measure(run, settings, pool).measures == run.measures  # nothing new: nothing is needed
+    same, asked = measure(run, settings, pool)  # nothing is new, so nothing is needed
+    assert same.measures == run.measures and asked == {"trajectories": 0}
     grown, pool = start(tmp_path / "w", [write_rows(tmp_path, range(ROWS + 1))])
     note = note_of(run.workspace, settings, pool)
     assert note == "; trained again, for the checkpoints of an earlier training are gone"
-    assert trained(measure(grown, settings, pool)) == [True] * (ROWS + 1)
+    assert trained(measure(grown, settings, pool)[0]) == [True] * (ROWS + 1)
     assert trainings == [ROWS, ROWS + 1]
 
 
@@ -321,7 +327,7 @@ def test_a_training_that_was_not_finished_is_gone_on_with(
     measure_shard(shard)  # killed before the numbers were committed
     again = pool_trajectories(run.workspace, settings.trajectories, pool)
     assert isinstance(again, PoolTrajectories) and again == planned
-    assert trained(measure(run, settings, pool)) == [True] * ROWS
+    assert trained(measure(run, settings, pool)[0]) == [True] * ROWS
     assert trainings == [ROWS]
     later = pool_trajectories(run.workspace, settings.trajectories, pool)
     assert isinstance(later, NewRowTrajectories) and later.key() == planned.key()
@@ -352,7 +358,7 @@ def test_a_kill_between_the_checkpoints_of_new_rows_leaves_nothing_half(
     assert stored(first[0]).keys() == set(first[1])
     folder = run.workspace.measurements / "trajectories"
     assert len([path for path in folder.rglob("*") if path.is_file()]) == 1
-    done = stored(measure(run, settings, pool))
+    done = stored(measure(run, settings, pool)[0])
     assert done.keys() == set(pool) and trainings == []
     (tmp_path / "other").mkdir()
     run_on(tmp_path / "other", settings, range(ROWS))
@@ -376,7 +382,7 @@ def test_a_shard_of_new_rows_that_was_not_committed_is_found(
         raise AssertionError("a row was read a second time")
 
     monkeypatch.setattr(HuggingFaceLanguageModel, "token_losses", fail)
-    assert trained(measure(run, settings, pool)) == [False] * 2 + [True] * ROWS
+    assert trained(measure(run, settings, pool)[0]) == [False] * 2 + [True] * ROWS
 
 
 def test_new_rows_join_the_clusters(

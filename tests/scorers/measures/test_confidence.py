@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -15,7 +15,12 @@ from scorers.measures.confidence import (
 )
 from scorers.measures.entailment import PromptedEntailment
 from scorers.measures.language_model import HuggingFaceLanguageModel
-from scorers.measures.protocols import Floats, Message
+from scorers.measures.protocols import (
+    Floats,
+    GenerationFailure,
+    Message,
+    OptionProbabilities,
+)
 from scorers.measures.reflection import fits_window
 from tests.fakes import FakeEntailment, FakeLanguageModel, FakeReflector, fraction
 
@@ -146,6 +151,23 @@ def test_a_judgement_depends_on_its_own_row_alone() -> None:
     together = judge_answers(rows, FakeEntailment(), FakeLanguageModel())
     alone = [judge_answers([row], FakeEntailment(), FakeLanguageModel())[0] for row in rows[::-1]]
     assert together == alone[::-1]
+
+
+def test_a_reflector_that_says_why_it_is_silent_is_quoted() -> None:
+    class Distant(FakeReflector):
+        def option_probabilities(
+            self, prompts: Sequence[Sequence[Message]], options: Sequence[str]
+        ) -> OptionProbabilities:
+            answer = super().option_probabilities(prompts, options)
+            failures = {0: GenerationFailure("timeout", "no answer in 9 s")}
+            failures |= {1: GenerationFailure("context_length", "status 400")}
+            return replace(answer, failures=failures)
+
+    rows = [JudgeRow(user("q"), target, ["s"]) for target in ("a", "b", "c")]
+    late, long, good = judge_answers(rows, FakeEntailment(), Distant(approve))
+    assert late == JudgementRow("failed", "the reflector: timeout, no answer in 9 s")
+    assert long == JudgementRow("truncated", "the reflector: context_length, status 400")
+    assert good.state == "ok"
 
 
 @pytest.mark.parametrize(

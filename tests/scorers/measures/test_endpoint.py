@@ -1,6 +1,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +50,19 @@ def test_answers_in_order_and_a_failure_in_its_place() -> None:
         GenerationFailure("http_400", "status 400"),
         GeneratedAnswer("C", tokens=7, finished=True),
     ]
+
+
+def test_an_answer_is_kept_and_what_is_none_is_asked_again(tmp_path: Path) -> None:
+    def respond(body: Body, attempt: int) -> Canned:
+        text = body["messages"][-1]["content"]
+        return completion("" if text == "empty" else f"{text} {attempt}")
+
+    with serve(respond) as endpoint:
+        generator = EndpointGenerator(replace(settings(endpoint), cache=tmp_path))
+        asked = [request("a"), request("a", seed=2), request("empty")]
+        first, again = generator.sample(asked), generator.sample(asked)
+    assert first[:2] == [GeneratedAnswer("a 0", 7, True)] * 2 == again[:2]
+    assert len(endpoint.received) == 4  # the empty one twice
 
 
 def test_sends_what_was_asked_for_and_nothing_else() -> None:

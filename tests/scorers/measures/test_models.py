@@ -16,14 +16,13 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
 from scorers.measures import models
+from scorers.measures.devices import resolve_dtype
 from scorers.measures.models import (
     WHEEL_MODELS,
     MissingModelError,
     ResolvedModel,
     load_language_model,
     load_tokenizer,
-    resolve_device,
-    resolve_dtype,
     resolve_model,
 )
 
@@ -182,7 +181,8 @@ def test_a_hub_id_is_fetched_at_its_revision_without_pickles(
 
 def test_a_model_is_loaded_once(two_layers: ResolvedModel) -> None:
     first = load_language_model(two_layers, "float32", "cpu")
-    assert load_language_model(two_layers, device="cpu") is first  # auto is float32 there
+    auto = resolve_dtype("auto", "cpu")
+    assert (load_language_model(two_layers, device="cpu") is first) == (auto == "float32")
     assert load_language_model(two_layers, "bfloat16", "cpu") is not first
 
 
@@ -205,14 +205,6 @@ def test_code_in_a_model_folder_is_not_run(folder: Path, tmp_path: Path) -> None
     assert not mark.exists()
 
 
-def test_dtype_follows_the_device() -> None:
-    assert resolve_dtype("auto", "cpu") == "float32"
-    assert resolve_dtype("auto", "cuda:0") == "bfloat16"
-    assert resolve_dtype("bfloat16", "cpu") == "bfloat16"
-    assert resolve_device("cpu") == "cpu"
-    with pytest.raises(ValueError, match="dtype must be"):
-        resolve_dtype("float16")
-
-
 def test_the_cache_of_loaded_models_is_bounded() -> None:
-    assert models._load_language_model.cache_parameters()["maxsize"] == 3
+    load: Any = models._language_models("cpu")
+    assert load.cache_parameters()["maxsize"] == 3

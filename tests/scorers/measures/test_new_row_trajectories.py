@@ -20,7 +20,13 @@ from scorers.measures.trajectory_files import TrajectoryFiles, kept_models
 from tests.tiny_models import VOCABULARY, WINDOW, save_tiny_llama
 
 SETTINGS = ProxySettings(
-    epochs=2, batch_rows=4, learning_rate=3e-3, checkpoints=3, seed=1, device="cpu"
+    epochs=2,
+    batch_rows=4,
+    learning_rate=3e-3,
+    checkpoints=3,
+    seed=1,
+    dtype="float32",
+    device="cpu",
 )
 STEPS = [2, 4, 6]  # 10 rows in batches of 4 are 3 steps an epoch
 
@@ -144,6 +150,15 @@ def test_a_run_with_nothing_to_train_on_keeps_nothing(proxy: Path, tmp_path: Pat
     unanswered = RenderedExample([1], [1], [])
     record_trajectories(proxy, [unanswered], ["a"], SETTINGS, tmp_path)
     assert kept_models(tmp_path) == {}
+
+
+def test_keeping_checkpoints_says_nothing(
+    proxy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    record_trajectories(proxy, ROWS[:4], IDS[:4], SETTINGS, tmp_path)
+    assert len(kept_models(tmp_path)) == 2
+    assert capsys.readouterr() == ("", "")
 
 
 def assert_whole(directory: Path, finished: Path) -> None:

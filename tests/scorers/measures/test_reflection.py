@@ -16,9 +16,11 @@ def test_answers_are_correct_incorrect_not_sure_whatever_the_letters_mean() -> N
         lambda question: (0.5, 0.3, 0.2) if "first" in question else (0.1, 0.2, 0.7)
     )
     model: OptionModel = reflector
-    found, mass = ask_reflector([(user("first"), "t"), (user("second"), "t")], model)
-    np.testing.assert_allclose(found, [[[0.5, 0.3, 0.2]] * 2, [[0.1, 0.2, 0.7]] * 2])
-    np.testing.assert_allclose(mass, np.full((2, 2), 0.8))
+    found = ask_reflector([(user("first"), "t"), (user("second"), "t")], model)
+    expected = [[[0.5, 0.3, 0.2]] * 2, [[0.1, 0.2, 0.7]] * 2]
+    np.testing.assert_allclose(found.probabilities, expected)
+    np.testing.assert_allclose(found.mass, np.full((2, 2), 0.8))
+    assert found.failures == {}
     options = [[line for line in seen.splitlines() if line[1:3] == ". "] for seen in reflector.seen]
     assert "correct" in options[0][0] and "wrong" in options[2][0]  # A is not always the good one
 
@@ -41,8 +43,8 @@ def test_a_question_shows_the_whole_prompt_and_the_target() -> None:
 
 
 def test_no_pairs_give_empty_arrays() -> None:
-    found, mass = ask_reflector([], FakeReflector(lambda question: (1, 0, 0)))
-    assert found.shape == (0, 2, 3) and mass.shape == (0, 2)
+    found = ask_reflector([], FakeReflector(lambda question: (1, 0, 0)))
+    assert found.probabilities.shape == (0, 2, 3) and found.mass.shape == (0, 2)
 
 
 @pytest.mark.slow
