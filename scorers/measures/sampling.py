@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.cache_utils import DynamicLayer
 
 from scorers.measures.chat_format import RenderingError, render, render_prompt
 from scorers.measures.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
@@ -143,13 +144,63 @@ def _write_all(model: PreTrainedModel, drafts: Sequence[_Draft], stops: frozense
         at += size
 
 
+class _RoomyLayer(DynamicLayer):
+    """Keys and values of one layer, in memory taken once for all tokens that may come.
+
+    transformers' own layer copies what it has for each new token; its static one attends to the
+    whole room at every step. This one writes in place and shows what is written.
+    """
+
+    def __init__(self, room: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.room, self.length = room, 0
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: object) -> tuple[Tensor, Tensor]:
+        """Append (rows, heads, t, width) keys and values; return all there are."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self.all_keys = _with_room(key_states, self.room)
+            self.all_values = _with_room(value_states, self.room)
+        end = self.length + key_states.shape[2]
+        self.all_keys[:, :, self.length : end] = key_states
+        self.all_values[:, :, self.length : end] = value_states
+        return self._show(end)
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep these rows, in this order."""
+        self.all_keys, self.all_values = self.all_keys[indices], self.all_values[indices]
+        self._show(self.length)
+
+    def _show(self, length: int) -> tuple[Tensor, Tensor]:
+        self.length = length
+        shown = self.all_keys[:, :, :length], self.all_values[:, :, :length]
+        self.keys, self.values = shown
+        return shown
+
+
+def _with_room(states: Tensor, room: int) -> Tensor:
+    rows, heads, _, width = states.shape
+    return states.new_empty(rows, heads, room, width)
+
+
+def roomy_cache(model: PreTrainedModel, room: int) -> DynamicCache:
+    """A cache for `room` tokens; layers of another kind, such as windows, are the model's own."""
+    cache = DynamicCache(config=model.config)
+    cache.layers = [
+        _RoomyLayer(room) if type(layer) is DynamicLayer else layer for layer in cache.layers
+    ]
+    return cache
+
+
 class _Batch:
     """Prompts in a model's key-value cache, and the logits of the token after each."""
 
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> None:
+    def __init__(
+        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], most_new: int
+    ) -> None:
         ids, self.mask = _pad_left(prompts, model.device)
         self.model: Any = model
-        self.cache = DynamicCache(config=model.config)
+        self.cache = roomy_cache(model, ids.shape[1] + most_new)
         self._read(ids)
 
     def _read(self, ids: Tensor) -> None:
@@ -181,7 +232,7 @@ class _Batch:
 @torch.inference_mode()
 def _write_batch(model: PreTrainedModel, drafts: Sequence[_Draft], stops: frozenset[int]) -> None:
     prompts = list({tuple(draft.prompt): None for draft in drafts})
-    batch = _Batch(model, prompts)
+    batch = _Batch(model, prompts, max(draft.request.max_new_tokens for draft in drafts))
     batch.select([prompts.index(tuple(draft.prompt)) for draft in drafts])
     active = list(drafts)
     while active:
