@@ -16,7 +16,13 @@ from scorers.measures.trajectories import record_trajectories
 from tests.tiny_models import VOCABULARY, WINDOW, save_tiny_llama
 
 SETTINGS = ProxySettings(
-    epochs=3, batch_rows=4, learning_rate=3e-3, checkpoints=4, seed=1, device="cpu"
+    epochs=3,
+    batch_rows=4,
+    learning_rate=3e-3,
+    checkpoints=4,
+    seed=1,
+    dtype="float32",
+    device="cpu",
 )
 ROWS_IN_POOL = 25
 
