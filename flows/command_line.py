@@ -4,7 +4,8 @@ stdout is data, stderr is talk. Nothing heavy is imported before a verb needs it
 
 Exit codes: 0 done · 1 nothing to select from, or an export does not hold · 2 usage, recipe or
 workspace · 3 input unreadable, or more bad rows than tolerated · 4 done, with rows quarantined,
-under --strict · 5 a model or dependency is missing · 130 and 143 after Ctrl-C and SIGTERM.
+under --strict · 5 a model or dependency is missing, or no server could be had of it · 130 and 143
+after Ctrl-C and SIGTERM.
 """
 
 import os
@@ -14,7 +15,7 @@ from types import FrameType
 
 import typer
 
-from flows import read_commands, run_commands
+from flows import plan_commands, read_commands, run_commands, serve_commands
 
 ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
@@ -37,7 +38,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 run_commands.add_to(app)
+plan_commands.add_to(app)
 read_commands.add_to(app)
+serve_commands.add_to(app)
 
 
 def print_version(wanted: bool) -> None:
@@ -91,9 +94,10 @@ EXIT_CODES = {
         "WorkspaceMissingError",
         "QueryError",
         "OtherTrainingError",
+        "PortInUseError",
     },
     3: {"UnreadableSourceError", "TooManyBadRowsError", "ExportExistsError", "TokenMismatchError"},
-    5: {"MissingModelError"},
+    5: {"MissingModelError", "EnvironmentSetUpError", "ServerFailedError"},
 }
 """By class name, so that no error's module need be imported to show `--help`."""
 

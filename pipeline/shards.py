@@ -29,6 +29,7 @@ from storage.measurements import (
     commit_shards,
     merge_small_shards,
     read_missing,
+    read_sizes,
 )
 from storage.parquet import read_parquet, write_parquet
 from storage.workspace import Workspace
@@ -109,6 +110,10 @@ class Cut:
     key: MeasureKey
     ids: pa.ChunkedArray
     """(n,) example ids in the order in which they are asked about."""
+    tokens: NDArray[np.int64]
+    """(n,) of prompt and response."""
+    response_tokens: NDArray[np.int64]
+    """(n,)"""
     borders: NDArray[np.int64]
     """(shards + 1,): shard s has the ids from borders[s] to borders[s + 1]."""
 
@@ -166,13 +171,21 @@ def cut_shards(
     with open_workspace(workspace) as con:
         add_measure(con, key)
         missing = read_missing(con, key, ids, sizes)
-    if measure.whole_pool and len(missing):
-        missing = pa.table({"example_id": sorted(ids), "tokens": [0] * len(ids)})
+        if measure.whole_pool and len(missing):
+            missing = read_sizes(con, ids, sizes)
     most = measure.shard_tokens * (1 if resolve_device() == "cpu" else GPU_FACTOR)
-    tokens = missing["tokens"].to_numpy().astype(np.int64)
+    tokens = missing["tokens"].to_numpy()
     together = measure.whole_pool and len(missing) > 0
     borders = np.array([0, len(missing)]) if together else cut_by_size(tokens, most)
-    return Cut(workspace, measure, key, missing["example_id"], borders)
+    return Cut(
+        workspace,
+        measure,
+        key,
+        missing["example_id"],
+        tokens,
+        missing["response_tokens"].to_numpy(),
+        borders,
+    )
 
 
 def cut_by_size(tokens: NDArray[np.int64], most_tokens: int) -> NDArray[np.int64]:

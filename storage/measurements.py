@@ -26,12 +26,15 @@ ADD_SHARD = (
     "insert into shards values ($measure_key, $path, $rows, $seconds) on conflict do nothing"
 )
 
-MISSING = """
-select example_id, coalesce(tokens, (length(prompt) + length(response)) // 4 + 1)::bigint as tokens
+SIZES_OF = """
+select
+    example_id,
+    coalesce(tokens, (length(prompt) + length(response)) // 4 + 1)::bigint as tokens,
+    coalesce(response_tokens, length(response) // 4 + 1)::bigint as response_tokens
 from wanted
-anti join (select example_id from {measure} where measure_key = $measure_key) using (example_id)
+{without}
 join examples using (example_id)
-left join ({sizes}) using (example_id)
+left join ({counts}) using (example_id)
 order by prompt, example_id
 """
 
@@ -43,12 +46,19 @@ where measure = $measure and model_fingerprint = $model_fingerprint
 order by measure_key
 """
 
-SIZES = """
-select example_id, prompt_tokens + response_tokens as tokens
-from token_counts where measure_key = $sizes_key
+WITHOUT_MEASURED = """
+anti join (select example_id from {measure} where measure_key = $measure_key) using (example_id)
 """
 
-NO_SIZES = "select null::varchar as example_id, null::bigint as tokens where $sizes_key is null"
+COUNTS = """
+select example_id, prompt_tokens + response_tokens as tokens, response_tokens
+from token_counts where measure_key = $counts_key
+"""
+
+NO_COUNTS = """
+select null::varchar as example_id, null::bigint as tokens, null::bigint as response_tokens
+where $counts_key is null
+"""
 
 READ_SHARDS = "select path, seconds from shards where measure_key = $measure_key order by path"
 
@@ -117,22 +127,40 @@ def read_measured_keys(con: Connection, like: MeasureKey) -> list[MeasureKey]:
 
 
 def read_missing(
-    con: Connection, key: MeasureKey, ids: Sequence[str], sizes: MeasureKey | None = None
+    con: Connection, key: MeasureKey, ids: Sequence[str], counts: MeasureKey | None = None
 ) -> pa.Table:
-    """Those of the examples with no measurement under the key: example_id and tokens.
+    """Those of the examples with no measurement under the key, with their sizes.
 
-    Ordered by prompt, so that what begins alike stands together. Tokens are those counted under
-    `sizes`; where there is no count, a quarter of the characters.
+    Returns:
+        example_id, tokens and response_tokens, ordered by prompt, so that what begins alike stands
+        together. Tokens are those counted under `counts`; where there is no count, a quarter of the
+        characters.
     """
+    without = WITHOUT_MEASURED.format(measure=key.measure)
+    return _read_sizes(con, ids, counts, without, {"measure_key": key.measure_key})
+
+
+def read_sizes(con: Connection, ids: Sequence[str], counts: MeasureKey | None = None) -> pa.Table:
+    """The same of all of the examples."""
+    return _read_sizes(con, ids, counts, "", {})
+
+
+def _read_sizes(
+    con: Connection,
+    ids: Sequence[str],
+    counts: MeasureKey | None,
+    without: str,
+    parameters: dict[str, str],
+) -> pa.Table:
     present = con.execute("select * from token_counts limit 0").to_arrow_table().column_names
-    counted = sizes is not None and "prompt_tokens" in present
-    query = MISSING.format(measure=key.measure, sizes=SIZES if counted else NO_SIZES)
+    counted = counts is not None and "prompt_tokens" in present
+    query = SIZES_OF.format(without=without, counts=COUNTS if counted else NO_COUNTS)
+    counts_key = counts.measure_key if counts is not None and counted else None
     con.register("wanted", pa.table({"example_id": pa.array(ids, pa.string())}))
-    sizes_key = sizes.measure_key if sizes is not None and counted else None
-    con.execute(query, {"measure_key": key.measure_key, "sizes_key": sizes_key})
-    missing = con.to_arrow_table()
+    con.execute(query, {**parameters, "counts_key": counts_key})
+    sizes = con.to_arrow_table()
     con.unregister("wanted")
-    return missing
+    return sizes
 
 
 def commit_shards(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from typing import Any
 
 Body = dict[str, Any]
@@ -116,4 +117,22 @@ def listed(**tokens: float) -> Canned:
         for token, probability in tokens.items()
     ]
     choice = {"message": {"content": "A"}, "logprobs": {"content": [{"top_logprobs": top}]}}
+    return Canned(body={"choices": [choice]})
+
+
+def scored(body: Body, losses: Callable[[int, int], float]) -> Canned:
+    """A completion as vLLM answers `prompt_logprobs`: 1, the prompt given as token ids.
+
+    Args:
+        body: the request.
+        losses: (token before, token) → nats; a token of less than 1 nat is the likeliest one.
+    """
+    ids = body["prompt"]
+    places: list[object] = [None]
+    for before, token in pairwise(ids):
+        nll = losses(before, token)
+        entry = {"logprob": -nll, "rank": 1 if nll < 1 else 3, "decoded_token": "t"}
+        likeliest = {} if nll < 1 else {"-1": {"logprob": -0.5, "rank": 1, "decoded_token": "u"}}
+        places.append({str(token): entry, **likeliest})
+    choice = {"text": "x", "finish_reason": "length", "prompt_logprobs": places}
     return Canned(body={"choices": [choice]})

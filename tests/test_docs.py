@@ -1,5 +1,6 @@
 """The documentation says what the code does: tables, queries, examples and messages are checked."""
 
+import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ import yaml
 
 from docs.build_reference import ROOT, block_schema, build, page_files, slug, value_text
 from flows.check_recipe import load_recipe, validate
-from flows.command_line import ENVIRONMENT, EXIT_CODES
+from flows.command_line import ENVIRONMENT, EXIT_CODES, app
 from flows.recipe import Recipe
 from pipeline.measuring import (
     embeddings,
@@ -41,15 +42,16 @@ from storage.stories import run_query
 from storage.workspace import Workspace
 
 DOCS = ROOT / "docs"
-RECIPES, DATA_MODEL, ROW_SHAPES, METHODS = (
+RECIPES, DATA_MODEL, ROW_SHAPES, METHODS, SERVING = (
     (DOCS / name).read_text(encoding="utf-8")
-    for name in ("recipes.md", "data-model.md", "row-shapes.md", "methods.md")
+    for name in ("recipes.md", "data-model.md", "row-shapes.md", "methods.md", "serving.md")
 )
 PAGES = {
     "recipes.md": RECIPES,
     "data-model.md": DATA_MODEL,
     "row-shapes.md": ROW_SHAPES,
     "methods.md": METHODS,
+    "serving.md": SERVING,
 }
 QUERIES = re.findall(r"^```sql\n(.*?)^```$", DATA_MODEL, re.MULTILINE | re.DOTALL)
 
@@ -289,6 +291,41 @@ def test_the_queries_say_what_happened(reader: Connection) -> None:
 def test_every_reason_of_a_decision_is_explained() -> None:
     explained = [name for name, _ in first_cells(section(DATA_MODEL, "Reasons"))]
     assert sorted(explained) == sorted(REASONS)
+
+
+# Serving
+
+
+def test_every_option_of_serve_is_named() -> None:
+    (command,) = (each for each in app.registered_commands if each.name == "serve")
+    assert command.callback is not None
+    options = [name.replace("_", "-") for name in inspect.signature(command.callback).parameters]
+    named = [name for name in options if name not in ("model", "more", "as-json")]
+    assert [name for name in named if f"| `--{name}` |" not in SERVING] == []
+
+
+def test_what_serve_prints_for_a_recipe_is_part_of_one() -> None:
+    (fragment,) = re.findall(r"^```yaml\n(.*?)^```$", SERVING, re.MULTILINE | re.DOTALL)
+    whole = yaml.safe_load(page_files(RECIPES)["first.yaml"])
+    assert validate({**whole, **yaml.safe_load(fragment)})[1] == []
+
+
+def test_the_figures_of_agreement_are_those_that_were_measured() -> None:
+    file = ROOT / "benchmarks" / "results" / "vllm_agreement.json"
+    measured = json.loads(file.read_text(encoding="utf-8"))
+    rows = {
+        "largest difference of a token": ("losses", "largest_token_difference"),
+        "mean difference of a token": ("losses", "mean_token_difference"),
+        "largest difference of a row's mean": ("losses", "largest_row_mean_difference"),
+        "the same, responses of 20 tokens or more": ("losses", "largest_long_row_mean_difference"),
+        "largest difference of a judge's probability": ("judge", "largest_difference"),
+    }
+    for name, (part, key) in rows.items():
+        cells = re.search(rf"^\| {name} \| ([\d.]+) \| ([\d.]+) \|$", SERVING, re.MULTILINE)
+        assert cells, name
+        for text, dtype in zip(cells.groups(), ("float32", "bfloat16"), strict=True):
+            digits = len(text.partition(".")[2])
+            assert f"{measured[dtype][part][key]:.{digits}f}" == text, (name, dtype)
 
 
 # Row shapes

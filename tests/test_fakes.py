@@ -30,6 +30,7 @@ def test_losses_are_those_the_docstring_gives() -> None:
     np.testing.assert_allclose(first.nll, [2.1, 3.1], rtol=1e-6)  # 0.1 + 2, 0.1 + 23 % 10
     np.testing.assert_allclose(alone.nll, [3.1], rtol=1e-6)  # a lone token before it: 1 more
     assert first.nll.dtype == np.float32 and first.top1.dtype == np.bool_
+    assert empty.entropy is not None
     assert empty.nll.shape == empty.entropy.shape == empty.top1.shape == (0,)
 
 

@@ -46,6 +46,11 @@ def missing(con: Connection, ids: list[str]) -> list[str]:
     return found
 
 
+def tokens_of(con: Connection, ids: list[str], sizes: MeasureKey) -> dict[str, int]:
+    found = read_missing(con, KEY, ids, sizes)
+    return dict(zip(found["example_id"].to_pylist(), found["tokens"].to_pylist(), strict=True))
+
+
 def killed(_: Path) -> None:
     raise KeyboardInterrupt
 
@@ -92,7 +97,7 @@ def test_missing_rows_have_the_tokens_that_were_counted(
 ) -> None:
     ids = sorted(store_examples(con, ["12345678", "x"]))
     sizes = MeasureKey("token_counts", "m", "fingerprint", "template", {})
-    before = dict(zip(*read_missing(con, KEY, ids, sizes).to_pydict().values(), strict=True))
+    before = tokens_of(con, ids, sizes)
     assert sorted(before.values()) == [1, 3]  # characters: 1 + 1 and 1 + 8, four to a token
     path = workspace.measurements / "token_counts" / "counts.parquet"
     counted = {"example_id": ids[:1], "measure_key": [sizes.measure_key], "state": ["ok"]}
@@ -100,7 +105,7 @@ def test_missing_rows_have_the_tokens_that_were_counted(
     write_parquet(path, pa.table({**counted, **tokens}))
     add_measure(con, sizes)
     commit_shards(con, workspace, sizes, [(path, 1.0)])
-    after = dict(zip(*read_missing(con, KEY, ids, sizes).to_pydict().values(), strict=True))
+    after = tokens_of(con, ids, sizes)
     assert after == {**before, ids[0]: 42}
 
 

@@ -1,0 +1,110 @@
+"""`sluice plan`: what a recipe will ask of models and how long it will take, before it does."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.read_commands import print_json, print_table
+from flows.run_commands import RecipeFile
+
+if TYPE_CHECKING:
+    from pipeline.plan import MeasurePlan
+
+COLUMNS = ["measure", "model", "rows", "to ask", "tokens", "tried", "time", "memory"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(plan)
+
+
+def plan(
+    recipe: RecipeFile,
+    rows: Annotated[
+        int, typer.Option(min=3, help="Rows to try of each measure; more predict better.")
+    ] = 48,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a recipe will ask of models, and how long it will take; try a few rows for that.
+
+    Sources are read and tokens counted, which the run will find done. Nothing else is stored.
+    """
+    from flows.check_recipe import load_recipe
+
+    loaded = load_recipe(recipe)
+    sys.stderr.write(f"{recipe} is sound; reading its sources\n")
+    plans, prompts = plan_recipe(recipe, rows)
+    total = sum(each.seconds or 0.0 for each in plans)
+    if as_json:
+        print_json(
+            {
+                "measures": [asdict(each) for each in plans],
+                "prompts_to_answer": prompts,
+                "seconds": total,
+            }
+        )
+        return
+    print_table(COLUMNS, [row_of(each) for each in plans])
+    sys.stdout.write(f"in all {spoken(total)} of measuring on this machine\n")
+    if prompts:
+        sys.stdout.write(
+            f"not in this: {prompts} prompts to answer first, whose answers will be measured too\n"
+        )
+    if loaded.train:
+        sys.stdout.write("not in this: training the target\n")
+
+
+def plan_recipe(path: Path, rows: int) -> "tuple[list[MeasurePlan], int]":
+    """Ingest, count tokens, and plan every other measure; also how many prompts lack answers."""
+    from flows.check_recipe import load_recipe
+    from flows.stages import begin, ingest_stage
+    from pipeline.generate import choose_prompts, cut_prompts
+    from pipeline.measure import plan_measures
+    from pipeline.plan import plan_measure
+    from pipeline.shards import commit_measured, cut_shards, measure_shard
+
+    recipe = load_recipe(path)
+    state = ingest_stage(begin(recipe, recipe.at(path.parent)))
+    run = state.run
+    prompts = 0
+    for block in state.placed.generate:
+        batches = cut_prompts(run, block, choose_prompts(run, block))
+        prompts += sum(len(batch.parents) for batch in batches)
+    works = plan_measures(run.workspace, state.placed.measure, state.pool, run.seed)
+    counts = works.pop("token_counts")
+    for shard in cut_shards(run.workspace, counts.measure, counts.ids):
+        commit_measured(run.workspace, counts.measure, [measure_shard(shard)])
+    sizes = counts.measure.key()
+    plans = []
+    for name, work in works.items():
+        sys.stderr.write(f"trying {name}\n")
+        plans.append(plan_measure(run.workspace, name, work, sizes, rows))
+    return plans, prompts
+
+
+def row_of(plan: "MeasurePlan") -> tuple[object, ...]:
+    """One line of the table."""
+    took = "stored" if plan.seconds is None else spoken(plan.seconds)
+    memory = "" if plan.peak_bytes is None else f"{plan.peak_bytes / 2**30:.1f} GiB"
+    return (
+        plan.name,
+        plan.model,
+        f"{plan.rows:,}",
+        f"{plan.missing:,}",
+        f"{plan.tokens:,}",
+        plan.tried,
+        took,
+        memory,
+    )
+
+
+def spoken(seconds: float) -> str:
+    """A length of time as a person says it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,74 @@
+"""What training a proxy will cost, measured on a few rows.
+
+A trajectory run trains `epochs` times on every row, and reads every row at each of `checkpoints`
+steps. Both are timed here on rows like those, with the same trainer and the same engine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scorers.measures.devices import resolve_device
+from scorers.measures.language_model import HuggingFaceLanguageModel
+from scorers.measures.proxy_schedule import ProxySettings, Schedule
+from scorers.measures.proxy_training import ProxyTrainer
+
+if TYPE_CHECKING:
+    from scorers.measures.chat_format import RenderedExample
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyCost:
+    """Seconds for each token, prompt and response."""
+
+    train: float
+    """Of one pass forward and backward, the optimizer's steps among it."""
+    record: float
+    """Of one reading of the losses."""
+
+    def seconds(self, tokens: int, settings: ProxySettings) -> float:
+        """Of a whole run over so many tokens."""
+        trained = self.train * settings.epochs * settings.train_share
+        return tokens * (trained + self.record * settings.checkpoints)
+
+
+def time_proxy(proxy: Path, rows: Sequence[RenderedExample], settings: ProxySettings) -> ProxyCost:
+    """Train on some rows for an epoch, and read them once; nothing is kept.
+
+    Args:
+        proxy: folder of the model.
+        rows: a few batches of rows, none without a response and none longer than the window.
+        settings: of the run that is planned.
+
+    Raises:
+        ValueError: if there are no rows.
+    """
+    if not rows:
+        raise ValueError("there is no row to time the proxy on")
+    device = resolve_device(settings.device)
+    model = HuggingFaceLanguageModel.from_directory(proxy, "float32", device)
+    batch_rows = min(settings.batch_rows, len(rows))
+    schedule = Schedule(
+        rows=len(rows),
+        epochs=1,
+        batch_rows=batch_rows,
+        learning_rate=settings.learning_rate,
+        warmup_share=settings.warmup_share,
+        seed=settings.seed,
+    )
+    trainer = ProxyTrainer(model.model, rows, schedule, nullcontext())
+    trainer.step()  # the first is slower: memory is taken, kernels are chosen
+    trainer.steps_taken = 0
+    started = time.perf_counter()
+    for _ in range(schedule.steps):
+        trainer.step()
+    trained = time.perf_counter()
+    model.token_losses([row.prompt for row in rows], [row.response for row in rows])
+    read = time.perf_counter()
+    tokens = sum(len(row.prompt) + len(row.response) for row in rows)
+    return ProxyCost(train=(trained - started) / tokens, record=(read - trained) / tokens)
