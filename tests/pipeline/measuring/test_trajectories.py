@@ -19,6 +19,7 @@ from pipeline.measuring.trajectories import (
     TrajectorySettings,
     pool_trajectories,
 )
+from pipeline.plan import tokens_read
 from pipeline.run_context import RunContext
 from pipeline.score import ScoreSettings, score_examples
 from pipeline.settings import Part
@@ -194,6 +195,17 @@ def test_a_second_run_of_the_grown_pool_asks_nothing(
     run, pool = run_on(tmp_path, settings, range(ROWS + 2))
     assert note_of(run.workspace, settings, pool).endswith(": 2")
     assert measure(run, settings, pool)[1] == {"trajectories": 0} and trainings == []
+
+
+def test_a_plan_counts_a_reading_at_each_checkpoint_and_no_training(
+    first: tuple[RunContext, list[str]], proxy: Path, tmp_path: Path
+) -> None:
+    settings = settings_of(proxy)
+    run, pool = start(tmp_path / "w", [write_rows(tmp_path, range(ROWS + 2))])
+    work = plan_measures(run.workspace, settings, pool, run.seed)["trajectories"]
+    cut = cut_shards(run.workspace, work.measure, work.ids)
+    assert len(cut.tokens) == 2
+    assert tokens_read(work.measure, cut).tolist() == (2 * cut.tokens).tolist()
 
 
 @pytest.mark.parametrize(
