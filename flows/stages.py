@@ -194,7 +194,8 @@ def measure_work(workspace: Workspace, name: str, work: Work, sizes: MeasureKey)
     """
     cut = cut_shards(workspace, work.measure, work.ids, sizes)
     part = "" if len(work.ids) == work.pool else f", a part of the pool of {work.pool}"
-    say(f"measure: {name} of {len(work.ids)} rows{part}; {cut.rows} to ask for", again=True)
+    asked = f"{cut.rows} to ask for{work.note}"
+    say(f"measure: {name} of {len(work.ids)} rows{part}; {asked}", again=True)
     started = time.monotonic()
     done = 0
     waiting: deque[tuple[Shard, PrefectFuture[MeasuredShard]]] = deque()

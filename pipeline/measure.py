@@ -87,6 +87,8 @@ class Work:
     ids: Sequence[str]
     pool: int
     """How many examples the pool has, so that a part can be told from the whole."""
+    note: str = ""
+    """What the run says of it, behind the number of rows."""
 
 
 def plan_measures(
@@ -118,7 +120,7 @@ def plan_measures(
     if settings.trajectories:
         ids = choose_part(workspace, settings.trajectories.part, pool, seed)
         measure = pool_trajectories(workspace, settings.trajectories, ids)
-        work["trajectories"] = Work(measure, ids, len(pool))
+        work["trajectories"] = Work(measure, ids, len(pool), measure.note)
     return work
 
 

@@ -19,7 +19,7 @@ from pipeline.measuring.judgements import Judgements
 from pipeline.measuring.losses import Losses
 from pipeline.measuring.rows import render_rows
 from pipeline.measuring.samples import Samples
-from pipeline.measuring.trajectories import PoolTrajectories
+from pipeline.measuring.trajectories import NewRowTrajectories, PoolTrajectories
 from pipeline.shards import Cut, Measure, cut_shards
 from scorers.measures.chat_format import RenderedExample
 from scorers.measures.models import resolve_model
@@ -97,6 +97,8 @@ def tokens_read(measure: Measure, cut: Cut) -> NDArray[np.int64]:
     if isinstance(measure, PoolTrajectories):
         settings = measure.settings
         return cut.tokens * (settings.epochs + settings.checkpoints)
+    if isinstance(measure, NewRowTrajectories):
+        return cut.tokens * measure.settings.checkpoints
     return cut.tokens
 
 

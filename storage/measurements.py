@@ -1,7 +1,7 @@
 """What models said of examples: Parquet shards, listed in `shards`, keyed in `measures`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,14 @@ left join ({counts}) using (example_id)
 order by prompt, example_id
 """
 
+MEASURED_KEYS = """
+select model, settings from measures
+where measure = $measure and model_fingerprint = $model_fingerprint
+  and template_fingerprint = $template_fingerprint
+  and measure_key in (select measure_key from shards)
+order by measure_key
+"""
+
 WITHOUT_MEASURED = """
 anti join (select example_id from {measure} where measure_key = $measure_key) using (example_id)
 """
@@ -53,7 +61,6 @@ where $counts_key is null
 """
 
 READ_SHARDS = "select path, seconds from shards where measure_key = $measure_key order by path"
-
 
 DROP_SHARD = "delete from shards where measure_key = $measure_key and path = $path"
 
@@ -106,6 +113,17 @@ def add_measure(con: Connection, key: MeasureKey) -> None:
             "model": key.model,
         },
     )
+
+
+def read_measured_keys(con: Connection, like: MeasureKey) -> list[MeasureKey]:
+    """Keys of the same measure, model and template under which something is stored, sorted."""
+    parameters = {
+        "measure": like.measure,
+        "model_fingerprint": like.model_fingerprint,
+        "template_fingerprint": like.template_fingerprint,
+    }
+    rows = con.execute(MEASURED_KEYS, parameters).fetchall()
+    return [replace(like, model=model, settings=orjson.loads(stored)) for model, stored in rows]
 
 
 def read_missing(

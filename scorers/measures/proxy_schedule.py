@@ -33,9 +33,10 @@ class ProxySettings:
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the forward passes; weights are float32 always. "auto": bfloat16 on a GPU."""
     device: str = "auto"
-    keep_checkpoints: bool = False
-    """Keep the weights of each recorded step as a model folder, `model-STEP`. From the start only:
-    a finished run is not run again."""
+    keep_checkpoints: bool = True
+    """Keep the weights of each recorded step as a model folder, `model-STEP`, to read rows that
+    come later. It takes parameters x 4 bytes x checkpoints of disk. A finished run is not run
+    again for it."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no training."""

@@ -14,6 +14,10 @@ It does not depend on the order of the rows, which are sorted by id before anyth
 A run that was killed goes on from the last recorded step, and ends with the very numbers of one
 that was not.
 
+Rows that come later are read with the weights that were kept at each recorded step. They get the
+numbers of rows that were recorded and not trained on: a little higher than if the proxy had learnt
+them, so they are marked, and too many of them are a reason to train again.
+
 Yang et al. 2024, "SmallToLarge (S2L)", arXiv:2403.07384. Where this departs from the released code:
 rows too long for the window are left out and said to be, instead of cut; a row without a number has
 no number, instead of 0; losses are taken in batches, in the data's own chat format.
@@ -25,47 +29,31 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from scorers.measures.devices import resolve_device, resolve_dtype
 from scorers.measures.language_model import HuggingFaceLanguageModel
 from scorers.measures.model_cache import default_cache, directory_fingerprint
-from scorers.measures.protocols import Floats
 from scorers.measures.proxy_schedule import ProxySettings, Schedule
 from scorers.measures.proxy_training import ProxyTrainer
+from scorers.measures.recorded_losses import (
+    Trajectories,
+    find_problems,
+    forward_precision,
+    mean_losses,
+    with_states,
+)
 from scorers.measures.trajectory_files import TrajectoryFiles
 
 if TYPE_CHECKING:
     from scorers.measures.chat_format import RenderedExample
 
-State = Literal["ok", "truncated", "failed", "not_applicable"]
-
 FORMAT = 1
 """Raised when the same rows and settings would give other numbers."""
-
-ROWS_AT_ONCE = 4096
-"""Rows handed to the engine together; it sorts them by length."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trajectories:
-    """Losses of n rows at T recorded steps, aligned with the rows given."""
-
-    steps: NDArray[np.int64]
-    """(T,) optimizer steps taken, strictly increasing."""
-    losses: Floats
-    """(n, T) nats per response token; NaN in a row whose state is not "ok"."""
-    states: list[State]
-    """(n,)"""
-    details: list[str | None]
-    """(n,) why the state is not "ok"."""
 
 
 def record_trajectories(
@@ -97,20 +85,21 @@ def record_trajectories(
     """
     if len(ids) != len(rows) or len(set(ids)) != len(ids):
         raise ValueError(f"expected {len(rows)} different ids, got {len(set(ids))} of {len(ids)}")
-    window = min(settings.max_tokens, _model_window(proxy))
-    problems = [_problem(row, window) for row in rows]
+    problems = find_problems(proxy, rows, settings)
     used = sorted((at for at in range(len(rows)) if problems[at] is None), key=lambda at: ids[at])
     pool = _Pool([ids[at] for at in used], [rows[at] for at in used])
     steps = _recorded_steps(pool.schedule(settings).steps, settings.checkpoints)
-    files = TrajectoryFiles(directory, steps)
+    files = TrajectoryFiles(directory, steps, settings.keep_checkpoints)
     files.claim(_key(proxy, pool, settings))
     if not files.complete():
         _train_and_record(proxy, pool, settings, files, on_checkpoint or _say_nothing)
-    files.remove_states()
+    files.remove_unfinished()
     losses = np.full((len(rows), len(steps)), np.nan)
+    trained = np.zeros(len(rows), dtype=np.bool_)
     if used:
         losses[used] = files.read_losses()
-    return _with_states(np.array(steps, dtype=np.int64), losses, problems)
+        trained[np.array(used)[pool.trained(settings)]] = True
+    return with_states(steps, losses, trained, problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +109,12 @@ class _Pool:
     ids: list[str]
     rows: list[RenderedExample]
 
-    def trained(self, settings: ProxySettings) -> list[RenderedExample]:
-        """`train_share` of the rows, drawn by a hash of the id: more rows leave most draws."""
+    def trained(self, settings: ProxySettings) -> list[int]:
+        """Places of `train_share` of the rows, drawn by a hash of the id: more rows leave most."""
         count = self.schedule(settings).rows
         draws = [hashlib.sha256(f"{settings.seed}/{each}".encode()).digest() for each in self.ids]
         drawn = sorted(range(len(self.ids)), key=lambda at: draws[at])[:count]
-        return [self.rows[at] for at in sorted(drawn)]
+        return sorted(drawn)
 
     def schedule(self, settings: ProxySettings) -> Schedule:
         return Schedule(
@@ -140,24 +129,6 @@ class _Pool:
 
 def _say_nothing(step: int, steps: int) -> None:
     pass
-
-
-def _model_window(proxy: Path) -> int:
-    from transformers import AutoConfig
-
-    config: Any = AutoConfig.from_pretrained(proxy, local_files_only=True).get_text_config()
-    return int(config.max_position_embeddings)
-
-
-def _problem(row: RenderedExample, window: int) -> tuple[State, str] | None:
-    """Why a row has no trajectory; None if it can have one."""
-    tokens = len(row.prompt) + len(row.response)
-    if not row.response or not row.prompt:
-        part = "prompt" if row.response else "response"
-        return "not_applicable", f"the {part} has no token"
-    if tokens > window:
-        return "truncated", f"{tokens} tokens, {window} fit"
-    return None
 
 
 def _key(proxy: Path, pool: _Pool, settings: ProxySettings) -> str:
@@ -187,52 +158,20 @@ def _train_and_record(
     """Train from the newest saved state on, and record what is not recorded yet."""
     device = resolve_device(settings.device)
     model = HuggingFaceLanguageModel.from_directory(proxy, "float32", device)
-    precision = _precision(device, resolve_dtype(settings.dtype, device))
+    precision = forward_precision(device, settings)
     schedule = pool.schedule(settings)
-    trainer = ProxyTrainer(model.model, pool.trained(settings), schedule, precision)
+    learnt = [pool.rows[at] for at in pool.trained(settings)]
+    trainer = ProxyTrainer(model.model, learnt, schedule, precision)
     files.resume(trainer)
     for step in files.steps:
         if step <= trainer.steps_taken:
             continue
         while trainer.steps_taken < step:
             trainer.step()
-        with precision:
-            files.write_losses(step, _mean_losses(model, pool.rows))
         if settings.keep_checkpoints:
             files.keep_model(step, model)
+        with precision:
+            files.write_losses(step, mean_losses(model, pool.rows))
         if step < schedule.steps:
             files.save_state(trainer)
         on_checkpoint(step, schedule.steps)
-
-
-def _precision(device: str, dtype: str) -> AbstractContextManager[Any]:
-    if dtype == "float32":
-        return nullcontext()
-    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
-
-
-def _mean_losses(model: HuggingFaceLanguageModel, rows: Sequence[RenderedExample]) -> Floats:
-    """(m,) nats per response token, by the engine that measures losses everywhere else."""
-    means = np.empty(len(rows))
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        part = rows[start : start + ROWS_AT_ONCE]
-        found = model.token_losses([row.prompt for row in part], [row.response for row in part])
-        means[start : start + len(part)] = [losses.nll.mean(dtype=np.float64) for losses in found]
-    return means
-
-
-def _with_states(
-    steps: NDArray[np.int64], losses: Floats, problems: Sequence[tuple[State, str] | None]
-) -> Trajectories:
-    """Give each row its state; a row with a loss that is no number loses the others too."""
-    states: list[State] = []
-    details: list[str | None] = []
-    for row, problem in enumerate(problems):
-        if problem is None and not np.isfinite(losses[row]).all():
-            step = steps[~np.isfinite(losses[row])][0]
-            problem = "failed", f"the loss after step {step} is not finite"
-            losses[row] = np.nan
-        state, detail = problem or ("ok", None)
-        states.append(state)
-        details.append(detail)
-    return Trajectories(steps, losses, states, details)

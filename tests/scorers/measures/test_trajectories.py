@@ -11,11 +11,18 @@ from scorers.measures.chat_format import RenderedExample
 from scorers.measures.language_model import HuggingFaceLanguageModel
 from scorers.measures.models import ResolvedModel, resolve_model
 from scorers.measures.proxy_schedule import ProxySettings
-from scorers.measures.trajectories import Trajectories, record_trajectories
+from scorers.measures.recorded_losses import Trajectories
+from scorers.measures.trajectories import record_trajectories
 from tests.tiny_models import VOCABULARY, WINDOW, save_tiny_llama
 
 SETTINGS = ProxySettings(
-    epochs=3, batch_rows=4, learning_rate=3e-3, checkpoints=4, seed=1, device="cpu"
+    epochs=3,
+    batch_rows=4,
+    learning_rate=3e-3,
+    checkpoints=4,
+    seed=1,
+    dtype="float32",
+    device="cpu",
 )
 ROWS_IN_POOL = 25
 
@@ -53,7 +60,7 @@ def test_losses_are_recorded_evenly_and_fall(whole: Trajectories) -> None:
     # 25 rows in batches of 4 are 7 steps an epoch, 21 in all; 21 / 4 rounded up, and so on.
     assert whole.steps.tolist() == [6, 11, 16, 21] and whole.steps.dtype == np.int64
     assert whole.losses.shape == (25, 4) and whole.losses.dtype == np.float64
-    assert whole.states == ["ok"] * 25 and whole.details == [None] * 25
+    assert whole.states == ["ok"] * 25 and whole.details == [None] * 25 and whole.trained.all()
     means = whole.losses.mean(axis=0)
     assert (np.diff(means) < 0).all() and means[0] < np.log(VOCABULARY) + 0.5
     assert means[-1] < means[0] - 0.3
@@ -174,6 +181,7 @@ def test_rows_that_cannot_be_measured_are_not_trained_on_either(
     assert mixed.states[:3] == ["truncated", "not_applicable", "ok"]
     assert mixed.details[:2] == ["257 tokens, 256 fit", "the response has no token"]
     assert np.isnan(mixed.losses[:2]).all()
+    assert mixed.trained.tolist() == [False, False, *[True] * ROWS_IN_POOL]
     np.testing.assert_array_equal(mixed.losses[2:], whole.losses)
     shorter = replace(SETTINGS, max_tokens=10, epochs=1)
     cut = record_trajectories(proxy, ROWS, IDS, shorter, tmp_path / "shorter")
@@ -206,7 +214,7 @@ def test_a_loss_that_is_no_number_fails_its_row_alone(
 
 
 def test_the_last_column_is_what_the_kept_model_says(proxy: Path, tmp_path: Path) -> None:
-    keeping = replace(SETTINGS, epochs=1, keep_checkpoints=True, checkpoints=2)
+    keeping = replace(SETTINGS, epochs=1, checkpoints=2)
     found = record_trajectories(proxy, ROWS, IDS, keeping, tmp_path)
     assert found.steps.tolist() == [4, 7]
     for column, step in enumerate(found.steps):
@@ -225,7 +233,8 @@ def test_a_share_of_the_rows_trains_and_all_are_measured(proxy: Path, tmp_path: 
     found = record_trajectories(proxy, rows, [str(at) for at in range(30)], share, tmp_path)
     assert found.steps.tolist() == [8, 15, 23, 30]  # 6 rows in 3 steps, 10 times
     assert found.states == ["ok"] * 30
-    assert (found.losses[:, -1] < found.losses[:, 0]).sum() == 6  # the others get worse
+    learnt = found.losses[:, -1] < found.losses[:, 0]  # the others get worse
+    assert learnt.sum() == 6 and found.trained.tolist() == learnt.tolist()
 
 
 def test_fewer_steps_than_checkpoints_give_a_column_for_each_step(
