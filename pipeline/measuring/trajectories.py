@@ -27,7 +27,7 @@ from pipeline.measuring.rows import (
 from pipeline.settings import TARGET, Part, Settings
 from pipeline.shards import ExampleInputs
 from scorers.measures.chat_format import RenderedExample, Template
-from scorers.measures.devices import borrowed_device, resolve_dtype
+from scorers.measures.devices import borrowed_device, resolve_autocast
 from scorers.measures.models import resolve_model
 from scorers.measures.proxy_schedule import ProxySettings
 from scorers.measures.trajectory_files import kept_models
@@ -107,7 +107,7 @@ class ProxyTraining(Settings, ExampleInputs):
     def key(self) -> MeasureKey:
         """Proxy, template, how it was trained, and on what; not what is kept or asked later."""
         training = self.settings.model_dump(exclude=NOT_THE_TRAINING)
-        dtype = resolve_dtype(self.settings.proxy_settings().dtype)
+        dtype = resolve_autocast(self.settings.proxy_settings().dtype)
         resolved = resolve_model(self.settings.proxy, self.settings.layers)
         return MeasureKey(
             measure="trajectories",

@@ -80,6 +80,16 @@ def resolve_dtype(dtype: str = "auto", device: str = "auto") -> str:
     return "bfloat16" if not on_cpu or cpu_has_bfloat16() else "float32"
 
 
+def resolve_autocast(dtype: str = "auto", device: str = "auto") -> str:
+    """The same for float32 weights that are cast in each pass, as a proxy's in training are.
+
+    "auto" is bfloat16 on a GPU alone: casting costs a processor what bfloat16 saves.
+    """
+    if dtype == "auto" and resolve_device(device).startswith("cpu"):
+        return "float32"
+    return resolve_dtype(dtype, device)
+
+
 @cache
 def cpu_has_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 by itself."""

@@ -223,7 +223,8 @@ def _attend(  # noqa: PLR0913  (the signature is transformers')
         mask = _mask(pack, number, sliding_window, query.dtype)
         parts = _take(query[0], group.queries), _take(keys, group.keys), _take(values, group.keys)
         attended = _attention(*parts, mask, scaling)
-        output[group.queries[group.real]] = attended.transpose(1, 2)[group.real]
+        # Under autocast the query is float32 here and what is attended to bfloat16.
+        output[group.queries[group.real]] = attended.transpose(1, 2)[group.real].to(output.dtype)
     return output[None], None
 
 

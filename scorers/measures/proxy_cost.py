@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from scorers.measures.devices import resolve_device
 from scorers.measures.language_model import HuggingFaceLanguageModel
 from scorers.measures.proxy_schedule import ProxySettings, Schedule
 from scorers.measures.proxy_training import ProxyTrainer
+from scorers.measures.recorded_losses import forward_precision, mean_losses
 
 if TYPE_CHECKING:
     from scorers.measures.chat_format import RenderedExample
@@ -61,14 +61,16 @@ def time_proxy(proxy: Path, rows: Sequence[RenderedExample], settings: ProxySett
         warmup_share=settings.warmup_share,
         seed=settings.seed,
     )
-    trainer = ProxyTrainer(model.model, rows, schedule, nullcontext())
+    precision = forward_precision(device, settings)
+    trainer = ProxyTrainer(model.model, rows, schedule, precision)
     trainer.step()  # the first is slower: memory is taken, kernels are chosen
     trainer.steps_taken = 0
     started = time.perf_counter()
     for _ in range(schedule.steps):
         trainer.step()
     trained = time.perf_counter()
-    model.token_losses([row.prompt for row in rows], [row.response for row in rows])
+    with precision:
+        mean_losses(model, rows)
     read = time.perf_counter()
     tokens = sum(len(row.prompt) + len(row.response) for row in rows)
     return ProxyCost(train=(trained - started) / tokens, record=(read - trained) / tokens)

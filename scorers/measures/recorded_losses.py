@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from scorers.measures.devices import resolve_dtype
+from scorers.measures.devices import resolve_autocast
 from scorers.measures.protocols import Floats
 from scorers.measures.proxy_schedule import ProxySettings
 
@@ -87,7 +87,7 @@ def _find_problem(row: RenderedExample, window: int) -> Problem | None:
 
 def forward_precision(device: str, settings: ProxySettings) -> AbstractContextManager[Any]:
     """What forward passes of float32 weights run in: entered again for each."""
-    if resolve_dtype(settings.dtype, device) == "float32":
+    if resolve_autocast(settings.dtype, device) == "float32":
         return nullcontext()
     return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
 

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scorers.measures.devices import resolve_device, resolve_dtype
+from scorers.measures.devices import resolve_autocast, resolve_device
 from scorers.measures.language_model import HuggingFaceLanguageModel
 from scorers.measures.model_cache import default_cache, directory_fingerprint
 from scorers.measures.proxy_schedule import ProxySettings, Schedule
@@ -135,7 +135,7 @@ def _key(proxy: Path, pool: _Pool, settings: ProxySettings) -> str:
     """SHA-256 of all that decides the numbers."""
     decisive = asdict(settings)
     del decisive["keep_checkpoints"], decisive["device"]
-    decisive["dtype"] = resolve_dtype(settings.dtype, settings.device)
+    decisive["dtype"] = resolve_autocast(settings.dtype, settings.device)
     parts = [FORMAT, directory_fingerprint(proxy, default_cache()), decisive]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for each, row in zip(pool.ids, pool.rows, strict=True):

@@ -9,6 +9,7 @@ from scorers.measures import devices
 from scorers.measures.devices import (
     borrowed_device,
     read_core_limit,
+    resolve_autocast,
     resolve_device,
     resolve_dtype,
 )
@@ -69,6 +70,12 @@ def test_auto_is_bfloat16_where_the_device_multiplies_it(
     assert resolve_dtype("float32", "cuda:0") == "float32"
     with pytest.raises(ValueError, match="dtype must be"):
         resolve_dtype("float16")
+
+
+def test_weights_that_are_cast_in_each_pass_stay_float32_on_a_processor() -> None:
+    assert resolve_autocast("auto", "cpu") == "float32"
+    assert resolve_autocast("auto", "cuda:0") == "bfloat16"
+    assert resolve_autocast("bfloat16", "cpu") == "bfloat16"
 
 
 @pytest.mark.parametrize(

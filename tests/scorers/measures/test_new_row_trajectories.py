@@ -88,9 +88,6 @@ def test_new_rows_get_the_numbers_of_rows_that_were_recorded_and_not_trained_on(
     assert found.states == ["ok"] * 10 and not found.trained.any()
 
 
-@pytest.mark.xfail(
-    raises=RuntimeError, reason="packed attention takes no mixed precision: autocast stops it"
-)
 def test_new_rows_get_the_numbers_of_the_others_in_bfloat16_too(
     proxy: Path, tmp_path: Path
 ) -> None:
