@@ -10,8 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-HEAD_TOKENS = 128
-"""Places per application of the output embedding: 25 MB of float32 logits for 49 152 words."""
+HEAD_TOKENS = 256
+"""Places per application of the output embedding on a CPU: 50 MB of float32 logits for 49 152
+words."""
+
+HEAD_TOKENS_GPU = 2048
+
+CACHED_PLACES = 16
+"""Places summed up at a time on a CPU: their logits stay in its cache, which makes it three times
+as fast."""
 
 PROBE_TOLERANCE = 1e-4
 
@@ -46,11 +53,15 @@ def summarise_hidden(
     head: torch.nn.Module | None, outputs: Tensor, targets: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The same from (m, h) last hidden states; from (m, v) logits without a head."""
+    on_cpu = outputs.device.type == "cpu"
+    places = HEAD_TOKENS if on_cpu else HEAD_TOKENS_GPU
+    at_once = CACHED_PLACES if on_cpu else HEAD_TOKENS_GPU
     parts = []
-    pieces = torch.split(outputs, HEAD_TOKENS), torch.split(targets, HEAD_TOKENS)
+    pieces = torch.split(outputs, places), torch.split(targets, places)
     for piece, wanted in zip(*pieces, strict=True):
         logits = piece if head is None else head(piece)
-        parts.append(summarise(logits.float(), wanted))
+        rows = torch.split(logits, at_once), torch.split(wanted, at_once)
+        parts += [summarise(some.float(), of_some) for some, of_some in zip(*rows, strict=True)]
     log_probabilities, entropies, likeliest = zip(*parts, strict=True)
     return torch.cat(log_probabilities), torch.cat(entropies), torch.cat(likeliest)
 

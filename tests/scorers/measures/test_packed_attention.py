@@ -22,6 +22,7 @@ from transformers import (
 )
 
 from scorers.measures.next_token import NextTokenReader, Reading
+from scorers.measures.packed_attention import _attention
 
 VOCABULARY = 300
 LAYERS: dict[str, Any] = {
@@ -130,3 +131,18 @@ def test_each_shared_token_goes_through_the_model_once() -> None:
     )
     reader.read(readings([31, 31, 31]))
     assert seen == [20 + 3 * 30]  # the last token of each text is only predicted
+
+
+@pytest.mark.parametrize("scaling", [None, 0.3])
+def test_two_products_are_torchs_attention(scaling: float | None) -> None:
+    torch.manual_seed(0)
+    query = torch.randn(2, 6, 5, 8).bfloat16()
+    key, value = torch.randn(2, 3, 9, 8).bfloat16(), torch.randn(2, 3, 9, 4).bfloat16()
+    mask = torch.zeros(2, 1, 5, 9).masked_fill(torch.rand(2, 1, 5, 9) < 0.3, float("-inf"))
+    mask[..., 0] = 0.0
+    got = _attention(query, key, value, mask.bfloat16(), scaling)
+    exact = torch.nn.functional.scaled_dot_product_attention(
+        query.float(), key.float(), value.float(), mask, scale=scaling, enable_gqa=True
+    )
+    assert got.dtype == torch.bfloat16 and got.shape == exact.shape == (2, 6, 5, 4)
+    np.testing.assert_allclose(got.float(), exact, atol=0.03, rtol=0)
