@@ -116,7 +116,8 @@ def compare_ifd(data: Path, count: int) -> dict[str, Any]:
 def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
     """Spearman's."""
     ranks = np.stack([np.argsort(np.argsort(values)) for values in (one, other)])
-    return float(np.corrcoef(ranks)[0, 1])
+    correlations: np.ndarray = np.asarray(np.corrcoef(ranks))
+    return float(correlations[0, 1])
 
 
 def compare_loop(

@@ -34,6 +34,10 @@ PLACES = 3
 WRITING_ROWS = 4
 """Rows tried of a measure that has answers written, which takes long."""
 
+LEAST_SECONDS = 3.0
+MOST_ROWS = 1000
+"""A measure that takes less for the rows tried is tried on four times as many, up to these."""
+
 WARM_UP_ROWS = 2
 """Asked first and not timed: the model is loaded, memory is taken."""
 
@@ -75,9 +79,7 @@ def plan_measure(
     tried: list[int] = []
     seconds = None
     if cut.rows:
-        writes = isinstance(work.measure, Samples | Judgements)
-        tried = choose_rows(cut.rows, min(rows, WRITING_ROWS) if writes else rows)
-        seconds = predict_seconds(workspace, cut, tried, read)
+        tried, seconds = try_out(workspace, cut, read, rows)
     return MeasurePlan(
         name=name,
         model=cut.key.model,
@@ -112,20 +114,34 @@ def choose_rows(missing: int, rows: int) -> list[int]:
     return sorted({start + at for start in starts for at in range(each)})
 
 
-def predict_seconds(
-    workspace: Workspace, cut: Cut, tried: Sequence[int], read: NDArray[np.int64]
-) -> float:
-    """Time the rows tried, and carry it over to all that are missing."""
-    ids = cut.ids.take(pa.array(tried)).to_pylist()
+def try_out(
+    workspace: Workspace, cut: Cut, read: NDArray[np.int64], rows: int
+) -> tuple[list[int], float]:
+    """The rows that were tried, and the seconds predicted for all that are missing.
+
+    A measure that is done with them in a moment is tried on more: of a moment little can be said.
+    """
     measure = cut.measure
+    writes = isinstance(measure, Samples | Judgements)
+    tried = choose_rows(cut.rows, min(rows, WRITING_ROWS) if writes else rows)
     if isinstance(measure, PoolTrajectories):
-        return predict_training(workspace, measure, ids, int(cut.tokens.sum()))
-    table = inputs_of(workspace, measure, ids)
-    time_of(lambda: measure.measure(table.slice(0, WARM_UP_ROWS)))
-    seconds = time_of(lambda: measure.measure(table))
-    if isinstance(measure, Samples | Judgements):
-        return seconds * cut.rows / len(tried)
-    return seconds * float(read.sum()) / max(1.0, float(read[list(tried)].sum()))
+        ids = cut.ids.take(pa.array(tried)).to_pylist()
+        return tried, predict_training(workspace, measure, ids, int(cut.tokens.sum()))
+    seconds = time_rows(workspace, cut, tried)
+    while seconds < LEAST_SECONDS and rows < MOST_ROWS and len(tried) < cut.rows and not writes:
+        rows *= 4
+        tried = choose_rows(cut.rows, rows)
+        seconds = time_rows(workspace, cut, tried)
+    if writes:
+        return tried, seconds * cut.rows / len(tried)
+    return tried, seconds * float(read.sum()) / max(1.0, float(read[tried].sum()))
+
+
+def time_rows(workspace: Workspace, cut: Cut, tried: Sequence[int]) -> float:
+    """Seconds of the measure over some of the missing rows."""
+    table = inputs_of(workspace, cut.measure, cut.ids.take(pa.array(tried)).to_pylist())
+    time_of(lambda: cut.measure.measure(table.slice(0, WARM_UP_ROWS)))
+    return time_of(lambda: cut.measure.measure(table))
 
 
 def inputs_of(workspace: Workspace, measure: Measure, ids: Sequence[str]) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -27,6 +28,10 @@ STATE_FIELDS = [
 """Columns that every measurement has."""
 
 
+_rendering = Lock()
+"""A tokenizer may be asked by one thread at a time; shards are prepared by several."""
+
+
 @lru_cache(maxsize=4)
 def tokenizer_of(model: str) -> "PreTrainedTokenizerBase":
     """The tokenizer of a model by reference, loaded once per process."""
@@ -46,8 +51,9 @@ def render_rows(
     model: str, template: Template, examples: pa.Table
 ) -> list[RenderedExample | Problem]:
     """Token ids of each example, or why there are none; a row that fails does so alone."""
-    tokenizer = tokenizer_of(model)
-    return [render_row(tokenizer, template, row) for row in examples.to_pylist()]
+    with _rendering:
+        tokenizer = tokenizer_of(model)
+        return [render_row(tokenizer, template, row) for row in examples.to_pylist()]
 
 
 def render_row(

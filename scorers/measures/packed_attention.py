@@ -133,14 +133,16 @@ def _alike(packs: Packs, own: Sequence[int]) -> list[list[int]]:
     """The runs of a pack, in groups that padding makes little larger."""
     runs = packs.tree.runs
     groups: list[list[int]] = []
+    longest = width = needed = 0
     for run in sorted(own, key=lambda run: (-runs[run].end, run)):
-        members = [*groups[-1], run] if groups else [run]
-        widest = max(len(runs[each].ids) for each in members) * runs[members[0]].end
-        needed = sum(len(runs[each].ids) * runs[each].end for each in members)
-        if groups and widest * len(members) <= MOST_PADDING * needed:
+        size, end = len(runs[run].ids), runs[run].end
+        wider, more = max(width, size), needed + size * end
+        if groups and wider * longest * (len(groups[-1]) + 1) <= MOST_PADDING * more:
             groups[-1].append(run)
+            width, needed = wider, more
         else:
             groups.append([run])
+            longest, width, needed = end, size, size * end
     return groups
 
 

@@ -102,6 +102,19 @@ def content(folder: Path, run_id: str) -> dict[str, Any]:
     return {**tables, "exports": exports}
 
 
+def test_a_plan_costs_nothing_that_the_run_does_not_find_done(tmp_path: Path, target: Path) -> None:
+    folder = write_project(tmp_path / "project", target)
+    plan = json.loads(sluice(folder, "plan", "recipe.yaml", "--rows", "6", "--json"))
+    assert plan["prompts_to_answer"] == 1
+    wanted = ["losses", "embeddings_both", "samples", "judgements", "trajectories"]
+    assert [each["name"] for each in plan["measures"]] == wanted
+    assert all(each["seconds"] > 0 and each["tokens"] > 0 for each in plan["measures"])
+    assert plan["seconds"] == pytest.approx(sum(each["seconds"] for each in plan["measures"]))
+    with duckdb.connect(str(folder / "work/workspace.duckdb"), read_only=True) as con:
+        kept = con.execute("select distinct measure from measures join shards using (measure_key)")
+        assert kept.fetchall() == [("token_counts",)]
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, target: Path) -> tuple[Path, dict[str, Any]]:
     """A project whose recipe has run once, and what the run said of itself."""
