@@ -42,17 +42,12 @@ from storage.stories import run_query
 from storage.workspace import Workspace
 
 DOCS = ROOT / "docs"
-RECIPES, DATA_MODEL, ROW_SHAPES, METHODS, SERVING = (
-    (DOCS / name).read_text(encoding="utf-8")
-    for name in ("recipes.md", "data-model.md", "row-shapes.md", "methods.md", "serving.md")
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
+RECIPES, DATA_MODEL, ROW_SHAPES = (
+    PAGES[name] for name in ("recipes.md", "data-model.md", "row-shapes.md")
 )
-PAGES = {
-    "recipes.md": RECIPES,
-    "data-model.md": DATA_MODEL,
-    "row-shapes.md": ROW_SHAPES,
-    "methods.md": METHODS,
-    "serving.md": SERVING,
-}
+METHODS, MEASURING, SERVING = (PAGES[name] for name in ("methods.md", "measuring.md", "serving.md"))
+DTYPES = ("float32", "bfloat16")
 QUERIES = re.findall(r"^```sql\n(.*?)^```$", DATA_MODEL, re.MULTILINE | re.DOTALL)
 
 VIEW_COLUMNS = {
@@ -305,9 +300,61 @@ def test_every_option_of_serve_is_named() -> None:
 
 
 def test_what_serve_prints_for_a_recipe_is_part_of_one() -> None:
-    (fragment,) = re.findall(r"^```yaml\n(.*?)^```$", SERVING, re.MULTILINE | re.DOTALL)
+    fragments = re.findall(r"^```yaml\n(.*?)^```$", SERVING, re.MULTILINE | re.DOTALL)
     whole = yaml.safe_load(page_files(RECIPES)["first.yaml"])
-    assert validate({**whole, **yaml.safe_load(fragment)})[1] == []
+    assert len(fragments) == 2  # what serve prints, and losses from the server
+    for fragment in fragments:
+        assert validate({**whole, **yaml.safe_load(fragment)})[1] == []
+
+
+def result(name: str) -> Any:
+    file = ROOT / "benchmarks" / "results" / f"{name}.json"
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def test_the_figures_of_speed_are_those_that_were_measured() -> None:
+    peers, s2l, limit = (
+        result(name) for name in ("measuring_peers", "trajectory_losses", "measuring_limit")
+    )
+    loops = (
+        ("Alpaca, with and without prompt", "alpaca_with_and_without_prompt"),
+        ("Alpaca, with prompt", "alpaca_with_prompt"),
+        ("GRAPE, 8 answers to each prompt", "grape_candidates"),
+    )
+    wanted = [
+        (label, *(f"{peers['loop'][dtype][name]['times_the_loop']:.1f}" for dtype in DTYPES))
+        for label, name in loops
+    ]
+    ifd = [f"{peers['ifd'][dtype]['times_wana']:.1f}" for dtype in DTYPES]
+    wanted.append(("IFD of Alpaca rows", *ifd))
+    for layers in (30, 2):
+        times = f"{s2l[f'{layers} layers']['times_the_loop']:.1f}"
+        wanted.append((f"one checkpoint of S2L, {layers} layers", times))
+    for label, name, form in (
+        ("useful tokens/s of the engine", "engine_useful_tokens_per_second", ""),
+        ("share of the limit, useful tokens", "share_of_limit_useful", ".2f"),
+        ("share of the limit, tokens computed", "share_of_limit_computed", ".2f"),
+    ):
+        wanted.append((label, *(format(limit[dtype][name], form) for dtype in DTYPES)))
+    for label, *figures in wanted:
+        (line,) = re.findall(rf"^\| {re.escape(label)} \|.*$", MEASURING, re.MULTILINE)
+        assert [cell.strip() for cell in line.split("|") if cell.strip()][
+            -len(figures) :
+        ] == figures
+
+
+def test_the_figures_of_bfloat16_and_of_size_are_those_that_were_measured() -> None:
+    overlaps = result("bfloat16_selection")["overlap"]
+    for name, shares in overlaps.items():
+        figures = " | ".join(f"{share:.3f}" for share in shares.values())
+        assert f"| `{name}` | {figures} |" in MEASURING
+    for size in result("bookkeeping")["sizes"]:
+        assert (
+            f"| {size['rows']:,} | {size['shards']:,} | {size['files']} "
+            f"| {size['seconds_per_1000_rows']:.2f} s | {size['peak_gib_measured']:.2f} GiB |"
+        ) in MEASURING
+    for name, measure in result("plan_accuracy")["measures"].items():
+        assert f"`{name}` {measure['predicted_over_real']:.2f}" in MEASURING
 
 
 def test_the_figures_of_agreement_are_those_that_were_measured() -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def test_says_that_it_was_skipped(
 
 
 def test_the_plain_loop_has_the_engines_losses() -> None:
-    model = tiny_llama()
+    model: Any = tiny_llama()
     model.eval()
     draw = np.random.default_rng(0)
     texts = [draw.integers(0, VOCABULARY, n).tolist() for n in (9, 30, 4, 17, 5)]

@@ -79,7 +79,7 @@ def test_it_is_the_loss_that_the_measuring_engine_stores(tmp_path: Path) -> None
         render(tokenizer, [*row.prompt, *row.completion], row.tools, len(row.prompt), "chat")
         for row in rows[1:]
     ]
-    measured = load_language_model(model).token_losses(
+    measured = load_language_model(model, "float32").token_losses(
         [ids.prompt for ids in rendered], [ids.response for ids in rendered]
     )
     nll = np.concatenate([losses.nll for losses in measured])
