@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -307,9 +307,10 @@ def test_what_serve_prints_for_a_recipe_is_part_of_one() -> None:
         assert validate({**whole, **yaml.safe_load(fragment)})[1] == []
 
 
-def result(name: str) -> Any:
+def result(name: str) -> dict[str, Any]:
     file = ROOT / "benchmarks" / "results" / f"{name}.json"
-    return json.loads(file.read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
 
 
 def test_the_figures_of_speed_are_those_that_were_measured() -> None:
@@ -338,9 +339,8 @@ def test_the_figures_of_speed_are_those_that_were_measured() -> None:
         wanted.append((label, *(format(limit[dtype][name], form) for dtype in DTYPES)))
     for label, *figures in wanted:
         (line,) = re.findall(rf"^\| {re.escape(label)} \|.*$", MEASURING, re.MULTILINE)
-        assert [cell.strip() for cell in line.split("|") if cell.strip()][
-            -len(figures) :
-        ] == figures
+        cells = [cell.strip() for cell in line.split("|") if cell.strip()]
+        assert cells[-len(figures) :] == figures
 
 
 def test_the_figures_of_bfloat16_and_of_size_are_those_that_were_measured() -> None:
