@@ -30,7 +30,7 @@ def conversations() -> list[list[dict[str, str]]]:
     """Short and long answers, contexts longer than a pass, candidates, and turns before."""
     alpaca = json.loads((DATA / "instruct" / "alpaca_9k.json").read_bytes())[:6]
     dolly = json.loads((DATA / "instruct" / "dolly_3k.json").read_bytes())
-    longest = sorted(dolly, key=lambda row: -len(row["input"]))[20:22]
+    longest = sorted(dolly, key=lambda row: -len(row["input"]))[2:4]
     lines = (DATA / "gsm8k" / "train.jsonl").read_text().splitlines()[:4]
     maths = [json.loads(line) for line in lines]
     asked = [(f"{row['instruction']}\n\n{row['input']}", row["output"]) for row in alpaca + longest]
