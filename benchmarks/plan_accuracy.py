@@ -22,7 +22,7 @@ from benchmarks.running import RESULTS, machine_facts, write_result
 from pipeline.ingest import SourceSettings, identify_sources, ingest_sources
 from pipeline.measure import MeasureSettings, plan_measures
 from pipeline.plan import plan_measure
-from pipeline.shards import commit_measured, cut_shards, measure_shard
+from pipeline.shards import measure_here
 from storage.database import read_workspace
 from storage.examples import read_pool
 from storage.workspace import Workspace
@@ -42,8 +42,7 @@ MEASURES = {
 def do(workspace: Workspace, work: Any, sizes: Any) -> float:  # noqa: ANN401 - Work, MeasureKey
     """Do a measure as a run does; seconds."""
     started = time.perf_counter()
-    for shard in cut_shards(workspace, work.measure, work.ids, sizes):
-        commit_measured(workspace, work.measure, [measure_shard(shard)])
+    measure_here(workspace, work.measure, work.ids, sizes)
     return time.perf_counter() - started
 
 

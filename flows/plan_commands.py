@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.read_commands import print_json, print_table
+from flows.read_commands import AsJson, print_json, print_table
 from flows.run_commands import RecipeFile
 
 if TYPE_CHECKING:
+    from flows.recipe import Recipe
     from pipeline.plan import MeasurePlan
 
 COLUMNS = ["measure", "model", "rows", "to ask", "tokens", "tried", "time", "memory"]
@@ -26,7 +27,7 @@ def plan(
     rows: Annotated[
         int, typer.Option(min=3, help="Rows to try of each measure; more predict better.")
     ] = 48,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a recipe will ask of models, and how long it will take; try a few rows for that.
 
@@ -36,7 +37,7 @@ def plan(
 
     loaded = load_recipe(recipe)
     sys.stderr.write(f"{recipe} is sound; reading its sources\n")
-    plans, prompts = plan_recipe(recipe, rows)
+    plans, prompts = plan_recipe(loaded, recipe.parent, rows)
     total = sum(each.seconds or 0.0 for each in plans)
     if as_json:
         print_json(
@@ -57,17 +58,15 @@ def plan(
         sys.stdout.write("not in this: training the target\n")
 
 
-def plan_recipe(path: Path, rows: int) -> "tuple[list[MeasurePlan], int]":
+def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasurePlan], int]":
     """Ingest, count tokens, and plan every other measure; also how many prompts lack answers."""
-    from flows.check_recipe import load_recipe
     from flows.stages import begin, ingest_stage
     from pipeline.generate import choose_prompts, cut_prompts
     from pipeline.measure import plan_measures
     from pipeline.plan import plan_measure
-    from pipeline.shards import commit_measured, cut_shards, measure_shard
+    from pipeline.shards import measure_here
 
-    recipe = load_recipe(path)
-    state = ingest_stage(begin(recipe, recipe.at(path.parent)))
+    state = ingest_stage(begin(recipe, recipe.at(base)))
     run = state.run
     prompts = 0
     for block in state.placed.generate:
@@ -75,8 +74,7 @@ def plan_recipe(path: Path, rows: int) -> "tuple[list[MeasurePlan], int]":
         prompts += sum(len(batch.parents) for batch in batches)
     works = plan_measures(run.workspace, state.placed.measure, state.pool, run.seed)
     counts = works.pop("token_counts")
-    for shard in cut_shards(run.workspace, counts.measure, counts.ids):
-        commit_measured(run.workspace, counts.measure, [measure_shard(shard)])
+    measure_here(run.workspace, counts.measure, counts.ids)
     sizes = counts.measure.key()
     plans = []
     for name, work in works.items():

@@ -171,11 +171,11 @@ def cut_shards(
     with open_workspace(workspace) as con:
         add_measure(con, key)
         missing = read_missing(con, key, ids, sizes)
-        if measure.whole_pool and len(missing):
+        together = measure.whole_pool and len(missing) > 0
+        if together:
             missing = read_sizes(con, ids, sizes)
     most = measure.shard_tokens * (1 if resolve_device() == "cpu" else GPU_FACTOR)
     tokens = missing["tokens"].to_numpy()
-    together = measure.whole_pool and len(missing) > 0
     borders = np.array([0, len(missing)]) if together else cut_by_size(tokens, most)
     return Cut(
         workspace,
@@ -203,6 +203,22 @@ def cut_by_size(tokens: NDArray[np.int64], most_tokens: int) -> NDArray[np.int64
         reach = int(np.searchsorted(ends, before + most_tokens, side="right"))
         borders.append(min(max(reach, start + 1), start + SHARD_ROWS))
     return np.array(borders, dtype=np.int64)
+
+
+def measure_here(
+    workspace: Workspace, measure: Measure, ids: Sequence[str], sizes: MeasureKey | None = None
+) -> int:
+    """Do all that is missing of a measure in this process, a shard at a time.
+
+    Its arguments are those of cut_shards.
+
+    Returns:
+        How many examples were missing.
+    """
+    cut = cut_shards(workspace, measure, ids, sizes)
+    for shard in cut:
+        commit_measured(workspace, measure, [measure_shard(shard)])
+    return cut.rows
 
 
 def name_shard(

@@ -16,7 +16,7 @@ from pipeline.measure import MeasureSettings, plan_measures
 from pipeline.run_context import RunContext
 from pipeline.score import ScoreSettings, score_examples, score_key
 from pipeline.select import Chosen, SelectSettings, select_examples
-from pipeline.shards import commit_measured, cut_shards, measure_shard
+from pipeline.shards import measure_here
 from storage.database import open_workspace, read_workspace
 from storage.examples import read_examples, read_pool
 from storage.measurements import MeasureKey, add_measure, commit_shards
@@ -63,12 +63,7 @@ def measure(
     """Ask for all but token counts; the run that knows the measures, and rows asked for each."""
     works = plan_measures(run.workspace, settings, pool, run.seed)
     del works["token_counts"]
-    asked = {}
-    for name, work in works.items():
-        shards = cut_shards(run.workspace, work.measure, work.ids)
-        for shard in shards:
-            commit_measured(run.workspace, work.measure, [measure_shard(shard)])
-        asked[name] = sum(shard.rows for shard in shards)
+    asked = {n: measure_here(run.workspace, w.measure, w.ids) for n, w in works.items()}
     keys = {name: work.measure.key() for name, work in works.items()}
     return replace(run, measures={**run.measures, **keys}), asked
 

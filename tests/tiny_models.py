@@ -15,6 +15,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from scorers.measures.chat_format import RenderedExample
+
 VOCABULARY = 200
 WINDOW = 256
 
@@ -75,3 +77,9 @@ def save_tiny_llama(path: Path, seed: int = 0, chat_template: str | None = None)
     tiny_llama(seed).save_pretrained(path)
     tokenizer.save_pretrained(path)
     return path
+
+
+def count_up(start: int, prompt: int, response: int) -> RenderedExample:
+    """A row that can be learnt: each token is the one before it plus one."""
+    ids = [(start + at) % VOCABULARY for at in range(prompt + response)]
+    return RenderedExample(ids[:prompt], ids[prompt - 1 : prompt], ids[prompt:])

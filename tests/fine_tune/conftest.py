@@ -1,22 +1,16 @@
 """A model of two layers, and an export whose tokens were counted for it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from transformers import LlamaConfig, LlamaForCausalLM, set_seed
 
 from tests.fine_tune.tiny import byte_tokenizer, count_rows, export_for, make_rows
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Two threads on two busy cores wait for each other longer than they work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def quiet_cores(one_thread: None) -> None:
+    """Every test here trains or reads a tiny model."""
 
 
 @pytest.fixture(scope="session")

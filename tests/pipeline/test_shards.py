@@ -1,7 +1,6 @@
 """Shards: cut the same way every time, done once, committed only when whole."""
 
 import json
-from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
@@ -19,6 +18,7 @@ from pipeline.shards import (
     commit_measured,
     cut_by_size,
     cut_shards,
+    measure_here,
     measure_shard,
 )
 from storage.database import read_workspace
@@ -75,9 +75,7 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, li
     return run.workspace, ids
 
 
-def do(workspace: Workspace, measure: CountLetters, ids: Sequence[str]) -> None:
-    for shard in cut_shards(workspace, measure, ids):
-        commit_measured(workspace, measure, [measure_shard(shard)])
+do = measure_here
 
 
 def stored(workspace: Workspace) -> list[tuple[str, float]]:

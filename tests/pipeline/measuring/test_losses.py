@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.measure import MeasureSettings, plan_measures
 from pipeline.measuring.losses import LossSettings
-from pipeline.shards import commit_measured, cut_shards, measure_shard
+from pipeline.shards import measure_here
 from storage.database import read_workspace
 from tests.fake_endpoint import Body, Canned, scored, serve
 from tests.stage_runner import start
@@ -41,8 +41,7 @@ def test_a_server_may_read_the_rows(tmp_path: Path) -> None:
         tokens = {"model": model, "template": "question_answer"}
         settings = MeasureSettings.model_validate({"tokens": tokens, "losses": asked})
         work = plan_measures(run.workspace, settings, ids, run.seed)["losses"]
-        for shard in cut_shards(run.workspace, work.measure, work.ids):
-            commit_measured(run.workspace, work.measure, [measure_shard(shard)])
+        measure_here(run.workspace, work.measure, work.ids)
     with read_workspace(run.workspace) as con:
         found = con.execute(
             "select response, state, nll, mean_nll, mean_nll_alone, mean_entropy, entropy, detail "

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from tokenizers import Tokenizer
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
@@ -32,20 +31,14 @@ from storage.workspace import Workspace
 from tests.stage_runner import measure, start
 from tests.tiny_models import VOCABULARY, save_tiny_llama
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROWS = 20
 """In the pool that is trained on first: with 0.1, two rows more are read and three train."""
 
 
 class Killed(Exception):
     pass
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True, scope="module")

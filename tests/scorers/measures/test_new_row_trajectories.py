@@ -1,13 +1,11 @@
 """Rows that came after the training, and the weights that must be there to read them."""
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from transformers import LlamaForCausalLM
 
 from scorers.measures.chat_format import RenderedExample
@@ -17,7 +15,9 @@ from scorers.measures.proxy_schedule import ProxySettings
 from scorers.measures.recorded_losses import Trajectories
 from scorers.measures.trajectories import record_trajectories
 from scorers.measures.trajectory_files import TrajectoryFiles, kept_models
-from tests.tiny_models import VOCABULARY, WINDOW, save_tiny_llama
+from tests.tiny_models import WINDOW, count_up, save_tiny_llama
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SETTINGS = ProxySettings(
     epochs=2,
@@ -31,25 +31,12 @@ SETTINGS = ProxySettings(
 STEPS = [2, 4, 6]  # 10 rows in batches of 4 are 3 steps an epoch
 
 
-def count_up(start: int, prompt: int, response: int) -> RenderedExample:
-    ids = [(start + at) % VOCABULARY for at in range(prompt + response)]
-    return RenderedExample(ids[:prompt], ids[prompt - 1 : prompt], ids[prompt:])
-
-
 ROWS = [count_up(7 * at, 2 + at % 5, 3 + at % 4) for at in range(20)]
 IDS = [f"{(13 * at) % 20:02d}" for at in range(20)]
 
 
 class Killed(Exception):
     pass
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

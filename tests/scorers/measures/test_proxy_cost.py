@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from scorers.measures.chat_format import RenderedExample
 from scorers.measures.proxy_cost import ProxyCost, time_proxy
@@ -16,8 +15,8 @@ def test_a_run_is_so_many_trainings_and_so_many_readings() -> None:
     assert cost.seconds(10, half) == 10 * (3 * 1.0 + 4 * 0.5)
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_a_proxy_is_timed_and_left_as_it_was(tmp_path: Path) -> None:
-    torch.set_num_threads(1)
     model = save_tiny_llama(tmp_path / "model")
     before = (model / "model.safetensors").read_bytes()
     rows = [RenderedExample([1, 2, 3], [3], [4, 5, n]) for n in range(20)]

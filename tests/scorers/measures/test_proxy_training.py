@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -14,15 +14,7 @@ from scorers.measures.proxy_training import ProxyTrainer
 from scorers.measures.vocabulary_head import separable_head
 from tests.tiny_models import VOCABULARY, tiny_gemma, tiny_llama
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Models this small are slower on two threads, and far slower on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 RNG = np.random.default_rng(0)
 SCHEDULE = Schedule(rows=12, epochs=2, batch_rows=5, learning_rate=0.01, warmup_share=0.2, seed=3)

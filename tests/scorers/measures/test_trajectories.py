@@ -1,11 +1,9 @@
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from scorers.measures.chat_format import RenderedExample
 from scorers.measures.language_model import HuggingFaceLanguageModel
@@ -13,7 +11,9 @@ from scorers.measures.models import ResolvedModel, resolve_model
 from scorers.measures.proxy_schedule import ProxySettings
 from scorers.measures.recorded_losses import Trajectories
 from scorers.measures.trajectories import record_trajectories
-from tests.tiny_models import VOCABULARY, WINDOW, save_tiny_llama
+from tests.tiny_models import VOCABULARY, WINDOW, count_up, save_tiny_llama
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SETTINGS = ProxySettings(
     epochs=3,
@@ -27,23 +27,8 @@ SETTINGS = ProxySettings(
 ROWS_IN_POOL = 25
 
 
-def count_up(start: int, prompt: int, response: int) -> RenderedExample:
-    """A row that can be learnt: each token is the one before it plus one."""
-    ids = [(start + at) % VOCABULARY for at in range(prompt + response)]
-    return RenderedExample(ids[:prompt], ids[prompt - 1 : prompt], ids[prompt:])
-
-
 ROWS = [count_up(7 * at, 2 + at % 5, 3 + at % 4) for at in range(ROWS_IN_POOL)]
 IDS = [f"{(13 * at) % ROWS_IN_POOL:02d}" for at in range(ROWS_IN_POOL)]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Models this small are slower on two threads, and far slower on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
