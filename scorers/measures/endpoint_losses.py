@@ -9,6 +9,8 @@ entropy is not, for that takes the whole distribution.
 The prompt goes out as token ids, which the server neither tokenises nor puts anything in front of;
 each place of the reply must name the id that was sent, or the row has failed. One more token than
 the text has must fit into the server's window, for it always generates one.
+
+Replies are not kept (request_cache.py keeps those of questions): each is many times its numbers.
 """
 
 from collections.abc import Sequence
