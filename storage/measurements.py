@@ -22,9 +22,10 @@ insert into measures values
 on conflict do nothing
 """
 
-ADD_SHARD = (
-    "insert into shards values ($measure_key, $path, $rows, $seconds) on conflict do nothing"
-)
+ADD_SHARD = """
+insert into shards (measure_key, path, rows, seconds)
+values ($measure_key, $path, $rows, $seconds) on conflict do nothing
+"""
 
 SIZES_OF = """
 select

@@ -154,4 +154,19 @@ MIGRATIONS = (
         adapter varchar not null,         -- relative to the workspace
         report varchar not null           -- JSON
     )""",
+    # ---- version 0.2 -----------------------------------------------------------------------------
+    # the run of the same recipe name that finished before this one started; null: the first
+    "alter table runs add column previous_run_id varchar",
+    # when all its rows were first here; null: by an older version
+    "alter table sources add column ingested_at timestamptz",
+    # of the file, when it was committed; null: by an older version
+    "alter table shards add column sha256 varchar",
+    """create table run_measures (
+        run_id varchar not null,
+        name varchar not null,            -- what the run calls the measure
+        measure_key varchar not null,
+        primary key (run_id, name)
+    )""",
+    # JSON: seconds, samples, device and memory, over all executions; null: by an older version
+    "alter table trials add column cost varchar",
 )

@@ -9,7 +9,9 @@ import pyarrow as pa
 from storage.database import Connection, QueryError, fetch_count, transaction
 
 START_RUN = """
-insert into runs
+insert into runs (
+    run_id, name, recipe, seed, code_version, models, started_at, finished_at, executions
+)
 values ($run_id, $name, $recipe, $seed, $code_version, $models, now(), null, 1)
 on conflict (run_id) do update set
     started_at = now(), finished_at = null, executions = runs.executions + 1

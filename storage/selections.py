@@ -33,7 +33,10 @@ ADD_EXPORT = """
 insert or replace into exports values ($export_id, $selection_id, $path, $rows, $loss_tokens)
 """
 
-ADD_TRIAL = "insert or replace into trials values ($trial_id, $export_id, $adapter, $report)"
+ADD_TRIAL = """
+insert or replace into trials (trial_id, export_id, adapter, report)
+values ($trial_id, $export_id, $adapter, $report)
+"""
 
 
 def write_selection(

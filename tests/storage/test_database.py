@@ -31,10 +31,10 @@ def test_migrations_are_applied_once(workspace: Workspace) -> None:
 
 
 def test_an_older_workspace_gets_what_it_lacks(con: Connection) -> None:
-    con.execute("drop table trials")
+    con.execute("alter table trials drop column cost")
     con.execute(f"delete from migrations where n = {len(MIGRATIONS) - 1}")
     migrate(con)
-    assert fetch_count(con, "select count(*) from trials") == 0
+    assert fetch_count(con, "select count(cost) from trials") == 0
 
 
 def test_a_newer_workspace_is_refused(con: Connection) -> None:
