@@ -1,9 +1,11 @@
 """One DuckDB file holds a workspace; this module opens it and brings its tables up to date.
 
 DuckDB lets one process write at a time and refuses a second at once, so a connection is opened
-inside a stage and closed with it.
+inside a stage and closed with it, and who finds it closed tries again for a while: a reader must
+not end a run, nor a run a reader. Who may write is settled before, in storage/turns.py.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,11 @@ from storage.views import define_views
 from storage.workspace import Workspace
 
 Connection = duckdb.DuckDBPyConnection
+
+PATIENCE_SECONDS = 60.0
+"""How long a database is tried that another process has open."""
+
+POLL_SECONDS = 0.05
 
 
 class WorkspaceBusyError(RuntimeError):
@@ -63,24 +70,34 @@ def read_workspace(workspace: Workspace) -> Iterator[Connection]:
 @contextmanager
 def connect(database: Path, *, read_only: bool) -> Iterator[Connection]:
     """Connect to a DuckDB file with extensions from the network switched off."""
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-    }
-    try:
-        con = duckdb.connect(str(database), read_only=read_only, config=config)
-    except duckdb.IOException as error:
-        if "lock" not in str(error):
-            raise
-        raise WorkspaceBusyError(
-            f"{database.parent} is in use by another process; wait for it to end, or stop it.\n"
-            f"DuckDB says: {str(error).splitlines()[0]}"
-        ) from error
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while (con := try_to_connect(database, read_only, give_up)) is None:
+        time.sleep(POLL_SECONDS)
     try:
         con.execute("set timezone = 'UTC'")
         yield con
     finally:
         con.close()
+
+
+def try_to_connect(database: Path, read_only: bool, give_up: float) -> Connection | None:
+    """A connection; None if another process has the database, and there is time to try again."""
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
+    try:
+        return duckdb.connect(str(database), read_only=read_only, config=config)
+    except duckdb.IOException as error:
+        if "lock" not in str(error):
+            raise
+        if time.monotonic() < give_up:
+            return None
+        raise WorkspaceBusyError(
+            f"{database.parent} has been in use by another process for {PATIENCE_SECONDS:g} "
+            "seconds; wait for it to end, or stop it.\n"
+            f"DuckDB says: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def migrate(con: Connection) -> None:

@@ -44,3 +44,8 @@ class Workspace:
     def requests(self) -> Path:
         """Replies of endpoints, so that none is asked for twice; may be deleted at any time."""
         return self.directory / "requests"
+
+    @property
+    def turns(self) -> Path:
+        """Lock files, and a note of who works on the workspace."""
+        return self.directory / "turns"

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 
 import duckdb
 import pytest
@@ -47,6 +48,8 @@ def test_a_second_process_is_told_who_has_it(workspace: Workspace) -> None:
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\n"
+        "import storage.database\n"
+        "storage.database.PATIENCE_SECONDS = 0.2\n"
         "from storage.database import WorkspaceBusyError, open_workspace\n"
         "from storage.workspace import Workspace\n"
         "try:\n"
@@ -56,8 +59,31 @@ def test_a_second_process_is_told_who_has_it(workspace: Workspace) -> None:
     with open_workspace(workspace):
         command = [sys.executable, "-c", script, str(ROOT), str(workspace.directory)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "in use by another process" in done.stdout
+    assert "in use by another process for 0.2 seconds" in done.stdout
     assert "PID" in done.stdout
+
+
+def test_a_reader_does_not_end_a_run(workspace: Workspace) -> None:
+    with open_workspace(workspace):
+        pass
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "from storage.database import read_workspace\n"
+        "from storage.workspace import Workspace\n"
+        "with read_workspace(Workspace(Path(sys.argv[2]))):\n"
+        "    print('reads', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", script, str(ROOT), str(workspace.directory)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as reader:
+        assert reader.stdin is not None
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "reads\n"
+        Timer(0.5, reader.stdin.close).start()
+        with open_workspace(workspace) as con:
+            con.execute("insert into run_sources values ('r', 's')")
 
 
 def test_no_workspace_is_no_empty_one(workspace: Workspace) -> None:
