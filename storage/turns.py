@@ -2,8 +2,8 @@
 
 A run has its turn from its start to its end, so that nothing moves under it. A backfill gives its
 turn back after any piece of work if somebody wants it. Two lock files make that fair: whoever has
-`turn.lock` works, whoever has `next.lock` comes next. The system frees them when their process ends,
-however it ends.
+`turn.lock` works, whoever has `next.lock` comes next. The system frees them when their process
+ends, however it ends.
 """
 
 import os
