@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from flows.recipe import MODEL_KEYS, Recipe, place_sources
 from pipeline.deduplicate import Semantic
 from pipeline.generate import GenerateSettings
-from pipeline.ingest import bound_rows, bound_tokens
+from pipeline.ingest import SourceSettings, bound_rows, bound_tokens
 from pipeline.measure import embeddings_name, ratings_name
 from pipeline.measuring.embeddings import ComparedField
 from pipeline.measuring.ratings import RatingSettings, as_number
@@ -25,6 +25,7 @@ from pipeline.settings import TARGET
 from pipeline.shapes import SHAPES
 from scorers import SCORERS, scorer_settings
 from scorers.measures.models import WHEEL_MODELS
+from storage.table_queries import TableQueryError, check_database
 
 LABELLESS = (Threshold, Grape, Clear, TopK, Diverse)
 """Steps that need a score that ranks."""
@@ -215,6 +216,9 @@ def source_problems(recipe: Recipe) -> Iterator[str]:
         shape = source.shape
         if shape is not None and shape not in SHAPES:
             yield f"{where}.shape: no shape named {shape!r}.{nearest(shape, list(SHAPES))}"
+        if source.query is not None:
+            yield from query_problems(where, source)
+            continue
         files = source.files()
         if not files:
             yield f"{where}.path: nothing is at {source.path}"
@@ -222,7 +226,19 @@ def source_problems(recipe: Recipe) -> Iterator[str]:
             try:
                 find_format(file, source.format)
             except UnreadableSourceError as error:
-                yield f"{where}.path: {error}"
+                folder = Path(source.path).is_dir() and file != source.path
+                hint = f". To read some files only: {source.path}/**/*.jsonl" if folder else ""
+                yield f"{where}.path: {error}{hint}"
+
+
+def query_problems(where: str, source: SourceSettings) -> Iterator[str]:
+    """A database that cannot be asked. The query itself is asked when the run starts."""
+    try:
+        check_database(source.path)
+    except TableQueryError as error:
+        yield f"{where}.path: {error}"
+    if source.format is not None:
+        yield f"{where}.format: a query's answer has no format; leave it out"
 
 
 def model_problems(recipe: Recipe) -> Iterator[str]:

@@ -12,7 +12,6 @@ from pipeline.deduplicate import Dedupe
 from pipeline.generate import GenerateSettings
 from pipeline.ingest import SourceSettings
 from pipeline.measure import MeasureSettings
-from pipeline.readers import HUB_PREFIX
 from pipeline.score import ScoreSettings
 from pipeline.select import SelectSettings
 from pipeline.settings import TARGET, Settings
@@ -84,12 +83,7 @@ class Recipe(Settings):
 
 def place_sources(sources: Sequence[SourceSettings], base: Path) -> tuple[SourceSettings, ...]:
     """Sources with their paths as seen from the working directory."""
-    return tuple(
-        source
-        if source.path.startswith(HUB_PREFIX)
-        else source.model_copy(update={"path": os.path.normpath(base / source.path)})
-        for source in sources
-    )
+    return tuple(source.placed(base) for source in sources)
 
 
 def put_target(value: object, target: str) -> object:

@@ -10,10 +10,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 from pyarrow import parquet
 from pydantic import Field
 
+from pipeline.hub_datasets import is_saved_dataset
 from pipeline.readers import (
     HUB_PREFIX,
     SourceFormat,
@@ -25,6 +27,7 @@ from pipeline.readers import (
 )
 from pipeline.settings import Settings
 from pipeline.shapes import UnreadableRowError, read_conversation
+from pipeline.snapshots import snapshot_query
 from storage.conversations import content_hash
 from storage.database import Connection, open_workspace
 from storage.examples import read_pool
@@ -39,6 +42,7 @@ from storage.sources import (
     count_quarantine,
     write_rows,
 )
+from storage.table_queries import ENVIRONMENT_PREFIX
 from storage.workspace import Workspace
 
 BATCH_ROWS = 5_000
@@ -53,11 +57,16 @@ Progress = Callable[[str, int], None]
 
 
 class SourceSettings(Settings):
-    """One source: a file, a pattern that matches files, a `datasets` directory, or a hub id."""
+    """Sources: a file, a folder of them, a pattern, a dataset of a disk or hub, or a query."""
 
     path: str = Field(
-        description="A file, a glob pattern, a directory written by `save_to_disk`, or "
-        "hub:ORG/NAME. Relative to the recipe."
+        description="A file, a folder whose files are all read, a glob pattern, a directory "
+        "written by `save_to_disk`, or hub:ORG/NAME. With `query`: a DuckDB or SQLite file, or "
+        "env:NAME, an environment variable with the URL of a database. Relative to the recipe."
+    )
+    query: str | None = Field(
+        default=None,
+        description="SQL; its answer is the source, one row each. Give it an `order by`.",
     )
     license: str = Field(
         default="unknown",
@@ -73,18 +82,39 @@ class SourceSettings(Settings):
 
     def files(self) -> list[str]:
         """The sources that the path stands for, sorted; empty where it matches nothing."""
-        if self.path.startswith(HUB_PREFIX):
+        if self.query is not None or self.path.startswith(HUB_PREFIX):
             return [self.path]
-        if Path(self.path).exists():
+        path = Path(self.path)
+        if path.is_dir() and self.format is None and not is_saved_dataset(path):
+            return sorted(str(file) for file in path.rglob("*") if is_visible_file(file, path))
+        if path.exists():
             return [self.path]
         return sorted(glob.glob(self.path, recursive=True))
+
+    def placed(self, base: Path) -> Self:
+        """The same source, its path as seen from the working directory.
+
+        Args:
+            base: the directory that relative paths start from.
+        """
+        if self.path.startswith((HUB_PREFIX, ENVIRONMENT_PREFIX)):
+            return self
+        return self.model_copy(update={"path": os.path.normpath(base / self.path)})
+
+
+def is_visible_file(file: Path, folder: Path) -> bool:
+    """Whether a file of a folder is meant to be read: nothing on its way is hidden by a dot."""
+    return file.is_file() and not any(p.startswith(".") for p in file.relative_to(folder).parts)
 
 
 def identify_sources(workspace: Workspace, settings: Sequence[SourceSettings]) -> list[Source]:
     """Hash every file that the settings name, once for each content, in the order named."""
     sources: dict[str, Source] = {}
     for block in settings:
-        for name in block.files():
+        files = block.files()
+        if block.query is not None:
+            files = [str(snapshot_query(workspace, block.path, block.query))]
+        for name in files:
             source = identify_source(workspace, name, block)
             sources.setdefault(source.source_id, source)
     return list(sources.values())

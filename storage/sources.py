@@ -60,7 +60,9 @@ WRITE_OCCURRENCES = "insert into occurrences select * from occurrences_read on c
 
 WRITE_QUARANTINE = "insert into quarantine select * from rows_refused on conflict do nothing"
 
-COMPLETE = "update sources set complete = true, rows = $rows where source_id = $source_id"
+COMPLETE = """
+update sources set complete = true, rows = $rows, ingested_at = now() where source_id = $source_id
+"""
 
 COUNT_SOURCE = """
 select (select count(*) from occurrences where source_id = $source_id),

@@ -49,3 +49,8 @@ class Workspace:
     def turns(self) -> Path:
         """Lock files, and a note of who works on the workspace."""
         return self.directory / "turns"
+
+    @property
+    def snapshots(self) -> Path:
+        """Answers of databases that sources were read from, one file for each answer."""
+        return self.directory / "snapshots"

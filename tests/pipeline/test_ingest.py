@@ -13,6 +13,7 @@ from pipeline.ingest import (
     identify_sources,
     ingest_sources,
 )
+from pipeline.readers import read_rows
 from storage.database import open_workspace, read_workspace
 from storage.runs import read_counts
 from storage.sources import write_rows
@@ -126,3 +127,33 @@ def test_a_source_cut_short_is_finished_with_the_same_rows(
 def test_rows_are_bounded_without_parsing(tmp_path: Path, content: bytes, rows: int) -> None:
     (tmp_path / "a.jsonl").write_bytes(content)
     assert bound_rows(str(tmp_path / "a.jsonl"), None) == rows
+
+
+def test_a_folder_is_all_its_files_and_hidden_ones_are_not_meant(tmp_path: Path) -> None:
+    folder = tmp_path / "incoming"
+    for name in ("b.jsonl", "deep/a.jsonl", ".git/config", "deep/.half.jsonl"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(line(name))
+    found = SourceSettings(path=str(folder)).files()
+    assert found == [str(folder / "b.jsonl"), str(folder / "deep" / "a.jsonl")]
+
+
+def test_a_new_file_of_a_folder_is_read_and_the_others_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, workspace = tmp_path / "incoming", Workspace(tmp_path / "w")
+    folder.mkdir()
+    (folder / "monday.jsonl").write_bytes(line("a"))
+    settings = [SourceSettings(path=str(folder))]
+    ingest_sources(workspace, identify_sources(workspace, settings))
+    (folder / "monday.jsonl").rename(folder / "renamed.jsonl")
+    (folder / "tuesday.jsonl").write_bytes(line("b"))
+    read: list[str] = []
+
+    def noted(name: str, format: str | None) -> object:
+        read.append(Path(name).name)
+        return read_rows(name, format)
+
+    monkeypatch.setattr("pipeline.ingest.read_rows", noted)
+    ingest_sources(workspace, identify_sources(workspace, settings))
+    assert read == ["tuesday.jsonl"]
