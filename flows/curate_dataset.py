@@ -12,9 +12,11 @@ from flows.check_recipe import load_recipe
 from flows.recipe import Recipe
 from flows.stages import STAGES, RunState, StageName, begin, finish
 from flows.talk import say
-from pipeline.report import funnel_markdown
+from pipeline.report import funnel_markdown, write_report
 from storage.database import read_workspace
 from storage.runs import read_counts
+from storage.turns import take_turn
+from storage.workspace import Workspace
 
 MOST_TASKS = 16
 """Threads for tasks; how many there are at a time is decided by what there is to compute on."""
@@ -28,36 +30,42 @@ ON_THREADS: Any = ThreadPoolTaskRunner(max_workers=MOST_TASKS)
     task_runner=ON_THREADS,
     persist_result=False,
 )
-def curate(recipe: Recipe, base: str = ".", until: StageName = "train") -> RunState:
+def curate(
+    recipe: Recipe, base: str = ".", until: StageName = "train", wait: bool = False
+) -> RunState:
     """Run a recipe, stage by stage; what is stored already is not done again.
 
     Args:
         recipe: what to do.
         base: directory that the recipe's relative paths start from.
         until: the last stage to run.
+        wait: for another run that works on the workspace; a backfill is always waited for.
     """
     resolved = recipe.with_target()
-    state = begin(resolved, resolved.at(Path(base)))
-    for name, stage in STAGES.items():
-        state = stage(state)
-        if name == until:
-            break
-    if until == "train":
+    placed = resolved.at(Path(base))
+    workspace = Workspace(Path(placed.workspace))
+    with take_turn(workspace, f"run {recipe.name}", wait=wait, tell=say):
+        state = begin(resolved, placed)
+        for name, stage in STAGES.items():
+            state = stage(state)
+            if name == until:
+                break
         finish(state)
-    show_funnel(state)
+        show_funnel(state)
     return state
 
 
 @flow(name="curate-file", task_runner=ON_THREADS, persist_result=False)
-def curate_file(recipe_file: str, until: StageName = "train") -> None:
+def curate_file(recipe_file: str, until: StageName = "train", wait: bool = True) -> None:
     """Run a recipe file: what a deployment is given.
 
     Args:
         recipe_file: path of the recipe on the worker.
         until: the last stage to run.
+        wait: for another run that works on the workspace; without, the run fails.
     """
     path = Path(recipe_file)
-    curate.fn(load_recipe(path), str(path.parent), until)
+    curate.fn(load_recipe(path), str(path.parent), until, wait)
 
 
 def say_where_the_page_is() -> None:
@@ -74,9 +82,7 @@ def show_funnel(state: RunState) -> None:
     workspace, run_id = state.run.workspace, state.run.run_id
     with read_workspace(workspace) as con:
         markdown = funnel_markdown(read_counts(con, run_id))
-    workspace.reports.mkdir(exist_ok=True)
-    report = f"# Run {run_id} of {state.recipe.name}\n\n{markdown}"
-    (workspace.reports / f"{run_id}.md").write_text(report, encoding="utf-8")
+    write_report(workspace, run_id)
     create_markdown_artifact(
         key=f"funnel-{state.recipe.name}",
         markdown=markdown,

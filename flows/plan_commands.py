@@ -34,10 +34,14 @@ def plan(
     Sources are read and tokens counted, which the run will find done. Nothing else is stored.
     """
     from flows.check_recipe import load_recipe
+    from storage.turns import take_turn
+    from storage.workspace import Workspace
 
     loaded = load_recipe(recipe)
     sys.stderr.write(f"{recipe} is sound; reading its sources\n")
-    plans, prompts = plan_recipe(loaded, recipe.parent, rows)
+    workspace = Workspace(Path(loaded.at(recipe.parent).workspace))
+    with take_turn(workspace, f"plan of {loaded.name}", tell=say_to_stderr):
+        plans, prompts = plan_recipe(loaded, recipe.parent, rows)
     total = sum(each.seconds or 0.0 for each in plans)
     if as_json:
         print_json(
@@ -60,19 +64,24 @@ def plan(
 
 def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasurePlan], int]":
     """Ingest, count tokens, and plan every other measure; also how many prompts lack answers."""
-    from flows.stages import begin, ingest_stage
+    from flows.stages import identify, read_in
     from pipeline.generate import choose_prompts, cut_prompts
     from pipeline.measure import plan_measures
     from pipeline.plan import plan_measure
     from pipeline.shards import measure_here
+    from storage.database import read_workspace
+    from storage.examples import read_pool
 
-    state = ingest_stage(begin(recipe, recipe.at(base)))
+    state, sources = identify(recipe, recipe.at(base))
+    read_in(state, sources)
+    with read_workspace(state.run.workspace) as con:
+        pool = read_pool(con, state.run.source_ids)
     run = state.run
     prompts = 0
     for block in state.placed.generate:
         batches = cut_prompts(run, block, choose_prompts(run, block))
         prompts += sum(len(batch.parents) for batch in batches)
-    works = plan_measures(run.workspace, state.placed.measure, state.pool, run.seed)
+    works = plan_measures(run.workspace, state.placed.measure, pool, run.seed)
     counts = works.pop("token_counts")
     measure_here(run.workspace, counts.measure, counts.ids)
     sizes = counts.measure.key()
@@ -81,6 +90,11 @@ def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasureP
         sys.stderr.write(f"trying {name}\n")
         plans.append(plan_measure(run.workspace, name, work, sizes, rows))
     return plans, prompts
+
+
+def say_to_stderr(line: str) -> None:
+    """Say a line of talk."""
+    sys.stderr.write(f"{line}\n")
 
 
 def row_of(plan: "MeasurePlan") -> tuple[object, ...]:

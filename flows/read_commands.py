@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ HERE = Path(".")
 
 def add_to(app: typer.Typer) -> None:
     """Add the verbs."""
-    for verb in (explain, report, quarantine, sql, verify, models):
+    for verb in (explain, report, diff, quarantine, sql, verify, models):
         app.command()(verb)
 
 
@@ -68,8 +69,8 @@ def explain(
 def report(
     workspace: WorkspaceOption = HERE, run: RunOption = None, as_json: AsJson = False
 ) -> None:
-    """Print the funnel of a run as Markdown."""
-    from pipeline.report import funnel_markdown, funnel_rows
+    """Print the report of a run as Markdown: its funnel, and what changed since the last run."""
+    from pipeline.report import funnel_rows, read_report
     from storage.database import read_workspace
     from storage.runs import find_run, read_counts
     from storage.workspace import Workspace
@@ -77,10 +78,43 @@ def report(
     with read_workspace(Workspace(workspace)) as con:
         run_id = find_run(con, run)
         counts = read_counts(con, run_id)
+        whole = read_report(con, run_id)
     if as_json:
         print_json({"run_id": run_id, "funnel": funnel_rows(counts)})
         return
-    sys.stdout.write(f"# Run {run_id}\n\n{funnel_markdown(counts)}")
+    sys.stdout.write(whole)
+
+
+def diff(
+    before: Annotated[
+        str | None, typer.Argument(help="The earlier run; the one before AFTER if not given.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Argument(help="The later run; the last one if not given.")
+    ] = None,
+    workspace: WorkspaceOption = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Say what changed from one run to another, and why; --json has every row."""
+    from pipeline.changes import changes_markdown, compare_runs
+    from storage.changes import find_previous
+    from storage.database import QueryError, read_workspace
+    from storage.runs import find_run
+    from storage.workspace import Workspace
+
+    with read_workspace(Workspace(workspace)) as con:
+        later = find_run(con, after)
+        earlier = find_previous(con, later) if before is None else find_run(con, before)
+        if earlier is None:
+            raise QueryError(
+                f"run {later} is the first of its recipe here; name two runs to compare: "
+                "`sluice sql 'select run_id, name, started_at from runs'` lists them"
+            )
+        changes = compare_runs(con, earlier, later)
+    if as_json:
+        print_json(asdict(changes))
+        return
+    sys.stdout.write(changes_markdown(changes))
 
 
 def quarantine(
@@ -113,13 +147,13 @@ def sql(
     from storage.stories import run_query
     from storage.workspace import Workspace
 
-    with read_workspace(Workspace(workspace)) as con:
-        for statement in [query] if query else typed_queries():
+    for statement in [query] if query else typed_queries():
+        with read_workspace(Workspace(workspace)) as con:  # while one is typed, a run may write
             columns, rows = run_query(con, statement)
-            if as_json:
-                print_json([dict(zip(columns, row, strict=True)) for row in rows])
-            else:
-                print_table(list(columns), rows)
+        if as_json:
+            print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        else:
+            print_table(list(columns), rows)
 
 
 def typed_queries() -> Iterator[str]:

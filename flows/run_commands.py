@@ -13,6 +13,10 @@ Strict = Annotated[
     bool, typer.Option("--strict", help="Exit with 4 if any row went to quarantine.")
 ]
 
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait for another run that works on the workspace.")
+]
+
 STAGE_HELP = {
     "ingest": "Read the sources: rows become examples, or go to quarantine.",
     "generate": "Have prompts answered by a model.",
@@ -69,19 +73,31 @@ def add_to(app: typer.Typer) -> None:
 def stage_command(stage: str) -> Callable[..., None]:
     """The verb that runs a recipe up to one stage."""
 
-    def command(recipe: RecipeFile, as_json: AsJson = False, strict: Strict = False) -> None:
-        run_until(recipe, stage, as_json, strict)
+    def command(
+        recipe: RecipeFile, as_json: AsJson = False, strict: Strict = False, wait: Wait = False
+    ) -> None:
+        run_until(recipe, stage, wait, (as_json, strict))
 
     return command
 
 
-def run(recipe: RecipeFile, as_json: AsJson = False, strict: Strict = False) -> None:
+def run(
+    recipe: RecipeFile, as_json: AsJson = False, strict: Strict = False, wait: Wait = False
+) -> None:
     """Run a whole recipe."""
-    run_until(recipe, "train", as_json, strict)
+    run_until(recipe, "train", wait, (as_json, strict))
 
 
-def run_until(path: Path, until: str, as_json: bool, strict: bool) -> None:
-    """Check the recipe, run it, print what became of its rows."""
+def run_until(path: Path, until: str, wait: bool, outcome: tuple[bool, bool]) -> None:
+    """Check the recipe, run it, print what became of its rows.
+
+    Args:
+        path: of the recipe.
+        until: the last stage.
+        wait: for another run that works on the workspace.
+        outcome: whether to print it as JSON, and whether rows in quarantine are a failure.
+    """
+    as_json, strict = outcome
     from flows.check_recipe import load_recipe
 
     recipe = load_recipe(path)
@@ -93,7 +109,7 @@ def run_until(path: Path, until: str, as_json: bool, strict: bool) -> None:
 
     (stage,) = (name for name in get_args(StageName) if name == until)
     say_where_the_page_is()
-    state = curate(recipe, str(path.parent), stage)
+    state = curate(recipe, str(path.parent), stage, wait)
     summary = summary_of(state)
     print_summary(summary, as_json)
     if strict and summary.quarantined:

@@ -46,6 +46,7 @@ from storage.examples import Attempt, read_pool
 from storage.measurements import MeasureKey
 from storage.runs import finish_run, start_run
 from storage.selections import write_trial
+from storage.sources import Source
 from storage.workspace import Workspace
 
 StageName = Literal["ingest", "generate", "measure", "score", "dedupe", "select", "export", "train"]
@@ -99,19 +100,29 @@ class RunState:
 
 
 def begin(recipe: Recipe, placed: Recipe) -> RunState:
+    """Record that a run starts, and read the sources that the workspace does not have."""
+    state, sources = identify(recipe, placed)
+    run, models = state.run, {recipe.target: resolve_model(placed.target).fingerprint}
+    say(f"run {run.run_id} in {run.workspace.directory}")
+    with open_workspace(run.workspace) as con:
+        start_run(con, run.run_id, recipe.stored(), code_version(), models, run.source_ids)
+    read_in(state, sources)
+    return state
+
+
+def identify(recipe: Recipe, placed: Recipe) -> tuple[RunState, Sequence[Source]]:
     """Identify the sources, and with them the run: the same recipe on the same rows is the same."""
     workspace = Workspace(Path(placed.workspace))
     sources = identify_sources(workspace, placed.sources)
     source_ids = sorted(source.source_id for source in sources)
-    code = code_version()
-    run_id = content_hash([recipe.stored(), source_ids, code])[:12]
+    run_id = content_hash([recipe.stored(), source_ids, code_version()])[:12]
     run = RunContext(workspace, run_id, recipe.seed, source_ids, {}, {})
-    models = {recipe.target: resolve_model(placed.target).fingerprint}
-    say(f"run {run_id} in {workspace.directory}")
-    with open_workspace(workspace) as con:
-        start_run(con, run_id, recipe.stored(), code, models, source_ids)
-    ingest_sources(workspace, sources, lambda what, rows: say(f"{what}: {rows} rows"))
-    return RunState(recipe, placed, run)
+    return RunState(recipe, placed, run), sources
+
+
+def read_in(state: RunState, sources: Sequence[Source]) -> None:
+    """Read the sources that the workspace does not have yet."""
+    ingest_sources(state.run.workspace, sources, lambda what, rows: say(f"{what}: {rows} rows"))
 
 
 def code_version() -> str:

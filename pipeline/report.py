@@ -1,8 +1,16 @@
-"""The funnel of a run: what became of its rows, step by step, with sums that balance."""
+"""The report of a run: what became of its rows, step by step, and what changed since the last.
+
+It has counts, ids and paths, never the content of a row, and nothing that depends on how often the
+run was interrupted.
+"""
 
 from collections.abc import Mapping, Sequence
 
-from storage.runs import StageCount
+from pipeline.changes import changes_markdown, compare_runs
+from storage.changes import describe_run, find_previous
+from storage.database import Connection, read_workspace
+from storage.runs import StageCount, read_counts
+from storage.workspace import Workspace
 
 STAGE_ORDER = ("ingest", "generate", "dedupe", "select", "export")
 
@@ -41,3 +49,29 @@ def funnel_markdown(counts: Sequence[StageCount]) -> str:
     ]
     notes = [f"- {note}" for count in counts for note in count.notes]
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+
+
+def read_report(con: Connection, run_id: str) -> str:
+    """The whole report of a run as Markdown.
+
+    Raises:
+        QueryError: if there is no such run.
+    """
+    run = describe_run(con, run_id)
+    parts = [f"# Run {run_id} of {run.name}\n", funnel_markdown(read_counts(con, run_id))]
+    previous = find_previous(con, run_id)
+    if previous is not None:
+        parts.append(changes_markdown(compare_runs(con, previous, run_id)))
+    return "\n".join(parts)
+
+
+def write_report(workspace: Workspace, run_id: str) -> str:
+    """Keep the report of a run in the workspace's reports; return it."""
+    with read_workspace(workspace) as con:
+        report = read_report(con, run_id)
+    workspace.reports.mkdir(exist_ok=True)
+    path = workspace.reports / f"{run_id}.md"
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(report, encoding="utf-8")
+    partial.rename(path)
+    return report

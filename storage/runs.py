@@ -10,12 +10,25 @@ from storage.database import Connection, QueryError, fetch_count, transaction
 
 START_RUN = """
 insert into runs (
-    run_id, name, recipe, seed, code_version, models, started_at, finished_at, executions
+    run_id, name, recipe, seed, code_version, models, started_at, finished_at, executions,
+    previous_run_id
 )
-values ($run_id, $name, $recipe, $seed, $code_version, $models, now(), null, 1)
+values (
+    $run_id, $name, $recipe, $seed, $code_version, $models, now(), null, 1, $previous_run_id
+)
 on conflict (run_id) do update set
-    started_at = now(), finished_at = null, executions = runs.executions + 1
+    started_at = now(), finished_at = null, executions = runs.executions + 1,
+    previous_run_id = coalesce($previous_run_id, runs.previous_run_id)
 """
+
+PREVIOUS_RUN = """
+select run_id from runs
+where name = $name and run_id <> $run_id
+  and run_id in (select run_id from run_selections where kind = 'choice')
+  and started_at >= coalesce((select started_at from runs where run_id = $run_id), '-infinity')
+order by started_at desc, run_id limit 1
+"""
+"""Of a run that goes on after a kill there is none: what came before it, it knows already."""
 
 FINISH_RUN = "update runs set finished_at = now() where run_id = $run_id"
 
@@ -94,13 +107,18 @@ def start_run(
     models: Mapping[str, str],
     source_ids: Sequence[str],
 ) -> None:
-    """Record that a run starts; the same run again counts one execution more."""
+    """Record that a run starts; the same run again counts one execution more.
+
+    The run of the same name that chose last before it is recorded as the one it follows.
+    """
+    names = {"name": str(recipe["name"]), "run_id": run_id}
     with transaction(con):
+        previous = con.execute(PREVIOUS_RUN, names).fetchall()
         con.execute(
             START_RUN,
             {
-                "run_id": run_id,
-                "name": str(recipe["name"]),
+                **names,
+                "previous_run_id": previous[0][0] if previous else None,
                 "recipe": orjson.dumps(recipe).decode(),
                 "seed": recipe["seed"],
                 "code_version": code_version,

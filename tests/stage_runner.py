@@ -28,12 +28,14 @@ LONGEST = 40
 """Words of prompt and response that the imagined trainer reads."""
 
 
-def start(directory: Path, files: Sequence[Path], seed: int = 0) -> tuple[RunContext, list[str]]:
+def start(
+    directory: Path, files: Sequence[Path], seed: int = 0, run_id: str = "run"
+) -> tuple[RunContext, list[str]]:
     """Ingest files into a workspace; return the run and its pool."""
     workspace = Workspace(directory)
     sources = identify_sources(workspace, [SourceSettings(path=str(file)) for file in files])
     ids = sorted(source.source_id for source in sources)
-    run = RunContext(workspace, "run", seed, ids, {}, {})
+    run = RunContext(workspace, run_id, seed, ids, {}, {})
     with open_workspace(workspace) as con:
         start_run(con, run.run_id, {"name": "test", "seed": seed}, "code", {}, ids)
     ingest_sources(workspace, sources)

@@ -1,0 +1,155 @@
+"""What changed from one run to another, and why: for a person after a night, and for `sluice diff`.
+
+A row comes into a selection because it is new, or because what dropped it before no longer does;
+it leaves because its row is gone from the sources, or because a step drops it now. Each change has
+one such reason, taken from the decisions that both runs stored.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from storage.changes import (
+    ChoiceChange,
+    DescribedRun,
+    PoolChange,
+    SourceChange,
+    count_stayed,
+    describe_run,
+    read_choice_changes,
+    read_pool_change,
+    read_source_changes,
+)
+from storage.database import Connection
+
+NAMED = 5
+"""Example ids that are named for each reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingChange:
+    """A setting of the recipe, or what it was run with, that differs."""
+
+    setting: str
+    before: object
+    after: object
+
+
+@dataclass(frozen=True, slots=True)
+class RunChanges:
+    """All that two runs have apart."""
+
+    before: str
+    after: str
+    settings: Sequence[SettingChange]
+    sources: Sequence[SourceChange]
+    pool: PoolChange
+    stayed: int
+    """Examples that both selections have."""
+    choice: Sequence[ChoiceChange]
+
+    def count(self, change: str) -> int:
+        """Rows of the selection that were "added" or "removed"."""
+        return sum(each.change == change for each in self.choice)
+
+
+def compare_runs(con: Connection, before: str, after: str) -> RunChanges:
+    """Find what changed.
+
+    Args:
+        con: an open workspace.
+        before: the earlier run.
+        after: the later run.
+
+    Raises:
+        QueryError: if one of them is not in the workspace.
+    """
+    runs = describe_run(con, before), describe_run(con, after)
+    return RunChanges(
+        before=before,
+        after=after,
+        settings=list(compare_settings(*runs)),
+        sources=read_source_changes(con, before, after),
+        pool=read_pool_change(con, before, after),
+        stayed=count_stayed(con, before, after),
+        choice=read_choice_changes(con, before, after),
+    )
+
+
+def compare_settings(before: DescribedRun, after: DescribedRun) -> Iterator[SettingChange]:
+    """Settings of the recipes that differ, then the models' content and the version of Sluice."""
+    old, new = flatten(before.recipe), flatten(after.recipe)
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name):
+            yield SettingChange(name, old.get(name), new.get(name))
+    for model in sorted(before.models.keys() & after.models.keys()):
+        if before.models[model] != after.models[model]:
+            yield SettingChange(f"content of {model}", before.models[model], after.models[model])
+    if before.code_version != after.code_version:
+        yield SettingChange("version of Sluice", before.code_version, after.code_version)
+
+
+def flatten(value: object, place: str = "") -> dict[str, object]:
+    """Each setting of a recipe under its whole name, such as `select.steps.0.at_most`."""
+    inside: Mapping[object, object] = value if isinstance(value, dict) else {}
+    inside = dict(enumerate(value)) if isinstance(value, list) else inside
+    if not inside:
+        return {place: value}
+    return {
+        name: setting
+        for key, each in inside.items()
+        for name, setting in flatten(each, f"{place}.{key}".removeprefix(".")).items()
+    }
+
+
+def why(change: ChoiceChange) -> str:
+    """The reason of a change in words."""
+    if change.reason is None:
+        return "new row" if change.change == "added" else "its row is gone from the sources"
+    step = f"{change.reason} ({change.stage}: {change.label})"
+    return f"no longer {step}" if change.change == "added" else f"now {step}"
+
+
+def by_reason(changes: Sequence[ChoiceChange]) -> list[tuple[str, str, list[ChoiceChange]]]:
+    """Changes in groups of one kind and one reason: added ones first, large groups first."""
+    groups: dict[tuple[str, str], list[ChoiceChange]] = defaultdict(list)
+    for change in changes:
+        groups[change.change, why(change)].append(change)
+    ordered = sorted(groups.items(), key=lambda item: (item[0][0], -len(item[1]), item[0][1]))
+    return [(kind, reason, rows) for (kind, reason), rows in ordered]
+
+
+def changes_markdown(changes: RunChanges) -> str:
+    """All of it as Markdown: counts, reasons and ids, never the content of a row."""
+    pool = changes.pool
+    lines = [
+        f"## What changed since run {changes.before}",
+        "",
+        *(f"- `{each.setting}`: {each.before} → {each.after}" for each in changes.settings),
+        f"- examples: {pool.new} new, {pool.retired} retired, {pool.stayed} as before",
+        f"- selection: {changes.count('added')} rows came in, {changes.count('removed')} left, "
+        f"{changes.stayed} stayed",
+    ]
+    if changes.sources:
+        lines += ["", "| source | | rows | new examples | retired |", "|---|---|--:|--:|--:|"]
+        lines += [
+            f"| {each.path} | {each.change} | {each.rows} | {each.examples_new} | "
+            f"{each.examples_gone} |"
+            for each in changes.sources
+        ]
+    if changes.choice:
+        lines += ["", "| selection | rows | why | for example |", "|---|--:|---|---|"]
+        lines += [
+            f"| {kind} | {len(rows)} | {reason} | {named(rows)} |"
+            for kind, reason, rows in by_reason(changes.choice)
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def named(rows: Sequence[ChoiceChange]) -> str:
+    """A few ids, the best ranks first, each with what caused it."""
+    shown = [
+        each.example_id[:8] + (f" (because of {each.because_of[:8]})" if each.because_of else "")
+        for each in rows[:NAMED]
+    ]
+    return ", ".join(shown) + (", …" if len(rows) > NAMED else "")

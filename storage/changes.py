@@ -1,0 +1,180 @@
+"""What two runs of a workspace have apart: their sources, their examples, and what they chose."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from storage.database import Connection, QueryError
+
+PREVIOUS = "select previous_run_id from runs where run_id = $run_id"
+
+DESCRIBED = "select name, recipe, code_version, models from runs where run_id = $run_id"
+
+POOL = """
+select distinct example_id from occurrences
+where source_id in (select source_id from run_sources where run_id = {run})
+"""
+
+SOURCES = f"""
+with
+    before_sources as (select source_id from run_sources where run_id = $before),
+    after_sources as (select source_id from run_sources where run_id = $after),
+    before_pool as ({POOL.format(run="$before")}),
+    after_pool as ({POOL.format(run="$after")}),
+    moved as (
+        select source_id, 'new' as change
+        from after_sources anti join before_sources using (source_id)
+        union all
+        select source_id, 'gone'
+        from before_sources anti join after_sources using (source_id)
+    ),
+    new_to_pool as (select example_id from after_pool anti join before_pool using (example_id)),
+    gone_from_pool as (select example_id from before_pool anti join after_pool using (example_id)),
+    counted as (
+        select source_id,
+            count(distinct n.example_id) as examples_new,
+            count(distinct g.example_id) as examples_gone
+        from moved join occurrences o using (source_id)
+        left join new_to_pool n on n.example_id = o.example_id
+        left join gone_from_pool g on g.example_id = o.example_id
+        group by source_id
+    )
+select path, change, rows, coalesce(examples_new, 0), coalesce(examples_gone, 0)
+from moved join sources using (source_id) left join counted using (source_id)
+order by path, change desc, source_id
+"""
+
+POOL_COUNTS = f"""
+with
+    before_pool as ({POOL.format(run="$before")}),
+    after_pool as ({POOL.format(run="$after")})
+select
+    (select count(*) from after_pool anti join before_pool using (example_id)),
+    (select count(*) from before_pool anti join after_pool using (example_id)),
+    (select count(*) from after_pool semi join before_pool using (example_id))
+"""
+
+CHOICE = """
+select rank, example_id from selection_rows where selection_id = (
+    select selection_id from run_selections where run_id = {run} and kind = 'choice'
+)
+"""
+
+MOVED = f"""
+with
+    before_choice as ({CHOICE.format(run="$before")}),
+    after_choice as ({CHOICE.format(run="$after")}),
+    moved as (
+        select 'added' as change, rank, example_id, $before as other
+        from after_choice anti join before_choice using (example_id)
+        union all
+        select 'removed', rank, example_id, $after
+        from before_choice anti join after_choice using (example_id)
+    )
+select m.change, m.rank, m.example_id, d.stage, c.label, d.reason, d.because_of, d.value
+from moved m
+left join decisions d
+    on d.run_id = m.other and d.example_id = m.example_id and d.outcome = 'dropped'
+left join stage_counts c on c.run_id = d.run_id and c.stage = d.stage and c.step = d.step
+order by m.change, m.rank
+"""
+
+STAYED = f"""
+select count(*) from ({CHOICE.format(run="$before")}) semi join ({CHOICE.format(run="$after")})
+using (example_id)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceChange:
+    """A source that one of two runs has."""
+
+    path: str
+    change: str
+    """`new` or `gone`."""
+    rows: int | None
+    examples_new: int
+    """Of its examples, those that only the later run has."""
+    examples_gone: int
+    """Of its examples, those that only the earlier run has."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolChange:
+    """Examples of the sources of two runs."""
+
+    new: int
+    retired: int
+    """In a source of the earlier run and in none of the later one."""
+    stayed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceChange:
+    """An example that one of two selections has."""
+
+    change: str
+    """`added` or `removed`."""
+    rank: int
+    """In the selection that has it."""
+    example_id: str
+    stage: str | None
+    """Where the other run dropped it; None where the other run never had it."""
+    label: str | None
+    reason: str | None
+    because_of: str | None
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedRun:
+    """What a run was asked to do."""
+
+    name: str
+    recipe: dict[str, Any]
+    code_version: str
+    models: dict[str, str]
+
+
+def find_previous(con: Connection, run_id: str) -> str | None:
+    """The run of the same name that chose last before this one."""
+    ((previous,),) = con.execute(PREVIOUS, {"run_id": run_id}).fetchall()
+    return None if previous is None else str(previous)
+
+
+def describe_run(con: Connection, run_id: str) -> DescribedRun:
+    """The recipe of a run, and what it was run with.
+
+    Raises:
+        QueryError: if there is no such run.
+    """
+    rows = con.execute(DESCRIBED, {"run_id": run_id}).fetchall()
+    if not rows:
+        raise QueryError(f"no run {run_id!r} in this workspace")
+    name, recipe, code, models = rows[0]
+    return DescribedRun(str(name), orjson.loads(recipe), str(code), orjson.loads(models))
+
+
+def read_source_changes(con: Connection, before: str, after: str) -> list[SourceChange]:
+    """Sources that only one of the runs has, by path."""
+    rows = con.execute(SOURCES, {"before": before, "after": after}).fetchall()
+    return [SourceChange(*row) for row in rows]
+
+
+def read_pool_change(con: Connection, before: str, after: str) -> PoolChange:
+    """How many examples came, went and stayed."""
+    (counts,) = con.execute(POOL_COUNTS, {"before": before, "after": after}).fetchall()
+    return PoolChange(*counts)
+
+
+def read_choice_changes(con: Connection, before: str, after: str) -> list[ChoiceChange]:
+    """Examples that only one of the selections has, added ones first, by rank."""
+    rows = con.execute(MOVED, {"before": before, "after": after}).fetchall()
+    return [ChoiceChange(*row) for row in rows]
+
+
+def count_stayed(con: Connection, before: str, after: str) -> int:
+    """Examples that both selections have."""
+    ((count,),) = con.execute(STAYED, {"before": before, "after": after}).fetchall()
+    return int(count)
