@@ -15,7 +15,7 @@ from types import FrameType
 
 import typer
 
-from flows import plan_commands, read_commands, run_commands, serve_commands
+from flows import backfill_commands, plan_commands, read_commands, run_commands, serve_commands
 
 ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
@@ -39,6 +39,7 @@ app = typer.Typer(
 )
 run_commands.add_to(app)
 plan_commands.add_to(app)
+backfill_commands.add_to(app)
 read_commands.add_to(app)
 serve_commands.add_to(app)
 
@@ -90,6 +91,8 @@ EXIT_CODES = {
     1: {"NoRowsError"},
     2: {
         "RecipeError",
+        "BackfillError",
+        "DeploymentMissingError",
         "WorkspaceBusyError",
         "WorkspaceMissingError",
         "QueryError",

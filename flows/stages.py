@@ -197,11 +197,32 @@ def measure_stage(state: RunState) -> RunState:
     return replace(state, run=replace(run, measures=keys), asked=asked, parts=parts)
 
 
-def measure_work(workspace: Workspace, name: str, work: Work, sizes: MeasureKey) -> int:
+def never() -> bool:
+    """No reason to stop."""
+    return False
+
+
+def measure_work(
+    workspace: Workspace,
+    name: str,
+    work: Work,
+    sizes: MeasureKey,
+    stop: Callable[[], bool] = never,
+) -> int:
     """Do one measure: cut what is missing, submit a task for each shard, commit as they finish.
 
     A few tasks are under way or waiting at a time: enough that every device has work, and that the
     next shard is tokenised while one is computed; and few enough that a kill finds little begun.
+
+    Args:
+        workspace: where it is done.
+        name: of the measure in the run.
+        work: what is wanted of which examples.
+        sizes: key of the token counts.
+        stop: asked before each shard; what is under way then is still committed.
+
+    Returns:
+        How many examples were asked about.
     """
     cut = cut_shards(workspace, work.measure, work.ids, sizes)
     part = "" if len(work.ids) == work.pool else f", a part of the pool of {work.pool}"
@@ -212,10 +233,11 @@ def measure_work(workspace: Workspace, name: str, work: Work, sizes: MeasureKey)
     waiting: deque[tuple[Shard, PrefectFuture[MeasuredShard]]] = deque()
     shards = enumerate(cut, start=1)
     while True:
-        for number, shard in islice(shards, tasks_under_way() - len(waiting)):
+        free = 0 if stop() else tasks_under_way() - len(waiting)
+        for number, shard in islice(shards, free):
             waiting.append((shard, measure.submit(shard, f"{name} {number} of {len(cut)}")))
         if not waiting:
-            return cut.rows
+            return done
         shard, future = waiting.popleft()
         commit_measured(workspace, work.measure, [future.result()])
         done += shard.rows

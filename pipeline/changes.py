@@ -6,8 +6,10 @@ one such reason, taken from the decisions that both runs stored.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import orjson
 
 from storage.changes import (
     ChoiceChange,
@@ -78,10 +80,7 @@ def compare_runs(con: Connection, before: str, after: str) -> RunChanges:
 
 def compare_settings(before: DescribedRun, after: DescribedRun) -> Iterator[SettingChange]:
     """Settings of the recipes that differ, then the models' content and the version of Sluice."""
-    old, new = flatten(before.recipe), flatten(after.recipe)
-    for name in sorted(old.keys() | new.keys()):
-        if old.get(name) != new.get(name):
-            yield SettingChange(name, old.get(name), new.get(name))
+    yield from differences(before.recipe, after.recipe, "")
     for model in sorted(before.models.keys() & after.models.keys()):
         if before.models[model] != after.models[model]:
             yield SettingChange(f"content of {model}", before.models[model], after.models[model])
@@ -89,17 +88,29 @@ def compare_settings(before: DescribedRun, after: DescribedRun) -> Iterator[Sett
         yield SettingChange("version of Sluice", before.code_version, after.code_version)
 
 
-def flatten(value: object, place: str = "") -> dict[str, object]:
-    """Each setting of a recipe under its whole name, such as `select.steps.0.at_most`."""
-    inside: Mapping[object, object] = value if isinstance(value, dict) else {}
-    inside = dict(enumerate(value)) if isinstance(value, list) else inside
-    if not inside:
-        return {place: value}
-    return {
-        name: setting
-        for key, each in inside.items()
-        for name, setting in flatten(each, f"{place}.{key}".removeprefix(".")).items()
-    }
+def differences(before: object, after: object, place: str) -> Iterator[SettingChange]:
+    """The settings that differ, under whole names such as `select.steps.0.at_most`.
+
+    A block that only one of the recipes has is one change.
+    """
+    old, new = parts(before), parts(after)
+    if before == after:
+        return
+    if old is None or new is None:
+        yield SettingChange(place, before, after)
+        return
+    for key in dict.fromkeys([*old, *new]):
+        name = f"{place}.{key}".removeprefix(".")
+        yield from differences(old.get(key), new.get(key), name)
+
+
+def parts(value: object) -> dict[str, object] | None:
+    """What a block or a list consists of; None for what has no parts."""
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, list):
+        return {str(place): each for place, each in enumerate(value)}
+    return None
 
 
 def why(change: ChoiceChange) -> str:
@@ -125,7 +136,7 @@ def changes_markdown(changes: RunChanges) -> str:
     lines = [
         f"## What changed since run {changes.before}",
         "",
-        *(f"- `{each.setting}`: {each.before} → {each.after}" for each in changes.settings),
+        *(f"- `{s.setting}`: {as_json(s.before)} → {as_json(s.after)}" for s in changes.settings),
         f"- examples: {pool.new} new, {pool.retired} retired, {pool.stayed} as before",
         f"- selection: {changes.count('added')} rows came in, {changes.count('removed')} left, "
         f"{changes.stayed} stayed",
@@ -135,7 +146,7 @@ def changes_markdown(changes: RunChanges) -> str:
         lines += [
             f"| {each.path} | {each.change} | {each.rows} | {each.examples_new} | "
             f"{each.examples_gone} |"
-            for each in changes.sources
+            for each in join_edits(changes.sources)
         ]
     if changes.choice:
         lines += ["", "| selection | rows | why | for example |", "|---|--:|---|---|"]
@@ -144,6 +155,27 @@ def changes_markdown(changes: RunChanges) -> str:
             for kind, reason, rows in by_reason(changes.choice)
         ]
     return "\n".join(lines) + "\n"
+
+
+def as_json(value: object) -> str:
+    """A setting as the recipe could have it; "nothing" where it had none."""
+    return "nothing" if value is None else orjson.dumps(value).decode()
+
+
+def join_edits(sources: Sequence[SourceChange]) -> list[SourceChange]:
+    """Sources, with one change for a file that was edited: old content gone, new content here."""
+    by_path: dict[str, list[SourceChange]] = defaultdict(list)
+    for each in sources:
+        by_path[each.path].append(each)
+    joined: list[SourceChange] = []
+    for same in by_path.values():
+        if sorted(each.change for each in same) == ["gone", "new"]:
+            gone, new = sorted(same, key=lambda each: each.change)
+            retired = gone.examples_gone
+            joined.append(replace(new, change="edited", examples_gone=retired))
+        else:
+            joined += same
+    return joined
 
 
 def named(rows: Sequence[ChoiceChange]) -> str:

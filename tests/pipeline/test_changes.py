@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pipeline.changes import RunChanges, changes_markdown, compare_runs, flatten, why
+from pipeline.changes import RunChanges, changes_markdown, compare_runs, differences, why
 from pipeline.report import read_report, write_report
 from pipeline.score import ScoreSettings
 from pipeline.select import SelectSettings
@@ -95,7 +95,7 @@ def test_changed_settings_are_told_by_their_names(tmp_path: Path) -> None:
     workspace = night(tmp_path, "one", recipe={"steps": [{"at_most": 1.0}], "old": True})
     night(tmp_path, "two", recipe={"steps": [{"at_most": 0.9}], "list": []})
     told = [(each.setting, each.before, each.after) for each in compare(workspace).settings]
-    assert told == [("list", None, []), ("old", True, None), ("steps.0.at_most", 1.0, 0.9)]
+    assert told == [("steps.0.at_most", 1.0, 0.9), ("old", True, None), ("list", None, [])]
 
 
 def test_a_run_follows_the_last_that_chose(tmp_path: Path) -> None:
@@ -139,6 +139,20 @@ def test_nothing_changed_is_said_in_numbers(tmp_path: Path) -> None:
     assert "|" not in text
 
 
-def test_settings_have_whole_names() -> None:
-    recipe = {"a": {"b": [1, {"c": None}]}, "d": {}}
-    assert flatten(recipe) == {"a.b.0": 1, "a.b.1.c": None, "d": {}}
+def test_a_block_that_one_recipe_lacks_is_one_change() -> None:
+    before = {"a": {"b": [1, {"c": None}]}, "d": {}}
+    after = {"a": {"b": [1, {"c": 2}, {"x": 1, "y": 2}]}, "e": {"f": {"g": 1}}}
+    told = [(each.setting, each.after) for each in differences(before, after, "")]
+    expected = [("a.b.1.c", 2), ("a.b.2", {"x": 1, "y": 2}), ("d", None), ("e", {"f": {"g": 1}})]
+    assert told == expected
+
+
+def test_an_edited_file_is_one_change(tmp_path: Path) -> None:
+    file = tmp_path / "incoming" / "a.jsonl"
+    write_rows(file, {"a": 3, "b": 4})
+    workspace = night(tmp_path, "one")
+    write_rows(file, {"a": 3, "c": 4, "d": 5})
+    night(tmp_path, "two")
+    text = changes_markdown(compare(workspace))
+    assert "a.jsonl | edited | 3 | 2 | 1 |" in text
+    assert "| gone |" not in text

@@ -1,0 +1,124 @@
+"""The flow that fills in scores of examples that came before the score did."""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from flows.check_recipe import load_recipe, nearest
+from flows.curate_dataset import ON_THREADS
+from flows.recipe import Recipe
+from flows.stages import measure_work
+from flows.talk import say
+from pipeline.backfill import (
+    Backfill,
+    BackfillError,
+    Partition,
+    PartitionPlan,
+    plan_partitions,
+    prepare_backfill,
+)
+from pipeline.score import ScoreSettings, score_examples
+from storage.arrivals import Period, Window
+from storage.turns import Turn, take_turn
+from storage.workspace import Workspace
+
+
+def run_name() -> str:
+    """What the run page calls a backfill: which scores, of which days."""
+    given = flow_run.parameters
+    scores = ", ".join(given["scorers"]) or "all scores"
+    return f"{scores} of {given['since'] or 'the first day'} to {given['until'] or 'today'}"
+
+
+@flow(
+    name="backfill",
+    flow_run_name=run_name,
+    task_runner=ON_THREADS,
+    persist_result=False,
+)
+def backfill(
+    recipe_file: str,
+    scorers: list[str],
+    since: date | None = None,
+    until: date | None = None,
+    source: str | None = None,
+    period: Period = "day",
+) -> None:
+    """Measure and score what is missing, a partition at a time.
+
+    Args:
+        recipe_file: path of the recipe that has the scores and the measures they read.
+        scorers: names of scores in the recipe; all of them if empty.
+        since: first day of arrival, UTC.
+        until: last day of arrival, UTC.
+        source: a pattern for the paths of sources; None: all.
+        period: how long a partition is.
+    """
+    path = Path(recipe_file)
+    recipe = load_recipe(path)
+    window = Window(since, until, source, period)
+    whole = prepare(recipe, path.parent, scorers, window)
+    plans = plan_partitions(whole)
+    for number, plan in enumerate(plans, start=1):
+        say(f"backfill: {plan.partition}, {number} of {len(plans)}, {asked(plan)}", again=True)
+        fill(whole, plan.partition, f"backfill of {recipe.name}")
+    say(f"backfill: {len(plans)} partitions are filled", again=True)
+
+
+def prepare(recipe: Recipe, base: Path, scorers: Sequence[str], window: Window) -> Backfill:
+    """Find what a recipe's scores lack in a window.
+
+    Raises:
+        BackfillError: if the recipe has no such score, or it cannot be filled in.
+    """
+    placed = recipe.at(base)
+    scores = find_scores(recipe, scorers)
+    workspace = Workspace(Path(placed.workspace))
+    return prepare_backfill(workspace, placed.measure, scores, window, recipe.seed)
+
+
+def find_scores(recipe: Recipe, names: Sequence[str]) -> list[ScoreSettings]:
+    """The scores of a recipe that are named; all of them if none is."""
+    known = {score.label: score for score in recipe.scores}
+    for name in names:
+        if name not in known:
+            raise BackfillError(
+                f"the recipe has no score {name!r}: add it to `scores`, and the block of `measure` "
+                f"that it reads.{nearest(name, list(known))}"
+            )
+    return [known[name] for name in names] or list(known.values())
+
+
+def fill(whole: Backfill, partition: Partition, what: str) -> None:
+    """Fill one partition; a run that wants the workspace comes before the next shard."""
+    done = False
+    while not done:
+        with take_turn(whole.workspace, what, wait=True, yields=True, tell=say) as turn:
+            done = fill_until_wanted(whole, partition, turn)
+        if not done:
+            say(f"{what}: makes way for a run, and goes on after it", again=True)
+
+
+def fill_until_wanted(whole: Backfill, partition: Partition, turn: Turn) -> bool:
+    """Measure and score; return whether all was done."""
+    works = whole.of(partition)
+    sizes = works["token_counts"].measure.key()
+    for name, work in works.items():
+        measure_work(whole.workspace, name, work, sizes, turn.wanted)
+        if turn.wanted():
+            return False
+    keys = {name: work.measure.key() for name, work in works.items()}
+    for score in whole.scores:
+        states = score_examples(whole.workspace, score, keys, partition.ids)
+        shown = ", ".join(f"{count} {name}" for name, count in states.items())
+        say(f"score: {score.label} of {partition}: {shown}", again=True)
+    return True
+
+
+def asked(plan: PartitionPlan) -> str:
+    """What will be asked, in words."""
+    wanted = [f"{name} {rows}" for name, rows in plan.missing.items() if rows]
+    return f"to ask: {', '.join(wanted)}" if wanted else "nothing to ask, only to score"

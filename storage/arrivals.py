@@ -1,0 +1,62 @@
+"""When examples came into the workspace: with the first of their sources that was read whole."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from storage.database import Connection
+
+Period = Literal["day", "week", "month"]
+
+ARRIVED = """
+with
+    read_from as (
+        select o.example_id, min(coalesce(s.ingested_at, '1970-01-01')) as arrived
+        from occurrences o join sources s using (source_id)
+        where $source is null or s.path glob $source
+        group by o.example_id
+    ),
+    arrivals as (
+        from read_from
+        union all
+        select l.example_id, min(r.arrived)
+        from lineage l join read_from r on r.example_id = l.parent_id
+        where l.example_id not in (select example_id from read_from)
+        group by l.example_id
+    )
+select date_trunc($period, arrived)::date as first_day, example_id
+from arrivals
+where ($since is null or arrived::date >= $since) and ($until is null or arrived::date <= $until)
+order by first_day, example_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Examples by the time they arrived, and by where from."""
+
+    since: date | None = None
+    """The first day, UTC; None: from the beginning. What a version before 0.2 read came in 1970."""
+    until: date | None = None
+    """The last day, UTC; None: until now."""
+    source: str | None = None
+    """A pattern for the paths of sources as the workspace stores them; None: all."""
+    period: Period = "day"
+    """How long a partition is."""
+
+
+def read_arrivals(con: Connection, window: Window) -> dict[date, list[str]]:
+    """First day of each partition that has examples → their ids, sorted.
+
+    Generated answers come with the example whose prompt they answer.
+    """
+    parameters = {
+        "since": window.since,
+        "until": window.until,
+        "source": window.source,
+        "period": window.period,
+    }
+    partitions: dict[date, list[str]] = {}
+    for first_day, example_id in con.execute(ARRIVED, parameters).fetchall():
+        partitions.setdefault(first_day, []).append(str(example_id))
+    return partitions
