@@ -61,7 +61,8 @@ def model_time(workspace: Workspace) -> dict[str, tuple[int, float]]:
     """Rows asked about and seconds that took, of each measure that asks a model."""
     query = """
         select measure, sum(rows)::bigint, sum(seconds)
-        from shards join measures using (measure_key) where measure <> 'token_counts' group by measure order by measure
+        from shards join measures using (measure_key)
+        where measure <> 'token_counts' group by measure order by measure
     """
     with read_workspace(workspace) as con:
         return {str(m): (int(rows), float(s)) for m, rows, s in con.execute(query).fetchall()}
