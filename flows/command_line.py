@@ -15,7 +15,13 @@ from types import FrameType
 
 import typer
 
-from flows import plan_commands, read_commands, run_commands, serve_commands
+from flows import (
+    plan_commands,
+    read_commands,
+    repair_commands,
+    run_commands,
+    serve_commands,
+)
 
 ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
@@ -40,6 +46,7 @@ app = typer.Typer(
 run_commands.add_to(app)
 plan_commands.add_to(app)
 read_commands.add_to(app)
+repair_commands.add_to(app)
 serve_commands.add_to(app)
 
 

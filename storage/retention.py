@@ -4,8 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from storage.database import Connection, transaction
+import orjson
+
+from storage.conversations import content_hash
+from storage.database import Connection, fetch_count, transaction
 from storage.measurements import MeasureKey
+from storage.workspace import Workspace
 
 CLEAR_RUN = "delete from run_measures where run_id = $run_id"
 
@@ -40,7 +44,30 @@ NAMED_FILES = "select path from shards"
 
 ADAPTERS = "select adapter from trials"
 
-EXPORT_FOLDERS = "select path from exports"
+TRAININGS = """
+select measure_key, model_fingerprint, template_fingerprint, settings, list(path order by path)
+from measures join shards using (measure_key) where measure = 'trajectories'
+group by all order by measure_key
+"""
+
+NOT_LEARNT = """
+select count(*) from (
+    select example_id from read_parquet($smaller::varchar[], union_by_name = true) where trained
+    except
+    select example_id from read_parquet($larger::varchar[], union_by_name = true) where trained
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProxy:
+    """A training of a proxy whose trajectories are stored."""
+
+    key: str
+    settings: str
+    """Everything that decides the training but its rows."""
+    paths: tuple[str, ...]
+    """Files of its trajectories, relative to measurements/."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +97,7 @@ def read_unused(con: Connection, since: date) -> list[UnusedMeasure]:
     What no run is recorded to have used is left out, for it may be of an older version, which kept
     no such record; and so is everything, where a run since then finished without a record.
     """
-    if con.execute(UNRECORDED, {"since": since.isoformat()}).fetchall() != [(0,)]:
+    if fetch_count(con, UNRECORDED, {"since": since.isoformat()}):
         return []
     rows = con.execute(UNUSED, {"since": since.isoformat()}).fetchall()
     return [UnusedMeasure(*row) for row in rows]
@@ -100,6 +127,24 @@ def read_adapters(con: Connection) -> set[str]:
     return {str(path) for (path,) in con.execute(ADAPTERS).fetchall()}
 
 
-def read_export_folders(con: Connection) -> set[str]:
-    """Folders of exports, relative to the workspace."""
-    return {str(path) for (path,) in con.execute(EXPORT_FOLDERS).fetchall()}
+def read_trainings(con: Connection) -> list[StoredProxy]:
+    """Trainings of proxies whose trajectories are stored, by key."""
+    return [
+        StoredProxy(
+            key,
+            content_hash([model, template, {**orjson.loads(settings), "pool": ""}]),
+            tuple(paths),
+        )
+        for key, model, template, settings, paths in con.execute(TRAININGS).fetchall()
+    ]
+
+
+def covers(
+    con: Connection, workspace: Workspace, larger: StoredProxy, smaller: StoredProxy
+) -> bool:
+    """Whether one training learnt every row that another did; not where a file is gone."""
+    files = [[workspace.measurements / path for path in each.paths] for each in (larger, smaller)]
+    if not all(path.exists() for each in files for path in each):
+        return False
+    more, fewer = ([str(path) for path in each] for each in files)
+    return fetch_count(con, NOT_LEARNT, {"smaller": fewer, "larger": more}) == 0
