@@ -85,7 +85,7 @@ def gc(
         found = remove_leftovers(place, wanted)
     if as_json:
         print_json([leftover_facts(leftover) for leftover in found])
-    else:
+    elif found:
         print_leftovers(found)
     done = "could go" if dry_run else "removed"
     say(f"{done}: {sum(each.files for each in found)} files, {sum(e.bytes for e in found)} bytes")

@@ -98,6 +98,17 @@ def read_tables(workspace: Workspace) -> Iterator[Connection]:
         yield con
 
 
+def read_schema(workspace: Workspace) -> tuple[int, int]:
+    """How many migrations a workspace has seen, and how many this version knows; changes nothing.
+
+    Raises:
+        WorkspaceBusyError: if another process is writing to it.
+        WorkspaceVersionError: if a newer version wrote it.
+    """
+    with connect(workspace.database, read_only=True) as con:
+        return count_applied(con), len(MIGRATIONS)
+
+
 def is_older(applied: int) -> bool:
     """Whether a database that has seen so many migrations lacks some."""
     return 0 < applied < len(MIGRATIONS)

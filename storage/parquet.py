@@ -8,22 +8,18 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storage.places import writing_to
+
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A name to write under, renamed once the block is left well; nothing stays of it otherwise.
-
-    Raises:
-        OSError: as the block does, with the path in it: Arrow says why, and not where.
-    """
+    """A name to write under, renamed once the block is left well; nothing stays of it otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        yield partial
-        partial.rename(path)
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
+        with writing_to(path):
+            yield partial
+            partial.rename(path)
     finally:
         if partial.exists():
             partial.unlink()
