@@ -84,7 +84,9 @@ def check_late_runs(client: "SyncPrefectClient") -> Finding:
     )
 
     names = FlowRunFilterStateName(any_=["Late"])
-    late = client.count_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(name=names)))
+    late = client.count_flow_runs(
+        flow_run_filter=FlowRunFilter(state=FlowRunFilterState(name=names))
+    )
     if late:
         remedy = "start a worker: `prefect worker start --pool sluice`"
         return Finding("problem", "late runs", f"{late} runs wait past their time", remedy)
@@ -104,14 +106,11 @@ def check_deployments(client: "SyncPrefectClient") -> Iterator[Finding]:
     pools = {pool.name for pool in client.read_work_pools()}
     for name in sorted(set(wanted.values())):
         yield check_pool(client, name, there=name in pools)
-    active = [each for each in there.values() if not each.paused and has_schedule(each.schedules)]
+    active = [
+        each for each in there.values() if not each.paused and any(s.active for s in each.schedules)
+    ]
     if active:
         yield check_scheduler(client)
-
-
-def has_schedule(schedules: list[object]) -> bool:
-    """Whether one of a deployment's schedules is active."""
-    return any(getattr(schedule, "active", False) for schedule in schedules)
 
 
 def read_wanted() -> dict[str, str]:
@@ -145,7 +144,9 @@ def check_scheduler(client: "SyncPrefectClient") -> Finding:
     )
 
     soon = FlowRunFilter(
-        expected_start_time=FlowRunFilterExpectedStartTime(after_=datetime.now(UTC)),
+        expected_start_time=FlowRunFilterExpectedStartTime.model_validate(
+            {"after_": datetime.now(UTC)}
+        ),
         state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Scheduled"])),
     )
     planned = client.count_flow_runs(flow_run_filter=soon)

@@ -78,7 +78,9 @@ def check_packages() -> Finding:
     wanted = [each for each in needed if not each.marker or each.marker.evaluate({"extra": ""})]
     wrong = [problem for each in wanted if (problem := problem_of(each))]
     if not wrong:
-        return Finding("ok", "packages", f"all {len(wanted)} as Sluice {version(DISTRIBUTION)} asks")
+        return Finding(
+            "ok", "packages", f"all {len(wanted)} as Sluice {version(DISTRIBUTION)} asks"
+        )
     remedy = "pip install --constraint constraints.txt -e . in the checkout"
     return Finding("problem", "packages", "; ".join(wrong), remedy)
 

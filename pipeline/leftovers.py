@@ -177,7 +177,11 @@ def find_superseded(con: Connection, workspace: Workspace) -> list[Path]:
     for smaller in kept:
         for larger in kept:
             alike = larger.settings == smaller.settings and larger != smaller
-            if alike and folders[larger] not in superseded and covers(con, workspace, larger, smaller):
+            if (
+                alike
+                and folders[larger] not in superseded
+                and covers(con, workspace, larger, smaller)
+            ):
                 superseded.append(folders[smaller])
                 break
     return [path for folder in superseded for path in kept_models(folder).values()]

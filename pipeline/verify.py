@@ -111,7 +111,9 @@ def load(con: Connection, workspace: Workspace, export: ExportRecord) -> int:
     """Read the rows of an export into the walk; return how many there are."""
     folder = workspace.directory / export.path
     manifest = read_manifest(folder)
-    files = {split: [folder / name for name in manifest.data_files(split)] for split in SPLITS}
+    files: dict[str, list[Path]] = {
+        split: [folder / name for name in manifest.data_files(split)] for split in SPLITS
+    }
     return load_export(con, files, manifest.run_id)
 
 
@@ -119,12 +121,11 @@ def walk_export(con: Connection, workspace: Workspace, export: ExportRecord) -> 
     """The links of an export that need nothing but the workspace."""
     rows = load(con, workspace, export)
     manifest = read_manifest(workspace.directory / export.path)
-    held_out = read_held_out(con, manifest.run_id)
-    selections = {"train": export.selection_id, "validation": held_out}
+    selections = {"train": export.selection_id, "validation": read_held_out(con, manifest.run_id)}
     places = [
-        read_out_of_place(con, split, selections[split])
-        for split in SPLITS
-        if selections[split] is not None and manifest.counts(split).rows
+        read_out_of_place(con, split, selection_id)
+        for split, selection_id in selections.items()
+        if selection_id is not None and split in manifest.splits
     ]
     not_stored = read_not_stored(con)
     return [

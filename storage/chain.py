@@ -8,6 +8,7 @@ example's hash is that of its canonical JSON, and this is how messages and tools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -189,11 +190,12 @@ def load_export(con: Connection, files: Mapping[str, Sequence[Path]], run_id: st
     return fetch_count(con, "select count(*) from exported")
 
 
-def rows_to_compare(con: Connection) -> Iterator[list[tuple[str, ...]]]:
+def rows_to_compare(con: Connection) -> Iterator[list[tuple[Any, ...]]]:
     """Exported rows that are not their example's canonical JSON word for word, in batches.
 
-    Nothing else may be asked of the connection meanwhile. Each is its id, the exported prompt, completion and tools as JSON without brackets, and the
-    stored messages, the index of the response and the tools.
+    Nothing else may be asked of the connection meanwhile. Each is its id; the exported prompt,
+    completion and tools as JSON without brackets; the stored messages; the index of the response;
+    and the stored tools.
     """
     for batch in con.execute(TO_COMPARE).to_arrow_reader(BATCH_ROWS):
         yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))

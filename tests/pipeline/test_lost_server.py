@@ -46,7 +46,9 @@ def come_back(endpoint: FakeEndpoint) -> None:
 
 
 def questions(endpoint: FakeEndpoint) -> Counter[str]:
-    return Counter(str(received.body["messages"]) for received in endpoint.received if received.body)
+    return Counter(
+        str(received.body["messages"]) for received in endpoint.received if received.body
+    )
 
 
 def of(endpoint: FakeEndpoint) -> Endpoint:

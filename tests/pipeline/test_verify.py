@@ -171,7 +171,9 @@ def test_an_occurrence_at_the_wrong_line_is_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "mend", [lambda path: path.unlink(), lambda path: path.write_text("{}")], ids=["gone", "changed"]
+    "mend",
+    [lambda path: path.unlink(), lambda path: path.write_text("{}")],
+    ids=["gone", "changed"],
 )
 def test_a_source_that_is_gone_or_changed_is_no_damage(
     folder: Path, mend: Callable[[Path], object]

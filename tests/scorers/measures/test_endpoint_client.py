@@ -85,7 +85,9 @@ def is_there(body: Body) -> bool:
     return not body
 
 
-def test_a_row_that_the_server_breaks_on_costs_one_row_once_the_server_is_seen_to_be_there() -> None:
+def test_a_row_that_the_server_breaks_on_costs_one_row_once_the_server_is_seen_to_be_there() -> (
+    None
+):
     def break_on_one(body: Body, attempt: int) -> Canned:
         if is_there(body):
             return Canned(body={"data": []})
@@ -103,7 +105,7 @@ def test_a_row_that_the_server_breaks_on_costs_one_row_once_the_server_is_seen_t
 def test_a_server_that_refuses_everything_is_no_failure_of_a_row(status: int) -> None:
     with (
         serve(lambda body, attempt: Canned(status)) as endpoint,
-        pytest.raises(ServerLostError, match=f"http_{status} .*run the same command again"),
+        pytest.raises(ServerLostError, match=rf"http_{status} .*run the same command again"),
     ):
         post_all(replace(settings(endpoint), retries=2, max_concurrency=1), "p", bodies(9))
     assert {received.body.get("row") for received in endpoint.received} == {0}
@@ -147,16 +149,20 @@ def test_waits_as_long_as_the_server_asks() -> None:
 
 
 def test_does_not_wait_for_a_server_that_asks_for_too_long() -> None:
-    with serve(lambda body, attempt: Canned(429, headers={"Retry-After": "3600"})) as endpoint:
-        with pytest.raises(ServerLostError, match="http_429 .status 429; attempts: 1"):
-            post_all(settings(endpoint), "p", bodies(1))
+    with (
+        serve(lambda body, attempt: Canned(429, headers={"Retry-After": "3600"})) as endpoint,
+        pytest.raises(ServerLostError, match=r"http_429 .status 429; attempts: 1"),
+    ):
+        post_all(settings(endpoint), "p", bodies(1))
 
 
 def test_retry_after_may_be_a_date() -> None:
     tomorrow = format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)
-    with serve(lambda body, attempt: Canned(503, headers={"Retry-After": tomorrow})) as endpoint:
-        with pytest.raises(ServerLostError):
-            post_all(settings(endpoint), "p", bodies(1))
+    with (
+        serve(lambda body, attempt: Canned(503, headers={"Retry-After": tomorrow})) as endpoint,
+        pytest.raises(ServerLostError),
+    ):
+        post_all(settings(endpoint), "p", bodies(1))
     assert len(endpoint.received) == 1  # a day is longer than the longest wait
 
 
