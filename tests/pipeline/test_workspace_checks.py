@@ -2,11 +2,11 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from pipeline import workspace_checks
 from pipeline.findings import Finding
 from pipeline.workspace_checks import examine_workspace
 from storage.database import open_workspace
@@ -76,6 +76,6 @@ def test_one_that_cannot_be_written_is_a_problem(
     def refuse(dir: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(workspace_checks.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     found = examine(workspace.directory)["workspace"]
     assert found.level == "problem" and "Permission denied" in found.detail

@@ -111,6 +111,20 @@ def test_a_server_that_refuses_everything_is_no_failure_of_a_row(status: int) ->
     assert {received.body.get("row") for received in endpoint.received} == {0}
 
 
+def test_once_a_server_is_lost_nothing_new_is_asked() -> None:
+    def refuse_the_first(body: Body, attempt: int) -> Canned:
+        if body["row"] == 0:
+            return Canned(401)
+        time.sleep(0.3)  # long after the refusal
+        return Canned(body=body)
+
+    had: dict[int, object] = {}
+    with serve(refuse_the_first) as endpoint, pytest.raises(ServerLostError):
+        two = replace(settings(endpoint), max_concurrency=2)
+        post_all(two, "p", bodies(9), on_reply=had.__setitem__)
+    assert len(endpoint.received) == 2 and had == {1: {"row": 1}}, "what was under way is kept"
+
+
 def test_what_a_server_answered_before_it_went_is_handed_over() -> None:
     with serve(echo) as endpoint:
 
