@@ -20,7 +20,7 @@ from flows import command_line
 from flows.faults import REMEDIES, explain_fault
 from pipeline.ingest import SourceSettings, identify_sources, ingest_sources
 from storage.database import open_workspace, read_workspace
-from storage.parquet import write_parquet
+from storage.parquet import concatenate_parquet, write_parquet
 from storage.places import writing_to
 from storage.workspace import Workspace
 from tests.exported_workspace import export_workspace
@@ -135,6 +135,10 @@ def test_a_disk_that_is_full_while_measuring_leaves_no_half_file(tmp_path: Path)
             write_parquet(tmp_path / "disk" / "a" / "shard.parquet", table)
         explained = explain_fault(caught.value)
         assert explained is not None and "a/shard.parquet: the disk is full" in explained
+        assert not [path for path in (tmp_path / "disk").rglob("*") if path.is_file()]
+        write_parquet(tmp_path / "shard.parquet", table)
+        with pytest.raises(OSError):
+            concatenate_parquet([tmp_path / "shard.parquet"], tmp_path / "disk" / "merged.parquet")
         assert not [path for path in (tmp_path / "disk").rglob("*") if path.is_file()]
 
 
