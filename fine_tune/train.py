@@ -42,6 +42,7 @@ from storage.exports_manifest import (
     read_manifest,
     verify_export,
 )
+from storage.places import writing_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,11 +90,12 @@ def train_adapter(
     training = Training(
         export_id=manifest.export_id, model_fingerprint=fingerprint, settings=settings
     )
-    claim_folder(output, training)
+    with writing_to(output):
+        claim_folder(output, training)
     report = read_report(output)
     if report is None:
         _require_whole(export, manifest)
-        with quiet_libraries():
+        with quiet_libraries(), writing_to(output):
             trainer, counts = _checked_trainer(export, manifest, model, output, settings)
             trainer.on_step = on_step
             report = _run(trainer, training, counts, output)

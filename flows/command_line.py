@@ -3,11 +3,13 @@
 stdout is data, stderr is talk. Nothing heavy is imported before a verb needs it.
 
 Exit codes: 0 done · 1 nothing to select from, or an export does not hold · 2 usage, recipe or
-workspace · 3 input unreadable, or more bad rows than tolerated · 4 done, with rows quarantined,
+workspace · 3 input unreadable, more bad rows than tolerated, or a disk that is full, read-only or
+forbidden · 4 done, with rows quarantined,
 under --strict · 5 a model or dependency is missing, or no server could be had of it · 130 and 143
 after Ctrl-C and SIGTERM.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -15,7 +17,15 @@ from types import FrameType
 
 import typer
 
-from flows import backfill_commands, plan_commands, read_commands, run_commands, serve_commands
+from flows import (
+    backfill_commands,
+    plan_commands,
+    read_commands,
+    repair_commands,
+    run_commands,
+    serve_commands,
+)
+from flows.faults import explain_fault
 
 ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
@@ -41,6 +51,7 @@ run_commands.add_to(app)
 plan_commands.add_to(app)
 backfill_commands.add_to(app)
 read_commands.add_to(app)
+repair_commands.add_to(app)
 serve_commands.add_to(app)
 
 
@@ -66,6 +77,7 @@ def main() -> None:
     """Run the command line; end with the exit code that the error stands for."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    show_notes()
     signal.signal(signal.SIGTERM, stop)
     try:
         app()
@@ -73,9 +85,21 @@ def main() -> None:
         end("stopped; the same command goes on from here", 130)
     except Exception as error:
         code = exit_code(error)
-        if code is None:
+        if code is not None:
+            end(f"error: {error}", code)
+        fault = explain_fault(error)
+        if fault is None:
             raise
-        end(f"error: {error}", code)
+        end(f"error: {fault}", DISK_FAULT)
+
+
+def show_notes() -> None:
+    """Have what storage notes, such as that it copies an older workspace, reach the user."""
+    shown = logging.StreamHandler()
+    shown.setFormatter(logging.Formatter("sluice: %(message)s"))
+    notes = logging.getLogger("storage")
+    notes.addHandler(shown)
+    notes.propagate = False  # or Prefect would say it again
 
 
 def exit_code(error: Exception) -> int | None:
@@ -95,14 +119,25 @@ EXIT_CODES = {
         "DeploymentMissingError",
         "WorkspaceBusyError",
         "WorkspaceMissingError",
+        "WorkspaceVersionError",
         "QueryError",
         "OtherTrainingError",
         "PortInUseError",
     },
-    3: {"UnreadableSourceError", "TooManyBadRowsError", "ExportExistsError", "TokenMismatchError"},
-    5: {"MissingModelError", "EnvironmentSetUpError", "ServerFailedError"},
+    3: {
+        "UnreadableSourceError",
+        "TooManyBadRowsError",
+        "ExportExistsError",
+        "TokenMismatchError",
+        "LostMeasurementsError",
+        "NoRoomForBackupError",
+    },
+    5: {"MissingModelError", "EnvironmentSetUpError", "ServerFailedError", "ServerLostError"},
 }
 """By class name, so that no error's module need be imported to show `--help`."""
+
+DISK_FAULT = 3
+"""For errors that flows/faults.py explains."""
 
 
 def stop(number: int, frame: FrameType | None) -> None:

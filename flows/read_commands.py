@@ -19,7 +19,7 @@ HERE = Path(".")
 
 def add_to(app: typer.Typer) -> None:
     """Add the verbs."""
-    for verb in (explain, report, diff, quarantine, sql, verify, models):
+    for verb in (explain, report, diff, quarantine, sql, models):
         app.command()(verb)
 
 
@@ -168,25 +168,6 @@ def typed_queries() -> Iterator[str]:
             typed = ""
     if typed.strip():
         yield typed
-
-
-def verify(workspace: WorkspaceOption = HERE, as_json: AsJson = False) -> None:
-    """Check every export against its manifest; exit with 1 if one does not hold."""
-    from storage.database import read_workspace
-    from storage.exports_manifest import verify_export
-    from storage.selections import read_exports
-    from storage.workspace import Workspace
-
-    with read_workspace(Workspace(workspace)) as con:
-        paths = read_exports(con)
-    problems = {path: [str(each) for each in verify_export(workspace / path)] for path in paths}
-    if as_json:
-        print_json(problems)
-    else:
-        for path, found in problems.items():
-            sys.stdout.write(f"{path}: {'; '.join(found) or 'holds'}\n")
-    if any(problems.values()):
-        raise typer.Exit(1)
 
 
 def models(as_json: AsJson = False) -> None:

@@ -44,6 +44,7 @@ from storage.conversations import content_hash
 from storage.database import open_workspace, read_workspace
 from storage.examples import Attempt, read_pool
 from storage.measurements import MeasureKey
+from storage.retention import write_run_measures
 from storage.runs import finish_run, start_run
 from storage.selections import write_trial
 from storage.sources import Source
@@ -193,6 +194,8 @@ def measure_stage(state: RunState) -> RunState:
     for name, work in works.items():
         asked[name] = measure_work(run.workspace, name, work, sizes)
     keys = {name: work.measure.key() for name, work in works.items()}
+    with open_workspace(run.workspace) as con:
+        write_run_measures(con, run.run_id, keys)
     parts = {name: len(work.ids) for name, work in works.items() if len(work.ids) < work.pool}
     return replace(state, run=replace(run, measures=keys), asked=asked, parts=parts)
 

@@ -38,6 +38,7 @@ from storage.exports_manifest import (
     read_manifest,
     verify_export,
 )
+from storage.places import writing_to
 
 LIBRARIES = ("datasets", "orjson", "pyarrow", "tokenizers", "transformers", "trl")
 
@@ -64,12 +65,13 @@ def write_export(directory: Path, rows: Iterable[ExportRow], facts: ExportFacts)
     """
     partial = directory.with_name(f".{directory.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    (partial / DATA_FOLDER).mkdir(parents=True)
     try:
-        manifest = _write_whole(partial, rows, facts)
-        if directory.exists():
-            return _same_export(directory, manifest)
-        partial.rename(directory)
+        with writing_to(directory):
+            (partial / DATA_FOLDER).mkdir(parents=True)
+            manifest = _write_whole(partial, rows, facts)
+            if directory.exists():
+                return _same_export(directory, manifest)
+            partial.rename(directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return manifest

@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 
 from storage.migrations import MIGRATIONS
+from storage.upgrade import back_up, migration_mark
 from storage.views import define_views
 from storage.workspace import Workspace
 
@@ -36,35 +37,98 @@ class WorkspaceMissingError(FileNotFoundError):
     """There is no workspace where one was asked for."""
 
 
+class WorkspaceVersionError(ValueError):
+    """The workspace was written by a newer version of Sluice."""
+
+
 @contextmanager
 def open_workspace(workspace: Workspace) -> Iterator[Connection]:
     """Open a workspace for reading and writing, creating it and migrating its tables first.
 
     Raises:
         WorkspaceBusyError: if another process has it open.
+        WorkspaceVersionError: if a newer version wrote it.
+        LostMeasurementsError: if a file is gone that its tables name.
+        OSError: if it cannot be written, or if it is of an older version and there is no room for
+            a copy of it.
     """
-    workspace.directory.mkdir(parents=True, exist_ok=True)
-    with connect(workspace.database, read_only=False) as con:
-        migrate(con)
+    with open_tables(workspace) as con:
         define_views(con, workspace, temporary=False)
         yield con
 
 
 @contextmanager
+def open_tables(workspace: Workspace) -> Iterator[Connection]:
+    """The same without the views of measurements, which need every file of theirs to be there."""
+    workspace.directory.mkdir(parents=True, exist_ok=True)
+    with connect(workspace.database, read_only=False) as con:
+        applied = count_applied(con)
+        if not is_older(applied):
+            migrate(con)
+            yield con
+            return
+    bring_up_to_date(workspace.database, applied)
+    with open_tables(workspace) as con:
+        yield con
+
+
+@contextmanager
 def read_workspace(workspace: Workspace) -> Iterator[Connection]:
-    """Open a workspace that exists, for reading only.
+    """Open a workspace that exists, for reading only; one of an older version is migrated first.
 
     Raises:
         WorkspaceMissingError: if there is none.
         WorkspaceBusyError: if another process is writing to it.
+        WorkspaceVersionError: if a newer version wrote it.
+        LostMeasurementsError: if a file is gone that its tables name.
+        OSError: if it is of an older version and cannot be written.
     """
+    with read_tables(workspace) as con:
+        define_views(con, workspace, temporary=True)
+        yield con
+
+
+@contextmanager
+def read_tables(workspace: Workspace) -> Iterator[Connection]:
+    """The same without the views of measurements, which need every file of theirs to be there."""
     if not workspace.database.exists():
         raise WorkspaceMissingError(
             f"there is no workspace in {workspace.directory}: `sluice run RECIPE` makes one"
         )
     with connect(workspace.database, read_only=True) as con:
-        define_views(con, workspace, temporary=True)
+        applied = count_applied(con)
+        if not is_older(applied):
+            yield con
+            return
+    bring_up_to_date(workspace.database, applied)
+    with read_tables(workspace) as con:
         yield con
+
+
+def read_schema(workspace: Workspace) -> tuple[int, int]:
+    """How many migrations a workspace has seen, and how many this version knows; changes nothing.
+
+    Raises:
+        WorkspaceBusyError: if another process is writing to it.
+        WorkspaceVersionError: if a newer version wrote it.
+    """
+    with connect(workspace.database, read_only=True) as con:
+        return count_applied(con), len(MIGRATIONS)
+
+
+def is_older(applied: int) -> bool:
+    """Whether a database that has seen so many migrations lacks some."""
+    return 0 < applied < len(MIGRATIONS)
+
+
+def bring_up_to_date(database: Path, applied: int) -> None:
+    """Migrate a database of an older version, once it has been copied."""
+    with connect(database, read_only=False) as con:
+        con.execute("checkpoint")
+    back_up(database, applied, until=len(MIGRATIONS))
+    with connect(database, read_only=False) as con:
+        migrate(con)
+    migration_mark(database).unlink()
 
 
 @contextmanager
@@ -103,16 +167,28 @@ def try_to_connect(database: Path, read_only: bool, give_up: float) -> Connectio
 def migrate(con: Connection) -> None:
     """Apply the migrations that the database has not seen, each in a transaction of its own."""
     con.execute("create table if not exists migrations (n integer primary key)")
-    applied = fetch_count(con, "select count(*) from migrations")
-    if applied > len(MIGRATIONS):
-        raise ValueError(
-            f"this workspace was written by a newer version: it has {applied} migrations, "
-            f"this version knows {len(MIGRATIONS)}; upgrade Sluice"
-        )
-    for n, statement in enumerate(MIGRATIONS[applied:], start=applied):
+    for n, statement in enumerate(MIGRATIONS[(applied := count_applied(con)) :], start=applied):
         with transaction(con):
             con.execute(statement)
             con.execute("insert into migrations values ($n)", {"n": n})
+
+
+def count_applied(con: Connection) -> int:
+    """How many migrations a database has seen; 0 for one without tables.
+
+    Raises:
+        WorkspaceVersionError: if there are more than this version knows.
+    """
+    tables = "select count(*) from duckdb_tables() where table_name = 'migrations'"
+    if not fetch_count(con, tables):
+        return 0
+    applied = fetch_count(con, "select count(*) from migrations")
+    if applied > len(MIGRATIONS):
+        raise WorkspaceVersionError(
+            f"this workspace was written by a newer version: it has {applied} migrations, "
+            f"this version knows {len(MIGRATIONS)}; upgrade Sluice"
+        )
+    return applied
 
 
 @contextmanager

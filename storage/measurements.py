@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from storage.conversations import content_hash
 from storage.database import Connection, transaction
+from storage.exports_manifest import hash_file
 from storage.parquet import concatenate_parquet, count_rows
 from storage.views import define_views
 from storage.workspace import Workspace
@@ -23,8 +24,8 @@ on conflict do nothing
 """
 
 ADD_SHARD = """
-insert into shards (measure_key, path, rows, seconds)
-values ($measure_key, $path, $rows, $seconds) on conflict do nothing
+insert into shards (measure_key, path, rows, seconds, sha256)
+values ($measure_key, $path, $rows, $seconds, $sha256) on conflict do nothing
 """
 
 SIZES_OF = """
@@ -213,6 +214,7 @@ def add_shard(
         "path": str(path.relative_to(workspace.measurements)),
         "rows": count_rows(path),
         "seconds": seconds,
+        "sha256": hash_file(path),
     }
     con.execute(ADD_SHARD, described)
 

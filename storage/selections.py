@@ -106,11 +106,6 @@ def write_export(
     )
 
 
-def read_exports(con: Connection) -> list[str]:
-    """Paths of all exports, relative to the workspace."""
-    return [str(row[0]) for row in con.execute("select path from exports order by path").fetchall()]
-
-
 def write_trial(
     con: Connection, trial_id: str, export_id: str, adapter: str, report: Mapping[str, Any]
 ) -> None:

@@ -5,12 +5,10 @@ the workspace. The views are defined anew whenever a workspace is opened, so tha
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import duckdb
 
 from storage.workspace import Workspace
-
-if TYPE_CHECKING:
-    import duckdb
 
 MEASURES = (
     "token_counts",
@@ -25,17 +23,33 @@ MEASURES = (
 STATES = "example_id, measure_key, state, detail"
 
 
-def define_views(
-    con: "duckdb.DuckDBPyConnection", workspace: Workspace, *, temporary: bool
-) -> None:
-    """Define a view for each measure over its committed shards; empty where there are none."""
+class LostMeasurementsError(FileNotFoundError):
+    """Files of measurements are gone that the tables name."""
+
+
+def define_views(con: duckdb.DuckDBPyConnection, workspace: Workspace, *, temporary: bool) -> None:
+    """Define a view for each measure over its committed shards; empty where there are none.
+
+    Raises:
+        LostMeasurementsError: if a shard's file is not there.
+    """
     listed = con.execute(
         "select measure, path from shards join measures using (measure_key) order by all"
     ).fetchall()
     kind = "temporary view" if temporary else "view"
     for measure in MEASURES:
         paths = [workspace.measurements / path for name, path in listed if name == measure]
-        con.execute(f"create or replace {kind} {measure} as {select_shards(paths)}")
+        try:
+            con.execute(f"create or replace {kind} {measure} as {select_shards(paths)}")
+        except duckdb.IOException as error:
+            lost = [path for path in paths if not path.exists()]
+            if not lost:
+                raise
+            raise LostMeasurementsError(
+                f"{len(lost)} files of {measure} are gone, {lost[0]} among them. Put them back, or "
+                f"let `sluice gc --lost -w {workspace.directory}` forget them: the next run "
+                "measures their rows again"
+            ) from error
     parts = [f"select '{measure}' as measure, {STATES} from {measure}" for measure in MEASURES]
     con.execute(f"create or replace {kind} measurements as {' union all '.join(parts)}")
 

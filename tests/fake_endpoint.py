@@ -44,6 +44,8 @@ class FakeEndpoint:
         self.received: list[Received] = []
         self.most_at_once = 0
         self.base_url = ""
+        self.gone = False
+        """Every connection is closed without an answer, as if the process had ended."""
         self._lock = threading.Lock()
         self._at_once = 0
 
@@ -76,6 +78,9 @@ def serve(respond: Callable[[Body, int], Canned]) -> Iterator[FakeEndpoint]:
             self.handle_json({})
 
         def handle_json(self, body: Body) -> None:
+            if endpoint.gone:
+                self.close_connection = True
+                return
             canned = endpoint.answer(Received(self.path, dict(self.headers), body))
             content = canned.body
             data = content if isinstance(content, bytes) else json.dumps(content).encode()

@@ -36,6 +36,16 @@ Template = Literal["chat", "question_answer"]
 RULES_VERSION = 1
 """Raised when the same conversation would be cut otherwise; part of the template's fingerprint."""
 
+RAISED_BY_TEMPLATES = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What a template can come to beside its own errors: it is a program, and the row its input."""
+
 Tools: TypeAlias = Sequence[Mapping[str, Any]]
 
 TURN_END = " \n "
@@ -143,8 +153,12 @@ def _apply_template(
         encoded: Any = tokenizer.apply_chat_template(
             turns, tools=schemas, add_generation_prompt=header, tokenize=True, return_dict=True
         )
-    except (TemplateError, TypeError) as error:
+    except TemplateError as error:
         raise RenderingError(f"the chat template refused the conversation: {error}") from error
+    except RAISED_BY_TEMPLATES as error:
+        # Such a message may quote the row; the class of the error does not.
+        name = type(error).__name__
+        raise RenderingError(f"the chat template broke on the conversation: {name}") from error
     return list(encoded["input_ids"])
 
 

@@ -4,7 +4,11 @@
 bodies, however the server finished them. At most `max_concurrency` are under way at a time. What
 may pass is tried again: no connection, a timeout, and the statuses 408, 409, 429 and 5xx, after a
 pause that doubles and is never shorter than the server's Retry-After. Everything else is final.
-A body without a reply gets a GenerationFailure in its place: the others are not affected.
+A body without a reply gets a GenerationFailure in its place: the others are not affected. But a
+server that is gone is nobody's failure: where a body has no retry left, the server is asked whether
+it is there. If it is, the body is tried once more, and what it then gets is its own. If not, no new
+body is sent, and ServerLostError is raised when those under way have ended. So it is where the
+server refuses us and not the body: the key, the account or the rate.
 
 What it does not do: log, or keep, what was sent or received (keeping replies is request_cache.py,
 where a caller asks for it); follow redirects (a POST would lose
@@ -33,6 +37,15 @@ Reply: TypeAlias = Json | GenerationFailure
 
 MAY_PASS = frozenset({408, 409, 429})
 """Statuses below 500 that say "not now" and not "never"."""
+
+REFUSES_US = frozenset({"http_401", "http_402", "http_429", "http_502", "http_503", "http_504"})
+"""Reasons that any body would have been given: key, account, rate, or nothing behind a gateway."""
+
+MAY_BE_LOST = frozenset({"no_connection", "timeout", "http_408", "http_500"})
+"""Reasons that a body may have caused, or that the server is gone: it is asked which."""
+
+HEARINGS = 2
+"""How often a body is tried, each time with all retries, while the server is there."""
 
 CONNECT_SECONDS = 10.0
 """A host that does not answer at all is given up sooner than one that computes."""
@@ -88,6 +101,10 @@ class EndpointSettings:
             )
 
 
+class ServerLostError(RuntimeError):
+    """The server went away, or refuses everything; what it had answered is with the caller."""
+
+
 @dataclass(frozen=True, slots=True)
 class _NotNow:
     """An attempt that failed in a way that may pass."""
@@ -109,6 +126,7 @@ def post_all(
     Ctrl-C cancels what is under way, closes the connections and raises KeyboardInterrupt.
 
     Raises:
+        ServerLostError: if the server is gone, or refuses us; `on_reply` has had what it answered.
         ValueError: if the environment variable with the key is not set.
         RuntimeError: if called from a running event loop; call it from a thread there.
     """
@@ -132,19 +150,57 @@ async def _post_all(
 ) -> list[Reply]:
     replies: dict[int, Reply] = {}
     waiting: Iterator[tuple[int, Json]] = iter(enumerate(bodies))
+    lost: list[ServerLostError] = []
 
     async def work() -> None:
         for index, body in waiting:
+            if lost:
+                return
             # Escaped to ASCII: a stray surrogate is then the server's to refuse, for one row.
             request = client.build_request("POST", path, content=json.dumps(body).encode())
-            replies[index] = await _persist(client, request, settings, salt=index)
+            try:
+                replies[index] = await _hear(client, request, settings, salt=index)
+            except ServerLostError as error:  # others under way may still be answered
+                lost.append(error)
+                return
             if on_reply is not None:
                 on_reply(index, replies[index])
 
     async with _open_client(settings) as client, asyncio.TaskGroup() as workers:
         for _ in range(min(settings.max_concurrency, len(bodies))):
             workers.create_task(work())
+    if lost:
+        raise lost[0]
     return [replies[index] for index in range(len(bodies))]
+
+
+async def _hear(
+    client: httpx.AsyncClient, request: httpx.Request, settings: EndpointSettings, salt: int
+) -> Reply:
+    """Try a request to its end, and a second time if the server was away and is back.
+
+    Raises:
+        ServerLostError: if the server is gone, or refuses us.
+    """
+    for _ in range(HEARINGS):
+        reply = await _persist(client, request, settings, salt)
+        if not isinstance(reply, GenerationFailure):
+            return reply
+        if reply.reason in REFUSES_US:
+            raise _lost(settings, reply)
+        if reply.reason not in MAY_BE_LOST:
+            return reply
+        there = await _attempt(client, client.build_request("GET", "models"), CONNECT_SECONDS)
+        if isinstance(there, _NotNow):
+            raise _lost(settings, there.failure)
+    return reply
+
+
+def _lost(settings: EndpointSettings, failure: GenerationFailure) -> ServerLostError:
+    return ServerLostError(
+        f"{settings.base_url} stopped answering: {failure.reason} ({failure.detail}). What it had "
+        "answered is kept and is not asked again; when it is back, run the same command again"
+    )
 
 
 async def _get(settings: EndpointSettings, path: str) -> Reply:

@@ -135,6 +135,11 @@ def quiet_transformers() -> Iterator[None]:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
+def copy_folder(target: Path) -> Path:
+    """Where a copy lies that is written as it is today."""
+    return target.with_name(f"{target.name}-{FORMAT}")
+
+
 def converted_gguf(weights: Path, target: Path) -> Path:
     """A GGUF file as a transformers folder: float32 safetensors, tokenizer, chat template.
 
@@ -144,7 +149,7 @@ def converted_gguf(weights: Path, target: Path) -> Path:
     Raises:
         ValueError: if the file cuts text into words by rules not known here.
     """
-    target = target.with_name(f"{target.name}-{FORMAT}")
+    target = copy_folder(target)
 
     def build(folder: Path) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -194,7 +199,7 @@ def truncated_copy(source: Path, layers: int, target: Path) -> Path:
 
     from scorers.measures.language_model import read_tokenizer
 
-    target = target.with_name(f"{target.name}-{FORMAT}")
+    target = copy_folder(target)
     if target.is_dir():
         return target
     config = AutoConfig.from_pretrained(source, trust_remote_code=False)

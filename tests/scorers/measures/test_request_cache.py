@@ -52,7 +52,7 @@ def test_a_reply_that_was_had_is_not_asked_for_again(tmp_path: Path) -> None:
 def test_failures_and_replies_of_no_use_are_asked_again(tmp_path: Path) -> None:
     def respond(body: Body, attempt: int) -> Canned:
         if body["row"] == 0 and attempt == 0:
-            return Canned(500)
+            return Canned(400)
         return Canned(body={"row": body["row"], "useful": body["row"] != 1 or attempt > 0})
 
     with serve(respond) as endpoint:
