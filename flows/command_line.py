@@ -95,9 +95,19 @@ EXIT_CODES = {
         "QueryError",
         "OtherTrainingError",
         "PortInUseError",
+        "ClusterError",
+        "OtherPlaceError",
+        "OtherWorkerError",
+        "ShardsUnreachableError",
     },
     3: {"UnreadableSourceError", "TooManyBadRowsError", "ExportExistsError", "TokenMismatchError"},
-    5: {"MissingModelError", "EnvironmentSetUpError", "ServerFailedError"},
+    5: {
+        "MissingModelError",
+        "MissingExtraError",
+        "MissingStorePackageError",
+        "EnvironmentSetUpError",
+        "ServerFailedError",
+    },
 }
 """By class name, so that no error's module need be imported to show `--help`."""
 

@@ -2,15 +2,36 @@
 
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
+
+class RunnerOption(StrEnum):
+    """Where tasks are done."""
+
+    threads = "threads"
+    dask = "dask"
+    ray = "ray"
+
+
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Exit with 4 if any row went to quarantine.")
+]
+OnRunner = Annotated[
+    RunnerOption, typer.Option("--runner", help="Where tasks are done: threads, dask or ray.")
+]
+OnCluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        help="Address of the cluster: tcp://HOST:8786 (Dask); ray://HOST:10001 or auto (Ray).",
+        show_default=False,
+    ),
 ]
 
 STAGE_HELP = {
@@ -69,31 +90,48 @@ def add_to(app: typer.Typer) -> None:
 def stage_command(stage: str) -> Callable[..., None]:
     """The verb that runs a recipe up to one stage."""
 
-    def command(recipe: RecipeFile, as_json: AsJson = False, strict: Strict = False) -> None:
-        run_until(recipe, stage, as_json, strict)
+    def command(
+        recipe: RecipeFile,
+        as_json: AsJson = False,
+        strict: Strict = False,
+        runner: OnRunner = RunnerOption.threads,
+        cluster: OnCluster = None,
+    ) -> None:
+        run_until(recipe, stage, as_json, strict, runner.value, cluster)
 
     return command
 
 
-def run(recipe: RecipeFile, as_json: AsJson = False, strict: Strict = False) -> None:
+def run(
+    recipe: RecipeFile,
+    as_json: AsJson = False,
+    strict: Strict = False,
+    runner: OnRunner = RunnerOption.threads,
+    cluster: OnCluster = None,
+) -> None:
     """Run a whole recipe."""
-    run_until(recipe, "train", as_json, strict)
+    run_until(recipe, "train", as_json, strict, runner.value, cluster)
 
 
-def run_until(path: Path, until: str, as_json: bool, strict: bool) -> None:
+def run_until(
+    path: Path, until: str, as_json: bool, strict: bool, runner: str, cluster: str | None
+) -> None:
     """Check the recipe, run it, print what became of its rows."""
     from flows.check_recipe import load_recipe
 
     recipe = load_recipe(path)
     sys.stderr.write(f"{path} is sound; starting {until if until != 'train' else 'the run'}\n")
 
-    from flows.curate_dataset import curate, say_where_the_page_is
+    from flows.curate_dataset import curate_on, say_where_the_page_is
+    from flows.runners import RunnerName
     from flows.stages import StageName
     from flows.summary import print_summary, summary_of
 
     (stage,) = (name for name in get_args(StageName) if name == until)
+    (place,) = (name for name in get_args(RunnerName) if name == runner)
+    flow = curate_on(place, cluster)
     say_where_the_page_is()
-    state = curate(recipe, str(path.parent), stage)
+    state = flow(recipe, str(path.parent), stage)
     summary = summary_of(state)
     print_summary(summary, as_json)
     if strict and summary.quarantined:

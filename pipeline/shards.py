@@ -12,13 +12,13 @@ so that neither memory nor the number of files grows with the rows.
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.code_version import OtherWorkerError, check_code, code_version
 from scorers.measures.devices import resolve_device
 from storage.conversations import content_hash
 from storage.database import Connection, open_workspace, read_workspace
@@ -31,7 +31,7 @@ from storage.measurements import (
     read_missing,
     read_sizes,
 )
-from storage.parquet import read_parquet, write_parquet
+from storage.shard_files import ShardFiles
 from storage.workspace import Workspace
 
 SHARD_TOKENS = 32_768
@@ -63,6 +63,10 @@ class Measure(Protocol):
         """Everything that can change the number."""
         ...
 
+    def anywhere(self) -> bool:
+        """Whether a worker on another machine can do it; else it is done where the run is."""
+        ...
+
     def inputs(self, con: Connection, ids: Sequence[str]) -> pa.Table:
         """What a worker needs to know of the examples, sorted by example_id."""
         ...
@@ -74,19 +78,38 @@ class Measure(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One piece of work: paths alone, and what to do."""
+    """One piece of work: where its files are, what to do, and what the worker must be like."""
 
     measure: Measure
-    input: Path
-    output: Path
+    key: MeasureKey
+    """The measure's key where the work was cut."""
+    code: str
+    """The version of the code that cut it."""
+    pending: ShardFiles
+    measurements: ShardFiles
+    name: str
     rows: int
+
+    @property
+    def input(self) -> str:
+        """Name of the input, among those that are pending."""
+        return f"{self.key.measure_key}/{self.name}"
+
+    @property
+    def output(self) -> str:
+        """Name of the result, among the measurements."""
+        return f"{self.key.measure}/{self.key.measure_key}/{self.name}"
+
+    def done(self) -> bool:
+        """Whether the result is there."""
+        return self.measurements.exists(self.output)
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredShard:
     """A finished piece of work."""
 
-    output: Path
+    name: str
     seconds: float
 
 
@@ -95,6 +118,10 @@ class ExampleInputs:
 
     whole_pool: ClassVar[bool] = False
     shard_tokens: ClassVar[int] = SHARD_TOKENS
+
+    def anywhere(self) -> bool:
+        """Anywhere: what it needs is in the shard."""
+        return True
 
     def inputs(self, con: Connection, ids: Sequence[str]) -> pa.Table:
         """The stored examples."""
@@ -141,7 +168,7 @@ class Cut:
 
     def _write_inputs(self, shards: Sequence[Shard], pieces: Sequence[list[str]]) -> None:
         """Write the inputs of shards that have no result yet, with one reading for all."""
-        missing = [number for number, shard in enumerate(shards) if not shard.output.exists()]
+        missing = [number for number, shard in enumerate(shards) if not shard.done()]
         wanted = sorted(example_id for number in missing for example_id in pieces[number])
         if not wanted:
             return
@@ -150,7 +177,7 @@ class Cut:
         places = {example_id: place for place, example_id in enumerate(wanted)}
         for number in missing:
             rows = pa.array([places[example_id] for example_id in pieces[number]])
-            write_parquet(shards[number].input, table.take(rows))
+            self.workspace.pending.write(shards[number].input, table.take(rows))
 
 
 def cut_shards(
@@ -225,11 +252,13 @@ def name_shard(
     workspace: Workspace, measure: Measure, key: MeasureKey, ids: Sequence[str]
 ) -> Shard:
     """A shard is named by its content, so that the same work has the same name."""
-    name = f"{content_hash(list(ids))[:16]}.parquet"
     return Shard(
         measure=measure,
-        input=workspace.pending / key.measure_key / name,
-        output=workspace.measurements / key.measure / key.measure_key / name,
+        key=key,
+        code=code_version(),
+        pending=workspace.pending,
+        measurements=workspace.measurements,
+        name=f"{content_hash(list(ids))[:16]}.parquet",
         rows=len(ids),
     )
 
@@ -238,20 +267,44 @@ def measure_shard(shard: Shard) -> MeasuredShard:
     """Do one piece of work: read its input, ask the model, write its result. Needs no database.
 
     Raises:
+        OtherWorkerError: if here is other code than where the work was cut, or another model.
         ValueError: if the measure did not answer for exactly the examples it was given.
     """
-    if shard.output.exists():
-        return MeasuredShard(shard.output, seconds=0.0)
-    examples = read_parquet(shard.input)
+    check_code(shard.code)
+    if shard.done():
+        return MeasuredShard(shard.name, seconds=0.0)
+    check_key(shard)
+    examples = shard.pending.read(shard.input)
     started = time.perf_counter()
     answers = shard.measure.measure(examples)
     seconds = time.perf_counter() - started
-    key = shard.measure.key()
     if answers["example_id"].to_pylist() != examples["example_id"].to_pylist():
-        raise ValueError(f"{key.measure}: the result does not have the examples of its shard")
-    keys = [key.measure_key] * len(answers)
-    write_parquet(shard.output, answers.append_column("measure_key", [keys]))
-    return MeasuredShard(shard.output, seconds)
+        raise ValueError(f"{shard.key.measure}: the result does not have the examples of its shard")
+    keys = [shard.key.measure_key] * len(answers)
+    shard.measurements.write(shard.output, answers.append_column("measure_key", [keys]))
+    return MeasuredShard(shard.name, seconds)
+
+
+def check_key(shard: Shard) -> None:
+    """Refuse to store numbers under a key that is not theirs.
+
+    Raises:
+        OtherWorkerError: if the model is another one here, or would be computed otherwise.
+    """
+    here, there = shard.key, shard.measure.key()
+    if here.measure_key == there.measure_key:
+        return
+    parts = {
+        "model": (here.model_fingerprint, there.model_fingerprint),
+        "template": (here.template_fingerprint, there.template_fingerprint),
+        **{name: (here.settings[name], there.settings.get(name)) for name in here.settings},
+    }
+    other = ", ".join(f"{name} {b} instead of {a}" for name, (a, b) in parts.items() if a != b)
+    raise OtherWorkerError(
+        f"{here.measure} of {here.model}: this worker would measure something else than the run "
+        f"asks for: {other}. Put the same model under the same name on every machine; where the "
+        "dtype differs, name it in the recipe or start the run on a machine like the workers"
+    )
 
 
 def commit_measured(
@@ -259,9 +312,10 @@ def commit_measured(
 ) -> None:
     """Make finished shards part of the workspace and clear their inputs."""
     key = measure.key()
+    folder = f"{key.measure}/{key.measure_key}"
     with open_workspace(workspace) as con:
-        commit_shards(con, workspace, key, [(m.output, m.seconds) for m in measured])
+        commit_shards(con, workspace, key, [(f"{folder}/{m.name}", m.seconds) for m in measured])
         merge_small_shards(con, workspace, key)
+    pending = workspace.pending
     for shard in measured:
-        input_path = workspace.pending / key.measure_key / shard.output.name
-        input_path.unlink(missing_ok=True)
+        pending.remove(f"{key.measure_key}/{shard.name}")

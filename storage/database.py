@@ -39,6 +39,7 @@ def open_workspace(workspace: Workspace) -> Iterator[Connection]:
     workspace.directory.mkdir(parents=True, exist_ok=True)
     with connect(workspace.database, read_only=False) as con:
         migrate(con)
+        register_store(con, workspace)
         define_views(con, workspace, temporary=False)
         yield con
 
@@ -56,6 +57,7 @@ def read_workspace(workspace: Workspace) -> Iterator[Connection]:
             f"there is no workspace in {workspace.directory}: `sluice run RECIPE` makes one"
         )
     with connect(workspace.database, read_only=True) as con:
+        register_store(con, workspace)
         define_views(con, workspace, temporary=True)
         yield con
 
@@ -81,6 +83,13 @@ def connect(database: Path, *, read_only: bool) -> Iterator[Connection]:
         yield con
     finally:
         con.close()
+
+
+def register_store(con: Connection, workspace: Workspace) -> None:
+    """Have DuckDB read shards in an object store through fsspec; its own way needs an extension."""
+    store = workspace.measurements.filesystem()
+    if store is not None:
+        con.register_filesystem(store)
 
 
 def migrate(con: Connection) -> None:

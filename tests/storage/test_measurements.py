@@ -1,7 +1,5 @@
 """Measurements: only committed shards count, and arrays come back aligned."""
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -18,7 +16,7 @@ from storage.measurements import (
     read_measurements,
     read_missing,
 )
-from storage.parquet import read_parquet, write_parquet
+from storage.shard_files import ShardFiles
 from storage.sources import write_examples
 from storage.workspace import Workspace
 
@@ -33,11 +31,11 @@ def store_examples(con: Connection, texts: list[str]) -> list[str]:
     return write_examples(con, talks, "source")
 
 
-def write_shard(workspace: Workspace, ids: list[str], **columns: object) -> tuple[object, float]:
-    path = workspace.measurements / "losses" / KEY.measure_key / f"{len(ids)}.parquet"
+def write_shard(workspace: Workspace, ids: list[str], **columns: object) -> tuple[str, float]:
+    path = f"losses/{KEY.measure_key}/{len(ids)}.parquet"
     n = len(ids)
     base = {"example_id": ids, "measure_key": [KEY.measure_key] * n, "state": ["ok"] * n}
-    write_parquet(path, pa.table({**base, "detail": [""] * n, **columns}))
+    workspace.measurements.write(path, pa.table({**base, "detail": [""] * n, **columns}))
     return path, 1.5
 
 
@@ -51,7 +49,7 @@ def tokens_of(con: Connection, ids: list[str], sizes: MeasureKey) -> dict[str, i
     return dict(zip(found["example_id"].to_pylist(), found["tokens"].to_pylist(), strict=True))
 
 
-def killed(_: Path) -> None:
+def killed(_: ShardFiles, __: str) -> None:
     raise KeyboardInterrupt
 
 
@@ -71,9 +69,9 @@ def test_a_file_that_was_not_committed_is_not_there(con: Connection, workspace: 
     add_measure(con, KEY)
     shard = write_shard(workspace, ids, mean_nll=[1.0, 2.0])
     assert sorted(missing(con, ids)) == ids
-    commit_shards(con, workspace, KEY, [shard])  # type: ignore[list-item]
+    commit_shards(con, workspace, KEY, [shard])
     assert missing(con, ids) == []
-    commit_shards(con, workspace, KEY, [shard])  # type: ignore[list-item]
+    commit_shards(con, workspace, KEY, [shard])
     assert con.execute("select count(*) from losses").fetchall() == [(2,)]
 
 
@@ -99,10 +97,10 @@ def test_missing_rows_have_the_tokens_that_were_counted(
     sizes = MeasureKey("token_counts", "m", "fingerprint", "template", {})
     before = tokens_of(con, ids, sizes)
     assert sorted(before.values()) == [1, 3]  # characters: 1 + 1 and 1 + 8, four to a token
-    path = workspace.measurements / "token_counts" / "counts.parquet"
+    path = "token_counts/counts.parquet"
     counted = {"example_id": ids[:1], "measure_key": [sizes.measure_key], "state": ["ok"]}
     tokens = {"detail": [""], "prompt_tokens": [40], "response_tokens": [2]}
-    write_parquet(path, pa.table({**counted, **tokens}))
+    workspace.measurements.write(path, pa.table({**counted, **tokens}))
     add_measure(con, sizes)
     commit_shards(con, workspace, sizes, [(path, 1.0)])
     after = tokens_of(con, ids, sizes)
@@ -113,13 +111,13 @@ def test_many_small_files_become_one(con: Connection, workspace: Workspace) -> N
     ids = sorted(store_examples(con, [f"answer {n}" for n in range(MANY_SMALL)]))
     add_measure(con, KEY)
     for number, example_id in enumerate(ids):
-        folder = workspace.measurements / "losses" / KEY.measure_key
+        path = f"losses/{KEY.measure_key}/{number}.parquet"
         n = {"mean_nll": [float(number)], "nll": [[1.0, float(number)]]}
         base = {"example_id": [example_id], "measure_key": [KEY.measure_key], "state": ["ok"]}
-        write_parquet(folder / f"{number}.parquet", pa.table({**base, "detail": [""], **n}))
-        commit_shards(con, workspace, KEY, [(folder / f"{number}.parquet", 0.5)])
+        workspace.measurements.write(path, pa.table({**base, "detail": [""], **n}))
+        commit_shards(con, workspace, KEY, [(path, 0.5)])
         merge_small_shards(con, workspace, KEY)
-        count = len(list(folder.iterdir()))
+        count = len(workspace.measurements.names())
         assert count == (number + 1 if number + 1 < MANY_SMALL else 1)
     assert con.execute("select rows, seconds from shards").fetchall() == [(MANY_SMALL, 16.0)]
     _, columns = read_measurements(con, KEY, ("mean_nll", "nll"), ids)
@@ -133,10 +131,10 @@ def test_a_kill_between_merging_and_clearing_loses_nothing(
     ids = sorted(store_examples(con, ["a", "bb"]))
     add_measure(con, KEY)
     shard = write_shard(workspace, ids, mean_nll=[1.0, 2.0])
-    commit_shards(con, workspace, KEY, [shard])  # type: ignore[list-item]
+    commit_shards(con, workspace, KEY, [shard])
     monkeypatch.setattr(measurements, "MANY_SMALL", 1)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", killed)
+        patch.setattr(ShardFiles, "remove", killed)
         with pytest.raises(KeyboardInterrupt):
             merge_small_shards(con, workspace, KEY)
     assert con.execute("select count(*), sum(mean_nll) from losses").fetchall() == [(2, 3.0)]
@@ -153,7 +151,7 @@ def test_lists_become_padded_arrays(con: Connection, workspace: Workspace) -> No
         two=pa.array([[1.0, 2.0], [3.0]]),
         three=pa.array([[[1.0], [2.0]], None]),
     )
-    commit_shards(con, workspace, KEY, [shard])  # type: ignore[list-item]
+    commit_shards(con, workspace, KEY, [shard])
     states, columns = read_measurements(con, KEY, ("one", "two", "three", "absent"), ids)
     assert states == ["ok", "ok", "not_measured"]
     nan = np.nan
@@ -161,10 +159,3 @@ def test_lists_become_padded_arrays(con: Connection, workspace: Workspace) -> No
     np.testing.assert_array_equal(columns["two"], [[1, 2], [3, nan], [nan, nan]])
     np.testing.assert_array_equal(columns["three"], [[[1], [2]], [[nan], [nan]], [[nan], [nan]]])
     np.testing.assert_array_equal(columns["absent"], [nan, nan, nan])
-
-
-def test_a_file_is_written_whole(workspace: Workspace) -> None:
-    path = workspace.measurements / "x.parquet"
-    write_parquet(path, pa.table({"a": [1]}))
-    assert read_parquet(path).to_pylist() == [{"a": 1}]
-    assert [file.name for file in workspace.measurements.iterdir()] == ["x.parquet"]

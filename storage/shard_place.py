@@ -1,0 +1,120 @@
+"""Which place a workspace keeps its shards in: its own directory, or one that is named once.
+
+The place is kept in `shards.json`, so that the commands that read need no recipe. A place belongs
+to one workspace, for shards are merged and removed: `claim.json` in the place says to which.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import orjson
+
+from storage.shard_files import (
+    MissingStorePackageError,
+    ShardFiles,
+    ShardsUnreachableError,
+    is_url,
+)
+
+CLAIM = "claim.json"
+
+
+class OtherPlaceError(ValueError):
+    """The shards are elsewhere already, or the place belongs to another workspace."""
+
+
+def find_place(directory: Path) -> ShardFiles:
+    """Where the shards of a workspace are.
+
+    Args:
+        directory: of the workspace.
+    """
+    stored = _read(directory / "shards.json")
+    return ShardFiles(stored["place"] if stored else os.path.abspath(directory))
+
+
+def set_place(directory: Path, place: str | None) -> None:
+    """Keep the shards of a workspace in a place from now on, and see that it can be written to.
+
+    Args:
+        directory: of the workspace.
+        place: a directory or a URL; None for where they are, which of a new workspace is its own
+            directory.
+
+    Raises:
+        OtherPlaceError: if the shards are elsewhere, or the place is another workspace's.
+        ShardsUnreachableError: if the place cannot be written to.
+        MissingStorePackageError: if the package for this kind of store is not installed.
+    """
+    file = directory / "shards.json"
+    stored = _read(file)
+    if place is None and not stored:
+        return
+    place = stored["place"] if place is None else absolute(place)
+    if stored and stored["place"] != place:
+        raise OtherPlaceError(
+            f"the shards of {directory} are in {stored['place']}, and the recipe says {place}. "
+            f"Give `shards` that place or leave it out; to move them, copy them to {place} and "
+            f"write the new place into {file}"
+        )
+    if not stored and any((directory / "measurements").rglob("*.parquet")):
+        raise OtherPlaceError(
+            f"the shards of {directory} are in the workspace itself, and the recipe says {place}. "
+            "Leave `shards` out, or use a new workspace"
+        )
+    claim = stored["claim"] if stored else uuid4().hex
+    with _explained(place):
+        files = ShardFiles(place)
+        taken = _claimed(files)
+        if taken not in (None, claim):
+            raise OtherPlaceError(
+                f"{place} has the shards of another workspace: name a place of its own for each"
+            )
+        if not stored:
+            _write(file, {"place": place, "claim": claim})
+        if taken is None:
+            files.write_bytes(CLAIM, orjson.dumps({"claim": claim}))
+
+
+@contextmanager
+def _explained(place: str) -> Iterator[None]:
+    """Say what to do about an error of a store."""
+    try:
+        yield
+    except (OtherPlaceError, MissingStorePackageError, ShardsUnreachableError):
+        raise
+    except Exception as error:  # each store has exceptions of its own
+        raise ShardsUnreachableError(
+            f"{place} cannot be used for shards: {type(error).__name__}: {error}. See that the "
+            "directory or bucket exists, and that the credentials are where the store's own tools "
+            "look for them (S3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or ~/.aws; "
+            "AWS_ENDPOINT_URL for a server other than Amazon's)"
+        ) from error
+
+
+def absolute(place: str) -> str:
+    """A place without a slash at its end; a directory from the root of the file system."""
+    return place.rstrip("/") if is_url(place) else os.path.abspath(place)
+
+
+def _claimed(files: ShardFiles) -> str | None:
+    """The claim that lies in a place."""
+    if not files.exists(CLAIM):
+        return None
+    return str(orjson.loads(files.read_bytes(CLAIM))["claim"])
+
+
+def _read(file: Path) -> dict[str, str]:
+    """What a JSON file says; nothing where there is none."""
+    return dict(orjson.loads(file.read_bytes())) if file.exists() else {}
+
+
+def _write(file: Path, content: dict[str, str]) -> None:
+    """Write a JSON file whole."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    partial.write_bytes(orjson.dumps(content))
+    partial.replace(file)
