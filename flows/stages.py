@@ -34,7 +34,8 @@ from pipeline.measure import Work, plan_measures
 from pipeline.run_context import RunContext
 from pipeline.score import score_examples, score_key
 from pipeline.select import Chosen, select_examples
-from pipeline.shards import MeasuredShard, Shard, commit_measured, cut_shards, measure_shard
+from pipeline.shard_work import MeasuredShard, Shard, measure_shard
+from pipeline.shards import commit_measured, cut_shards
 from scorers.measures.models import resolve_model
 from storage.conversations import content_hash
 from storage.database import open_workspace, read_workspace

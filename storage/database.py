@@ -30,8 +30,12 @@ class WorkspaceMissingError(FileNotFoundError):
 
 
 @contextmanager
-def open_workspace(workspace: Workspace) -> Iterator[Connection]:
+def open_workspace(workspace: Workspace, views: bool = True) -> Iterator[Connection]:
     """Open a workspace for reading and writing, creating it and migrating its tables first.
+
+    Args:
+        workspace: which.
+        views: whether measurements are read; bringing their views up to date reads new files.
 
     Raises:
         WorkspaceBusyError: if another process has it open.
@@ -39,8 +43,9 @@ def open_workspace(workspace: Workspace) -> Iterator[Connection]:
     workspace.directory.mkdir(parents=True, exist_ok=True)
     with connect(workspace.database, read_only=False) as con:
         migrate(con)
-        register_store(con, workspace)
-        define_views(con, workspace, temporary=False)
+        if views:
+            register_store(con, workspace)
+            define_views(con, workspace, temporary=False)
         yield con
 
 

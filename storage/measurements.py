@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from storage.conversations import content_hash
 from storage.database import Connection, transaction
-from storage.views import define_views
 from storage.workspace import Workspace
 
 ADD_MEASURE = """
@@ -167,6 +166,8 @@ def commit_shards(
 ) -> None:
     """Make finished shards part of the workspace: all of them, or none.
 
+    Views show them when the workspace is opened the next time.
+
     Args:
         con: an open workspace.
         workspace: the same workspace.
@@ -176,7 +177,6 @@ def commit_shards(
     with transaction(con):
         for path, seconds in shards:
             add_shard(con, workspace, key, path, seconds)
-    define_views(con, workspace, temporary=False)
 
 
 def merge_small_shards(con: Connection, workspace: Workspace, key: MeasureKey) -> None:
@@ -202,7 +202,6 @@ def merge_small_shards(con: Connection, workspace: Workspace, key: MeasureKey) -
         for path in small:
             con.execute(DROP_SHARD, {"measure_key": key.measure_key, "path": path})
         add_shard(con, workspace, key, merged, sum(small.values()))
-    define_views(con, workspace, temporary=False)
     for path in small:
         files.remove(path)
 

@@ -8,10 +8,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
+from socket import gethostname
 
 import orjson
 
+from storage.conversations import content_hash
 from storage.shard_files import (
     MissingStorePackageError,
     ShardFiles,
@@ -65,7 +66,7 @@ def set_place(directory: Path, place: str | None) -> None:
             f"the shards of {directory} are in the workspace itself, and the recipe says {place}. "
             "Leave `shards` out, or use a new workspace"
         )
-    claim = stored["claim"] if stored else uuid4().hex
+    claim = stored["claim"] if stored else content_hash([gethostname(), os.path.abspath(directory)])
     with _explained(place):
         files = ShardFiles(place)
         taken = _claimed(files)
@@ -73,10 +74,10 @@ def set_place(directory: Path, place: str | None) -> None:
             raise OtherPlaceError(
                 f"{place} has the shards of another workspace: name a place of its own for each"
             )
-        if not stored:
-            _write(file, {"place": place, "claim": claim})
         if taken is None:
             files.write_bytes(CLAIM, orjson.dumps({"claim": claim}))
+    if not stored:  # last, so that a place that cannot be used is not kept
+        _write(file, {"place": place, "claim": claim})
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import pytest
 from pipeline.measure import MeasureSettings, plan_measures
 from pipeline.run_context import RunContext
 from pipeline.score import ScoreSettings, score_key
-from pipeline.shards import cut_shards, measure_shard
+from pipeline.shard_work import measure_shard
+from pipeline.shards import cut_shards
 from scorers.measures.models import MissingModelError
 from storage.database import read_workspace
 from storage.scores import read_scores

@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 
 from pipeline import shards
 from pipeline.settings import Settings
-from pipeline.shards import (
-    ExampleInputs,
-    commit_measured,
-    cut_by_size,
-    cut_shards,
-    measure_here,
-    measure_shard,
-)
+from pipeline.shard_work import measure_shard
+from pipeline.shards import ExampleInputs, commit_measured, cut_by_size, cut_shards, measure_here
 from storage.database import read_workspace
 from storage.measurements import MeasureKey
 from storage.workspace import Workspace

@@ -18,6 +18,7 @@ from storage.measurements import (
 )
 from storage.shard_files import ShardFiles
 from storage.sources import write_examples
+from storage.views import define_views
 from storage.workspace import Workspace
 
 KEY = MeasureKey("losses", "m", "fingerprint", "template", {"version": 1, "max_tokens": 9})
@@ -37,6 +38,14 @@ def write_shard(workspace: Workspace, ids: list[str], **columns: object) -> tupl
     base = {"example_id": ids, "measure_key": [KEY.measure_key] * n, "state": ["ok"] * n}
     workspace.measurements.write(path, pa.table({**base, "detail": [""] * n, **columns}))
     return path, 1.5
+
+
+def commit(
+    con: Connection, workspace: Workspace, key: MeasureKey, shard: tuple[str, float]
+) -> None:
+    """Commit a file, and have the views show it without opening the workspace anew."""
+    commit_shards(con, workspace, key, [shard])
+    define_views(con, workspace, temporary=False)
 
 
 def missing(con: Connection, ids: list[str]) -> list[str]:
@@ -69,9 +78,9 @@ def test_a_file_that_was_not_committed_is_not_there(con: Connection, workspace: 
     add_measure(con, KEY)
     shard = write_shard(workspace, ids, mean_nll=[1.0, 2.0])
     assert sorted(missing(con, ids)) == ids
-    commit_shards(con, workspace, KEY, [shard])
+    commit(con, workspace, KEY, shard)
     assert missing(con, ids) == []
-    commit_shards(con, workspace, KEY, [shard])
+    commit(con, workspace, KEY, shard)
     assert con.execute("select count(*) from losses").fetchall() == [(2,)]
 
 
@@ -102,7 +111,7 @@ def test_missing_rows_have_the_tokens_that_were_counted(
     tokens = {"detail": [""], "prompt_tokens": [40], "response_tokens": [2]}
     workspace.measurements.write(path, pa.table({**counted, **tokens}))
     add_measure(con, sizes)
-    commit_shards(con, workspace, sizes, [(path, 1.0)])
+    commit(con, workspace, sizes, (path, 1.0))
     after = tokens_of(con, ids, sizes)
     assert after == {**before, ids[0]: 42}
 
@@ -115,10 +124,11 @@ def test_many_small_files_become_one(con: Connection, workspace: Workspace) -> N
         n = {"mean_nll": [float(number)], "nll": [[1.0, float(number)]]}
         base = {"example_id": [example_id], "measure_key": [KEY.measure_key], "state": ["ok"]}
         workspace.measurements.write(path, pa.table({**base, "detail": [""], **n}))
-        commit_shards(con, workspace, KEY, [(path, 0.5)])
+        commit(con, workspace, KEY, (path, 0.5))
         merge_small_shards(con, workspace, KEY)
         count = len(workspace.measurements.names())
         assert count == (number + 1 if number + 1 < MANY_SMALL else 1)
+    define_views(con, workspace, temporary=False)
     assert con.execute("select rows, seconds from shards").fetchall() == [(MANY_SMALL, 16.0)]
     _, columns = read_measurements(con, KEY, ("mean_nll", "nll"), ids)
     np.testing.assert_array_equal(columns["mean_nll"], np.arange(MANY_SMALL))
@@ -131,12 +141,13 @@ def test_a_kill_between_merging_and_clearing_loses_nothing(
     ids = sorted(store_examples(con, ["a", "bb"]))
     add_measure(con, KEY)
     shard = write_shard(workspace, ids, mean_nll=[1.0, 2.0])
-    commit_shards(con, workspace, KEY, [shard])
+    commit(con, workspace, KEY, shard)
     monkeypatch.setattr(measurements, "MANY_SMALL", 1)
     with monkeypatch.context() as patch:
         patch.setattr(ShardFiles, "remove", killed)
         with pytest.raises(KeyboardInterrupt):
             merge_small_shards(con, workspace, KEY)
+    define_views(con, workspace, temporary=False)
     assert con.execute("select count(*), sum(mean_nll) from losses").fetchall() == [(2, 3.0)]
     assert missing(con, ids) == []
 
@@ -151,7 +162,7 @@ def test_lists_become_padded_arrays(con: Connection, workspace: Workspace) -> No
         two=pa.array([[1.0, 2.0], [3.0]]),
         three=pa.array([[[1.0], [2.0]], None]),
     )
-    commit_shards(con, workspace, KEY, [shard])
+    commit(con, workspace, KEY, shard)
     states, columns = read_measurements(con, KEY, ("one", "two", "three", "absent"), ids)
     assert states == ["ok", "ok", "not_measured"]
     nan = np.nan

@@ -22,7 +22,8 @@ from pipeline.plan import tokens_read
 from pipeline.run_context import RunContext
 from pipeline.score import ScoreSettings, score_examples
 from pipeline.settings import Part
-from pipeline.shards import cut_shards, measure_shard
+from pipeline.shard_work import measure_shard
+from pipeline.shards import cut_shards
 from scorers.measures import devices, trajectories
 from scorers.measures.language_model import HuggingFaceLanguageModel
 from scorers.measures.proxy_training import ProxyTrainer
