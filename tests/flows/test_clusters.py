@@ -6,7 +6,8 @@ DuckDB refuses to open anything. The models are tiny and have random weights.
 
 import json
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,17 @@ from typing import Any
 
 import pytest
 import yaml
+from distributed import Client, LocalCluster
 from prefect.testing.utilities import prefect_test_harness
 
+from flows import stages
 from flows.check_recipe import load_recipe
 from flows.curate_dataset import curate_file, curate_on
 from flows.runners import ClusterError, RunnerName, find_runner
 from pipeline import shards
 from pipeline.code_version import OtherWorkerError
-from pipeline.shards import ExampleInputs
+from pipeline.shard_work import Measure, MeasuredShard
+from pipeline.shards import ExampleInputs, commit_measured
 from storage.database import read_workspace
 from storage.shard_place import find_place
 from storage.workspace import Workspace
@@ -157,8 +161,6 @@ def open_database() -> str:
 @contextmanager
 def dask_cluster() -> Iterator[str]:
     """Two workers in processes of their own; the address of their scheduler."""
-    from distributed import Client, LocalCluster
-
     with (
         LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
@@ -216,9 +218,29 @@ def test_a_deployed_run_uses_the_cluster_and_other_code_is_refused_there(
         assert con.execute(QUERIES["losses"]).fetchall() == on_threads.content["losses"]
 
 
-def test_a_cluster_without_workers_is_told(server: None) -> None:
-    from distributed import LocalCluster
+def test_a_worker_that_is_killed_costs_nothing(
+    project: Path, on_threads: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed: list[int] = []
 
+    with dask_cluster() as address:
+
+        def kill_then_commit(
+            workspace: Workspace, measure: Measure, measured: Sequence[MeasuredShard]
+        ) -> None:
+            if not killed and measure.key().measure == "losses":
+                with Client(address, set_as_default=False) as client:
+                    killed.append(min(client.run(os.getpid).values()))
+                os.kill(killed[0], signal.SIGKILL)
+            commit_measured(workspace, measure, measured)
+
+        monkeypatch.setattr(stages, "commit_measured", kill_then_commit)
+        ran = run(project, "killed", "dask", address, None)
+    assert killed
+    same(ran, on_threads)
+
+
+def test_a_cluster_without_workers_is_told(server: None) -> None:
     with (
         LocalCluster(n_workers=0, dashboard_address=None) as cluster,
         pytest.raises(ClusterError, match="has no workers: `dask worker"),
