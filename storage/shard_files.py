@@ -33,6 +33,26 @@ def is_url(place: str) -> bool:
     return URL.match(place) is not None
 
 
+@contextmanager
+def explained(place: str) -> Iterator[None]:
+    """Say what to do about an error of a store.
+
+    Raises:
+        ShardsUnreachableError: for any error inside.
+    """
+    try:
+        yield
+    except (MissingStorePackageError, ShardsUnreachableError):
+        raise
+    except Exception as error:  # each store has exceptions of its own
+        raise ShardsUnreachableError(
+            f"{place} cannot be used for shards: {type(error).__name__}: {error}. See that the "
+            "directory or bucket exists, and that the credentials are where the store's own tools "
+            "look for them (S3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or ~/.aws; "
+            "AWS_ENDPOINT_URL for a server other than Amazon's)"
+        ) from error
+
+
 @dataclass(frozen=True, slots=True)
 class ShardFiles:
     """Files below one place, by names relative to it. A few bytes when sent to a worker."""
@@ -50,7 +70,8 @@ class ShardFiles:
 
     def exists(self, name: str) -> bool:
         """Whether the file is there, whole."""
-        return bool(self._store().exists(self._path(name)))
+        with explained(self.root):
+            return bool(self._store().exists(self._path(name)))
 
     def names(self) -> list[str]:
         """Names of all files, sorted."""
@@ -65,7 +86,7 @@ class ShardFiles:
 
     def read(self, name: str) -> pa.Table:
         """Read a whole Parquet file."""
-        with self._store().open(self._path(name), "rb") as file:
+        with explained(self.root), self._store().open(self._path(name), "rb") as file:
             return pq.read_table(file)
 
     def write(self, name: str, table: pa.Table) -> None:
@@ -106,8 +127,18 @@ class ShardFiles:
             path.write_bytes(content)
 
     def filesystem(self) -> Any:  # noqa: ANN401 - fsspec has no types
-        """The file system that DuckDB must be told of; None for a directory."""
-        return self._store() if is_url(self.root) else None
+        """The file system that DuckDB must be told of; None for a directory.
+
+        It goes by one listing, taken now. Without, DuckDB has the store asked for the size of a
+        file some eight times whenever it opens it.
+        """
+        if not is_url(self.root):
+            return None
+        with explained(self.root):
+            store = self._store(use_listings_cache=True)
+            store.invalidate_cache()
+            store.find(self._path("").rstrip("/"))
+        return store
 
     @contextmanager
     def _whole(self, name: str) -> Iterator[Path]:
@@ -122,20 +153,21 @@ class ShardFiles:
         with tempfile.TemporaryDirectory() as folder:
             partial = Path(folder) / "partial"
             yield partial
-            self._store().put_file(str(partial), self._path(name))
+            with explained(self.root):
+                self._store().put_file(str(partial), self._path(name))
 
     def _path(self, name: str) -> str:
         """As fsspec wants it: without the protocol."""
         address = self.address(name)
         return str(self._store()._strip_protocol(address)) if is_url(address) else address
 
-    def _store(self) -> Any:  # noqa: ANN401 - fsspec has no types
-        """The file system; fsspec keeps one for each process. Listings are always fresh."""
+    def _store(self, use_listings_cache: bool = False) -> Any:  # noqa: ANN401 - fsspec has no types
+        """The file system; fsspec keeps one for each process. Listings are fresh by default."""
         import fsspec
 
         protocol = self.root.split("://")[0] if is_url(self.root) else "file"
         try:
-            return fsspec.filesystem(protocol, use_listings_cache=False)
+            return fsspec.filesystem(protocol, use_listings_cache=use_listings_cache)
         except ImportError as error:
             raise MissingStorePackageError(
                 f"{protocol}:// needs a package that is not installed ({error}). For S3: "

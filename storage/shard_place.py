@@ -5,20 +5,13 @@ to one workspace, for shards are merged and removed: `claim.json` in the place s
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from socket import gethostname
 
 import orjson
 
 from storage.conversations import content_hash
-from storage.shard_files import (
-    MissingStorePackageError,
-    ShardFiles,
-    ShardsUnreachableError,
-    is_url,
-)
+from storage.shard_files import ShardFiles, explained, is_url
 
 CLAIM = "claim.json"
 
@@ -67,33 +60,17 @@ def set_place(directory: Path, place: str | None) -> None:
             "Leave `shards` out, or use a new workspace"
         )
     claim = stored["claim"] if stored else content_hash([gethostname(), os.path.abspath(directory)])
-    with _explained(place):
-        files = ShardFiles(place)
+    files = ShardFiles(place)
+    with explained(place):
         taken = _claimed(files)
-        if taken not in (None, claim):
-            raise OtherPlaceError(
-                f"{place} has the shards of another workspace: name a place of its own for each"
-            )
         if taken is None:
             files.write_bytes(CLAIM, orjson.dumps({"claim": claim}))
+    if taken not in (None, claim):
+        raise OtherPlaceError(
+            f"{place} has the shards of another workspace: name a place of its own for each"
+        )
     if not stored:  # last, so that a place that cannot be used is not kept
         _write(file, {"place": place, "claim": claim})
-
-
-@contextmanager
-def _explained(place: str) -> Iterator[None]:
-    """Say what to do about an error of a store."""
-    try:
-        yield
-    except (OtherPlaceError, MissingStorePackageError, ShardsUnreachableError):
-        raise
-    except Exception as error:  # each store has exceptions of its own
-        raise ShardsUnreachableError(
-            f"{place} cannot be used for shards: {type(error).__name__}: {error}. See that the "
-            "directory or bucket exists, and that the credentials are where the store's own tools "
-            "look for them (S3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or ~/.aws; "
-            "AWS_ENDPOINT_URL for a server other than Amazon's)"
-        ) from error
 
 
 def absolute(place: str) -> str:

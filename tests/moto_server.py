@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import boto3
+import s3fs
 from moto.server import ThreadedMotoServer
 
 BUCKET = "shards"
@@ -31,6 +32,7 @@ def serve_s3() -> Iterator[str]:
     }
     before = dict(os.environ)
     os.environ.update(names)
+    s3fs.S3FileSystem.clear_instance_cache()  # one of an earlier server may still be kept
     try:
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         yield f"s3://{BUCKET}"

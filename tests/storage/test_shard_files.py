@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import duckdb
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import s3fs
 
 from storage.shard_files import MissingStorePackageError, ShardFiles, ShardsUnreachableError
 from tests.moto_server import serve_s3
@@ -83,6 +85,27 @@ def test_a_place_is_sent_as_its_name_alone(files: ShardFiles) -> None:
     sent = pickle.dumps(files)
     assert len(sent) < 300 and b"AWS" not in sent
     assert pickle.loads(sent) == files
+
+
+def test_duckdb_is_not_told_of_an_old_listing(files: ShardFiles) -> None:
+    for number in range(2):
+        files.write(f"m/{number}.parquet", TABLE)
+        store = files.filesystem()
+        con = duckdb.connect()
+        if store is not None:
+            con.register_filesystem(store)
+        paths = [files.address(f"m/{at}.parquet") for at in range(number + 1)]
+        counted = con.execute("select count(*) from read_parquet($paths)", {"paths": paths})
+        assert counted.fetchall() == [(2 * number + 2,)]
+
+
+def test_what_a_store_says_is_explained(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
+    files = ShardFiles("s3://no-such-bucket/x")
+    told = "cannot be used for shards.*See that the directory or bucket exists"
+    for act in (lambda: files.write("x", TABLE), lambda: files.read("x")):
+        with pytest.raises(ShardsUnreachableError, match=told):
+            act()
 
 
 def test_only_a_store_needs_a_file_system_of_its_own(files: ShardFiles) -> None:

@@ -22,7 +22,6 @@ from storage.measurements import (
 from storage.shard_files import ShardsUnreachableError
 from storage.shard_place import OtherPlaceError, find_place, set_place
 from storage.sources import write_examples
-from storage.views import define_views
 from storage.workspace import Workspace
 from tests.moto_server import serve_s3
 
@@ -123,7 +122,11 @@ def test_duckdb_reads_and_merges_shards_in_a_store(bucket: str, tmp_path: Path) 
             table = pa.table({**base, "detail": [""], "mean_nll": [float(number)]})
             workspace.measurements.write(name, table)
             commit_shards(con, workspace, KEY, [(name, 0.5)])
-        define_views(con, workspace, temporary=False)
+    with read_workspace(workspace) as con:
+        assert con.execute("select sum(mean_nll) from losses").fetchall() == [
+            (sum(range(MANY_SMALL)),)
+        ]
+    with open_workspace(workspace) as con:
         assert len(workspace.measurements.names()) == MANY_SMALL
         merge_small_shards(con, workspace, KEY)
     assert len(workspace.measurements.names()) == 1

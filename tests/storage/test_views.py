@@ -1,0 +1,55 @@
+"""Views: right after a commit and after a move, and left alone while they are right."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from storage.database import open_workspace, read_workspace
+from storage.measurements import MeasureKey, add_measure, commit_shards
+from storage.workspace import Workspace
+
+KEY = MeasureKey("losses", "m", "fingerprint", "template", {"version": 1})
+TEMPORARY = "select view_name from duckdb_views() where temporary and not internal order by all"
+
+
+def store(workspace: Workspace, name: str, views: bool = True) -> None:
+    """Commit a file with one row, whose id is the file's name."""
+    path = f"losses/{KEY.measure_key}/{name}.parquet"
+    row = {"example_id": name, "measure_key": KEY.measure_key, "state": "ok", "detail": ""}
+    workspace.measurements.write(path, pa.Table.from_pylist([{**row, "mean_nll": 1.0}]))
+    with open_workspace(workspace, views=views) as con:
+        add_measure(con, KEY)
+        commit_shards(con, workspace, KEY, [(path, 1.0)])
+
+
+def read(workspace: Workspace) -> tuple[list[str], list[str]]:
+    """The ids of the losses, and the views that had to be defined to read them."""
+    with read_workspace(workspace) as con:
+        rows = con.execute("select example_id from losses order by all").fetchall()
+        also = con.execute("select example_id from measurements order by all").fetchall()
+        defined = [name for (name,) in con.execute(TEMPORARY).fetchall()]
+    assert also == rows
+    return [example_id for (example_id,) in rows], defined
+
+
+@pytest.mark.parametrize("views", [True, False])
+def test_a_view_shows_what_was_committed_and_is_defined_once(tmp_path: Path, views: bool) -> None:
+    workspace = Workspace(tmp_path / "w")
+    with open_workspace(workspace):
+        pass
+    assert read(workspace) == ([], [])
+    store(workspace, "a", views)
+    store(workspace, "b", views)
+    assert read(workspace) == (["a", "b"], ["losses"])  # no one may write while it is read
+    with open_workspace(workspace):
+        pass
+    assert read(workspace) == (["a", "b"], [])
+
+
+def test_a_workspace_that_was_moved_is_read_where_it_is(tmp_path: Path) -> None:
+    store(Workspace(tmp_path / "w"), "a")
+    with open_workspace(Workspace(tmp_path / "w")):
+        pass
+    (tmp_path / "w").rename(tmp_path / "moved")
+    assert read(Workspace(tmp_path / "moved")) == (["a"], ["losses"])
