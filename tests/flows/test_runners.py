@@ -150,20 +150,15 @@ def test_no_more_are_begun_than_can_be_done(monkeypatch: pytest.MonkeyPatch) -> 
     def submit(piece: int) -> Sent:
         sent.append(Sent())
         if len(sent) == 3:
-            assert taken == [0, 1, 2]
             sent[1].future.set_result("")
         elif len(sent) > 3:
             sent[-1].future.set_result("")
-        if len(sent) == 9:
-            sent[0].future.set_result("")
-            sent[2].future.set_result("")
-        assert sum(not each.future.done() for each in sent) <= 3
         return sent[-1]
 
     done = do_all(pieces(), submit, refuse, anywhere=True)  # type: ignore[arg-type]
-    assert next(done)[0] == 1
-    assert len(taken) == 3
-    assert sorted(piece for piece, _ in done) == [0, *range(2, 9)]
+    for finished, begun in ((1, 3), (3, 4), (4, 5)):
+        assert next(done)[0] == finished
+        assert len(sent) == len(taken) == begun
 
 
 def test_an_error_of_a_piece_ends_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,9 +46,10 @@ def test_what_is_written_is_read(files: ShardFiles) -> None:
 def test_a_file_that_another_process_wrote_or_removed_is_noticed(files: ShardFiles) -> None:
     files.write("x.parquet", TABLE)
     assert files.names() == ["x.parquet"]
-    other = pickle.loads(pickle.dumps(files))
-    other.write("y.parquet", TABLE)
-    other.remove("x.parquet")
+    protocol = files.root.split("://")[0] if "://" in files.root else "file"
+    other = fsspec.filesystem(protocol, skip_instance_cache=True)
+    other.cp_file(files.address("x.parquet"), files.address("y.parquet"))
+    other.rm_file(files.address("x.parquet"))
     assert files.names() == ["y.parquet"] and not files.exists("x.parquet")
 
 
