@@ -146,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code."""
     parser = argparse.ArgumentParser(description="How much of n workers' time a run uses.")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 16])
-    parser.add_argument("--shards", type=int, default=12, help="for each worker")
+    parser.add_argument("--shards", type=int, default=10, help="for each worker")
     parser.add_argument("--seconds", type=float, default=4.0, help="that a shard sleeps")
     parser.add_argument("--out", type=Path, default=RESULTS / "cluster_scaling.json")
     parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
