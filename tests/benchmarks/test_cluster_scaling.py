@@ -12,7 +12,7 @@ from benchmarks.running import run_python
 @pytest.mark.slow
 def test_two_workers_do_every_row_once(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
-    settings = ["--workers", "2", "--shards", "2", "--seconds", "1", "--out", out]
+    settings = ["--workers", "2", "--shards", "2", "--seconds", "1", "--out", str(out)]
     run_python([str(cluster_scaling.__file__), *settings])
     (size,) = json.loads(out.read_text())["sizes"]
     assert size["workers"] == 2 and size["shards"] >= 4
