@@ -28,7 +28,8 @@ from pipeline.ingest import SourceSettings, identify_sources, ingest_sources
 from pipeline.measuring.losses import FIELDS
 from pipeline.measuring.rows import STATE_FIELDS
 from pipeline.settings import Settings
-from pipeline.shards import ExampleInputs, commit_measured, cut_shards, measure_shard
+from pipeline.shard_work import measure_shard
+from pipeline.shards import ExampleInputs, commit_measured, cut_shards
 from storage.database import open_workspace, read_workspace
 from storage.examples import read_pool
 from storage.measurements import MeasureKey

@@ -123,6 +123,10 @@ EXIT_CODES = {
         "QueryError",
         "OtherTrainingError",
         "PortInUseError",
+        "ClusterError",
+        "OtherPlaceError",
+        "OtherWorkerError",
+        "ShardsUnreachableError",
     },
     3: {
         "UnreadableSourceError",
@@ -132,7 +136,14 @@ EXIT_CODES = {
         "LostMeasurementsError",
         "NoRoomForBackupError",
     },
-    5: {"MissingModelError", "EnvironmentSetUpError", "ServerFailedError", "ServerLostError"},
+    5: {
+        "MissingModelError",
+        "MissingExtraError",
+        "MissingStorePackageError",
+        "EnvironmentSetUpError",
+        "ServerFailedError",
+        "ServerLostError",
+    },
 }
 """By class name, so that no error's module need be imported to show `--help`."""
 

@@ -4,12 +4,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
+from prefect import Flow, flow
 from prefect.artifacts import create_markdown_artifact
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.check_recipe import load_recipe
 from flows.recipe import Recipe
+from flows.runners import RunnerName, find_runner
 from flows.stages import STAGES, RunState, StageName, begin, finish
 from flows.talk import say
 from pipeline.report import funnel_markdown, write_report
@@ -18,10 +18,7 @@ from storage.runs import read_counts
 from storage.turns import take_turn
 from storage.workspace import Workspace
 
-MOST_TASKS = 16
-"""Threads for tasks; how many there are at a time is decided by what there is to compute on."""
-
-ON_THREADS: Any = ThreadPoolTaskRunner(max_workers=MOST_TASKS)
+ON_THREADS: Any = find_runner("threads", None)
 
 
 @flow(
@@ -56,16 +53,39 @@ def curate(
 
 
 @flow(name="curate-file", task_runner=ON_THREADS, persist_result=False)
-def curate_file(recipe_file: str, until: StageName = "train", wait: bool = True) -> None:
+def curate_file(
+    recipe_file: str,
+    until: StageName = "train",
+    wait: bool = True,
+    runner: RunnerName = "threads",
+    cluster: str | None = None,
+) -> None:
     """Run a recipe file: what a deployment is given.
 
     Args:
         recipe_file: path of the recipe on the worker.
         until: the last stage to run.
         wait: for another run that works on the workspace; without, the run fails.
+        runner: where tasks are done.
+        cluster: address of the Dask or Ray cluster.
     """
     path = Path(recipe_file)
-    curate.fn(load_recipe(path), str(path.parent), until, wait)
+    recipe = load_recipe(path)
+    if runner == "threads" and not cluster:
+        curate.fn(recipe, str(path.parent), until, wait)
+    else:  # a task runner is a flow's for the whole of it, so this is a run inside the run
+        curate_on(runner, cluster)(recipe, str(path.parent), until, wait)
+
+
+def curate_on(runner: RunnerName, cluster: str | None) -> Flow[..., RunState]:
+    """The flow with its tasks done on a runner; its arguments are those of `curate`.
+
+    Raises:
+        ClusterError: if the cluster cannot be used.
+        MissingExtraError: if the package for it is not installed.
+    """
+    found: Any = find_runner(runner, cluster)
+    return curate.with_options(task_runner=found)
 
 
 def say_where_the_page_is() -> None:

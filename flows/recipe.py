@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from fine_tune.settings import TrainSettings
 from pipeline.deduplicate import Dedupe
@@ -15,6 +15,7 @@ from pipeline.measure import MeasureSettings
 from pipeline.score import ScoreSettings
 from pipeline.select import SelectSettings
 from pipeline.settings import TARGET, Settings
+from storage.shard_files import is_url
 
 
 def name_alone(value: object) -> object:
@@ -23,6 +24,19 @@ def name_alone(value: object) -> object:
 
 
 Score = Annotated[ScoreSettings, BeforeValidator(name_alone)]
+
+
+def without_secrets(place: str) -> str:
+    """Refuse a place with a password in it: recipes are stored and shown."""
+    if is_url(place) and "@" in place.split("://")[1].split("/")[0]:
+        raise ValueError(
+            "a place must not name a user or a password; put credentials where the store's own "
+            "tools look for them, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    return place
+
+
+ShardPlace = Annotated[str, Field(min_length=1), AfterValidator(without_secrets)]
 
 
 MODEL_KEYS = ("target", "model", "proxy", "entailment")
@@ -34,6 +48,12 @@ class Recipe(Settings):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="What runs are called.")
     workspace: str = Field(description="Directory that keeps everything a run makes.")
+    shards: ShardPlace | None = Field(
+        default=None,
+        description="Where measurements lie if not in the workspace: a directory that all workers "
+        "see, or a URL such as s3://bucket/prefix; a place of its own for each workspace. Null: "
+        "where they are.",
+    )
     seed: int = Field(
         default=0,
         ge=0,
@@ -71,14 +91,16 @@ class Recipe(Settings):
         rest = self.model_dump(exclude={"sources", "workspace"})
         placed = {name: place_models(value, base) for name, value in rest.items()}
         if self.target.startswith("."):
-            placed["target"] = str(base / self.target)
+            placed["target"] = os.path.abspath(base / self.target)
+        if self.shards and not is_url(self.shards):
+            placed["shards"] = os.path.abspath(base / self.shards)
         placed |= {"sources": sources, "workspace": os.path.normpath(base / self.workspace)}
         moved: Self = self.model_validate(placed)
         return moved
 
     def stored(self) -> dict[str, Any]:
-        """As JSON, without the place of the workspace: what is kept with a run."""
-        return self.model_dump(mode="json", exclude={"workspace"})
+        """As JSON, without the places of workspace and shards: what is kept with a run."""
+        return self.model_dump(mode="json", exclude={"workspace", "shards"})
 
 
 def place_sources(sources: Sequence[SourceSettings], base: Path) -> tuple[SourceSettings, ...]:
@@ -102,7 +124,7 @@ def place_models(value: object, base: Path) -> object:
     """Make model directories that start with a dot relative to the working directory."""
     if isinstance(value, dict):
         return {
-            name: str(base / each)
+            name: os.path.abspath(base / each)  # also for a worker that runs elsewhere
             if name in MODEL_KEYS and isinstance(each, str) and each.startswith(".")
             else place_models(each, base)
             for name, each in value.items()

@@ -2,20 +2,53 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
+
+
+class RunnerOption(StrEnum):
+    """Where tasks are done."""
+
+    threads = "threads"
+    dask = "dask"
+    ray = "ray"
+
 
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Exit with 4 if any row went to quarantine.")
 ]
+OnRunner = Annotated[
+    RunnerOption, typer.Option("--runner", help="Where tasks are done: threads, dask or ray.")
+]
+OnCluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        help="Address of the cluster: tcp://HOST:8786 (Dask); ray://HOST:10001 or auto (Ray).",
+        show_default=False,
+    ),
+]
 
 Wait = Annotated[
     bool, typer.Option("--wait", help="Wait for another run that works on the workspace.")
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a recipe is run."""
+
+    wait: bool
+    """For another run that works on the workspace."""
+    runner: str
+    cluster: str | None
+
 
 STAGE_HELP = {
     "ingest": "Read the sources: rows become examples, or go to quarantine.",
@@ -74,27 +107,39 @@ def stage_command(stage: str) -> Callable[..., None]:
     """The verb that runs a recipe up to one stage."""
 
     def command(
-        recipe: RecipeFile, as_json: AsJson = False, strict: Strict = False, wait: Wait = False
+        recipe: RecipeFile,
+        as_json: AsJson = False,
+        strict: Strict = False,
+        wait: Wait = False,
+        runner: OnRunner = RunnerOption.threads,
+        cluster: OnCluster = None,
     ) -> None:
-        run_until(recipe, stage, wait, (as_json, strict))
+        how = RunOptions(wait, runner.value, cluster)
+        run_until(recipe, stage, how, (as_json, strict))
 
     return command
 
 
 def run(
-    recipe: RecipeFile, as_json: AsJson = False, strict: Strict = False, wait: Wait = False
+    recipe: RecipeFile,
+    as_json: AsJson = False,
+    strict: Strict = False,
+    wait: Wait = False,
+    runner: OnRunner = RunnerOption.threads,
+    cluster: OnCluster = None,
 ) -> None:
     """Run a whole recipe."""
-    run_until(recipe, "train", wait, (as_json, strict))
+    how = RunOptions(wait, runner.value, cluster)
+    run_until(recipe, "train", how, (as_json, strict))
 
 
-def run_until(path: Path, until: str, wait: bool, outcome: tuple[bool, bool]) -> None:
+def run_until(path: Path, until: str, how: RunOptions, outcome: tuple[bool, bool]) -> None:
     """Check the recipe, run it, print what became of its rows.
 
     Args:
         path: of the recipe.
         until: the last stage.
-        wait: for another run that works on the workspace.
+        how: it is run.
         outcome: whether to print it as JSON, and whether rows in quarantine are a failure.
     """
     as_json, strict = outcome
@@ -103,13 +148,16 @@ def run_until(path: Path, until: str, wait: bool, outcome: tuple[bool, bool]) ->
     recipe = load_recipe(path)
     sys.stderr.write(f"{path} is sound; starting {until if until != 'train' else 'the run'}\n")
 
-    from flows.curate_dataset import curate, say_where_the_page_is
+    from flows.curate_dataset import curate_on, say_where_the_page_is
+    from flows.runners import RunnerName
     from flows.stages import StageName
     from flows.summary import print_summary, summary_of
 
     (stage,) = (name for name in get_args(StageName) if name == until)
+    (place,) = (name for name in get_args(RunnerName) if name == how.runner)
+    flow = curate_on(place, how.cluster)
     say_where_the_page_is()
-    state = curate(recipe, str(path.parent), stage, wait)
+    state = flow(recipe, str(path.parent), stage, how.wait)
     summary = summary_of(state)
     print_summary(summary, as_json)
     if strict and summary.quarantined:

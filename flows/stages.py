@@ -3,24 +3,22 @@
 What a stage does is in pipeline/ and fine_tune/; here is which task does it, and what is said.
 """
 
-import hashlib
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
-from itertools import islice
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import PrefectFuture
 
 from fine_tune.report import TrainReport
 from fine_tune.train import ADAPTER_FOLDER, train_adapter
 from flows.recipe import Recipe, step_lines
+from flows.runners import do_all
 from flows.talk import say
+from pipeline.code_version import code_version
 from pipeline.deduplicate import deduplicate_examples
 from pipeline.export import Exported, export_selection
 from pipeline.generate import (
@@ -37,8 +35,8 @@ from pipeline.measure import Work, plan_measures
 from pipeline.run_context import RunContext
 from pipeline.score import score_examples, score_key
 from pipeline.select import Chosen, select_examples
-from pipeline.shards import MeasuredShard, Shard, commit_measured, cut_shards, measure_shard
-from scorers.measures.devices import usable_devices
+from pipeline.shard_work import MeasuredShard, Shard, measure_shard
+from pipeline.shards import commit_measured, cut_shards
 from scorers.measures.models import resolve_model
 from storage.conversations import content_hash
 from storage.database import open_workspace, read_workspace
@@ -47,12 +45,11 @@ from storage.measurements import MeasureKey
 from storage.retention import write_run_measures
 from storage.runs import finish_run, start_run
 from storage.selections import write_trial
+from storage.shard_place import set_place
 from storage.sources import Source
 from storage.workspace import Workspace
 
 StageName = Literal["ingest", "generate", "measure", "score", "dedupe", "select", "export", "train"]
-
-PACKAGES = ("pipeline", "flows", "scorers", "storage", "fine_tune")
 
 
 @task(task_run_name="{label}", cache_policy=NO_CACHE, persist_result=False)
@@ -114,6 +111,7 @@ def begin(recipe: Recipe, placed: Recipe) -> RunState:
 def identify(recipe: Recipe, placed: Recipe) -> tuple[RunState, Sequence[Source]]:
     """Identify the sources, and with them the run: the same recipe on the same rows is the same."""
     workspace = Workspace(Path(placed.workspace))
+    set_place(workspace.directory, placed.shards)
     sources = identify_sources(workspace, placed.sources)
     source_ids = sorted(source.source_id for source in sources)
     run_id = content_hash([recipe.stored(), source_ids, code_version()])[:12]
@@ -124,16 +122,6 @@ def identify(recipe: Recipe, placed: Recipe) -> tuple[RunState, Sequence[Source]
 def read_in(state: RunState, sources: Sequence[Source]) -> None:
     """Read the sources that the workspace does not have yet."""
     ingest_sources(state.run.workspace, sources, lambda what, rows: say(f"{what}: {rows} rows"))
-
-
-def code_version() -> str:
-    """The version of Sluice, with a hash of its own source files: an edit is another version."""
-    root = Path(__file__).parent.parent
-    digest = hashlib.sha256()
-    for package in PACKAGES:
-        for path in sorted((root / package).rglob("*.py")):
-            digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    return f"{version('sluice-sft')}+{digest.hexdigest()[:12]}"
 
 
 class TooManyBadRowsError(ValueError):
@@ -176,13 +164,29 @@ def generate_stage(state: RunState) -> RunState:
     for settings in state.placed.generate:
         chosen = choose_prompts(state.run, settings)
         batches = cut_prompts(state.run, settings, chosen)
-        for number, batch in enumerate(batches, start=1):
-            label = f"answer {number} of {len(batches)}"
-            say(f"generate: {label}, {len(batch.parents)} prompts", again=True)
-            commit_answers(state.run, settings, answer.submit(batch, label).result())
+        answer_batches(state.run, settings, batches)
         asked["answers"] = asked.get("answers", 0) + sum(len(b.parents) for b in batches)
         blocks.append((settings, chosen))
     return replace(state, pool=count_generated(state.run, blocks, state.pool), asked=asked)
+
+
+def answer_batches(
+    run: RunContext, settings: GenerateSettings, batches: Sequence[PromptBatch]
+) -> None:
+    """Do one block of a recipe: a task for each batch, stored as they finish."""
+
+    def label(number: int) -> str:
+        return f"answer {number} of {len(batches)}"
+
+    answered = do_all(
+        enumerate(batches, start=1),
+        lambda piece: answer.submit(piece[1], label(piece[0])),
+        lambda piece: answer(piece[1], label(piece[0])),
+        anywhere=settings.endpoint is None,
+    )
+    for (number, batch), attempts in answered:
+        commit_answers(run, settings, attempts)
+        say(f"generate: {label(number)}, {len(batch.parents)} prompts", again=True)
 
 
 def measure_stage(state: RunState) -> RunState:
@@ -212,10 +216,7 @@ def measure_work(
     sizes: MeasureKey,
     stop: Callable[[], bool] = never,
 ) -> int:
-    """Do one measure: cut what is missing, submit a task for each shard, commit as they finish.
-
-    A few tasks are under way or waiting at a time: enough that every device has work, and that the
-    next shard is tokenised while one is computed; and few enough that a kill finds little begun.
+    """Do one measure: cut what is missing, a task for each shard, commit as they finish.
 
     Args:
         workspace: where it is done.
@@ -231,26 +232,23 @@ def measure_work(
     part = "" if len(work.ids) == work.pool else f", a part of the pool of {work.pool}"
     asked = f"{cut.rows} to ask for{work.note}"
     say(f"measure: {name} of {len(work.ids)} rows{part}; {asked}", again=True)
-    started = time.monotonic()
-    done = 0
-    waiting: deque[tuple[Shard, PrefectFuture[MeasuredShard]]] = deque()
-    shards = enumerate(cut, start=1)
-    while True:
-        free = 0 if stop() else tasks_under_way() - len(waiting)
-        for number, shard in islice(shards, free):
-            waiting.append((shard, measure.submit(shard, f"{name} {number} of {len(cut)}")))
-        if not waiting:
-            return done
-        shard, future = waiting.popleft()
-        commit_measured(workspace, work.measure, [future.result()])
+
+    def label(number: int) -> str:
+        return f"{name} {number} of {len(cut)}"
+
+    measured = do_all(
+        takewhile(lambda _: not stop(), enumerate(cut, start=1)),
+        lambda piece: measure.submit(piece[1], label(piece[0])),
+        lambda piece: measure(piece[1], label(piece[0])),
+        anywhere=work.measure.anywhere(),
+    )
+    started, done = time.monotonic(), 0
+    for (_, shard), result in measured:
+        commit_measured(workspace, work.measure, [result])
         done += shard.rows
         took = f"{time.monotonic() - started:.0f} s"
         say(f"measure: {name}, {done} of {cut.rows} rows, {took}", again=done == cut.rows)
-
-
-def tasks_under_way() -> int:
-    """One task for each device, and one more that prepares its input."""
-    return len(usable_devices()) + 1
+    return done
 
 
 def score_stage(state: RunState) -> RunState:
@@ -306,7 +304,7 @@ def train_stage(state: RunState) -> RunState:
     trial_id = content_hash([manifest.export_id, target, settings])[:16]
     output = state.run.workspace.models / f"adapter-{trial_id}"
     say(f"train: {manifest.counts('train').rows} rows with LoRA", again=True)
-    report = train.submit(state.exported.path, state.placed, output, "train the adapter").result()
+    report = train(state.exported.path, state.placed, output, "train the adapter")  # on any runner
     with open_workspace(state.run.workspace) as con:
         adapter = str(output.relative_to(state.run.workspace.directory))
         write_trial(con, trial_id, manifest.export_id, adapter, report.model_dump(mode="json"))

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from pipeline.code_version import OtherWorkerError, check_code, code_version
 from pipeline.endpoint import Endpoint, ServedModel
 from pipeline.measuring.rows import template_of
 from pipeline.measuring.samples import request_seed
@@ -90,6 +91,14 @@ class PromptBatch:
     parents: Sequence[Example]
     requests: Path
     """Folder of the replies that endpoints gave."""
+    key: str
+    """The settings' key where the batch was cut."""
+    code: str
+    """The version of the code that cut it."""
+
+    def anywhere(self) -> bool:
+        """A server is asked from one place, which keeps its replies."""
+        return self.settings.endpoint is None
 
 
 def choose_prompts(run: RunContext, settings: GenerateSettings) -> list[str]:
@@ -108,19 +117,36 @@ def cut_prompts(
     run: RunContext, settings: GenerateSettings, chosen: Sequence[str]
 ) -> list[PromptBatch]:
     """The prompts that were not asked yet, in batches."""
+    key, code = settings.key(run.seed), code_version()
     with read_workspace(run.workspace) as con:
-        asked = read_attempted(con, settings.key(run.seed), chosen)
+        asked = read_attempted(con, key, chosen)
         parents = read_examples(con, [i for i in chosen if i not in asked])
     return [
         PromptBatch(
-            settings, run.seed, parents[start : start + BATCH_PROMPTS], run.workspace.requests
+            settings=settings,
+            seed=run.seed,
+            parents=parents[start : start + BATCH_PROMPTS],
+            requests=run.workspace.requests,
+            key=key,
+            code=code,
         )
         for start in range(0, len(parents), BATCH_PROMPTS)
     ]
 
 
 def answer_prompts(batch: PromptBatch) -> list[Attempt]:
-    """Ask the model; needs no database."""
+    """Ask the model; needs no database.
+
+    Raises:
+        OtherWorkerError: if here is other code than where the batch was cut, or another model.
+    """
+    check_code(batch.code)
+    if batch.anywhere() and batch.settings.key(batch.seed) != batch.key:
+        raise OtherWorkerError(
+            f"{batch.settings.model}: this worker has another model or template under that name "
+            "than the run, or computes in another dtype. Put the same model on every machine, and "
+            "start the run on a machine like the workers"
+        )
     asked = [(p, attempt) for p in batch.parents for attempt in range(batch.settings.answers)]
     requests = [
         GenerationRequest(

@@ -26,6 +26,7 @@ from storage.retention import (
     read_trainings,
     read_unused,
 )
+from storage.shard_files import ShardFiles, is_url
 from storage.upgrade import COPIES
 from storage.workspace import Workspace
 
@@ -51,11 +52,28 @@ WHY = {
 
 
 @dataclass(frozen=True, slots=True)
+class ShardFile:
+    """A file where the shards are, which may be a store."""
+
+    files: ShardFiles
+    name: str
+    bytes: int
+
+    def __str__(self) -> str:
+        """Its whole path or URL."""
+        return self.files.address(self.name)
+
+    def exists(self) -> bool:
+        """Whether it is there."""
+        return self.files.exists(self.name)
+
+
+@dataclass(frozen=True, slots=True)
 class Leftover:
     """What can go of one kind."""
 
     kind: str
-    paths: tuple[Path, ...]
+    paths: tuple[Path | ShardFile, ...]
     """Files, and folders with all that is in them."""
     files: int
     bytes: int
@@ -89,8 +107,8 @@ def find_leftovers(con: Connection, workspace: Workspace, wanted: Wanted) -> lis
     unused = read_unused(con, wanted.unused_since) if wanted.unused_since else []
     named = read_named_files(con)
     of_unused = {path for each in unused for path in each.paths}
-    finders: dict[str, Callable[[], Iterable[Path]]] = {
-        "pending": lambda: (each for each in workspace.pending.rglob("*") if is_whole(each)),
+    finders: dict[str, Callable[[], Iterable[Path | ShardFile]]] = {
+        "pending": lambda: list_shards(workspace.pending),
         "partial": lambda: find_partial(workspace),
         "partial exports": lambda: workspace.exports.glob(".*.partial"),
         "unnamed measurements": lambda: find_unnamed(workspace, named),
@@ -111,28 +129,32 @@ def find_leftovers(con: Connection, workspace: Workspace, wanted: Wanted) -> lis
     return [each for each in with_unused if each.paths or each.unused]
 
 
-def measure_leftover(kind: str, paths: Iterable[Path]) -> Leftover:
+def measure_leftover(kind: str, paths: Iterable[Path | ShardFile]) -> Leftover:
     """Count the files and bytes of a kind; a file that is gone counts as none."""
-    kept = tuple(sorted(path for path in paths if path.exists() or kind == "lost measurements"))
-    files = [file for path in kept for file in files_of(path)]
-    return Leftover(kind, kept, len(files), sum(file.stat().st_size for file in files))
+    lost = kind == "lost measurements"
+    kept = tuple(sorted((path for path in paths if lost or path.exists()), key=str))
+    sizes = [size for path in kept for size in sizes_of(path)]
+    return Leftover(kind, kept, 0 if lost else len(sizes), sum(sizes))
 
 
-def files_of(path: Path) -> list[Path]:
-    """A file, or all files in a folder."""
-    if path.is_file():
-        return [path]
-    return [each for each in path.rglob("*") if each.is_file()]
+def sizes_of(path: Path | ShardFile) -> list[int]:
+    """Bytes of a file, or of all files in a folder."""
+    if isinstance(path, ShardFile):
+        return [path.bytes]
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    return [file.stat().st_size for file in files]
 
 
-def is_whole(path: Path) -> bool:
-    """Whether a path is a file under its final name."""
-    return path.is_file() and not path.name.endswith(".partial")
+def list_shards(files: ShardFiles) -> list[ShardFile]:
+    """All files where shards are."""
+    return [ShardFile(files, name, size) for name, size in files.sizes().items()]
 
 
 def find_partial(workspace: Workspace) -> list[Path]:
     """Files and model folders that were being written by processes that are no more."""
-    folders = (workspace.measurements, workspace.pending, workspace.requests, workspace.models)
+    shards = (workspace.measurements, workspace.pending)  # in a store there are none
+    roots = [Path(files.root) for files in shards if not is_url(files.root)]
+    folders = (*roots, workspace.requests, workspace.models, workspace.snapshots)
     paths = [path for folder in folders for path in folder.rglob("*partial*")]
     return [
         path
@@ -147,17 +169,15 @@ def owner_lives(path: Path) -> bool:
     return owner is not None and psutil.pid_exists(int(owner.group(1)))
 
 
-def find_unnamed(workspace: Workspace, named: set[str]) -> list[Path]:
+def find_unnamed(workspace: Workspace, named: set[str]) -> list[ShardFile]:
     """Files of measurements that no table names."""
-    root = workspace.measurements
-    files = (path for path in root.rglob("*.parquet") if is_whole(path))
-    return [path for path in files if path.relative_to(root).as_posix() not in named]
+    return [each for each in list_shards(workspace.measurements) if each.name not in named]
 
 
-def find_lost(workspace: Workspace, named: set[str]) -> list[Path]:
+def find_lost(workspace: Workspace, named: set[str]) -> list[ShardFile]:
     """Files of measurements that a table names and that are not there."""
-    paths = (workspace.measurements / path for path in named)
-    return [path for path in paths if not path.exists()]
+    files = workspace.measurements
+    return [ShardFile(files, name, 0) for name in named - files.sizes().keys()]
 
 
 def find_trained(con: Connection, workspace: Workspace) -> list[Path]:
@@ -189,10 +209,10 @@ def find_superseded(con: Connection, workspace: Workspace) -> list[Path]:
 
 def find_unused(
     workspace: Workspace, unused: Sequence[UnusedMeasure], paths: set[str]
-) -> list[Path]:
+) -> list[Path | ShardFile]:
     """Files of unused measurements, and the checkpoints that such trajectories were read from."""
-    proxies = [workspace.models / "proxies" / each.measure_key for each in unused]
-    return [*(workspace.measurements / path for path in paths), *proxies]
+    files = [each for each in list_shards(workspace.measurements) if each.name in paths]
+    return [*files, *(workspace.models / "proxies" / each.measure_key for each in unused)]
 
 
 def find_backups(workspace: Workspace) -> list[Path]:
@@ -206,8 +226,8 @@ def remove_leftovers(workspace: Workspace, wanted: Wanted) -> list[Leftover]:
         found = find_leftovers(con, workspace, wanted)
         for leftover in found:
             if leftover.kind == "lost measurements":
-                root = workspace.measurements
-                forget_files(con, [path.relative_to(root).as_posix() for path in leftover.paths])
+                lost = [path for path in leftover.paths if isinstance(path, ShardFile)]
+                forget_files(con, [path.name for path in lost])
             if leftover.unused:
                 forget_measures(con, [each.measure_key for each in leftover.unused])
     for leftover in found:
@@ -216,9 +236,11 @@ def remove_leftovers(workspace: Workspace, wanted: Wanted) -> list[Leftover]:
     return found
 
 
-def remove(path: Path) -> None:
+def remove(path: Path | ShardFile) -> None:
     """Remove a file, or a folder with all that is in it; what is gone already is no error."""
-    if path.is_dir():
+    if isinstance(path, ShardFile):
+        path.files.remove(path.name)
+    elif path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from pipeline.measuring.samples import Samples, SampleSettings
 from pipeline.measuring.token_counts import TokenCounts
 from pipeline.measuring.trajectories import TrajectorySettings, pool_trajectories
 from pipeline.settings import Part, Settings
-from pipeline.shards import Measure
+from pipeline.shard_work import Measure
 from storage.conversations import content_hash
 from storage.database import read_workspace
 from storage.examples import read_response_lengths

@@ -20,7 +20,8 @@ from pipeline.measuring.losses import Losses
 from pipeline.measuring.rows import render_rows
 from pipeline.measuring.samples import Samples
 from pipeline.measuring.trajectories import NewRowTrajectories, PoolTrajectories
-from pipeline.shards import Cut, Measure, cut_shards
+from pipeline.shard_work import Measure
+from pipeline.shards import Cut, cut_shards
 from scorers.measures.chat_format import RenderedExample
 from scorers.measures.models import resolve_model
 from storage.database import read_workspace

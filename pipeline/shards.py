@@ -9,16 +9,16 @@ Inputs are written some shards ahead of the work, and small result files are mer
 so that neither memory nor the number of files grows with the rows.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.code_version import code_version
+from pipeline.shard_work import Measure, MeasuredShard, Shard, measure_shard
 from scorers.measures.devices import resolve_device
 from storage.conversations import content_hash
 from storage.database import Connection, open_workspace, read_workspace
@@ -31,7 +31,6 @@ from storage.measurements import (
     read_missing,
     read_sizes,
 )
-from storage.parquet import read_parquet, write_parquet
 from storage.workspace import Workspace
 
 SHARD_TOKENS = 32_768
@@ -50,51 +49,15 @@ INPUTS_AHEAD = 32
 """Shards whose inputs are read from the database together."""
 
 
-class Measure(Protocol):
-    """One way of asking a model about examples: frozen settings that can be sent anywhere."""
-
-    whole_pool: ClassVar[bool]
-    """Whether the examples must be asked about together, in one shard."""
-
-    shard_tokens: ClassVar[int]
-    """Tokens of the examples in one shard."""
-
-    def key(self) -> MeasureKey:
-        """Everything that can change the number."""
-        ...
-
-    def inputs(self, con: Connection, ids: Sequence[str]) -> pa.Table:
-        """What a worker needs to know of the examples, sorted by example_id."""
-        ...
-
-    def measure(self, examples: pa.Table) -> pa.Table:
-        """Ask the model: columns example_id, state, detail and the numbers, one row for each."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One piece of work: paths alone, and what to do."""
-
-    measure: Measure
-    input: Path
-    output: Path
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuredShard:
-    """A finished piece of work."""
-
-    output: Path
-    seconds: float
-
-
 class ExampleInputs:
     """For measures that need the conversation and nothing else."""
 
     whole_pool: ClassVar[bool] = False
     shard_tokens: ClassVar[int] = SHARD_TOKENS
+
+    def anywhere(self) -> bool:
+        """Anywhere: what it needs is in the shard."""
+        return True
 
     def inputs(self, con: Connection, ids: Sequence[str]) -> pa.Table:
         """The stored examples."""
@@ -141,7 +104,7 @@ class Cut:
 
     def _write_inputs(self, shards: Sequence[Shard], pieces: Sequence[list[str]]) -> None:
         """Write the inputs of shards that have no result yet, with one reading for all."""
-        missing = [number for number, shard in enumerate(shards) if not shard.output.exists()]
+        missing = [number for number, shard in enumerate(shards) if not shard.done()]
         wanted = sorted(example_id for number in missing for example_id in pieces[number])
         if not wanted:
             return
@@ -150,7 +113,7 @@ class Cut:
         places = {example_id: place for place, example_id in enumerate(wanted)}
         for number in missing:
             rows = pa.array([places[example_id] for example_id in pieces[number]])
-            write_parquet(shards[number].input, table.take(rows))
+            self.workspace.pending.write(shards[number].input, table.take(rows))
 
 
 def cut_shards(
@@ -225,33 +188,15 @@ def name_shard(
     workspace: Workspace, measure: Measure, key: MeasureKey, ids: Sequence[str]
 ) -> Shard:
     """A shard is named by its content, so that the same work has the same name."""
-    name = f"{content_hash(list(ids))[:16]}.parquet"
     return Shard(
         measure=measure,
-        input=workspace.pending / key.measure_key / name,
-        output=workspace.measurements / key.measure / key.measure_key / name,
+        key=key,
+        code=code_version(),
+        pending=workspace.pending,
+        measurements=workspace.measurements,
+        name=f"{content_hash(list(ids))[:16]}.parquet",
         rows=len(ids),
     )
-
-
-def measure_shard(shard: Shard) -> MeasuredShard:
-    """Do one piece of work: read its input, ask the model, write its result. Needs no database.
-
-    Raises:
-        ValueError: if the measure did not answer for exactly the examples it was given.
-    """
-    if shard.output.exists():
-        return MeasuredShard(shard.output, seconds=0.0)
-    examples = read_parquet(shard.input)
-    started = time.perf_counter()
-    answers = shard.measure.measure(examples)
-    seconds = time.perf_counter() - started
-    key = shard.measure.key()
-    if answers["example_id"].to_pylist() != examples["example_id"].to_pylist():
-        raise ValueError(f"{key.measure}: the result does not have the examples of its shard")
-    keys = [key.measure_key] * len(answers)
-    write_parquet(shard.output, answers.append_column("measure_key", [keys]))
-    return MeasuredShard(shard.output, seconds)
 
 
 def commit_measured(
@@ -259,9 +204,10 @@ def commit_measured(
 ) -> None:
     """Make finished shards part of the workspace and clear their inputs."""
     key = measure.key()
-    with open_workspace(workspace) as con:
-        commit_shards(con, workspace, key, [(m.output, m.seconds) for m in measured])
+    folder = f"{key.measure}/{key.measure_key}"
+    with open_workspace(workspace, views=False) as con:
+        commit_shards(con, workspace, key, [(f"{folder}/{m.name}", m.seconds) for m in measured])
         merge_small_shards(con, workspace, key)
+    pending = workspace.pending
     for shard in measured:
-        input_path = workspace.pending / key.measure_key / shard.output.name
-        input_path.unlink(missing_ok=True)
+        pending.remove(f"{key.measure_key}/{shard.name}")

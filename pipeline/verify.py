@@ -44,8 +44,7 @@ from storage.chain import (
     wanted_sources,
 )
 from storage.database import Connection
-from storage.exports_manifest import SPLITS, hash_file, read_manifest, verify_export
-from storage.parquet import count_rows
+from storage.exports_manifest import SPLITS, read_manifest, verify_export
 from storage.sources import ReadRow, Source
 from storage.workspace import Workspace
 
@@ -254,11 +253,11 @@ def walk_measurements(workspace: Workspace, shards: Iterable[ShardRecord]) -> li
 
 def problem_of(workspace: Workspace, shard: ShardRecord) -> str:
     """What is wrong with a file of measurements; empty where nothing is."""
-    path = workspace.measurements / shard.path
+    files = workspace.measurements
     try:
-        if shard.sha256 is not None and hash_file(path) != shard.sha256:
+        if shard.sha256 is not None and files.hash_file(shard.path) != shard.sha256:
             return "its SHA-256 is not what it was when it was committed"
-        if (rows := count_rows(path)) != shard.rows:
+        if (rows := files.count_rows(shard.path)) != shard.rows:
             return f"has {rows} rows, expected {shard.rows}"
     except FileNotFoundError:
         return "is missing"

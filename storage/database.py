@@ -42,8 +42,12 @@ class WorkspaceVersionError(ValueError):
 
 
 @contextmanager
-def open_workspace(workspace: Workspace) -> Iterator[Connection]:
+def open_workspace(workspace: Workspace, views: bool = True) -> Iterator[Connection]:
     """Open a workspace for reading and writing, creating it and migrating its tables first.
+
+    Args:
+        workspace: which.
+        views: whether measurements are read; bringing their views up to date reads new files.
 
     Raises:
         WorkspaceBusyError: if another process has it open.
@@ -53,7 +57,9 @@ def open_workspace(workspace: Workspace) -> Iterator[Connection]:
             a copy of it.
     """
     with open_tables(workspace) as con:
-        define_views(con, workspace, temporary=False)
+        if views:
+            register_store(con, workspace)
+            define_views(con, workspace, temporary=False)
         yield con
 
 
@@ -84,6 +90,7 @@ def read_workspace(workspace: Workspace) -> Iterator[Connection]:
         OSError: if it is of an older version and cannot be written.
     """
     with read_tables(workspace) as con:
+        register_store(con, workspace)
         define_views(con, workspace, temporary=True)
         yield con
 
@@ -142,6 +149,13 @@ def connect(database: Path, *, read_only: bool) -> Iterator[Connection]:
         yield con
     finally:
         con.close()
+
+
+def register_store(con: Connection, workspace: Workspace) -> None:
+    """Have DuckDB read shards in an object store through fsspec; its own way needs an extension."""
+    store = workspace.measurements.filesystem()
+    if store is not None:
+        con.register_filesystem(store)
 
 
 def try_to_connect(database: Path, read_only: bool, give_up: float) -> Connection | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,6 @@ from numpy.typing import NDArray
 
 from storage.conversations import content_hash
 from storage.database import Connection, transaction
-from storage.exports_manifest import hash_file
-from storage.parquet import concatenate_parquet, count_rows
-from storage.views import define_views
 from storage.workspace import Workspace
 
 ADD_MEASURE = """
@@ -166,20 +162,21 @@ def _read_sizes(
 
 
 def commit_shards(
-    con: Connection, workspace: Workspace, key: MeasureKey, shards: Sequence[tuple[Path, float]]
+    con: Connection, workspace: Workspace, key: MeasureKey, shards: Sequence[tuple[str, float]]
 ) -> None:
     """Make finished shards part of the workspace: all of them, or none.
+
+    Views show them when the workspace is opened the next time.
 
     Args:
         con: an open workspace.
         workspace: the same workspace.
         key: what the shards measure.
-        shards: path of each file and the seconds it took.
+        shards: name of each file below the workspace's measurements, and the seconds it took.
     """
     with transaction(con):
         for path, seconds in shards:
             add_shard(con, workspace, key, path, seconds)
-    define_views(con, workspace, temporary=False)
 
 
 def merge_small_shards(con: Connection, workspace: Workspace, key: MeasureKey) -> None:
@@ -188,33 +185,37 @@ def merge_small_shards(con: Connection, workspace: Workspace, key: MeasureKey) -
     The merged file is whole before the table names it, and the old ones are removed after that: a
     kill on the way leaves files that nothing names, and loses none.
     """
+    folder = f"{key.measure}/{key.measure_key}"
+    files = workspace.measurements
+    sizes = files.below(folder).sizes()
     rows = con.execute(READ_SHARDS, {"measure_key": key.measure_key}).fetchall()
-    files = {path: workspace.measurements / path for path, _ in rows}
-    small = {path: s for path, s in rows if files[path].stat().st_size < SMALL_BYTES}
+    small = {
+        path: seconds
+        for path, seconds in rows
+        if sizes.get(path.removeprefix(f"{folder}/"), SMALL_BYTES) < SMALL_BYTES
+    }
     if len(small) < MANY_SMALL:
         return
-    paths = [files[path] for path in small]
-    merged = paths[0].with_name(f"merged-{content_hash(list(small))[:16]}.parquet")
-    concatenate_parquet(paths, merged)
+    merged = f"{folder}/merged-{content_hash(list(small))[:16]}.parquet"
+    files.concatenate(list(small), merged)
     with transaction(con):
         for path in small:
             con.execute(DROP_SHARD, {"measure_key": key.measure_key, "path": path})
         add_shard(con, workspace, key, merged, sum(small.values()))
-    define_views(con, workspace, temporary=False)
-    for path in paths:
-        path.unlink()
+    for path in small:
+        files.remove(path)
 
 
 def add_shard(
-    con: Connection, workspace: Workspace, key: MeasureKey, path: Path, seconds: float
+    con: Connection, workspace: Workspace, key: MeasureKey, path: str, seconds: float
 ) -> None:
     """Name one file in the table of shards."""
     described = {
         "measure_key": key.measure_key,
-        "path": str(path.relative_to(workspace.measurements)),
-        "rows": count_rows(path),
+        "path": path,
+        "rows": workspace.measurements.count_rows(path),
         "seconds": seconds,
-        "sha256": hash_file(path),
+        "sha256": workspace.measurements.hash_file(path),
     }
     con.execute(ADD_SHARD, described)
 

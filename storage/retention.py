@@ -143,8 +143,8 @@ def covers(
     con: Connection, workspace: Workspace, larger: StoredProxy, smaller: StoredProxy
 ) -> bool:
     """Whether one training learnt every row that another did; not where a file is gone."""
-    files = [[workspace.measurements / path for path in each.paths] for each in (larger, smaller)]
-    if not all(path.exists() for each in files for path in each):
+    files = workspace.measurements
+    if not all(files.exists(path) for each in (larger, smaller) for path in each.paths):
         return False
-    more, fewer = ([str(path) for path in each] for each in files)
+    more, fewer = ([files.address(path) for path in each.paths] for each in (larger, smaller))
     return fetch_count(con, NOT_LEARNT, {"smaller": fewer, "larger": more}) == 0

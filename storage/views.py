@@ -1,13 +1,18 @@
 """Views of the measurement shards: one for each measure, and `measurements` over all of them.
 
 A view lists the files that the `shards` table has; a file that is not listed there is not part of
-the workspace. The views are defined anew whenever a workspace is opened, so that it can be moved.
+the workspace. A view is defined anew when the workspace is opened and its files are others or
+elsewhere: a workspace can be moved. Defining it reads the schema of each file, so a view that is
+right already is left alone; the hash of its text is its comment.
 """
 
-from pathlib import Path
+import os
+from collections.abc import Sequence
 
 import duckdb
 
+from storage.conversations import content_hash
+from storage.shard_files import is_url
 from storage.workspace import Workspace
 
 MEASURES = (
@@ -36,28 +41,40 @@ def define_views(con: duckdb.DuckDBPyConnection, workspace: Workspace, *, tempor
     listed = con.execute(
         "select measure, path from shards join measures using (measure_key) order by all"
     ).fetchall()
+    comments = "select view_name, comment from duckdb_views() where not internal"
+    known = dict(con.execute(comments).fetchall())
     kind = "temporary view" if temporary else "view"
-    for measure in MEASURES:
-        paths = [workspace.measurements / path for name, path in listed if name == measure]
-        try:
-            con.execute(f"create or replace {kind} {measure} as {select_shards(paths)}")
-        except duckdb.IOException as error:
-            lost = [path for path in paths if not path.exists()]
-            if not lost:
-                raise
-            raise LostMeasurementsError(
-                f"{len(lost)} files of {measure} are gone, {lost[0]} among them. Put them back, or "
-                f"let `sluice gc --lost -w {workspace.directory}` forget them: the next run "
-                "measures their rows again"
-            ) from error
+    files = workspace.measurements
+    require_files(workspace, [path for _, path in listed])
+    names = {m: [path for name, path in listed if name == m] for m in MEASURES}
+    texts = {m: select_shards([files.address(path) for path in names[m]]) for m in MEASURES}
     parts = [f"select '{measure}' as measure, {STATES} from {measure}" for measure in MEASURES]
-    con.execute(f"create or replace {kind} measurements as {' union all '.join(parts)}")
+    for name, text in {**texts, "measurements": " union all ".join(parts)}.items():
+        digest = content_hash([text])
+        if known.get(name) == digest:
+            continue
+        con.execute(f"create or replace {kind} {name} as {text}")
+        con.execute(f"comment on view {name} is '{digest}'")
 
 
-def select_shards(paths: list[Path]) -> str:
+def require_files(workspace: Workspace, names: Sequence[str]) -> None:
+    """Raise LostMeasurementsError if a file is gone; of a store that is seen when it is read."""
+    files = workspace.measurements
+    if is_url(files.root):
+        return
+    lost = [files.address(name) for name in names if not os.path.exists(files.address(name))]
+    if lost:
+        raise LostMeasurementsError(
+            f"{len(lost)} files of measurements are gone, {lost[0]} among them. Put them back, or "
+            f"let `sluice gc --lost -w {workspace.directory}` forget them: the next run measures "
+            "their rows again"
+        )
+
+
+def select_shards(paths: list[str]) -> str:
     """SQL that reads the shards, or gives no row with the columns every measure has."""
     if not paths:
         columns = ", ".join(f"null::varchar as {name}" for name in STATES.split(", "))
         return f"select {columns} where false"
-    quoted = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
+    quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
     return f"select * from read_parquet([{quoted}], union_by_name = true)"

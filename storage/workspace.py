@@ -1,7 +1,13 @@
-"""Where a workspace keeps its things. A workspace is one directory and can be moved as a whole."""
+"""Where a workspace keeps its things. A workspace is one directory and can be moved as a whole.
+
+Its shards alone may lie elsewhere: where workers on other machines see them.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
+
+from storage.shard_files import ShardFiles
+from storage.shard_place import find_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,14 +22,14 @@ class Workspace:
         return self.directory / "workspace.duckdb"
 
     @property
-    def measurements(self) -> Path:
+    def measurements(self) -> ShardFiles:
         """Parquet shards with what models said, one folder for each measurement key."""
-        return self.directory / "measurements"
+        return find_place(self.directory).below("measurements")
 
     @property
-    def pending(self) -> Path:
+    def pending(self) -> ShardFiles:
         """Inputs of measurement tasks that have not been committed yet."""
-        return self.directory / "pending"
+        return find_place(self.directory).below("pending")
 
     @property
     def exports(self) -> Path:

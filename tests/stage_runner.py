@@ -20,7 +20,6 @@ from pipeline.shards import measure_here
 from storage.database import open_workspace, read_workspace
 from storage.examples import read_examples, read_pool
 from storage.measurements import MeasureKey, add_measure, commit_shards
-from storage.parquet import write_parquet
 from storage.runs import start_run
 from storage.workspace import Workspace
 
@@ -49,10 +48,10 @@ def store_measurement(
 ) -> RunContext:
     """Write numbers into the workspace as if a model had been asked; "state" is one of them."""
     key = MeasureKey(measure, "test", "test", "", {"version": 1})
-    path = run.workspace.measurements / measure / key.measure_key / "test.parquet"
+    path = f"{measure}/{key.measure_key}/test.parquet"
     n = len(ids)
     base = {"example_id": list(ids), "measure_key": [key.measure_key] * n, "detail": [""] * n}
-    write_parquet(path, pa.table({**base, **columns}))
+    run.workspace.measurements.write(path, pa.table({**base, **columns}))
     with open_workspace(run.workspace) as con:
         add_measure(con, key)
         commit_shards(con, run.workspace, key, [(path, 0.0)])

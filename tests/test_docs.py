@@ -33,7 +33,6 @@ from storage.conversations import Conversation
 from storage.database import Connection, open_workspace, read_workspace
 from storage.examples import Attempt, write_attempts
 from storage.measurements import MeasureKey, add_measure, commit_shards
-from storage.parquet import write_parquet
 from storage.runs import Decisions, StageCount, start_run, write_step
 from storage.scores import write_scores
 from storage.selections import write_selection
@@ -183,7 +182,7 @@ def store_numbers(con: Connection, workspace: Workspace, ids: list[str]) -> None
     """Token counts of every example but the prompt, and two scores."""
     key = MeasureKey("token_counts", "a model", "f", "t", {"version": 1})
     add_measure(con, key)
-    path = workspace.measurements / "token_counts" / key.measure_key / "1.parquet"
+    path = f"token_counts/{key.measure_key}/1.parquet"
     columns = {
         "example_id": ids,
         "state": ["ok", "ok", "not_applicable", "ok"],
@@ -192,7 +191,7 @@ def store_numbers(con: Connection, workspace: Workspace, ids: list[str]) -> None
         "response_tokens": [1, 2, None, 5],
         "measure_key": [key.measure_key] * 4,
     }
-    write_parquet(path, pa.table(columns))
+    workspace.measurements.write(path, pa.table(columns))
     commit_shards(con, workspace, key, [(path, 0.5)])
     states = ["ok", "ok", "not_applicable", "ok"]
     for scorer, values in (("grape", [-1.0, -2.0, np.nan, -3.0]), ("ifd", [0.1, 0.3, np.nan, 0.2])):

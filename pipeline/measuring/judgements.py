@@ -60,6 +60,10 @@ class Judgements(Settings):
             settings={"version": VERSION, "samples": samples.measure_key, "entailment": judge},
         )
 
+    def anywhere(self) -> bool:
+        """Where the samples are."""
+        return self.samples.anywhere()
+
     def inputs(self, con: Connection, ids: Sequence[str]) -> pa.Table:
         """The stored examples with their sampled answers."""
         examples = read_example_table(con, ids)

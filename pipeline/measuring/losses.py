@@ -118,6 +118,10 @@ class Losses(Settings, ExampleInputs):
             },
         )
 
+    def anywhere(self) -> bool:
+        """A server is asked from one place, which keeps its replies."""
+        return self.served is None
+
     def measure(self, examples: pa.Table) -> pa.Table:
         """Ask the model for both losses of each example."""
         rendered = render_rows(self.settings.model, self.settings.template, examples)

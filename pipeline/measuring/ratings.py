@@ -101,6 +101,10 @@ class Ratings(Settings, ExampleInputs):
             settings=settings,
         )
 
+    def anywhere(self) -> bool:
+        """A server is asked from one place, which keeps its replies."""
+        return self.served is None
+
     def measure(self, examples: pa.Table) -> pa.Table:
         """Ask the judge about each example that has a response."""
         rows = examples.to_pylist()

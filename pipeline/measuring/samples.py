@@ -71,6 +71,10 @@ class Samples(Settings, ExampleInputs):
             },
         )
 
+    def anywhere(self) -> bool:
+        """A server is asked from one place, which keeps its replies."""
+        return self.served is None
+
     def measure(self, examples: pa.Table) -> pa.Table:
         """Sample answers; candidates of one prompt share them."""
         rows = examples.to_pylist()

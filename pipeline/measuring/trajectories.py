@@ -117,6 +117,10 @@ class ProxyTraining(Settings, ExampleInputs):
             settings={"version": VERSION, "pool": self.pool, "dtype": dtype, **training},
         )
 
+    def anywhere(self) -> bool:
+        """The checkpoints are in the workspace."""
+        return False
+
     def answer(
         self,
         examples: pa.Table,

@@ -20,8 +20,8 @@ from flows import command_line
 from flows.faults import REMEDIES, explain_fault
 from pipeline.ingest import SourceSettings, identify_sources, ingest_sources
 from storage.database import open_workspace, read_workspace
-from storage.parquet import concatenate_parquet, write_parquet
 from storage.places import writing_to
+from storage.shard_files import ShardFiles
 from storage.workspace import Workspace
 from tests.exported_workspace import export_workspace
 
@@ -132,13 +132,13 @@ def test_a_disk_that_is_full_while_measuring_leaves_no_half_file(tmp_path: Path)
     table = pa.table({"x": [os.urandom(1000) for _ in range(2000)]})
     with mounted(tmp_path / "disk", "size=1m"):
         with pytest.raises(OSError) as caught:
-            write_parquet(tmp_path / "disk" / "a" / "shard.parquet", table)
+            ShardFiles(str(tmp_path / "disk")).write("a/shard.parquet", table)
         explained = explain_fault(caught.value)
         assert explained is not None and "a/shard.parquet: the disk is full" in explained
         assert not [path for path in (tmp_path / "disk").rglob("*") if path.is_file()]
-        write_parquet(tmp_path / "shard.parquet", table)
+        ShardFiles(str(tmp_path)).write("shard.parquet", table)
         with pytest.raises(OSError):
-            concatenate_parquet([tmp_path / "shard.parquet"], tmp_path / "disk" / "merged.parquet")
+            ShardFiles(str(tmp_path)).concatenate(["shard.parquet"], "disk/merged.parquet")
         assert not [path for path in (tmp_path / "disk").rglob("*") if path.is_file()]
 
 

@@ -14,7 +14,6 @@ from pipeline import leftovers
 from pipeline.leftovers import Leftover, Wanted, find_leftovers, remove_leftovers
 from storage.database import open_tables, open_workspace, read_tables, read_workspace
 from storage.measurements import MeasureKey, add_measure, commit_shards
-from storage.parquet import write_parquet
 from storage.retention import write_run_measures
 from storage.runs import finish_run
 from storage.selections import write_trial
@@ -65,12 +64,17 @@ def test_a_workspace_without_leftovers_has_none(workspace: Workspace) -> None:
 def test_every_kind_is_found_counted_and_removed_and_nothing_else(workspace: Workspace) -> None:
     before = tree(workspace)
     dead = 2**22 + 1  # above the highest number that Linux gives a process
-    alive = put(workspace.measurements / "m" / "k" / f".b.parquet.{os.getpid()}.partial")
+    measured = Path(workspace.measurements.root) / "m" / "k"
+    alive = put(measured / f".b.parquet.{os.getpid()}.partial")
     kinds = {
-        "pending": put(workspace.pending / "k" / "a.parquet"),
-        "partial": put(workspace.measurements / "m" / "k" / f".a.parquet.{dead}.partial"),
+        "pending": put(Path(workspace.pending.root) / "k" / "a.parquet"),
+        "partial": put(
+            Path(workspace.measurements.root) / "m" / "k" / f".a.parquet.{dead}.partial"
+        ),
         "partial exports": put(workspace.exports / ".x.partial" / "data" / "train-00000"),
-        "unnamed measurements": put(workspace.measurements / "m" / "k" / "merged-1.parquet"),
+        "unnamed measurements": put(
+            Path(workspace.measurements.root) / "m" / "k" / "merged-1.parquet"
+        ),
         "requests": put(workspace.requests / "aa" / "ab" / "abc.json"),
         "backups": put(workspace.directory / "workspace.duckdb.before-migration-3"),
     }
@@ -102,10 +106,11 @@ def test_only_finished_trainings_are_tidied(workspace: Workspace) -> None:
 def store_trajectories(workspace: Workspace, pool: str, learnt: list[str], seed: int = 0) -> Path:
     """A finished training with its checkpoint; returns the checkpoint's folder."""
     key = MeasureKey("trajectories", "proxy", "f", "t", {"pool": pool, "seed": seed})
-    path = workspace.measurements / "trajectories" / key.measure_key / "a.parquet"
+    path = f"trajectories/{key.measure_key}/a.parquet"
     n = len(learnt)
     columns = {"example_id": learnt, "measure_key": [key.measure_key] * n, "state": ["ok"] * n}
-    write_parquet(path, pa.table({**columns, "detail": [""] * n, "trained": [True] * n}))
+    table = pa.table({**columns, "detail": [""] * n, "trained": [True] * n})
+    workspace.measurements.write(path, table)
     with open_workspace(workspace) as con:
         add_measure(con, key)
         commit_shards(con, workspace, key, [(path, 1.0)])
@@ -141,7 +146,7 @@ def test_unused_measurements_leave_the_tables_before_their_files_go(
     (measure,) = found.unused
     assert (measure.measure, measure.rows, found.files) == ("token_counts", 15, 1)
 
-    def killed(path: Path) -> None:
+    def killed(path: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -164,10 +169,10 @@ def test_measurements_of_an_older_version_are_never_unused(workspace: Workspace)
 
 
 def test_a_lost_file_is_forgotten_only_where_that_is_asked_for(workspace: Workspace) -> None:
-    (path,) = workspace.measurements.rglob("*.parquet")
-    path.unlink()
+    (name,) = workspace.measurements.names()
+    workspace.measurements.remove(name)
     assert find(workspace, replace(ALL, lost=False)) == {}
-    assert find(workspace, ALL)["lost measurements"].paths == (path,)
+    assert [p.name for p in find(workspace, ALL)["lost measurements"].paths] == [name]
     remove_leftovers(workspace, ALL)
     with read_workspace(workspace) as con:
         assert con.execute("select count(*) from shards").fetchall() == [(0,)]

@@ -10,7 +10,8 @@ import pytest
 from pipeline.measure import MeasureSettings, plan_measures
 from pipeline.run_context import RunContext
 from pipeline.score import ScoreSettings, score_key
-from pipeline.shards import cut_shards, measure_shard
+from pipeline.shard_work import measure_shard
+from pipeline.shards import cut_shards
 from scorers.measures.models import MissingModelError
 from storage.database import read_workspace
 from storage.scores import read_scores
@@ -153,11 +154,11 @@ def test_a_shard_that_is_asked_again_asks_the_server_only_what_failed(pool: Pool
         for name, failures in (("samples", 2), ("ratings_worth", 2)):
             (shard,) = cut_shards(run.workspace, works[name].measure, ids)
             measure_shard(shard)
-            first, before = shard.output.read_bytes(), questions(server)
-            shard.output.unlink()  # as a kill before the rename would have it
+            first, before = shard.measurements.read_bytes(shard.output), questions(server)
+            shard.measurements.remove(shard.output)  # as a kill before the rename would have it
             measure_shard(shard)
             assert questions(server) == before + failures
-            assert shard.output.read_bytes() == first
+            assert shard.measurements.read_bytes(shard.output) == first
 
 
 def test_a_server_that_has_gone_is_told_and_not_stored(pool: Pool) -> None:
@@ -177,7 +178,7 @@ def test_a_server_that_has_gone_is_told_and_not_stored(pool: Pool) -> None:
         for shard in shards:
             with pytest.raises(MissingModelError, match="serves another 'served'"):
                 measure_shard(shard)
-    assert not any(shard.output.exists() for shard in shards)
+    assert not any(shard.done() for shard in shards)
     assert questions(server) == 0
 
 

@@ -13,17 +13,10 @@ from hypothesis import strategies as st
 
 from pipeline import shards
 from pipeline.settings import Settings
-from pipeline.shards import (
-    ExampleInputs,
-    commit_measured,
-    cut_by_size,
-    cut_shards,
-    measure_here,
-    measure_shard,
-)
+from pipeline.shard_work import measure_shard
+from pipeline.shards import ExampleInputs, commit_measured, cut_by_size, cut_shards, measure_here
 from storage.database import read_workspace
 from storage.measurements import MeasureKey
-from storage.parquet import read_parquet
 from storage.workspace import Workspace
 from tests.stage_runner import start
 
@@ -89,7 +82,7 @@ def test_every_row_is_asked_once(pool: tuple[Workspace, list[str]]) -> None:
         do(workspace, CountLetters(), ids)
     assert sorted(ASKED) == ids
     assert [example_id for example_id, _ in stored(workspace)] == ids
-    assert list(workspace.pending.rglob("*.parquet")) == []
+    assert workspace.pending.names() == []
 
 
 def test_the_order_of_the_pool_makes_no_other_shards(
@@ -128,7 +121,7 @@ def test_a_result_that_lacks_a_row_is_refused(pool: tuple[Workspace, list[str]])
     shard = next(iter(cut_shards(workspace, Forgetful(), ids)))
     with pytest.raises(ValueError, match="does not have the examples of its shard"):
         measure_shard(shard)
-    assert not shard.output.exists()
+    assert not shard.done()
 
 
 def test_a_whole_pool_is_one_shard(pool: tuple[Workspace, list[str]]) -> None:
@@ -155,7 +148,7 @@ def test_inputs_are_written_some_shards_ahead_and_not_all(
     monkeypatch.setattr(shards, "INPUTS_AHEAD", 2)
     cut = iter(cut_shards(workspace, CountLetters(), ids))
     next(cut)
-    assert len(list(workspace.pending.rglob("*.parquet"))) == 2
+    assert len(workspace.pending.names()) == 2
 
 
 def test_a_row_is_input_of_the_shard_that_it_was_cut_into(
@@ -163,7 +156,7 @@ def test_a_row_is_input_of_the_shard_that_it_was_cut_into(
 ) -> None:
     workspace, ids = pool
     cut = cut_shards(workspace, CountLetters(), ids)
-    inputs = [read_parquet(shard.input)["example_id"].to_pylist() for shard in cut]
+    inputs = [shard.pending.read(shard.input)["example_id"].to_pylist() for shard in cut]
     assert sorted(i for piece in inputs for i in piece) == ids
     assert all(piece == sorted(piece) for piece in inputs)
     assert [len(piece) for piece in inputs] == [shard.rows for shard in cut]

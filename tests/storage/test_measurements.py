@@ -19,8 +19,9 @@ from storage.measurements import (
     read_measurements,
     read_missing,
 )
-from storage.parquet import read_parquet, write_parquet
+from storage.shard_files import ShardFiles
 from storage.sources import write_examples
+from storage.views import define_views
 from storage.workspace import Workspace
 
 KEY = MeasureKey("losses", "m", "fingerprint", "template", {"version": 1, "max_tokens": 9})
@@ -34,12 +35,20 @@ def store_examples(con: Connection, texts: list[str]) -> list[str]:
     return write_examples(con, talks, "source")
 
 
-def write_shard(workspace: Workspace, ids: list[str], **columns: object) -> tuple[object, float]:
-    path = workspace.measurements / "losses" / KEY.measure_key / f"{len(ids)}.parquet"
+def write_shard(workspace: Workspace, ids: list[str], **columns: object) -> tuple[str, float]:
+    path = f"losses/{KEY.measure_key}/{len(ids)}.parquet"
     n = len(ids)
     base = {"example_id": ids, "measure_key": [KEY.measure_key] * n, "state": ["ok"] * n}
-    write_parquet(path, pa.table({**base, "detail": [""] * n, **columns}))
+    workspace.measurements.write(path, pa.table({**base, "detail": [""] * n, **columns}))
     return path, 1.5
+
+
+def commit(
+    con: Connection, workspace: Workspace, key: MeasureKey, shard: tuple[str, float]
+) -> None:
+    """Commit a file, and have the views show it without opening the workspace anew."""
+    commit_shards(con, workspace, key, [shard])
+    define_views(con, workspace, temporary=False)
 
 
 def missing(con: Connection, ids: list[str]) -> list[str]:
@@ -52,7 +61,7 @@ def tokens_of(con: Connection, ids: list[str], sizes: MeasureKey) -> dict[str, i
     return dict(zip(found["example_id"].to_pylist(), found["tokens"].to_pylist(), strict=True))
 
 
-def killed(_: Path) -> None:
+def killed(_: ShardFiles, __: str) -> None:
     raise KeyboardInterrupt
 
 
@@ -72,9 +81,9 @@ def test_a_file_that_was_not_committed_is_not_there(con: Connection, workspace: 
     add_measure(con, KEY)
     shard = write_shard(workspace, ids, mean_nll=[1.0, 2.0])
     assert sorted(missing(con, ids)) == ids
-    commit_shards(con, workspace, KEY, [shard])  # type: ignore[list-item]
+    commit(con, workspace, KEY, shard)
     assert missing(con, ids) == []
-    commit_shards(con, workspace, KEY, [shard])  # type: ignore[list-item]
+    commit(con, workspace, KEY, shard)
     assert con.execute("select count(*) from losses").fetchall() == [(2,)]
 
 
@@ -100,12 +109,12 @@ def test_missing_rows_have_the_tokens_that_were_counted(
     sizes = MeasureKey("token_counts", "m", "fingerprint", "template", {})
     before = tokens_of(con, ids, sizes)
     assert sorted(before.values()) == [1, 3]  # characters: 1 + 1 and 1 + 8, four to a token
-    path = workspace.measurements / "token_counts" / "counts.parquet"
+    path = "token_counts/counts.parquet"
     counted = {"example_id": ids[:1], "measure_key": [sizes.measure_key], "state": ["ok"]}
     tokens = {"detail": [""], "prompt_tokens": [40], "response_tokens": [2]}
-    write_parquet(path, pa.table({**counted, **tokens}))
+    workspace.measurements.write(path, pa.table({**counted, **tokens}))
     add_measure(con, sizes)
-    commit_shards(con, workspace, sizes, [(path, 1.0)])
+    commit(con, workspace, sizes, (path, 1.0))
     after = tokens_of(con, ids, sizes)
     assert after == {**before, ids[0]: 42}
 
@@ -114,14 +123,15 @@ def test_many_small_files_become_one(con: Connection, workspace: Workspace) -> N
     ids = sorted(store_examples(con, [f"answer {n}" for n in range(MANY_SMALL)]))
     add_measure(con, KEY)
     for number, example_id in enumerate(ids):
-        folder = workspace.measurements / "losses" / KEY.measure_key
+        path = f"losses/{KEY.measure_key}/{number}.parquet"
         n = {"mean_nll": [float(number)], "nll": [[1.0, float(number)]]}
         base = {"example_id": [example_id], "measure_key": [KEY.measure_key], "state": ["ok"]}
-        write_parquet(folder / f"{number}.parquet", pa.table({**base, "detail": [""], **n}))
-        commit_shards(con, workspace, KEY, [(folder / f"{number}.parquet", 0.5)])
+        workspace.measurements.write(path, pa.table({**base, "detail": [""], **n}))
+        commit(con, workspace, KEY, (path, 0.5))
         merge_small_shards(con, workspace, KEY)
-        count = len(list(folder.iterdir()))
+        count = len(workspace.measurements.names())
         assert count == (number + 1 if number + 1 < MANY_SMALL else 1)
+    define_views(con, workspace, temporary=False)
     assert con.execute("select rows, seconds from shards").fetchall() == [(MANY_SMALL, 16.0)]
     _, columns = read_measurements(con, KEY, ("mean_nll", "nll"), ids)
     np.testing.assert_array_equal(columns["mean_nll"], np.arange(MANY_SMALL))
@@ -134,12 +144,13 @@ def test_a_kill_between_merging_and_clearing_loses_nothing(
     ids = sorted(store_examples(con, ["a", "bb"]))
     add_measure(con, KEY)
     shard = write_shard(workspace, ids, mean_nll=[1.0, 2.0])
-    commit_shards(con, workspace, KEY, [shard])  # type: ignore[list-item]
+    commit(con, workspace, KEY, shard)
     monkeypatch.setattr(measurements, "MANY_SMALL", 1)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", killed)
+        patch.setattr(ShardFiles, "remove", killed)
         with pytest.raises(KeyboardInterrupt):
             merge_small_shards(con, workspace, KEY)
+    define_views(con, workspace, temporary=False)
     assert con.execute("select count(*), sum(mean_nll) from losses").fetchall() == [(2, 3.0)]
     assert missing(con, ids) == []
 
@@ -154,7 +165,7 @@ def test_lists_become_padded_arrays(con: Connection, workspace: Workspace) -> No
         two=pa.array([[1.0, 2.0], [3.0]]),
         three=pa.array([[[1.0], [2.0]], None]),
     )
-    commit_shards(con, workspace, KEY, [shard])  # type: ignore[list-item]
+    commit(con, workspace, KEY, shard)
     states, columns = read_measurements(con, KEY, ("one", "two", "three", "absent"), ids)
     assert states == ["ok", "ok", "not_measured"]
     nan = np.nan
@@ -164,24 +175,16 @@ def test_lists_become_padded_arrays(con: Connection, workspace: Workspace) -> No
     np.testing.assert_array_equal(columns["absent"], [nan, nan, nan])
 
 
-def test_a_file_is_written_whole(workspace: Workspace) -> None:
-    path = workspace.measurements / "x.parquet"
-    write_parquet(path, pa.table({"a": [1]}))
-    assert read_parquet(path).to_pylist() == [{"a": 1}]
-    assert [file.name for file in workspace.measurements.iterdir()] == ["x.parquet"]
-
-
 def test_the_hash_of_each_file_is_stored_of_merged_ones_too(
     con: Connection, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measurements, "MANY_SMALL", 2)
     ids = store_examples(con, ["one", "two", "three"])
     for part in (ids[:1], ids[1:]):
-        path, seconds = write_shard(workspace, part, mean_nll=[1.0] * len(part))
-        assert isinstance(path, Path)
-        commit_shards(con, workspace, KEY, [(path, seconds)])
+        shard = write_shard(workspace, part, mean_nll=[1.0] * len(part))
+        commit_shards(con, workspace, KEY, [shard])
     assert len(con.execute("select * from shards where sha256 is not null").fetchall()) == 2
     merge_small_shards(con, workspace, KEY)
     (stored,) = con.execute("select path, sha256 from shards").fetchall()
     assert "merged" in stored[0]
-    assert stored[1] == hash_file(workspace.measurements / stored[0])
+    assert stored[1] == hash_file(Path(workspace.measurements.address(stored[0])))

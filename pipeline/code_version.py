@@ -1,0 +1,37 @@
+"""Which code this is: a run is stored with it, and a worker must have the same."""
+
+import hashlib
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGES = ("pipeline", "flows", "scorers", "storage", "fine_tune")
+
+
+class OtherWorkerError(RuntimeError):
+    """A worker has other code or another model than the run that sent it work."""
+
+
+@cache
+def code_version() -> str:
+    """The version of Sluice, with a hash of its own source files: an edit is another version."""
+    root = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
+            digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return f"{version('sluice-sft')}+{digest.hexdigest()[:12]}"
+
+
+def check_code(code: str) -> None:
+    """Refuse work that was sent by other code: the same name could mean other numbers there.
+
+    Raises:
+        OtherWorkerError: if it was.
+    """
+    if code != code_version():
+        raise OtherWorkerError(
+            f"this worker has Sluice {code_version()} in {Path(__file__).parent.parent}, and the "
+            f"run was started with {code}: install the same version for both, restart the worker, "
+            "and start the run again"
+        )

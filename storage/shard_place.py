@@ -1,0 +1,98 @@
+"""Which place a workspace keeps its shards in: its own directory, or one that is named once.
+
+The place is kept in `shards.json`, so that the commands that read need no recipe. A place belongs
+to one workspace, for shards are merged and removed: `claim.json` in the place says to which.
+"""
+
+import os
+from pathlib import Path
+from socket import gethostname
+
+import orjson
+
+from storage.conversations import content_hash
+from storage.shard_files import ShardFiles, explained, is_url
+
+CLAIM = "claim.json"
+
+
+class OtherPlaceError(ValueError):
+    """The shards are elsewhere already, or the place belongs to another workspace."""
+
+
+def find_place(directory: Path) -> ShardFiles:
+    """Where the shards of a workspace are.
+
+    Args:
+        directory: of the workspace.
+    """
+    stored = _read(directory / "shards.json")
+    return ShardFiles(stored["place"] if stored else os.path.abspath(directory))
+
+
+def set_place(directory: Path, place: str | None) -> None:
+    """Keep the shards of a workspace in a place from now on, and see that it can be written to.
+
+    Args:
+        directory: of the workspace.
+        place: a directory or a URL; None for where they are, which of a new workspace is its own
+            directory.
+
+    Raises:
+        OtherPlaceError: if the shards are elsewhere, or the place is another workspace's.
+        ShardsUnreachableError: if the place cannot be written to.
+        MissingStorePackageError: if the package for this kind of store is not installed.
+    """
+    file = directory / "shards.json"
+    stored = _read(file)
+    if place is None and not stored:
+        return
+    place = stored["place"] if place is None else absolute(place)
+    if stored and stored["place"] != place:
+        raise OtherPlaceError(
+            f"the shards of {directory} are in {stored['place']}, and the recipe says {place}. "
+            f"Give `shards` that place or leave it out; to move them, copy them to {place} and "
+            f"write the new place into {file}"
+        )
+    if not stored and any((directory / "measurements").rglob("*.parquet")):
+        raise OtherPlaceError(
+            f"the shards of {directory} are in the workspace itself, and the recipe says {place}. "
+            "Leave `shards` out, or use a new workspace"
+        )
+    claim = stored["claim"] if stored else content_hash([gethostname(), os.path.abspath(directory)])
+    files = ShardFiles(place)
+    with explained(place):
+        taken = _claimed(files)
+        if taken is None:
+            files.write_bytes(CLAIM, orjson.dumps({"claim": claim}))
+    if taken not in (None, claim):
+        raise OtherPlaceError(
+            f"{place} has the shards of another workspace: name a place of its own for each"
+        )
+    if not stored:  # last, so that a place that cannot be used is not kept
+        _write(file, {"place": place, "claim": claim})
+
+
+def absolute(place: str) -> str:
+    """A place without a slash at its end; a directory from the root of the file system."""
+    return place.rstrip("/") if is_url(place) else os.path.abspath(place)
+
+
+def _claimed(files: ShardFiles) -> str | None:
+    """The claim that lies in a place."""
+    if not files.exists(CLAIM):
+        return None
+    return str(orjson.loads(files.read_bytes(CLAIM))["claim"])
+
+
+def _read(file: Path) -> dict[str, str]:
+    """What a JSON file says; nothing where there is none."""
+    return dict(orjson.loads(file.read_bytes())) if file.exists() else {}
+
+
+def _write(file: Path, content: dict[str, str]) -> None:
+    """Write a JSON file whole."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    partial.write_bytes(orjson.dumps(content))
+    partial.replace(file)
