@@ -17,9 +17,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 
+from fine_tune.outcome import read_outcome, training_folder, trial_identity
 from fine_tune.report import TrainReport
-from fine_tune.train import ADAPTER_FOLDER, train_adapter
+from fine_tune.train import ADAPTER_FOLDER
+from flows.artifacts import Progress, artifact_key, show_training
+from flows.fine_tune_export import train_export
 from flows.recipe import Recipe, step_lines
+from flows.record_training import write_outcome
 from flows.talk import say
 from pipeline.deduplicate import deduplicate_examples
 from pipeline.export import Exported, export_selection
@@ -45,7 +49,6 @@ from storage.database import open_workspace, read_workspace
 from storage.examples import Attempt, read_pool
 from storage.measurements import MeasureKey
 from storage.runs import finish_run, start_run
-from storage.selections import write_trial
 from storage.workspace import Workspace
 
 StageName = Literal["ingest", "generate", "measure", "score", "dedupe", "select", "export", "train"]
@@ -63,18 +66,6 @@ def measure(shard: Shard, label: str) -> MeasuredShard:
 def answer(batch: PromptBatch, label: str) -> list[Attempt]:
     """Ask a model to answer one batch of prompts."""
     return answer_prompts(batch)
-
-
-@task(task_run_name="{label}", cache_policy=NO_CACHE, persist_result=False)
-def train(export: Path, recipe: Recipe, output: Path, label: str) -> TrainReport:
-    """Fine-tune the target on an export."""
-    assert recipe.train is not None
-    model = resolve_model(recipe.target).path
-
-    def on_step(step: int, total: int, loss: float) -> None:
-        say(f"train: step {step} of {total}, loss {loss:.3f}", again=step == total)
-
-    return train_adapter(export, model, output, recipe.train, on_step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +156,8 @@ def generate_stage(state: RunState) -> RunState:
         chosen = choose_prompts(state.run, settings)
         batches = cut_prompts(state.run, settings, chosen)
         for number, batch in enumerate(batches, start=1):
-            label = f"answer {number} of {len(batches)}"
-            say(f"generate: {label}, {len(batch.parents)} prompts", again=True)
+            label = f"answer {number} of {len(batches)}, {len(batch.parents)} prompts"
+            say(f"generate: {label}", again=True)
             commit_answers(state.run, settings, answer.submit(batch, label).result())
         asked["answers"] = asked.get("answers", 0) + sum(len(b.parents) for b in batches)
         blocks.append((settings, chosen))
@@ -180,13 +171,15 @@ def measure_stage(state: RunState) -> RunState:
     asked = dict(state.asked)
     sizes = works["token_counts"].measure.key()
     for name, work in works.items():
-        asked[name] = measure_work(run.workspace, name, work, sizes)
+        asked[name] = measure_work(run.workspace, state.recipe.name, name, work, sizes)
     keys = {name: work.measure.key() for name, work in works.items()}
     parts = {name: len(work.ids) for name, work in works.items() if len(work.ids) < work.pool}
     return replace(state, run=replace(run, measures=keys), asked=asked, parts=parts)
 
 
-def measure_work(workspace: Workspace, name: str, work: Work, sizes: MeasureKey) -> int:
+def measure_work(
+    workspace: Workspace, recipe: str, name: str, work: Work, sizes: MeasureKey
+) -> int:
     """Do one measure: cut what is missing, submit a task for each shard, commit as they finish.
 
     A few tasks are under way or waiting at a time: enough that every device has work, and that the
@@ -196,18 +189,23 @@ def measure_work(workspace: Workspace, name: str, work: Work, sizes: MeasureKey)
     part = "" if len(work.ids) == work.pool else f", a part of the pool of {work.pool}"
     asked = f"{cut.rows} to ask for{work.note}"
     say(f"measure: {name} of {len(work.ids)} rows{part}; {asked}", again=True)
+    if not cut.rows:
+        return 0
+    progress = Progress(artifact_key(recipe, "measuring", name), f"measuring {name}")
     started = time.monotonic()
     done = 0
     waiting: deque[tuple[Shard, PrefectFuture[MeasuredShard]]] = deque()
     shards = enumerate(cut, start=1)
     while True:
         for number, shard in islice(shards, tasks_under_way() - len(waiting)):
-            waiting.append((shard, measure.submit(shard, f"{name} {number} of {len(cut)}")))
+            label = f"measure {name} {number} of {len(cut)}, {shard.rows} rows"
+            waiting.append((shard, measure.submit(shard, label)))
         if not waiting:
             return cut.rows
         shard, future = waiting.popleft()
         commit_measured(workspace, work.measure, [future.result()])
         done += shard.rows
+        progress.at(done, cut.rows)
         took = f"{time.monotonic() - started:.0f} s"
         say(f"measure: {name}, {done} of {cut.rows} rows, {took}", again=done == cut.rows)
 
@@ -264,17 +262,20 @@ def train_stage(state: RunState) -> RunState:
     """Fine-tune on the export, where the recipe asks for it."""
     if state.recipe.train is None or state.exported is None:
         return state
-    manifest = state.exported.manifest
-    settings = state.recipe.train.model_dump(mode="json")
-    target = resolve_model(state.placed.target).fingerprint
-    trial_id = content_hash([manifest.export_id, target, settings])[:16]
-    output = state.run.workspace.models / f"adapter-{trial_id}"
+    manifest, directory = state.exported.manifest, state.run.workspace.directory
+    target = resolve_model(state.placed.target)
+    trial_id = trial_identity(manifest.export_id, target.fingerprint, state.recipe.train)
+    output = training_folder(state.exported.path, trial_id)
     say(f"train: {manifest.counts('train').rows} rows with LoRA", again=True)
-    report = train.submit(state.exported.path, state.placed, output, "train the adapter").result()
+    report = train_export.submit(
+        state.exported.path, state.placed.target, output, state.recipe.train
+    ).result()
+    outcome = read_outcome(output, directory)
+    assert outcome is not None
     with open_workspace(state.run.workspace) as con:
-        adapter = str(output.relative_to(state.run.workspace.directory))
-        write_trial(con, trial_id, manifest.export_id, adapter, report.model_dump(mode="json"))
-    return replace(state, trained=report, adapter=output / ADAPTER_FOLDER)
+        write_outcome(con, outcome)
+    show_training(state.recipe.name, outcome)
+    return replace(state, trained=report, adapter=directory / outcome.adapter / ADAPTER_FOLDER)
 
 
 def finish(state: RunState) -> None:

@@ -1,0 +1,104 @@
+"""The flow that writes a finished training into its workspace: what the event of it sets off."""
+
+from pathlib import Path
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas import State, TaskRun
+from prefect.tasks import Task
+
+from fine_tune.outcome import TrainingOutcome, finished_outcomes
+from flows.artifacts import show_training
+from flows.name_runs import name_record
+from flows.talk import say
+from storage.database import (
+    Connection,
+    QueryError,
+    WorkspaceBusyError,
+    WorkspaceMissingError,
+    open_workspace,
+    read_workspace,
+)
+from storage.selections import has_export, read_costed_trials, write_trial
+from storage.workspace import Workspace
+
+BUSY_RETRIES, BUSY_SECONDS = 60, 60
+"""A curation may have the workspace open for writing: wait for as long as an hour."""
+
+
+def is_busy(_task: Task[..., None], _run: TaskRun, state: State[None]) -> bool:
+    """Whether a task failed only because another process was writing."""
+    return isinstance(state.data, WorkspaceBusyError) or "WorkspaceBusyError" in str(state.message)
+
+
+@task(
+    name="write into the workspace",
+    task_run_name="write trial {outcome.trial_id}",
+    retries=BUSY_RETRIES,
+    retry_delay_seconds=BUSY_SECONDS,
+    retry_condition_fn=is_busy,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def write(outcome: TrainingOutcome, workspace: Workspace) -> None:
+    """Write one outcome.
+
+    Raises:
+        WorkspaceMissingError: if there is no such workspace on this machine.
+        QueryError: if the workspace did not make the export.
+        WorkspaceBusyError: if another process is writing for longer than an hour.
+    """
+    if not workspace.database.exists():
+        raise WorkspaceMissingError(
+            f"expected a workspace in {workspace.directory} on this machine; where the machine "
+            "that trains sees it elsewhere, set `workspace` of the deployment record-training"
+        )
+    with open_workspace(workspace) as con:
+        if not has_export(con, outcome.export_id):
+            raise QueryError(
+                f"{workspace.directory} made no export {outcome.export_id}; set `workspace` of "
+                "the deployment record-training to the one that did"
+            )
+        write_outcome(con, outcome)
+
+
+def write_outcome(con: Connection, outcome: TrainingOutcome) -> None:
+    """Write one outcome into `trials`, replacing what was there of the same training."""
+    cost = outcome.cost.model_dump(mode="json") if outcome.cost else None
+    told = (outcome.report, cost)
+    write_trial(con, outcome.trial_id, outcome.export_id, outcome.adapter, told)
+
+
+@flow(name="record-training", flow_run_name=name_record, persist_result=False)
+def record_training(outcome: TrainingOutcome, workspace: str | None = None) -> None:
+    """Write what a training came to into the workspace of its export.
+
+    Args:
+        outcome: the payload of the event.
+        workspace: its directory as this machine sees it; by default as the event says.
+    """
+    place = workspace or outcome.workspace
+    if place is None:
+        raise ValueError(
+            f"the export of training {outcome.trial_id} lay in no workspace; set `workspace` of "
+            "the deployment record-training to the one that made it"
+        )
+    write(outcome, Workspace(Path(place)))
+    show_training(Path(place).name, outcome)
+    say(f"record: training {outcome.trial_id} is in {place}", again=True)
+
+
+def collect_trainings(workspace: Workspace) -> int:
+    """Write down finished trainings that no event told of; return how many there were.
+
+    An event can be lost, with the server or with the worker; the folder in models/ is not.
+    """
+    with read_workspace(workspace) as con:
+        known = read_costed_trials(con)
+    found = [each for each in finished_outcomes(workspace.directory) if each.trial_id not in known]
+    missed = [each for each in found if each.cost is not None]
+    if missed:
+        with open_workspace(workspace) as con:
+            for outcome in missed:
+                write_outcome(con, outcome)
+    return len(missed)
