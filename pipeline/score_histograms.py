@@ -23,9 +23,10 @@ FEWEST_BINS, MOST_BINS = 8, 40
 """In between, the square root of the number of scored rows."""
 MOST_ROWS = 200_000
 """Of the pool that are drawn; from more, every n-th by id, which is a hash, is taken."""
-PANELS_IN_A_ROW = 3
-PANEL_INCHES = (4.2, 2.7)
-DOTS_PER_INCH = 90
+PANELS_IN_A_ROW = 2
+PANEL_INCHES = (4.6, 2.5)
+DOTS_PER_INCH = 80
+"""Two panels then fit the column of an artifact page, so that nothing is scaled down."""
 POOL, CHOSEN = "#9aa7b4", "#d1495b"
 TAIL_PERCENT = 0.5
 """At each end; what lies beyond is counted in the outermost bar."""
