@@ -95,13 +95,19 @@ def thin_losses(report: dict[str, Any]) -> dict[str, Any]:
     return report if every <= 1 else {**report, "losses": losses[::every], "losses_every": every}
 
 
+def read_recipe(export: Path) -> Mapping[str, Any]:
+    """The recipe that chose an export's rows, as it was stored."""
+    recipe: dict[str, Any] = orjson.loads((export / "recipe.json").read_bytes())
+    return recipe
+
+
 def recipe_settings(export: Path) -> TrainSettings:
     """How the recipe of an export wants the target trained.
 
     Raises:
         ValueError: if it does not say.
     """
-    block = orjson.loads((export / "recipe.json").read_bytes()).get("train")
+    block = read_recipe(export).get("train")
     if block is None:
         raise ValueError(
             f"the recipe of {export} has no `train` block; give the parameter `train`, "

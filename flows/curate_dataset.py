@@ -11,7 +11,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
 from flows.artifacts import show_export, show_funnel, show_histograms
-from flows.check_recipe import load_recipe
+from flows.check_recipe import check_given, load_recipe
 from flows.name_runs import name_curation
 from flows.recipe import Recipe
 from flows.record_training import collect_trainings
@@ -83,6 +83,20 @@ def curate_file(recipe_file: str, until: StageName = "train") -> None:
     """
     path = Path(recipe_file)
     curate.fn(load_recipe(path), str(path.parent), until)
+
+
+@flow(
+    name="curate-recipe", flow_run_name=name_curation, task_runner=ON_THREADS, persist_result=False
+)
+def curate_recipe(recipe: Recipe, base: str = ".", until: StageName = "train") -> None:
+    """Run a recipe that is given as a whole: the form in the UI.
+
+    Args:
+        recipe: what to do.
+        base: directory on the worker that the recipe's relative paths start from.
+        until: the last stage to run.
+    """
+    curate.fn(check_given(recipe, Path(base)), base, until)
 
 
 def say_where_the_page_is() -> None:

@@ -19,6 +19,7 @@ from pydantic import Field
 from fine_tune.outcome import (
     TrainingOutcome,
     read_outcome,
+    read_recipe,
     recipe_settings,
     training_folder,
     trial_identity,
@@ -48,7 +49,7 @@ class Approval(RunInput):
 )
 def train_export(export: Path, target: str, output: Path, settings: TrainSettings) -> TrainReport:
     """Train a LoRA adapter, or find that it is trained already."""
-    name = read_manifest(export).name
+    name = str(read_recipe(export)["name"])
     progress = Progress(artifact_key(name, "training-progress"), f"training on {export.name}")
 
     def on_step(step: int, total: int, loss: float) -> None:
@@ -94,7 +95,7 @@ def fine_tune(
     train_export(folder, model, place, settings)
     outcome = read_outcome(place, workspace)
     assert outcome is not None
-    show_training(manifest.name, outcome)
+    show_training(str(read_recipe(folder)["name"]), outcome)
     report_back(outcome)
     return None
 

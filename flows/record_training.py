@@ -8,7 +8,6 @@ from prefect.client.schemas import State, TaskRun
 from prefect.tasks import Task
 
 from fine_tune.outcome import TrainingOutcome, finished_outcomes
-from flows.artifacts import show_training
 from flows.name_runs import name_record
 from flows.talk import say
 from storage.database import (
@@ -84,7 +83,6 @@ def record_training(outcome: TrainingOutcome, workspace: str | None = None) -> N
             "the deployment record-training to the one that made it"
         )
     write(outcome, Workspace(Path(place)))
-    show_training(Path(place).name, outcome)
     say(f"record: training {outcome.trial_id} is in {place}", again=True)
 
 
