@@ -26,8 +26,8 @@ from flows.talk import say
 from pipeline.report import FunnelRow
 from storage.exports_manifest import SPLITS, ExportManifest
 
-UNREACHABLE = (httpx.HTTPError, PrefectException, OSError, RuntimeError)
-"""What Prefect raises when its server is gone, restarting or refuses; RuntimeError is its own."""
+UNREACHABLE = (httpx.HTTPError, PrefectException)
+"""What Prefect raises when its server is gone, restarting or refuses."""
 
 
 def put_on_page(what: str, create: Callable[[], object]) -> bool:
