@@ -49,8 +49,10 @@ def as_it_is(state: RunState) -> RunState:
 
 
 @flow(name="curate", flow_run_name=name_curation, task_runner=ON_THREADS, persist_result=False)
-def curate(recipe: Recipe, base: str = ".", until: StageName = "train") -> RunState:
+def curate(recipe: Recipe, base: str = ".", until: StageName = "train") -> quote:
     """Run a recipe, stage by stage; what is stored already is not done again.
+
+    The state at the end is quoted, since Prefect looks at all that a flow returns, too.
 
     Args:
         recipe: what to do.
@@ -70,7 +72,7 @@ def curate(recipe: Recipe, base: str = ".", until: StageName = "train") -> RunSt
     if until == "train":
         finish(state)
     show_report(state)
-    return state
+    return quote(state)
 
 
 @flow(name="curate-file", flow_run_name=name_curation, task_runner=ON_THREADS, persist_result=False)

@@ -95,7 +95,7 @@ def run_until(path: Path, until: str, as_json: bool, strict: bool) -> None:
 
     (stage,) = (name for name in get_args(StageName) if name == until)
     say_where_the_page_is()
-    state = curate(recipe, str(path.parent), stage)
+    state = curate(recipe, str(path.parent), stage).unquote()
     summary = summary_of(state)
     print_summary(summary, as_json)
     if strict and summary.quarantined:

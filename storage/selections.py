@@ -142,15 +142,18 @@ def write_trial(
         adapter: its folder, relative to the workspace.
         outcome: its report and its cost, None where that is not known.
     """
-    report, cost = outcome
+    report, cost = (
+        None if told is None else orjson.dumps(told, option=orjson.OPT_SORT_KEYS).decode()
+        for told in outcome
+    )
     con.execute(
         ADD_TRIAL,
         {
             "trial_id": trial_id,
             "export_id": export_id,
             "adapter": adapter,
-            "report": orjson.dumps(report).decode(),
-            "cost": None if cost is None else orjson.dumps(cost).decode(),
+            "report": report,
+            "cost": cost,
         },
     )
 

@@ -70,7 +70,7 @@ class Server:
         deadline = time.monotonic() + 60
         while True:
             method = "GET" if body is None else "POST"
-            answer = httpx.request(method, f"{self.url}{path}", json=body, timeout=30)
+            answer = httpx.request(method, f"{self.url}{path}", json=body, timeout=120)
             if answer.status_code != 503 or time.monotonic() > deadline:
                 assert answer.is_success, answer.text
                 return answer
@@ -373,12 +373,16 @@ def test_a_schedule_really_fires(server: Server, project: Path, nightly: str) ->
     }
     (added,) = server.rows(f"/deployments/{deployment}/schedules", [soon])
 
-    def fired() -> bool:
-        runs = server.runs_of("curate-file/nightly")
-        return any(run["auto_scheduled"] and run["state_type"] == "COMPLETED" for run in runs)
-
+    done = {
+        "deployments": {"id": {"any_": [deployment]}},
+        "flow_runs": {
+            "state": {"type": {"any_": ["COMPLETED"]}},
+            "tags": {"all_": ["auto-scheduled"]},
+        },
+    }
+    assert server.rows("/flow_runs/filter", done) == []
     try:
-        wait_until(fired, 180, server.logs)
+        wait_until(lambda: bool(server.rows("/flow_runs/filter", done)), 180, server.logs)
     finally:
         httpx.delete(f"{server.url}/deployments/{deployment}/schedules/{added['id']}", timeout=30)
 
