@@ -75,7 +75,8 @@ def fine_tune(
         output: folder for the training; by default the workspace's models/, or where the export
             lies in no workspace, beside it.
         train: settings; by default those of the recipe that made the export.
-        target: the model; by default the one that the export's tokens were counted for.
+        target: the model; by default the one that the export's tokens were counted for. To be given
+            where the recipe names it by a directory that starts from the recipe's own.
     """
     folder = Path(export)
     manifest = read_manifest(folder)
