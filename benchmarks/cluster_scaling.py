@@ -101,8 +101,8 @@ def measure_on(workers: int, shards: int, seconds: float) -> dict[str, float]:
     from distributed import LocalCluster
     from prefect import flow
 
+    from flows.measure_shards import measure_work
     from flows.runners import find_runner
-    from flows.stages import measure_work
     from pipeline.measure import Work
 
     with tempfile.TemporaryDirectory() as directory:
@@ -116,7 +116,7 @@ def measure_on(workers: int, shards: int, seconds: float) -> dict[str, float]:
         def do(name: str, wait: float, ids: Sequence[str]) -> float:
             measure = SleepingLosses(name=name, seconds=wait)
             started = time.perf_counter()
-            measure_work(workspace, name, Work(measure, ids, len(ids)), measure.key())
+            measure_work(workspace, "scaling", name, Work(measure, ids, len(ids)), measure.key())
             return time.perf_counter() - started
 
         with LocalCluster(

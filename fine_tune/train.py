@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from fine_tune.checkpoints import last_complete_checkpoint
+from fine_tune.cost import CostMeter
 from fine_tune.evaluate import HeldOutLoss, loss_of_rows
 from fine_tune.libraries import quiet_libraries
 from fine_tune.prepared_rows import TokenCount, load_split, promised_tokens, trained_tokens
@@ -70,7 +71,8 @@ def train_adapter(
     Args:
         export: an export's folder.
         model: folder of a causal language model, its tokenizer and chat template.
-        output: folder for this training alone; `adapter/` and `report.json` come to stand in it.
+        output: folder for this training alone; `adapter/`, `report.json` and `cost.json` come to
+            stand in it.
         settings: see TrainSettings.
         on_step: called after each optimizer step with the step, the number of all steps, and the
             loss in nats per response token; after a resumed start, from the step resumed at.
@@ -95,9 +97,10 @@ def train_adapter(
     report = read_report(output)
     if report is None:
         _require_whole(export, manifest)
+        meter = CostMeter(output)
         with quiet_libraries(), writing_to(output):
             trainer, counts = _checked_trainer(export, manifest, model, output, settings)
-            trainer.on_step = on_step
+            trainer.on_step, trainer.meter = on_step, meter
             report = _run(trainer, training, counts, output)
     for folder in (CHECKPOINTS_FOLDER, CACHE_FOLDER):
         shutil.rmtree(output / folder, ignore_errors=True)
@@ -151,6 +154,8 @@ def _run(
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     after = loss_of_rows(trainer, _validation_rows(trainer)) if has_heldout else None
     _write_adapter(trainer, output / ADAPTER_FOLDER)
+    if trainer.meter:
+        trainer.meter.write()
     report = TrainReport(
         key=training.key,
         training=training,

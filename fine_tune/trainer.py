@@ -27,6 +27,7 @@ from transformers import (
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
+from fine_tune.cost import CostMeter
 from fine_tune.prepared_rows import IGNORED
 from fine_tune.settings import TrainSettings
 from storage.exports_manifest import Split
@@ -42,6 +43,22 @@ class AdapterTrainer(SFTTrainer):
     """TRL's trainer, which also tells of each step, and of the loss of rows it does not train."""
 
     on_step: OnStep | None = None
+    meter: CostMeter | None = None
+
+    def training_step(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor | Any],
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        """Called by the trainer for each batch; counted once it has been computed."""
+        rows, tokens = len(inputs["labels"]), int(inputs["attention_mask"].sum())
+        loss: torch.Tensor = super().training_step(  # type: ignore[no-untyped-call]
+            model, inputs, num_items_in_batch
+        )
+        if self.meter is not None:
+            self.meter.count(rows, tokens)
+        return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Called by the trainer after each step.

@@ -5,12 +5,12 @@ from datetime import date
 from pathlib import Path
 
 from prefect import flow
-from prefect.runtime import flow_run
 
 from flows.check_recipe import load_recipe, nearest
 from flows.curate_dataset import ON_THREADS
+from flows.measure_shards import measure_work
+from flows.name_runs import name_backfill
 from flows.recipe import Recipe
-from flows.stages import measure_work
 from flows.talk import say
 from pipeline.backfill import (
     Backfill,
@@ -26,16 +26,9 @@ from storage.turns import Turn, take_turn
 from storage.workspace import Workspace
 
 
-def run_name() -> str:
-    """What the run page calls a backfill: which scores, of which days."""
-    given = flow_run.parameters
-    scores = ", ".join(given["scorers"]) or "all scores"
-    return f"{scores} of {given['since'] or 'the first day'} to {given['until'] or 'today'}"
-
-
 @flow(
     name="backfill",
-    flow_run_name=run_name,
+    flow_run_name=name_backfill,
     task_runner=ON_THREADS,
     persist_result=False,
 )
@@ -64,7 +57,7 @@ def backfill(
     plans = plan_partitions(whole)
     for number, plan in enumerate(plans, start=1):
         say(f"backfill: {plan.partition}, {number} of {len(plans)}, {asked(plan)}", again=True)
-        fill(whole, plan.partition, f"backfill of {recipe.name}")
+        fill(whole, plan.partition, recipe.name)
     say(f"backfill: {len(plans)} partitions are filled", again=True)
 
 
@@ -92,22 +85,22 @@ def find_scores(recipe: Recipe, names: Sequence[str]) -> list[ScoreSettings]:
     return [known[name] for name in names] or list(known.values())
 
 
-def fill(whole: Backfill, partition: Partition, what: str) -> None:
+def fill(whole: Backfill, partition: Partition, recipe: str) -> None:
     """Fill one partition; a run that wants the workspace comes before the next shard."""
-    done = False
+    what, done = f"backfill of {recipe}", False
     while not done:
         with take_turn(whole.workspace, what, wait=True, yields=True, tell=say) as turn:
-            done = fill_until_wanted(whole, partition, turn)
+            done = fill_until_wanted(whole, partition, recipe, turn)
         if not done:
             say(f"{what}: makes way for a run, and goes on after it", again=True)
 
 
-def fill_until_wanted(whole: Backfill, partition: Partition, turn: Turn) -> bool:
+def fill_until_wanted(whole: Backfill, partition: Partition, recipe: str, turn: Turn) -> bool:
     """Measure and score; return whether all was done."""
     works = whole.of(partition)
     sizes = works["token_counts"].measure.key()
     for name, work in works.items():
-        measure_work(whole.workspace, name, work, sizes, turn.wanted)
+        measure_work(whole.workspace, recipe, name, work, sizes, turn.wanted)
         if turn.wanted():
             return False
     keys = {name: work.measure.key() for name, work in works.items()}

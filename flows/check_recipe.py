@@ -70,6 +70,22 @@ def load_recipe(path: Path) -> Recipe:
     return Recipe.model_validate(recipe).with_target()
 
 
+def check_given(recipe: Recipe, base: Path) -> Recipe:
+    """Check a recipe that came from no file, its target resolved in what is returned.
+
+    Args:
+        recipe: well-formed.
+        base: directory that its relative paths start from.
+
+    Raises:
+        RecipeError: if anything is wrong with it; every problem found is in the message.
+    """
+    blocks = {name: getattr(recipe, name) for name in Recipe.model_fields}
+    if problems := find_problems(blocks, base):
+        raise RecipeError(recipe.name, problems)
+    return recipe.with_target()
+
+
 def validate(value: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Validate a recipe; return the blocks that are right, and what is wrong with the others.
 

@@ -2,17 +2,23 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from prefect import Flow, flow
-from prefect.artifacts import create_markdown_artifact
+from prefect import Flow, flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.utilities.annotations import quote
 
-from flows.check_recipe import load_recipe
+from flows.artifacts import show_changes, show_funnel, show_histograms
+from flows.check_recipe import check_given, load_recipe
+from flows.hand_over import hand_over
+from flows.name_runs import name_curation
 from flows.recipe import Recipe
+from flows.record_training import collect_trainings
 from flows.runners import RunnerName, find_runner
 from flows.stages import STAGES, RunState, StageName, begin, finish
 from flows.talk import say
-from pipeline.report import funnel_markdown, write_report
+from pipeline.report import funnel_rows, read_changes, write_report
+from pipeline.score_histograms import draw_score_histograms
 from storage.database import read_workspace
 from storage.runs import read_counts
 from storage.turns import take_turn
@@ -21,16 +27,30 @@ from storage.workspace import Workspace
 ON_THREADS: Any = find_runner("threads", None)
 
 
-@flow(
-    name="curate",
-    flow_run_name="{recipe.name}, up to {until}",
-    task_runner=ON_THREADS,
-    persist_result=False,
-)
+@task(task_run_name="read the sources", cache_policy=NO_CACHE, persist_result=False)
+def start(recipe: Recipe, placed: Recipe) -> RunState:
+    """Identify the sources and read what of them is new."""
+    return begin(recipe, placed)
+
+
+@task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)
+def do_stage(state: RunState, name: StageName) -> RunState:
+    """Do one stage, so that it is seen on the run's page."""
+    return STAGES[name](state)
+
+
+def as_it_is(state: RunState) -> RunState:
+    """Have Prefect pass a state on without a look inside, for futures, at millions of ids."""
+    return cast(RunState, quote(state))
+
+
+@flow(name="curate", flow_run_name=name_curation, task_runner=ON_THREADS, persist_result=False)
 def curate(
     recipe: Recipe, base: str = ".", until: StageName = "train", wait: bool = False
-) -> RunState:
+) -> quote:
     """Run a recipe, stage by stage; what is stored already is not done again.
+
+    The state at the end is quoted, since Prefect looks at all that a flow returns, too.
 
     Args:
         recipe: what to do.
@@ -42,17 +62,21 @@ def curate(
     placed = resolved.at(Path(base))
     workspace = Workspace(Path(placed.workspace))
     with take_turn(workspace, f"run {recipe.name}", wait=wait, tell=say):
-        state = begin(resolved, placed)
-        for name, stage in STAGES.items():
-            state = stage(state)
+        state = start(resolved, placed)
+        if missed := collect_trainings(workspace):
+            say(f"train: {missed} trainings were done elsewhere and are recorded now", again=True)
+        for name in STAGES:
+            state = do_stage(as_it_is(state), name)
+            if name == "export":
+                hand_over(state, until)
             if name == until:
                 break
         finish(state)
-        show_funnel(state)
-    return state
+        show_report(state)
+    return quote(state)
 
 
-@flow(name="curate-file", task_runner=ON_THREADS, persist_result=False)
+@flow(name="curate-file", flow_run_name=name_curation, task_runner=ON_THREADS, persist_result=False)
 def curate_file(
     recipe_file: str,
     until: StageName = "train",
@@ -77,7 +101,21 @@ def curate_file(
         curate_on(runner, cluster)(recipe, str(path.parent), until, wait)
 
 
-def curate_on(runner: RunnerName, cluster: str | None) -> Flow[..., RunState]:
+@flow(
+    name="curate-recipe", flow_run_name=name_curation, task_runner=ON_THREADS, persist_result=False
+)
+def curate_recipe(recipe: Recipe, base: str = ".", until: StageName = "train") -> None:
+    """Run a recipe that is given as a whole: the form in the UI.
+
+    Args:
+        recipe: what to do.
+        base: directory on the worker that the recipe's relative paths start from.
+        until: the last stage to run.
+    """
+    curate.fn(check_given(recipe, Path(base)), base, until, wait=True)
+
+
+def curate_on(runner: RunnerName, cluster: str | None) -> Flow[..., quote]:
     """The flow with its tasks done on a runner; its arguments are those of `curate`.
 
     Raises:
@@ -97,14 +135,17 @@ def say_where_the_page_is() -> None:
         say("PREFECT_API_URL is not set: the run page will not be kept; `sluice server` keeps it")
 
 
-def show_funnel(state: RunState) -> None:
-    """Put the funnel on the run page, and into the workspace's reports."""
-    workspace, run_id = state.run.workspace, state.run.run_id
+def show_report(state: RunState) -> None:
+    """Put funnel, changes and scores on the run's page, and into the workspace's reports."""
+    workspace, run_id, name = state.run.workspace, state.run.run_id, state.recipe.name
     with read_workspace(workspace) as con:
-        markdown = funnel_markdown(read_counts(con, run_id))
+        counts = read_counts(con, run_id)
+        changes = read_changes(con, run_id)
     write_report(workspace, run_id)
-    create_markdown_artifact(
-        key=f"funnel-{state.recipe.name}",
-        markdown=markdown,
-        description=f"What became of the rows of run {run_id}",
-    )
+    show_funnel(name, run_id, funnel_rows(counts))
+    if changes is not None:
+        show_changes(name, run_id, changes)
+    picture = draw_score_histograms(state.run, state.pool)
+    if picture is not None:
+        workspace.histograms_of(run_id).write_bytes(picture)
+        show_histograms(name, run_id, picture)

@@ -50,6 +50,8 @@ class RunOptions:
     cluster: str | None
 
 
+LOOPBACK = "127.0.0.1"
+
 STAGE_HELP = {
     "ingest": "Read the sources: rows become examples, or go to quarantine.",
     "generate": "Have prompts answered by a model.",
@@ -157,7 +159,7 @@ def run_until(path: Path, until: str, how: RunOptions, outcome: tuple[bool, bool
     (place,) = (name for name in get_args(RunnerName) if name == how.runner)
     flow = curate_on(place, how.cluster)
     say_where_the_page_is()
-    state = flow(recipe, str(path.parent), stage, how.wait)
+    state = flow(recipe, str(path.parent), stage, how.wait).unquote()
     summary = summary_of(state)
     print_summary(summary, as_json)
     if strict and summary.quarantined:
@@ -181,15 +183,30 @@ def init(
 
 
 def server(
-    port: Annotated[int, typer.Option(help="The port; on this machine only.")] = 4200,
+    port: Annotated[int, typer.Option(help="The port.")] = 4200,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for a team: see docs/operations.md.")
+    ] = LOOPBACK,
+    database: Annotated[
+        str | None, typer.Option(help="postgresql+asyncpg://USER@HOST/NAME; SQLite if not given.")
+    ] = None,
 ) -> None:
     """Start a Prefect server that keeps the pages of runs; Ctrl-C ends it."""
     import os
+    import socket
 
-    url = f"http://127.0.0.1:{port}"
+    local = host in (LOOPBACK, "localhost")
+    url = f"http://{LOOPBACK if local else socket.gethostname()}:{port}"
     sys.stderr.write(
         f"in another terminal: export PREFECT_API_URL={url}/api\nthen run; pages are at {url}\n"
     )
-    os.environ["PREFECT_SERVER_UI_API_URL"] = f"{url}/api"  # or its pages look for port 4200
-    command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    if not local and not os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        sys.stderr.write(
+            "whoever can reach this address can read every page and start runs as the workers' "
+            "user; set PREFECT_SERVER_API_AUTH_STRING=NAME:PASSWORD to ask for a password\n"
+        )
+    os.environ["PREFECT_SERVER_UI_API_URL"] = "/api"  # or its pages look for port 4200
+    if database:
+        os.environ["PREFECT_API_DATABASE_CONNECTION_URL"] = database
+    command = ["prefect", "server", "start", "--host", host, "--port", str(port)]
     os.execv(sys.executable, [sys.executable, "-m", *command])

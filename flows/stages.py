@@ -3,19 +3,22 @@
 What a stage does is in pipeline/ and fine_tune/; here is which task does it, and what is said.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from fine_tune.outcome import read_outcome, training_folder, trial_identity
 from fine_tune.report import TrainReport
-from fine_tune.train import ADAPTER_FOLDER, train_adapter
+from fine_tune.train import ADAPTER_FOLDER
+from flows.artifacts import show_training
+from flows.fine_tune_export import train_export
+from flows.measure_shards import measure_work
 from flows.recipe import Recipe, step_lines
+from flows.record_training import write_outcome
 from flows.runners import do_all
 from flows.talk import say
 from pipeline.code_version import code_version
@@ -31,20 +34,16 @@ from pipeline.generate import (
     cut_prompts,
 )
 from pipeline.ingest import count_ingest, identify_sources, ingest_sources
-from pipeline.measure import Work, plan_measures
+from pipeline.measure import plan_measures
 from pipeline.run_context import RunContext
 from pipeline.score import score_examples, score_key
 from pipeline.select import Chosen, select_examples
-from pipeline.shard_work import MeasuredShard, Shard, measure_shard
-from pipeline.shards import commit_measured, cut_shards
 from scorers.measures.models import resolve_model
 from storage.conversations import content_hash
 from storage.database import open_workspace, read_workspace
 from storage.examples import Attempt, read_pool
-from storage.measurements import MeasureKey
 from storage.retention import write_run_measures
 from storage.runs import finish_run, start_run
-from storage.selections import write_trial
 from storage.shard_place import set_place
 from storage.sources import Source
 from storage.workspace import Workspace
@@ -53,27 +52,9 @@ StageName = Literal["ingest", "generate", "measure", "score", "dedupe", "select"
 
 
 @task(task_run_name="{label}", cache_policy=NO_CACHE, persist_result=False)
-def measure(shard: Shard, label: str) -> MeasuredShard:
-    """Ask a model about one shard."""
-    return measure_shard(shard)
-
-
-@task(task_run_name="{label}", cache_policy=NO_CACHE, persist_result=False)
 def answer(batch: PromptBatch, label: str) -> list[Attempt]:
     """Ask a model to answer one batch of prompts."""
     return answer_prompts(batch)
-
-
-@task(task_run_name="{label}", cache_policy=NO_CACHE, persist_result=False)
-def train(export: Path, recipe: Recipe, output: Path, label: str) -> TrainReport:
-    """Fine-tune the target on an export."""
-    assert recipe.train is not None
-    model = resolve_model(recipe.target).path
-
-    def on_step(step: int, total: int, loss: float) -> None:
-        say(f"train: step {step} of {total}, loss {loss:.3f}", again=step == total)
-
-    return train_adapter(export, model, output, recipe.train, on_step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +157,7 @@ def answer_batches(
     """Do one block of a recipe: a task for each batch, stored as they finish."""
 
     def label(number: int) -> str:
-        return f"answer {number} of {len(batches)}"
+        return f"answer {number} of {len(batches)}, {len(batches[number - 1].parents)} prompts"
 
     answered = do_all(
         enumerate(batches, start=1),
@@ -184,9 +165,9 @@ def answer_batches(
         lambda piece: answer(piece[1], label(piece[0])),
         anywhere=settings.endpoint is None,
     )
-    for (number, batch), attempts in answered:
+    for (number, _), attempts in answered:
         commit_answers(run, settings, attempts)
-        say(f"generate: {label(number)}, {len(batch.parents)} prompts", again=True)
+        say(f"generate: {label(number)}", again=True)
 
 
 def measure_stage(state: RunState) -> RunState:
@@ -196,59 +177,12 @@ def measure_stage(state: RunState) -> RunState:
     asked = dict(state.asked)
     sizes = works["token_counts"].measure.key()
     for name, work in works.items():
-        asked[name] = measure_work(run.workspace, name, work, sizes)
+        asked[name] = measure_work(run.workspace, state.recipe.name, name, work, sizes)
     keys = {name: work.measure.key() for name, work in works.items()}
     with open_workspace(run.workspace) as con:
         write_run_measures(con, run.run_id, keys)
     parts = {name: len(work.ids) for name, work in works.items() if len(work.ids) < work.pool}
     return replace(state, run=replace(run, measures=keys), asked=asked, parts=parts)
-
-
-def never() -> bool:
-    """No reason to stop."""
-    return False
-
-
-def measure_work(
-    workspace: Workspace,
-    name: str,
-    work: Work,
-    sizes: MeasureKey,
-    stop: Callable[[], bool] = never,
-) -> int:
-    """Do one measure: cut what is missing, a task for each shard, commit as they finish.
-
-    Args:
-        workspace: where it is done.
-        name: of the measure in the run.
-        work: what is wanted of which examples.
-        sizes: key of the token counts.
-        stop: asked before each shard; what is under way then is still committed.
-
-    Returns:
-        How many examples were asked about.
-    """
-    cut = cut_shards(workspace, work.measure, work.ids, sizes)
-    part = "" if len(work.ids) == work.pool else f", a part of the pool of {work.pool}"
-    asked = f"{cut.rows} to ask for{work.note}"
-    say(f"measure: {name} of {len(work.ids)} rows{part}; {asked}", again=True)
-
-    def label(number: int) -> str:
-        return f"{name} {number} of {len(cut)}"
-
-    measured = do_all(
-        takewhile(lambda _: not stop(), enumerate(cut, start=1)),
-        lambda piece: measure.submit(piece[1], label(piece[0])),
-        lambda piece: measure(piece[1], label(piece[0])),
-        anywhere=work.measure.anywhere(),
-    )
-    started, done = time.monotonic(), 0
-    for (_, shard), result in measured:
-        commit_measured(workspace, work.measure, [result])
-        done += shard.rows
-        took = f"{time.monotonic() - started:.0f} s"
-        say(f"measure: {name}, {done} of {cut.rows} rows, {took}", again=done == cut.rows)
-    return done
 
 
 def score_stage(state: RunState) -> RunState:
@@ -298,17 +232,20 @@ def train_stage(state: RunState) -> RunState:
     """Fine-tune on the export, where the recipe asks for it."""
     if state.recipe.train is None or state.exported is None:
         return state
-    manifest = state.exported.manifest
-    settings = state.recipe.train.model_dump(mode="json")
-    target = resolve_model(state.placed.target).fingerprint
-    trial_id = content_hash([manifest.export_id, target, settings])[:16]
-    output = state.run.workspace.models / f"adapter-{trial_id}"
+    manifest, directory = state.exported.manifest, state.run.workspace.directory
+    target = resolve_model(state.placed.target)
+    trial_id = trial_identity(manifest.export_id, target.fingerprint, state.recipe.train)
+    output = training_folder(state.exported.path, trial_id)
     say(f"train: {manifest.counts('train').rows} rows with LoRA", again=True)
-    report = train(state.exported.path, state.placed, output, "train the adapter")  # on any runner
+    report = train_export(  # not sent to a cluster: where it is done, its export must be
+        state.exported.path, state.placed.target, output, state.recipe.train
+    )
+    outcome = read_outcome(output, directory)
+    assert outcome is not None
     with open_workspace(state.run.workspace) as con:
-        adapter = str(output.relative_to(state.run.workspace.directory))
-        write_trial(con, trial_id, manifest.export_id, adapter, report.model_dump(mode="json"))
-    return replace(state, trained=report, adapter=output / ADAPTER_FOLDER)
+        write_outcome(con, outcome)
+    show_training(state.recipe.name, outcome)
+    return replace(state, trained=report, adapter=directory / outcome.adapter / ADAPTER_FOLDER)
 
 
 def finish(state: RunState) -> None:

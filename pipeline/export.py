@@ -62,7 +62,7 @@ def export_selection(
             recipe=recipe,
             recipe_hash=content_hash(recipe),
             seed=run.seed,
-            model=identify_model(tokens),
+            model=identify_model(tokens, str(recipe["measure"]["tokens"]["model"])),
             max_length=tokens.max_tokens,
             funnel=[count for count in read_counts(con, run.run_id) if count.stage != "export"],
             steps=steps,
@@ -84,11 +84,17 @@ def export_selection(
     return Exported(path, manifest)
 
 
-def identify_model(tokens: TokenCounts) -> ModelIdentity:
-    """Whose tokens were counted."""
+def identify_model(tokens: TokenCounts, reference: str) -> ModelIdentity:
+    """Whose tokens were counted.
+
+    Args:
+        tokens: how they were counted; a directory is named as seen from the working directory.
+        reference: the model as the recipe names it: the same wherever the recipe is run from, so
+            that the export is the same one.
+    """
     key = tokens.key()
     return ModelIdentity(
-        reference=tokens.model,
+        reference=reference,
         fingerprint=resolve_model(tokens.model).fingerprint,
         tokenizer_fingerprint=key.model_fingerprint,
         template=tokens.template,

@@ -59,10 +59,14 @@ def read_report(con: Connection, run_id: str) -> str:
     """
     run = describe_run(con, run_id)
     parts = [f"# Run {run_id} of {run.name}\n", funnel_markdown(read_counts(con, run_id))]
+    changes = read_changes(con, run_id)
+    return "\n".join(parts if changes is None else [*parts, changes])
+
+
+def read_changes(con: Connection, run_id: str) -> str | None:
+    """What a run changed, as Markdown; None for the first of its recipe."""
     previous = find_previous(con, run_id)
-    if previous is not None:
-        parts.append(changes_markdown(compare_runs(con, previous, run_id)))
-    return "\n".join(parts)
+    return None if previous is None else changes_markdown(compare_runs(con, previous, run_id))
 
 
 def write_report(workspace: Workspace, run_id: str) -> str:

@@ -7,7 +7,7 @@ import orjson
 import pyarrow as pa
 
 from storage.conversations import content_hash
-from storage.database import Connection, transaction
+from storage.database import Connection, fetch_count, transaction
 
 ADD = """
 insert into selections values ($selection_id, $name, $rows, $loss_tokens) on conflict do nothing
@@ -34,9 +34,18 @@ insert or replace into exports values ($export_id, $selection_id, $path, $rows, 
 """
 
 ADD_TRIAL = """
-insert or replace into trials (trial_id, export_id, adapter, report)
-values ($trial_id, $export_id, $adapter, $report)
+insert or replace into trials (trial_id, export_id, adapter, report, cost)
+values ($trial_id, $export_id, $adapter, $report, $cost)
 """
+
+RUN_EXPORTS = """
+select path from exports join run_selections using (selection_id)
+where run_id = $run_id and kind = 'choice' order by path
+"""
+
+COSTED_TRIALS = "select trial_id from trials where cost is not null"
+
+HAS_EXPORT = "select count(*) from exports where export_id = $export_id"
 
 
 def write_selection(
@@ -106,16 +115,49 @@ def write_export(
     )
 
 
+def read_run_exports(con: Connection, run_id: str) -> list[str]:
+    """Paths of the exports of what a run chose, relative to the workspace."""
+    rows = con.execute(RUN_EXPORTS, {"run_id": run_id}).fetchall()
+    return [str(row[0]) for row in rows]
+
+
 def write_trial(
-    con: Connection, trial_id: str, export_id: str, adapter: str, report: Mapping[str, Any]
+    con: Connection,
+    trial_id: str,
+    export_id: str,
+    adapter: str,
+    outcome: tuple[Mapping[str, Any], Mapping[str, Any] | None],
 ) -> None:
-    """Record a training run and its report."""
+    """Record a training run.
+
+    Args:
+        con: an open workspace.
+        trial_id: hash of export, model and settings.
+        export_id: what was trained on.
+        adapter: its folder, relative to the workspace.
+        outcome: its report and its cost, None where that is not known.
+    """
+    report, cost = (
+        None if told is None else orjson.dumps(told, option=orjson.OPT_SORT_KEYS).decode()
+        for told in outcome
+    )
     con.execute(
         ADD_TRIAL,
         {
             "trial_id": trial_id,
             "export_id": export_id,
             "adapter": adapter,
-            "report": orjson.dumps(report).decode(),
+            "report": report,
+            "cost": cost,
         },
     )
+
+
+def read_costed_trials(con: Connection) -> set[str]:
+    """Ids of the trials whose cost is known."""
+    return {str(row[0]) for row in con.execute(COSTED_TRIALS).fetchall()}
+
+
+def has_export(con: Connection, export_id: str) -> bool:
+    """Whether the workspace made this export."""
+    return fetch_count(con, HAS_EXPORT, {"export_id": export_id}) > 0

@@ -43,8 +43,12 @@ class Workspace:
 
     @property
     def reports(self) -> Path:
-        """One Markdown report for each run."""
+        """One Markdown report for each run, and one picture of its scores."""
         return self.directory / "reports"
+
+    def histograms_of(self, run_id: str) -> Path:
+        """The picture of a run's scores."""
+        return self.reports / f"{run_id}.png"
 
     @property
     def requests(self) -> Path:

@@ -75,5 +75,6 @@ def export_workspace(folder: Path, held_out: float = 0.2) -> tuple[RunContext, E
     top = {"method": "top_k", "score": "response_length", "budget": {"fraction": 1.0}}
     settings = SelectSettings.model_validate({"held_out": held_out, "steps": [top]})
     select_examples(run, settings, pool)
-    recipe = {"name": "test", "select": {"name": "choice"}, "seed": 1}
+    measured = {"tokens": {"model": tokens.model}}
+    recipe = {"name": "test", "select": {"name": "choice"}, "measure": measured, "seed": 1}
     return run, export_selection(run, recipe, tokens, ["top"])

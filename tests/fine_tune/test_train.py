@@ -11,6 +11,7 @@ from datasets import Dataset
 from safetensors.numpy import load_file, save_file
 
 from fine_tune import train
+from fine_tune.cost import COST_FILE, read_cost
 from fine_tune.evaluate import HeldOutLoss, heldout_loss, loss_of_rows
 from fine_tune.report import OtherTrainingError, TrainReport
 from fine_tune.settings import TrainSettings
@@ -56,7 +57,8 @@ def finished(
 
 
 def files_of(output: Path) -> dict[str, bytes]:
-    paths = (path for path in output.rglob("*") if path.is_file())
+    """Everything but the cost, which no two trainings share."""
+    paths = (path for path in output.rglob("*") if path.is_file() and path.name != COST_FILE)
     return {path.relative_to(output).as_posix(): path.read_bytes() for path in paths}
 
 
@@ -71,6 +73,7 @@ def test_it_writes_these_files_and_no_others(finished: tuple[Path, Any, Any]) ->
         "report.json",
         "training.json",
     ]
+    assert (finished[0] / COST_FILE).is_file()
 
 
 def test_every_linear_layer_gets_an_adapter_of_the_rank_asked_for(
@@ -199,6 +202,29 @@ def test_after_kill_9_the_same_call_ends_with_the_same_bytes(
     output, steps = resume(killed, tmp_path, tiny_model, tiny_export)
     assert steps == [5, 6]
     assert files_of(output) == files_of(finished[0])
+
+
+def test_the_cost_adds_up_over_executions(
+    killed: Path,
+    finished: tuple[Path, Any, Any],
+    tiny_model: Path,
+    tiny_export: Path,
+    tmp_path: Path,
+) -> None:
+    whole, before = read_cost(finished[0]), read_cost(killed)
+    assert whole is not None and before is not None
+    per_pass = sum(
+        row.prompt_tokens + row.loss_tokens for row in count_rows(make_rows(12), tiny_model)
+    )
+    assert (whole.executions, whole.rows, whole.tokens) == (1, 24, 2 * per_pass)
+    assert whole.device == "cpu" and whole.peak_memory_bytes > 2**20 and whole.seconds > 0
+    output, _ = resume(killed, tmp_path, tiny_model, tiny_export)
+    after = read_cost(output)
+    assert after is not None and after.executions == 2
+    assert after.seconds > before.seconds
+    assert after.rows == before.rows + 8  # steps 5 and 6, four rows each
+    train_adapter(tiny_export, tiny_model, output, SETTINGS)
+    assert read_cost(output) == after  # nothing was done, so nothing was spent
 
 
 @pytest.mark.parametrize(

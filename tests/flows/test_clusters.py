@@ -22,6 +22,7 @@ from flows import stages
 from flows.check_recipe import load_recipe
 from flows.curate_dataset import curate_file, curate_on
 from flows.runners import ClusterError, RunnerName, find_runner
+from flows.stages import RunState
 from pipeline import shards
 from pipeline.code_version import OtherWorkerError
 from pipeline.shard_work import Measure, MeasuredShard
@@ -114,7 +115,7 @@ def run(
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(project)
         recipe = load_recipe(Path(f"{name}.yaml"))
-        state = curate_on(runner, cluster)(recipe, ".", "select")
+        state: RunState = curate_on(runner, cluster)(recipe, ".", "select").unquote()
     workspace = Workspace(project / f"w-{name}")
     with read_workspace(workspace) as con:
         content = {each: con.execute(query).fetchall() for each, query in QUERIES.items()}

@@ -97,7 +97,7 @@ def test_only_finished_trainings_are_tidied(workspace: Workspace) -> None:
         put(folder / "rows" / "cache.arrow")
         put(folder / "adapter" / "adapter_model.safetensors")
     with open_workspace(workspace) as con:
-        write_trial(con, "t", "x", "models/adapter-done", {})
+        write_trial(con, "t", "x", "models/adapter-done", ({}, None))
     remove_leftovers(workspace, Wanted())
     assert sorted(path.name for path in done.iterdir()) == ["adapter"]
     assert len(list(going_on.rglob("*"))) == 7

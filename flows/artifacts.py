@@ -1,0 +1,217 @@
+"""What a run shows on its page: funnel, score histograms, changes, export, training, progress.
+
+An artifact is a view of what the workspace keeps, so no run fails for want of one: where the server
+cannot be reached, that is said in the log and the work goes on. Counts, ids and paths are shown,
+never the content of a row. Keys are stable for a recipe, so that the UI shows their history.
+"""
+
+import base64
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.exceptions import PrefectException
+
+from fine_tune.outcome import TrainingOutcome
+from flows.talk import say
+from pipeline.report import FunnelRow
+from storage.exports_manifest import SPLITS, ExportManifest
+
+UNREACHABLE = (httpx.HTTPError, PrefectException)
+"""What Prefect raises when its server is gone, restarting or refuses."""
+
+
+def put_on_page(what: str, create: Callable[[], object]) -> bool:
+    """Make an artifact; where that cannot be done, say so and go on.
+
+    Args:
+        what: of the artifact, for the message.
+        create: makes it.
+
+    Returns:
+        Whether it was made.
+    """
+    try:
+        create()
+    except UNREACHABLE as error:
+        say(f"page: {what} could not be shown ({type(error).__name__}: {error})", again=True)
+        return False
+    return True
+
+
+def artifact_key(*parts: str) -> str:
+    """A key as Prefect wants it: lowercase letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
+
+
+def show_funnel(recipe: str, run_id: str, rows: Sequence[FunnelRow]) -> None:
+    """Show what became of the rows, step by step, as a table."""
+    names = ("stage", "step", "rows in", "rows kept", "left, by reason")
+    table = [dict(zip(names, row, strict=True)) for row in rows]
+    put_on_page(
+        "the funnel",
+        lambda: create_table_artifact(
+            table=table,
+            key=artifact_key(recipe, "funnel"),
+            description=f"**What became of the rows** of `{recipe}`, run `{run_id}`",
+        ),
+    )
+
+
+def show_histograms(recipe: str, run_id: str, picture: bytes) -> None:
+    """Show the scores of pool and selection as a picture."""
+    # An image artifact prints its address below it, and that is the whole picture in base64.
+    encoded = base64.b64encode(picture).decode()
+    put_on_page(
+        "the score histograms",
+        lambda: create_markdown_artifact(
+            markdown=f"![Scores of the pool and of the selection](data:image/png;base64,{encoded})",
+            key=artifact_key(recipe, "scores"),
+            description=f"**Scores** of `{recipe}`, run `{run_id}`",
+        ),
+    )
+
+
+def show_changes(recipe: str, run_id: str, markdown: str) -> None:
+    """Show what is different from the run before, as Markdown that holds ids and counts."""
+    put_on_page(
+        "the changes",
+        lambda: create_markdown_artifact(
+            markdown=markdown,
+            key=artifact_key(recipe, "changes"),
+            description=f"**What changed** in `{recipe}` with run `{run_id}`",
+        ),
+    )
+
+
+def show_export(recipe: str, export: Path, manifest: ExportManifest) -> None:
+    """Show where the export lies, what it promises, and how to look further."""
+    place = export.resolve()
+    put_on_page(
+        "the export",
+        lambda: create_markdown_artifact(
+            markdown=export_markdown(place, manifest),
+            key=artifact_key(recipe, "export"),
+            description=f"**Export** `{manifest.export_id[:12]}` of `{recipe}`",
+        ),
+    )
+    put_on_page(
+        "the link to the export",
+        lambda: create_link_artifact(
+            link=place.as_uri(),
+            link_text=place.name,
+            key=artifact_key(recipe, "export-folder"),
+            description="The folder, for a browser on the machine that has it",
+        ),
+    )
+
+
+def export_markdown(export: Path, manifest: ExportManifest) -> str:
+    """The export's place, its counts and the commands that show more."""
+    workspace = export.parent.parent
+    counts = [
+        f"| {split} | {manifest.counts(split).rows:,} | {manifest.counts(split).prompt_tokens:,} "
+        f"| {manifest.counts(split).loss_tokens:,} |"
+        for split in SPLITS
+    ]
+    sources = [
+        f"| {s.source} | {s.license or 'not stated'} | {s.rows:,} |" for s in manifest.sources
+    ]
+    return "\n".join(
+        [
+            f"`{export}`",
+            "",
+            "| split | rows | prompt tokens | loss tokens |",
+            "|---|--:|--:|--:|",
+            *counts,
+            "",
+            "| source | licence | rows |",
+            "|---|---|--:|",
+            *sources,
+            "",
+            f"Target `{manifest.model.reference}`, selection `{manifest.selection_id}`, "
+            f"run `{manifest.run_id}`, export `{manifest.export_id}`.",
+            "",
+            "```bash",
+            f"sluice verify -w {workspace}",
+            f"sluice report -w {workspace} --run {manifest.run_id}",
+            f"prefect deployment run fine-tune/fine-tune -p export={export}",
+            "```",
+        ]
+    )
+
+
+def show_training(name: str, outcome: TrainingOutcome) -> None:
+    """Show how a training went and what it cost."""
+    put_on_page(
+        "the training",
+        lambda: create_markdown_artifact(
+            markdown=training_markdown(outcome),
+            key=artifact_key(name, "training"),
+            description=f"**Training** `{outcome.trial_id}` on export `{outcome.export_id[:12]}`",
+        ),
+    )
+
+
+def training_markdown(outcome: TrainingOutcome) -> str:
+    """Losses, samples and cost as a table."""
+    report, cost = outcome.report, outcome.cost
+    before, after = report["heldout_before"], report["heldout_after"]
+    rows = [
+        ("adapter", f"`{outcome.adapter}`"),
+        ("optimizer steps", f"{report['steps']:,}"),
+        ("rows in the train split", f"{report['train']['rows']:,}"),
+        ("loss tokens in it", f"{report['train']['loss_tokens']:,}"),
+        (
+            "training loss, first step and last",
+            f"{report['losses'][0]:.4f} → {report['losses'][-1]:.4f}",
+        ),
+    ]
+    if before and after:
+        change = f"{before['nats_per_token']:.4f} → {after['nats_per_token']:.4f}"
+        rows.append(("held-out loss, nats per token", f"{change} ({after['rows']:,} rows)"))
+    if cost:
+        rows += [
+            ("seconds", f"{cost.seconds:,.1f} in {cost.executions} execution(s)"),
+            ("rows trained on", f"{cost.rows:,}"),
+            ("tokens trained on", f"{cost.tokens:,}"),
+            ("device", cost.device),
+            ("peak memory", f"{cost.peak_memory_bytes / 2**30:.2f} GiB"),
+        ]
+    lines = [f"| {name} | {value} |" for name, value in rows]
+    return "\n".join(["| | |", "|---|---|", *lines])
+
+
+class Progress:
+    """The progress of a long stage on the page; gives up at the first failure, and says so."""
+
+    def __init__(self, key: str, description: str) -> None:
+        self.what, self.shown_percent = description, 0.0
+        self.artifact: UUID | None = None
+        put_on_page(f"the progress of {description}", lambda: self.create(key))
+
+    def create(self, key: str) -> None:
+        """Put it on the page, at nothing done."""
+        made = create_progress_artifact(progress=0.0, key=key, description=self.what)
+        assert isinstance(made, UUID)  # a coroutine only where a loop is running
+        self.artifact = made
+
+    def at(self, done: int, total: int) -> None:
+        """Show that so much is done; steps of less than a percent are left out."""
+        percent = 100.0 * done / max(1, total)
+        artifact = self.artifact
+        if artifact is None or (percent - self.shown_percent < 1.0 and done < total):
+            return
+        self.shown_percent = percent
+        update = lambda: update_progress_artifact(artifact, progress=percent)  # noqa: E731
+        if not put_on_page(f"the progress of {self.what}", update):
+            self.artifact = None

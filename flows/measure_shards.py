@@ -1,0 +1,77 @@
+"""One measure of a run: a task for each shard, on whatever the run's tasks are done."""
+
+import time
+from collections.abc import Callable
+from itertools import takewhile
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from flows.artifacts import Progress, artifact_key
+from flows.runners import do_all
+from flows.talk import say
+from pipeline.measure import Work
+from pipeline.shard_work import MeasuredShard, Shard, measure_shard
+from pipeline.shards import commit_measured, cut_shards
+from storage.measurements import MeasureKey
+from storage.workspace import Workspace
+
+
+@task(task_run_name="{label}", cache_policy=NO_CACHE, persist_result=False)
+def measure(shard: Shard, label: str) -> MeasuredShard:
+    """Ask a model about one shard."""
+    return measure_shard(shard)
+
+
+def never() -> bool:
+    """No reason to stop."""
+    return False
+
+
+def measure_work(
+    workspace: Workspace,
+    recipe: str,
+    name: str,
+    work: Work,
+    sizes: MeasureKey,
+    stop: Callable[[], bool] = never,
+) -> int:
+    """Do one measure: cut what is missing, a task for each shard, commit as they finish.
+
+    Args:
+        workspace: where it is done.
+        recipe: its name, for the page.
+        name: of the measure in the run.
+        work: what is wanted of which examples.
+        sizes: key of the token counts.
+        stop: asked before each shard; what is under way then is still committed.
+
+    Returns:
+        How many examples were asked about.
+    """
+    cut = cut_shards(workspace, work.measure, work.ids, sizes)
+    part = "" if len(work.ids) == work.pool else f", a part of the pool of {work.pool}"
+    asked = f"{cut.rows} to ask for{work.note}"
+    say(f"measure: {name} of {len(work.ids)} rows{part}; {asked}", again=True)
+    if not cut.rows:
+        return 0
+
+    def label(piece: tuple[int, Shard]) -> str:
+        number, shard = piece
+        return f"measure {name} {number} of {len(cut)}, {shard.rows} rows"
+
+    measured = do_all(
+        takewhile(lambda _: not stop(), enumerate(cut, start=1)),
+        lambda piece: measure.submit(piece[1], label(piece)),
+        lambda piece: measure(piece[1], label(piece)),
+        anywhere=work.measure.anywhere(),
+    )
+    progress = Progress(artifact_key(recipe, "measuring", name), f"measuring {name}")
+    started, done = time.monotonic(), 0
+    for (_, shard), result in measured:
+        commit_measured(workspace, work.measure, [result])
+        done += shard.rows
+        progress.at(done, cut.rows)
+        took = f"{time.monotonic() - started:.0f} s"
+        say(f"measure: {name}, {done} of {cut.rows} rows, {took}", again=done == cut.rows)
+    return done

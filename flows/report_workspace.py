@@ -1,0 +1,44 @@
+"""The flow that puts the last run of a workspace on a page again, without running anything."""
+
+from pathlib import Path
+
+from prefect import flow
+
+from flows.artifacts import show_changes, show_export, show_funnel, show_histograms
+from flows.name_runs import name_report
+from flows.talk import say
+from pipeline.report import funnel_rows, read_changes
+from storage.database import read_workspace
+from storage.exports_manifest import read_manifest
+from storage.runs import find_run, read_counts, read_run_name
+from storage.selections import read_run_exports
+from storage.workspace import Workspace
+
+
+@flow(name="report", flow_run_name=name_report, persist_result=False)
+def report_workspace(workspace: str, run_id: str | None = None) -> None:
+    """Show the funnel, the changes, the score histograms and the exports of a run.
+
+    Args:
+        workspace: its directory on the worker.
+        run_id: the run; the last one if not given.
+    """
+    place = Workspace(Path(workspace))
+    with read_workspace(place) as con:
+        run = find_run(con, run_id)
+        name = read_run_name(con, run)
+        rows = funnel_rows(read_counts(con, run))
+        exports = read_run_exports(con, run)
+        changes = read_changes(con, run)
+    say(f"report: run {run} of {name}, {len(rows)} steps, {len(exports)} exports", again=True)
+    show_funnel(name, run, rows)
+    if changes is not None:
+        show_changes(name, run, changes)
+    picture = place.histograms_of(run)
+    if picture.is_file():
+        show_histograms(name, run, picture.read_bytes())
+    else:
+        say(f"report: run {run} has no picture of its scores", again=True)
+    for path in exports:
+        export = place.directory / path
+        show_export(name, export, read_manifest(export))

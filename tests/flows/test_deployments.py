@@ -1,0 +1,78 @@
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import yaml
+from prefect import Flow
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.events.schemas.automations import AutomationCore
+from pydantic import TypeAdapter
+
+from docs.build_reference import ROOT
+from flows.command_line import ENVIRONMENT
+from flows.fine_tune_export import FINISHED_EVENT
+from flows.hand_over import EXPORTED_EVENT
+
+PROJECT = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+AUTOMATIONS = yaml.safe_load((ROOT / "flows" / "automations.yaml").read_text(encoding="utf-8"))
+DEPLOYMENTS: dict[str, Mapping[str, Any]] = {each["name"]: each for each in PROJECT["deployments"]}
+TRIGGERS = {
+    name: trigger for name, each in DEPLOYMENTS.items() for trigger in each.get("triggers", ())
+}
+
+
+def flow_of(deployment: Mapping[str, Any]) -> Flow:
+    module, _, name = deployment["entrypoint"].rpartition(".")
+    found = getattr(importlib.import_module(module), name)
+    assert isinstance(found, Flow)
+    return found
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_parameters_are_those_of_the_flow(name: str) -> None:
+    deployment = DEPLOYMENTS[name]
+    flow = flow_of(deployment)
+    known = inspect.signature(flow.fn).parameters
+    triggered = TRIGGERS.get(name, {}).get("parameters", {})
+    scheduled = [each.get("parameters", {}) for each in deployment.get("schedules", ())]
+    for given in (deployment.get("parameters", {}), triggered, *scheduled):
+        assert set(given) <= set(known)
+    required = {key for key, each in known.items() if each.default is inspect.Parameter.empty}
+    if deployment.get("schedules"):
+        assert required <= set(deployment["parameters"])
+    if triggered:
+        assert required <= set(triggered)
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_a_deployment_has_the_environment_of_the_command_line(name: str) -> None:
+    pool = DEPLOYMENTS[name]["work_pool"]
+    assert pool["name"] == ("gpu" if name == "fine-tune" else "sluice")
+    given = pool["job_variables"]["env"]
+    of_a_server = {each for each in ENVIRONMENT if each.startswith("PREFECT_SERVER_")}
+    assert given == {key: ENVIRONMENT[key] for key in ENVIRONMENT if key not in of_a_server}
+
+
+def test_schedules_can_be_read() -> None:
+    found = [each for one in DEPLOYMENTS.values() for each in one.get("schedules", ())]
+    assert [each["cron"] for each in found] == ["0 3 * * *"]
+    for each in found:
+        assert each["active"] and CronSchedule(cron=each["cron"], timezone=each["timezone"])
+
+
+def test_triggers_wait_for_the_events_that_flows_emit() -> None:
+    expected = {name: trigger["expect"] for name, trigger in TRIGGERS.items()}
+    assert expected == {"fine-tune": [EXPORTED_EVENT], "record-training": [FINISHED_EVENT]}
+    assert TRIGGERS["fine-tune"]["parameters"]["approval"] is True
+
+
+def test_a_run_without_a_pulse_is_crashed_within_two_minutes() -> None:
+    (crashed,) = TypeAdapter(list[AutomationCore]).validate_python(AUTOMATIONS["automations"])
+    trigger = AUTOMATIONS["automations"][0]["trigger"]
+    pulse = int(ENVIRONMENT["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
+    assert 2 * pulse < trigger["within"] <= 120 - pulse
+    assert crashed.enabled and crashed.actions[0].type == "change-flow-run-state"
+    ends = {"Completed", "Failed", "Crashed", "Cancelled", "Suspended", "Paused"}
+    assert {f"prefect.flow-run.{end}" for end in ends} <= set(trigger["expect"])

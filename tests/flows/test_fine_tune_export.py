@@ -1,0 +1,84 @@
+import shutil
+from pathlib import Path
+
+import orjson
+import pytest
+
+from fine_tune.outcome import TrainingOutcome
+from fine_tune.settings import TrainSettings
+from flows import fine_tune_export
+from flows.fine_tune_export import Approval, fine_tune, train_export
+from tests.fine_tune.conftest import tiny_export, tiny_model  # noqa: F401
+
+
+class Page:
+    """Stands for the server: answers for a person, and keeps what it is told."""
+
+    def __init__(self, answer: Approval | None) -> None:
+        self.answer = answer
+        self.asked = 0
+        self.told: list[TrainingOutcome] = []
+
+    def ask(self, *_: object) -> Approval:
+        self.asked += 1
+        assert self.answer is not None
+        return self.answer
+
+
+def take_the_place(monkeypatch: pytest.MonkeyPatch, answer: Approval | None) -> Page:
+    page = Page(answer)
+    monkeypatch.setattr(fine_tune_export, "ask", page.ask)
+    monkeypatch.setattr(fine_tune_export, "report_back", page.told.append)
+    monkeypatch.setattr(fine_tune_export, "show_training", lambda *_: None)
+    monkeypatch.setattr(fine_tune_export, "train_export", train_export.fn)
+    monkeypatch.setattr(fine_tune_export, "Progress", lambda *_: Quiet())
+    return page
+
+
+class Quiet:
+    def at(self, done: int, total: int) -> None:
+        """Nobody watches."""
+
+
+@pytest.fixture
+def export(tmp_path: Path, tiny_export: Path, one_thread: None) -> Path:  # noqa: F811
+    """An export in a workspace, whose recipe trains for one step."""
+    place = tmp_path / "work" / "exports" / "tiny"
+    shutil.copytree(tiny_export, place)
+    return place
+
+
+SETTINGS = TrainSettings(max_steps=1, lora_rank=2)
+
+
+def test_it_needs_the_export_alone(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = take_the_place(monkeypatch, None)
+    monkeypatch.setattr(fine_tune_export, "recipe_settings", lambda _: SETTINGS)
+    monkeypatch.setattr(fine_tune_export, "read_recipe", lambda _: {"name": "r"})
+    assert fine_tune.fn(str(export)) is None
+    (outcome,) = page.told
+    workspace = export.parent.parent
+    assert outcome.workspace == str(workspace) and outcome.adapter.startswith("models/adapter-")
+    assert (workspace / outcome.adapter / "adapter" / "adapter_model.safetensors").is_file()
+    assert orjson.loads((workspace / outcome.adapter / "report.json").read_bytes())["steps"] == 1
+    fine_tune.fn(str(export), approval=True)  # trained already: nobody is asked, but it is told of
+    assert page.asked == 0 and page.told == [outcome, outcome]
+
+
+def test_a_no_trains_nothing(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = take_the_place(monkeypatch, Approval(approve=False, reason="too dear"))
+    state = fine_tune.fn(str(export), approval=True, train=SETTINGS)
+    assert state is not None and state.is_cancelled() and state.message == "Not approved: too dear"
+    assert page.asked == 1 and page.told == []
+    assert not (export.parent.parent / "models").exists()
+
+
+def test_output_and_settings_can_be_given(
+    export: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    page = take_the_place(monkeypatch, Approval(approve=True))
+    monkeypatch.setattr(fine_tune_export, "read_recipe", lambda _: {"name": "r"})
+    fine_tune.fn(str(export), True, str(tmp_path / "elsewhere"), SETTINGS)
+    assert page.asked == 1
+    assert page.told[0].adapter == str(tmp_path / "elsewhere")
+    assert page.told[0].report["training"]["settings"] == SETTINGS.model_dump(mode="json")
