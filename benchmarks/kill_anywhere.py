@@ -75,9 +75,18 @@ class Zygote:
         self.process.wait()
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A Prefect server."""
+
+    process: subprocess.Popen[bytes]
+    environment: dict[str, str]
+    """In which runs find it."""
+
+
 @contextlib.contextmanager
-def prefect_server(home: Path) -> Iterator[dict[str, str]]:
-    """A server of its own; gives the environment in which runs find it."""
+def prefect_server(home: Path) -> Iterator[Server]:
+    """A server of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -93,7 +102,7 @@ def prefect_server(home: Path) -> Iterator[dict[str, str]]:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
         wait_until_healthy(f"http://127.0.0.1:{port}/api/health")
-        yield {**environment, "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+        yield Server(server, {**environment, "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"})
     finally:
         server.kill()
         server.wait()
@@ -198,9 +207,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     machine = machine_facts(["duckdb", "prefect"])
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "home").mkdir()
-        with prefect_server(Path(name) / "home") as environment:
+        with prefect_server(Path(name) / "home") as server:
             trials, kills = kill_anywhere(
-                Path(name), environment, options.at_writes, options.at_random
+                Path(name), server.environment, options.at_writes, options.at_random
             )
     broken = [asdict(kill) for kill in kills if kill.differs]
     result = {

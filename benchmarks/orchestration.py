@@ -104,9 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as name:
         recipe = write_recipe(Path(name), options.rows)
         (Path(name) / "home").mkdir()
-        with prefect_server(Path(name) / "home") as environment:
+        with prefect_server(Path(name) / "home") as server:
             root = str(Path(__file__).parent.parent)
-            given = {**environment, "PYTHONPATH": root, "OMP_NUM_THREADS": str(THREADS)}
+            given = {**server.environment, "PYTHONPATH": root, "OMP_NUM_THREADS": str(THREADS)}
             times = measure(recipe, given)
     median = {name: statistics.median(total for _, total in each) for name, each in times.items()}
     result = {

@@ -4,9 +4,8 @@ stdout is data, stderr is talk. Nothing heavy is imported before a verb needs it
 
 Exit codes: 0 done · 1 nothing to select from, or an export does not hold · 2 usage, recipe or
 workspace · 3 input unreadable, more bad rows than tolerated, or a disk that is full, read-only or
-forbidden · 4 done, with rows quarantined,
-under --strict · 5 a model or dependency is missing, or no server could be had of it · 130 and 143
-after Ctrl-C and SIGTERM.
+forbidden · 4 done, with rows quarantined, under --strict · 5 a model or dependency is missing, or a
+server is not there · 130 and 143 after Ctrl-C and SIGTERM.
 """
 
 import logging
@@ -88,10 +87,18 @@ def main() -> None:
         code = exit_code(error)
         if code is not None:
             end(f"error: {error}", code)
-        fault = explain_fault(error)
-        if fault is None:
-            raise
-        end(f"error: {fault}", DISK_FAULT)
+        if fault := explain_fault(error):
+            end(f"error: {fault}", DISK_FAULT)
+        if lost := explain_lost(error):
+            end_at_once(f"error: {lost}", LOST_SERVER)
+        raise
+
+
+def explain_lost(error: Exception) -> str | None:
+    """What to say of a Prefect server that is gone; imported late, for it takes a while."""
+    from flows.lost_server import explain_lost_server
+
+    return explain_lost_server(error)
 
 
 def show_notes() -> None:
@@ -149,6 +156,7 @@ EXIT_CODES = {
 """By class name, so that no error's module need be imported to show `--help`."""
 
 DISK_FAULT = 3
+LOST_SERVER = 5
 """For errors that flows/faults.py explains."""
 
 
@@ -161,3 +169,10 @@ def end(message: str, code: int) -> None:
     """Say why, and end."""
     sys.stderr.write(f"sluice: {message}\n")
     sys.exit(code)
+
+
+def end_at_once(message: str, code: int) -> None:
+    """Say why, and end without a last try to send logs to a server that is not there."""
+    sys.stderr.write(f"sluice: {message}\n")
+    sys.stderr.flush()
+    os._exit(code)
