@@ -58,7 +58,7 @@ def backfill(
     for number, plan in enumerate(plans, start=1):
         say(f"backfill: {plan.partition}, {number} of {len(plans)}, {asked(plan)}", again=True)
         fill(whole, plan.partition, recipe.name)
-    say(f"backfill: {len(plans)} partitions are filled", again=True)
+    say(f"backfill: done, {len(plans)} of {len(plans)} partitions", again=True)
 
 
 def prepare(recipe: Recipe, base: Path, scorers: Sequence[str], window: Window) -> Backfill:

@@ -45,19 +45,25 @@ def submit_partition(
         "source": window.source,
         "period": window.period,
     }
+    name = f"backfill {', '.join(scorers)} of {window.since} to {window.until}"
     base = content_hash([key, str(recipe.resolve()), list(scorers)])[:16]
     for attempt in range(MOST_ATTEMPTS):
-        run = submit(parameters, f"backfill-{base}-{attempt}")
+        run = submit(name, parameters, f"backfill-{base}-{attempt}")
         if run.state is None or not run.state.is_final():
             break
     return run.name, run.state.name if run.state and run.state.name else "submitted"
 
 
-def submit(parameters: dict[str, object], key: str) -> FlowRun:
+def submit(name: str, parameters: dict[str, object], key: str) -> FlowRun:
     """Ask the server for a run; the same key gives the same run."""
     try:
         run = run_deployment(
-            DEPLOYMENT, parameters=parameters, idempotency_key=key, timeout=0, as_subflow=False
+            DEPLOYMENT,
+            parameters=parameters,
+            flow_run_name=name,
+            idempotency_key=key,
+            timeout=0,
+            as_subflow=False,
         )
     except ObjectNotFound:
         raise DeploymentMissingError(

@@ -18,7 +18,7 @@ import yaml
 from distributed import Client, LocalCluster
 from prefect.testing.utilities import prefect_test_harness
 
-from flows import stages
+from flows import measure_shards
 from flows.check_recipe import load_recipe
 from flows.curate_dataset import curate_file, curate_on
 from flows.runners import ClusterError, RunnerName, find_runner
@@ -235,7 +235,7 @@ def test_a_worker_that_is_killed_costs_nothing(
                 os.kill(killed[0], signal.SIGKILL)
             commit_measured(workspace, measure, measured)
 
-        monkeypatch.setattr(stages, "commit_measured", kill_then_commit)
+        monkeypatch.setattr(measure_shards, "commit_measured", kill_then_commit)
         ran = run(project, "killed", "dask", address, None)
     assert killed
     same(ran, on_threads)

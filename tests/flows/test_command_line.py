@@ -6,10 +6,8 @@ thirty layers, so that a run takes seconds; the Prefect server is the temporary 
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -195,33 +193,3 @@ def test_nothing_to_do_is_told(tmp_path: Path, target: Path) -> None:
     recipe = (folder / "recipe.yaml").read_text()
     (folder / "recipe.yaml").write_text(recipe.replace("{rows: 4}", "{fraction: 0.5}"))
     assert "no row that could be read" in sluice(folder, "run", "recipe.yaml", code=1)
-
-
-def test_killed_and_started_again_it_ends_in_the_same_bytes(
-    finished: tuple[Path, dict[str, Any]], tmp_path: Path, target: Path
-) -> None:
-    undisturbed, summary = finished
-    folder = write_project(tmp_path / "project", target)
-    command = [str(Path(sys.executable).parent / "sluice"), "run", "recipe.yaml"]
-    moments = ("work/measurements/losses", "work/measurements/trajectories", "work/exports")
-    for moment in moments:
-        running = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment(folder / "home"),
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + 240
-        while running.poll() is None and time.monotonic() < deadline:
-            if any((folder / moment).rglob("*.parquet")):
-                break
-            time.sleep(0.05)
-        os.killpg(running.pid, signal.SIGKILL)
-        running.wait()
-    sluice(folder, "run", "recipe.yaml")
-    killed, whole = content(folder, summary["run_id"]), content(undisturbed, summary["run_id"])
-    assert killed["exports"]
-    for name in killed:
-        assert killed[name] == whole[name], name

@@ -27,7 +27,7 @@ def test_a_killed_run_is_finished_by_the_same_command_to_the_same_bytes(tmp_path
 
 def run(folder: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
     command = [str(Path(sys.executable).parent / "sluice"), "run", "recipe.yaml"]
-    given = {**environment, "PREFECT_CLIENT_MAX_RETRIES": "1"}  # 5 by default: some minutes
+    given = {**environment, "PREFECT_CLIENT_MAX_RETRIES": "0"}  # 5 by default: some minutes
     return subprocess.Popen(command, cwd=folder, env=given, stderr=subprocess.PIPE, text=True)
 
 

@@ -14,10 +14,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import httpx
 import orjson
 import psutil
@@ -26,7 +26,9 @@ import pytest
 from docs.build_reference import ROOT
 from fine_tune.cost import TrainCost
 from flows.command_line import ENVIRONMENT
+from storage.database import open_workspace, read_workspace
 from storage.exports_manifest import read_manifest, verify_export
+from storage.workspace import Workspace
 from tests.tiny_models import CHAT, save_tiny_llama
 
 pytestmark = pytest.mark.slow
@@ -189,6 +191,7 @@ def serve(folder: Path, database: dict[str, str], pools: tuple[str, ...]) -> Ite
         "PREFECT_HOME": str(folder / "home"),
         "PREFECT_API_URL": url,
         "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",  # a minute by default
         "SLUICE_HOME": str(ROOT),
         "OMP_NUM_THREADS": "1",
     }
@@ -232,7 +235,7 @@ def write_project(folder: Path) -> Path:
 
 
 def ask(project: Path, query: str) -> list[tuple[Any, ...]]:
-    with duckdb.connect(str(project / "work/workspace.duckdb"), read_only=True) as con:
+    with read_workspace(Workspace(project / "work")) as con:  # waits while a run writes
         return con.execute(query).fetchall()
 
 
@@ -259,6 +262,25 @@ def nightly(server: Server, project: Path) -> str:
 def export_of(project: Path) -> Path:
     ((path,),) = ask(project, "select path from exports")
     return project / "work" / str(path)
+
+
+@pytest.fixture(scope="module")
+def killed(server: Server, project: Path, nightly: str) -> tuple[str, float]:
+    """A training killed with its worker, and when; other tests go on meanwhile."""
+    endless = {"max_steps": 1_000_000, "batch_rows": 2, "lora_rank": 2}
+    asked = {"export": str(export_of(project)), "target": str(project / "model")}
+    run_id = server.trigger("fine-tune/fine-tune", **asked, train=endless)
+    server.wait_for(run_id, "RUNNING")
+    body = {
+        "filter": {
+            "event": {"name": ["prefect.flow-run.heartbeat"]},
+            "resource": {"id": [f"prefect.flow-run.{run_id}"]},
+        }
+    }
+    beats = lambda: bool(server.read("/events/filter", body)["events"])  # noqa: E731
+    wait_until(beats, 90, server.logs)
+    kill_tree(server.workers["gpu"])
+    return run_id, time.time()
 
 
 def test_a_triggered_run_leaves_a_selection_and_an_export(
@@ -342,8 +364,14 @@ def test_a_trained_export_is_not_asked_about_again(
 
 
 def test_a_lost_event_loses_no_training(server: Server, project: Path, nightly: str) -> None:
+
+    def told() -> bool:
+        records = server.runs_of("record-training/record-training")
+        return len(records) == 2 and all(each["state_type"] in FINAL for each in records)
+
+    wait_until(told, 60, server.logs)
     before = ask(project, "select * from trials")
-    with duckdb.connect(str(project / "work/workspace.duckdb")) as con:
+    with open_workspace(Workspace(project / "work")) as con:
         con.execute("delete from trials")
     again = server.trigger(
         "curate-file/nightly", recipe_file=str(project / "recipe.yaml"), until="ingest"
@@ -361,7 +389,7 @@ def test_the_report_puts_it_on_a_page_again(server: Server, project: Path, night
         assert again[key]["data"] == first[key]["data"]
 
 
-def test_a_schedule_really_fires(server: Server, project: Path, nightly: str) -> None:
+def test_a_schedule_really_fires(server: Server, project: Path, killed: tuple[str, float]) -> None:
     deployment = server.deployment("curate-file/nightly")
     (kept,) = server.rows(f"/deployments/{deployment}/schedules")
     assert kept["schedule"]["cron"] == "0 3 * * *" and kept["active"]
@@ -387,24 +415,79 @@ def test_a_schedule_really_fires(server: Server, project: Path, nightly: str) ->
         httpx.delete(f"{server.url}/deployments/{deployment}/schedules/{added['id']}", timeout=30)
 
 
-def test_a_killed_worker_leaves_no_run_that_runs_for_ever(
-    server: Server, project: Path, nightly: str
+@pytest.fixture(scope="module")
+def two_nights(server: Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A project that ran, got a file edited and one more, and ran again; and the second run."""
+    project = write_project(tmp_path_factory.mktemp("nights") / "project")
+    file = str(project / "recipe.yaml")
+    text = RECIPE.replace("path: rows.jsonl", 'path: "*.jsonl"').replace("name: small", "name: two")
+    (project / "recipe.yaml").write_text(text)
+    for night in range(2):
+        if night:
+            row = {"prompt": f"{SENTINEL} 199", "completion": "1 2 3"}
+            (project / "new.jsonl").write_bytes(orjson.dumps(row))
+            _, *rest = (project / "rows.jsonl").read_text().splitlines()
+            (project / "rows.jsonl").write_text("\n".join(rest))
+        run_id = server.trigger("curate-file/nightly", recipe_file=file, until="select")
+        server.wait_for(run_id, "COMPLETED")
+    return project, run_id
+
+
+def test_a_night_reads_what_is_new_and_says_what_changed(
+    server: Server, two_nights: tuple[Path, str]
 ) -> None:
-    endless = {"max_steps": 1_000_000, "batch_rows": 2, "lora_rank": 2}
-    asked = {"export": str(export_of(project)), "target": str(project / "model")}
-    run_id = server.trigger("fine-tune/fine-tune", **asked, train=endless)
-    server.wait_for(run_id, "RUNNING")
-    body = {
-        "filter": {
-            "event": {"name": ["prefect.flow-run.heartbeat"]},
-            "resource": {"id": [f"prefect.flow-run.{run_id}"]},
-        }
-    }
-    beats = lambda: bool(server.read("/events/filter", body)["events"])  # noqa: E731
-    wait_until(beats, 90, server.logs)
-    kill_tree(server.workers["gpu"])
+    project, run_id = two_nights
+    changes = server.artifacts(run_id)["two-changes"]["data"]
+    assert "- examples: 1 new, 1 retired, 39 as before" in changes
+    assert "| ../new.jsonl | new | 1 | 1 | 0 |" in changes
+    assert "| ../rows.jsonl | edited | 41 | 0 | 1 |" in changes
+    asked = "select rows from shards join measures using (measure_key) where measure = 'losses'"
+    assert sorted(ask(project, asked)) == [(1,), (40,)]
+
+
+def submit_backfill(server: Server, recipe: Path) -> str:
+    command = [str(Path(sys.executable).parent / "sluice"), "backfill", str(recipe), "--submit"]
+    told = [*command, "--scorer", "ifd", "--try", "0"]
+    done = subprocess.run(
+        told, cwd=recipe.parent, env=server.environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+def test_a_backfill_is_submitted_once_and_done_by_the_worker(
+    server: Server, two_nights: tuple[Path, str]
+) -> None:
+    project, _ = two_nights
+    text = (project / "recipe.yaml").read_text()
+    recipe = project / "other.yaml"
+    recipe.write_text(text.replace("losses: {max_tokens: 128}", "losses: {max_tokens: 100}"))
+    server.command("work-pool", "pause", "sluice")
+    first, again = submit_backfill(server, recipe), submit_backfill(server, recipe)
+    (run,) = server.runs_of("backfill/backfill")
+    server.command("work-pool", "resume", "sluice")
+    assert first == again and f": run {run['name']}, Scheduled" in first
+    assert run["name"].startswith("backfill ifd of ")
+    server.wait_for(run["id"], "COMPLETED")
+    scored = "select count(*), count(value) from scores where scorer = 'ifd' and settings like ?"
+    with read_workspace(Workspace(project / "work")) as con:
+        keys = con.execute(
+            "select measure_key from measures where settings like '%100%' and measure = 'losses'"
+        ).fetchall()
+        ((key,),) = keys
+        assert con.execute(scored, [f"%{key}%"]).fetchall() == [(41, 41)]
+    assert submit_backfill(server, recipe).endswith(": nothing is missing")
+    assert len(server.runs_of("backfill/backfill")) == 1
+
+
+def test_a_killed_worker_leaves_no_run_that_runs_for_ever(
+    server: Server, killed: tuple[str, float]
+) -> None:
+    run_id, since = killed
     crashed = server.wait_for(run_id, "CRASHED", seconds=120)
     assert "No pulse" in crashed["state"]["message"]
+    when = datetime.fromisoformat(crashed["state"]["timestamp"]).timestamp()
+    assert when - since < 120
 
 
 def test_no_row_is_told_to_the_server(server: Server, project: Path, nightly: str) -> None:
