@@ -19,7 +19,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Sluice needs Python 3.11 or newer; name one: make PYTHON=python3.12 …" >&2; exit 2; }
-	@echo "installing into $(VENV): about 2 GB, some minutes" >&2
+	@echo "installing into $(VENV): about 3 GB, some minutes" >&2
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) --constraint constraints.txt torch setuptools
 	@$(PIP) --constraint constraints.txt --no-build-isolation --editable '.[dev]'

@@ -23,6 +23,8 @@ FEWEST_BINS, MOST_BINS = 8, 40
 """In between, the square root of the number of scored rows."""
 MOST_ROWS = 200_000
 """Of the pool that are drawn; from more, every n-th by id, which is a hash, is taken."""
+LONG_TAILED = {"perplexity"}
+"""Units of scores that are seen by their ratios: one row may have a thousand times another's."""
 PANELS_IN_A_ROW = 2
 PANEL_INCHES = (4.6, 2.5)
 DOTS_PER_INCH = 80
@@ -111,21 +113,28 @@ def draw_panel(axis: Axes, spread: ScoreSpread) -> None:
     axis.set_xlabel(spread.unit, fontsize=9)
     axis.set_ylabel("share of rows", fontsize=9)
     axis.tick_params(labelsize=8)
-    edges = bin_edges(spread.pool)
+    logarithmic = spread.unit in LONG_TAILED
+    edges = bin_edges(spread.pool, logarithmic)
+    axis.set_xscale("log" if logarithmic else "linear")
     axis.stairs(shares(spread.pool, edges), edges, fill=True, color=POOL, label="pool")
     axis.stairs(shares(spread.chosen, edges), edges, color=CHOSEN, linewidth=1.6, label="selected")
 
 
-def bin_edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(bins + 1,) edges over all but the tails; around the value where there is only one."""
+def bin_edges(values: NDArray[np.float64], logarithmic: bool = False) -> NDArray[np.float64]:
+    """(bins + 1,) edges over all but the tails; around the value where there is only one.
+
+    Args:
+        values: (n,) scores, NaN where there is none.
+        logarithmic: equal ratios instead of equal widths; every score is above 0 then.
+    """
     scored = values[~np.isnan(values)]
     bins = int(np.clip(np.sqrt(len(scored)), FEWEST_BINS, MOST_BINS))
     if not len(scored):
-        return np.linspace(0.0, 1.0, bins + 1)
+        return np.linspace(1.0, 2.0, bins + 1)
     low, high = np.percentile(scored, [TAIL_PERCENT, 100 - TAIL_PERCENT])
     if low == high:
-        low, high = low - 0.5, high + 0.5
-    return np.linspace(low, high, bins + 1)
+        low, high = (low / 2, high * 2) if logarithmic else (low - 0.5, high + 0.5)
+    return np.geomspace(low, high, bins + 1) if logarithmic else np.linspace(low, high, bins + 1)
 
 
 def shares(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:

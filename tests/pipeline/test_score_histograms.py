@@ -74,3 +74,10 @@ def test_pool_and_selection_are_read_from_the_workspace(tmp_path: Path) -> None:
     assert spread.chosen.tolist() == spread.pool[:2].tolist()
     picture = draw_score_histograms(run, pool)
     assert picture is not None and picture.startswith(b"\x89PNG")
+
+
+def test_long_tails_are_cut_by_ratios() -> None:
+    edges = bin_edges(np.array([1.0, 10.0, 100.0, 1000.0] * 30), logarithmic=True)
+    np.testing.assert_allclose(edges[1:] / edges[:-1], edges[1] / edges[0])
+    alone = bin_edges(np.array([8.0]), logarithmic=True)
+    np.testing.assert_allclose([alone[0], alone[-1]], [4.0, 16.0])
