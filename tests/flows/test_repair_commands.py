@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from typer.testing import CliRunner, Result
 
 from flows.command_line import app
@@ -120,8 +121,10 @@ def test_doctor_ends_with_1_where_there_is_a_problem(tmp_path: Path) -> None:
 def test_every_problem_and_warning_has_a_remedy(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    found = findings(["-w", str(tmp_path)], code=1)
+    url = "http://127.0.0.1:9/api"
+    monkeypatch.setenv("PREFECT_API_URL", url)
+    with temporary_settings({PREFECT_API_URL: url}):  # as a process has it that starts with it
+        found = findings(["-w", str(tmp_path)], code=1)
     assert found["server"][0] == "problem"
     assert all(remedy for level, remedy in found.values() if level != "ok")
 

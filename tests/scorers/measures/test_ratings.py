@@ -75,7 +75,7 @@ def test_what_a_server_does_not_say_is_a_state_with_its_reason() -> None:
         "words": listed(The=0.9),
         "silent": Canned(body={"choices": [{"message": {"content": "4"}}]}),
         "long": Canned(400, {"error": {"message": "maximum context length is 9 tokens"}}),
-        "busy": Canned(503),
+        "odd": Canned(422),
     }
 
     def respond(body: Body, attempt: int) -> Canned:
@@ -93,7 +93,7 @@ def test_what_a_server_does_not_say_is_a_state_with_its_reason() -> None:
         RatingRow("failed", f"no_option: {details}"),
         RatingRow("failed", "no_logprobs: the server listed no likely first tokens"),
         RatingRow("truncated", "context_length: status 400"),
-        RatingRow("failed", "http_503: status 503; attempts: 1"),
+        RatingRow("failed", "http_422: status 422"),
     ]
 
 
