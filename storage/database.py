@@ -22,6 +22,7 @@ Connection = duckdb.DuckDBPyConnection
 PATIENCE_SECONDS = 60.0
 """How long a database is tried that another process has open."""
 
+BRIEF_SECONDS = 1.0
 POLL_SECONDS = 0.05
 
 
@@ -115,11 +116,13 @@ def read_tables(workspace: Workspace) -> Iterator[Connection]:
 def read_schema(workspace: Workspace) -> tuple[int, int]:
     """How many migrations a workspace has seen, and how many this version knows; changes nothing.
 
+    It does not wait for long: that a workspace is busy is an answer as well.
+
     Raises:
         WorkspaceBusyError: if another process is writing to it.
         WorkspaceVersionError: if a newer version wrote it.
     """
-    with connect(workspace.database, read_only=True) as con:
+    with connect(workspace.database, read_only=True, patience=BRIEF_SECONDS) as con:
         return count_applied(con), len(MIGRATIONS)
 
 
@@ -139,9 +142,17 @@ def bring_up_to_date(database: Path, applied: int) -> None:
 
 
 @contextmanager
-def connect(database: Path, *, read_only: bool) -> Iterator[Connection]:
-    """Connect to a DuckDB file with extensions from the network switched off."""
-    give_up = time.monotonic() + PATIENCE_SECONDS
+def connect(
+    database: Path, *, read_only: bool, patience: float | None = None
+) -> Iterator[Connection]:
+    """Connect to a DuckDB file with extensions from the network switched off.
+
+    Args:
+        database: the file.
+        read_only: whether nothing will be written.
+        patience: seconds to try while another process has it; PATIENCE_SECONDS if not given.
+    """
+    give_up = time.monotonic() + (PATIENCE_SECONDS if patience is None else patience)
     while (con := try_to_connect(database, read_only, give_up)) is None:
         time.sleep(POLL_SECONDS)
     try:
@@ -172,8 +183,8 @@ def try_to_connect(database: Path, read_only: bool, give_up: float) -> Connectio
         if time.monotonic() < give_up:
             return None
         raise WorkspaceBusyError(
-            f"{database.parent} has been in use by another process for {PATIENCE_SECONDS:g} "
-            "seconds; wait for it to end, or stop it.\n"
+            f"{database.parent} is in use by another process, and was so for as long as it was "
+            "waited for; wait for it to end, or stop it.\n"
             f"DuckDB says: {str(error).splitlines()[0]}"
         ) from error
 

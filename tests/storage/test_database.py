@@ -59,7 +59,7 @@ def test_a_second_process_is_told_who_has_it(workspace: Workspace) -> None:
     with open_workspace(workspace):
         command = [sys.executable, "-c", script, str(ROOT), str(workspace.directory)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "in use by another process for 0.2 seconds" in done.stdout
+    assert "in use by another process" in done.stdout
     assert "PID" in done.stdout
 
 
