@@ -48,6 +48,14 @@ def put_on_page(what: str, create: Callable[[], object]) -> bool:
     return True
 
 
+def show_markdown(what: str, key: str, description: str, markdown: str) -> None:
+    """Put Markdown on the page."""
+    put_on_page(
+        what,
+        lambda: create_markdown_artifact(markdown=markdown, key=key, description=description),
+    )
+
+
 def artifact_key(*parts: str) -> str:
     """A key as Prefect wants it: lowercase letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
@@ -71,38 +79,32 @@ def show_histograms(recipe: str, run_id: str, picture: bytes) -> None:
     """Show the scores of pool and selection as a picture."""
     # An image artifact prints its address below it, and that is the whole picture in base64.
     encoded = base64.b64encode(picture).decode()
-    put_on_page(
+    show_markdown(
         "the score histograms",
-        lambda: create_markdown_artifact(
-            markdown=f"![Scores of the pool and of the selection](data:image/png;base64,{encoded})",
-            key=artifact_key(recipe, "scores"),
-            description=f"**Scores** of `{recipe}`, run `{run_id}`",
-        ),
+        artifact_key(recipe, "scores"),
+        f"**Scores** of `{recipe}`, run `{run_id}`",
+        f"![Scores of the pool and of the selection](data:image/png;base64,{encoded})",
     )
 
 
 def show_changes(recipe: str, run_id: str, markdown: str) -> None:
     """Show what is different from the run before, as Markdown that holds ids and counts."""
-    put_on_page(
+    show_markdown(
         "the changes",
-        lambda: create_markdown_artifact(
-            markdown=markdown,
-            key=artifact_key(recipe, "changes"),
-            description=f"**What changed** in `{recipe}` with run `{run_id}`",
-        ),
+        artifact_key(recipe, "changes"),
+        f"**What changed** in `{recipe}` with run `{run_id}`",
+        markdown,
     )
 
 
 def show_export(recipe: str, export: Path, manifest: ExportManifest) -> None:
     """Show where the export lies, what it promises, and how to look further."""
     place = export.resolve()
-    put_on_page(
+    show_markdown(
         "the export",
-        lambda: create_markdown_artifact(
-            markdown=export_markdown(place, manifest),
-            key=artifact_key(recipe, "export"),
-            description=f"**Export** `{manifest.export_id[:12]}` of `{recipe}`",
-        ),
+        artifact_key(recipe, "export"),
+        f"**Export** `{manifest.export_id[:12]}` of `{recipe}`",
+        export_markdown(place, manifest),
     )
     put_on_page(
         "the link to the export",
@@ -152,13 +154,11 @@ def export_markdown(export: Path, manifest: ExportManifest) -> str:
 
 def show_training(name: str, outcome: TrainingOutcome) -> None:
     """Show how a training went and what it cost."""
-    put_on_page(
+    show_markdown(
         "the training",
-        lambda: create_markdown_artifact(
-            markdown=training_markdown(outcome),
-            key=artifact_key(name, "training"),
-            description=f"**Training** `{outcome.trial_id}` on export `{outcome.export_id[:12]}`",
-        ),
+        artifact_key(name, "training"),
+        f"**Training** `{outcome.trial_id}` on export `{outcome.export_id[:12]}`",
+        training_markdown(outcome),
     )
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from flows.plan_commands import say_to_stderr, spoken
-from flows.read_commands import AsJson, print_json, print_table
+from flows.plan_commands import spoken
+from flows.read_commands import AsJson, print_json, print_table, say_to_stderr
 from flows.run_commands import RecipeFile
 
 if TYPE_CHECKING:

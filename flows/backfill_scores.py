@@ -16,8 +16,6 @@ from pipeline.backfill import (
     Backfill,
     BackfillError,
     Partition,
-    PartitionPlan,
-    plan_partitions,
     prepare_backfill,
 )
 from pipeline.score import ScoreSettings, score_examples
@@ -54,11 +52,12 @@ def backfill(
     recipe = load_recipe(path)
     window = Window(since, until, source, period)
     whole = prepare(recipe, path.parent, scorers, window)
-    plans = plan_partitions(whole)
-    for number, plan in enumerate(plans, start=1):
-        say(f"backfill: {plan.partition}, {number} of {len(plans)}, {asked(plan)}", again=True)
-        fill(whole, plan.partition, recipe.name)
-    say(f"backfill: done, {len(plans)} of {len(plans)} partitions", again=True)
+    partitions = whole.partitions
+    for number, partition in enumerate(partitions, start=1):
+        place = f"{number} of {len(partitions)}"
+        say(f"backfill: {partition}, {place}, {len(partition.ids)} rows", again=True)
+        fill(whole, partition, recipe.name)
+    say(f"backfill: done, {len(partitions)} of {len(partitions)} partitions", again=True)
 
 
 def prepare(recipe: Recipe, base: Path, scorers: Sequence[str], window: Window) -> Backfill:
@@ -109,9 +108,3 @@ def fill_until_wanted(whole: Backfill, partition: Partition, recipe: str, turn: 
         shown = ", ".join(f"{count} {name}" for name, count in states.items())
         say(f"score: {score.label} of {partition}: {shown}", again=True)
     return True
-
-
-def asked(plan: PartitionPlan) -> str:
-    """What will be asked, in words."""
-    wanted = [f"{name} {rows}" for name, rows in plan.missing.items() if rows]
-    return f"to ask: {', '.join(wanted)}" if wanted else "nothing to ask, only to score"

@@ -17,10 +17,8 @@ from flows.record_training import collect_trainings
 from flows.runners import RunnerName, find_runner
 from flows.stages import STAGES, RunState, StageName, begin, finish
 from flows.talk import say
-from pipeline.report import funnel_rows, read_changes, write_report
+from pipeline.report import funnel_rows, write_report
 from pipeline.score_histograms import draw_score_histograms
-from storage.database import read_workspace
-from storage.runs import read_counts
 from storage.turns import take_turn
 from storage.workspace import Workspace
 
@@ -138,13 +136,10 @@ def say_where_the_page_is() -> None:
 def show_report(state: RunState) -> None:
     """Put funnel, changes and scores on the run's page, and into the workspace's reports."""
     workspace, run_id, name = state.run.workspace, state.run.run_id, state.recipe.name
-    with read_workspace(workspace) as con:
-        counts = read_counts(con, run_id)
-        changes = read_changes(con, run_id)
-    write_report(workspace, run_id)
-    show_funnel(name, run_id, funnel_rows(counts))
-    if changes is not None:
-        show_changes(name, run_id, changes)
+    report = write_report(workspace, run_id)
+    show_funnel(name, run_id, funnel_rows(report.counts))
+    if report.changes is not None:
+        show_changes(name, run_id, report.changes)
     picture = draw_score_histograms(state.run, state.pool)
     if picture is not None:
         workspace.histograms_of(run_id).write_bytes(picture)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.read_commands import AsJson, print_json, print_table
+from flows.read_commands import AsJson, print_json, print_table, say_to_stderr
 from flows.run_commands import RecipeFile
 
 if TYPE_CHECKING:
@@ -90,11 +90,6 @@ def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasureP
         sys.stderr.write(f"trying {name}\n")
         plans.append(plan_measure(run.workspace, name, work, sizes, rows))
     return plans, prompts
-
-
-def say_to_stderr(line: str) -> None:
-    """Say a line of talk."""
-    sys.stderr.write(f"{line}\n")
 
 
 def row_of(plan: "MeasurePlan") -> tuple[object, ...]:

@@ -31,6 +31,12 @@ def print_json(value: object) -> None:
     sys.stdout.write(f"{out}\n")
 
 
+def say_to_stderr(line: str) -> None:
+    """Say a line of talk, at once."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
 def print_table(columns: list[str], rows: list[tuple[Any, ...]]) -> None:
     """Print rows as a table."""
     from rich.console import Console
@@ -77,12 +83,11 @@ def report(
 
     with read_workspace(Workspace(workspace)) as con:
         run_id = find_run(con, run)
-        counts = read_counts(con, run_id)
+        if as_json:
+            print_json({"run_id": run_id, "funnel": funnel_rows(read_counts(con, run_id))})
+            return
         whole = read_report(con, run_id)
-    if as_json:
-        print_json({"run_id": run_id, "funnel": funnel_rows(counts)})
-        return
-    sys.stdout.write(whole)
+    sys.stdout.write(whole.markdown)
 
 
 def diff(

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.read_commands import HERE, AsJson, WorkspaceOption, print_json, print_table
+from flows.read_commands import (
+    HERE,
+    AsJson,
+    WorkspaceOption,
+    print_json,
+    print_table,
+    say_to_stderr,
+)
 
 if TYPE_CHECKING:
     from pipeline.leftovers import Leftover
@@ -29,13 +36,13 @@ def verify(workspace: WorkspaceOption = HERE, as_json: AsJson = False) -> None:
 
     place = Workspace(workspace)
     with read_tables(place) as con:
-        links = verify_workspace(con, place, say)
+        links = verify_workspace(con, place, say_to_stderr)
     if as_json:
         print_json([asdict(link) for link in links])
     else:
         sys.stdout.write("".join(link_lines(link) for link in links))
         if not links:
-            say("there is no export and no measurement to verify")
+            say_to_stderr("there is no export and no measurement to verify")
     if any(link.broken for link in links):
         raise typer.Exit(1)
 
@@ -82,14 +89,16 @@ def gc(
     with read_tables(place) as con:  # also says where there is no workspace
         found = find_leftovers(con, place, wanted)
     if not dry_run:
-        with take_turn(place, "gc", tell=say):
+        with take_turn(place, "gc", tell=say_to_stderr):
             found = remove_leftovers(place, wanted)
     if as_json:
         print_json([leftover_facts(leftover) for leftover in found])
     elif found:
         print_leftovers(found)
     done = "could go" if dry_run else "removed"
-    say(f"{done}: {sum(each.files for each in found)} files, {sum(e.bytes for e in found)} bytes")
+    say_to_stderr(
+        f"{done}: {sum(each.files for each in found)} files, {sum(e.bytes for e in found)} bytes"
+    )
 
 
 def leftover_facts(leftover: "Leftover") -> dict[str, object]:
@@ -127,9 +136,3 @@ def doctor(
             sys.stdout.write(f"{each.level:8} {each.what}: {each.detail}{remedy}\n")
     if any(each.level == "problem" for each in findings):
         raise typer.Exit(1)
-
-
-def say(line: str) -> None:
-    """Say a line to stderr, at once."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()

@@ -7,10 +7,10 @@ from prefect import flow
 from flows.artifacts import show_changes, show_export, show_funnel, show_histograms
 from flows.name_runs import name_report
 from flows.talk import say
-from pipeline.report import funnel_rows, read_changes
+from pipeline.report import funnel_rows, read_report
 from storage.database import read_workspace
 from storage.exports_manifest import read_manifest
-from storage.runs import find_run, read_counts, read_run_name
+from storage.runs import find_run
 from storage.selections import read_run_exports
 from storage.workspace import Workspace
 
@@ -26,14 +26,13 @@ def report_workspace(workspace: str, run_id: str | None = None) -> None:
     place = Workspace(Path(workspace))
     with read_workspace(place) as con:
         run = find_run(con, run_id)
-        name = read_run_name(con, run)
-        rows = funnel_rows(read_counts(con, run))
+        report = read_report(con, run)
         exports = read_run_exports(con, run)
-        changes = read_changes(con, run)
+    name, rows = report.name, funnel_rows(report.counts)
     say(f"report: run {run} of {name}, {len(rows)} steps, {len(exports)} exports", again=True)
     show_funnel(name, run, rows)
-    if changes is not None:
-        show_changes(name, run, changes)
+    if report.changes is not None:
+        show_changes(name, run, report.changes)
     picture = place.histograms_of(run)
     if picture.is_file():
         show_histograms(name, run, picture.read_bytes())

@@ -97,7 +97,8 @@ train: {{epochs: 1}}
 def add_to(app: typer.Typer) -> None:
     """Add the verbs."""
     app.command("init")(init)
-    app.command("run", help="Run a whole recipe. What is stored already is not done again.")(run)
+    whole = "Run a whole recipe. What is stored already is not done again."
+    app.command("run", help=whole)(stage_command("train"))
     for stage, what in STAGE_HELP.items():
         app.command(stage, help=f"{what} Does the stages before it as far as they are missing.")(
             stage_command(stage)
@@ -120,19 +121,6 @@ def stage_command(stage: str) -> Callable[..., None]:
         run_until(recipe, stage, how, (as_json, strict))
 
     return command
-
-
-def run(
-    recipe: RecipeFile,
-    as_json: AsJson = False,
-    strict: Strict = False,
-    wait: Wait = False,
-    runner: OnRunner = RunnerOption.threads,
-    cluster: OnCluster = None,
-) -> None:
-    """Run a whole recipe."""
-    how = RunOptions(wait, runner.value, cluster)
-    run_until(recipe, "train", how, (as_json, strict))
 
 
 def run_until(path: Path, until: str, how: RunOptions, outcome: tuple[bool, bool]) -> None:

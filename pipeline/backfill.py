@@ -51,12 +51,9 @@ class Backfill:
     partitions: Sequence[Partition]
 
     def of(self, partition: Partition) -> dict[str, Work]:
-        """The measures of one partition."""
-        inside = set(partition.ids)
-        return {
-            name: replace(work, ids=[i for i in work.ids if i in inside], pool=len(inside))
-            for name, work in self.works.items()
-        }
+        """The measures of one partition, each of all its examples."""
+        ids = partition.ids
+        return {n: replace(work, ids=ids, pool=len(ids)) for n, work in self.works.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ run was interrupted.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pipeline.changes import changes_markdown, compare_runs
 from storage.changes import describe_run, find_previous
@@ -51,31 +52,47 @@ def funnel_markdown(counts: Sequence[StageCount]) -> str:
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
 
 
-def read_report(con: Connection, run_id: str) -> str:
-    """The whole report of a run as Markdown.
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What there is to say of a run."""
+
+    run_id: str
+    name: str
+    """The recipe's."""
+    counts: Sequence[StageCount]
+    changes: str | None
+    """Since the run before, as Markdown; None for the first of its recipe."""
+
+    @property
+    def markdown(self) -> str:
+        """The whole of it."""
+        parts = [f"# Run {self.run_id} of {self.name}\n", funnel_markdown(self.counts)]
+        return "\n".join(parts if self.changes is None else [*parts, self.changes])
+
+
+def read_report(con: Connection, run_id: str) -> RunReport:
+    """Read the report of a run.
 
     Raises:
         QueryError: if there is no such run.
     """
-    run = describe_run(con, run_id)
-    parts = [f"# Run {run_id} of {run.name}\n", funnel_markdown(read_counts(con, run_id))]
-    changes = read_changes(con, run_id)
-    return "\n".join(parts if changes is None else [*parts, changes])
-
-
-def read_changes(con: Connection, run_id: str) -> str | None:
-    """What a run changed, as Markdown; None for the first of its recipe."""
+    name = describe_run(con, run_id).name
     previous = find_previous(con, run_id)
-    return None if previous is None else changes_markdown(compare_runs(con, previous, run_id))
+    return RunReport(
+        run_id=run_id,
+        name=name,
+        counts=read_counts(con, run_id),
+        changes=changes_markdown(compare_runs(con, previous, run_id)) if previous else None,
+    )
 
 
-def write_report(workspace: Workspace, run_id: str) -> str:
+def write_report(workspace: Workspace, run_id: str) -> RunReport:
     """Keep the report of a run in the workspace's reports; return it."""
     with read_workspace(workspace) as con:
         report = read_report(con, run_id)
     workspace.reports.mkdir(exist_ok=True)
     path = workspace.reports / f"{run_id}.md"
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(report, encoding="utf-8")
+    partial.write_text(report.markdown, encoding="utf-8")
     partial.rename(path)
     return report

@@ -52,8 +52,6 @@ CLEAR_DECISIONS = "delete from decisions where run_id = $run_id and stage = $sta
 
 WRITE_DECISIONS = "insert into decisions select $run_id, $stage, $step, * from decided"
 
-RUN_NAME = "select name from runs where run_id = $run_id"
-
 LAST_RUN = """
 select run_id from runs where name = coalesce($name, name)
 order by started_at desc, run_id limit 1
@@ -163,12 +161,6 @@ def find_run(con: Connection, run_id: str | None) -> str:
             '"select run_id, name, started_at from runs"'
         )
     return run_id
-
-
-def read_run_name(con: Connection, run_id: str) -> str:
-    """The name of the recipe of a run that exists."""
-    (row,) = con.execute(RUN_NAME, {"run_id": run_id}).fetchall()
-    return str(row[0])
 
 
 def write_step(

@@ -120,13 +120,13 @@ def test_the_report_has_counts_and_ids_and_no_text(tmp_path: Path) -> None:
     workspace = night(tmp_path, "one")
     write_rows(tmp_path / "incoming" / "b.jsonl", {"c": 5})
     night(tmp_path, "two")
-    report = write_report(workspace, "two")
+    report = write_report(workspace, "two").markdown
     assert (workspace.reports / "two.md").read_text() == report
     assert "What changed since run one" in report
     assert "| added | 1 | new row |" in report
     assert "secret" not in report
     with read_workspace(workspace) as con:
-        assert "What changed" not in read_report(con, "one")
+        assert "What changed" not in read_report(con, "one").markdown
 
 
 def test_nothing_changed_is_said_in_numbers(tmp_path: Path) -> None:
