@@ -20,15 +20,13 @@ from pipeline.measuring.ratings import RatingSettings, as_number
 from pipeline.measuring.samples import SampleSettings
 from pipeline.readers import UnreadableSourceError, find_format
 from pipeline.score import ScoreSettings, find_scorer, measure_name
-from pipeline.selection.steps import Clear, Diverse, Grape, RankStep, Threshold, TopK
+from pipeline.selection.s2l import S2L
+from pipeline.selection.step import RankStep
 from pipeline.settings import TARGET
 from pipeline.shapes import SHAPES
 from scorers import SCORERS, scorer_settings
 from scorers.measures.models import WHEEL_MODELS
 from storage.table_queries import TableQueryError, check_database
-
-LABELLESS = (Threshold, Grape, Clear, TopK, Diverse)
-"""Steps that need a score that ranks."""
 
 MEASURE_BLOCKS = {
     "losses": "measure.losses",
@@ -371,11 +369,13 @@ def select_problems(recipe: Recipe) -> Iterator[str]:
     labels = {score.label for score in recipe.scores if is_label(score.scorer)}
     for number, step in enumerate(recipe.select.steps):
         where = f"select.steps.{number}"
-        yield from unknown_score(recipe, f"{where}.score", getattr(step, "score", None))
-        if isinstance(step, Diverse):
-            yield from missing_embeddings(recipe, where, step.text)
-        if isinstance(step, LABELLESS) and step.score in labels:
-            yield f"{where}.score: {step.score!r} is a cluster's label and ranks nothing; use s2l"
+        for score in step.scores():
+            yield from unknown_score(recipe, f"{where}.score", score)
+            if score in labels and not isinstance(step, S2L):
+                yield f"{where}.score: {score!r} is a cluster's label and ranks nothing; use s2l"
+        compared = step.compared() if isinstance(step, RankStep) else None
+        if compared:
+            yield from missing_embeddings(recipe, where, compared)
 
 
 def budget_problems(recipe: Recipe) -> Iterator[str]:

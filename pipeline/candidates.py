@@ -1,61 +1,145 @@
-"""The rows a step of deduplication or selection decides about, as aligned arrays."""
+"""The rows a step of deduplication or selection decides about, as aligned arrays.
 
-from collections.abc import Callable, Mapping, Sequence
+A pool reads a column when a step first asks for it and keeps it, so that a step which ranks a
+million rows by a number reads that number and no text. Candidates are some of its rows.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.measure import embeddings_name
-from pipeline.measuring.embeddings import ComparedField
+from pipeline.measuring.embeddings import ComparedField, TextField
 from pipeline.run_context import RunContext
 from pipeline.selection.picked import Picked
 from scorers.arrays import Floats, Ints
 from storage.database import Connection
-from storage.examples import read_example_table, read_first_sources
 from storage.measurements import read_measurements
+from storage.pool_columns import (
+    TextColumn,
+    read_answered,
+    read_pool_scores,
+    read_pool_sources,
+    read_pool_tokens,
+    read_text,
+    register_pool,
+)
 from storage.runs import Decisions, StageCount
-from storage.scores import read_scores
 
 Names = NDArray[np.object_]
 
 
+class Pool:
+    """All rows a stage may look at, in the order of their ids; columns are read as asked for."""
+
+    def __init__(self, con: Connection, run: RunContext, ids: Sequence[str]) -> None:
+        self.ids: Names = np.array(sorted(ids), dtype=object)
+        self._con = con
+        self._run = run
+        self._texts: dict[TextColumn, Names] = {}
+        self._scores: dict[str, tuple[Floats, Names]] = {}
+        register_pool(con, self.ids.tolist())
+
+    def text(self, name: TextColumn) -> Names:
+        """(n,) a text column of the stored examples."""
+        if name not in self._texts:
+            self._texts[name] = read_text(self._con, name, len(self.ids))
+        return self._texts[name]
+
+    def score(self, name: str) -> tuple[Floats, Names]:
+        """Values (n,), NaN where there is none, and states (n,) of a score of the recipe."""
+        if name not in self._scores:
+            key = self._run.scores[name]
+            self._scores[name] = read_pool_scores(self._con, key, len(self.ids))
+        return self._scores[name]
+
+    @cached_property
+    def tokens(self) -> tuple[Floats, Names]:
+        """Response tokens (n,), NaN where they are not known, and states (n,)."""
+        key = self._run.measures["token_counts"].measure_key
+        return read_pool_tokens(self._con, key, len(self.ids))
+
+    @cached_property
+    def sources(self) -> tuple[Names, Names]:
+        """Path (n,) and licence (n,) of the source each row was first read from."""
+        return read_pool_sources(self._con, self._run.source_ids, len(self.ids))
+
+    @cached_property
+    def answered(self) -> NDArray[np.bool_]:
+        """(n,) whether a row has a response."""
+        return read_answered(self._con, len(self.ids))
+
+
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Aligned columns; as read, in the order of the ids."""
+    """Some rows of a pool, in some order; every array is aligned with that."""
 
-    ids: Names
-    rows: Sequence[Mapping[str, Any]]
-    """The stored examples."""
-    sources: Names
-    """Path of the source each row was first read from; "generated" where there is none."""
-    states: Names
-    """State of the token counts."""
-    loss_tokens: Ints
-    """Tokens the trainer takes a loss on; 0 where they are not known."""
-    scores: Mapping[str, Floats]
-    score_states: Mapping[str, Names]
+    pool: Pool
+    places: Ints
+    """(m,) rows of the pool."""
 
-    def column(self, name: str) -> Names:
-        """A text column of the stored examples."""
-        return np.array([row[name] for row in self.rows], dtype=object)
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @property
+    def ids(self) -> Names:
+        """(m,) example ids."""
+        return self.pool.ids[self.places]
+
+    @property
+    def sources(self) -> Names:
+        """(m,) path of the source each was first read from; "generated" where there is none."""
+        return self.pool.sources[0][self.places]
+
+    @property
+    def licenses(self) -> Names:
+        """(m,) licence of that source; "generated" where there is none."""
+        return self.pool.sources[1][self.places]
+
+    @property
+    def states(self) -> Names:
+        """(m,) states of the token counts."""
+        return self.pool.tokens[1][self.places]
+
+    @property
+    def loss_tokens(self) -> Ints:
+        """(m,) tokens the trainer takes a loss on; 0 where they are not known."""
+        return np.nan_to_num(self.pool.tokens[0][self.places], nan=0).astype(np.int64)
+
+    def score(self, name: str) -> Floats:
+        """(m,) a score of the recipe, NaN where there is none."""
+        return self.pool.score(name)[0][self.places]
+
+    def score_states(self, name: str) -> Names:
+        """(m,) the states of a score."""
+        return self.pool.score(name)[1][self.places]
+
+    def column(self, name: TextColumn) -> Names:
+        """(m,) a text column of the stored examples."""
+        return self.pool.text(name)[self.places]
+
+    def texts(self, of: TextField) -> list[str]:
+        """The text of each row that is compared; of both, one without a response has none."""
+        if of != "both":
+            return [str(text) for text in self.column(of)]
+        parts = zip(self.column("prompt"), self.column("response"), strict=True)
+        answered = self.pool.answered[self.places]
+        return [
+            f"{prompt}\n\n{response}" if has else ""
+            for (prompt, response), has in zip(parts, answered, strict=True)
+        ]
 
     def where(self, mask: NDArray[np.bool_]) -> "Candidates":
         """The rows where the mask is true."""
         return self.at(np.flatnonzero(mask))
 
     def at(self, places: Ints) -> "Candidates":
-        """The rows at these places, in this order."""
-        return Candidates(
-            ids=self.ids[places],
-            rows=[self.rows[place] for place in places],
-            sources=self.sources[places],
-            states=self.states[places],
-            loss_tokens=self.loss_tokens[places],
-            scores={name: values[places] for name, values in self.scores.items()},
-            score_states={name: states[places] for name, states in self.score_states.items()},
-        )
+        """The rows at these places of this order, in the order given."""
+        return Candidates(self.pool, self.places[places])
 
 
 Vectors = Callable[[ComparedField, Candidates], Floats]
@@ -63,25 +147,13 @@ Vectors = Callable[[ComparedField, Candidates], Floats]
 
 
 def read_candidates(con: Connection, run: RunContext, ids: Sequence[str]) -> Candidates:
-    """Read all that steps may ask of these examples but their embeddings."""
-    ids = sorted(ids)
-    first = read_first_sources(con, ids, run.source_ids)
-    states, tokens = read_measurements(con, run.measures["token_counts"], ("response_tokens",), ids)
-    scored = {name: read_scores(con, key, ids) for name, key in run.scores.items()}
-    return Candidates(
-        ids=np.array(ids, dtype=object),
-        rows=read_example_table(con, ids).to_pylist(),
-        sources=np.array([first[i][1] if i in first else "generated" for i in ids], dtype=object),
-        states=np.array(states, dtype=object),
-        loss_tokens=np.nan_to_num(tokens["response_tokens"], nan=0).astype(np.int64),
-        scores={name: values for name, (values, _) in scored.items()},
-        score_states={name: np.array(states, dtype=object) for name, (_, states) in scored.items()},
-    )
+    """All of these examples, in the order of their ids; columns follow when they are asked for."""
+    return Candidates(Pool(con, run, ids), np.arange(len(ids)))
 
 
 def read_vectors(con: Connection, run: RunContext, of: ComparedField, rows: Candidates) -> Floats:
     """(n, d) unit vectors of the rows, in their order; NaN where there is none."""
-    ids = [str(i) for i in rows.ids]
+    ids = rows.ids.tolist()
     order = sorted(ids)
     key = run.measures[embeddings_name(of)]
     column = "vector" if of == "hidden" else "embedding"
@@ -98,13 +170,15 @@ def decide(candidates: Candidates, picked: Picked, states: Names | None = None) 
         picked: what it made of them.
         states: (n,) states of the score that decided, to say why a row has none.
     """
-    reasons = [
-        f"no_score:{states[place]}" if reason == "no_score" and states is not None else reason
-        for place, reason in enumerate(picked.reasons)
-    ]
-    causes = [None if i < 0 else str(candidates.ids[i]) for i in picked.because_of]
-    values = [None if np.isnan(value) else float(value) for value in picked.value]
-    return Decisions(list(candidates.ids), reasons, causes, values)
+    ids = candidates.ids
+    reasons = picked.reasons
+    if states is not None:
+        unscored = reasons == "no_score"
+        reasons = reasons.copy()
+        reasons[unscored] = [f"no_score:{state}" for state in states[unscored]]
+    causes = [None if row < 0 else str(ids[row]) for row in picked.because_of.tolist()]
+    values = [None if value != value else value for value in picked.value.tolist()]
+    return Decisions(ids.tolist(), reasons.tolist(), causes, values)
 
 
 def count_step(stage: str, step: int, label: str, decisions: Decisions) -> StageCount:
@@ -116,5 +190,5 @@ def count_step(stage: str, step: int, label: str, decisions: Decisions) -> Stage
         label=label,
         rows_in=len(decisions.example_ids),
         kept=len(decisions.example_ids) - len(dropped),
-        dropped={reason: dropped.count(reason) for reason in sorted(set(dropped))},
+        dropped=dict(sorted(Counter(dropped).items())),
     )

@@ -21,7 +21,7 @@ from pipeline.candidates import (
 )
 from pipeline.dedupe.minhash import remove_near_duplicates
 from pipeline.dedupe.semantic import remove_similar
-from pipeline.measuring.embeddings import ComparedField, TextField, example_texts
+from pipeline.measuring.embeddings import ComparedField, TextField
 from pipeline.run_context import RunContext
 from pipeline.selection.picked import Picked
 from pipeline.settings import Settings
@@ -42,7 +42,7 @@ class DedupeStep(Settings):
 
     def keep_scores(self, rows: Candidates) -> Floats:
         """(n,) what decides between copies; NaN where nothing does."""
-        return rows.scores[self.keep] if self.keep else np.full(len(rows.ids), np.nan)
+        return rows.score(self.keep) if self.keep else np.full(len(rows), np.nan)
 
 
 class MinHash(DedupeStep):
@@ -57,7 +57,7 @@ class MinHash(DedupeStep):
 
     def remove(self, rows: Candidates, vectors: Vectors) -> Picked:
         """Compare words."""
-        texts = example_texts(rows.rows, self.text)
+        texts = rows.texts(self.text)
         scores = self.keep_scores(rows)
         return remove_near_duplicates(texts, scores, rows.ids, self.threshold, self.words)
 

@@ -19,7 +19,8 @@ from pipeline.selection.budget import Budget
 from pipeline.selection.length_matched import select_length_matched
 from pipeline.selection.picked import Picked, account_for, no_causes, no_reasons
 from pipeline.selection.random import random_keys, select_random
-from pipeline.selection.steps import BudgetSettings, FilterStep, RankStep, Step
+from pipeline.selection.step import Blend, BudgetSettings, FilterStep, RankStep, missing_states
+from pipeline.selection.steps import Step
 from pipeline.settings import Settings
 from storage.database import Connection, open_workspace
 from storage.runs import write_step
@@ -77,17 +78,17 @@ def select_examples(run: RunContext, settings: SelectSettings, pool: Sequence[st
     with open_workspace(run.workspace) as con:
         books = Books(con, run)
         rows = read_candidates(con, run, pool)
-        rows = books.narrow(rows, "can be trained on", drop_where(untrainable(rows)), None)
+        rows = books.narrow(rows, "can be trained on", drop_where(untrainable(rows)))
         aside = held_out(rows, settings.held_out, run.seed)
         test, reasons = rows.where(aside), np.where(aside, HELD_OUT, "").astype(object)
-        eligible = rows = books.narrow(rows, "not held out", drop_where(reasons), None)
+        eligible = rows = books.narrow(rows, "not held out", drop_where(reasons))
         for step in settings.steps[:-1]:
             assert isinstance(step, FilterStep)
-            rows = books.narrow(rows, describe(step), filter_rows(step, rows), step.score)
+            rows = books.narrow(rows, describe(step), filter_rows(step, rows), step.scores())
         rank = settings.steps[-1]
         assert isinstance(rank, RankStep)
         picked = rank.pick(rows, partial(read_vectors, con, run), run.seed)
-        books.record(rows, describe(rank), picked, getattr(rank, "score", None))
+        books.record(rows, describe(rank), picked, rank.scores())
 
         chosen = rows.at(picked.indices)
         selection_id = write(con, run, ("choice", settings.name, None), chosen)
@@ -103,17 +104,20 @@ class Books:
     def __init__(self, con: Connection, run: RunContext) -> None:
         self.con, self.run, self.step = con, run, 0
 
-    def record(self, rows: Candidates, label: str, picked: Picked, score: str | None) -> None:
-        """Store the decisions of one step."""
+    def record(
+        self, rows: Candidates, label: str, picked: Picked, scores: tuple[str, ...] = ()
+    ) -> None:
+        """Store the decisions of one step, which decided by these scores."""
         self.step += 1
-        states = rows.score_states[score] if score else None
-        decisions = decide(rows, picked, states)
+        decisions = decide(rows, picked, missing_states(rows, scores))
         count = count_step("select", self.step, label, decisions)
         write_step(self.con, self.run.run_id, count, decisions)
 
-    def narrow(self, rows: Candidates, label: str, picked: Picked, score: str | None) -> Candidates:
+    def narrow(
+        self, rows: Candidates, label: str, picked: Picked, scores: tuple[str, ...] = ()
+    ) -> Candidates:
         """Store the decisions of one step and pass on the rows it kept."""
-        self.record(rows, label, picked, score)
+        self.record(rows, label, picked, scores)
         return rows.where(picked.reasons == "")
 
 
@@ -140,19 +144,25 @@ def filter_rows(step: FilterStep, rows: Candidates) -> Picked:
     """Apply a filter; where the recipe says so, rows without the score pass it by."""
     if step.unscored == "drop":
         return step.pick(rows)
-    scored = np.flatnonzero(~np.isnan(rows.scores[step.score]))
+    columns = [rows.score(name) for name in step.scores()]
+    scored = np.flatnonzero(~np.isnan(columns).any(axis=0))
     picked = step.pick(rows.at(scored))
-    reasons = no_reasons(len(rows.ids))
-    reasons[scored] = picked.reasons
-    causes = no_causes(len(rows.ids))
+    reasons, causes, values = (
+        no_reasons(len(rows)),
+        no_causes(len(rows)),
+        np.full(len(rows), np.nan),
+    )
+    reasons[scored], values[scored] = picked.reasons, picked.value
     causes[scored] = np.where(picked.because_of < 0, -1, scored[picked.because_of])
-    scores = rows.scores[step.score]
-    return account_for(np.flatnonzero(reasons == ""), reasons, scores, causes)
+    return account_for(np.flatnonzero(reasons == ""), reasons, values, causes)
 
 
 def describe(step: FilterStep | RankStep) -> str:
     """A step in one line, as its settings say it."""
     given = step.model_dump(exclude_defaults=True, exclude={"method"})
+    ranked = getattr(step, "score", None)
+    if isinstance(ranked, Blend):
+        given["score"] = ranked
     budget = given.pop("budget", None)
     if budget:
         given |= budget
@@ -165,7 +175,7 @@ def write(
 ) -> str:
     """Store rows as a selection, in their order; `named` is its kind, name and parent."""
     kind, name, parent = named
-    ids = [str(i) for i in rows.ids]
+    ids = rows.ids.tolist()
     tokens = int(rows.loss_tokens.sum())
     return write_selection(con, run.run_id, kind, parent, (name, ids, [1.0] * len(ids), tokens))
 
@@ -176,8 +186,7 @@ def write_controls(
     """Draw as many rows at random, and as many of the same lengths, from all that was eligible."""
     name, selection_id = parent
     random = select_random(pool.ids, Budget(rows=len(chosen.ids)), None, run.seed)
-    places = {example_id: place for place, example_id in enumerate(pool.ids)}
-    selected = np.array([places[example_id] for example_id in chosen.ids], dtype=np.int64)
+    selected = np.searchsorted(pool.places, chosen.places)  # a pool's rows are in its order
     matched = select_length_matched(selected, pool.loss_tokens, pool.ids, run.seed)
     for kind, picked in (("random", random), ("length_matched", matched)):
         write(con, run, (kind, f"{name}-{kind}", selection_id), pool.at(picked.indices))

@@ -6,10 +6,15 @@ the top ceil(n / 2) by confidence and id. Open-ended tasks have low confidence b
 groups, each task or source keeps its own upper half.
 """
 
-import numpy as np
+from typing import Literal
 
+import numpy as np
+from pydantic import Field
+
+from pipeline.candidates import Candidates
 from pipeline.selection.picked import Picked, account_for, no_reasons
 from pipeline.selection.ranking import group_codes, rank_by_score, turn_in_group
+from pipeline.selection.step import FilterStep
 from scorers.arrays import Floats, Strings, require_same_length
 
 
@@ -44,3 +49,19 @@ def select_confident(
     reasons[np.isnan(confidence)] = "no_score"
     reasons[picks] = ""
     return account_for(picks, reasons, confidence)
+
+
+class Clear(FilterStep):
+    """CLEAR: keep the half that the model is surer of, or all above a bound (arXiv 2403.12776)."""
+
+    method: Literal["clear"]
+    score: str = Field(default="confidence", description="The score that says how sure.")
+    above: float | None = Field(
+        default=None, description="Keep what is above this; the upper half if not given."
+    )
+    per_source: bool = Field(default=False, description="Take the half of each source apart.")
+
+    def pick(self, rows: Candidates) -> Picked:
+        """Keep the confident rows."""
+        groups = rows.sources if self.per_source else None
+        return select_confident(rows.score(self.score), rows.ids, groups, self.above)

@@ -4,13 +4,19 @@ Liu et al. 2023, "What Makes Good Data for Alignment?", arXiv:2312.15685, sectio
 code, a row is taken if its cosine similarity to every chosen row is at most 0.9.
 """
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from pipeline.candidates import Candidates, Vectors
+from pipeline.measuring.embeddings import ComparedField
 from pipeline.selection.apart import keep_apart
 from pipeline.selection.budget import Budget
 from pipeline.selection.picked import Picked, account_for, no_reasons
 from pipeline.selection.ranking import rank_by_score
+from pipeline.selection.step import Ranked, RankStep, rank_values, score_names
 from scorers.arrays import Floats, Ints, Strings, require_same_length
 
 
@@ -59,3 +65,33 @@ def select_diverse(
     reasons[apart.kept] = ""
     value = np.where(similar, apart.similarity, scores)
     return account_for(apart.kept, reasons, value, apart.because_of)
+
+
+class Diverse(RankStep):
+    """The highest scores that are not too similar to a pick (DEITA's filter, arXiv 2312.15685)."""
+
+    method: Literal["diverse"]
+    score: Ranked = Field(description="The score that ranks, or several with their weights.")
+    max_similarity: float = Field(
+        default=0.9, gt=0, le=1, description="Cosine similarity to a pick that is too much."
+    )
+    text: ComparedField = Field(
+        default="both",
+        description="The text whose embeddings are compared; hidden: the state kept with losses.",
+    )
+
+    def scores(self) -> tuple[str, ...]:
+        """What it ranks by."""
+        return score_names(self.score)
+
+    def compared(self) -> ComparedField | None:
+        """What it compares."""
+        return self.text
+
+    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Picked:
+        """Walk down the ranking, passing over what is too similar."""
+        embeddings = vectors(self.text, rows).astype(np.float32)
+        budget, scores = self.budget.budget(), rank_values(rows, self.score)
+        return select_diverse(
+            scores, embeddings, rows.ids, budget, rows.loss_tokens, self.max_similarity
+        )

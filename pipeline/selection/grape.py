@@ -7,11 +7,15 @@ samples instead makes it worse.
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
+from pipeline.candidates import Candidates
 from pipeline.selection.picked import Picked, account_for, no_causes, no_reasons
 from pipeline.selection.ranking import group_codes, rank_by_score, turn_in_group
+from pipeline.selection.step import FilterStep
 from scorers.arrays import Floats, Ints, Strings, require_same_length
 
 
@@ -88,3 +92,25 @@ def select_best_candidates(
     order = np.lexsort((prompts[distinct], turns))
     picks = distinct[order]
     return account_for(picks[reasons[picks] == ""], reasons, scores, because_of, remarks)
+
+
+class Grape(FilterStep):
+    """GRAPE: of several answers to one prompt, keep the likeliest (arXiv 2502.04194)."""
+
+    method: Literal["grape"]
+    score: str = Field(default="grape", description="The score that ranks candidates.")
+    keep: int = Field(default=1, gt=0, description="Candidates of each prompt that stay.")
+    require_alternatives: bool = Field(
+        default=False, description="Drop prompts with a single answer, as in the paper."
+    )
+
+    def pick(self, rows: Candidates) -> Picked:
+        """Keep the best candidates of each prompt."""
+        return select_best_candidates(
+            rows.score(self.score),
+            rows.column("prompt_id"),
+            rows.column("response"),
+            rows.ids,
+            self.keep,
+            self.require_alternatives,
+        )

@@ -7,13 +7,16 @@ of selections.
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.candidates import Candidates, Vectors
 from pipeline.selection.budget import Budget, within_budget
 from pipeline.selection.picked import Picked, account_for, no_reasons
 from pipeline.selection.ranking import sort_rows
+from pipeline.selection.step import RankStep
 from scorers.arrays import Ints, Strings
 
 
@@ -60,3 +63,13 @@ def select_random(
     reasons[:] = "over_budget"
     reasons[picks] = ""
     return account_for(picks, reasons, np.full(len(ids), np.nan))
+
+
+class Random(RankStep):
+    """Rows at random: what every method has to beat."""
+
+    method: Literal["random"]
+
+    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Picked:
+        """Draw uniformly."""
+        return select_random(rows.ids, self.budget.budget(), rows.loss_tokens, seed)

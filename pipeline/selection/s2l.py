@@ -9,12 +9,17 @@ over sources in the same way, and puts clusters of one or two rows into a reserv
 only when the rest is used up. Both are here; without sources there is one.
 """
 
-import numpy as np
+from typing import Literal
 
+import numpy as np
+from pydantic import Field
+
+from pipeline.candidates import Candidates, Vectors
 from pipeline.selection.budget import Budget, within_budget
 from pipeline.selection.picked import Picked, account_for, no_reasons
 from pipeline.selection.random import random_keys
 from pipeline.selection.ranking import group_codes, sort_rows, turn_in_group
+from pipeline.selection.step import RankStep
 from scorers.arrays import Floats, Ints, Strings, require_same_length
 
 RESERVE_SIZE = 2
@@ -117,3 +122,24 @@ def select_s2l(
     reasons[np.isnan(labels)] = "no_score"
     reasons[picks] = ""
     return account_for(picks, reasons, labels)
+
+
+class S2L(RankStep):
+    """S2L: equal shares of every cluster of loss trajectories (arXiv 2403.07384)."""
+
+    method: Literal["s2l"]
+    score: str = Field(default="s2l_cluster", description="The score that holds the cluster.")
+    per_source: bool = Field(
+        default=True, description="Equal shares of every source first, as in the released code."
+    )
+
+    def scores(self) -> tuple[str, ...]:
+        """The clusters."""
+        return (self.score,)
+
+    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Picked:
+        """Draw from the clusters."""
+        sources = rows.sources if self.per_source else None
+        budget = self.budget.budget()
+        labels = rows.score(self.score)
+        return select_s2l(labels, rows.ids, budget, rows.loss_tokens, sources, seed)

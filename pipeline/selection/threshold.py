@@ -1,9 +1,14 @@
 """Scores within bounds."""
 
-import numpy as np
+from typing import Literal, Self
 
+import numpy as np
+from pydantic import Field, model_validator
+
+from pipeline.candidates import Candidates
 from pipeline.selection.picked import Picked, account_for, no_reasons
 from pipeline.selection.ranking import rank_by_score
+from pipeline.selection.step import FilterStep
 from scorers.arrays import Floats, Strings
 
 
@@ -35,3 +40,25 @@ def select_within(
     reasons[scores < low] = "below_threshold"
     reasons[scores > high] = "above_threshold"
     return account_for(ranked[reasons[ranked] == ""], reasons, scores)
+
+
+class Threshold(FilterStep):
+    """Keep scores within bounds."""
+
+    method: Literal["threshold"]
+    score: str = Field(description="The score that decides.")
+    at_least: float | None = Field(default=None, description="The lowest score that stays.")
+    at_most: float | None = Field(default=None, description="The highest score that stays.")
+
+    @model_validator(mode="after")
+    def one_bound(self) -> Self:
+        """Check that there is something to hold scores against."""
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("give at_least, at_most or both")
+        if None not in (self.at_least, self.at_most) and self.at_least > self.at_most:  # type: ignore[operator]
+            raise ValueError(f"at_least {self.at_least} is above at_most {self.at_most}")
+        return self
+
+    def pick(self, rows: Candidates) -> Picked:
+        """Apply the bounds."""
+        return select_within(rows.score(self.score), rows.ids, self.at_least, self.at_most)

@@ -1,10 +1,15 @@
 """The highest scores."""
 
-import numpy as np
+from typing import Literal
 
+import numpy as np
+from pydantic import Field
+
+from pipeline.candidates import Candidates, Vectors
 from pipeline.selection.budget import Budget, within_budget
 from pipeline.selection.picked import Picked, account_for, no_reasons
 from pipeline.selection.ranking import rank_by_score
+from pipeline.selection.step import Ranked, RankStep, rank_values, score_names
 from scorers.arrays import Floats, Ints, Strings
 
 
@@ -31,3 +36,19 @@ def select_top_k(
     reasons[np.isnan(scores)] = "no_score"
     reasons[picks] = ""
     return account_for(picks, reasons, scores)
+
+
+class TopK(RankStep):
+    """The highest scores."""
+
+    method: Literal["top_k"]
+    score: Ranked = Field(description="The score that ranks, or several with their weights.")
+
+    def scores(self) -> tuple[str, ...]:
+        """What it ranks by."""
+        return score_names(self.score)
+
+    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Picked:
+        """Rank and cut."""
+        budget = self.budget.budget()
+        return select_top_k(rank_values(rows, self.score), rows.ids, budget, rows.loss_tokens)

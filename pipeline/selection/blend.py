@@ -1,0 +1,77 @@
+"""Several scores as one ranking: weighted means of ranks, not of numbers.
+
+    b_i = sum over k of |w_k| p_ki / sum over k of |w_k|
+
+p_ki is the share of the other rows that score k puts below row i, from 0 to 1, ties sharing their
+mean; for a negative weight the share above. Losses, ratios and marks have no common unit, and a
+mean of their values is ruled by whichever spreads most; ranks have one. Higher is kept first. A row
+that lacks one of the scores has no blend, for any number in its place would be made up. With groups
+a row is ranked within its own: a source whose losses are all high is then not dropped whole.
+
+Do not blend scores that want opposite things of the same rows: GRAPE prefers answers the model
+finds likely, IFD those the prompt does not give away, DEITA found high perplexity harmful (Liu et
+al. 2023, arXiv:2312.15685). Filter by one and rank by another instead. Borda 1781 is the origin of
+ranking by mean ranks. Cost: a sort for each score.
+"""
+
+import numpy as np
+
+from pipeline.selection.ranking import group_codes
+from scorers.arrays import Floats, Ints, Strings
+
+
+def shares_below(scores: Floats, groups: Ints) -> Floats:
+    """Share of the other rows of its group that each row scores above, ties counted by half.
+
+    Args:
+        scores: (n,) none of them NaN.
+        groups: (n,) codes.
+
+    Returns:
+        (n,) from 0 to 1; 0.5 for a row alone in its group.
+    """
+    n = len(scores)
+    if not n:
+        return np.empty(0)
+    order = np.lexsort((scores, groups))
+    ranked, codes = scores[order], groups[order]
+    new = np.concatenate(([True], (codes[1:] != codes[:-1]) | (ranked[1:] != ranked[:-1])))
+    tie = np.cumsum(new) - 1
+    firsts = np.flatnonzero(new)
+    lasts = np.concatenate((firsts[1:], [n])) - 1
+    starts = np.searchsorted(codes, codes)  # where the group of each row begins
+    sizes = np.bincount(codes)[codes]
+    places = (firsts + lasts)[tie] / 2 - starts
+    shares = np.empty(n)
+    shares[order] = np.where(sizes > 1, places / np.maximum(sizes - 1, 1), 0.5)
+    return shares
+
+
+def blend_ranks(scores: Floats, weights: Floats, groups: Strings | None = None) -> Floats:
+    """Blend scores by rank.
+
+    Args:
+        scores: (k, n) NaN where there is none.
+        weights: (k,) none of them 0; a negative one prefers low scores.
+        groups: (n,) names; rows are ranked within their group. None for one group.
+
+    Returns:
+        (n,) from 0 to 1, higher first; NaN for a row that lacks a score.
+
+    Raises:
+        ValueError: if lengths differ, or a weight is 0 or not finite.
+    """
+    k, n = scores.shape
+    if len(weights) != k or (groups is not None and len(groups) != n):
+        raise ValueError(f"{k} scores of {n} rows, but {len(weights)} weights")
+    if not np.isfinite(weights).all() or not weights.all():
+        raise ValueError(f"weights must be finite and not 0, got {weights.tolist()}")
+    whole = np.flatnonzero(~np.isnan(scores).any(axis=0))
+    codes = np.zeros(len(whole), dtype=np.int64) if groups is None else group_codes(groups[whole])
+    blend = np.full(n, np.nan)
+    signs, shares = np.sign(weights), np.abs(weights) / np.abs(weights).sum()
+    ranks = [
+        shares_below(sign * row[whole], codes) for sign, row in zip(signs, scores, strict=True)
+    ]
+    blend[whole] = shares @ np.array(ranks).reshape(k, len(whole))
+    return blend

@@ -1,0 +1,135 @@
+"""What every step of a selection has in common: a filter passes rows on, a rank spends the budget.
+
+The steps themselves stand beside their methods, one file each; steps.py lists them.
+"""
+
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from pipeline.candidates import Candidates, Names, Vectors
+from pipeline.measuring.embeddings import ComparedField
+from pipeline.selection.blend import blend_ranks
+from pipeline.selection.budget import Budget
+from pipeline.selection.picked import Picked
+from pipeline.settings import Settings
+from scorers.arrays import Floats
+
+
+class Blend(Settings):
+    """Several scores as one, by rank: no unit has to be like another's."""
+
+    weights: dict[str, float] = Field(
+        min_length=1,
+        description="Score → weight. A negative weight prefers low scores; only the proportions "
+        "count.",
+    )
+    within: Literal["pool", "source"] = Field(
+        default="pool", description="Rank all rows together, or those of each source apart."
+    )
+
+    @model_validator(mode="after")
+    def some_weight(self) -> Self:
+        """Check that every weight says something."""
+        if idle := [name for name, weight in self.weights.items() if not weight]:
+            raise ValueError(f"a weight of 0 says nothing: leave {', '.join(idle)} out")
+        return self
+
+    def __str__(self) -> str:
+        """The weights as a formula."""
+        terms = " + ".join(f"{weight:g} {name}" for name, weight in self.weights.items())
+        return terms.replace("+ -", "- ") + (" within source" if self.within == "source" else "")
+
+
+Ranked = str | Blend
+"""What ranks rows: a score, or several."""
+
+
+def score_names(ranked: Ranked) -> tuple[str, ...]:
+    """The scores that a ranking reads."""
+    return (ranked,) if isinstance(ranked, str) else tuple(ranked.weights)
+
+
+def rank_values(rows: Candidates, ranked: Ranked) -> Floats:
+    """(n,) what ranks the rows, higher first; NaN where a score is missing."""
+    if isinstance(ranked, str):
+        return rows.score(ranked)
+    columns = np.stack([rows.score(name) for name in ranked.weights])
+    groups = rows.sources if ranked.within == "source" else None
+    return blend_ranks(columns, np.array(list(ranked.weights.values())), groups)
+
+
+def missing_states(rows: Candidates, names: tuple[str, ...]) -> Names | None:
+    """(n,) the state of the first of these scores that a row lacks; None where none decides."""
+    if not names:
+        return None
+    states = rows.score_states(names[-1])
+    for name in reversed(names[:-1]):
+        own = rows.score_states(name)
+        states = np.where(own == "ok", states, own)
+    return states
+
+
+class BudgetSettings(Settings):
+    """How much may be picked; exactly one of the three."""
+
+    rows: int | None = Field(default=None, gt=0, description="Rows.")
+    loss_tokens: int | None = Field(
+        default=None, gt=0, description="Response tokens, as the target's tokenizer counts them."
+    )
+    fraction: float | None = Field(
+        default=None, gt=0, le=1, description="Share of the rows that reach the step."
+    )
+
+    @model_validator(mode="after")
+    def exactly_one(self) -> Self:
+        """Check that one limit is given."""
+        given = [name for name in ("rows", "loss_tokens", "fraction") if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError(
+                "give exactly one of rows, loss_tokens and fraction, "
+                f"got {' and '.join(given) or 'none'}"
+            )
+        return self
+
+    def budget(self) -> Budget:
+        """The same for the methods."""
+        return Budget(rows=self.rows, loss_tokens=self.loss_tokens, fraction=self.fraction)
+
+
+class FilterStep(Settings):
+    """A step that passes on the rows it has nothing against."""
+
+    method: str
+    score: str
+    unscored: Literal["drop", "keep"] = Field(
+        default="drop", description="What happens to rows without the score: keep passes them on."
+    )
+
+    def scores(self) -> tuple[str, ...]:
+        """The scores that decide, by the names they have in the recipe."""
+        return (self.score,)
+
+    def pick(self, rows: Candidates) -> Picked:
+        """Say which rows pass, and why the others do not."""
+        raise NotImplementedError
+
+
+class RankStep(Settings):
+    """A step that orders rows and spends the budget."""
+
+    method: str
+    budget: BudgetSettings = Field(description="How much may be picked.")
+
+    def scores(self) -> tuple[str, ...]:
+        """The scores that rank, by the names they have in the recipe; () where none does."""
+        return ()
+
+    def compared(self) -> ComparedField | None:
+        """The text whose embeddings are compared; None where none are."""
+        return None
+
+    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Picked:
+        """Order the rows and take what the budget pays for."""
+        raise NotImplementedError

@@ -1,0 +1,119 @@
+"""Columns of a pool of examples, one at a time, as aligned arrays: what steps decide by.
+
+A pool is registered once and joined with what is asked for, so that a million rows are a second's
+work and a step that needs no text reads none.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from storage.database import Connection
+
+POOL = "pool_of_candidates"
+
+TextColumn = Literal["prompt_id", "prompt", "response", "messages", "tools", "origin"]
+
+Strings = NDArray[np.object_]
+
+EXAMPLES = f"select n, {{column}} as value from {POOL} join examples using (example_id)"
+
+RESPONSE_AT = f"select n, response_at as value from {POOL} join examples using (example_id)"
+
+SCORES = f"""
+select n, value, state from {POOL} join scores using (example_id)
+where scorer = $scorer and version = $version and settings = $settings
+"""
+
+SOURCES = f"""
+select n, path, license
+from (
+    select example_id, min(source_id) as source_id
+    from occurrences where source_id = any($source_ids) group by example_id
+)
+join {POOL} using (example_id) join sources using (source_id)
+"""
+
+TOKENS = f"""
+select n, m.response_tokens::double as value, m.state
+from {POOL} join token_counts m using (example_id) where m.measure_key = $measure_key
+"""
+
+
+def register_pool(con: Connection, ids: Sequence[str]) -> None:
+    """Make the examples known to the connection, in this order, in place of those before."""
+    numbers = pa.array(np.arange(len(ids)), pa.int64())
+    con.register(POOL, pa.table({"n": numbers, "example_id": pa.array(ids, pa.string())}))
+
+
+def read_text(con: Connection, name: TextColumn, n: int) -> Strings:
+    """(n,) a text column of the examples of the registered pool.
+
+    Raises:
+        ValueError: if one of them is not in the workspace.
+    """
+    con.execute(EXAMPLES.format(column=name))
+    table = con.to_arrow_table()
+    if len(table) != n:
+        raise ValueError(f"{n} examples were asked for, {len(table)} found")
+    return place_texts(table, "value", n, "")
+
+
+def read_answered(con: Connection, n: int) -> NDArray[np.bool_]:
+    """(n,) whether each example of the registered pool has a response."""
+    con.execute(RESPONSE_AT)
+    table = con.to_arrow_table()
+    answered = np.zeros(n, dtype=bool)
+    answered[table["n"].to_numpy()] = table["value"].is_valid().to_numpy()
+    return answered
+
+
+def read_pool_scores(
+    con: Connection, key: tuple[str, int, str], n: int
+) -> tuple[NDArray[np.float64], Strings]:
+    """Values (n,), NaN where there is none, and states (n,) of a score."""
+    scorer, version, settings = key
+    con.execute(SCORES, {"scorer": scorer, "version": version, "settings": settings})
+    table = con.to_arrow_table()
+    return place_numbers(table, n), place_texts(table, "state", n, "not_measured")
+
+
+def read_pool_tokens(
+    con: Connection, measure_key: str, n: int
+) -> tuple[NDArray[np.float64], Strings]:
+    """Response tokens (n,), NaN where they are not known, and states (n,)."""
+    present = con.execute("select * from token_counts limit 0").to_arrow_table().column_names
+    if "response_tokens" not in present:
+        return np.full(n, np.nan), np.full(n, "not_measured", dtype=object)
+    con.execute(TOKENS, {"measure_key": measure_key})
+    table = con.to_arrow_table()
+    return place_numbers(table, n), place_texts(table, "state", n, "not_measured")
+
+
+def read_pool_sources(
+    con: Connection, source_ids: Sequence[str], n: int
+) -> tuple[Strings, Strings]:
+    """Path (n,) and licence (n,) of the source each example was first read from.
+
+    Both are "generated" where there is none.
+    """
+    con.execute(SOURCES, {"source_ids": list(source_ids)})
+    table = con.to_arrow_table()
+    return tuple(place_texts(table, name, n, "generated") for name in ("path", "license"))  # type: ignore[return-value]
+
+
+def place_numbers(table: pa.Table, n: int) -> NDArray[np.float64]:
+    """The values of a table at the places its column n has; NaN elsewhere."""
+    placed = np.full(n, np.nan)
+    placed[table["n"].to_numpy()] = table["value"].to_numpy()
+    return placed
+
+
+def place_texts(table: pa.Table, name: str, n: int, otherwise: str) -> Strings:
+    """Texts at the places the column n has; repeated ones are one object each."""
+    placed = np.full(n, otherwise, dtype=object)
+    placed[table["n"].to_numpy()] = table[name].to_numpy()
+    return placed
