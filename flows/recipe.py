@@ -13,7 +13,7 @@ from pipeline.generate import GenerateSettings
 from pipeline.ingest import SourceSettings
 from pipeline.measure import MeasureSettings
 from pipeline.score import ScoreSettings
-from pipeline.select import SelectSettings
+from pipeline.selection.walk import SelectSettings
 from pipeline.settings import TARGET, Settings
 from storage.shard_files import is_url
 
@@ -136,7 +136,7 @@ def place_models(value: object, base: Path) -> object:
 
 def step_lines(recipe: Recipe) -> Sequence[str]:
     """How the recipe chooses, one line for each step of deduplication and selection."""
-    from pipeline.select import describe
+    from pipeline.selection.walk import describe
 
     dedupe = [
         f"remove duplicates by {step.method} on {step.text} at {step.threshold:g}"

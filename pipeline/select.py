@@ -1,59 +1,25 @@
 """Select stage: the pool → an ordered selection, its held-out rows and its two controls.
 
-Rows leave in steps, each with its reason: those that cannot be trained on, those held out, those
-that a filter of the recipe drops, and at last those that the budget has no room for.
+The steps are taken in selection/walk.py; here each is stored as it is taken.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
 from pipeline.candidates import Candidates, count_step, decide, read_candidates, read_vectors
 from pipeline.run_context import RunContext
 from pipeline.selection.budget import Budget
 from pipeline.selection.length_matched import select_length_matched
-from pipeline.selection.picked import Picked, account_for, no_causes, no_reasons
-from pipeline.selection.random import random_keys, select_random
-from pipeline.selection.step import Blend, BudgetSettings, FilterStep, RankStep, missing_states
-from pipeline.selection.steps import Step
-from pipeline.settings import Settings
+from pipeline.selection.picked import Picked
+from pipeline.selection.random import select_random
+from pipeline.selection.step import missing_states
+from pipeline.selection.walk import SelectSettings, unspent, walk
 from storage.database import Connection, open_workspace
 from storage.runs import write_step
 from storage.selections import write_selection
-
-HELD_OUT = "held_out"
-
-Reasons = NDArray[np.object_]
-
-
-class SelectSettings(Settings):
-    """How rows are chosen: filters, then one step that ranks and spends the budget."""
-
-    name: str = Field(default="choice", description="What the selection is called.")
-    held_out: float = Field(
-        default=0.05,
-        ge=0,
-        lt=1,
-        description="Share of the prompts kept aside to measure training on; chosen by a seeded "
-        "hash of the prompt, so a prompt stays where it is when the pool grows.",
-    )
-    steps: tuple[Step, ...] = Field(min_length=1, description="In the order they are taken.")
-
-    @model_validator(mode="after")
-    def ends_with_a_rank(self) -> Self:
-        """Check that the budget is spent once, at the end."""
-        ranks = [isinstance(step, RankStep) for step in self.steps]
-        if ranks.count(True) != 1 or not ranks[-1]:
-            raise ValueError(
-                "exactly one step ranks and has the budget, and it comes last; "
-                f"got {', '.join(step.method for step in self.steps)}"
-            )
-        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,26 +42,15 @@ def select_examples(run: RunContext, settings: SelectSettings, pool: Sequence[st
         pool: example ids that deduplication left.
     """
     with open_workspace(run.workspace) as con:
-        books = Books(con, run)
         rows = read_candidates(con, run, pool)
-        rows = books.narrow(rows, "can be trained on", drop_where(untrainable(rows)))
-        aside = held_out(rows, settings.held_out, run.seed)
-        test, reasons = rows.where(aside), np.where(aside, HELD_OUT, "").astype(object)
-        eligible = rows = books.narrow(rows, "not held out", drop_where(reasons))
-        for step in settings.steps[:-1]:
-            assert isinstance(step, FilterStep)
-            rows = books.narrow(rows, describe(step), filter_rows(step, rows), step.scores())
-        rank = settings.steps[-1]
-        assert isinstance(rank, RankStep)
-        picked = rank.pick(rows, partial(read_vectors, con, run), run.seed)
-        books.record(rows, describe(rank), picked, rank.scores())
-
-        chosen = rows.at(picked.indices)
-        selection_id = write(con, run, ("choice", settings.name, None), chosen)
-        write(con, run, ("held_out", f"{settings.name}-held-out", selection_id), test)
-        write_controls(con, run, (settings.name, selection_id), eligible, chosen)
-    tokens = int(chosen.loss_tokens.sum())
-    return Chosen(selection_id, len(chosen.ids), tokens, unspent(rank.budget, rows, chosen))
+        books = Books(con, run)
+        taken = walk(rows, settings, partial(read_vectors, con, run), run.seed, books.record)
+        chosen, name = taken.chosen, settings.name
+        selection_id = write(con, run, ("choice", name, None), chosen)
+        write(con, run, ("held_out", f"{name}-held-out", selection_id), taken.held_out)
+        write_controls(con, run, (name, selection_id), taken.eligible, chosen)
+    left = unspent(settings.rank.budget, taken.ranked, chosen)
+    return Chosen(selection_id, len(chosen), int(chosen.loss_tokens.sum()), left)
 
 
 class Books:
@@ -104,70 +59,12 @@ class Books:
     def __init__(self, con: Connection, run: RunContext) -> None:
         self.con, self.run, self.step = con, run, 0
 
-    def record(
-        self, rows: Candidates, label: str, picked: Picked, scores: tuple[str, ...] = ()
-    ) -> None:
+    def record(self, label: str, rows: Candidates, picked: Picked, scores: tuple[str, ...]) -> None:
         """Store the decisions of one step, which decided by these scores."""
         self.step += 1
         decisions = decide(rows, picked, missing_states(rows, scores))
         count = count_step("select", self.step, label, decisions)
         write_step(self.con, self.run.run_id, count, decisions)
-
-    def narrow(
-        self, rows: Candidates, label: str, picked: Picked, scores: tuple[str, ...] = ()
-    ) -> Candidates:
-        """Store the decisions of one step and pass on the rows it kept."""
-        self.record(rows, label, picked, scores)
-        return rows.where(picked.reasons == "")
-
-
-def untrainable(rows: Candidates) -> Reasons:
-    """Why a row cannot be trained on: "" where it can."""
-    reasons = np.where(rows.states == "ok", "", rows.states).astype(object)
-    reasons[rows.states == "not_applicable"] = "no_response"
-    reasons[(rows.states == "ok") & (rows.loss_tokens < 1)] = "no_loss_tokens"
-    return reasons
-
-
-def held_out(rows: Candidates, share: float, seed: int) -> NDArray[np.bool_]:
-    """Mask (n,) of the rows whose prompt falls into the held-out share."""
-    keys = random_keys(rows.column("prompt_id"), seed, "held out")
-    return np.asarray(keys / 2.0**64 < share, dtype=np.bool_)
-
-
-def drop_where(reasons: Reasons) -> Picked:
-    """Pick the rows that have no reason against them."""
-    return account_for(np.flatnonzero(reasons == ""), reasons, np.full(len(reasons), np.nan))
-
-
-def filter_rows(step: FilterStep, rows: Candidates) -> Picked:
-    """Apply a filter; where the recipe says so, rows without the score pass it by."""
-    if step.unscored == "drop":
-        return step.pick(rows)
-    columns = [rows.score(name) for name in step.scores()]
-    scored = np.flatnonzero(~np.isnan(columns).any(axis=0))
-    picked = step.pick(rows.at(scored))
-    reasons, causes, values = (
-        no_reasons(len(rows)),
-        no_causes(len(rows)),
-        np.full(len(rows), np.nan),
-    )
-    reasons[scored], values[scored] = picked.reasons, picked.value
-    causes[scored] = np.where(picked.because_of < 0, -1, scored[picked.because_of])
-    return account_for(np.flatnonzero(reasons == ""), reasons, values, causes)
-
-
-def describe(step: FilterStep | RankStep) -> str:
-    """A step in one line, as its settings say it."""
-    given = step.model_dump(exclude_defaults=True, exclude={"method"})
-    ranked = getattr(step, "score", None)
-    if isinstance(ranked, Blend):
-        given["score"] = ranked
-    budget = given.pop("budget", None)
-    if budget:
-        given |= budget
-    shown = ", ".join(f"{name}={value}" for name, value in given.items())
-    return f"{step.method}({shown})"
 
 
 def write(
@@ -190,16 +87,3 @@ def write_controls(
     matched = select_length_matched(selected, pool.loss_tokens, pool.ids, run.seed)
     for kind, picked in (("random", random), ("length_matched", matched)):
         write(con, run, (kind, f"{name}-{kind}", selection_id), pool.at(picked.indices))
-
-
-def unspent(budget: BudgetSettings, rows: Candidates, chosen: Candidates) -> str:
-    """Say so where the pool had less than the budget."""
-    if len(chosen.ids) == len(rows.ids) and not budget.fraction:
-        tokens = int(chosen.loss_tokens.sum())
-        if budget.rows and budget.rows > len(rows.ids):
-            return (
-                f"the budget is {budget.rows} rows, and only {len(rows.ids)} were left: all taken"
-            )
-        if budget.loss_tokens and budget.loss_tokens > tokens:
-            return f"the budget is {budget.loss_tokens} loss tokens, the rows left had {tokens}"
-    return ""

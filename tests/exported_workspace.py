@@ -13,7 +13,8 @@ from pipeline.export import Exported, export_selection
 from pipeline.measuring.token_counts import TokenCounts
 from pipeline.run_context import RunContext
 from pipeline.score import ScoreSettings
-from pipeline.select import SelectSettings, select_examples
+from pipeline.select import select_examples
+from pipeline.selection.walk import SelectSettings
 from pipeline.shards import measure_here
 from storage.conversations import Conversation
 from storage.database import open_workspace, read_workspace

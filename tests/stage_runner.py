@@ -15,7 +15,8 @@ from pipeline.ingest import SourceSettings, count_ingest, identify_sources, inge
 from pipeline.measure import MeasureSettings, plan_measures
 from pipeline.run_context import RunContext
 from pipeline.score import ScoreSettings, score_examples, score_key
-from pipeline.select import Chosen, SelectSettings, select_examples
+from pipeline.select import Chosen, select_examples
+from pipeline.selection.walk import SelectSettings
 from pipeline.shards import measure_here
 from storage.database import open_workspace, read_workspace
 from storage.examples import read_examples, read_pool

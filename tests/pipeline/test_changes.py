@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.changes import RunChanges, changes_markdown, compare_runs, differences, why
 from pipeline.report import read_report, write_report
 from pipeline.score import ScoreSettings
-from pipeline.select import SelectSettings
+from pipeline.selection.walk import SelectSettings
 from storage.database import open_workspace, read_workspace
 from storage.runs import start_run
 from storage.workspace import Workspace

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.deduplicate import MinHash
 from pipeline.score import ScoreSettings
-from pipeline.select import SelectSettings
+from pipeline.selection.walk import SelectSettings
 from storage.database import Connection, read_workspace
 from storage.runs import read_counts
 from storage.selections import read_run_selections, read_selection

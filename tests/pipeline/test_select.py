@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.score import ScoreSettings
-from pipeline.select import SelectSettings, select_examples
+from pipeline.select import select_examples
+from pipeline.selection.walk import SelectSettings
 from storage.database import read_workspace
 from storage.selections import read_run_selections, read_selection
 from tests.stage_runner import count_words, score, start
