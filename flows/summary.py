@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.stages import RunState
+from pipeline.evidence.markdown import evidence_lines
 from pipeline.report import FunnelRow, funnel_rows
 from storage.database import read_workspace
+from storage.evidence import read_evidence
 from storage.runs import read_counts
 from storage.selections import read_run_selections, read_selection
 
@@ -38,6 +40,8 @@ class RunSummary:
     selections: dict[str, tuple[str, int, int]]
     """kind → selection id, rows, loss tokens."""
     unspent: str
+    evidence: dict[str, Any] | None
+    """Lengths, overlaps, sensitivity and agreement of the selection."""
     first_example: str | None
     export: str | None
     adapter: str | None
@@ -49,6 +53,7 @@ def summary_of(state: RunState) -> RunSummary:
     with read_workspace(state.run.workspace) as con:
         counts = read_counts(con, state.run.run_id)
         selections = read_run_selections(con, state.run.run_id)
+        evidence = read_evidence(con, state.run.run_id)
         picked = read_selection(con, selections["choice"][0])[0] if "choice" in selections else []
     return RunSummary(
         run_id=state.run.run_id,
@@ -61,6 +66,7 @@ def summary_of(state: RunState) -> RunSummary:
         quarantined=sum(sum(count.quarantined.values()) for count in counts),
         selections=selections,
         unspent=state.chosen.unspent if state.chosen else "",
+        evidence=dict(evidence) if evidence else None,
         first_example=picked[0] if picked else None,
         export=shown_path(state.exported.path) if state.exported else None,
         adapter=shown_path(state.adapter) if state.adapter else None,
@@ -123,6 +129,7 @@ def outcome_lines(summary: RunSummary) -> list[str]:
     lines = []
     for kind, (_, rows, tokens) in sorted(summary.selections.items()):
         lines.append(f"{kind:<15} {rows:>6} rows {tokens:>9} loss tokens")
+    lines += evidence_lines(summary.evidence) if summary.evidence else []
     if summary.unspent:
         lines.append(summary.unspent)
     if summary.training:

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.changes import changes_markdown, compare_runs
+from pipeline.evidence.markdown import evidence_markdown
 from storage.changes import describe_run, find_previous
 from storage.database import Connection, read_workspace
+from storage.evidence import read_evidence
 from storage.runs import StageCount, read_counts
 from storage.workspace import Workspace
 
@@ -60,6 +62,8 @@ class RunReport:
     name: str
     """The recipe's."""
     counts: Sequence[StageCount]
+    evidence: str | None
+    """What the selection is worth, as Markdown; None where there is no selection."""
     changes: str | None
     """Since the run before, as Markdown; None for the first of its recipe."""
 
@@ -67,7 +71,7 @@ class RunReport:
     def markdown(self) -> str:
         """The whole of it."""
         parts = [f"# Run {self.run_id} of {self.name}\n", funnel_markdown(self.counts)]
-        return "\n".join(parts if self.changes is None else [*parts, self.changes])
+        return "\n".join([*parts, *(part for part in (self.evidence, self.changes) if part)])
 
 
 def read_report(con: Connection, run_id: str) -> RunReport:
@@ -78,10 +82,12 @@ def read_report(con: Connection, run_id: str) -> RunReport:
     """
     name = describe_run(con, run_id).name
     previous = find_previous(con, run_id)
+    evidence = read_evidence(con, run_id)
     return RunReport(
         run_id=run_id,
         name=name,
         counts=read_counts(con, run_id),
+        evidence=evidence_markdown(evidence) if evidence else None,
         changes=changes_markdown(compare_runs(con, previous, run_id)) if previous else None,
     )
 

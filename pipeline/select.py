@@ -9,7 +9,17 @@ from functools import partial
 
 import numpy as np
 
-from pipeline.candidates import Candidates, count_step, decide, read_candidates, read_vectors
+from pipeline.candidates import (
+    Candidates,
+    Vectors,
+    count_step,
+    decide,
+    read_candidates,
+    read_vectors,
+)
+from pipeline.evidence.selection_evidence import gather_evidence
+from pipeline.evidence.sensitivity import measure_sensitivity
+from pipeline.measuring.embeddings import ComparedField
 from pipeline.run_context import RunContext
 from pipeline.selection.budget import Budget
 from pipeline.selection.length_matched import select_length_matched
@@ -17,7 +27,11 @@ from pipeline.selection.picked import Picked
 from pipeline.selection.random import select_random
 from pipeline.selection.step import missing_states
 from pipeline.selection.walk import SelectSettings, unspent, walk
+from scorers import SCORERS
+from scorers.arrays import Floats, Ints
+from storage.changes import find_previous
 from storage.database import Connection, open_workspace
+from storage.evidence import read_choice_ids, write_evidence
 from storage.runs import write_step
 from storage.selections import write_selection
 
@@ -34,7 +48,7 @@ class Chosen:
 
 
 def select_examples(run: RunContext, settings: SelectSettings, pool: Sequence[str]) -> Chosen:
-    """Select from the pool; store every decision, the selection, and its controls.
+    """Select from the pool; store every decision, the selection, its controls and its evidence.
 
     Args:
         run: the run that selects.
@@ -43,14 +57,35 @@ def select_examples(run: RunContext, settings: SelectSettings, pool: Sequence[st
     """
     with open_workspace(run.workspace) as con:
         rows = read_candidates(con, run, pool)
-        books = Books(con, run)
-        taken = walk(rows, settings, partial(read_vectors, con, run), run.seed, books.record)
-        chosen, name = taken.chosen, settings.name
+        vectors = LastVectors(partial(read_vectors, con, run))
+        taken = walk(rows, settings, vectors, run.seed, Books(con, run).record)
+        chosen, name = taken.choice.chosen, settings.name
         selection_id = write(con, run, ("choice", name, None), chosen)
         write(con, run, ("held_out", f"{name}-held-out", selection_id), taken.held_out)
-        write_controls(con, run, (name, selection_id), taken.eligible, chosen)
-    left = unspent(settings.rank.budget, taken.ranked, chosen)
+        controls = draw_controls(taken.eligible, chosen, run.seed)
+        for kind, drawn in controls.items():
+            write(con, run, (kind, f"{name}-{kind}", selection_id), drawn)
+        moved = measure_sensitivity(taken.eligible, chosen, settings, vectors, run.seed)
+        ranking = [label for label, key in run.scores.items() if SCORERS[key[0]].unit != "label"]
+        last = read_last_choice(con, run.run_id)
+        evidence = gather_evidence(taken.eligible, chosen, controls, ranking, moved, last)
+        write_evidence(con, run.run_id, selection_id, evidence)
+    left = unspent(settings.rank.budget, taken.choice.ranked, chosen)
     return Chosen(selection_id, len(chosen), int(chosen.loss_tokens.sum()), left)
+
+
+class LastVectors:
+    """Reads embeddings, and keeps the last ones: a sensitivity analysis asks for the same again."""
+
+    def __init__(self, read: Vectors) -> None:
+        self._read = read
+        self._last: tuple[ComparedField, Ints, Floats] | None = None
+
+    def __call__(self, of: ComparedField, rows: Candidates) -> Floats:
+        """The embeddings (n, d) of one text of the rows."""
+        if not (self._last and self._last[0] == of and np.array_equal(self._last[1], rows.places)):
+            self._last = of, rows.places, self._read(of, rows)
+        return self._last[2]
 
 
 class Books:
@@ -77,13 +112,15 @@ def write(
     return write_selection(con, run.run_id, kind, parent, (name, ids, [1.0] * len(ids), tokens))
 
 
-def write_controls(
-    con: Connection, run: RunContext, parent: tuple[str, str], pool: Candidates, chosen: Candidates
-) -> None:
-    """Draw as many rows at random, and as many of the same lengths, from all that was eligible."""
-    name, selection_id = parent
-    random = select_random(pool.ids, Budget(rows=len(chosen.ids)), None, run.seed)
+def draw_controls(pool: Candidates, chosen: Candidates, seed: int) -> dict[str, Candidates]:
+    """As many rows at random, and as many of the same lengths, from all that was eligible."""
+    random = select_random(pool.ids, Budget(rows=len(chosen)), None, seed)
     selected = np.searchsorted(pool.places, chosen.places)  # a pool's rows are in its order
-    matched = select_length_matched(selected, pool.loss_tokens, pool.ids, run.seed)
-    for kind, picked in (("random", random), ("length_matched", matched)):
-        write(con, run, (kind, f"{name}-{kind}", selection_id), pool.at(picked.indices))
+    matched = select_length_matched(selected, pool.loss_tokens, pool.ids, seed)
+    return {"random": pool.at(random.indices), "length_matched": pool.at(matched.indices)}
+
+
+def read_last_choice(con: Connection, run_id: str) -> tuple[str, set[str]] | None:
+    """The run of the same recipe before this one, and the ids it chose."""
+    previous = find_previous(con, run_id)
+    return (previous, read_choice_ids(con, previous)) if previous else None

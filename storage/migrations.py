@@ -169,4 +169,10 @@ MIGRATIONS = (
     )""",
     # JSON: seconds, samples, device and memory, over all executions; null: by an older version
     "alter table trials add column cost varchar",
+    # ---- evidence ----
+    """create table selection_evidence (
+        run_id varchar primary key,
+        selection_id varchar not null,
+        evidence varchar not null         -- JSON: lengths, overlaps, sensitivity, agreement
+    )""",
 )

@@ -66,22 +66,29 @@ class SelectSettings(Settings):
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
-    """Where a selection came to."""
+class Choice:
+    """What the filters left, and what the ranking step took of it."""
 
-    held_out: Candidates
-    eligible: Candidates
-    """What the first filter was given, in the order of the ids: controls are drawn from it."""
     ranked: Candidates
     """What the ranking step was given."""
     chosen: Candidates
     """In the order picked."""
 
 
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Where a selection came to."""
+
+    held_out: Candidates
+    eligible: Candidates
+    """What the first filter was given, in the order of the ids: controls are drawn from it."""
+    choice: Choice
+
+
 def walk(
     rows: Candidates, settings: SelectSettings, vectors: Vectors, seed: int, record: Record
 ) -> Walk:
-    """Take the steps of a selection.
+    """Take all steps of a selection.
 
     Args:
         rows: the pool, in the order of the ids.
@@ -90,21 +97,35 @@ def walk(
         seed: of what is held out and drawn.
         record: told of each step as it is taken.
     """
-
-    def narrow(label: str, picked: Picked, scores: tuple[str, ...] = ()) -> Candidates:
-        record(label, rows, picked, scores)
-        return rows.where(picked.reasons == "")
-
-    rows = narrow("can be trained on", drop_where(untrainable(rows)))
+    trainable = drop_where(untrainable(rows))
+    record("can be trained on", rows, trainable, ())
+    rows = rows.where(trainable.reasons == "")
     aside = held_out(rows, settings.held_out, seed)
-    test, reasons = rows.where(aside), np.where(aside, HELD_OUT, "").astype(object)
-    eligible = rows = narrow("not held out", drop_where(reasons))
+    kept = drop_where(np.where(aside, HELD_OUT, "").astype(object))
+    record("not held out", rows, kept, ())
+    eligible = rows.where(~aside)
+    return Walk(rows.where(aside), eligible, choose(eligible, settings, vectors, seed, record))
+
+
+def tell_nobody(label: str, rows: Candidates, picked: Picked, scores: tuple[str, ...]) -> None:
+    """A record that is not kept."""
+
+
+def choose(
+    rows: Candidates,
+    settings: SelectSettings,
+    vectors: Vectors,
+    seed: int,
+    record: Record = tell_nobody,
+) -> Choice:
+    """Take the recipe's own steps: the filters in their order, then the one that ranks."""
     for step in settings.filters:
-        rows = narrow(describe(step), filter_rows(step, rows), step.scores())
-    rank = settings.rank
-    picked = rank.pick(rows, vectors, seed)
-    record(describe(rank), rows, picked, rank.scores())
-    return Walk(test, eligible, rows, rows.at(picked.indices))
+        passed = filter_rows(step, rows)
+        record(describe(step), rows, passed, step.scores())
+        rows = rows.where(passed.reasons == "")
+    picked = settings.rank.pick(rows, vectors, seed)
+    record(describe(settings.rank), rows, picked, settings.rank.scores())
+    return Choice(rows, rows.at(picked.indices))
 
 
 def untrainable(rows: Candidates) -> Reasons:

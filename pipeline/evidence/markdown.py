@@ -1,0 +1,88 @@
+"""The evidence of a selection as a page: counts and ids, never the content of a row."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+HEADINGS = ("rows", "tokens", "least", "10 %", "25 %", "median", "75 %", "90 %", "most")
+
+
+def evidence_markdown(evidence: Mapping[str, Any]) -> str:
+    """Everything that is known of a selection, as a section of a report."""
+    lines = ["## What the selection is worth", "", *length_lines(evidence["lengths"])]
+    lines += ["", *(f"- {line}" for line in overlap_lines(evidence["overlaps"]))]
+    lines += ["", *moved_lines(evidence["moved"])] if evidence["moved"] else []
+    lines += ["", *agreement_lines(evidence["agreement"])] if evidence["agreement"] else []
+    lines += ["", *disputed_lines(evidence["disputed"])] if evidence["disputed"] else []
+    return "\n".join(lines) + "\n"
+
+
+def length_lines(lengths: Mapping[str, Any]) -> Iterator[str]:
+    """Loss tokens of the rows of the choice, the controls, and what they were chosen from."""
+    yield "| loss tokens of | " + " | ".join(HEADINGS) + " |"
+    yield "|---|" + "--:|" * len(HEADINGS)
+    for kind in ("choice", "random", "length_matched", "eligible"):
+        each = lengths[kind]
+        cells = [each["rows"], each["tokens"], *(f"{q:.0f}" for q in each["quantiles"])]
+        cells += [""] * (len(HEADINGS) - len(cells))
+        yield f"| {kind} | " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def overlap_lines(overlaps: list[Mapping[str, Any]]) -> Iterator[str]:
+    """What the choice shares with its controls and with the last one."""
+    for each in overlaps:
+        chance = "" if each["expected"] is None else f"; chance gives {each['expected']:.1f}"
+        yield f"shared with {each['other']}: {each['shared']} of {each['rows']} rows{chance}"
+
+
+def moved_lines(moved: list[Mapping[str, Any]]) -> Iterator[str]:
+    """What small changes do."""
+    yield "| a small change | picks that go | rows then |"
+    yield "|---|--:|--:|"
+    for each in moved:
+        yield f"| {each['change']} | {each['moved']:.1%} | {each['rows']} |"
+
+
+def agreement_lines(agreement: list[Mapping[str, Any]]) -> Iterator[str]:
+    """How the scores order the same rows."""
+    yield "| two scores | rows with both | rank correlation |"
+    yield "|---|--:|--:|"
+    for each in agreement:
+        rho = "" if each["rho"] is None else f"{each['rho']:.2f}"
+        yield f"| {' and '.join(each['scores'])} | {each['rows']} | {rho} |"
+
+
+def disputed_lines(disputed: list[Mapping[str, Any]]) -> Iterator[str]:
+    """The rows that scores put at opposite ends."""
+    yield "| example | above most by | share below | below most by | share below |"
+    yield "|---|---|--:|---|--:|"
+    for each in disputed:
+        yield (
+            f"| {each['example_id'][:8]} | {each['high']} | {each['high_share']:.0%} | "
+            f"{each['low']} | {each['low_share']:.0%} |"
+        )
+
+
+def evidence_lines(evidence: Mapping[str, Any]) -> Iterator[str]:
+    """The same in a few lines, for the end of a run."""
+    lengths = evidence["lengths"]
+    medians = {kind: each["quantiles"][3] for kind, each in lengths.items() if each["quantiles"]}
+    if "choice" not in medians:
+        return
+    yield (
+        f"median length   {medians['choice']:.0f} loss tokens; {medians['eligible']:.0f} in all "
+        "it was chosen from"
+    )
+    shared = (
+        f"{each['shared']} of {each['rows']} with {each['other']}"
+        + ("" if each["expected"] is None else f" (chance: {each['expected']:.0f})")
+        for each in evidence["overlaps"]
+    )
+    yield f"rows shared     {', '.join(shared)}"
+    if evidence["moved"]:
+        most = max(evidence["moved"], key=lambda each: each["moved"])
+        yield f"moves most by   {most['change']}: {most['moved']:.0%} of the picks"
+    known = [each for each in evidence["agreement"] if each["rho"] is not None]
+    if known:
+        least = min(known, key=lambda each: each["rho"])
+        pair = " and ".join(least["scores"])
+        yield f"scores differ   {pair} most: rank correlation {least['rho']:.2f}"

@@ -1,0 +1,89 @@
+"""How easily a selection moves: the share of its picks that go when something small changes.
+
+    moved = |S - S'| / |S|
+
+S is the selection and S' the one made with a weight or a bound 10 % higher or lower, or with the
+next seed; all other settings and the held-out rows stay. A selection of which a tenth of a weight
+moves half rests on that weight. A method that draws moves with the seed, and how far is the noise
+that a comparison of two selections has to exceed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipeline.candidates import Candidates, Vectors
+from pipeline.selection.step import Blend
+from pipeline.selection.steps import Step
+from pipeline.selection.threshold import Threshold
+from pipeline.selection.walk import SelectSettings, choose
+
+STEP = 0.1
+"""Share by which a weight or a bound is moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What one small change does."""
+
+    change: str
+    moved: float
+    """Share of the picks that are no longer picked."""
+    rows: int
+    """That are picked then."""
+
+
+def variants(settings: SelectSettings, seed: int) -> Iterator[tuple[str, SelectSettings, int]]:
+    """What is changed, and the settings and the seed with that change."""
+    yield f"seed {seed} → {seed + 1}", settings, seed + 1
+    for place, step in enumerate(settings.steps):
+        for change, moved in (*moved_bounds(step), *moved_weights(step)):
+            steps = (*settings.steps[:place], moved, *settings.steps[place + 1 :])
+            yield change, settings.model_copy(update={"steps": steps}), seed
+
+
+def moved_bounds(step: Step) -> Iterator[tuple[str, Step]]:
+    """A threshold with one bound a little higher or lower, as far as the other bound allows."""
+    if not isinstance(step, Threshold):
+        return
+    for name in ("at_least", "at_most"):
+        bound = getattr(step, name)
+        for how, by in (("higher", STEP), ("lower", -STEP)) if bound else ():
+            moved = step.model_copy(update={name: bound + by * abs(bound)})
+            if None in (moved.at_least, moved.at_most) or moved.at_least <= moved.at_most:  # type: ignore[operator]
+                yield f"{name} of {step.score} 10 % {how}", moved
+
+
+def moved_weights(step: Step) -> Iterator[tuple[str, Step]]:
+    """A ranking with one of several weights a little larger or smaller."""
+    ranked = getattr(step, "score", None)
+    if not isinstance(ranked, Blend) or len(ranked.weights) == 1:
+        return
+    for name, weight in ranked.weights.items():
+        for how, by in (("larger", STEP), ("smaller", -STEP)):
+            weights = {**ranked.weights, name: weight * (1 + by)}
+            blend = ranked.model_copy(update={"weights": weights})
+            yield f"weight of {name} 10 % {how}", step.model_copy(update={"score": blend})
+
+
+def measure_sensitivity(
+    eligible: Candidates,
+    chosen: Candidates,
+    settings: SelectSettings,
+    vectors: Vectors,
+    seed: int,
+) -> list[Moved]:
+    """Make the selection again with each small change and count what moves.
+
+    Args:
+        eligible: what the first filter was given.
+        chosen: the selection.
+        settings: how it was made.
+        vectors: reads embeddings.
+        seed: it was made with.
+    """
+    picks = set(chosen.places.tolist())
+    found = []
+    for change, changed, drawn in variants(settings, seed) if picks else ():
+        again = set(choose(eligible, changed, vectors, drawn).chosen.places.tolist())
+        found.append(Moved(change, len(picks - again) / len(picks), len(again)))
+    return found

@@ -1,0 +1,47 @@
+"""Rank agreement: Spearman's number, over rows that have both, and the rows at opposite ends."""
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from pipeline.evidence.agreement import most_disputed, rank_agreement
+
+NAN = np.nan
+
+
+def test_it_is_spearmans_over_the_rows_that_have_both() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 9, 200).astype(float), rng.integers(0, 9, 200).astype(float)
+    a[:20], b[10:30] = NAN, NAN
+    (found,) = rank_agreement({"a": a, "b": b})
+    assert found.scores == ("a", "b") and found.rows == 170
+    assert found.rho == pytest.approx(spearmanr(a[30:], b[30:]).statistic)
+
+
+def test_a_monotone_change_of_unit_makes_no_difference() -> None:
+    a = np.random.default_rng(1).standard_normal(50)
+    (same,) = rank_agreement({"a": a, "b": np.exp(a)})
+    (opposite,) = rank_agreement({"a": a, "b": -(a**3)})
+    assert same.rho == pytest.approx(1) and opposite.rho == pytest.approx(-1)
+
+
+def test_no_number_where_nothing_can_be_said() -> None:
+    flat, few = np.ones(5), np.array([1.0, 2.0, NAN, NAN, NAN])
+    rising = np.arange(5.0)
+    assert [each.rho for each in rank_agreement({"a": flat, "b": rising})] == [None]
+    assert [each.rho for each in rank_agreement({"a": few, "b": rising})] == [None]
+
+
+def test_the_row_at_opposite_ends_comes_first_and_says_who_puts_it_where() -> None:
+    ids = np.array(["d", "c", "b", "a"], dtype=object)
+    scores = {"x": np.array([0.0, 1.0, 2.0, 3.0]), "y": np.array([9.0, 1.0, 2.0, 3.0])}
+    first = most_disputed(scores, ids)[0]
+    assert (first.example_id, first.high, first.low) == ("d", "y", "x")
+    assert (first.high_share, first.low_share) == (1, 0)
+
+
+def test_a_row_with_one_score_is_not_in_dispute_and_ties_break_by_id() -> None:
+    ids = np.array(["b", "a", "c"], dtype=object)
+    scores = {"x": np.array([1.0, 1.0, 2.0]), "y": np.array([2.0, 2.0, NAN])}
+    assert [each.example_id for each in most_disputed(scores, ids, 5)] == ["a", "b"]
+    assert most_disputed({"x": scores["x"]}, ids) == []

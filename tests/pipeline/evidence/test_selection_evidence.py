@@ -1,0 +1,99 @@
+"""What is stored beside a selection: of a real run, through the select stage."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.evidence.markdown import evidence_lines, evidence_markdown
+from pipeline.report import read_report
+from pipeline.score import ScoreSettings
+from pipeline.select import select_examples
+from pipeline.selection.walk import SelectSettings
+from storage.database import read_workspace
+from storage.evidence import read_evidence
+from tests.stage_runner import count_words, score, start
+
+BLEND = {"weights": {"response_length": 1.0, "short": -0.9}}
+
+
+def rows(folder: Path) -> Path:
+    lines = []
+    for n in range(60):
+        turns = [
+            {"role": "user", "content": f"question {n}"},
+            {"role": "assistant", "content": " ".join(["word"] * (n % 30 + 1) + [str(n)])},
+        ]
+        lines.append(json.dumps({"messages": turns}))
+    path = folder / "rows.jsonl"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def evidence_of(folder: Path, steps: list[dict[str, Any]], seed: int = 3) -> Mapping[str, Any]:
+    run, pool = start(folder / "w", [rows(folder)], seed=seed)
+    run = score(count_words(run, pool), ScoreSettings(scorer="response_length"), pool)
+    run = score(run, ScoreSettings(scorer="response_length", name="short"), pool)
+    select_examples(run, SelectSettings.model_validate({"held_out": 0, "steps": steps}), pool)
+    with read_workspace(run.workspace) as con:
+        found = read_evidence(con, run.run_id)
+        assert found is not None
+        assert evidence_markdown(found) in read_report(con, run.run_id).markdown
+    assert all(len(line) < 120 for line in evidence_lines(found))
+    return found
+
+
+def test_lengths_tell_a_selection_that_has_chosen_the_long_ones(tmp_path: Path) -> None:
+    top = {"method": "top_k", "score": "response_length", "budget": {"rows": 10}}
+    lengths = evidence_of(tmp_path, [top])["lengths"]
+    assert lengths["choice"]["quantiles"][0] > lengths["eligible"]["quantiles"][4]
+    assert lengths["length_matched"]["quantiles"][3] >= 25
+    assert {kind: each["rows"] for kind, each in lengths.items()} == {
+        "choice": 10,
+        "random": 10,
+        "length_matched": 10,
+        "eligible": 60,
+    }
+
+
+def test_a_bound_and_a_weight_that_matter_move_picks_and_the_seed_moves_none(
+    tmp_path: Path,
+) -> None:
+    steps: list[dict[str, Any]] = [
+        {"method": "threshold", "score": "response_length", "at_most": 20},
+        {"method": "top_k", "score": "response_length", "budget": {"rows": 10}},
+    ]
+    moved = {each["change"]: each["moved"] for each in evidence_of(tmp_path, steps)["moved"]}
+    assert moved["seed 3 → 4"] == 0
+    assert moved["at_most of response_length 10 % lower"] > 0
+    assert set(moved) == {
+        "seed 3 → 4",
+        "at_most of response_length 10 % higher",
+        "at_most of response_length 10 % lower",
+    }
+
+
+def test_weights_that_cancel_but_for_a_tenth_turn_the_order_round(tmp_path: Path) -> None:
+    steps = [{"method": "top_k", "score": BLEND, "budget": {"rows": 10}}]
+    moved = {each["change"]: each["moved"] for each in evidence_of(tmp_path, steps)["moved"]}
+    assert moved["weight of short 10 % smaller"] == 0
+    assert moved["weight of response_length 10 % larger"] == 0
+    # 1 - 0.99 still prefers long rows, 0.9 - 0.9 prefers none: only that one moves
+    assert moved["weight of short 10 % larger"] == 0
+    assert moved["weight of response_length 10 % smaller"] > 0.5
+
+
+def test_a_draw_moves_with_the_seed(tmp_path: Path) -> None:
+    found = evidence_of(tmp_path, [{"method": "random", "budget": {"rows": 10}}])
+    assert found["moved"][0]["moved"] > 0.4
+    (random, matched) = found["overlaps"]
+    assert random["expected"] == pytest.approx(100 / 60) and matched["expected"] is None
+    assert random["shared"] == 10, "a random choice without filters is its own control"
+
+
+def test_two_scores_of_one_number_agree(tmp_path: Path) -> None:
+    top = {"method": "top_k", "score": "short", "budget": {"rows": 3}}
+    (pair,) = evidence_of(tmp_path, [top])["agreement"]
+    assert pair["rho"] == pytest.approx(1) and pair["rows"] == 60
