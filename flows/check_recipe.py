@@ -47,8 +47,12 @@ class RecipeError(ValueError):
         super().__init__(f"{recipe} has {len(problems)} {noun}:\n{listed}")
 
 
-def load_recipe(path: Path) -> Recipe:
+def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe, with its target resolved and its paths still as written.
+
+    Args:
+        path: of the file.
+        changes: settings to use in place of the file's, as PLACE=VALUE.
 
     Raises:
         RecipeError: if anything is wrong with it; every problem found is in the message.
@@ -61,11 +65,34 @@ def load_recipe(path: Path) -> Recipe:
         raise RecipeError(str(path), [f"it is not YAML: {one_line(error)}"]) from None
     if not isinstance(value, dict):
         raise RecipeError(str(path), ["it must be a mapping of blocks; see docs/recipes.md"])
+    for change in changes:
+        put_setting(value, change, path)
     recipe, problems = validate(value)
     problems += find_problems(recipe, path.parent)
     if problems:
         raise RecipeError(str(path), problems)
     return Recipe.model_validate(recipe).with_target()
+
+
+def put_setting(recipe: dict[str, Any], change: str, path: Path) -> None:
+    """Put PLACE=VALUE, such as `select.steps.0.at_most=0.9`, into a recipe as it was written.
+
+    Raises:
+        RecipeError: if there is no such place.
+    """
+    place, equals, value = change.partition("=")
+    *blocks, last = place.split(".")
+    inner: Any = recipe
+    try:
+        for name in blocks:
+            inner = inner[int(name)] if isinstance(inner, list) else inner.setdefault(name, {})
+        inner[int(last) if isinstance(inner, list) else last] = yaml.safe_load(value)
+    except (AttributeError, IndexError, TypeError, ValueError, yaml.YAMLError):
+        equals = ""
+    if not equals:
+        raise RecipeError(
+            str(path), [f"{change!r} sets nothing: write PLACE=VALUE, as in seed=3"]
+        ) from None
 
 
 def check_given(recipe: Recipe, base: Path) -> Recipe:

@@ -106,6 +106,11 @@ class Candidates:
         return self.pool.tokens[1][self.places]
 
     @property
+    def countable(self) -> NDArray[np.bool_]:
+        """(m,) whether the loss tokens are known."""
+        return ~np.isnan(self.pool.tokens[0][self.places])
+
+    @property
     def loss_tokens(self) -> Ints:
         """(m,) tokens the trainer takes a loss on; 0 where they are not known."""
         return np.nan_to_num(self.pool.tokens[0][self.places], nan=0).astype(np.int64)
@@ -162,33 +167,45 @@ def read_vectors(con: Connection, run: RunContext, of: ComparedField, rows: Cand
     return columns[column][[places[example_id] for example_id in ids]]
 
 
-def decide(candidates: Candidates, picked: Picked, states: Names | None = None) -> Decisions:
+def decide(candidates: Candidates, picked: Picked, scores: Sequence[str] = ()) -> Decisions:
     """What a step picked, in the words of the `decisions` table.
 
     Args:
         candidates: the rows the step was given.
         picked: what it made of them.
-        states: (n,) states of the score that decided, to say why a row has none.
+        scores: the scores that decided, to say why a row has none.
     """
     ids = candidates.ids
-    reasons = picked.reasons
-    if states is not None:
-        unscored = reasons == "no_score"
-        reasons = reasons.copy()
-        reasons[unscored] = [f"no_score:{state}" for state in states[unscored]]
+    reasons = spoken_reasons(candidates, picked, scores).tolist()
     causes = [None if row < 0 else str(ids[row]) for row in picked.because_of.tolist()]
     values = [None if value != value else value for value in picked.value.tolist()]
-    return Decisions(ids.tolist(), reasons.tolist(), causes, values)
+    return Decisions(ids.tolist(), reasons, causes, values)
 
 
-def count_step(stage: str, step: int, label: str, decisions: Decisions) -> StageCount:
-    """Balance the books of a step that keeps some rows and drops others."""
-    dropped = [reason for reason in decisions.reasons if reason]
+def spoken_reasons(candidates: Candidates, picked: Picked, scores: Sequence[str]) -> Names:
+    """(n,) reasons; with that of a row without a score goes the state of the first it lacks."""
+    unscored = np.flatnonzero(picked.reasons == "no_score")
+    if not unscored.size or not scores:
+        return picked.reasons
+    reasons = picked.reasons.copy()
+    rows = candidates.at(unscored)
+    states = np.full(len(rows), "ok", dtype=object)
+    for name in scores:
+        own = rows.score_states(name)
+        states = np.where(states == "ok", own, states)
+    reasons[unscored] = [f"no_score:{state}" for state in states]
+    return reasons
+
+
+def count_step(stage: str, step: int, label: str, reasons: Sequence[str]) -> StageCount:
+    """Balance the books of a step that drops the rows with a reason and keeps the others."""
+    dropped = Counter(reasons)
+    kept = dropped.pop("", 0)
     return StageCount(
         stage=stage,
         step=step,
         label=label,
-        rows_in=len(decisions.example_ids),
-        kept=len(decisions.example_ids) - len(dropped),
-        dropped=dict(sorted(Counter(dropped).items())),
+        rows_in=len(reasons),
+        kept=kept,
+        dropped=dict(sorted(dropped.items())),
     )

@@ -93,6 +93,8 @@ def deduplicate_examples(
             picked = step.remove(rows, partial(read_vectors, con, run))
             decisions = decide(rows, picked)
             label = f"{step.method} on {step.text}, at {step.threshold:g}"
-            write_step(con, run.run_id, count_step("dedupe", number, label, decisions), decisions)
+            write_step(
+                con, run.run_id, count_step("dedupe", number, label, decisions.reasons), decisions
+            )
             rows = rows.where(picked.reasons == "")
     return [str(example_id) for example_id in rows.ids]

@@ -25,7 +25,6 @@ from pipeline.selection.budget import Budget
 from pipeline.selection.length_matched import select_length_matched
 from pipeline.selection.picked import Picked
 from pipeline.selection.random import select_random
-from pipeline.selection.step import missing_states
 from pipeline.selection.walk import SelectSettings, unspent, walk
 from scorers import SCORERS
 from scorers.arrays import Floats, Ints
@@ -97,8 +96,8 @@ class Books:
     def record(self, label: str, rows: Candidates, picked: Picked, scores: tuple[str, ...]) -> None:
         """Store the decisions of one step, which decided by these scores."""
         self.step += 1
-        decisions = decide(rows, picked, missing_states(rows, scores))
-        count = count_step("select", self.step, label, decisions)
+        decisions = decide(rows, picked, scores)
+        count = count_step("select", self.step, label, decisions.reasons)
         write_step(self.con, self.run.run_id, count, decisions)
 
 

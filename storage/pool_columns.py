@@ -24,7 +24,8 @@ EXAMPLES = f"select n, {{column}} as value from {POOL} join examples using (exam
 RESPONSE_AT = f"select n, response_at as value from {POOL} join examples using (example_id)"
 
 SCORES = f"""
-select n, value, state from {POOL} join scores using (example_id)
+select n, value, case when value is null then state else 'ok' end as state
+from {POOL} join scores using (example_id)
 where scorer = $scorer and version = $version and settings = $settings
 """
 
@@ -78,7 +79,7 @@ def read_pool_scores(
     scorer, version, settings = key
     con.execute(SCORES, {"scorer": scorer, "version": version, "settings": settings})
     table = con.to_arrow_table()
-    return place_numbers(table, n), place_texts(table, "state", n, "not_measured")
+    return place_numbers(table, n), place_names(table, "state", n, "not_measured")
 
 
 def read_pool_tokens(
@@ -90,7 +91,7 @@ def read_pool_tokens(
         return np.full(n, np.nan), np.full(n, "not_measured", dtype=object)
     con.execute(TOKENS, {"measure_key": measure_key})
     table = con.to_arrow_table()
-    return place_numbers(table, n), place_texts(table, "state", n, "not_measured")
+    return place_numbers(table, n), place_names(table, "state", n, "not_measured")
 
 
 def read_pool_sources(
@@ -102,7 +103,7 @@ def read_pool_sources(
     """
     con.execute(SOURCES, {"source_ids": list(source_ids)})
     table = con.to_arrow_table()
-    return tuple(place_texts(table, name, n, "generated") for name in ("path", "license"))  # type: ignore[return-value]
+    return tuple(place_names(table, name, n, "generated") for name in ("path", "license"))  # type: ignore[return-value]
 
 
 def place_numbers(table: pa.Table, n: int) -> NDArray[np.float64]:
@@ -113,7 +114,17 @@ def place_numbers(table: pa.Table, n: int) -> NDArray[np.float64]:
 
 
 def place_texts(table: pa.Table, name: str, n: int, otherwise: str) -> Strings:
-    """Texts at the places the column n has; repeated ones are one object each."""
+    """Texts at the places the column n has; `otherwise` elsewhere."""
     placed = np.full(n, otherwise, dtype=object)
     placed[table["n"].to_numpy()] = table[name].to_numpy()
+    return placed
+
+
+def place_names(table: pa.Table, name: str, n: int, otherwise: str) -> Strings:
+    """The same for a few texts that repeat: each is one object, not one for each row."""
+    encoded = table[name].combine_chunks().dictionary_encode()
+    names = encoded.dictionary.to_numpy(zero_copy_only=False)
+    placed = np.full(n, otherwise, dtype=object)
+    if len(names):
+        placed[table["n"].to_numpy()] = names[encoded.indices.to_numpy()]
     return placed

@@ -8,7 +8,7 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from pipeline.candidates import Candidates, Names, Vectors
+from pipeline.candidates import Candidates, Vectors
 from pipeline.measuring.embeddings import ComparedField
 from pipeline.selection.blend import blend_ranks
 from pipeline.selection.budget import Budget
@@ -58,17 +58,6 @@ def rank_values(rows: Candidates, ranked: Ranked) -> Floats:
     columns = np.stack([rows.score(name) for name in ranked.weights])
     groups = rows.sources if ranked.within == "source" else None
     return blend_ranks(columns, np.array(list(ranked.weights.values())), groups)
-
-
-def missing_states(rows: Candidates, names: tuple[str, ...]) -> Names | None:
-    """(n,) the state of the first of these scores that a row lacks; None where none decides."""
-    if not names:
-        return None
-    states = rows.score_states(names[-1])
-    for name in reversed(names[:-1]):
-        own = rows.score_states(name)
-        states = np.where(own == "ok", states, own)
-    return states
 
 
 class BudgetSettings(Settings):

@@ -22,6 +22,10 @@ from pipeline.settings import Settings
 
 HELD_OUT = "held_out"
 
+BEFORE_THE_STEPS = 2
+"""What every selection does before the recipe's own steps: untrainable rows go, some are held out.
+"""
+
 Reasons = NDArray[np.object_]
 
 Record = Callable[[str, Candidates, Picked, tuple[str, ...]], None]
@@ -130,14 +134,17 @@ def choose(
 
 def untrainable(rows: Candidates) -> Reasons:
     """Why a row cannot be trained on: "" where it can."""
-    reasons = np.where(rows.states == "ok", "", rows.states).astype(object)
-    reasons[rows.states == "not_applicable"] = "no_response"
-    reasons[(rows.states == "ok") & (rows.loss_tokens < 1)] = "no_loss_tokens"
+    reasons, unknown = no_reasons(len(rows)), np.flatnonzero(~rows.countable)
+    reasons[unknown] = rows.at(unknown).states
+    reasons[reasons == "not_applicable"] = "no_response"
+    reasons[rows.countable & (rows.loss_tokens < 1)] = "no_loss_tokens"
     return reasons
 
 
 def held_out(rows: Candidates, share: float, seed: int) -> NDArray[np.bool_]:
     """Mask (n,) of the rows whose prompt falls into the held-out share."""
+    if not share:
+        return np.zeros(len(rows), dtype=np.bool_)
     keys = random_keys(rows.column("prompt_id"), seed, "held out")
     return np.asarray(keys / 2.0**64 < share, dtype=np.bool_)
 

@@ -1,0 +1,110 @@
+"""`sluice what-if`: the selection that other settings would make, in seconds; writes nothing."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.read_commands import AsJson, RunOption, print_json, print_table
+from flows.run_commands import RecipeFile
+
+if TYPE_CHECKING:
+    from flows.recipe import Recipe
+    from pipeline.what_if import WhatIf
+
+COLUMNS = ["step", "in", "kept", "left, by reason"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("what-if")(what_if)
+
+
+def what_if(
+    recipe: RecipeFile,
+    settings: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="PLACE=VALUE",
+            help="A setting to try, such as select.steps.1.at_most=0.9; may be given again.",
+        ),
+    ] = [],  # noqa: B006 - typer copies it
+    run: RunOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a recipe would select, edited or with --set, from what its last run stored.
+
+    No model is asked and nothing is written. Everything in `select` can be tried; what changes the
+    pool or its numbers needs a run.
+    """
+    from flows.check_recipe import load_recipe
+
+    outcome = try_settings(load_recipe(recipe, settings), recipe.parent, run)
+    if as_json:
+        print_json(asdict(outcome))
+        return
+    from pipeline.changes import changes_markdown
+    from pipeline.report import losses
+
+    print_table(COLUMNS, [(c.label, c.rows_in, c.kept, losses(c)) for c in outcome.steps])
+    sys.stdout.write(f"it would choose {outcome.rows} rows, {outcome.loss_tokens} loss tokens\n")
+    if outcome.unspent:
+        sys.stdout.write(f"{outcome.unspent}\n")
+    sys.stdout.write(f"\n{changes_markdown(outcome.changes)}")
+
+
+def try_settings(recipe: "Recipe", base: Path, run_id: str | None) -> "WhatIf":
+    """Select as the recipe says, on the pool and the numbers of a run of it.
+
+    Raises:
+        QueryError: if there is no such run, or the recipe differs from it in more than what a
+            what-if can answer for.
+    """
+    from pipeline.changes import differences
+    from pipeline.run_context import RunContext
+    from pipeline.score import measure_name, score_key
+    from pipeline.what_if import beyond_reach, select_again
+    from storage.changes import describe_run
+    from storage.database import QueryError, read_workspace
+    from storage.runs import find_run, read_run_sources
+    from storage.what_if import find_last_choice, has_score, read_run_keys
+    from storage.workspace import Workspace
+
+    workspace = Workspace(Path(recipe.at(base).workspace))
+    with read_workspace(workspace) as con:
+        found = find_run(con, run_id) if run_id else find_last_choice(con, recipe.name)
+        if found is None:
+            raise QueryError(
+                f"no run of {recipe.name} has selected anything in {workspace.directory} yet: "
+                "`sluice run` it once; after that its selection can be tried in other ways"
+            )
+        changed = list(differences(describe_run(con, found).recipe, recipe.stored(), ""))
+        if beyond := beyond_reach(changed):
+            raise QueryError(
+                "a what-if can change how rows are selected; the pool or its numbers change with "
+                f"{spoken(beyond)}, which run {found} had otherwise: `sluice select` the recipe"
+            )
+        measures = read_run_keys(con, found)
+        scores = {
+            each.label: score_key(each, measures)
+            for each in recipe.scores
+            if measure_name(each) in measures
+        }
+        stored = {label for label, key in scores.items() if has_score(con, key)}
+        if lacking := [each.label for each in recipe.scores if each.label not in stored]:
+            raise QueryError(
+                f"no {', '.join(lacking)} is stored as the recipe defines it: `sluice score` the "
+                "recipe, which asks no model for what is measured already"
+            )
+        sources = read_run_sources(con, found)
+        run = RunContext(workspace, found, recipe.seed, sources, measures, scores)
+        return select_again(con, run, recipe.select, changed)
+
+
+def spoken(differences: Sequence[object]) -> str:
+    """The settings that differ, by name."""
+    return ", ".join(str(getattr(each, "setting", each)) for each in differences)

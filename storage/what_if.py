@@ -1,0 +1,91 @@
+"""What a run stored, read back so that its selection can be made again in another way."""
+
+from collections.abc import Sequence
+
+import orjson
+import pyarrow as pa
+
+from storage.changes import ChoiceChange
+from storage.database import Connection, fetch_count
+from storage.measurements import MeasureKey
+
+LAST_CHOICE = """
+select run_id from runs
+where name = $name and run_id in (select run_id from run_selections where kind = 'choice')
+order by started_at desc, run_id limit 1
+"""
+
+MEASURES = """
+select name, measure, model, model_fingerprint, template_fingerprint, settings
+from run_measures join measures using (measure_key) where run_id = $run_id
+"""
+
+GIVEN = """
+select example_id from decisions where run_id = $run_id and stage = 'select' and step = $step
+order by example_id
+"""
+
+HAS_SCORE = """
+select count(*) from (
+    select 1 from scores where scorer = $scorer and version = $version and settings = $settings
+    limit 1
+)
+"""
+
+WHY_OUT = """
+select e.rank, e.example_id, d.stage, c.label, d.reason, d.because_of, d.value
+from came e
+left join decisions d
+    on d.run_id = $run_id and d.example_id = e.example_id and d.outcome = 'dropped'
+left join stage_counts c on c.run_id = d.run_id and c.stage = d.stage and c.step = d.step
+order by e.rank
+"""
+
+
+def find_last_choice(con: Connection, name: str) -> str | None:
+    """The last run of a recipe, by its name, that made a selection."""
+    found = con.execute(LAST_CHOICE, {"name": name}).fetchall()
+    return str(found[0][0]) if found else None
+
+
+def read_run_keys(con: Connection, run_id: str) -> dict[str, MeasureKey]:
+    """Name of each measure in a run → the key its numbers are stored under."""
+    rows = con.execute(MEASURES, {"run_id": run_id}).fetchall()
+    return {
+        name: MeasureKey(measure, model, fingerprint, template, orjson.loads(settings))
+        for name, measure, model, fingerprint, template, settings in rows
+    }
+
+
+def read_given(con: Connection, run_id: str, step: int) -> list[str]:
+    """The examples that a step of a run's selection was given, sorted by id."""
+    con.execute(GIVEN, {"run_id": run_id, "step": step})
+    return [str(each) for each in con.to_arrow_table()["example_id"].to_pylist()]
+
+
+def has_score(con: Connection, key: tuple[str, int, str]) -> bool:
+    """Whether any example has a score under this key."""
+    scorer, version, settings = key
+    return bool(
+        fetch_count(con, HAS_SCORE, {"scorer": scorer, "version": version, "settings": settings})
+    )
+
+
+def read_why_out(
+    con: Connection, run_id: str, came: Sequence[tuple[int, str]]
+) -> list[ChoiceChange]:
+    """Examples that come in, with where and why the run had dropped each.
+
+    Args:
+        con: an open workspace.
+        run_id: the run that did not choose them.
+        came: rank and example id of each.
+    """
+    ranks, ids = [rank for rank, _ in came], [example_id for _, example_id in came]
+    table = pa.table(
+        {"rank": pa.array(ranks, pa.int64()), "example_id": pa.array(ids, pa.string())}
+    )
+    con.register("came", table)
+    rows = con.execute(WHY_OUT, {"run_id": run_id}).fetchall()
+    con.unregister("came")
+    return [ChoiceChange("added", *row) for row in rows]
