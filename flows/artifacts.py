@@ -97,6 +97,16 @@ def show_changes(recipe: str, run_id: str, markdown: str) -> None:
     )
 
 
+def show_evidence(recipe: str, run_id: str, markdown: str) -> None:
+    """Show what the selection is worth, as Markdown that holds ids and counts."""
+    show_markdown(
+        "the evidence",
+        artifact_key(recipe, "evidence"),
+        f"**What the selection is worth** in run `{run_id}` of `{recipe}`",
+        markdown,
+    )
+
+
 def show_export(recipe: str, export: Path, manifest: ExportManifest) -> None:
     """Show where the export lies, what it promises, and how to look further."""
     place = export.resolve()

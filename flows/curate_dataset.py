@@ -8,7 +8,7 @@ from prefect import Flow, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
-from flows.artifacts import show_changes, show_funnel, show_histograms
+from flows.artifacts import show_changes, show_evidence, show_funnel, show_histograms
 from flows.check_recipe import check_given, load_recipe
 from flows.hand_over import hand_over
 from flows.name_runs import name_curation
@@ -134,10 +134,12 @@ def say_where_the_page_is() -> None:
 
 
 def show_report(state: RunState) -> None:
-    """Put funnel, changes and scores on the run's page, and into the workspace's reports."""
+    """Put funnel, evidence, changes and scores on the run's page, and into the workspace's reports."""
     workspace, run_id, name = state.run.workspace, state.run.run_id, state.recipe.name
     report = write_report(workspace, run_id)
     show_funnel(name, run_id, funnel_rows(report.counts))
+    if report.evidence is not None:
+        show_evidence(name, run_id, report.evidence)
     if report.changes is not None:
         show_changes(name, run_id, report.changes)
     picture = draw_score_histograms(state.run, state.pool)
