@@ -134,7 +134,7 @@ def say_where_the_page_is() -> None:
 
 
 def show_report(state: RunState) -> None:
-    """Put funnel, evidence, changes and scores on the run's page, and into the workspace's reports."""
+    """Put funnel, evidence, changes and scores on the run's page, and into the workspace."""
     workspace, run_id, name = state.run.workspace, state.run.run_id, state.recipe.name
     report = write_report(workspace, run_id)
     show_funnel(name, run_id, funnel_rows(report.counts))

@@ -106,11 +106,6 @@ class Candidates:
         return self.pool.tokens[1][self.places]
 
     @property
-    def countable(self) -> NDArray[np.bool_]:
-        """(m,) whether the loss tokens are known."""
-        return ~np.isnan(self.pool.tokens[0][self.places])
-
-    @property
     def loss_tokens(self) -> Ints:
         """(m,) tokens the trainer takes a loss on; 0 where they are not known."""
         return np.nan_to_num(self.pool.tokens[0][self.places], nan=0).astype(np.int64)

@@ -134,10 +134,11 @@ def choose(
 
 def untrainable(rows: Candidates) -> Reasons:
     """Why a row cannot be trained on: "" where it can."""
-    reasons, unknown = no_reasons(len(rows)), np.flatnonzero(~rows.countable)
-    reasons[unknown] = rows.at(unknown).states
-    reasons[reasons == "not_applicable"] = "no_response"
-    reasons[rows.countable & (rows.loss_tokens < 1)] = "no_loss_tokens"
+    states = rows.states
+    ok = np.asarray(states == "ok", dtype=np.bool_)
+    reasons = np.where(ok, "", states).astype(object)
+    reasons[states == "not_applicable"] = "no_response"
+    reasons[ok & (rows.loss_tokens < 1)] = "no_loss_tokens"
     return reasons
 
 
