@@ -6,14 +6,16 @@ from pydantic import Field
 
 from pipeline.selection.clear import Clear
 from pipeline.selection.diverse import Diverse
+from pipeline.selection.facility_location import FacilityLocation
 from pipeline.selection.grape import Grape
+from pipeline.selection.k_centre import KCentre
 from pipeline.selection.random import Random
 from pipeline.selection.s2l import S2L
 from pipeline.selection.threshold import Threshold
 from pipeline.selection.top_k import TopK
 
 Step = Annotated[
-    Threshold | Grape | Clear | TopK | S2L | Diverse | Random,
+    Threshold | Grape | Clear | TopK | S2L | Diverse | FacilityLocation | KCentre | Random,
     Field(discriminator="method"),
 ]
 """In a recipe: one of these, by its method."""
