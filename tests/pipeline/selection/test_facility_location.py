@@ -29,7 +29,8 @@ def pool(n: int, copies: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def plain_greedy(table: np.ndarray, weights: np.ndarray, k: int) -> list[int]:
     """Every row looked at for every pick; the first one in a tie."""
-    best, picks = np.zeros(len(table), dtype=np.int64), []
+    best = np.zeros(len(table), dtype=np.int64)
+    picks: list[int] = []
     for _ in range(k):
         gains = np.maximum(table, best).astype(np.int64) @ weights
         gains[picks] = -1
@@ -56,7 +57,8 @@ def test_the_picks_of_euclidean_are_those_over_any_constant_less_the_distance() 
     apart = np.linalg.norm(exact[:, None] - exact[None], axis=2)
     order = np.argsort(ids.astype(str))
     similarity = (apart.max() - apart)[order][:, order]
-    best, picks = np.zeros(60), []
+    best = np.zeros(60)
+    picks: list[int] = []
     for _ in range(12):
         picks.append(int(np.argmax(np.maximum(similarity, best).sum(axis=1))))
         best = np.maximum(best, similarity[picks[-1]])
@@ -82,6 +84,13 @@ def test_a_covered_row_names_the_pick_nearest_to_it() -> None:
     assert list(picked.reasons) == ["", "", "covered", "no_embedding"]
     assert picked.because_of.tolist() == [-1, -1, 0, -1]
     np.testing.assert_allclose(picked.value, [2.7 / 3, 0.2 / 3, 0.9, np.nan], atol=1e-6)
+
+
+def test_of_two_picks_as_near_the_first_is_named() -> None:
+    vectors = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]], dtype=np.float32)
+    picked = select_facility_location(vectors, np.array(list("abcd")), Budget(rows=2))
+    assert picked.indices.tolist() == [0, 1]
+    assert picked.because_of.tolist() == [-1, -1, 0, 0]
 
 
 def test_a_score_makes_rows_count_more_when_they_are_covered() -> None:

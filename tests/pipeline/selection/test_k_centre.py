@@ -67,6 +67,13 @@ def test_copies_are_picked_last_by_their_ids() -> None:
     np.testing.assert_allclose(picked.value, [1, 1, 0, np.nan])
 
 
+def test_of_two_picks_as_near_the_first_is_named() -> None:
+    vectors = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]], dtype=np.float32)
+    picked = select_k_centre(vectors, np.array(list("abcd")), Budget(rows=2))
+    assert picked.indices.tolist() == [0, 1]
+    assert picked.because_of.tolist() == [-1, -1, 0, 0]
+
+
 def test_a_row_without_an_embedding_is_neither_picked_nor_in_the_way() -> None:
     vectors = np.array([[np.nan, 0], [1, 0], [0, 1]], dtype=np.float32)
     picked = select_k_centre(vectors, np.array(list("abc")), ALL)
