@@ -18,6 +18,7 @@ from pipeline.measure import embeddings_name, ratings_name
 from pipeline.measuring.embeddings import ComparedField
 from pipeline.measuring.ratings import RatingSettings, as_number
 from pipeline.measuring.samples import SampleSettings
+from pipeline.measuring.turn_ratings import TurnQuestion
 from pipeline.readers import UnreadableSourceError, find_format
 from pipeline.score import ScoreSettings, find_scorer, measure_name
 from pipeline.selection.s2l import S2L
@@ -33,6 +34,7 @@ MEASURE_BLOCKS = {
     "trajectories": "measure.trajectories",
     "judgements": "measure.confidence",
     "ratings": "measure.ratings",
+    "turn_ratings": "measure.turn_ratings",
 }
 """Measure → the block of the recipe that asks for it."""
 
@@ -268,7 +270,7 @@ def model_problems(recipe: Recipe) -> Iterator[str]:
 
 def endpoint_blocks(
     recipe: Recipe,
-) -> Iterator[tuple[str, GenerateSettings | SampleSettings | RatingSettings]]:
+) -> Iterator[tuple[str, GenerateSettings | SampleSettings | RatingSettings | TurnQuestion]]:
     """Each block that can name an endpoint, with its place."""
     for number, generator in enumerate(recipe.generate):
         yield f"generate.{number}", generator
@@ -276,6 +278,9 @@ def endpoint_blocks(
         yield "measure.confidence.samples", recipe.measure.confidence.samples
     for number, ratings in enumerate(recipe.measure.ratings):
         yield f"measure.ratings.{number}", ratings
+    if recipe.measure.turn_ratings:
+        yield "measure.turn_ratings.complexity", recipe.measure.turn_ratings.complexity
+        yield "measure.turn_ratings.quality", recipe.measure.turn_ratings.quality
 
 
 def named_models(value: object, where: str) -> Iterator[tuple[str, str]]:

@@ -137,6 +137,7 @@ def only_needed(measures: MeasureSettings, scores: Sequence[ScoreSettings]) -> M
             "embeddings": (),
             "trajectories": None,
             "confidence": measures.confidence if "judgements" in needed else None,
+            "turn_ratings": measures.turn_ratings if "turn_ratings" in needed else None,
             "ratings": tuple(b for b in measures.ratings if ratings_name(b.name) in needed),
         }
     )

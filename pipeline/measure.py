@@ -17,6 +17,7 @@ from pipeline.measuring.ratings import Ratings, RatingSettings
 from pipeline.measuring.samples import Samples, SampleSettings
 from pipeline.measuring.token_counts import TokenCounts
 from pipeline.measuring.trajectories import TrajectorySettings, pool_trajectories
+from pipeline.measuring.turn_ratings import TurnRated, TurnRatingSettings
 from pipeline.settings import Part, Settings
 from pipeline.shard_work import Measure
 from storage.conversations import content_hash
@@ -61,6 +62,9 @@ class MeasureSettings(Settings):
     ratings: tuple[RatingSettings, ...] = Field(
         default=(), description="A judge's marks, a block for each question that is asked."
     )
+    turn_ratings: TurnRatingSettings | None = Field(
+        default=None, description="DEITA's marks, of every turn."
+    )
 
     def names(self) -> set[str]:
         """The measures that scorers will find."""
@@ -68,6 +72,7 @@ class MeasureSettings(Settings):
             "losses": self.losses,
             "trajectories": self.trajectories,
             "judgements": self.confidence,
+            "turn_ratings": self.turn_ratings,
         }
         embedded = {embeddings_name(each.of) for each in self.embeddings}
         rated = {ratings_name(each.name) for each in self.ratings}
@@ -117,6 +122,11 @@ def plan_measures(
         served = find_served(block.endpoint, block.model, workspace.requests)
         ratings = Ratings(settings=block, served=served)
         work[ratings_name(block.name)] = Work(ratings, ids, len(pool))
+    if settings.turn_ratings:
+        ids = choose_part(workspace, settings.turn_ratings.part, pool, seed)
+        work["turn_ratings"] = Work(
+            TurnRated.find(settings.turn_ratings, workspace), ids, len(pool)
+        )
     if settings.trajectories:
         ids = choose_part(workspace, settings.trajectories.part, pool, seed)
         measure = pool_trajectories(workspace, settings.trajectories, ids)

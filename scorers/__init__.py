@@ -10,6 +10,7 @@ from inspect import Parameter, signature
 
 from scorers.arrays import Floats
 from scorers.confidence import score_confidence
+from scorers.deita import score_deita
 from scorers.entropy import score_entropy
 from scorers.grape import score_grape
 from scorers.ifd import score_ifd
@@ -42,6 +43,13 @@ SCORERS: dict[str, Scorer] = {
         measure="judgements",
         reads=("contradiction_forward", "contradiction_backward", "exact_match", "reflection"),
         unit="probability",
+        version=1,
+    ),
+    "deita": Scorer(
+        score_deita,
+        measure="turn_ratings",
+        reads=("complexity", "complexity_mass", "quality", "quality_mass"),
+        unit="squared marks",
         version=1,
     ),
     "entropy": Scorer(

@@ -23,6 +23,7 @@ MEASURES = (
     "samples",
     "judgements",
     "ratings",
+    "turn_ratings",
 )
 
 STATES = "example_id, measure_key, state, detail"

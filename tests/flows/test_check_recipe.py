@@ -130,6 +130,11 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
             {"measure": {"ratings": [{"template": "{promt}"}]}},
             "measure.ratings.0: nothing to put in for {promt}. Did you mean {prompt}?",
         ),
+        ({"scores": ["deita"]}, "deita reads turn_ratings: add the block measure.turn_ratings"),
+        (
+            {"measure": {"turn_ratings": {"quality": {"endpoint": SERVED}}}},
+            "measure.turn_ratings.quality.model: missing; name the model that the endpoint serves",
+        ),
         ({"scores": ["rating"]}, "rating reads ratings: add the block measure.ratings"),
         (
             {"scores": ["rating"], "measure": {"ratings": [{}]}},
