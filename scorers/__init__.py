@@ -19,6 +19,7 @@ from scorers.perplexity import score_perplexity
 from scorers.rating import score_rating
 from scorers.response_length import score_response_length
 from scorers.s2l_cluster import score_s2l_cluster
+from scorers.tag_count import score_tag_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,9 @@ SCORERS: dict[str, Scorer] = {
         unit="label",
         version=1,
         whole_pool=True,
+    ),
+    "tag_count": Scorer(
+        score_tag_count, measure="tags", reads=("tag_count",), unit="tags", version=1
     ),
 }
 

@@ -24,6 +24,8 @@ MEASURES = (
     "judgements",
     "ratings",
     "turn_ratings",
+    "tag_replies",
+    "tags",
 )
 
 STATES = "example_id, measure_key, state, detail"

@@ -18,6 +18,8 @@ Reason = Literal[
     "same_response",  # another answer to the same prompt is the same text
     "no_alternative",  # the only answer to its prompt; beside a picked row it is a remark
     "too_similar",  # to a row picked before it
+    "no_tags",  # nor a tag that enough rows have
+    "no_new_tag",  # all its tags had been picked before it
     "covered",  # by a pick, the one nearest to it
     "near_duplicate",  # of a row that is kept
     "over_budget",  # the budget was used up before its turn

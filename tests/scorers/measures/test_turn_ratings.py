@@ -60,7 +60,7 @@ def test_a_mark_that_has_no_probability_is_no_mark() -> None:
     rated = rate_turns([[turn("a", "b")], [turn("a", "mute"), turn("a", "b")]], *judges)
     assert [each.state for each in rated] == ["ok", "failed"]
     assert str(rated[1].detail).startswith("quality of turn 1 of 2: no_option")
-    assert rated[1].complexity is rated[1].quality_mass is None
+    assert rated[1].complexity is None and rated[1].quality_mass is None
 
 
 def test_nothing_asked_gives_nothing() -> None:
