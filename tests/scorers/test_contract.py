@@ -37,6 +37,7 @@ COLUMNS = {
         ]
     ),
     "quality_mass": np.array([[0.9, 0.8], [0.001, NAN], [NAN, NAN], [0.6, NAN]]),
+    "tag_count": np.array([3.0, 0.0, NAN, 3.0]),
     "trajectory": np.array([[2.0, 1.5, 1.4], [3.0, 3.1, NAN], [0.2, 0.1, 0.1], [2.0, 1.5, 1.4]]),
     "contradiction_forward": np.array([[0.1, 0.2], [0.9, NAN], [NAN, NAN], [0.0, 1.0]]),
     "contradiction_backward": np.array([[0.3, 0.1], [0.8, 0.4], [NAN, NAN], [0.0, 1.0]]),

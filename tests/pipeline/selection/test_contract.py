@@ -13,6 +13,7 @@ from pipeline.selection.clear import select_confident
 from pipeline.selection.diverse import select_diverse
 from pipeline.selection.facility_location import select_facility_location
 from pipeline.selection.grape import select_best_candidates
+from pipeline.selection.instag import select_instag
 from pipeline.selection.k_centre import select_k_centre
 from pipeline.selection.length_matched import select_length_matched
 from pipeline.selection.picked import Picked
@@ -60,6 +61,13 @@ def make_pool(n: int) -> Pool:
     )
 
 
+def words_of(pool: Pool) -> np.ndarray:
+    """A set of words for each row, and for some none."""
+    words = np.empty(len(pool.ids), dtype=object)
+    words[:] = [set(text.split()[:3]) if text[0] != "g" else None for text in pool.texts]
+    return words
+
+
 TOKENS = Budget(loss_tokens=300)
 METHODS: dict[str, Callable[[Pool], Picked]] = {
     "top_k": lambda p: select_top_k(p.scores, p.ids, TOKENS, p.loss_tokens),
@@ -73,6 +81,7 @@ METHODS: dict[str, Callable[[Pool], Picked]] = {
         p.vectors, p.ids, TOKENS, p.loss_tokens, p.scores
     ),
     "k_centre": lambda p: select_k_centre(p.vectors, p.ids, TOKENS, p.loss_tokens),
+    "instag": lambda p: select_instag(words_of(p), p.ids, TOKENS, p.loss_tokens, p.scores),
     "length_matched": lambda p: select_length_matched(
         np.flatnonzero(p.scores == 1), p.loss_tokens, p.ids
     ),
@@ -123,7 +132,7 @@ def test_leaves_its_input_alone(method: Callable[[Pool], Picked]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["top_k", "random", "s2l", "diverse", "facility_location", "k_centre"]
+    "name", ["top_k", "random", "s2l", "diverse", "facility_location", "k_centre", "instag"]
 )
 def test_a_budget_in_tokens_is_kept_and_used(name: str) -> None:
     pool = make_pool(300)
