@@ -92,8 +92,10 @@ def test_new_rows_are_asked_alone_and_all_named_anew(tmp_path: Path) -> None:
         run, pool = ingest(tmp_path, 1)
         run, _ = measure(run, settings(server), pool)
         assert stored(run, pool)["p0"] == ("ok", ["loops", "python", "unit tests"])
+        few = run.measures["tags"].measure_key
         run, pool = ingest(tmp_path, 2)
         run, new = measure(run, settings(server), pool)
+        assert run.measures["tags"].measure_key != few, "other rows, other names"
         assert new == {"tag_replies": 1, "tags": 3} and asked(server) == 2
 
 

@@ -65,10 +65,10 @@ def test_in_one_pass_a_row_without_a_new_tag_names_the_pick_that_took_the_last()
 
 
 def test_rows_not_reached_are_over_budget() -> None:
-    tags = column("xyz", "xy", "xw", "v")
-    picked = select_instag(tags, letters(4), Budget(rows=2))
+    tags = column("xyz", "xy", "xw", "x", "v")
+    picked = select_instag(tags, letters(5), Budget(rows=2))
     assert picked.indices.tolist() == [0, 2]
-    assert list(picked.reasons) == ["", "no_new_tag", "", "over_budget"]
+    assert list(picked.reasons) == ["", "no_new_tag", "", "over_budget", "over_budget"]
 
 
 @pytest.mark.parametrize("rows", [1, 20, 150, 290])
