@@ -13,6 +13,7 @@ Reason = Literal[
     "no_embedding",  # nor the embedding
     "below_threshold",
     "above_threshold",
+    "below_share",
     "low_confidence",
     "not_best_candidate",  # another answer to the same prompt is likelier
     "same_response",  # another answer to the same prompt is the same text

@@ -14,9 +14,20 @@ from pipeline.selection.random import Random
 from pipeline.selection.s2l import S2L
 from pipeline.selection.threshold import Threshold
 from pipeline.selection.top_k import TopK
+from pipeline.selection.top_share import TopShare
 
 Step = Annotated[
-    Threshold | Grape | Clear | TopK | S2L | Diverse | FacilityLocation | KCentre | InsTag | Random,
+    Threshold
+    | TopShare
+    | Grape
+    | Clear
+    | TopK
+    | S2L
+    | Diverse
+    | FacilityLocation
+    | KCentre
+    | InsTag
+    | Random,
     Field(discriminator="method"),
 ]
 """In a recipe: one of these, by its method."""

@@ -21,6 +21,7 @@ from pipeline.selection.random import select_random
 from pipeline.selection.s2l import select_s2l
 from pipeline.selection.threshold import select_within
 from pipeline.selection.top_k import select_top_k
+from pipeline.selection.top_share import select_top_share
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ TOKENS = Budget(loss_tokens=300)
 METHODS: dict[str, Callable[[Pool], Picked]] = {
     "top_k": lambda p: select_top_k(p.scores, p.ids, TOKENS, p.loss_tokens),
     "threshold": lambda p: select_within(p.scores, p.ids, 0.5, 2),
+    "top_share": lambda p: select_top_share(p.scores, p.ids, 0.3),
     "random": lambda p: select_random(p.ids, TOKENS, p.loss_tokens),
     "clear": lambda p: select_confident(p.scores, p.ids, p.sources),
     "grape": lambda p: select_best_candidates(p.scores, p.prompt_ids, p.responses, p.ids),
@@ -141,7 +143,8 @@ def test_a_budget_in_tokens_is_kept_and_used(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["top_k", "threshold", "clear", "grape", "s2l", "diverse", "facility_location"]
+    "name",
+    ["top_k", "top_share", "threshold", "clear", "grape", "s2l", "diverse", "facility_location"],
 )
 def test_a_row_without_a_score_is_never_picked(name: str) -> None:
     pool = make_pool(300)
