@@ -24,7 +24,7 @@ Reason = Literal[
     "covered",  # by a pick, the one nearest to it
     "near_duplicate",  # of a row that is kept
     "over_budget",  # the budget was used up before its turn
-    "not_drawn",  # of a control
+    "not_drawn",  # of a control, or of the sample that a step compares
     "no_response",  # a prompt only: nothing to train on
     "no_loss_tokens",  # the tokenizer leaves nothing of its response
     "truncated",  # longer than what the trainer reads
