@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from pipeline.measure import MeasureSettings
+from pipeline.measure import MeasureSettings, plan_measures
 from pipeline.measuring.tags import TagNaming, TagSettings
+from pipeline.plan import plan_measure
 from pipeline.run_context import RunContext
 from pipeline.score import ScoreSettings
 from pipeline.select import SelectSettings, select_examples
@@ -120,6 +121,20 @@ def test_rows_are_scored_and_picked_by_their_tags(tmp_path: Path) -> None:
         ).fetchall()
     assert [prompts[each] for each in choice] == ["p0", "p4"]
     assert dict(drops) == {"no_new_tag": 3, "no_tags": 1}
+
+
+def test_a_plan_is_made_before_anything_is_written(tmp_path: Path) -> None:
+    run, pool = ingest(tmp_path)
+    run = count_words(run, pool)
+    sizes = run.measures["token_counts"]
+    with serve(respond) as server:
+        works = plan_measures(run.workspace, settings(server), pool, 0)
+        plans = {
+            name: plan_measure(run.workspace, name, works[name], sizes, 6)
+            for name in ("tag_replies", "tags")
+        }
+    assert [plan.missing for plan in plans.values()] == [6, 6]
+    assert all(plan.seconds is not None for plan in plans.values())
 
 
 class Meanings:
