@@ -91,7 +91,7 @@ departs from them. Each entry is the docstring of its module, as it is. The page
   filter by one and rank by another, and look at their rank correlation before blending them.
 """
 
-MEASURES = ("losses", "trajectories", "confidence", "entailment", "ratings")
+MEASURES = ("losses", "trajectories", "confidence", "entailment", "ratings", "turn_ratings", "tags")
 """Files of scorers/measures/ that define a number, as opposed to how a model is loaded or asked."""
 
 DEDUPE = ("minhash", "shingles", "semantic")

@@ -18,8 +18,11 @@ from pipeline.measure import embeddings_name, ratings_name
 from pipeline.measuring.embeddings import ComparedField
 from pipeline.measuring.ratings import RatingSettings, as_number
 from pipeline.measuring.samples import SampleSettings
+from pipeline.measuring.tags import TagSettings
+from pipeline.measuring.turn_ratings import TurnQuestion
 from pipeline.readers import UnreadableSourceError, find_format
 from pipeline.score import ScoreSettings, find_scorer, measure_name
+from pipeline.selection.instag import InsTag
 from pipeline.selection.s2l import S2L
 from pipeline.selection.step import RankStep
 from pipeline.settings import TARGET
@@ -33,6 +36,8 @@ MEASURE_BLOCKS = {
     "trajectories": "measure.trajectories",
     "judgements": "measure.confidence",
     "ratings": "measure.ratings",
+    "turn_ratings": "measure.turn_ratings",
+    "tags": "measure.tags",
 }
 """Measure → the block of the recipe that asks for it."""
 
@@ -295,7 +300,9 @@ def model_problems(recipe: Recipe) -> Iterator[str]:
 
 def endpoint_blocks(
     recipe: Recipe,
-) -> Iterator[tuple[str, GenerateSettings | SampleSettings | RatingSettings]]:
+) -> Iterator[
+    tuple[str, GenerateSettings | SampleSettings | RatingSettings | TurnQuestion | TagSettings]
+]:
     """Each block that can name an endpoint, with its place."""
     for number, generator in enumerate(recipe.generate):
         yield f"generate.{number}", generator
@@ -303,6 +310,11 @@ def endpoint_blocks(
         yield "measure.confidence.samples", recipe.measure.confidence.samples
     for number, ratings in enumerate(recipe.measure.ratings):
         yield f"measure.ratings.{number}", ratings
+    if recipe.measure.tags:
+        yield "measure.tags", recipe.measure.tags
+    if recipe.measure.turn_ratings:
+        yield "measure.turn_ratings.complexity", recipe.measure.turn_ratings.complexity
+        yield "measure.turn_ratings.quality", recipe.measure.turn_ratings.quality
 
 
 def named_models(value: object, where: str) -> Iterator[tuple[str, str]]:
@@ -400,6 +412,8 @@ def select_problems(recipe: Recipe) -> Iterator[str]:
             yield from unknown_score(recipe, f"{where}.score", score)
             if score in labels and not isinstance(step, S2L):
                 yield f"{where}.score: {score!r} is a cluster's label and ranks nothing; use s2l"
+        if isinstance(step, InsTag) and recipe.measure.tags is None:
+            yield f"{where}: picks by tags: add the block measure.tags"
         compared = step.compared() if isinstance(step, RankStep) else None
         if compared:
             yield from missing_embeddings(recipe, where, compared)

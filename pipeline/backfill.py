@@ -19,6 +19,9 @@ from storage.database import read_workspace
 from storage.measurements import read_missing
 from storage.workspace import Workspace
 
+WHOLE_POOL = frozenset({"trajectories", "tags"})
+"""Measures in which a row's numbers depend on the other rows."""
+
 
 class BackfillError(ValueError):
     """What was asked for cannot be backfilled."""
@@ -90,7 +93,7 @@ def prepare_backfill(
             or the window has no example.
     """
     for score in scores:
-        if find_scorer(score.scorer).whole_pool or measure_name(score) == "trajectories":
+        if find_scorer(score.scorer).whole_pool or measure_name(score) in WHOLE_POOL:
             raise BackfillError(
                 f"{score.label} compares the rows of a whole pool, so it cannot be filled in by "
                 "partitions: run the recipe instead"
@@ -136,7 +139,9 @@ def only_needed(measures: MeasureSettings, scores: Sequence[ScoreSettings]) -> M
             "losses": measures.losses if "losses" in needed else None,
             "embeddings": (),
             "trajectories": None,
+            "tags": None,
             "confidence": measures.confidence if "judgements" in needed else None,
+            "turn_ratings": measures.turn_ratings if "turn_ratings" in needed else None,
             "ratings": tuple(b for b in measures.ratings if ratings_name(b.name) in needed),
         }
     )

@@ -18,7 +18,7 @@ from pipeline.run_context import RunContext
 from pipeline.selection.picked import Picked
 from scorers.arrays import Floats, Ints
 from storage.database import Connection
-from storage.measurements import read_measurements
+from storage.measurements import read_measurements, read_text_lists
 from storage.pool_columns import (
     TextColumn,
     read_answered,
@@ -64,6 +64,14 @@ class Pool:
         return read_pool_tokens(self._con, key, len(self.ids))
 
     @cached_property
+    def tags(self) -> Names:
+        """(n,) the tags of each row as a list of texts; None where there are none."""
+        lists = read_text_lists(self._con, self._run.measures["tags"], "tags", self.ids.tolist())
+        tags = np.empty(len(self.ids), dtype=object)
+        tags[:] = lists.lists
+        return tags
+
+    @cached_property
     def sources(self) -> tuple[Names, Names]:
         """Path (n,) and licence (n,) of the source each row was first read from."""
         return read_pool_sources(self._con, self._run.source_ids, len(self.ids))
@@ -99,6 +107,11 @@ class Candidates:
     def licenses(self) -> Names:
         """(m,) licence of that source; "generated" where there is none."""
         return self.pool.sources[1][self.places]
+
+    @property
+    def tags(self) -> Names:
+        """(m,) the tags of each prompt; None where they could not be had."""
+        return self.pool.tags[self.places]
 
     @property
     def states(self) -> Names:

@@ -15,8 +15,10 @@ from pipeline.measuring.judgements import Judgements
 from pipeline.measuring.losses import Losses, LossSettings
 from pipeline.measuring.ratings import Ratings, RatingSettings
 from pipeline.measuring.samples import Samples, SampleSettings
+from pipeline.measuring.tags import TagReplies, Tags, TagSettings
 from pipeline.measuring.token_counts import TokenCounts
 from pipeline.measuring.trajectories import TrajectorySettings, pool_trajectories
+from pipeline.measuring.turn_ratings import TurnRated, TurnRatingSettings
 from pipeline.settings import Part, Settings
 from pipeline.shard_work import Measure
 from storage.conversations import content_hash
@@ -61,6 +63,10 @@ class MeasureSettings(Settings):
     ratings: tuple[RatingSettings, ...] = Field(
         default=(), description="A judge's marks, a block for each question that is asked."
     )
+    turn_ratings: TurnRatingSettings | None = Field(
+        default=None, description="DEITA's marks, of every turn."
+    )
+    tags: TagSettings | None = Field(default=None, description="InsTag's tags of each prompt.")
 
     def names(self) -> set[str]:
         """The measures that scorers will find."""
@@ -68,6 +74,8 @@ class MeasureSettings(Settings):
             "losses": self.losses,
             "trajectories": self.trajectories,
             "judgements": self.confidence,
+            "turn_ratings": self.turn_ratings,
+            "tags": self.tags,
         }
         embedded = {embeddings_name(each.of) for each in self.embeddings}
         rated = {ratings_name(each.name) for each in self.ratings}
@@ -117,11 +125,29 @@ def plan_measures(
         served = find_served(block.endpoint, block.model, workspace.requests)
         ratings = Ratings(settings=block, served=served)
         work[ratings_name(block.name)] = Work(ratings, ids, len(pool))
+    if settings.turn_ratings:
+        ids = choose_part(workspace, settings.turn_ratings.part, pool, seed)
+        work["turn_ratings"] = Work(
+            TurnRated.find(settings.turn_ratings, workspace), ids, len(pool)
+        )
+    if settings.tags:
+        ids = choose_part(workspace, settings.tags.part, pool, seed)
+        work |= plan_tags(workspace, settings.tags, ids, len(pool))
     if settings.trajectories:
         ids = choose_part(workspace, settings.trajectories.part, pool, seed)
         measure = pool_trajectories(workspace, settings.trajectories, ids)
         work["trajectories"] = Work(measure, ids, len(pool), measure.note)
     return work
+
+
+def plan_tags(
+    workspace: Workspace, settings: TagSettings, ids: Sequence[str], pool: int
+) -> dict[str, Work]:
+    """What is written of the prompts, and then how it is named."""
+    served = find_served(settings.endpoint, settings.model, workspace.requests)
+    replies = TagReplies(settings=settings, served=served)
+    tags = Tags(replies=replies, pool=content_hash(ids))
+    return {"tag_replies": Work(replies, ids, pool), "tags": Work(tags, ids, pool)}
 
 
 def choose_part(

@@ -19,6 +19,7 @@ from pipeline.measuring.judgements import Judgements
 from pipeline.measuring.losses import Losses
 from pipeline.measuring.rows import render_rows
 from pipeline.measuring.samples import Samples
+from pipeline.measuring.tags import TagReplies
 from pipeline.measuring.trajectories import NewRowTrajectories, PoolTrajectories
 from pipeline.shard_work import Measure
 from pipeline.shards import Cut, cut_shards
@@ -123,7 +124,7 @@ def try_out(
     A measure that is done with them in a moment is tried on more: of a moment little can be said.
     """
     measure = cut.measure
-    writes = isinstance(measure, Samples | Judgements)
+    writes = isinstance(measure, Samples | Judgements | TagReplies)
     tried = choose_rows(cut.rows, min(rows, WRITING_ROWS) if writes else rows)
     if isinstance(measure, PoolTrajectories):
         ids = cut.ids.take(pa.array(tried)).to_pylist()

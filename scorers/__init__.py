@@ -10,6 +10,7 @@ from inspect import Parameter, signature
 
 from scorers.arrays import Floats
 from scorers.confidence import score_confidence
+from scorers.deita import score_deita
 from scorers.entropy import score_entropy
 from scorers.grape import score_grape
 from scorers.ifd import score_ifd
@@ -18,6 +19,7 @@ from scorers.perplexity import score_perplexity
 from scorers.rating import score_rating
 from scorers.response_length import score_response_length
 from scorers.s2l_cluster import score_s2l_cluster
+from scorers.tag_count import score_tag_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,13 @@ SCORERS: dict[str, Scorer] = {
         measure="judgements",
         reads=("contradiction_forward", "contradiction_backward", "exact_match", "reflection"),
         unit="probability",
+        version=1,
+    ),
+    "deita": Scorer(
+        score_deita,
+        measure="turn_ratings",
+        reads=("complexity", "complexity_mass", "quality", "quality_mass"),
+        unit="squared marks",
         version=1,
     ),
     "entropy": Scorer(
@@ -84,6 +93,9 @@ SCORERS: dict[str, Scorer] = {
         unit="label",
         version=1,
         whole_pool=True,
+    ),
+    "tag_count": Scorer(
+        score_tag_count, measure="tags", reads=("tag_count",), unit="tags", version=1
     ),
 }
 

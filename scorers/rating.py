@@ -12,7 +12,10 @@ nothing and there is no rating. Small models say much else: raise it for a judge
 Liu et al. 2024, "What Makes Good Data for Alignment?" (DEITA), arXiv:2312.15685: its scorers are
 models trained to reply with a mark, read as here from the logits of the marks. Its code gives a row
 3.0 where a mark cannot be read, and adds up the turns of a dialogue; here such a row has no rating,
-and a row is rated once, as a whole. AlpaGasus, arXiv:2307.08701, takes the written mark instead.
+and a row is rated once, as a whole; `deita` rates every turn. AlpaGasus, arXiv:2307.08701, takes
+the written mark instead. It is below random rows in DEITA's tables and in those of Q-Tuning
+(arXiv:2509.23873) on LLaMA2-7B with WizardLM data: use a rating to drop what a judge that can be
+trusted finds bad, and compare with both controls before rows are ranked by it.
 """
 
 import numpy as np

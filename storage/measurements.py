@@ -261,6 +261,28 @@ def is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
+@dataclass(frozen=True, slots=True)
+class TextLists:
+    """A column of lists of texts, with the states of its rows."""
+
+    states: list[str]
+    details: list[str]
+    lists: list[list[str] | None]
+    """Null where there is none."""
+
+
+def read_text_lists(con: Connection, key: MeasureKey, column: str, ids: Sequence[str]) -> TextLists:
+    """A list of texts for each example, in the order of their sorted ids."""
+    present = con.execute(f"select * from {key.measure} limit 0").to_arrow_table().column_names
+    selected = f"m.{column}" if column in present else f"null::varchar[] as {column}"
+    query = READ.format(
+        columns=f"coalesce(m.detail, '') as detail, {selected}", measure=key.measure
+    )
+    con.execute(query, {"ids": list(ids), "measure_key": key.measure_key})
+    table = con.to_arrow_table()
+    return TextLists(*(table[name].to_pylist() for name in ("state", "detail", column)))
+
+
 def read_answers(con: Connection, measure_key: str, ids: Sequence[str]) -> list[list[str] | None]:
     """Sampled answers of examples, in the order of their sorted ids; None where there are none."""
     present = con.execute("select * from samples limit 0").to_arrow_table().column_names

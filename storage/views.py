@@ -23,6 +23,9 @@ MEASURES = (
     "samples",
     "judgements",
     "ratings",
+    "turn_ratings",
+    "tag_replies",
+    "tags",
 )
 
 STATES = "example_id, measure_key, state, detail"

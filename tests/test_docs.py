@@ -22,8 +22,10 @@ from pipeline.measuring import (
     losses,
     ratings,
     samples,
+    tags,
     token_counts,
     trajectories,
+    turn_ratings,
 )
 from pipeline.rows import ReadReason, ShapeReason
 from pipeline.selection.picked import REASONS
@@ -57,6 +59,9 @@ VIEW_COLUMNS = {
     "samples": samples.FIELDS,
     "judgements": judgements.FIELDS,
     "ratings": ratings.FIELDS,
+    "turn_ratings": turn_ratings.FIELDS,
+    "tag_replies": tags.REPLY_FIELDS,
+    "tags": tags.FIELDS,
 }
 
 

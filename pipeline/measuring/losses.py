@@ -58,7 +58,9 @@ class LossSettings(Settings):
         description="The model that reads the examples; of an endpoint, the one it serves.",
     )
     template: Template = Field(
-        default="chat", description="chat: the model's own; question_answer: GRAPE's minimal one."
+        default="chat",
+        description="chat: the model's own; question_answer: GRAPE's minimal one; plain: none, as "
+        "Superfiltering's scorer reads.",
     )
     max_tokens: int = Field(
         default=1024,

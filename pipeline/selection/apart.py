@@ -40,7 +40,7 @@ class Apart:
     """(n,) to `because_of`; NaN where there is none."""
 
 
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Check that vectors (n, d) have length 1, up to 0.001, and give them to the last digit.
 
     Raises:
@@ -191,7 +191,7 @@ def keep_apart(
     because_of, similarity = no_causes(len(vectors)), np.full(len(vectors), np.nan)
     for start in range(0, len(order), block_rows):
         rows = order[start : start + block_rows]
-        units = _unit(vectors[rows])
+        units = unit_vectors(vectors[rows])
         places, causes, values = _filter_block(kept, rows, units)
         fitting = count_fitting(costs[rows[places]], limit)
         limit -= int(costs[rows[places[:fitting]]].sum())

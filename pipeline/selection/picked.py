@@ -13,14 +13,18 @@ Reason = Literal[
     "no_embedding",  # nor the embedding
     "below_threshold",
     "above_threshold",
+    "below_share",
     "low_confidence",
     "not_best_candidate",  # another answer to the same prompt is likelier
     "same_response",  # another answer to the same prompt is the same text
     "no_alternative",  # the only answer to its prompt; beside a picked row it is a remark
     "too_similar",  # to a row picked before it
+    "no_tags",  # nor a tag that enough rows have
+    "no_new_tag",  # all its tags had been picked before it
+    "covered",  # by a pick, the one nearest to it
     "near_duplicate",  # of a row that is kept
     "over_budget",  # the budget was used up before its turn
-    "not_drawn",  # of a control
+    "not_drawn",  # of a control, or of the sample that a step compares
     "no_response",  # a prompt only: nothing to train on
     "no_loss_tokens",  # the tokenizer leaves nothing of its response
     "truncated",  # longer than what the trainer reads

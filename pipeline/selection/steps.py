@@ -6,14 +6,28 @@ from pydantic import Field
 
 from pipeline.selection.clear import Clear
 from pipeline.selection.diverse import Diverse
+from pipeline.selection.facility_location import FacilityLocation
 from pipeline.selection.grape import Grape
+from pipeline.selection.instag import InsTag
+from pipeline.selection.k_centre import KCentre
 from pipeline.selection.random import Random
 from pipeline.selection.s2l import S2L
 from pipeline.selection.threshold import Threshold
 from pipeline.selection.top_k import TopK
+from pipeline.selection.top_share import TopShare
 
 Step = Annotated[
-    Threshold | Grape | Clear | TopK | S2L | Diverse | Random,
+    Threshold
+    | TopShare
+    | Grape
+    | Clear
+    | TopK
+    | S2L
+    | Diverse
+    | FacilityLocation
+    | KCentre
+    | InsTag
+    | Random,
     Field(discriminator="method"),
 ]
 """In a recipe: one of these, by its method."""

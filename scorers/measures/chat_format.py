@@ -29,9 +29,11 @@ from scorers.measures.protocols import Message
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Template = Literal["chat", "question_answer"]
+Template = Literal["chat", "question_answer", "plain"]
 """chat: the tokenizer's own template. question_answer: GRAPE's minimal one (arXiv:2502.04194),
-"Question: PROMPT \\n Answer: RESPONSE" and the end-of-text token, for base models."""
+"Question: PROMPT \\n Answer: RESPONSE" and the end-of-text token, for base models. plain: none, as
+Superfiltering's scorer reads (arXiv:2402.00530), the turns with a line break behind each, and the
+response without an end."""
 
 RULES_VERSION = 1
 """Raised when the same conversation would be cut otherwise; part of the template's fingerprint."""
@@ -95,6 +97,8 @@ def render(
         raise RenderingError("the conversation begins with the response: there is no prompt")
     if template == "question_answer":
         return _render_question_answer(tokenizer, prompt, response, tools)
+    if template == "plain":
+        return _render_plain(tokenizer, prompt, response, tools)
     _require_chat_template(tokenizer)
     full = _apply_template(tokenizer, [*prompt, response], tools, header=False)
     with_header = _apply_template(tokenizer, prompt, tools, header=True)
@@ -197,6 +201,16 @@ def _render_question_answer(
     answer = f" {_write_message(response)}"
     full = question + answer + ("" if answer.endswith(end) else end)  # as TRL adds it
     return _cut(tokenizer, *([*tokenizer(text)["input_ids"]] for text in (full, question, before)))
+
+
+def _render_plain(
+    tokenizer: PreTrainedTokenizerBase, prompt: list[Message], response: Message, tools: Tools
+) -> RenderedExample:
+    turns = [json.dumps(tool, ensure_ascii=False) for tool in tools]
+    before = "\n".join([*turns, *(_write_message(message) for message in prompt)])
+    full = f"{before}\n{_write_message(response)}"
+    texts = (full, f"{before}\n", before)
+    return _cut(tokenizer, *([*tokenizer(text)["input_ids"]] for text in texts))
 
 
 def _write_turn(message: Message) -> str:

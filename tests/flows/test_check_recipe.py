@@ -130,6 +130,20 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
             {"measure": {"ratings": [{"template": "{promt}"}]}},
             "measure.ratings.0: nothing to put in for {promt}. Did you mean {prompt}?",
         ),
+        ({"scores": ["deita"]}, "deita reads turn_ratings: add the block measure.turn_ratings"),
+        (
+            {"measure": {"turn_ratings": {"quality": {"endpoint": SERVED}}}},
+            "measure.turn_ratings.quality.model: missing; name the model that the endpoint serves",
+        ),
+        (
+            {"select": {"steps": [{"method": "k_centre", "budget": {"rows": 1}}]}},
+            "select.steps.0: compares embeddings: add {of: both} to measure.embeddings",
+        ),
+        ({"scores": ["tag_count"]}, "tag_count reads tags: add the block measure.tags"),
+        (
+            {"select": {"steps": [{"method": "instag", "budget": {"rows": 1}}]}},
+            "select.steps.0: picks by tags: add the block measure.tags",
+        ),
         ({"scores": ["rating"]}, "rating reads ratings: add the block measure.ratings"),
         (
             {"scores": ["rating"], "measure": {"ratings": [{}]}},

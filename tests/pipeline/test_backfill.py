@@ -16,6 +16,8 @@ from pipeline.backfill import (
 )
 from pipeline.ingest import SourceSettings, identify_sources, ingest_sources
 from pipeline.measure import MeasureSettings
+from pipeline.measuring.tags import TagSettings
+from pipeline.measuring.turn_ratings import TurnRatingSettings
 from pipeline.score import ScoreSettings
 from pipeline.shards import measure_here
 from storage.arrivals import Window
@@ -98,6 +100,13 @@ def test_only_what_the_scores_read_is_measured(workspace: Workspace, model: str)
     lengths = prepare_backfill(workspace, settings, [length], Window(), 0)
     assert list(ifd.works) == ["token_counts", "losses"]
     assert list(lengths.works) == ["token_counts"]
+    both = {"complexity": {"model": model}, "quality": {"model": model}}
+    rated = settings.model_copy(
+        update={"turn_ratings": TurnRatingSettings.model_validate(both), "tags": TagSettings()}
+    )
+    assert list(prepare_backfill(workspace, rated, [IFD], Window(), 0).works) == list(ifd.works)
+    deita = prepare_backfill(workspace, rated, [ScoreSettings(scorer="deita")], Window(), 0)
+    assert list(deita.works) == ["token_counts", "turn_ratings"]
 
 
 def test_the_plan_names_what_is_missing_and_the_same_work_by_the_same_key(
@@ -128,9 +137,12 @@ def test_time_is_shared_out_by_what_is_missing(workspace: Workspace, model: str)
     assert seconds[0] == seconds[2] == pytest.approx(2 * (seconds[1] or 0))
 
 
-def test_what_compares_a_whole_pool_is_refused(workspace: Workspace, model: str) -> None:
-    score = ScoreSettings(scorer="s2l_cluster")
-    with pytest.raises(BackfillError, match="s2l_cluster compares the rows of a whole pool"):
+@pytest.mark.parametrize("scorer", ["s2l_cluster", "tag_count"])
+def test_what_compares_a_whole_pool_is_refused(
+    scorer: str, workspace: Workspace, model: str
+) -> None:
+    score = ScoreSettings(scorer=scorer)
+    with pytest.raises(BackfillError, match=f"{scorer} compares the rows of a whole pool"):
         prepare_backfill(workspace, measures(model), [score], Window(), 0)
 
 

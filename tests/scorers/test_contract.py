@@ -19,6 +19,25 @@ COLUMNS = {
     "probabilities": np.array([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0], [NAN] * 3, [0.1, 0.1, 0.8]]),
     "marks": np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [NAN] * 3, [1.0, 2.0, 3.0]]),
     "mass": np.array([0.9, 0.6, NAN, 0.4]),
+    "complexity": np.array(
+        [
+            [[0, 0.5, 0.5, 0, 0, 0], [0, 0.5, 0.5, 0, 0, 0]],
+            [[1 / 6] * 6, [NAN] * 6],
+            [[NAN] * 6, [NAN] * 6],
+            [[0, 0, 0, 0, 0, 1], [NAN] * 6],
+        ]
+    ),
+    "complexity_mass": np.array([[0.9, 0.8], [0.7, NAN], [NAN, NAN], [0.6, NAN]]),
+    "quality": np.array(
+        [
+            [[0, 0, 0, 1, 0, 0], [0, 0, 0, 1, 0, 0]],
+            [[1 / 6] * 6, [NAN] * 6],
+            [[NAN] * 6, [NAN] * 6],
+            [[0.5, 0, 0, 0, 0, 0.5], [NAN] * 6],
+        ]
+    ),
+    "quality_mass": np.array([[0.9, 0.8], [0.001, NAN], [NAN, NAN], [0.6, NAN]]),
+    "tag_count": np.array([3.0, 0.0, NAN, 3.0]),
     "trajectory": np.array([[2.0, 1.5, 1.4], [3.0, 3.1, NAN], [0.2, 0.1, 0.1], [2.0, 1.5, 1.4]]),
     "contradiction_forward": np.array([[0.1, 0.2], [0.9, NAN], [NAN, NAN], [0.0, 1.0]]),
     "contradiction_backward": np.array([[0.3, 0.1], [0.8, 0.4], [NAN, NAN], [0.0, 1.0]]),

@@ -11,13 +11,17 @@ from pipeline.dedupe.semantic import remove_similar
 from pipeline.selection.budget import Budget
 from pipeline.selection.clear import select_confident
 from pipeline.selection.diverse import select_diverse
+from pipeline.selection.facility_location import select_facility_location
 from pipeline.selection.grape import select_best_candidates
+from pipeline.selection.instag import select_instag
+from pipeline.selection.k_centre import select_k_centre
 from pipeline.selection.length_matched import select_length_matched
 from pipeline.selection.picked import Picked
 from pipeline.selection.random import select_random
 from pipeline.selection.s2l import select_s2l
 from pipeline.selection.threshold import select_within
 from pipeline.selection.top_k import select_top_k
+from pipeline.selection.top_share import select_top_share
 
 
 @dataclass(frozen=True)
@@ -58,15 +62,28 @@ def make_pool(n: int) -> Pool:
     )
 
 
+def words_of(pool: Pool) -> np.ndarray:
+    """A set of words for each row, and for some none."""
+    words = np.empty(len(pool.ids), dtype=object)
+    words[:] = [set(text.split()[:3]) if text[0] != "g" else None for text in pool.texts]
+    return words
+
+
 TOKENS = Budget(loss_tokens=300)
 METHODS: dict[str, Callable[[Pool], Picked]] = {
     "top_k": lambda p: select_top_k(p.scores, p.ids, TOKENS, p.loss_tokens),
     "threshold": lambda p: select_within(p.scores, p.ids, 0.5, 2),
+    "top_share": lambda p: select_top_share(p.scores, p.ids, 0.3),
     "random": lambda p: select_random(p.ids, TOKENS, p.loss_tokens),
     "clear": lambda p: select_confident(p.scores, p.ids, p.sources),
     "grape": lambda p: select_best_candidates(p.scores, p.prompt_ids, p.responses, p.ids),
     "s2l": lambda p: select_s2l(p.labels, p.ids, TOKENS, p.loss_tokens, p.sources),
     "diverse": lambda p: select_diverse(p.scores, p.vectors, p.ids, TOKENS, p.loss_tokens, 0.9),
+    "facility_location": lambda p: select_facility_location(
+        p.vectors, p.ids, TOKENS, p.loss_tokens, p.scores
+    ),
+    "k_centre": lambda p: select_k_centre(p.vectors, p.ids, TOKENS, p.loss_tokens),
+    "instag": lambda p: select_instag(words_of(p), p.ids, TOKENS, p.loss_tokens, p.scores),
     "length_matched": lambda p: select_length_matched(
         np.flatnonzero(p.scores == 1), p.loss_tokens, p.ids
     ),
@@ -116,14 +133,19 @@ def test_leaves_its_input_alone(method: Callable[[Pool], Picked]) -> None:
         np.testing.assert_array_equal(getattr(pool, field.name), getattr(untouched, field.name))
 
 
-@pytest.mark.parametrize("name", ["top_k", "random", "s2l", "diverse"])
+@pytest.mark.parametrize(
+    "name", ["top_k", "random", "s2l", "diverse", "facility_location", "k_centre", "instag"]
+)
 def test_a_budget_in_tokens_is_kept_and_used(name: str) -> None:
     pool = make_pool(300)
     spent = pool.loss_tokens[METHODS[name](pool).indices].sum()
     assert 300 - pool.loss_tokens.max() < spent <= 300
 
 
-@pytest.mark.parametrize("name", ["top_k", "threshold", "clear", "grape", "s2l", "diverse"])
+@pytest.mark.parametrize(
+    "name",
+    ["top_k", "top_share", "threshold", "clear", "grape", "s2l", "diverse", "facility_location"],
+)
 def test_a_row_without_a_score_is_never_picked(name: str) -> None:
     pool = make_pool(300)
     reasons = METHODS[name](pool).reasons

@@ -268,6 +268,26 @@ def test_question_answer_drops_no_field(tokenizer: PreTrainedTokenizerBase) -> N
     assert tokenizer.decode(rendered.response) == " Two and two.\n4<|im_end|>"
 
 
+@pytest.mark.parametrize(
+    ("name", "prompt", "response"),
+    [
+        ("one turn", "What is 12 * 12?\n", "144."),
+        ("several turns", "Hi\nHello!\nAnd now?\n", "Now we talk.\n\nStill."),
+        ("system", "Be brief.\nWho?\n", "Me."),
+    ],
+)
+def test_plain_is_the_text_alone(
+    name: str, prompt: str, response: str, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    base = deepcopy(tokenizer)
+    base.chat_template = None
+    rendered = render(base, *CONVERSATIONS[name], "plain")
+    assert rendered.prompt + rendered.response == tokenizer(prompt + response)["input_ids"]
+    assert tokenizer.decode(rendered.prompt) == prompt
+    assert tokenizer.decode(rendered.response) == response, "and no end of text behind it"
+    assert tokenizer.decode(rendered.header) == "\n"
+
+
 def test_a_base_model_without_a_template_is_told_what_to_use(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
@@ -297,10 +317,10 @@ def test_a_prompt_ends_where_the_answer_begins(tokenizer: PreTrainedTokenizerBas
 
 
 def test_fingerprint_follows_the_template(tokenizer: PreTrainedTokenizerBase) -> None:
-    names: tuple[Template, ...] = ("chat", "question_answer")
+    names: tuple[Template, ...] = ("chat", "question_answer", "plain")
     other = with_template(tokenizer, SPANNING)
     prints = {template_fingerprint(each, name) for each in (tokenizer, other) for name in names}
-    assert len(prints) == 3  # question_answer does not read the chat template
+    assert len(prints) == 4  # the other two do not read the chat template
     other = deepcopy(other)
     assert template_fingerprint(other, "chat") in prints
     other.eos_token = "<|endoftext|>"
