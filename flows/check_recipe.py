@@ -21,7 +21,7 @@ from pipeline.measuring.samples import SampleSettings
 from pipeline.readers import UnreadableSourceError, find_format
 from pipeline.score import ScoreSettings, find_scorer, measure_name
 from pipeline.selection.s2l import S2L
-from pipeline.selection.step import RankStep
+from pipeline.selection.step import Filter, RankStep
 from pipeline.settings import TARGET
 from pipeline.shapes import SHAPES
 from scorers import SCORERS, scorer_settings
@@ -208,9 +208,23 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
     )
     sources = place_sources(blocks.get("sources", ()), base)
     recipe = Recipe.model_construct(**{**blocks, "sources": sources})
-    return [
+    found = [
         problem for check, needed in checks if needed <= set(blocks) for problem in check(recipe)
     ]
+    return found + list(unknown_sources(blocks))
+
+
+def unknown_sources(blocks: Mapping[str, Any]) -> Iterator[str]:
+    """Steps that name a source the recipe does not have, by paths as they are written."""
+    if not {"sources", "select"} <= set(blocks):
+        return
+    known = [source.path for source in blocks["sources"]]
+    for number, step in enumerate(blocks["select"].steps):
+        named = step.named_sources() if isinstance(step, Filter) else ()
+        for path in named:
+            if path not in known:
+                where = f"select.steps.{number}"
+                yield f"{where}: {path!r} is no source of this recipe.{nearest(path, known)}"
 
 
 def measure_problems(recipe: Recipe) -> Iterator[str]:

@@ -33,7 +33,7 @@ from pipeline.generate import (
     count_generated,
     cut_prompts,
 )
-from pipeline.ingest import count_ingest, identify_sources, ingest_sources
+from pipeline.ingest import count_ingest, distinct_sources, identify_block, ingest_sources
 from pipeline.measure import plan_measures
 from pipeline.run_context import RunContext
 from pipeline.score import score_examples, score_key
@@ -93,10 +93,14 @@ def identify(recipe: Recipe, placed: Recipe) -> tuple[RunState, Sequence[Source]
     """Identify the sources, and with them the run: the same recipe on the same rows is the same."""
     workspace = Workspace(Path(placed.workspace))
     set_place(workspace.directory, placed.shards)
-    sources = identify_sources(workspace, placed.sources)
+    blocks = [identify_block(workspace, block) for block in placed.sources]
+    sources = distinct_sources(blocks)
     source_ids = sorted(source.source_id for source in sources)
     run_id = content_hash([recipe.stored(), source_ids, code_version()])[:12]
-    run = RunContext(workspace, run_id, recipe.seed, source_ids, {}, {})
+    named: dict[str, list[str]] = {}
+    for written, found in zip(recipe.sources, blocks, strict=True):
+        named.setdefault(written.path, []).extend(source.source_id for source in found)
+    run = RunContext(workspace, run_id, recipe.seed, source_ids, {}, {}, named)
     return RunState(recipe, placed, run), sources
 
 

@@ -22,9 +22,11 @@ from storage.measurements import read_measurements
 from storage.pool_columns import (
     TextColumn,
     read_answered,
+    read_members,
     read_pool_scores,
     read_pool_sources,
     read_pool_tokens,
+    read_prompt_rows,
     read_text,
     register_pool,
 )
@@ -67,6 +69,14 @@ class Pool:
     def sources(self) -> tuple[Names, Names]:
         """Path (n,) and licence (n,) of the source each row was first read from."""
         return read_pool_sources(self._con, self._run.source_ids, len(self.ids))
+
+    def members(self, path: str) -> NDArray[np.bool_]:
+        """(n,) whether a row stands in a source, by the path that the recipe gives it."""
+        return read_members(self._con, self._run.named_sources[path], len(self.ids))
+
+    def prompt_rows(self, path: str) -> Ints:
+        """(n,) how many rows of a source have the row's prompt."""
+        return read_prompt_rows(self._con, self._run.named_sources[path], len(self.ids))
 
     @cached_property
     def answered(self) -> NDArray[np.bool_]:
@@ -117,6 +127,14 @@ class Candidates:
     def score_states(self, name: str) -> Names:
         """(m,) the states of a score."""
         return self.pool.score(name)[1][self.places]
+
+    def members(self, path: str) -> NDArray[np.bool_]:
+        """(m,) whether each stands in a source, by the path that the recipe gives it."""
+        return self.pool.members(path)[self.places]
+
+    def prompt_rows(self, path: str) -> Ints:
+        """(m,) how many rows of a source have the prompt of each."""
+        return self.pool.prompt_rows(path)[self.places]
 
     def column(self, name: TextColumn) -> Names:
         """(m,) a text column of the stored examples."""
@@ -181,7 +199,9 @@ def decide(candidates: Candidates, picked: Picked, states: Names | None = None) 
     return Decisions(ids.tolist(), reasons.tolist(), causes, values)
 
 
-def count_step(stage: str, step: int, label: str, decisions: Decisions) -> StageCount:
+def count_step(
+    stage: str, step: int, label: str, decisions: Decisions, notes: Sequence[str] = ()
+) -> StageCount:
     """Balance the books of a step that keeps some rows and drops others."""
     dropped = [reason for reason in decisions.reasons if reason]
     return StageCount(
@@ -191,4 +211,5 @@ def count_step(stage: str, step: int, label: str, decisions: Decisions) -> Stage
         rows_in=len(decisions.example_ids),
         kept=len(decisions.example_ids) - len(dropped),
         dropped=dict(sorted(Counter(dropped).items())),
+        notes=notes,
     )

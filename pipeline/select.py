@@ -17,9 +17,16 @@ from pipeline.candidates import Candidates, count_step, decide, read_candidates,
 from pipeline.run_context import RunContext
 from pipeline.selection.budget import Budget
 from pipeline.selection.length_matched import select_length_matched
-from pipeline.selection.picked import Picked, account_for, no_causes, no_reasons
+from pipeline.selection.picked import Picked, account_for, no_reasons, spread
 from pipeline.selection.random import random_keys, select_random
-from pipeline.selection.step import Blend, BudgetSettings, FilterStep, RankStep, missing_states
+from pipeline.selection.step import (
+    Blend,
+    BudgetSettings,
+    Filter,
+    FilterStep,
+    RankStep,
+    missing_states,
+)
 from pipeline.selection.steps import Step
 from pipeline.settings import Settings
 from storage.database import Connection, open_workspace
@@ -83,7 +90,7 @@ def select_examples(run: RunContext, settings: SelectSettings, pool: Sequence[st
         test, reasons = rows.where(aside), np.where(aside, HELD_OUT, "").astype(object)
         eligible = rows = books.narrow(rows, "not held out", drop_where(reasons))
         for step in settings.steps[:-1]:
-            assert isinstance(step, FilterStep)
+            assert isinstance(step, Filter)
             rows = books.narrow(rows, describe(step), filter_rows(step, rows), step.scores())
         rank = settings.steps[-1]
         assert isinstance(rank, RankStep)
@@ -110,7 +117,7 @@ class Books:
         """Store the decisions of one step, which decided by these scores."""
         self.step += 1
         decisions = decide(rows, picked, missing_states(rows, scores))
-        count = count_step("select", self.step, label, decisions)
+        count = count_step("select", self.step, label, decisions, picked.notes)
         write_step(self.con, self.run.run_id, count, decisions)
 
     def narrow(
@@ -140,24 +147,16 @@ def drop_where(reasons: Reasons) -> Picked:
     return account_for(np.flatnonzero(reasons == ""), reasons, np.full(len(reasons), np.nan))
 
 
-def filter_rows(step: FilterStep, rows: Candidates) -> Picked:
+def filter_rows(step: Filter, rows: Candidates) -> Picked:
     """Apply a filter; where the recipe says so, rows without the score pass it by."""
-    if step.unscored == "drop":
+    if not isinstance(step, FilterStep) or step.unscored == "drop":
         return step.pick(rows)
     columns = [rows.score(name) for name in step.scores()]
     scored = np.flatnonzero(~np.isnan(columns).any(axis=0))
-    picked = step.pick(rows.at(scored))
-    reasons, causes, values = (
-        no_reasons(len(rows)),
-        no_causes(len(rows)),
-        np.full(len(rows), np.nan),
-    )
-    reasons[scored], values[scored] = picked.reasons, picked.value
-    causes[scored] = np.where(picked.because_of < 0, -1, scored[picked.because_of])
-    return account_for(np.flatnonzero(reasons == ""), reasons, values, causes)
+    return spread(step.pick(rows.at(scored)), scored, no_reasons(len(rows)))
 
 
-def describe(step: FilterStep | RankStep) -> str:
+def describe(step: Filter | RankStep) -> str:
     """A step in one line, as its settings say it."""
     given = step.model_dump(exclude_defaults=True, exclude={"method"})
     ranked = getattr(step, "score", None)

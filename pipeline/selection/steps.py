@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pipeline.selection.clear import Clear
+from pipeline.selection.correct_answer import CorrectAnswer
 from pipeline.selection.diverse import Diverse
 from pipeline.selection.grape import Grape
 from pipeline.selection.random import Random
@@ -13,7 +14,7 @@ from pipeline.selection.threshold import Threshold
 from pipeline.selection.top_k import TopK
 
 Step = Annotated[
-    Threshold | Grape | Clear | TopK | S2L | Diverse | Random,
+    Threshold | CorrectAnswer | Grape | Clear | TopK | S2L | Diverse | Random,
     Field(discriminator="method"),
 ]
 """In a recipe: one of these, by its method."""

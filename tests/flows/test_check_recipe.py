@@ -57,6 +57,15 @@ def test_a_score_says_which_ratings_it_reads(tmp_path: Path) -> None:
     assert (first.model, second.model) == ("m", GOOD["target"])
 
 
+def test_a_step_names_a_source_as_the_recipe_does(tmp_path: Path) -> None:
+    trusting = {"method": "correct_answer", "reference": ["rows.jsonl"]}
+    steps = [trusting, {"method": "random", "budget": {"rows": 2}}]
+    assert problems_of(tmp_path, {**GOOD, "select": {"steps": steps}}) == []
+    wrong = [{**trusting, "reference": ["row.jsonl"]}, steps[1]]
+    (problem,) = problems_of(tmp_path, {**GOOD, "select": {"steps": wrong}})
+    assert problem.startswith("select.steps.0: 'row.jsonl' is no source of this recipe. Did you")
+
+
 def test_the_starter_recipe_is_sound(tmp_path: Path) -> None:
     assert problems_of(tmp_path, STARTER.format(name="mine", path="rows.jsonl")) == []
 

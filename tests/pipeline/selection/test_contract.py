@@ -10,6 +10,7 @@ from pipeline.dedupe.minhash import remove_near_duplicates
 from pipeline.dedupe.semantic import remove_similar
 from pipeline.selection.budget import Budget
 from pipeline.selection.clear import select_confident
+from pipeline.selection.correct_answer import select_correct
 from pipeline.selection.diverse import select_diverse
 from pipeline.selection.grape import select_best_candidates
 from pipeline.selection.length_matched import select_length_matched
@@ -64,6 +65,9 @@ METHODS: dict[str, Callable[[Pool], Picked]] = {
     "threshold": lambda p: select_within(p.scores, p.ids, 0.5, 2),
     "random": lambda p: select_random(p.ids, TOKENS, p.loss_tokens),
     "clear": lambda p: select_confident(p.scores, p.ids, p.sources),
+    "correct_answer": lambda p: select_correct(
+        np.where(np.isnan(p.scores), np.nan, p.scores > 1), p.sources == "a", p.ids
+    ),
     "grape": lambda p: select_best_candidates(p.scores, p.prompt_ids, p.responses, p.ids),
     "s2l": lambda p: select_s2l(p.labels, p.ids, TOKENS, p.loss_tokens, p.sources),
     "diverse": lambda p: select_diverse(p.scores, p.vectors, p.ids, TOKENS, p.loss_tokens, 0.9),
