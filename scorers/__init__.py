@@ -18,6 +18,11 @@ from scorers.perplexity import score_perplexity
 from scorers.rating import score_rating
 from scorers.response_length import score_response_length
 from scorers.s2l_cluster import score_s2l_cluster
+from scorers.sftmix_class import score_sftmix_class
+from scorers.sftmix_confidence import score_sftmix_confidence
+
+EXAMPLE_ID = "example_id"
+"""What a scorer reads that has to tell equal rows apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,7 @@ class Scorer:
     measure: str
     """The measure whose rows it reads."""
     reads: tuple[str, ...]
-    """Columns of that measure, passed to the function in this order."""
+    """Columns of that measure, passed to the function in this order; EXAMPLE_ID is there too."""
     unit: str
     version: int
     """Raised whenever the same input may give another number; old scores are then kept apart."""
@@ -84,6 +89,21 @@ SCORERS: dict[str, Scorer] = {
         unit="label",
         version=1,
         whole_pool=True,
+    ),
+    "sftmix_class": Scorer(
+        score_sftmix_class,
+        measure="trajectories",
+        reads=("trajectory", EXAMPLE_ID),
+        unit="label",
+        version=1,
+        whole_pool=True,
+    ),
+    "sftmix_confidence": Scorer(
+        score_sftmix_confidence,
+        measure="trajectories",
+        reads=("trajectory",),
+        unit="perplexity, negated",
+        version=1,
     ),
 }
 

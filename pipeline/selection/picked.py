@@ -16,6 +16,8 @@ Reason = Literal[
     "below_threshold",
     "above_threshold",
     "low_confidence",
+    "harmful_noise",  # perplexity and entropy are both high
+    "redundant",  # both are low
     "not_best_candidate",  # another answer to the same prompt is likelier
     "not_matched",  # the source whose numbers are matched has no row of its prompt
     "too_short",  # its response has fewer tokens than asked for

@@ -8,13 +8,14 @@ from pipeline.selection.clear import Clear
 from pipeline.selection.correct_answer import CorrectAnswer
 from pipeline.selection.diverse import Diverse
 from pipeline.selection.grape import Grape
+from pipeline.selection.q_tuning import QTuning
 from pipeline.selection.random import Random
 from pipeline.selection.s2l import S2L
 from pipeline.selection.threshold import Threshold
 from pipeline.selection.top_k import TopK
 
 Step = Annotated[
-    Threshold | CorrectAnswer | Grape | Clear | TopK | S2L | Diverse | Random,
+    Threshold | CorrectAnswer | Grape | Clear | QTuning | TopK | S2L | Diverse | Random,
     Field(discriminator="method"),
 ]
 """In a recipe: one of these, by its method."""

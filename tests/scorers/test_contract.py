@@ -20,6 +20,7 @@ COLUMNS = {
     "marks": np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [NAN] * 3, [1.0, 2.0, 3.0]]),
     "mass": np.array([0.9, 0.6, NAN, 0.4]),
     "trajectory": np.array([[2.0, 1.5, 1.4], [3.0, 3.1, NAN], [0.2, 0.1, 0.1], [2.0, 1.5, 1.4]]),
+    "example_id": np.array(["d", "a", "c", "b"], dtype=object),
     "contradiction_forward": np.array([[0.1, 0.2], [0.9, NAN], [NAN, NAN], [0.0, 1.0]]),
     "contradiction_backward": np.array([[0.3, 0.1], [0.8, 0.4], [NAN, NAN], [0.0, 1.0]]),
     "exact_match": np.array([[0.0, 1.0], [0.0, NAN], [NAN, NAN], [1.0, 0.0]]),

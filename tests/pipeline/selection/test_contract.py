@@ -15,6 +15,7 @@ from pipeline.selection.diverse import select_diverse
 from pipeline.selection.grape import select_best_candidates
 from pipeline.selection.length_matched import select_length_matched
 from pipeline.selection.picked import Picked
+from pipeline.selection.q_tuning import select_q_tuning
 from pipeline.selection.random import select_random
 from pipeline.selection.s2l import select_s2l
 from pipeline.selection.threshold import select_within
@@ -68,6 +69,7 @@ METHODS: dict[str, Callable[[Pool], Picked]] = {
     "correct_answer": lambda p: select_correct(
         np.where(np.isnan(p.scores), np.nan, p.scores > 1), p.sources == "a", p.ids
     ),
+    "q_tuning": lambda p: select_q_tuning(p.scores, np.nan_to_num(p.labels, nan=1) / 2, p.ids, 0.3),
     "grape": lambda p: select_best_candidates(p.scores, p.prompt_ids, p.responses, p.ids),
     "s2l": lambda p: select_s2l(p.labels, p.ids, TOKENS, p.loss_tokens, p.sources),
     "diverse": lambda p: select_diverse(p.scores, p.vectors, p.ids, TOKENS, p.loss_tokens, 0.9),
@@ -127,7 +129,9 @@ def test_a_budget_in_tokens_is_kept_and_used(name: str) -> None:
     assert 300 - pool.loss_tokens.max() < spent <= 300
 
 
-@pytest.mark.parametrize("name", ["top_k", "threshold", "clear", "grape", "s2l", "diverse"])
+@pytest.mark.parametrize(
+    "name", ["top_k", "threshold", "clear", "q_tuning", "grape", "s2l", "diverse"]
+)
 def test_a_row_without_a_score_is_never_picked(name: str) -> None:
     pool = make_pool(300)
     reasons = METHODS[name](pool).reasons
