@@ -43,4 +43,5 @@ def score_sftmix_confidence(trajectory: Floats, *, log_mean: bool = False) -> Fl
         return np.full(len(trajectory), np.nan)
     nats = np.minimum(trajectory, MOST_NATS)
     said: Floats = nats if log_mean else np.exp(nats)
-    return 0.0 - np.sort(said, axis=1).mean(axis=1)  # sorted: their order must not round otherwise
+    means: Floats = np.sort(said, axis=1).mean(axis=1)  # sorted: another order may round otherwise
+    return -means
