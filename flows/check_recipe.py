@@ -16,10 +16,12 @@ from pipeline.generate import GenerateSettings
 from pipeline.ingest import SourceSettings, bound_rows, bound_tokens
 from pipeline.measure import embeddings_name, ratings_name
 from pipeline.measuring.embeddings import ComparedField
+from pipeline.measuring.preferences import PreferenceSettings
 from pipeline.measuring.ratings import RatingSettings, as_number
 from pipeline.measuring.samples import SampleSettings
 from pipeline.readers import UnreadableSourceError, find_format
 from pipeline.score import ScoreSettings, find_scorer, measure_name
+from pipeline.selection.clear_repair import ClearRepair
 from pipeline.selection.s2l import S2L
 from pipeline.selection.step import Filter, RankStep
 from pipeline.settings import TARGET
@@ -33,6 +35,7 @@ MEASURE_BLOCKS = {
     "trajectories": "measure.trajectories",
     "judgements": "measure.confidence",
     "ratings": "measure.ratings",
+    "preferences": "measure.preferences",
 }
 """Measure → the block of the recipe that asks for it."""
 
@@ -203,6 +206,7 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (rating_problems, {"scores", "measure"}),
         (dedupe_problems, {"scores", "measure", "dedupe"}),
         (select_problems, {"scores", "measure", "select"}),
+        (repair_problems, {"generate", "measure", "dedupe", "select"}),
         (budget_problems, {"sources", "generate", "select"}),
         (train_problems, {"measure", "train"}),
     )
@@ -282,12 +286,14 @@ def model_problems(recipe: Recipe) -> Iterator[str]:
 
 def endpoint_blocks(
     recipe: Recipe,
-) -> Iterator[tuple[str, GenerateSettings | SampleSettings | RatingSettings]]:
+) -> Iterator[tuple[str, GenerateSettings | SampleSettings | RatingSettings | PreferenceSettings]]:
     """Each block that can name an endpoint, with its place."""
     for number, generator in enumerate(recipe.generate):
         yield f"generate.{number}", generator
     if recipe.measure.confidence:
         yield "measure.confidence.samples", recipe.measure.confidence.samples
+    if recipe.measure.preferences:
+        yield "measure.preferences", recipe.measure.preferences
     for number, ratings in enumerate(recipe.measure.ratings):
         yield f"measure.ratings.{number}", ratings
 
@@ -390,6 +396,25 @@ def select_problems(recipe: Recipe) -> Iterator[str]:
         compared = step.compared() if isinstance(step, RankStep) else None
         if compared:
             yield from missing_embeddings(recipe, where, compared)
+
+
+def repair_problems(recipe: Recipe) -> Iterator[str]:
+    """Repairs without what chooses between them and the rows, and the other way round."""
+    repairs = [n for n, block in enumerate(recipe.generate) if block.method == "repair"]
+    choosing = [n for n, step in enumerate(recipe.select.steps) if isinstance(step, ClearRepair)]
+    needing = ["measure.preferences"] if recipe.measure.preferences else []
+    needing += [f"select.steps.{n}" for n in choosing]
+    for where in needing if not repairs else ():
+        yield f"{where}: there is nothing to choose from: add a block {{method: repair}} to generate"
+    for n in repairs[1:]:
+        yield f"generate.{n}: a second block of repairs; a run has one"
+    if repairs and not choosing:
+        yield f"generate.{repairs[0]}: rows and their repairs would both stay: add clear_repair"
+    if repairs and recipe.dedupe:
+        yield (
+            "dedupe: would take a row for a copy of its repair: remove duplicates in the recipe "
+            "that filters, and read its export here"
+        )
 
 
 def budget_problems(recipe: Recipe) -> Iterator[str]:

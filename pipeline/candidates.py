@@ -30,6 +30,7 @@ from storage.pool_columns import (
     read_text,
     register_pool,
 )
+from storage.repairs import read_made, read_repair_places
 from storage.runs import Decisions, StageCount
 
 Names = NDArray[np.object_]
@@ -77,6 +78,21 @@ class Pool:
     def prompt_rows(self, path: str) -> Ints:
         """(n,) how many rows of a source have the row's prompt."""
         return read_prompt_rows(self._con, self._run.named_sources[path], len(self.ids))
+
+    @cached_property
+    def repairs(self) -> Ints:
+        """(n,) the row that is each one's repair; -1 where none is in the pool."""
+        key = self._run.repairs
+        if key is None:
+            return np.full(len(self.ids), -1, dtype=np.int64)
+        return read_repair_places(self._con, key, len(self.ids))
+
+    @cached_property
+    def made(self) -> NDArray[np.bool_]:
+        """(n,) rows that are repairs and stand in no source of the run."""
+        key = self._run.repairs
+        made = set() if key is None else read_made(self._con, key, self._run.source_ids)
+        return np.array([example_id in made for example_id in self.ids], dtype=np.bool_)
 
     @cached_property
     def answered(self) -> NDArray[np.bool_]:
@@ -135,6 +151,16 @@ class Candidates:
     def prompt_rows(self, path: str) -> Ints:
         """(m,) how many rows of a source have the prompt of each."""
         return self.pool.prompt_rows(path)[self.places]
+
+    def repairs(self) -> Ints:
+        """(m,) where in this order each one's repair is; -1 where it is not here."""
+        here = np.full(len(self.pool.ids) + 1, -1, dtype=np.int64)  # the last one for -1
+        here[self.places] = np.arange(len(self.places))
+        return here[self.pool.repairs[self.places]]
+
+    def made(self) -> NDArray[np.bool_]:
+        """(m,) rows that are repairs and stand in no source of the run."""
+        return self.pool.made[self.places]
 
     def column(self, name: TextColumn) -> Names:
         """(m,) a text column of the stored examples."""

@@ -22,3 +22,5 @@ class RunContext:
     """Name of a score → the key its numbers are stored under."""
     named_sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Path of a source as the recipe writes it → the ids of what lies there."""
+    repairs: str | None = None
+    """Generation key of the repairs; None where the recipe generates none."""

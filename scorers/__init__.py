@@ -15,6 +15,7 @@ from scorers.grape import score_grape
 from scorers.ifd import score_ifd
 from scorers.ifd_perplexity import score_ifd_perplexity
 from scorers.perplexity import score_perplexity
+from scorers.preference import score_preference
 from scorers.rating import score_rating
 from scorers.response_length import score_response_length
 from scorers.s2l_cluster import score_s2l_cluster
@@ -67,6 +68,13 @@ SCORERS: dict[str, Scorer] = {
     ),
     "perplexity": Scorer(
         score_perplexity, measure="losses", reads=("mean_nll",), unit="perplexity", version=1
+    ),
+    "preference": Scorer(
+        score_preference,
+        measure="preferences",
+        reads=("verdicts", "verdict_mass"),
+        unit="probability",
+        version=1,
     ),
     "rating": Scorer(
         score_rating,

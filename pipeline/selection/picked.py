@@ -16,6 +16,9 @@ Reason = Literal[
     "below_threshold",
     "above_threshold",
     "low_confidence",
+    "repaired",  # another response, which a judge finds better, stands in its place
+    "not_better",  # than the response it would have replaced
+    "no_original",  # what it would have replaced is not among the rows
     "harmful_noise",  # perplexity and entropy are both high
     "redundant",  # both are low
     "not_best_candidate",  # another answer to the same prompt is likelier

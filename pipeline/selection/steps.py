@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pipeline.selection.clear import Clear
+from pipeline.selection.clear_repair import ClearRepair
 from pipeline.selection.correct_answer import CorrectAnswer
 from pipeline.selection.diverse import Diverse
 from pipeline.selection.grape import Grape
@@ -15,7 +16,16 @@ from pipeline.selection.threshold import Threshold
 from pipeline.selection.top_k import TopK
 
 Step = Annotated[
-    Threshold | CorrectAnswer | Grape | Clear | QTuning | TopK | S2L | Diverse | Random,
+    Threshold
+    | CorrectAnswer
+    | Grape
+    | Clear
+    | ClearRepair
+    | QTuning
+    | TopK
+    | S2L
+    | Diverse
+    | Random,
     Field(discriminator="method"),
 ]
 """In a recipe: one of these, by its method."""
