@@ -405,15 +405,15 @@ def repair_problems(recipe: Recipe) -> Iterator[str]:
     needing = ["measure.preferences"] if recipe.measure.preferences else []
     needing += [f"select.steps.{n}" for n in choosing]
     for where in needing if not repairs else ():
-        yield f"{where}: there is nothing to choose from: add a block {{method: repair}} to generate"
+        yield f"{where}: nothing is repaired: add a block {{method: repair}} to generate"
     for n in repairs[1:]:
         yield f"generate.{n}: a second block of repairs; a run has one"
     if repairs and not choosing:
         yield f"generate.{repairs[0]}: rows and their repairs would both stay: add clear_repair"
     if repairs and recipe.dedupe:
         yield (
-            "dedupe: would take a row for a copy of its repair: remove duplicates in the recipe "
-            "that filters, and read its export here"
+            "dedupe: would take a row for a copy of its repair: leave it out of a recipe that "
+            "repairs"
         )
 
 

@@ -10,6 +10,7 @@ from pipeline.dedupe.minhash import remove_near_duplicates
 from pipeline.dedupe.semantic import remove_similar
 from pipeline.selection.budget import Budget
 from pipeline.selection.clear import select_confident
+from pipeline.selection.clear_repair import RepairRule, select_repaired
 from pipeline.selection.correct_answer import select_correct
 from pipeline.selection.diverse import select_diverse
 from pipeline.selection.grape import select_best_candidates
@@ -60,6 +61,15 @@ def make_pool(n: int) -> Pool:
     )
 
 
+def repairs_by_id(pool: Pool) -> tuple[np.ndarray, np.ndarray]:
+    """Every third row by id is repaired by the next one; and which rows are repairs."""
+    order = np.argsort(pool.ids.astype(str))
+    repairs, made = np.full(len(order), -1), np.zeros(len(order), dtype=bool)
+    for given, repair in zip(order[::3], order[1::3], strict=False):
+        repairs[given], made[repair] = repair, True
+    return repairs, made
+
+
 TOKENS = Budget(loss_tokens=300)
 METHODS: dict[str, Callable[[Pool], Picked]] = {
     "top_k": lambda p: select_top_k(p.scores, p.ids, TOKENS, p.loss_tokens),
@@ -70,6 +80,9 @@ METHODS: dict[str, Callable[[Pool], Picked]] = {
         np.where(np.isnan(p.scores), np.nan, p.scores > 1), p.sources == "a", p.ids
     ),
     "q_tuning": lambda p: select_q_tuning(p.scores, np.nan_to_num(p.labels, nan=1) / 2, p.ids, 0.3),
+    "clear_repair": lambda p: select_repaired(
+        p.scores, np.nan_to_num(p.labels) / 8, *repairs_by_id(p), p.ids, RepairRule(0.5)
+    ),
     "grape": lambda p: select_best_candidates(p.scores, p.prompt_ids, p.responses, p.ids),
     "s2l": lambda p: select_s2l(p.labels, p.ids, TOKENS, p.loss_tokens, p.sources),
     "diverse": lambda p: select_diverse(p.scores, p.vectors, p.ids, TOKENS, p.loss_tokens, 0.9),
