@@ -23,6 +23,7 @@ from flows import (
     repair_commands,
     run_commands,
     serve_commands,
+    suggest_commands,
 )
 from flows.faults import explain_fault
 
@@ -53,6 +54,7 @@ backfill_commands.add_to(app)
 read_commands.add_to(app)
 repair_commands.add_to(app)
 serve_commands.add_to(app)
+suggest_commands.add_to(app)
 
 
 def print_version(wanted: bool) -> None:

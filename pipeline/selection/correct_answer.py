@@ -5,7 +5,8 @@ r"""Correct answers: drop the responses that end on another answer than the trus
 answer() is the final answer of a text (pipeline/final_answer.py): after "####", in \boxed{}, after
 "the answer is", a letter alone on the last line, or else the last number; numbers compare as
 numbers. A prompt with several trusted answers takes any of them. The number stored with each
-decision is 1 where the response is right, 0 where it is not, null where it could not be told.
+decision is 1 where the response is right, 0 where it is not, null where it was not asked or could
+not be told; `sluice suggest` counts them.
 
 It is for verifiable tasks, and the first step there: GRAPE picks the likeliest of *correct*
 candidates, and the likeliest wrong one is no better for being likely (Zhang et al. 2025,
@@ -83,7 +84,8 @@ def select_correct(
         keep_unverifiable: Whether rows stay that there is nothing to compare with.
 
     Returns:
-        The picks by id; the others are "wrong_answer" or "unverifiable". Values are `correct`.
+        The picks by id; the others are "wrong_answer" or "unverifiable". Values are `correct`, but
+        NaN for references, which nobody judged.
 
     Raises:
         ValueError: if lengths differ.
@@ -96,7 +98,7 @@ def select_correct(
     reasons[references] = ""
     picks = np.flatnonzero(reasons == "")
     order = sort_rows(np.zeros(len(picks)), ids[picks])
-    return account_for(picks[order], reasons, correct)
+    return account_for(picks[order], reasons, np.where(references, np.nan, correct))
 
 
 class CorrectAnswer(Filter):

@@ -4,21 +4,25 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from fine_tune.settings import TrainSettings
+from fine_tune.train import train_adapter
 from flows.adapters import place_adapters
 from flows.command_line import ENVIRONMENT
 from pipeline.generate import GenerateSettings
 from scorers.measures.models import MissingModelError
-from storage.database import open_workspace, read_workspace
+from storage.database import Connection, open_workspace, read_workspace
 from storage.runs import start_run
 from storage.selections import write_export, write_selection, write_trial
 from storage.workspace import Workspace
 from tests.fine_tune.conftest import tiny_model  # noqa: F401
+from tests.fine_tune.tiny import count_rows, export_for, make_rows
 
 REPAIR = {"method": "repair", "prompts": "all", "temperature": 0, "max_new_tokens": 12}
 
@@ -27,15 +31,19 @@ def block(model: str) -> GenerateSettings:
     return GenerateSettings.model_validate({**REPAIR, "model": model})
 
 
+def record_trial(con: Connection, recipe: str, trial: str) -> None:
+    """A run of a recipe that was trained."""
+    start_run(con, f"run-{trial}", {"name": recipe, "seed": 0}, "code", {}, [])
+    selection = write_selection(con, f"run-{trial}", "choice", None, (trial, ["x"], [1.0], 1))
+    write_export(con, f"export-{trial}", selection, "exports/x", (1, 1))
+    write_trial(con, trial, f"export-{trial}", f"models/adapter-{trial}", ({}, None))
+
+
 def test_an_adapter_is_named_by_its_training(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     with open_workspace(workspace) as con:
         for name, trial in (("filter", "aa1"), ("filter", "ab2"), ("repair", "ac3")):
-            start_run(con, f"run-{trial}", {"name": name, "seed": 0}, "code", {}, [])
-            kept = (trial, ["x"], [1.0], 1)
-            selection = write_selection(con, f"run-{trial}", "choice", None, kept)
-            write_export(con, f"export-{trial}", selection, "exports/x", (1, 1))
-            write_trial(con, trial, f"export-{trial}", f"models/adapter-{trial}", ({}, None))
+            record_trial(con, name, trial)
 
     def placed(model: str, recipe: str = "repair") -> str:
         return place_adapters(workspace, [block(model)], recipe)[0].model
@@ -58,66 +66,80 @@ def answer(n: int) -> str:
     return "No!" if n % 10 == 0 else "Yes."
 
 
-def run(folder: Path, model: Path, name: str, blocks: dict[str, Any]) -> Workspace:
-    """`sluice run`, as a user would; its workspace."""
-    common = {"name": name, "workspace": "work", "target": str(model)}
-    sources = {"sources": [{"path": "rows.jsonl"}]}
-    (folder / f"{name}.yaml").write_text(yaml.safe_dump({**common, **sources, **blocks}))
+def train(model: Path, workspace: Workspace) -> None:
+    """An adapter that has learnt to say yes, recorded as the last training of another recipe."""
+    rows = [
+        replace(
+            row,
+            prompt=[{"role": "user", "content": f"Is {n} so?"}],
+            completion=[{"role": "assistant", "content": "Yes."}],
+            tools=[],
+        )
+        for n, row in enumerate(make_rows(60))
+        if n % 10
+    ]
+    export = export_for(model, workspace.directory / "exports" / "x", count_rows(rows, model))
+    settings = TrainSettings(max_steps=60, batch_rows=8, learning_rate=0.03)
+    train_adapter(export, model, workspace.models / "adapter-aa1", settings)
+    with open_workspace(workspace) as con:
+        record_trial(con, "filter", "aa1")
+
+
+def run(folder: Path, recipe: dict[str, Any]) -> None:
+    """`sluice run`, as a user would."""
+    (folder / "repair.yaml").write_text(yaml.safe_dump(recipe))
     home = {"PREFECT_HOME": str(folder / "prefect"), "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run(
-        [str(Path(sys.executable).parent / "sluice"), "run", f"{name}.yaml"],
+        [str(Path(sys.executable).parent / "sluice"), "run", "repair.yaml"],
         cwd=folder,
         env={**os.environ, **ENVIRONMENT, **home},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return Workspace(folder / "work")
 
 
 @pytest.mark.slow
 def test_what_was_trained_repairs_what_was_wrong(
     tmp_path: Path,
     tiny_model: Path,  # noqa: F811
+    one_thread: None,
 ) -> None:
     rows = [{"prompt": f"Is {n} so?", "completion": answer(n)} for n in range(60)]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    every: dict[str, Any] = {
-        "steps": [{"method": "random", "budget": {"fraction": 1}}],
-        "held_out": 0,
-    }
-    train = {"max_steps": 150, "batch_rows": 8, "learning_rate": 0.02, "lora_rank": 16}
-    run(tmp_path, tiny_model, "filter", {"select": every, "train": train})
-
-    # A random judge prefers nothing much, so that the bounds are set to where its numbers lie.
+    workspace = Workspace(tmp_path / "work")
+    train(tiny_model, workspace)
+    # The judge is random and prefers nothing much, so the bounds are where its numbers lie.
     choose = {"method": "clear_repair", "eta": 0.0, "above": 0.0}
-    second: dict[str, Any] = {
-        "generate": [{**REPAIR, "model": "adapter:last"}],
-        "measure": {
-            "preferences": {},
-            "confidence": {"samples": {"answers": 1, "max_new_tokens": 2}},
+    run(
+        tmp_path,
+        {
+            "name": "repair",
+            "workspace": "work",
+            "target": str(tiny_model),
+            "sources": [{"path": "rows.jsonl"}],
+            "generate": [{**REPAIR, "model": "adapter:last"}],
+            "measure": {
+                "preferences": {},
+                "confidence": {"samples": {"answers": 1, "max_new_tokens": 2}},
+            },
+            "scores": ["confidence", {"scorer": "preference", "settings": {"least_mass": 0.0}}],
+            "select": {
+                "held_out": 0,
+                "steps": [choose, {"method": "random", "budget": {"fraction": 1}}],
+            },
         },
-        "scores": ["confidence", {"scorer": "preference", "settings": {"least_mass": 0.0}}],
-        "select": {"held_out": 0, "steps": [choose, everything]},
-    }
-    workspace = run(tmp_path, tiny_model, "repair", second)
+    )
     with read_workspace(workspace) as con:
         repaired = con.execute(
             "select p.response, e.response, l.model, count(*) from lineage l "
             "join examples e using (example_id) join examples p on p.example_id = l.parent_id "
             "where method = 'repaired' group by all"
         ).fetchall()
-        reasons = dict(
-            con.execute(
-                "select reason, count(*) from decisions join runs using (run_id) "
-                "where name = 'repair' and stage = 'select' and step = 3 group by all"
-            ).fetchall()
-        )
-        before = con.execute("select count(*) from generation_attempts").fetchone()
-        trial = con.execute("select trial_id from trials").fetchall()[0][0]
+        reasons = con.execute(
+            "select reason, count(*) from decisions join runs using (run_id) "
+            "where name = 'repair' and stage = 'select' and step = 3 group by all"
+        ).fetchall()
     # The tuned model has learnt what nine in ten say, and that is what it repairs the others with.
-    assert repaired == [("No!", "Yes.", f"adapter:{trial}", 6)]
-    assert reasons == {"repaired": 6, "": 60}
-    run(tmp_path, tiny_model, "repair", second)
-    with read_workspace(workspace) as con:
-        assert con.execute("select count(*) from generation_attempts").fetchone() == before
+    assert repaired == [("No!", "Yes.", "adapter:aa1", 6)]
+    assert dict(reasons) == {"repaired": 6, "": 60}
