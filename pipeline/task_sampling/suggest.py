@@ -1,6 +1,6 @@
 """What to generate for next: stored verdicts, round by round, through MoPPS."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -23,7 +23,7 @@ class Wanted:
     count: int = 8
     memory: float = 1.0
     """How much of earlier rounds is remembered; see `mopps`."""
-    aim: Aim = Aim()
+    aim: Aim = field(default_factory=Aim)
     seed: int = 0
 
 

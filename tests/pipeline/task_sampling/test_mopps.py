@@ -72,8 +72,8 @@ def test_takes_the_nearest_to_the_aim_and_exactly_so_many() -> None:
 
 
 def test_those_within_the_bounds_come_first() -> None:
-    rates, ids = np.array([0.05, 0.3, 0.75, 0.95]), np.array(list("abcd"))
-    np.testing.assert_array_equal(choose_tasks(rates, ids, 4, Aim(0.2, 0.8)), [2, 1, 0, 3])
+    rates, ids = np.array([0.04, 0.3, 0.75, 0.95]), np.array(list("abcd"))
+    np.testing.assert_array_equal(choose_tasks(rates, ids, 4, Aim(0.2, 0.8)), [1, 2, 3, 0])
     np.testing.assert_array_equal(choose_tasks(rates, ids, 1, Aim(0.0, 0.1)), [0])
 
 

@@ -13,12 +13,12 @@ def risk(descriptions: np.ndarray) -> np.ndarray:
     return 300 + 20 * descriptions[:, 0] ** 3 + 10 * descriptions[:, 0]
 
 
-def taught(rounds: int, low: float = -1.0, seed: int = 0) -> RiskLearner:
+def taught(rounds: int, seed: int = 0) -> RiskLearner:
     rng, learner = np.random.default_rng(seed), RiskLearner(1, LearnerSettings(seed=seed))
     for _ in range(rounds):
-        candidates = rng.uniform(low, 1, (32, 1))
+        candidates = rng.uniform(-1, 1, (32, 1))
         worth = learner.predict(candidates).acquisition()
-        tried = candidates[choose_risky(worth, np.arange(32).astype(str), 16)]
+        tried = candidates[choose_risky(worth, np.arange(32).astype(str), 16, 0)]
         learner.observe(tried, risk(tried))
     return learner
 
@@ -33,18 +33,25 @@ def test_learns_the_order_of_a_risk_that_grows() -> None:
 def test_uncertainty_changes_what_is_taken() -> None:
     found = Prediction(np.array([3.0, 2.0, 1.0]), np.array([0.1, 0.1, 0.9]))
     ids = np.array(list("abc"))
-    np.testing.assert_array_equal(choose_risky(found.acquisition(1, 0), ids, 2), [0, 1])
-    np.testing.assert_array_equal(choose_risky(found.acquisition(1, 9), ids, 2), [2, 0])
+    np.testing.assert_array_equal(choose_risky(found.acquisition(1, 0), ids, 2, 0), [0, 1])
+    np.testing.assert_array_equal(choose_risky(found.acquisition(1, 9), ids, 2, 0), [2, 0])
+    told = taught(20).predict(GRID)
+    names = np.arange(50).astype(str)
+    by_loss = choose_risky(told.acquisition(1, 0), names, 10, 0)
+    by_doubt = choose_risky(told.acquisition(1, 1e6), names, 10, 0)
+    assert set(by_loss) != set(by_doubt)
+    assert told.deviation[by_doubt].mean() > told.deviation[by_loss].mean()
 
 
-def test_what_was_never_tried_is_less_certain() -> None:
-    # Only descriptions above 0 are ever tried, where the loss hardly depends on them.
-    learner = taught(60, low=0.0)
-    deviation = learner.predict(np.array([[0.5], [-6.0]])).deviation
-    assert deviation[1] > 2 * deviation[0]
-    candidates = np.array([[0.5], [0.9], [-6.0]])
-    found, ids = learner.predict(candidates), np.array(list("abc"))
-    assert choose_risky(found.acquisition(0, 1), ids, 1) == [2]
+def test_half_of_a_round_is_random_and_all_of_it_different() -> None:
+    worth, ids = np.arange(40.0), np.arange(40).astype(str)
+    for count in (0, 1, 7, 40):
+        assert len(set(choose_risky(worth, ids, count))) == count
+    one, other = choose_risky(worth, ids, 10, round=1), choose_risky(worth, ids, 10, round=2)
+    np.testing.assert_array_equal(one[:5], [39, 38, 37, 36, 35])
+    np.testing.assert_array_equal(one[:5], other[:5])
+    assert set(one[5:]) != set(other[5:])
+    np.testing.assert_array_equal(choose_risky(worth, ids, 10, round=1), one)
 
 
 def test_the_same_seed_says_the_same_and_leaves_torch_alone() -> None:
@@ -80,3 +87,5 @@ def test_wrong_input_is_refused() -> None:
         RiskLearner(1).observe(GRID, np.empty(3))
     with pytest.raises(ValueError, match="2 tasks, 3 were asked for"):
         choose_risky(np.ones(2), np.array(["a", "b"]), 3)
+    with pytest.raises(ValueError, match="random_share"):
+        choose_risky(np.ones(2), np.array(["a", "b"]), 1, 1.5)

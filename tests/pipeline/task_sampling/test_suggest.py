@@ -16,7 +16,9 @@ from tests.stage_runner import count_words, start
 
 def verdicts(*rows: tuple[int, str, int, int]) -> pa.Table:
     names = ("round", "task", "correct", "tried")
-    return pa.table({name: list(column) for name, column in zip(names, zip(*rows), strict=True)})
+    return pa.table(
+        {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    )
 
 
 TOLD = verdicts((0, "easy", 90, 90), (0, "hard", 1, 90), (0, "right", 20, 40), (1, "right", 22, 50))
