@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -123,7 +124,9 @@ def test_a_repair_without_what_it_repairs_is_out() -> None:
     assert list(picked.reasons) == ["no_original"]
 
 
-ROWS = [{"prompt": f"question {n}", "completion": f"answer {n}"} for n in range(4)]
+ROWS: list[dict[str, Any]] = [
+    {"prompt": f"question {n}", "completion": f"answer {n}"} for n in range(4)
+]
 ROWS += [{"prompt": "question 0", "completion": "second answer to 0"}]
 ROWS += [{"messages": [{"role": "user", "content": "nobody answered"}]}]
 

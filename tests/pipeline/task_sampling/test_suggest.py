@@ -16,9 +16,7 @@ from tests.stage_runner import count_words, start
 
 def verdicts(*rows: tuple[int, str, int, int]) -> pa.Table:
     names = ("round", "task", "correct", "tried")
-    return pa.table(
-        {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
-    )
+    return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows])
 
 
 TOLD = verdicts((0, "easy", 90, 90), (0, "hard", 1, 90), (0, "right", 20, 40), (1, "right", 22, 50))

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,12 +26,12 @@ def adapter(tiny_model: Path, tmp_path: Path) -> Path:  # noqa: F811
     for name, weights in tuned.named_parameters():
         if "lora_" in name:
             torch.nn.init.normal_(weights, std=0.5)
-    tuned.save_pretrained(tmp_path / "adapter")
+    tuned.save_pretrained(str(tmp_path / "adapter"))
     return tmp_path / "adapter"
 
 
 def logits(folder: Path, adapter: Path | None = None) -> torch.Tensor:
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     if adapter is not None:
         model = PeftModel.from_pretrained(model, adapter)
     with torch.inference_mode():
