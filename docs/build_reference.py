@@ -55,43 +55,19 @@ KINDS = {
     "object": "mapping",
 }
 
-METHODS_HEAD = """\
-# Methods
+METHODS_START = "<!-- generated: methods -->\n"
+"""Where in docs/methods.md the entries begin; what stands before is written by hand."""
 
-What every number means and how every choice is made: the formulas, the papers, and where this code
-departs from them. Each entry is the docstring of its module, as it is. The page is written by
-`python docs/build_reference.py`; [recipes.md](recipes.md) says how a recipe asks for a method.
-
-## Which method for which question
-
-| you ask | method | what it costs |
-|---|---|---|
-| Several answers to each prompt: which one? | `grape`, after `correct_answer` where there is one right answer | one reading of each candidate |
-| Are answers wrong? | `clear`, then `clear_repair` | some ten to twenty answers or judgements a row |
-| A small, strong chat set from a large pool | `deita` and `diverse` | a judge's mark for every turn, twice |
-| A domain set with known sources | `s2l` | training a small model on the pool |
-| I have 50 to 500 examples of what I want | `less` by gradients, `got_d` by embeddings | a warm-up and gradients of every row; embeddings |
-| A cheap first cut | `ifd_perplexity` at most 1, semantic deduplication | one reading by a small model |
-| Rows that cover everything once | `facility_location`, `k_centre`, `instag` | embeddings; tags |
-| Must answers rest on the given context? | `context_dependency` | one reading with attention |
-| What to write or sample next | `sluice suggest` | nothing beside what is stored |
-| How much of which source | `shares`, `dmt`, `sluice mixture` | nothing; some twenty short trainings |
-
-## Before you believe a number
-
-- Random is a hard baseline. In a general pool S2L trained worse models than random rows for two of three models (Zhang et
-  al. 2025, arXiv:2502.04194); with 12.5 % of WizardLM, DEITA and AlpaGasus were below random on LLaMA2-7B and above it on
-  Mistral-7B (arXiv:2509.23873); AlpaGasus was below random in DEITA's own comparison (Liu et al. 2023, arXiv:2312.15685).
-  So each selection here has a random and a length-matched control of its size: train on those too.
-- Length is the commonest hidden driver. DEITA adds up over turns, InsTag counts tags, perplexity and IFD prefer short or
-  odd answers, and simply taking the longest rows was better than every quality score on LLaMA2-7B in arXiv:2509.23873.
-  The evidence beside each selection has its lengths.
-- Signs differ. GRAPE wants answers that the model finds likely, IFD those that the prompt does not give away, Q-Tuning drops
-  both corners, and rows of high perplexity made the worst set of all in arXiv:2312.15685. They speak of different things:
-  filter by one and rank by another, and look at their rank correlation before blending them.
-"""
-
-MEASURES = ("losses", "trajectories", "confidence", "entailment", "ratings", "turn_ratings", "tags")
+MEASURES = (
+    "losses",
+    "trajectories",
+    "confidence",
+    "entailment",
+    "preferences",
+    "ratings",
+    "turn_ratings",
+    "tags",
+)
 """Files of scorers/measures/ that define a number, as opposed to how a model is loaded or asked."""
 
 DEDUPE = ("minhash", "shingles", "semantic")
@@ -256,7 +232,8 @@ def docstring(path: Path) -> str:
 
 def methods_page() -> str:
     """The text of docs/methods.md."""
-    return "\n".join([METHODS_HEAD, *scorer_entries(), *other_entries()]).rstrip("\n") + "\n"
+    head = METHODS.read_text(encoding="utf-8").split(METHODS_START)[0]
+    return "\n".join([head + METHODS_START, *scorer_entries(), *other_entries()]).rstrip("\n") + "\n"
 
 
 def scorer_entries() -> Iterator[str]:

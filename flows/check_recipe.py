@@ -16,15 +16,17 @@ from pipeline.generate import GenerateSettings
 from pipeline.ingest import SourceSettings, bound_rows, bound_tokens
 from pipeline.measure import embeddings_name, ratings_name
 from pipeline.measuring.embeddings import ComparedField
+from pipeline.measuring.preferences import PreferenceSettings
 from pipeline.measuring.ratings import RatingSettings, as_number
 from pipeline.measuring.samples import SampleSettings
 from pipeline.measuring.tags import TagSettings
 from pipeline.measuring.turn_ratings import TurnQuestion
 from pipeline.readers import UnreadableSourceError, find_format
 from pipeline.score import ScoreSettings, find_scorer, measure_name
+from pipeline.selection.clear_repair import ClearRepair
 from pipeline.selection.instag import InsTag
 from pipeline.selection.s2l import S2L
-from pipeline.selection.step import RankStep
+from pipeline.selection.step import Filter, RankStep
 from pipeline.settings import TARGET
 from pipeline.shapes import SHAPES
 from scorers import SCORERS, scorer_settings
@@ -38,6 +40,7 @@ MEASURE_BLOCKS = {
     "ratings": "measure.ratings",
     "turn_ratings": "measure.turn_ratings",
     "tags": "measure.tags",
+    "preferences": "measure.preferences",
 }
 """Measure → the block of the recipe that asks for it."""
 
@@ -235,14 +238,29 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (rating_problems, {"scores", "measure"}),
         (dedupe_problems, {"scores", "measure", "dedupe"}),
         (select_problems, {"scores", "measure", "select"}),
+        (repair_problems, {"generate", "measure", "dedupe", "select"}),
         (budget_problems, {"sources", "generate", "select"}),
         (train_problems, {"measure", "train"}),
     )
     sources = place_sources(blocks.get("sources", ()), base)
     recipe = Recipe.model_construct(**{**blocks, "sources": sources})
-    return [
+    found = [
         problem for check, needed in checks if needed <= set(blocks) for problem in check(recipe)
     ]
+    return found + list(unknown_sources(blocks))
+
+
+def unknown_sources(blocks: Mapping[str, Any]) -> Iterator[str]:
+    """Steps that name a source the recipe does not have, by paths as they are written."""
+    if not {"sources", "select"} <= set(blocks):
+        return
+    known = [source.path for source in blocks["sources"]]
+    for number, step in enumerate(blocks["select"].steps):
+        named = step.named_sources() if isinstance(step, Filter) else ()
+        for path in named:
+            if path not in known:
+                where = f"select.steps.{number}"
+                yield f"{where}: {path!r} is no source of this recipe.{nearest(path, known)}"
 
 
 def measure_problems(recipe: Recipe) -> Iterator[str]:
@@ -301,13 +319,23 @@ def model_problems(recipe: Recipe) -> Iterator[str]:
 def endpoint_blocks(
     recipe: Recipe,
 ) -> Iterator[
-    tuple[str, GenerateSettings | SampleSettings | RatingSettings | TurnQuestion | TagSettings]
+    tuple[
+        str,
+        GenerateSettings
+        | SampleSettings
+        | RatingSettings
+        | TurnQuestion
+        | TagSettings
+        | PreferenceSettings,
+    ]
 ]:
     """Each block that can name an endpoint, with its place."""
     for number, generator in enumerate(recipe.generate):
         yield f"generate.{number}", generator
     if recipe.measure.confidence:
         yield "measure.confidence.samples", recipe.measure.confidence.samples
+    if recipe.measure.preferences:
+        yield "measure.preferences", recipe.measure.preferences
     for number, ratings in enumerate(recipe.measure.ratings):
         yield f"measure.ratings.{number}", ratings
     if recipe.measure.tags:
@@ -417,6 +445,25 @@ def select_problems(recipe: Recipe) -> Iterator[str]:
         compared = step.compared() if isinstance(step, RankStep) else None
         if compared:
             yield from missing_embeddings(recipe, where, compared)
+
+
+def repair_problems(recipe: Recipe) -> Iterator[str]:
+    """Repairs without what chooses between them and the rows, and the other way round."""
+    repairs = [n for n, block in enumerate(recipe.generate) if block.method == "repair"]
+    choosing = [n for n, step in enumerate(recipe.select.steps) if isinstance(step, ClearRepair)]
+    needing = ["measure.preferences"] if recipe.measure.preferences else []
+    needing += [f"select.steps.{n}" for n in choosing]
+    for where in needing if not repairs else ():
+        yield f"{where}: nothing is repaired: add a block {{method: repair}} to generate"
+    for n in repairs[1:]:
+        yield f"generate.{n}: a second block of repairs; a run has one"
+    if repairs and not choosing:
+        yield f"generate.{repairs[0]}: rows and their repairs would both stay: add clear_repair"
+    if repairs and recipe.dedupe:
+        yield (
+            "dedupe: would take a row for a copy of its repair: leave it out of a recipe that "
+            "repairs"
+        )
 
 
 def budget_problems(recipe: Recipe) -> Iterator[str]:

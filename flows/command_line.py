@@ -23,6 +23,7 @@ from flows import (
     repair_commands,
     run_commands,
     serve_commands,
+    suggest_commands,
     what_if_commands,
 )
 from flows.faults import explain_fault
@@ -54,6 +55,7 @@ backfill_commands.add_to(app)
 read_commands.add_to(app)
 repair_commands.add_to(app)
 serve_commands.add_to(app)
+suggest_commands.add_to(app)
 what_if_commands.add_to(app)
 
 

@@ -64,9 +64,10 @@ def plan(
 
 def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasurePlan], int]":
     """Ingest, count tokens, and plan every other measure; also how many prompts lack answers."""
+    from flows.adapters import place_adapters
     from flows.stages import identify, read_in
-    from pipeline.generate import choose_prompts, cut_prompts
-    from pipeline.measure import plan_measures
+    from pipeline.generate import choose_prompts, cut_prompts, repair_key
+    from pipeline.measure import Repairs, plan_measures
     from pipeline.plan import plan_measure
     from pipeline.shards import measure_here
     from storage.database import read_workspace
@@ -78,10 +79,13 @@ def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasureP
         pool = read_pool(con, state.run.source_ids)
     run = state.run
     prompts = 0
-    for block in state.placed.generate:
+    generators = place_adapters(run.workspace, state.placed.generate, recipe.name)
+    for block in generators:
         batches = cut_prompts(run, block, choose_prompts(run, block))
         prompts += sum(len(batch.parents) for batch in batches)
-    works = plan_measures(run.workspace, state.placed.measure, pool, run.seed)
+    key = repair_key(generators, run.seed)
+    repairs = Repairs(key, run.source_ids) if key else None
+    works = plan_measures(run.workspace, state.placed.measure, pool, run.seed, repairs)
     counts = works.pop("token_counts")
     measure_here(run.workspace, counts.measure, counts.ids)
     sizes = counts.measure.key()

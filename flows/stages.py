@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from fine_tune.outcome import read_outcome, training_folder, trial_identity
 from fine_tune.report import TrainReport
 from fine_tune.train import ADAPTER_FOLDER
+from flows.adapters import place_adapters
 from flows.artifacts import show_training
 from flows.fine_tune_export import train_export
 from flows.measure_shards import measure_work
@@ -32,9 +33,10 @@ from pipeline.generate import (
     commit_answers,
     count_generated,
     cut_prompts,
+    repair_key,
 )
-from pipeline.ingest import count_ingest, identify_sources, ingest_sources
-from pipeline.measure import plan_measures
+from pipeline.ingest import count_ingest, distinct_sources, identify_block, ingest_sources
+from pipeline.measure import Repairs, plan_measures
 from pipeline.run_context import RunContext
 from pipeline.score import score_examples, score_key
 from pipeline.select import Chosen, select_examples
@@ -93,10 +95,14 @@ def identify(recipe: Recipe, placed: Recipe) -> tuple[RunState, Sequence[Source]
     """Identify the sources, and with them the run: the same recipe on the same rows is the same."""
     workspace = Workspace(Path(placed.workspace))
     set_place(workspace.directory, placed.shards)
-    sources = identify_sources(workspace, placed.sources)
+    blocks = [identify_block(workspace, block) for block in placed.sources]
+    sources = distinct_sources(blocks)
     source_ids = sorted(source.source_id for source in sources)
     run_id = content_hash([recipe.stored(), source_ids, code_version()])[:12]
-    run = RunContext(workspace, run_id, recipe.seed, source_ids, {}, {})
+    named: dict[str, list[str]] = {}
+    for written, found in zip(recipe.sources, blocks, strict=True):
+        named.setdefault(written.path, []).extend(source.source_id for source in found)
+    run = RunContext(workspace, run_id, recipe.seed, source_ids, {}, {}, named)
     return RunState(recipe, placed, run), sources
 
 
@@ -142,13 +148,16 @@ def generate_stage(state: RunState) -> RunState:
     """Prompts → new answers."""
     blocks: list[tuple[GenerateSettings, Sequence[str]]] = []
     asked = dict(state.asked)
-    for settings in state.placed.generate:
+    generators = place_adapters(state.run.workspace, state.placed.generate, state.recipe.name)
+    for settings in generators:
         chosen = choose_prompts(state.run, settings)
         batches = cut_prompts(state.run, settings, chosen)
         answer_batches(state.run, settings, batches)
         asked["answers"] = asked.get("answers", 0) + sum(len(b.parents) for b in batches)
         blocks.append((settings, chosen))
-    return replace(state, pool=count_generated(state.run, blocks, state.pool), asked=asked)
+    pool = count_generated(state.run, blocks, state.pool)
+    run = replace(state.run, repairs=repair_key(generators, state.run.seed))
+    return replace(state, run=run, pool=pool, asked=asked)
 
 
 def answer_batches(
@@ -173,7 +182,8 @@ def answer_batches(
 def measure_stage(state: RunState) -> RunState:
     """Ask models for what is not stored."""
     run = state.run
-    works = plan_measures(run.workspace, state.placed.measure, state.pool, run.seed)
+    repairs = Repairs(run.repairs, run.source_ids) if run.repairs else None
+    works = plan_measures(run.workspace, state.placed.measure, state.pool, run.seed, repairs)
     asked = dict(state.asked)
     sizes = works["token_counts"].measure.key()
     for name, work in works.items():

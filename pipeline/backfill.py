@@ -98,6 +98,11 @@ def prepare_backfill(
                 f"{score.label} compares the rows of a whole pool, so it cannot be filled in by "
                 "partitions: run the recipe instead"
             )
+        if measure_name(score) == "preferences":
+            raise BackfillError(
+                f"{score.label} compares rows with repairs, which a backfill does not generate: "
+                "run the recipe instead"
+            )
     with read_workspace(workspace) as con:
         arrivals = read_arrivals(con, window)
     if not arrivals:
@@ -142,6 +147,7 @@ def only_needed(measures: MeasureSettings, scores: Sequence[ScoreSettings]) -> M
             "tags": None,
             "confidence": measures.confidence if "judgements" in needed else None,
             "turn_ratings": measures.turn_ratings if "turn_ratings" in needed else None,
+            "preferences": None,
             "ratings": tuple(b for b in measures.ratings if ratings_name(b.name) in needed),
         }
     )

@@ -22,12 +22,15 @@ from storage.measurements import read_measurements, read_text_lists
 from storage.pool_columns import (
     TextColumn,
     read_answered,
+    read_members,
     read_pool_scores,
     read_pool_sources,
     read_pool_tokens,
+    read_prompt_rows,
     read_text,
     register_pool,
 )
+from storage.repairs import read_made, read_repair_places
 from storage.runs import Decisions, StageCount
 
 Names = NDArray[np.object_]
@@ -75,6 +78,29 @@ class Pool:
     def sources(self) -> tuple[Names, Names]:
         """Path (n,) and licence (n,) of the source each row was first read from."""
         return read_pool_sources(self._con, self._run.source_ids, len(self.ids))
+
+    def members(self, path: str) -> NDArray[np.bool_]:
+        """(n,) whether a row stands in a source, by the path that the recipe gives it."""
+        return read_members(self._con, self._run.named_sources[path], len(self.ids))
+
+    def prompt_rows(self, path: str) -> Ints:
+        """(n,) how many rows of a source have the row's prompt."""
+        return read_prompt_rows(self._con, self._run.named_sources[path], len(self.ids))
+
+    @cached_property
+    def repairs(self) -> Ints:
+        """(n,) the row that is each one's repair; -1 where none is in the pool."""
+        key = self._run.repairs
+        if key is None:
+            return np.full(len(self.ids), -1, dtype=np.int64)
+        return read_repair_places(self._con, key, len(self.ids))
+
+    @cached_property
+    def made(self) -> NDArray[np.bool_]:
+        """(n,) rows that are repairs and stand in no source of the run."""
+        key = self._run.repairs
+        made = set() if key is None else read_made(self._con, key, self._run.source_ids)
+        return np.array([example_id in made for example_id in self.ids], dtype=np.bool_)
 
     @cached_property
     def answered(self) -> NDArray[np.bool_]:
@@ -130,6 +156,24 @@ class Candidates:
     def score_states(self, name: str) -> Names:
         """(m,) the states of a score."""
         return self.pool.score(name)[1][self.places]
+
+    def members(self, path: str) -> NDArray[np.bool_]:
+        """(m,) whether each stands in a source, by the path that the recipe gives it."""
+        return self.pool.members(path)[self.places]
+
+    def prompt_rows(self, path: str) -> Ints:
+        """(m,) how many rows of a source have the prompt of each."""
+        return self.pool.prompt_rows(path)[self.places]
+
+    def repairs(self) -> Ints:
+        """(m,) where in this order each one's repair is; -1 where it is not here."""
+        here = np.full(len(self.pool.ids) + 1, -1, dtype=np.int64)  # the last one for -1
+        here[self.places] = np.arange(len(self.places))
+        return here[self.pool.repairs[self.places]]
+
+    def made(self) -> NDArray[np.bool_]:
+        """(m,) rows that are repairs and stand in no source of the run."""
+        return self.pool.made[self.places]
 
     def column(self, name: TextColumn) -> Names:
         """(m,) a text column of the stored examples."""
@@ -205,7 +249,9 @@ def spoken_reasons(candidates: Candidates, picked: Picked, scores: Sequence[str]
     return reasons
 
 
-def count_step(stage: str, step: int, label: str, reasons: Sequence[str]) -> StageCount:
+def count_step(
+    stage: str, step: int, label: str, reasons: Sequence[str], notes: Sequence[str] = ()
+) -> StageCount:
     """Balance the books of a step that drops the rows with a reason and keeps the others."""
     dropped = Counter(reasons)
     kept = dropped.pop("", 0)
@@ -216,4 +262,5 @@ def count_step(stage: str, step: int, label: str, reasons: Sequence[str]) -> Sta
         rows_in=len(reasons),
         kept=kept,
         dropped=dict(sorted(dropped.items())),
+        notes=notes,
     )

@@ -8,9 +8,9 @@ recorded as a failure: trained on, it would teach to stop in the middle.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.code_version import OtherWorkerError, check_code, code_version
 from pipeline.endpoint import Endpoint, ServedModel
@@ -20,7 +20,7 @@ from pipeline.run_context import RunContext
 from pipeline.settings import TARGET, Settings
 from scorers.measures.devices import borrowed_device, resolve_dtype
 from scorers.measures.endpoint import EndpointGenerator
-from scorers.measures.models import load_language_model, resolve_model
+from scorers.measures.models import ADAPTER, load_language_model, resolve_model
 from scorers.measures.protocols import AnswerGenerator, GeneratedAnswer, GenerationRequest
 from storage.conversations import Conversation, canonical_json, content_hash
 from storage.database import open_workspace, read_workspace
@@ -34,6 +34,7 @@ from storage.examples import (
     read_prompts,
     write_attempts,
 )
+from storage.repairs import REPAIRED
 from storage.runs import Decisions, StageCount, write_step
 
 BATCH_PROMPTS = 16
@@ -43,6 +44,11 @@ BATCH_PROMPTS = 16
 class GenerateSettings(Settings):
     """New answers for prompts of the pool."""
 
+    method: Literal["answer", "repair"] = Field(
+        default="answer",
+        description="answer: new candidates; repair: another response to every row that has one, "
+        "for `clear_repair` to choose from.",
+    )
     prompts: Literal["unanswered", "all"] = Field(
         default="unanswered",
         description="unanswered: rows that are a prompt only; all: any.",
@@ -50,7 +56,11 @@ class GenerateSettings(Settings):
     limit: int | None = Field(
         default=None, gt=0, description="At most so many prompts; chosen by a seeded hash."
     )
-    model: str = Field(default=TARGET, description="A model, or the name an endpoint serves.")
+    model: str = Field(
+        default=TARGET,
+        description="A model, or the name an endpoint serves. adapter:last is what the last "
+        "training of another recipe in this workspace made, adapter:TRIAL that of one trial.",
+    )
     endpoint: Endpoint | None = Field(
         default=None, description="Ask a server instead of loading the model here."
     )
@@ -60,6 +70,25 @@ class GenerateSettings(Settings):
         default=512, gt=0, description="A longer answer is cut off, and counts as failed."
     )
 
+    @model_validator(mode="after")
+    def one_repair_each(self) -> Self:
+        """Check that a repair is one likeliest answer to every row."""
+        if self.method == "repair" and (
+            (self.prompts, self.answers, self.temperature) != ("all", 1, 0)
+        ):
+            raise ValueError(
+                "a repair is the likeliest answer to each row: set prompts: all, answers: 1 and "
+                "temperature: 0"
+            )
+        return self
+
+    @property
+    def shown_model(self) -> str:
+        """The model as it is stored and told: an adapter by its trial, wherever it lies."""
+        if not self.model.startswith(ADAPTER):
+            return self.model
+        return ADAPTER + Path(self.model).parent.name.removeprefix("adapter-")
+
     def key(self, seed: int) -> str:
         """Hash of everything that can change the answers; not of how hard a server is pressed."""
         if self.endpoint:
@@ -68,6 +97,8 @@ class GenerateSettings(Settings):
             model, template = resolve_model(self.model).fingerprint, template_of(self.model, "chat")
             identity = model + template + resolve_dtype()
         sampling = self.model_dump(include={"answers", "temperature", "max_new_tokens"})
+        if self.method == "repair":
+            sampling["method"] = self.method
         return content_hash([identity, sampling, seed])[:16]
 
     def generator(self, requests: Path) -> AnswerGenerator:
@@ -102,15 +133,24 @@ class PromptBatch:
 
 
 def choose_prompts(run: RunContext, settings: GenerateSettings) -> list[str]:
-    """The examples whose prompts are to be answered, sorted by id; one for each prompt."""
+    """The examples to be answered anew, sorted by id: one for each prompt, all to be repaired."""
     with read_workspace(run.workspace) as con:
         only = settings.prompts == "unanswered"
         ids = read_prompts(con, run.source_ids, only_unanswered=only)
-        by_prompt: dict[str, str] = {}
+        by_prompt: dict[str, list[str]] = {}
         for example in read_examples(con, ids):
-            by_prompt.setdefault(example.prompt_id, example.example_id)
+            wanted = settings.method == "answer" or example.response_at is not None
+            parents = by_prompt.setdefault(example.prompt_id, []) if wanted else []
+            if settings.method == "repair" or not parents:
+                parents.append(example.example_id)
     chosen = sorted(by_prompt, key=lambda prompt: content_hash([run.seed, prompt]))
-    return sorted(by_prompt[prompt] for prompt in chosen[: settings.limit])
+    return sorted(i for prompt in chosen[: settings.limit] for i in by_prompt[prompt])
+
+
+def repair_key(blocks: Sequence[GenerateSettings], seed: int) -> str | None:
+    """The key of the block that repairs; None where none does."""
+    keys = [block.key(seed) for block in blocks if block.method == "repair"]
+    return keys[0] if keys else None
 
 
 def cut_prompts(
@@ -160,13 +200,14 @@ def answer_prompts(batch: PromptBatch) -> list[Attempt]:
     ]
     with borrowed_device():
         answers = batch.settings.generator(batch.requests).sample(requests)
+    method = batch.settings.method
     return [
-        as_attempt(parent, attempt, answer)
+        as_attempt(parent, attempt, answer, method)
         for (parent, attempt), answer in zip(asked, answers, strict=True)
     ]
 
 
-def as_attempt(parent: Example, attempt: int, answer: object) -> Attempt:
+def as_attempt(parent: Example, attempt: int, answer: object, method: str = "answer") -> Attempt:
     """An answer with its prompt as a conversation, or the name of what went wrong."""
     if not isinstance(answer, GeneratedAnswer):
         return Attempt(parent.example_id, attempt, None, getattr(answer, "reason", "failed"))
@@ -176,15 +217,20 @@ def as_attempt(parent: Example, attempt: int, answer: object) -> Attempt:
         return Attempt(parent.example_id, attempt, None, "empty_answer")
     reply = {"role": "assistant", "content": answer.text}
     conversation = Conversation([*parent.conversation.prompt, reply], parent.tools)
-    return Attempt(parent.example_id, attempt, conversation, "")
+    if method == "answer":
+        return Attempt(parent.example_id, attempt, conversation, "")
+    if conversation.example_id == parent.example_id:
+        return Attempt(parent.example_id, attempt, None, "unchanged")
+    return Attempt(parent.example_id, attempt, conversation, "", REPAIRED)
 
 
 def commit_answers(
     run: RunContext, settings: GenerateSettings, attempts: Sequence[Attempt]
 ) -> None:
     """Store answers as examples with their lineage, and failures as failures."""
-    described = canonical_json(settings.model_dump(mode="json", exclude={"endpoint"})).decode()
-    made_by = (settings.key(run.seed), settings.model, described, run.run_id)
+    told = settings.model_dump(mode="json", exclude={"endpoint"}) | {"model": settings.shown_model}
+    described = canonical_json(told).decode()
+    made_by = (settings.key(run.seed), settings.shown_model, described, run.run_id)
     with open_workspace(run.workspace) as con:
         write_attempts(con, attempts, made_by)
 
@@ -230,6 +276,6 @@ def note(
     losses = ", ".join(f"{count} {reason}" for reason, count in failed.items())
     without = f"; without an answer: {losses}" if losses else ""
     return (
-        f"{settings.model}: {prompts} prompts, {settings.answers} answers each, "
+        f"{settings.shown_model}: {prompts} prompts, {settings.answers} answers each, "
         f"{len(made)} distinct examples{without}"
     )

@@ -7,7 +7,7 @@ its start, and what is stored already stays as it is.
 
 import glob
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -109,15 +109,24 @@ def is_visible_file(file: Path, folder: Path) -> bool:
 
 def identify_sources(workspace: Workspace, settings: Sequence[SourceSettings]) -> list[Source]:
     """Hash every file that the settings name, once for each content, in the order named."""
+    return distinct_sources(identify_block(workspace, block) for block in settings)
+
+
+def distinct_sources(blocks: Iterable[Sequence[Source]]) -> list[Source]:
+    """The sources of several blocks, once for each content, in the order named."""
     sources: dict[str, Source] = {}
-    for block in settings:
-        files = block.files()
-        if block.query is not None:
-            files = [str(snapshot_query(workspace, block.path, block.query))]
-        for name in files:
-            source = identify_source(workspace, name, block)
+    for block in blocks:
+        for source in block:
             sources.setdefault(source.source_id, source)
     return list(sources.values())
+
+
+def identify_block(workspace: Workspace, block: SourceSettings) -> list[Source]:
+    """Hash every file that one block of settings names."""
+    files = block.files()
+    if block.query is not None:
+        files = [str(snapshot_query(workspace, block.path, block.query))]
+    return [identify_source(workspace, name, block) for name in files]
 
 
 def identify_source(workspace: Workspace, name: str, settings: SourceSettings) -> Source:

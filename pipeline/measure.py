@@ -13,6 +13,7 @@ from pipeline.endpoint import find_served
 from pipeline.measuring.embeddings import ComparedField, Embeddings
 from pipeline.measuring.judgements import Judgements
 from pipeline.measuring.losses import Losses, LossSettings
+from pipeline.measuring.preferences import Preferences, PreferenceSettings
 from pipeline.measuring.ratings import Ratings, RatingSettings
 from pipeline.measuring.samples import Samples, SampleSettings
 from pipeline.measuring.tags import TagReplies, Tags, TagSettings
@@ -24,6 +25,7 @@ from pipeline.shard_work import Measure
 from storage.conversations import content_hash
 from storage.database import read_workspace
 from storage.examples import read_response_lengths
+from storage.repairs import read_made, read_repairs
 from storage.workspace import Workspace
 
 
@@ -67,6 +69,9 @@ class MeasureSettings(Settings):
         default=None, description="DEITA's marks, of every turn."
     )
     tags: TagSettings | None = Field(default=None, description="InsTag's tags of each prompt.")
+    preferences: PreferenceSettings | None = Field(
+        default=None, description="A judge's choice between each response and its repair."
+    )
 
     def names(self) -> set[str]:
         """The measures that scorers will find."""
@@ -76,6 +81,7 @@ class MeasureSettings(Settings):
             "judgements": self.confidence,
             "turn_ratings": self.turn_ratings,
             "tags": self.tags,
+            "preferences": self.preferences,
         }
         embedded = {embeddings_name(each.of) for each in self.embeddings}
         rated = {ratings_name(each.name) for each in self.ratings}
@@ -85,6 +91,16 @@ class MeasureSettings(Settings):
             *rated,
             *(name for name, block in asked.items() if block),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Repairs:
+    """The repairs of a run."""
+
+    key: str
+    """Their generation key."""
+    source_ids: Sequence[str]
+    """The run's sources: what stands there was given, though it be a repair of something too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +116,28 @@ class Work:
 
 
 def plan_measures(
-    workspace: Workspace, settings: MeasureSettings, pool: Sequence[str], seed: int
+    workspace: Workspace,
+    settings: MeasureSettings,
+    pool: Sequence[str],
+    seed: int,
+    repairs: Repairs | None = None,
 ) -> dict[str, Work]:
-    """Everything to measure, by name, in an order in which each finds what it reads."""
+    """Everything to measure, by name, in an order in which each finds what it reads.
+
+    Args:
+        workspace: where it is stored.
+        settings: what is asked.
+        pool: example ids.
+        seed: the recipe's, for measures that are wanted of a part.
+        repairs: those that the run generated; their confidence is not measured.
+
+    Raises:
+        ValueError: if preferences are wanted, but nothing was repaired.
+    """
+    made: set[str] = set()
+    if repairs is not None:
+        with read_workspace(workspace) as con:
+            made = read_made(con, repairs.key, repairs.source_ids)
     work = {"token_counts": Work(settings.tokens, pool, len(pool))}
     if settings.losses:
         served = find_served(
@@ -114,12 +149,15 @@ def plan_measures(
         work[embeddings_name(each.of)] = Work(each, pool, len(pool))
     if settings.confidence:
         asked = settings.confidence.samples
-        ids = choose_part(workspace, asked.part, pool, seed)
+        given = [example_id for example_id in pool if example_id not in made]
+        ids = choose_part(workspace, asked.part, given, seed)
         served = find_served(asked.endpoint, asked.model, workspace.requests)
         samples = Samples(settings=asked, served=served)
         judge = Judgements(samples=samples, entailment=settings.confidence.entailment)
         work["samples"] = Work(samples, ids, len(pool))
         work["judgements"] = Work(judge, ids, len(pool))
+    if settings.preferences:
+        work["preferences"] = plan_preferences(workspace, settings.preferences, pool, repairs)
     for block in settings.ratings:
         ids = choose_part(workspace, block.part, pool, seed)
         served = find_served(block.endpoint, block.model, workspace.requests)
@@ -148,6 +186,25 @@ def plan_tags(
     replies = TagReplies(settings=settings, served=served)
     tags = Tags(replies=replies, pool=content_hash(ids))
     return {"tag_replies": Work(replies, ids, pool), "tags": Work(tags, ids, pool)}
+
+
+def plan_preferences(
+    workspace: Workspace,
+    settings: PreferenceSettings,
+    pool: Sequence[str],
+    repairs: Repairs | None,
+) -> Work:
+    """The comparison of every row with its repair, where it has one."""
+    if repairs is None:
+        raise ValueError(
+            "measure.preferences compares responses with their repairs, and this run generated "
+            "none: run a recipe with a block {method: repair} under `generate`"
+        )
+    with read_workspace(workspace) as con:
+        repaired = read_repairs(con, repairs.key, pool)
+    served = find_served(settings.endpoint, settings.model, workspace.requests)
+    measure = Preferences(settings=settings, repairs=repairs.key, served=served)
+    return Work(measure, sorted(repaired), len(pool))
 
 
 def choose_part(

@@ -1,7 +1,7 @@
 """What the stages of one run share: the workspace, which run it is, and which numbers it uses."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.score import ScoreKey
 from storage.measurements import MeasureKey
@@ -20,3 +20,7 @@ class RunContext:
     """Name of a measure in this run → the key its numbers are stored under."""
     scores: Mapping[str, ScoreKey]
     """Name of a score → the key its numbers are stored under."""
+    named_sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Path of a source as the recipe writes it → the ids of what lies there."""
+    repairs: str | None = None
+    """Generation key of the repairs; None where the recipe generates none."""

@@ -5,10 +5,11 @@ from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.settings import Settings
-from scorers import SCORERS, Scorer, scorer_settings
+from scorers import EXAMPLE_ID, SCORERS, Scorer, scorer_settings
 from storage.conversations import canonical_json
 from storage.database import open_workspace
 from storage.measurements import MeasureKey, read_measurements
@@ -85,11 +86,13 @@ def score_examples(
     key = score_key(settings, measures)
     measure = measures[measure_name(settings)]
     with open_workspace(workspace) as con:
-        states, columns = read_measurements(con, measure, scorer.reads, pool)
+        stored_columns = [name for name in scorer.reads if name != EXAMPLE_ID]
+        states, columns = read_measurements(con, measure, stored_columns, pool)
+        given: dict[str, NDArray[Any]] = {**columns, EXAMPLE_ID: np.array(pool, dtype=object)}
         measured = np.array([state == "ok" for state in states], dtype=bool)
         values = np.full(len(pool), np.nan)
         if measured.any():
-            arguments = [columns[name][measured] for name in scorer.reads]
+            arguments = [given[name][measured] for name in scorer.reads]
             values[measured] = scorer.function(
                 *arguments, **scorer_settings(scorer, settings.settings)
             )

@@ -97,7 +97,7 @@ class Books:
         """Store the decisions of one step, which decided by these scores."""
         self.step += 1
         decisions = decide(rows, picked, scores)
-        count = count_step("select", self.step, label, decisions.reasons)
+        count = count_step("select", self.step, label, decisions.reasons, picked.notes)
         write_step(self.con, self.run.run_id, count, decisions)
 
 

@@ -16,10 +16,16 @@ from scorers.grape import score_grape
 from scorers.ifd import score_ifd
 from scorers.ifd_perplexity import score_ifd_perplexity
 from scorers.perplexity import score_perplexity
+from scorers.preference import score_preference
 from scorers.rating import score_rating
 from scorers.response_length import score_response_length
 from scorers.s2l_cluster import score_s2l_cluster
+from scorers.sftmix_class import score_sftmix_class
+from scorers.sftmix_confidence import score_sftmix_confidence
 from scorers.tag_count import score_tag_count
+
+EXAMPLE_ID = "example_id"
+"""What a scorer reads that has to tell equal rows apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,7 @@ class Scorer:
     measure: str
     """The measure whose rows it reads."""
     reads: tuple[str, ...]
-    """Columns of that measure, passed to the function in this order."""
+    """Columns of that measure, passed to the function in this order; EXAMPLE_ID is there too."""
     unit: str
     version: int
     """Raised whenever the same input may give another number; old scores are then kept apart."""
@@ -72,6 +78,13 @@ SCORERS: dict[str, Scorer] = {
     "perplexity": Scorer(
         score_perplexity, measure="losses", reads=("mean_nll",), unit="perplexity", version=1
     ),
+    "preference": Scorer(
+        score_preference,
+        measure="preferences",
+        reads=("verdicts", "verdict_mass"),
+        unit="probability",
+        version=1,
+    ),
     "rating": Scorer(
         score_rating,
         measure="ratings",
@@ -93,6 +106,21 @@ SCORERS: dict[str, Scorer] = {
         unit="label",
         version=1,
         whole_pool=True,
+    ),
+    "sftmix_class": Scorer(
+        score_sftmix_class,
+        measure="trajectories",
+        reads=("trajectory", EXAMPLE_ID),
+        unit="label",
+        version=1,
+        whole_pool=True,
+    ),
+    "sftmix_confidence": Scorer(
+        score_sftmix_confidence,
+        measure="trajectories",
+        reads=("trajectory",),
+        unit="perplexity, negated",
+        version=1,
     ),
     "tag_count": Scorer(
         score_tag_count, measure="tags", reads=("tag_count",), unit="tags", version=1

@@ -102,6 +102,8 @@ class Attempt:
     conversation: Conversation | None
     """The parent's prompt with the new answer; None where the generator failed."""
     detail: str
+    method: str = "answer"
+    """What the lineage says of it."""
 
 
 def read_pool(con: Connection, source_ids: Sequence[str]) -> list[str]:
@@ -219,7 +221,7 @@ def write_attempts(
             {
                 "example_id": pa.array(ids, pa.string()),
                 "parent_id": pa.array([a.parent_id for a in answered], pa.string()),
-                "method": ["answer"] * len(ids),
+                "method": [a.method for a in answered],
                 "generation_key": [key] * len(ids),
                 "model": [model] * len(ids),
                 "settings": [settings] * len(ids),

@@ -38,6 +38,20 @@ from (
 join {POOL} using (example_id) join sources using (source_id)
 """
 
+MEMBERS = f"""
+select distinct n from {POOL} join occurrences using (example_id)
+where source_id = any($source_ids)
+"""
+
+PROMPT_ROWS = f"""
+select n, coalesce(rows, 0)::double as value
+from {POOL} join examples using (example_id)
+left join (
+    select prompt_id, count(*) as rows from occurrences join examples using (example_id)
+    where source_id = any($source_ids) group by prompt_id
+) using (prompt_id)
+"""
+
 TOKENS = f"""
 select n, m.response_tokens::double as value, m.state
 from {POOL} join token_counts m using (example_id) where m.measure_key = $measure_key
@@ -104,6 +118,20 @@ def read_pool_sources(
     con.execute(SOURCES, {"source_ids": list(source_ids)})
     table = con.to_arrow_table()
     return tuple(place_names(table, name, n, "generated") for name in ("path", "license"))  # type: ignore[return-value]
+
+
+def read_members(con: Connection, source_ids: Sequence[str], n: int) -> NDArray[np.bool_]:
+    """(n,) whether each example of the registered pool stands in one of these sources."""
+    con.execute(MEMBERS, {"source_ids": list(source_ids)})
+    members = np.zeros(n, dtype=bool)
+    members[con.to_arrow_table()["n"].to_numpy()] = True
+    return members
+
+
+def read_prompt_rows(con: Connection, source_ids: Sequence[str], n: int) -> NDArray[np.int64]:
+    """(n,) how many rows of these sources have the prompt of each example of the pool."""
+    con.execute(PROMPT_ROWS, {"source_ids": list(source_ids)})
+    return place_numbers(con.to_arrow_table(), n).astype(np.int64)
 
 
 def place_numbers(table: pa.Table, n: int) -> NDArray[np.float64]:

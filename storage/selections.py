@@ -43,6 +43,14 @@ select path from exports join run_selections using (selection_id)
 where run_id = $run_id and kind = 'choice' order by path
 """
 
+READ_ADAPTERS = """
+select trial_id, adapter from trials
+join exports using (export_id) join run_selections using (selection_id) join runs using (run_id)
+where kind = 'choice' group by trial_id, adapter
+having not bool_or(name = $name)
+order by max(started_at) desc, trial_id
+"""
+
 COSTED_TRIALS = "select trial_id from trials where cost is not null"
 
 HAS_EXPORT = "select count(*) from exports where export_id = $export_id"
@@ -151,6 +159,17 @@ def write_trial(
             "cost": cost,
         },
     )
+
+
+def read_adapters(con: Connection, not_of: str) -> list[tuple[str, str]]:
+    """Trials and their folders, by when the run that chose their rows was started, last first.
+
+    Args:
+        con: an open workspace.
+        not_of: name of the recipe whose own trials are left out.
+    """
+    rows = con.execute(READ_ADAPTERS, {"name": not_of}).fetchall()
+    return [(str(trial_id), str(folder)) for trial_id, folder in rows]
 
 
 def read_costed_trials(con: Connection) -> set[str]:

@@ -26,6 +26,7 @@ MEASURES = (
     "turn_ratings",
     "tag_replies",
     "tags",
+    "preferences",
 )
 
 STATES = "example_id, measure_key, state, detail"

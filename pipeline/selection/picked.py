@@ -10,12 +10,22 @@ from scorers.arrays import Floats, Ints
 
 Reason = Literal[
     "no_score",  # the score could not be had
+    "wrong_answer",  # it ends on another answer than the trusted one
+    "unverifiable",  # its prompt has no trusted answer
     "no_embedding",  # nor the embedding
     "below_threshold",
     "above_threshold",
     "below_share",
     "low_confidence",
+    "repaired",  # another response, which a judge finds better, stands in its place
+    "not_better",  # than the response it would have replaced
+    "no_original",  # what it would have replaced is not among the rows
+    "harmful_noise",  # perplexity and entropy are both high
+    "redundant",  # both are low
     "not_best_candidate",  # another answer to the same prompt is likelier
+    "not_matched",  # the source whose numbers are matched has no row of its prompt
+    "too_short",  # its response has fewer tokens than asked for
+    "copies_prompt",  # its response repeats its prompt
     "same_response",  # another answer to the same prompt is the same text
     "no_alternative",  # the only answer to its prompt; beside a picked row it is a remark
     "too_similar",  # to a row picked before it
@@ -60,6 +70,8 @@ class Picked:
     """(n,) the number that decided: a score, or the similarity to `because_of`. NaN: none."""
     remarks: NDArray[np.object_]
     """(n,) a `Reason` that may also stand beside a picked row; mostly ""."""
+    notes: tuple[str, ...] = ()
+    """What the report says of the step, beside its numbers."""
 
     def __post_init__(self) -> None:
         """Check that every row is either picked once or has one reason.
@@ -95,3 +107,23 @@ def account_for(
         value=value,
         remarks=no_reasons(n) if remarks is None else remarks,
     )
+
+
+def spread(picked: Picked, places: Ints, reasons: NDArray[np.object_]) -> Picked:
+    """What a method made of some rows, as a Picked of all n of them.
+
+    Args:
+        picked: of the m rows that the method was given.
+        places: (m,) which of the n they are.
+        reasons: (n,) what holds for the others: "" for those that are kept without being asked
+            about; they come after the picks.
+    """
+    n = len(reasons)
+    merged, causes, remarks = reasons.copy(), no_causes(n), no_reasons(n)
+    values = np.full(n, np.nan)
+    merged[places], values[places] = picked.reasons, picked.value
+    remarks[places] = picked.remarks
+    causes[places] = np.where(picked.because_of < 0, -1, places[picked.because_of])
+    picks = places[picked.indices]
+    others = np.setdiff1d(np.flatnonzero(merged == ""), picks)
+    return Picked(np.concatenate((picks, others)), merged, causes, values, remarks, picked.notes)

@@ -87,10 +87,27 @@ class BudgetSettings(Settings):
         return Budget(rows=self.rows, loss_tokens=self.loss_tokens, fraction=self.fraction)
 
 
-class FilterStep(Settings):
+class Filter(Settings):
     """A step that passes on the rows it has nothing against."""
 
     method: str
+
+    def scores(self) -> tuple[str, ...]:
+        """The scores that decide, by the names they have in the recipe; () where none does."""
+        return ()
+
+    def named_sources(self) -> tuple[str, ...]:
+        """The sources whose rows it treats in a way of their own, by their paths."""
+        return ()
+
+    def pick(self, rows: Candidates) -> Picked:
+        """Say which rows pass, and why the others do not."""
+        raise NotImplementedError
+
+
+class FilterStep(Filter):
+    """A filter that a score decides."""
+
     score: str
     unscored: Literal["drop", "keep"] = Field(
         default="drop", description="What happens to rows without the score: keep passes them on."
@@ -99,10 +116,6 @@ class FilterStep(Settings):
     def scores(self) -> tuple[str, ...]:
         """The scores that decide, by the names they have in the recipe."""
         return (self.score,)
-
-    def pick(self, rows: Candidates) -> Picked:
-        """Say which rows pass, and why the others do not."""
-        raise NotImplementedError
 
 
 class RankStep(Settings):

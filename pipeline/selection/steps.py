@@ -5,11 +5,14 @@ from typing import Annotated
 from pydantic import Field
 
 from pipeline.selection.clear import Clear
+from pipeline.selection.clear_repair import ClearRepair
+from pipeline.selection.correct_answer import CorrectAnswer
 from pipeline.selection.diverse import Diverse
 from pipeline.selection.facility_location import FacilityLocation
 from pipeline.selection.grape import Grape
 from pipeline.selection.instag import InsTag
 from pipeline.selection.k_centre import KCentre
+from pipeline.selection.q_tuning import QTuning
 from pipeline.selection.random import Random
 from pipeline.selection.s2l import S2L
 from pipeline.selection.threshold import Threshold
@@ -19,8 +22,11 @@ from pipeline.selection.top_share import TopShare
 Step = Annotated[
     Threshold
     | TopShare
+    | CorrectAnswer
     | Grape
     | Clear
+    | ClearRepair
+    | QTuning
     | TopK
     | S2L
     | Diverse

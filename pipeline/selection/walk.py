@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from pipeline.candidates import Candidates, Vectors
-from pipeline.selection.picked import Picked, account_for, no_causes, no_reasons
+from pipeline.selection.picked import Picked, account_for, no_reasons, spread
 from pipeline.selection.random import random_keys
-from pipeline.selection.step import Blend, BudgetSettings, FilterStep, RankStep
+from pipeline.selection.step import Blend, BudgetSettings, Filter, FilterStep, RankStep
 from pipeline.selection.steps import Step
 from pipeline.settings import Settings
 
@@ -57,9 +57,9 @@ class SelectSettings(Settings):
         return self
 
     @property
-    def filters(self) -> tuple[FilterStep, ...]:
+    def filters(self) -> tuple[Filter, ...]:
         """All steps but the last."""
-        return tuple(step for step in self.steps if isinstance(step, FilterStep))
+        return tuple(step for step in self.steps if isinstance(step, Filter))
 
     @property
     def rank(self) -> RankStep:
@@ -155,24 +155,16 @@ def drop_where(reasons: Reasons) -> Picked:
     return account_for(np.flatnonzero(reasons == ""), reasons, np.full(len(reasons), np.nan))
 
 
-def filter_rows(step: FilterStep, rows: Candidates) -> Picked:
+def filter_rows(step: Filter, rows: Candidates) -> Picked:
     """Apply a filter; where the recipe says so, rows without the score pass it by."""
-    if step.unscored == "drop":
+    if not isinstance(step, FilterStep) or step.unscored == "drop":
         return step.pick(rows)
     columns = [rows.score(name) for name in step.scores()]
     scored = np.flatnonzero(~np.isnan(columns).any(axis=0))
-    picked = step.pick(rows.at(scored))
-    reasons, causes, values = (
-        no_reasons(len(rows)),
-        no_causes(len(rows)),
-        np.full(len(rows), np.nan),
-    )
-    reasons[scored], values[scored] = picked.reasons, picked.value
-    causes[scored] = np.where(picked.because_of < 0, -1, scored[picked.because_of])
-    return account_for(np.flatnonzero(reasons == ""), reasons, values, causes)
+    return spread(step.pick(rows.at(scored)), scored, no_reasons(len(rows)))
 
 
-def describe(step: FilterStep | RankStep) -> str:
+def describe(step: Filter | RankStep) -> str:
     """A step in one line, as its settings say it."""
     given = step.model_dump(exclude_defaults=True, exclude={"method"})
     ranked = getattr(step, "score", None)

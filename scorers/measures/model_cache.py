@@ -7,6 +7,7 @@ it, and two processes that make the same copy at once end with one whole copy.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import shutil
@@ -33,6 +34,7 @@ LARGE_BYTES = 1 << 20
 """From here on the hash of a file is remembered; below, reading it again costs nothing."""
 
 MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 NOT_THE_MODEL = ("trainer_state.json", "training_args.json", "all_results.json")
 
 
@@ -224,5 +226,44 @@ def truncated_copy(source: Path, layers: int, target: Path) -> Path:
             )
         model.save_pretrained(folder)
         read_tokenizer(source).save_pretrained(folder)
+
+    return build_once(target, build)
+
+
+def adapter_fingerprint(folder: Path, base: str, cache: Path) -> str:
+    """SHA-256 over an adapter's weights and settings and its base model, wherever they lie.
+
+    Args:
+        folder: as PEFT saves an adapter.
+        base: fingerprint of the model it was trained on.
+        cache: where hashes of large files are remembered.
+    """
+    settings = json.loads((folder / ADAPTER_CONFIG).read_bytes())
+    settings.pop("base_model_name_or_path")
+    weights = file_fingerprint(folder / ADAPTER_WEIGHTS, cache)
+    return text_fingerprint(f"{base} adapter={weights} {json.dumps(settings, sort_keys=True)}")
+
+
+def merged_adapter(base: Path, adapter: Path, target: Path) -> Path:
+    """A copy of a model folder with a LoRA adapter added to its weights, in the base's own type.
+
+    So an adapter is a model like any other, and measured and sampled as fast.
+    """
+    target = copy_folder(target)
+
+    def build(folder: Path) -> None:
+        from peft import PeftModel
+        from transformers import AutoModelForCausalLM
+
+        from scorers.measures.language_model import read_tokenizer
+
+        log.info("merging the adapter in %s into a copy of %s, in %s", adapter, base.name, target)
+        with quiet_transformers():
+            model = AutoModelForCausalLM.from_pretrained(
+                base, dtype="auto", use_safetensors=True, trust_remote_code=False
+            )
+            tuned = PeftModel.from_pretrained(model, adapter)
+        tuned.merge_and_unload().save_pretrained(folder)
+        read_tokenizer(base).save_pretrained(folder)
 
     return build_once(target, build)

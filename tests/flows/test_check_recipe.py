@@ -57,6 +57,46 @@ def test_a_score_says_which_ratings_it_reads(tmp_path: Path) -> None:
     assert (first.model, second.model) == ("m", GOOD["target"])
 
 
+def test_a_step_names_a_source_as_the_recipe_does(tmp_path: Path) -> None:
+    trusting = {"method": "correct_answer", "reference": ["rows.jsonl"]}
+    steps = [trusting, {"method": "random", "budget": {"rows": 2}}]
+    assert problems_of(tmp_path, {**GOOD, "select": {"steps": steps}}) == []
+    wrong = [{**trusting, "reference": ["row.jsonl"]}, steps[1]]
+    (problem,) = problems_of(tmp_path, {**GOOD, "select": {"steps": wrong}})
+    assert problem.startswith("select.steps.0: 'row.jsonl' is no source of this recipe. Did you")
+
+
+REPAIR = {"method": "repair", "prompts": "all", "temperature": 0, "model": "adapter:last"}
+REPAIRING = {
+    **GOOD,
+    "generate": [REPAIR],
+    "measure": {"confidence": {}, "preferences": {}},
+    "scores": ["confidence", "preference"],
+    "select": {
+        "steps": [{"method": "clear_repair"}, {"method": "random", "budget": {"fraction": 1}}]
+    },
+}
+
+
+def test_repairs_come_with_what_chooses_between_them_and_the_rows(tmp_path: Path) -> None:
+    assert problems_of(tmp_path, REPAIRING) == []
+    none = problems_of(tmp_path, {**REPAIRING, "generate": []})
+    assert [problem.split(":")[0] for problem in none] == ["measure.preferences", "select.steps.0"]
+    assert all("add a block {method: repair} to generate" in problem for problem in none)
+    steps = [{"method": "random", "budget": {"fraction": 1}}]
+    (unused,) = problems_of(tmp_path, {**REPAIRING, "select": {"steps": steps}})
+    assert unused.startswith("generate.0: rows and their repairs would both stay")
+    (second,) = problems_of(tmp_path, {**REPAIRING, "generate": [REPAIR, REPAIR]})
+    assert second == "generate.1: a second block of repairs; a run has one"
+    (copies,) = problems_of(tmp_path, {**REPAIRING, "dedupe": [{"method": "minhash"}]})
+    assert copies.startswith("dedupe: would take a row for a copy of its repair")
+    (unmeasured,) = problems_of(tmp_path, {**REPAIRING, "measure": {"confidence": {}}})
+    assert "preference reads preferences: add the block measure.preferences" in unmeasured
+    for change in ({"temperature": 0.8}, {"answers": 2}, {"prompts": "unanswered"}):
+        (wrong,) = problems_of(tmp_path, {**REPAIRING, "generate": [{**REPAIR, **change}]})
+        assert "a repair is the likeliest answer to each row" in wrong
+
+
 def test_the_starter_recipe_is_sound(tmp_path: Path) -> None:
     assert problems_of(tmp_path, STARTER.format(name="mine", path="rows.jsonl")) == []
 

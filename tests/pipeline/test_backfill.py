@@ -146,6 +146,16 @@ def test_what_compares_a_whole_pool_is_refused(
         prepare_backfill(workspace, measures(model), [score], Window(), 0)
 
 
+def test_what_compares_rows_with_repairs_is_refused(workspace: Workspace, model: str) -> None:
+    settings = MeasureSettings.model_validate(
+        {"tokens": {"model": model}, "preferences": {"model": model}, "losses": {"model": model}}
+    )
+    preference = ScoreSettings(scorer="preference")
+    with pytest.raises(BackfillError, match="preference compares rows with repairs"):
+        prepare_backfill(workspace, settings, [preference], Window(), 0)
+    assert "preferences" not in prepare_backfill(workspace, settings, [IFD], Window(), 0).works
+
+
 def test_a_part_is_refused(workspace: Workspace, model: str) -> None:
     samples = {"model": model, "part": {"rows": 1}}
     settings = MeasureSettings.model_validate(

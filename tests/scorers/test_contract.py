@@ -17,6 +17,15 @@ COLUMNS = {
     "mean_entropy": np.array([0.7, 2.0, 0.0, 1.1]),
     "mean_nll_alone": np.array([1.4, 1.0, 0.0, 2.0]),
     "probabilities": np.array([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0], [NAN] * 3, [0.1, 0.1, 0.8]]),
+    "verdicts": np.array(
+        [
+            [[0.2, 0.7, 0.1], [0.3, 0.5, 0.2]],
+            [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]],
+            [[NAN, NAN, NAN], [0.1, 0.8, 0.1]],
+            [[0.6, 0.4, 0.0], [0.6, 0.4, 0.0]],
+        ]
+    ),
+    "verdict_mass": np.array([[0.9, 0.8], [0.9, 0.7], [NAN, 0.9], [0.8, 0.001]]),
     "marks": np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [NAN] * 3, [1.0, 2.0, 3.0]]),
     "mass": np.array([0.9, 0.6, NAN, 0.4]),
     "complexity": np.array(
@@ -39,6 +48,7 @@ COLUMNS = {
     "quality_mass": np.array([[0.9, 0.8], [0.001, NAN], [NAN, NAN], [0.6, NAN]]),
     "tag_count": np.array([3.0, 0.0, NAN, 3.0]),
     "trajectory": np.array([[2.0, 1.5, 1.4], [3.0, 3.1, NAN], [0.2, 0.1, 0.1], [2.0, 1.5, 1.4]]),
+    "example_id": np.array(["d", "a", "c", "b"], dtype=object),
     "contradiction_forward": np.array([[0.1, 0.2], [0.9, NAN], [NAN, NAN], [0.0, 1.0]]),
     "contradiction_backward": np.array([[0.3, 0.1], [0.8, 0.4], [NAN, NAN], [0.0, 1.0]]),
     "exact_match": np.array([[0.0, 1.0], [0.0, NAN], [NAN, NAN], [1.0, 0.0]]),

@@ -15,7 +15,8 @@ from pipeline.measuring.tags import TagNaming, TagSettings
 from pipeline.plan import plan_measure
 from pipeline.run_context import RunContext
 from pipeline.score import ScoreSettings
-from pipeline.select import SelectSettings, select_examples
+from pipeline.select import select_examples
+from pipeline.selection.walk import SelectSettings
 from storage.database import read_workspace
 from storage.measurements import read_text_lists
 from storage.scores import read_scores

@@ -10,6 +10,8 @@ from pipeline.dedupe.minhash import remove_near_duplicates
 from pipeline.dedupe.semantic import remove_similar
 from pipeline.selection.budget import Budget
 from pipeline.selection.clear import select_confident
+from pipeline.selection.clear_repair import RepairRule, select_repaired
+from pipeline.selection.correct_answer import select_correct
 from pipeline.selection.diverse import select_diverse
 from pipeline.selection.facility_location import select_facility_location
 from pipeline.selection.grape import select_best_candidates
@@ -17,6 +19,7 @@ from pipeline.selection.instag import select_instag
 from pipeline.selection.k_centre import select_k_centre
 from pipeline.selection.length_matched import select_length_matched
 from pipeline.selection.picked import Picked
+from pipeline.selection.q_tuning import select_q_tuning
 from pipeline.selection.random import select_random
 from pipeline.selection.s2l import select_s2l
 from pipeline.selection.threshold import select_within
@@ -69,6 +72,15 @@ def words_of(pool: Pool) -> np.ndarray:
     return words
 
 
+def repairs_by_id(pool: Pool) -> tuple[np.ndarray, np.ndarray]:
+    """Every third row by id is repaired by the next one; and which rows are repairs."""
+    order = np.argsort(pool.ids.astype(str))
+    repairs, made = np.full(len(order), -1), np.zeros(len(order), dtype=bool)
+    for given, repair in zip(order[::3], order[1::3], strict=False):
+        repairs[given], made[repair] = repair, True
+    return repairs, made
+
+
 TOKENS = Budget(loss_tokens=300)
 METHODS: dict[str, Callable[[Pool], Picked]] = {
     "top_k": lambda p: select_top_k(p.scores, p.ids, TOKENS, p.loss_tokens),
@@ -76,6 +88,13 @@ METHODS: dict[str, Callable[[Pool], Picked]] = {
     "top_share": lambda p: select_top_share(p.scores, p.ids, 0.3),
     "random": lambda p: select_random(p.ids, TOKENS, p.loss_tokens),
     "clear": lambda p: select_confident(p.scores, p.ids, p.sources),
+    "correct_answer": lambda p: select_correct(
+        np.where(np.isnan(p.scores), np.nan, p.scores > 1), p.sources == "a", p.ids
+    ),
+    "q_tuning": lambda p: select_q_tuning(p.scores, np.nan_to_num(p.labels, nan=1) / 2, p.ids, 0.3),
+    "clear_repair": lambda p: select_repaired(
+        p.scores, np.nan_to_num(p.labels) / 8, *repairs_by_id(p), p.ids, RepairRule(0.5)
+    ),
     "grape": lambda p: select_best_candidates(p.scores, p.prompt_ids, p.responses, p.ids),
     "s2l": lambda p: select_s2l(p.labels, p.ids, TOKENS, p.loss_tokens, p.sources),
     "diverse": lambda p: select_diverse(p.scores, p.vectors, p.ids, TOKENS, p.loss_tokens, 0.9),
@@ -144,7 +163,17 @@ def test_a_budget_in_tokens_is_kept_and_used(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["top_k", "top_share", "threshold", "clear", "grape", "s2l", "diverse", "facility_location"],
+    [
+        "top_k",
+        "top_share",
+        "threshold",
+        "clear",
+        "q_tuning",
+        "grape",
+        "s2l",
+        "diverse",
+        "facility_location",
+    ],
 )
 def test_a_row_without_a_score_is_never_picked(name: str) -> None:
     pool = make_pool(300)

@@ -10,11 +10,12 @@ import pyarrow as pa
 import pytest
 
 from pipeline.score import ScoreSettings
-from pipeline.select import SelectSettings, select_examples
+from pipeline.select import select_examples
 from pipeline.selection.budget import Budget
 from pipeline.selection.facility_location import Coverage, select_facility_location
 from pipeline.selection.k_centre import select_k_centre
 from pipeline.selection.picked import Picked
+from pipeline.selection.walk import SelectSettings
 from storage.database import read_workspace
 from storage.selections import read_run_selections, read_selection
 from tests.stage_runner import count_words, score, start, store_measurement

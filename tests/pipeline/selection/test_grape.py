@@ -1,8 +1,19 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from pipeline.selection.grape import select_best_candidates
+from pipeline.score import ScoreSettings
+from pipeline.select import select_examples
+from pipeline.selection.grape import Grape, prompt_overlap, select_best_candidates
 from pipeline.selection.picked import Picked
+from pipeline.selection.walk import SelectSettings
+from storage.database import read_workspace
+from tests.stage_runner import count_words, score, start
 
 #                  0      1      2      3      4       5        6
 PROMPTS = np.array(["q", "q", "q", "p", "p", "alone", "unscored"])
@@ -86,3 +97,75 @@ def test_wrong_input_is_refused() -> None:
         select(keep=0)
     with pytest.raises(ValueError, match="one length"):
         select_best_candidates(SCORES, PROMPTS[:2], TEXTS, IDS)
+
+
+def test_as_many_of_each_prompt_as_asked_for() -> None:
+    #                 q  q  q  p  p  alone unscored
+    keep = np.array([2, 2, 2, 0, 0, 3, 1])
+    picked = select_best_candidates(SCORES, PROMPTS, TEXTS, IDS, keep)
+    np.testing.assert_array_equal(picked.indices, [5, 1, 2])
+    assert list(picked.reasons[3:5]) == ["not_matched"] * 2
+    np.testing.assert_array_equal(picked.because_of[3:5], [-1, -1])
+    assert picked.reasons[6] == "no_score"
+    with pytest.raises(ValueError, match="one length"):
+        select_best_candidates(SCORES, PROMPTS, TEXTS, IDS, keep[:3])
+
+
+def test_the_share_of_a_response_that_its_prompt_has() -> None:
+    prompt = "Repeat after me: one two three four five"
+    assert prompt_overlap(prompt, "One two three four five") == 1
+    # one two three four | two three four six: one of two
+    assert prompt_overlap(prompt, "one two three four six") == 0.5
+    assert prompt_overlap(prompt, "two") == 1
+    assert prompt_overlap(prompt, "seven") == 0
+    assert prompt_overlap(prompt, " ") == 0
+    assert prompt_overlap("", "one two") == 0
+
+
+def dropped(folder: Path, step: dict[str, Any]) -> dict[str, str]:
+    """Why each response is out; the likeliest is the longest here."""
+    given = [("a b c d e", text) for text in ("x", "x y", "a b c d", "a b c d e f x y z")]
+    matched = [("a b c d e", text) for text in ("m", "m n")]
+    for name, pairs in (("given", [*given, ("other", "w")]), ("matched", matched)):
+        rows = [json.dumps({"prompt": prompt, "completion": text}) for prompt, text in pairs]
+        (folder / f"{name}.jsonl").write_text("\n".join(rows))
+    run, pool = start(folder / "w", [folder / "given.jsonl", folder / "matched.jsonl"])
+    with read_workspace(run.workspace) as con:
+        found = con.execute("select path, source_id from sources").fetchall()
+    named = {Path(path).stem: [source_id] for path, source_id in found}
+    run = replace(count_words(run, pool), named_sources=named)
+    run = score(run, ScoreSettings(scorer="response_length", name="grape"), pool)
+    steps = [{"method": "grape", **step}, {"method": "random", "budget": {"fraction": 1}}]
+    select_examples(run, SelectSettings.model_validate({"held_out": 0, "steps": steps}), pool)
+    with read_workspace(run.workspace) as con:
+        reasons = con.execute(
+            "select response, reason from decisions join examples using (example_id) "
+            "where outcome = 'dropped'"
+        ).fetchall()
+    return dict(reasons)
+
+
+def test_matches_the_numbers_of_a_source(tmp_path: Path) -> None:
+    out = dropped(tmp_path, {"keep": "match", "match": "matched"})
+    assert set(out) == {"x", "x y", "m", "m n", "w"}  # two rows there, two kept here
+    assert out["w"] == "not_matched"
+
+
+def test_the_guards_are_off_unless_asked_for(tmp_path: Path) -> None:
+    assert "x" not in dropped(tmp_path, {"keep": 9})
+    guarded = {"keep": 9, "min_response_tokens": 2, "max_prompt_overlap": 0.5}
+    (tmp_path / "guarded").mkdir()
+    out = dropped(tmp_path / "guarded", guarded)
+    # Of the grams of "a b c d e f x y z" two of six stand in the prompt.
+    assert out == {
+        "x": "too_short",
+        "m": "too_short",
+        "w": "too_short",
+        "a b c d": "copies_prompt",
+    }
+
+
+@pytest.mark.parametrize("given", [{"keep": "match"}, {"match": "x"}, {"keep": 2, "match": "x"}])
+def test_match_needs_a_source_to_match(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="go together"):
+        Grape.model_validate({"method": "grape", **given})

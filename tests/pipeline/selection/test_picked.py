@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.selection.picked import account_for, no_reasons
+from pipeline.selection.picked import account_for, no_reasons, spread
 
 
 def reasons(*texts: str) -> np.ndarray:
@@ -37,3 +37,19 @@ def test_no_reasons_are_empty_texts_of_any_length() -> None:
     empty = no_reasons(2)
     empty[0] = "not_best_candidate"
     assert list(empty) == ["not_best_candidate", ""]
+
+
+def test_what_was_made_of_some_rows_is_said_of_all() -> None:
+    some = account_for(
+        np.array([1]),
+        reasons("too_similar", "", "no_score"),
+        np.array([0.5, 0.7, np.nan]),
+        np.array([1, -1, -1]),
+        reasons("", "no_alternative", ""),
+    )
+    told = spread(some, np.array([4, 2, 0]), reasons("", "too_short", "", "", ""))
+    assert list(told.reasons) == ["no_score", "too_short", "", "", "too_similar"]
+    np.testing.assert_array_equal(told.indices, [2, 3])
+    np.testing.assert_array_equal(told.because_of, [-1, -1, -1, -1, 2])
+    np.testing.assert_array_equal(told.value, [np.nan, np.nan, 0.7, np.nan, 0.5])
+    assert list(told.remarks) == ["", "", "no_alternative", "", ""]

@@ -149,7 +149,7 @@ def test_a_path_without_a_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingModelError, match=r"no config\.json"):
         resolve_model(str(tmp_path))
     (tmp_path / "adapter_config.json").write_text("{}")
-    with pytest.raises(MissingModelError, match="merge it"):
+    with pytest.raises(MissingModelError, match="holds an adapter: write adapter:"):
         resolve_model(str(tmp_path))
 
 
