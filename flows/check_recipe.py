@@ -33,6 +33,7 @@ MEASURE_BLOCKS = {
     "trajectories": "measure.trajectories",
     "judgements": "measure.confidence",
     "ratings": "measure.ratings",
+    "context": "measure.context",
 }
 """Measure → the block of the recipe that asks for it."""
 

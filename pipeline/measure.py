@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from pipeline.endpoint import find_served
+from pipeline.measuring.context import Context, ContextSettings
 from pipeline.measuring.embeddings import ComparedField, Embeddings
 from pipeline.measuring.judgements import Judgements
 from pipeline.measuring.losses import Losses, LossSettings
@@ -58,6 +59,9 @@ class MeasureSettings(Settings):
     )
     trajectories: TrajectorySettings | None = Field(default=None, description="S2L's losses.")
     confidence: ConfidenceSettings | None = Field(default=None, description="CLEAR's answers.")
+    context: ContextSettings | None = Field(
+        default=None, description="Attention that responses pay to the users' text."
+    )
     ratings: tuple[RatingSettings, ...] = Field(
         default=(), description="A judge's marks, a block for each question that is asked."
     )
@@ -68,6 +72,7 @@ class MeasureSettings(Settings):
             "losses": self.losses,
             "trajectories": self.trajectories,
             "judgements": self.confidence,
+            "context": self.context,
         }
         embedded = {embeddings_name(each.of) for each in self.embeddings}
         rated = {ratings_name(each.name) for each in self.ratings}
@@ -112,6 +117,9 @@ def plan_measures(
         judge = Judgements(samples=samples, entailment=settings.confidence.entailment)
         work["samples"] = Work(samples, ids, len(pool))
         work["judgements"] = Work(judge, ids, len(pool))
+    if settings.context:
+        ids = choose_part(workspace, settings.context.part, pool, seed)
+        work["context"] = Work(Context(settings=settings.context), ids, len(pool))
     for block in settings.ratings:
         ids = choose_part(workspace, block.part, pool, seed)
         served = find_served(block.endpoint, block.model, workspace.requests)

@@ -10,6 +10,7 @@ from inspect import Parameter, signature
 
 from scorers.arrays import Floats
 from scorers.confidence import score_confidence
+from scorers.context_dependency import score_context_dependency
 from scorers.entropy import score_entropy
 from scorers.grape import score_grape
 from scorers.ifd import score_ifd
@@ -42,6 +43,13 @@ SCORERS: dict[str, Scorer] = {
         measure="judgements",
         reads=("contradiction_forward", "contradiction_backward", "exact_match", "reflection"),
         unit="probability",
+        version=1,
+    ),
+    "context_dependency": Scorer(
+        score_context_dependency,
+        measure="context",
+        reads=("all_turns", "current_turn", "all_turns_of_means", "current_turn_of_means"),
+        unit="share of attention",
         version=1,
     ),
     "entropy": Scorer(

@@ -18,6 +18,15 @@ COLUMNS = {
     "mean_nll_alone": np.array([1.4, 1.0, 0.0, 2.0]),
     "probabilities": np.array([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0], [NAN] * 3, [0.1, 0.1, 0.8]]),
     "marks": np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [NAN] * 3, [1.0, 2.0, 3.0]]),
+    **{
+        name: np.array([0.9, 0.1, NAN, 0.0])
+        for name in (
+            "all_turns",
+            "current_turn",
+            "all_turns_of_means",
+            "current_turn_of_means",
+        )
+    },
     "mass": np.array([0.9, 0.6, NAN, 0.4]),
     "trajectory": np.array([[2.0, 1.5, 1.4], [3.0, 3.1, NAN], [0.2, 0.1, 0.1], [2.0, 1.5, 1.4]]),
     "contradiction_forward": np.array([[0.1, 0.2], [0.9, NAN], [NAN, NAN], [0.0, 1.0]]),
