@@ -15,7 +15,7 @@ turns it grows with every turn of the conversation; compare within like turns, o
 The paper's gains are in finding a fact in a long text, hardly in answering questions. Instant.
 
 Wang et al. 2024, "On the Loss of Context-awareness in General Instruction Fine-tuning",
-arXiv:2411.02688. Its code takes the maximum for each token; whether its formula does is not certain.
+arXiv:2411.02688. Its code takes the maximum for each token; its formula may not.
 """
 
 import numpy as np

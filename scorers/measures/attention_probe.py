@@ -6,7 +6,7 @@ text of its true length; its weights are added up on the spot, and the layers be
 Memory is heads x length^2 numbers for a moment, instead of that for each layer.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
 from typing import Any, cast
@@ -60,16 +60,20 @@ def read_attention(
     rows = torch.from_numpy(queries).to(model.device)
     taken: list[Tensor] = []
 
-    def take(module: torch.nn.Module, given: object, output: Any) -> None:
+    def take(module: torch.nn.Module, given: object, output: object) -> None:
         weights = output[1] if isinstance(output, tuple) and len(output) > 1 else None
         if weights is None:
             raise ValueError(f"layer {layer} does not tell its attention: name another layer")
         taken.append(weights[0].index_select(1, rows).float() @ groups)
         raise _LayerReadError
 
-    with _plain_attention(attention, len(ids)), _hook(attention, take):
-        with suppress(_LayerReadError):
-            cast(Any, model)(input_ids=torch.tensor([ids], device=model.device), use_cache=False)
+    text = torch.tensor([ids], device=model.device)
+    with (
+        _plain_attention(attention, len(ids)),
+        _hook(attention, take),
+        suppress(_LayerReadError),
+    ):
+        cast(Any, model)(input_ids=text, use_cache=False)
     shares: Floats = taken[0].cpu().double().numpy()
     return np.clip(shares, 0.0, 1.0)  # weights are rounded, and so is their sum
 
@@ -99,7 +103,9 @@ def _plain_attention(attention: torch.nn.Module, length: int) -> Iterator[None]:
     module.config = copy(usual)
     module.config._attn_implementation = "eager"
 
-    def mask(_: torch.nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    def mask(
+        _: torch.nn.Module, given: tuple[Any, ...], named: dict[str, Any]
+    ) -> tuple[Any, dict[str, Any]]:
         hidden = named["hidden_states"] if "hidden_states" in named else given[0]
         window = getattr(module, "sliding_window", None)
         named["attention_mask"] = _causal(length, window, hidden)
@@ -124,7 +130,7 @@ def _causal(length: int, window: int | None, like: Tensor) -> Tensor:
 
 
 @contextmanager
-def _hook(module: torch.nn.Module, call: Any) -> Iterator[None]:
+def _hook(module: torch.nn.Module, call: Callable[..., None]) -> Iterator[None]:
     handle = module.register_forward_hook(call)
     try:
         yield

@@ -159,7 +159,8 @@ def _require_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
 def _apply_template(
     tokenizer: PreTrainedTokenizerBase, messages: list[Message], tools: Tools, header: bool
 ) -> list[int]:
-    return list(_call_template(tokenizer, messages, tools, header, tokenize=True)["input_ids"])
+    encoded: Any = _call_template(tokenizer, messages, tools, header, tokenize=True)
+    return list(encoded["input_ids"])
 
 
 def _call_template(
@@ -168,14 +169,15 @@ def _call_template(
     tools: Tools,
     header: bool,
     tokenize: bool,
-) -> Any:
+) -> object:
     turns: Any = messages  # transformers' annotations know of text fields only
     # A trainer's row without tools holds null, and templates tell null from [].
     schemas: Any = list(tools) or None
     try:
-        return tokenizer.apply_chat_template(
+        written: object = tokenizer.apply_chat_template(
             turns, tools=schemas, add_generation_prompt=header, tokenize=tokenize, return_dict=True
         )
+        return written
     except TemplateError as error:
         raise RenderingError(f"the chat template refused the conversation: {error}") from error
     except RAISED_BY_TEMPLATES as error:

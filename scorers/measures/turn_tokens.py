@@ -104,9 +104,7 @@ def find_turns(
     return TurnTokens(tokenised.ids, turns)
 
 
-def _find_spans(
-    text: str, pieces: Sequence[str], contents: Sequence[str]
-) -> list[tuple[int, int]]:
+def _find_spans(text: str, pieces: Sequence[str], contents: Sequence[str]) -> list[tuple[int, int]]:
     """First and last character of each content, which stand between the template's pieces."""
     at = len(pieces[0])
     sound = text.startswith(pieces[0])

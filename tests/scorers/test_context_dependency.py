@@ -13,8 +13,12 @@ COLUMNS = (
 
 @pytest.mark.parametrize(
     ("turns", "heads", "column"),
-    [("all", "per_token", 0), ("current", "per_token", 1), ("all", "of_means", 2)]
-    + [("current", "of_means", 3)],
+    [
+        ("all", "per_token", 0),
+        ("current", "per_token", 1),
+        ("all", "of_means", 2),
+        ("current", "of_means", 3),
+    ],
 )
 def test_each_setting_reads_its_column(turns: str, heads: str, column: int) -> None:
     values = score_context_dependency(*COLUMNS, turns=turns, heads=heads)
@@ -25,10 +29,10 @@ def test_by_default_all_turns_and_the_maximum_of_each_token() -> None:
     np.testing.assert_array_equal(score_context_dependency(*COLUMNS), [0.9, 0.4, np.nan])
 
 
-@pytest.mark.parametrize("settings", [{"turns": "last"}, {"heads": "mean"}])
-def test_another_word_is_refused(settings: dict[str, str]) -> None:
+@pytest.mark.parametrize(("turns", "heads"), [("last", "per_token"), ("all", "mean")])
+def test_another_word_is_refused(turns: str, heads: str) -> None:
     with pytest.raises(ValueError, match='"all" or "current"'):
-        score_context_dependency(*COLUMNS, **settings)
+        score_context_dependency(*COLUMNS, turns=turns, heads=heads)
 
 
 def test_what_is_no_share_is_refused() -> None:

@@ -28,10 +28,10 @@ def turns(*contents: str) -> dict[str, object]:
 
 def test_rows_get_numbers_or_a_state_and_the_scorer_reads_them(model: str, tmp_path: Path) -> None:
     rows = [
-        turns("10 11", "20"),
-        turns("10 11", "20", "12", "21 22"),
-        turns("13"),
-        turns("14", "15 " * WINDOW),
+        turns("14 11", "24"),
+        turns("14 11", "24", "12", "21 22"),
+        turns("15"),
+        turns("17", "15 " * WINDOW),
     ]
     (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     run, ids = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
@@ -46,7 +46,7 @@ def test_rows_get_numbers_or_a_state_and_the_scorer_reads_them(model: str, tmp_p
             "join scores s using (example_id) order by prompt, response"
         ).fetchall()
     short, long, unanswered, cut = found
-    assert short[:2] == ("10", "ok") and 0 < short[2] == short[3] < 1
+    assert short[:2] == ("14", "ok") and 0 < short[2] == short[3] < 1
     assert short[4:7] == ([1], [1], [short[2]]) and short[7:] == (short[2], "ok")
     assert long[4:6] == ([1, 3], [1, 2]) and long[6][1] == long[2] == long[7] > long[3]
     assert long[6][0] == pytest.approx(short[2], abs=1e-6), "what comes later is not seen"
@@ -57,7 +57,7 @@ def test_rows_get_numbers_or_a_state_and_the_scorer_reads_them(model: str, tmp_p
 
 def test_a_part_is_asked_where_one_is_named(model: str, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(
-        "\n".join(json.dumps(turns(f"{at}", "20")) for at in range(10, 16))
+        "\n".join(json.dumps(turns(f"{at}", "24")) for at in range(11, 17))
     )
     run, ids = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
     block = {"context": {"model": model, "part": {"rows": 2}}}
@@ -69,6 +69,4 @@ def test_a_part_is_asked_where_one_is_named(model: str, tmp_path: Path) -> None:
 def test_what_can_change_a_number_is_in_the_key(model: str, change: dict[str, object]) -> None:
     plain = ContextSettings(model=model, dtype="float32")
     other = plain.model_copy(update=change)
-    assert (
-        Context(settings=plain).key().measure_key != Context(settings=other).key().measure_key
-    )
+    assert Context(settings=plain).key().measure_key != Context(settings=other).key().measure_key

@@ -45,7 +45,12 @@ WEIGHTS[0, 4, [0, 3]], WEIGHTS[1, 4, [0, 3]] = [0.5, 0.1], [0.0, 0.4]
 WEIGHTS[0, 5, [0, 3]], WEIGHTS[1, 5, [0, 3]] = [0.0, 0.2], [0.6, 0.2]
 ROW = TurnTokens(
     [7] * 6,
-    [turn(0, "user", 0, 1), turn(1, "assistant", 2), turn(2, "user", 3), turn(3, "assistant", 4, 5)],
+    [
+        turn(0, "user", 0, 1),
+        turn(1, "assistant", 2),
+        turn(2, "user", 3),
+        turn(3, "assistant", 4, 5),
+    ],
 )
 
 
@@ -131,16 +136,16 @@ def test_numbers_of_a_model_are_shares_and_means_of_maxima_are_the_larger(
 def test_what_another_turn_answers_changes_nothing_before_it(
     tiny: HuggingFaceLanguageModel,
 ) -> None:
-    one = measured(tiny, "10 11 12", "20 21", "13 14", "22 23")
-    other = measured(tiny, "10 11 12", "20 21", "13 14", "99 98 97")
+    one = measured(tiny, "14 11 12", "24 21", "13 14", "22 23")
+    other = measured(tiny, "14 11 12", "24 21", "13 14", "99 98 97")
     assert one.turns[0].all_turns == pytest.approx(other.turns[0].all_turns, abs=1e-6)
     assert one.turns[1].all_turns != pytest.approx(other.turns[1].all_turns, abs=1e-6)
-    alone = measured(tiny, "10 11 12", "20 21")
+    alone = measured(tiny, "14 11 12", "24 21")
     assert alone.turns[0].all_turns == pytest.approx(one.turns[0].all_turns, abs=1e-6)
 
 
 def test_the_templates_tokens_would_raise_the_number(tiny: HuggingFaceLanguageModel) -> None:
-    row = find_turns(tiny.tokenizer, talk("10 11 12", "20 21"), ())
+    row = find_turns(tiny.tokenizer, talk("14 11 12", "24 21"), ())
     user, answer = row.turns
     with_headers = Turn(0, "user", np.arange(answer.places[0]))
     assert len(with_headers.places) > len(user.places)
@@ -150,7 +155,7 @@ def test_the_templates_tokens_would_raise_the_number(tiny: HuggingFaceLanguageMo
 
 
 def test_a_masked_users_text_is_worth_nothing(tiny: HuggingFaceLanguageModel) -> None:
-    row = find_turns(tiny.tokenizer, talk("10 11 12", "20 21"), ())
+    row = find_turns(tiny.tokenizer, talk("14 11 12", "24 21"), ())
     nothing = np.array([], dtype=np.int64)
     shares = tiny.attention_shares(row.ids, row.turns[1].places, [nothing], 1)
     assert shares.shape == (4, 2, 1) and (shares == 0).all()

@@ -9,8 +9,8 @@ from scorers.measures.turn_tokens import TurnTokens, find_turns
 from tests.tiny_models import CHAT, save_tiny_llama
 
 TALK = [
-    {"role": "user", "content": "10 11"},
-    {"role": "assistant", "content": "20"},
+    {"role": "user", "content": "14 11"},
+    {"role": "assistant", "content": "24"},
     {"role": "user", "content": "1 2 3"},  # what the template writes too
     {"role": "assistant", "content": "21 22"},
 ]
@@ -31,7 +31,7 @@ def test_each_turn_has_its_own_tokens_and_none_of_the_template(
 ) -> None:
     found = find_turns(toy, TALK, ())
     # 1 opens a turn, 2 an answer, 3 ends a turn.
-    assert found.ids == [1, 10, 11, 3, 1, 2, 20, 3, 1, 1, 2, 3, 3, 1, 2, 21, 22, 3]
+    assert found.ids == [1, 14, 11, 3, 1, 2, 24, 3, 1, 1, 2, 3, 3, 1, 2, 21, 22, 3]
     assert [turn.places.tolist() for turn in found.turns] == [[1, 2], [6], [9, 10, 11], [15, 16]]
     assert [(turn.message, turn.role) for turn in found.turns] == [
         (0, "user"),
@@ -49,7 +49,7 @@ def test_the_ids_are_those_that_are_trained(tokenizer: PreTrainedTokenizerBase) 
     rendered = render(tokenizer, talk, (), 1, "chat")
     found = find_turns(tokenizer, talk, ())
     assert found.ids == rendered.prompt + rendered.response
-    asked, answered = (tokenizer.decode(ids) for ids in said(found))
+    asked, answered = (str(tokenizer.decode(ids)) for ids in said(found))
     assert asked.split() == ["userWhat", "is", "7", "×", "8?", "🙂"]  # noqa: RUF001
     assert answered == "assistant\n56."
     assert "<|im" not in asked + answered
@@ -100,8 +100,8 @@ def test_a_template_that_hides_who_said_what_fails_the_row(
 def test_a_template_may_trim_what_was_said(trim: str, tmp_path: Path) -> None:
     template = "{% for m in messages %}1 {{ m.content | " + trim + " }} 3 {% endfor %}"
     toy = read_tokenizer(save_tiny_llama(tmp_path, chat_template=template))
-    talk = [{"role": "user", "content": " 10 11 "}, {"role": "assistant", "content": "20 "}]
-    assert said(find_turns(toy, talk, ())) == [[10, 11], [20]]
+    talk = [{"role": "user", "content": " 14 11 "}, {"role": "assistant", "content": "24 "}]
+    assert said(find_turns(toy, talk, ())) == [[14, 11], [24]]
 
 
 def test_a_tokenizer_without_offsets_is_refused(
