@@ -63,7 +63,7 @@ departs from them. Each entry is the docstring of its module, as it is. The page
 `python docs/build_reference.py`; [recipes.md](recipes.md) says how a recipe asks for a method.
 """
 
-MEASURES = ("losses", "trajectories", "confidence", "entailment", "ratings", "context")
+MEASURES = ("losses", "trajectories", "confidence", "entailment", "ratings", "context", "cappy")
 """Files of scorers/measures/ that define a number, as opposed to how a model is loaded or asked."""
 
 DEDUPE = ("minhash", "shingles", "semantic")

@@ -34,6 +34,7 @@ MEASURE_BLOCKS = {
     "judgements": "measure.confidence",
     "ratings": "measure.ratings",
     "context": "measure.context",
+    "cappy": "measure.cappy",
 }
 """Measure → the block of the recipe that asks for it."""
 
@@ -222,6 +223,9 @@ def measure_problems(recipe: Recipe) -> Iterator[str]:
     names = [block.name for block in recipe.measure.ratings]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"measure.ratings: two blocks are called {name!r}; give each a name of its own"
+    cappy = recipe.measure.cappy
+    if cappy and cappy.samples and not recipe.measure.confidence:
+        yield "measure.cappy.samples: no answers are sampled: add the block measure.confidence"
 
 
 def source_problems(recipe: Recipe) -> Iterator[str]:

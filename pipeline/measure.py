@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from pipeline.endpoint import find_served
+from pipeline.measuring.cappy import CappySettings, plan_cappy
 from pipeline.measuring.context import Context, ContextSettings
 from pipeline.measuring.embeddings import ComparedField, Embeddings
 from pipeline.measuring.judgements import Judgements
@@ -62,6 +63,9 @@ class MeasureSettings(Settings):
     context: ContextSettings | None = Field(
         default=None, description="Attention that responses pay to the users' text."
     )
+    cappy: CappySettings | None = Field(
+        default=None, description="A model trained on the pool: which response fits which prompt."
+    )
     ratings: tuple[RatingSettings, ...] = Field(
         default=(), description="A judge's marks, a block for each question that is asked."
     )
@@ -73,6 +77,7 @@ class MeasureSettings(Settings):
             "trajectories": self.trajectories,
             "judgements": self.confidence,
             "context": self.context,
+            "cappy": self.cappy,
         }
         embedded = {embeddings_name(each.of) for each in self.embeddings}
         rated = {ratings_name(each.name) for each in self.ratings}
@@ -120,6 +125,14 @@ def plan_measures(
     if settings.context:
         ids = choose_part(workspace, settings.context.part, pool, seed)
         work["context"] = Work(Context(settings=settings.context), ids, len(pool))
+    if settings.cappy:
+        ids = choose_part(workspace, settings.cappy.part, pool, seed)
+        answered = work.get("samples") if settings.cappy.samples else None
+        learnt = answered.measure if answered else None
+        assert learnt is None or isinstance(learnt, Samples)
+        sampled = answered.ids if answered else ()
+        cappy = plan_cappy(workspace, settings.cappy, ids, learnt, sampled)
+        work["cappy"] = Work(cappy, ids, len(pool), cappy.note)
     for block in settings.ratings:
         ids = choose_part(workspace, block.part, pool, seed)
         served = find_served(block.endpoint, block.model, workspace.requests)

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from inspect import Parameter, signature
 
 from scorers.arrays import Floats
+from scorers.cappy import score_cappy
 from scorers.confidence import score_confidence
 from scorers.context_dependency import score_context_dependency
 from scorers.entropy import score_entropy
@@ -38,6 +39,9 @@ class Scorer:
 
 
 SCORERS: dict[str, Scorer] = {
+    "cappy": Scorer(
+        score_cappy, measure="cappy", reads=("correctness",), unit="none", version=1
+    ),
     "confidence": Scorer(
         score_confidence,
         measure="judgements",

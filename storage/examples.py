@@ -40,6 +40,13 @@ join (select unnest($ids::varchar[]) as example_id) using (example_id)
 where n = 1
 """
 
+READ_TASKS = """
+select example_id, coalesce(min(source_id), ''), any_value(origin)
+from examples join (select unnest($ids::varchar[]) as example_id) using (example_id)
+left join occurrences using (example_id)
+group by example_id
+"""
+
 READ_PROMPTS = """
 select distinct e.example_id from examples e join occurrences o using (example_id)
 where source_id = any($source_ids) and (not $only_unanswered or response_at is null)
@@ -158,6 +165,12 @@ def read_first_sources(
     parameters = {"ids": list(ids), "source_ids": list(source_ids)}
     rows = con.execute(READ_SOURCE, parameters).fetchall()
     return {str(row[0]): (str(row[1]), str(row[2]), str(row[3]), int(row[4])) for row in rows}
+
+
+def read_first_tasks(con: Connection, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """example_id → its first source by id, "" for one that was made here, and its origin."""
+    rows = con.execute(READ_TASKS, {"ids": list(ids)}).fetchall()
+    return {str(row[0]): (str(row[1]), str(row[2])) for row in rows}
 
 
 def find_example(con: Connection, start: str) -> str:

@@ -24,6 +24,7 @@ MEASURES = (
     "judgements",
     "ratings",
     "context",
+    "cappy",
 )
 
 STATES = "example_id, measure_key, state, detail"
