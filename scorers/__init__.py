@@ -39,9 +39,7 @@ class Scorer:
 
 
 SCORERS: dict[str, Scorer] = {
-    "cappy": Scorer(
-        score_cappy, measure="cappy", reads=("correctness",), unit="none", version=1
-    ),
+    "cappy": Scorer(score_cappy, measure="cappy", reads=("correctness",), unit="none", version=1),
     "confidence": Scorer(
         score_confidence,
         measure="judgements",

@@ -126,7 +126,9 @@ class CappyTraining(Settings):
         key = self.samples.key().measure_key if self.samples else None
         answers = read_answers(con, key, ids) if key else [None] * len(examples)
         found = [tasks[each] for each in examples["example_id"].to_pylist()]
-        examples = examples.append_column("task", pa.array([task for task, _ in found], pa.string()))
+        examples = examples.append_column(
+            "task", pa.array([task for task, _ in found], pa.string())
+        )
         generated = [origin == "generated" for _, origin in found]
         examples = examples.append_column("generated", pa.array(generated, pa.bool_()))
         return examples.append_column("answers", pa.array(answers, pa.list_(pa.string())))

@@ -27,6 +27,7 @@ COLUMNS = {
             "current_turn_of_means",
         )
     },
+    "correctness": np.array([0.9, -0.1, NAN, 1.2]),
     "mass": np.array([0.9, 0.6, NAN, 0.4]),
     "trajectory": np.array([[2.0, 1.5, 1.4], [3.0, 3.1, NAN], [0.2, 0.1, 0.1], [2.0, 1.5, 1.4]]),
     "contradiction_forward": np.array([[0.1, 0.2], [0.9, NAN], [NAN, NAN], [0.0, 1.0]]),
