@@ -127,12 +127,7 @@ def plan_measures(
         work["context"] = Work(Context(settings=settings.context), ids, len(pool))
     if settings.cappy:
         ids = choose_part(workspace, settings.cappy.part, pool, seed)
-        answered = work.get("samples") if settings.cappy.samples else None
-        learnt = answered.measure if answered else None
-        assert learnt is None or isinstance(learnt, Samples)
-        sampled = answered.ids if answered else ()
-        cappy = plan_cappy(workspace, settings.cappy, ids, learnt, sampled)
-        work["cappy"] = Work(cappy, ids, len(pool), cappy.note)
+        work["cappy"] = learn_pairs(workspace, settings.cappy, ids, pool, work.get("samples"))
     for block in settings.ratings:
         ids = choose_part(workspace, block.part, pool, seed)
         served = find_served(block.endpoint, block.model, workspace.requests)
@@ -143,6 +138,29 @@ def plan_measures(
         measure = pool_trajectories(workspace, settings.trajectories, ids)
         work["trajectories"] = Work(measure, ids, len(pool), measure.note)
     return work
+
+
+def learn_pairs(
+    workspace: Workspace,
+    settings: CappySettings,
+    ids: Sequence[str],
+    pool: Sequence[str],
+    answered: Work | None,
+) -> Work:
+    """The work of a correctness model; it also learns from sampled answers if it is told to.
+
+    Args:
+        workspace: with the examples.
+        settings: of the recipe.
+        ids: what it learns from and scores.
+        pool: all examples.
+        answered: the work of sampling answers, where there is such.
+    """
+    samples = answered.measure if answered and settings.samples else None
+    assert samples is None or isinstance(samples, Samples)
+    sampled = answered.ids if answered and samples else ()
+    measure = plan_cappy(workspace, settings, ids, samples, sampled)
+    return Work(measure, ids, len(pool), measure.note)
 
 
 def choose_part(

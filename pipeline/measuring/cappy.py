@@ -57,7 +57,7 @@ class CappySettings(Settings):
         description="Parts of the pool; the model that scores a part is trained on the others.",
     )
     epochs: int = Field(default=3, gt=0, description="Passes over the pairs.")
-    learning_rate: float = Field(default=5e-5, gt=0, description="Peak, of AdamW, linear decay.")
+    learning_rate: float = Field(default=1e-4, gt=0, description="Peak, of AdamW, linear decay.")
     batch_rows: int = Field(default=16, gt=0, description="Pairs in an optimiser step.")
     max_tokens: int = Field(
         default=256,

@@ -7,9 +7,9 @@ response of another row, between them a model's answer by its ROUGE-L with the r
 of a row is f of it: around 0 to 1, higher is better, and unbounded: clip it for display only.
 
 For telling answers that belong to their instruction from those that do not: misaligned columns,
-swapped or off-topic answers, the best of several samples. Not for style or depth, and not for facts:
-the labels reward likeness to the references, whatever they are worth, and a pool of which half is
-wrong teaches that. In open tasks ROUGE-L rewards copying the reference's wording.
+swapped or off-topic answers, the best of several samples. Not for style, depth or facts: the labels
+reward likeness to the references, whatever they are worth, and a pool of which half is wrong
+teaches that. In open tasks ROUGE-L rewards copying the reference's wording.
 
 No row is scored by a model that saw it: a model that learnt "this pair is 1" would only say it
 again. The pool's prompts are dealt into folds; the model of a fold is trained on the pairs of all
@@ -68,8 +68,9 @@ class RegressionSettings:
 
     epochs: int = 3
     batch_rows: int = 16
-    learning_rate: float = 5e-5
-    """At its highest; linear, with a tenth of the steps of warm-up."""
+    learning_rate: float = 1e-4
+    """At its highest; linear, with a tenth of the steps of warm-up. Cappy's 2e-5 is for a model of
+    fifteen times the size and a hundred thousand pairs."""
     max_tokens: int = 256
     """Of instruction and response together."""
     seed: int = 0

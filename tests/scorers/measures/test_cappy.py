@@ -1,4 +1,3 @@
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,11 +19,11 @@ def words(*numbers: int) -> str:
     return " ".join(f"w{at}" for at in numbers)
 
 
-# A response belongs to an instruction of the same parity.
+# A response is right if its word is one of the first thirty, whatever the instruction.
 PAIRS = [
-    GradedPair(words(at), words((at + other) % 60), float(other % 2 == 0))
+    GradedPair(words(at), words((at * 7 + other) % 60), float((at * 7 + other) % 60 < 30))
     for at in range(40)
-    for other in (2, 7)
+    for other in (0, 30)
 ]
 TEXTS = [(pair.instruction, pair.response) for pair in PAIRS]
 
@@ -49,9 +48,11 @@ def test_training_fits_the_labels(encoder: Path, trained: PairRegressor) -> None
     assert ((after - labels) ** 2).mean() < 0.1
 
 
-def test_the_output_is_not_squeezed_between_0_and_1(trained: PairRegressor) -> None:
-    values = trained.predict(TEXTS).values
-    assert values.min() < 0 or values.max() > 1
+def test_the_output_is_not_squeezed_between_0_and_1(encoder: Path) -> None:
+    model = PairRegressor.from_directory(encoder, 16, seed=1)
+    with torch.no_grad():
+        model.model.classifier.bias += 5
+    assert (model.predict(TEXTS).values > 4).all()
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(
