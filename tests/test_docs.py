@@ -17,6 +17,8 @@ from flows.check_recipe import load_recipe, validate
 from flows.command_line import ENVIRONMENT, EXIT_CODES, app
 from flows.recipe import Recipe
 from pipeline.measuring import (
+    cappy,
+    context,
     embeddings,
     judgements,
     losses,
@@ -57,6 +59,8 @@ VIEW_COLUMNS = {
     "samples": samples.FIELDS,
     "judgements": judgements.FIELDS,
     "ratings": ratings.FIELDS,
+    "context": context.FIELDS,
+    "cappy": cappy.FIELDS,
 }
 
 

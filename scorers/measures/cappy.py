@@ -31,7 +31,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -93,8 +93,8 @@ class PairRegressor:
 
     def __init__(self, model: object, tokenizer: object, max_tokens: int) -> None:
         """Wrap a loaded model; training changes it in place."""
-        self.model: Any = model
-        self.tokenizer: Any = tokenizer
+        self.model = cast(Any, model)  # transformers annotates few of its methods
+        self.tokenizer = cast(Any, tokenizer)
         window = int(self.model.config.max_position_embeddings)
         self.max_tokens = min(max_tokens, window, int(self.tokenizer.model_max_length))
         self.model.eval()

@@ -81,7 +81,7 @@ class FoldModels:
             model = PairRegressor.from_directory(
                 self._folder(fold), self.settings.max_tokens, device=self.device
             )
-            said = model.predict([pairs[row] for row in rows])
+            said = model.predict([pairs[row] for row in rows.tolist()])
             sums[rows] += said.values
             counts[rows] += 1
             tokens[rows], read[rows] = said.tokens, said.read
