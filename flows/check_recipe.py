@@ -203,6 +203,7 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (measure_problems, {"measure"}),
         (score_problems, {"scores", "measure"}),
         (rating_problems, {"scores", "measure"}),
+        (tag_problems, {"scores", "tag"}),
         (dedupe_problems, {"scores", "measure", "dedupe"}),
         (select_problems, {"scores", "measure", "select"}),
         (budget_problems, {"sources", "generate", "select"}),
@@ -350,6 +351,15 @@ def unknown_score(recipe: Recipe, where: str, name: str | None) -> Iterator[str]
     labels = [score.label for score in recipe.scores]
     if name is not None and name not in labels:
         yield f"{where}: {name!r} is not among the scores of this recipe.{nearest(name, labels)}"
+
+
+def tag_problems(recipe: Recipe) -> Iterator[str]:
+    """A tag by a score that the recipe does not have, or by a label."""
+    if recipe.tag is None:
+        return
+    yield from unknown_score(recipe, "tag.score", recipe.tag.score)
+    if recipe.tag.score in {score.label for score in recipe.scores if is_label(score.scorer)}:
+        yield f"tag.score: {recipe.tag.score!r} is a cluster's label and bounds nothing"
 
 
 def missing_embeddings(recipe: Recipe, where: str, of: ComparedField) -> Iterator[str]:

@@ -15,6 +15,7 @@ from pipeline.measure import MeasureSettings
 from pipeline.score import ScoreSettings
 from pipeline.select import SelectSettings
 from pipeline.settings import TARGET, Settings
+from pipeline.tag import TagSettings
 from storage.shard_files import is_url
 
 
@@ -72,6 +73,9 @@ class Recipe(Settings):
         default=MeasureSettings(), description="What models are asked."
     )
     scores: tuple[Score, ...] = Field(default=(), description="Numbers made from measurements.")
+    tag: TagSettings | None = Field(
+        default=None, description="A mark for prompts whose answers depend on them."
+    )
     dedupe: tuple[Dedupe, ...] = Field(default=(), description="Which copies go.")
     select: SelectSettings = Field(description="Which rows are chosen.")
     train: TrainSettings | None = Field(default=None, description="LoRA training of the target.")
