@@ -67,6 +67,8 @@ MEASURES = (
     "ratings",
     "turn_ratings",
     "tags",
+    "context",
+    "cappy",
 )
 """Files of scorers/measures/ that define a number, as opposed to how a model is loaded or asked."""
 
@@ -233,7 +235,9 @@ def docstring(path: Path) -> str:
 def methods_page() -> str:
     """The text of docs/methods.md."""
     head = METHODS.read_text(encoding="utf-8").split(METHODS_START)[0]
-    return "\n".join([head + METHODS_START, *scorer_entries(), *other_entries()]).rstrip("\n") + "\n"
+    return (
+        "\n".join([head + METHODS_START, *scorer_entries(), *other_entries()]).rstrip("\n") + "\n"
+    )
 
 
 def scorer_entries() -> Iterator[str]:

@@ -41,6 +41,8 @@ MEASURE_BLOCKS = {
     "turn_ratings": "measure.turn_ratings",
     "tags": "measure.tags",
     "preferences": "measure.preferences",
+    "context": "measure.context",
+    "cappy": "measure.cappy",
 }
 """Measure → the block of the recipe that asks for it."""
 
@@ -236,6 +238,7 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (measure_problems, {"measure"}),
         (score_problems, {"scores", "measure"}),
         (rating_problems, {"scores", "measure"}),
+        (tag_problems, {"scores", "tag"}),
         (dedupe_problems, {"scores", "measure", "dedupe"}),
         (select_problems, {"scores", "measure", "select"}),
         (repair_problems, {"generate", "measure", "dedupe", "select"}),
@@ -271,6 +274,9 @@ def measure_problems(recipe: Recipe) -> Iterator[str]:
     names = [block.name for block in recipe.measure.ratings]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"measure.ratings: two blocks are called {name!r}; give each a name of its own"
+    cappy = recipe.measure.cappy
+    if cappy and cappy.samples and not recipe.measure.confidence:
+        yield "measure.cappy.samples: no answers are sampled: add the block measure.confidence"
 
 
 def source_problems(recipe: Recipe) -> Iterator[str]:
@@ -412,6 +418,15 @@ def unknown_score(recipe: Recipe, where: str, name: str | None) -> Iterator[str]
     labels = [score.label for score in recipe.scores]
     if name is not None and name not in labels:
         yield f"{where}: {name!r} is not among the scores of this recipe.{nearest(name, labels)}"
+
+
+def tag_problems(recipe: Recipe) -> Iterator[str]:
+    """A tag by a score that the recipe does not have, or by a label."""
+    if recipe.tag is None:
+        return
+    yield from unknown_score(recipe, "tag.score", recipe.tag.score)
+    if recipe.tag.score in {score.label for score in recipe.scores if is_label(score.scorer)}:
+        yield f"tag.score: {recipe.tag.score!r} is a cluster's label and bounds nothing"
 
 
 def missing_embeddings(recipe: Recipe, where: str, of: ComparedField) -> Iterator[str]:

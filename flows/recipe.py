@@ -15,6 +15,7 @@ from pipeline.measure import MeasureSettings
 from pipeline.score import ScoreSettings
 from pipeline.selection.walk import SelectSettings
 from pipeline.settings import TARGET, Settings
+from pipeline.tag import TagSettings
 from storage.shard_files import is_url
 
 
@@ -39,7 +40,7 @@ def without_secrets(place: str) -> str:
 ShardPlace = Annotated[str, Field(min_length=1), AfterValidator(without_secrets)]
 
 
-MODEL_KEYS = ("target", "model", "proxy", "entailment")
+MODEL_KEYS = ("target", "model", "proxy", "entailment", "encoder")
 """Keys of a recipe whose value names a model."""
 
 
@@ -72,6 +73,9 @@ class Recipe(Settings):
         default=MeasureSettings(), description="What models are asked."
     )
     scores: tuple[Score, ...] = Field(default=(), description="Numbers made from measurements.")
+    tag: TagSettings | None = Field(
+        default=None, description="A mark for prompts whose answers depend on them."
+    )
     dedupe: tuple[Dedupe, ...] = Field(default=(), description="Which copies go.")
     select: SelectSettings = Field(description="Which rows are chosen.")
     train: TrainSettings | None = Field(default=None, description="LoRA training of the target.")

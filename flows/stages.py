@@ -40,6 +40,7 @@ from pipeline.measure import Repairs, plan_measures
 from pipeline.run_context import RunContext
 from pipeline.score import score_examples, score_key
 from pipeline.select import Chosen, select_examples
+from pipeline.tag import tag_examples
 from scorers.measures.models import resolve_model
 from storage.conversations import content_hash
 from storage.database import open_workspace, read_workspace
@@ -50,7 +51,9 @@ from storage.shard_place import set_place
 from storage.sources import Source
 from storage.workspace import Workspace
 
-StageName = Literal["ingest", "generate", "measure", "score", "dedupe", "select", "export", "train"]
+StageName = Literal[
+    "ingest", "generate", "measure", "score", "tag", "dedupe", "select", "export", "train"
+]
 
 
 @task(task_run_name="{label}", cache_policy=NO_CACHE, persist_result=False)
@@ -207,6 +210,20 @@ def score_stage(state: RunState) -> RunState:
     return replace(state, run=replace(run, scores=keys))
 
 
+def tag_stage(state: RunState) -> RunState:
+    """Mark prompts whose answers depend on them; what is new of that is measured and scored."""
+    if state.recipe.tag is None:
+        return state
+    pool = tag_examples(state.run, state.recipe.tag, state.pool)
+    tagged = len(set(pool) - set(state.pool))
+    say(f"tag: {len(state.pool)} examples, {tagged} of them with a mark now")
+    if pool == list(state.pool):
+        return state
+    again = score_stage(measure_stage(replace(state, pool=pool)))
+    asked = {name: state.asked.get(name, 0) + rows for name, rows in again.asked.items()}
+    return replace(again, asked=asked)
+
+
 def dedupe_stage(state: RunState) -> RunState:
     """Remove copies."""
     left = deduplicate_examples(state.run, state.recipe.dedupe, state.pool)
@@ -269,6 +286,7 @@ STAGES: dict[StageName, Callable[[RunState], RunState]] = {
     "generate": generate_stage,
     "measure": measure_stage,
     "score": score_stage,
+    "tag": tag_stage,
     "dedupe": dedupe_stage,
     "select": select_stage,
     "export": export_stage,

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from pipeline.endpoint import find_served
+from pipeline.measuring.cappy import CappySettings, plan_cappy
+from pipeline.measuring.context import Context, ContextSettings
 from pipeline.measuring.embeddings import ComparedField, Embeddings
 from pipeline.measuring.judgements import Judgements
 from pipeline.measuring.losses import Losses, LossSettings
@@ -62,6 +64,12 @@ class MeasureSettings(Settings):
     )
     trajectories: TrajectorySettings | None = Field(default=None, description="S2L's losses.")
     confidence: ConfidenceSettings | None = Field(default=None, description="CLEAR's answers.")
+    context: ContextSettings | None = Field(
+        default=None, description="Attention that responses pay to the users' text."
+    )
+    cappy: CappySettings | None = Field(
+        default=None, description="A model trained on the pool: which response fits which prompt."
+    )
     ratings: tuple[RatingSettings, ...] = Field(
         default=(), description="A judge's marks, a block for each question that is asked."
     )
@@ -82,6 +90,8 @@ class MeasureSettings(Settings):
             "turn_ratings": self.turn_ratings,
             "tags": self.tags,
             "preferences": self.preferences,
+            "context": self.context,
+            "cappy": self.cappy,
         }
         embedded = {embeddings_name(each.of) for each in self.embeddings}
         rated = {ratings_name(each.name) for each in self.ratings}
@@ -158,6 +168,12 @@ def plan_measures(
         work["judgements"] = Work(judge, ids, len(pool))
     if settings.preferences:
         work["preferences"] = plan_preferences(workspace, settings.preferences, pool, repairs)
+    if settings.context:
+        ids = choose_part(workspace, settings.context.part, pool, seed)
+        work["context"] = Work(Context(settings=settings.context), ids, len(pool))
+    if settings.cappy:
+        ids = choose_part(workspace, settings.cappy.part, pool, seed)
+        work["cappy"] = learn_pairs(workspace, settings.cappy, ids, pool, work.get("samples"))
     for block in settings.ratings:
         ids = choose_part(workspace, block.part, pool, seed)
         served = find_served(block.endpoint, block.model, workspace.requests)
@@ -205,6 +221,29 @@ def plan_preferences(
     served = find_served(settings.endpoint, settings.model, workspace.requests)
     measure = Preferences(settings=settings, repairs=repairs.key, served=served)
     return Work(measure, sorted(repaired), len(pool))
+
+
+def learn_pairs(
+    workspace: Workspace,
+    settings: CappySettings,
+    ids: Sequence[str],
+    pool: Sequence[str],
+    answered: Work | None,
+) -> Work:
+    """The work of a correctness model; it also learns from sampled answers if it is told to.
+
+    Args:
+        workspace: with the examples.
+        settings: of the recipe.
+        ids: what it learns from and scores.
+        pool: all examples.
+        answered: the work of sampling answers, where there is such.
+    """
+    samples = answered.measure if answered and settings.samples else None
+    assert samples is None or isinstance(samples, Samples)
+    sampled = answered.ids if answered and samples else ()
+    measure = plan_cappy(workspace, settings, ids, samples, sampled)
+    return Work(measure, ids, len(pool), measure.note)
 
 
 def choose_part(

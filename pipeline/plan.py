@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.measure import Work
+from pipeline.measuring.cappy import PoolCappy
 from pipeline.measuring.judgements import Judgements
 from pipeline.measuring.losses import Losses
 from pipeline.measuring.rows import render_rows
@@ -103,6 +104,9 @@ def tokens_read(measure: Measure, cut: Cut) -> NDArray[np.int64]:
         return cut.tokens * (settings.epochs + settings.checkpoints)
     if isinstance(measure, NewRowTrajectories):
         return cut.tokens * measure.settings.checkpoints
+    if isinstance(measure, PoolCappy):  # each row in two pairs
+        folds = measure.settings
+        return cut.tokens * (2 * folds.epochs * (folds.folds - 1) + 1)
     return cut.tokens
 
 
@@ -129,6 +133,9 @@ def try_out(
     if isinstance(measure, PoolTrajectories):
         ids = cut.ids.take(pa.array(tried)).to_pylist()
         return tried, predict_training(workspace, measure, ids, int(cut.tokens.sum()))
+    if isinstance(measure, PoolCappy):
+        ids = cut.ids.take(pa.array(tried)).to_pylist()
+        return tried, measure.predict_seconds(inputs_of(workspace, measure, ids), cut.rows)
     seconds = time_rows(workspace, cut, tried)
     while seconds < LEAST_SECONDS and rows < MOST_ROWS and len(tried) < cut.rows and not writes:
         rows *= 4

@@ -15,7 +15,7 @@ from storage.evidence import read_evidence
 from storage.runs import StageCount, read_counts
 from storage.workspace import Workspace
 
-STAGE_ORDER = ("ingest", "generate", "dedupe", "select", "export")
+STAGE_ORDER = ("ingest", "generate", "tag", "dedupe", "select", "export")
 
 FunnelRow = tuple[str, str, int, int, str]
 """Stage, step, rows in, rows kept, and what left by reason."""

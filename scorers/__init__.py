@@ -9,7 +9,9 @@ from difflib import get_close_matches
 from inspect import Parameter, signature
 
 from scorers.arrays import Floats
+from scorers.cappy import score_cappy
 from scorers.confidence import score_confidence
+from scorers.context_dependency import score_context_dependency
 from scorers.deita import score_deita
 from scorers.entropy import score_entropy
 from scorers.grape import score_grape
@@ -45,6 +47,7 @@ class Scorer:
 
 
 SCORERS: dict[str, Scorer] = {
+    "cappy": Scorer(score_cappy, measure="cappy", reads=("correctness",), unit="none", version=1),
     "confidence": Scorer(
         score_confidence,
         measure="judgements",
@@ -57,6 +60,13 @@ SCORERS: dict[str, Scorer] = {
         measure="turn_ratings",
         reads=("complexity", "complexity_mass", "quality", "quality_mass"),
         unit="squared marks",
+        version=1,
+    ),
+    "context_dependency": Scorer(
+        score_context_dependency,
+        measure="context",
+        reads=("all_turns", "current_turn", "all_turns_of_means", "current_turn_of_means"),
+        unit="share of attention",
         version=1,
     ),
     "entropy": Scorer(

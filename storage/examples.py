@@ -40,6 +40,13 @@ join (select unnest($ids::varchar[]) as example_id) using (example_id)
 where n = 1
 """
 
+READ_TASKS = """
+select example_id, coalesce(min(source_id), ''), any_value(origin)
+from examples join (select unnest($ids::varchar[]) as example_id) using (example_id)
+left join occurrences using (example_id)
+group by example_id
+"""
+
 READ_PROMPTS = """
 select distinct e.example_id from examples e join occurrences o using (example_id)
 where source_id = any($source_ids) and (not $only_unanswered or response_at is null)
@@ -58,7 +65,14 @@ where generation_key = $key and parent_id = any($ids::varchar[])
 """
 
 READ_MAKERS = """
-select example_id, min(model) from lineage where example_id = any($ids::varchar[])
+select example_id, min(model) from lineage
+where example_id = any($ids::varchar[]) and method <> 'tagged'
+group by example_id
+"""
+
+READ_TAGGED_FROM = """
+select example_id, min(parent_id) from lineage
+where example_id = any($ids::varchar[]) and method = 'tagged'
 group by example_id
 """
 
@@ -162,6 +176,12 @@ def read_first_sources(
     return {str(row[0]): (str(row[1]), str(row[2]), str(row[3]), int(row[4])) for row in rows}
 
 
+def read_first_tasks(con: Connection, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """example_id → its first source by id, "" for one that was made here, and its origin."""
+    rows = con.execute(READ_TASKS, {"ids": list(ids)}).fetchall()
+    return {str(row[0]): (str(row[1]), str(row[2])) for row in rows}
+
+
 def find_example(con: Connection, start: str) -> str:
     """The one example whose id starts so.
 
@@ -199,6 +219,46 @@ def count_failed(con: Connection, generation_key: str, parents: Sequence[str]) -
     parameters = {"key": generation_key, "ids": list(parents)}
     rows = con.execute(COUNT_FAILED, parameters).fetchall()
     return {str(detail): int(count) for detail, count in rows}
+
+
+def read_tagged_from(con: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """example_id → the example it was tagged from, of those that were tagged."""
+    rows = con.execute(READ_TAGGED_FROM, {"ids": list(ids)}).fetchall()
+    return {str(example_id): str(parent_id) for example_id, parent_id in rows}
+
+
+def write_tagged(
+    con: Connection,
+    parents: Sequence[str],
+    conversations: Sequence[Conversation],
+    made_by: tuple[str, str, str],
+) -> list[str]:
+    """Store tagged conversations as examples with their lineage; return their ids.
+
+    Args:
+        con: an open workspace.
+        parents: (n,) the examples they were made from.
+        conversations: (n,)
+        made_by: key of the tag, settings as JSON, and run id.
+    """
+    key, settings, run_id = made_by
+    with transaction(con):
+        ids = write_examples(con, conversations, "tagged")
+        made = pa.table(
+            {
+                "example_id": pa.array(ids, pa.string()),
+                "parent_id": pa.array(parents, pa.string()),
+                "method": pa.array(["tagged"] * len(ids), pa.string()),
+                "generation_key": pa.array([key] * len(ids), pa.string()),
+                "model": pa.array([""] * len(ids), pa.string()),
+                "settings": pa.array([settings] * len(ids), pa.string()),
+                "run_id": pa.array([run_id] * len(ids), pa.string()),
+            }
+        )
+        con.register("made", made)
+        con.execute(WRITE_LINEAGE)
+        con.unregister("made")
+    return ids
 
 
 def write_attempts(

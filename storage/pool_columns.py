@@ -33,7 +33,13 @@ SOURCES = f"""
 select n, path, license
 from (
     select example_id, min(source_id) as source_id
-    from occurrences where source_id = any($source_ids) group by example_id
+    from (
+        select example_id, source_id from occurrences
+        union all
+        select l.example_id, source_id from lineage l join occurrences o on o.example_id = parent_id
+        where method = 'tagged'
+    )
+    where source_id = any($source_ids) group by example_id
 )
 join {POOL} using (example_id) join sources using (source_id)
 """

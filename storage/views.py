@@ -27,6 +27,8 @@ MEASURES = (
     "tag_replies",
     "tags",
     "preferences",
+    "context",
+    "cappy",
 )
 
 STATES = "example_id, measure_key, state, detail"

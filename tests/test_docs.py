@@ -17,6 +17,8 @@ from flows.check_recipe import load_recipe, validate
 from flows.command_line import ENVIRONMENT, EXIT_CODES, app
 from flows.recipe import Recipe
 from pipeline.measuring import (
+    cappy,
+    context,
     embeddings,
     judgements,
     losses,
@@ -62,6 +64,8 @@ VIEW_COLUMNS = {
     "turn_ratings": turn_ratings.FIELDS,
     "tag_replies": tags.REPLY_FIELDS,
     "tags": tags.FIELDS,
+    "context": context.FIELDS,
+    "cappy": cappy.FIELDS,
 }
 
 

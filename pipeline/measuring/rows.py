@@ -16,6 +16,7 @@ from scorers.measures.chat_format import (
     template_fingerprint,
 )
 from scorers.measures.models import load_tokenizer, resolve_model
+from scorers.measures.turn_tokens import TurnTokens, find_turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -73,6 +74,26 @@ def render_row(
         detail = "the template leaves out the tool calls: an empty answer would be learnt"
         return {"state": "failed", "detail": detail}
     return rendered
+
+
+def find_row_turns(model: str, examples: pa.Table) -> list[TurnTokens | Problem]:
+    """The turns of each example up to its response, or why they cannot be told."""
+    with _rendering:
+        tokenizer = tokenizer_of(model)
+        return [turns_of_row(tokenizer, row) for row in examples.to_pylist()]
+
+
+def turns_of_row(
+    tokenizer: "PreTrainedTokenizerBase", row: Mapping[str, Any]
+) -> TurnTokens | Problem:
+    """The turns of one example up to its response, or why they cannot be told."""
+    if row["response_at"] is None:
+        return no_response()
+    messages, tools = orjson.loads(row["messages"]), orjson.loads(row["tools"])
+    try:
+        return find_turns(tokenizer, messages[: row["response_at"] + 1], tools)
+    except RenderingError as error:
+        return {"state": "failed", "detail": str(error)}
 
 
 def answer_rendered(

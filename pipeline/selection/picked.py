@@ -41,6 +41,7 @@ Reason = Literal[
     "failed",  # its tokens could not be counted
     "not_measured",  # nor were they
     "held_out",  # kept aside to measure training on
+    "tagged",  # before any selection: a copy with a mark in its prompt stands for it
 ]
 
 REASONS: frozenset[str] = frozenset(get_args(Reason))

@@ -121,6 +121,19 @@ def render_prompt(
     return _apply_template(tokenizer, list(messages), tools, header=True)
 
 
+def render_text(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Tools
+) -> str:
+    """The text whose token ids `render` gives: a conversation in the chat template, up to its end.
+
+    Raises:
+        RenderingError: if the template refuses the turns.
+        ValueError: if the tokenizer has no chat template.
+    """
+    _require_chat_template(tokenizer)
+    return str(_call_template(tokenizer, list(messages), tools, header=False, tokenize=False))
+
+
 def template_fingerprint(tokenizer: PreTrainedTokenizerBase, template: Template) -> str:
     """SHA-256, 64 hex digits, of what decides the rendering besides the tokenizer's vocabulary."""
     written: Any = tokenizer.chat_template if template == "chat" else TURN_END
@@ -150,20 +163,31 @@ def _require_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
 def _apply_template(
     tokenizer: PreTrainedTokenizerBase, messages: list[Message], tools: Tools, header: bool
 ) -> list[int]:
+    encoded: Any = _call_template(tokenizer, messages, tools, header, tokenize=True)
+    return list(encoded["input_ids"])
+
+
+def _call_template(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: list[Message],
+    tools: Tools,
+    header: bool,
+    tokenize: bool,
+) -> object:
     turns: Any = messages  # transformers' annotations know of text fields only
     # A trainer's row without tools holds null, and templates tell null from [].
     schemas: Any = list(tools) or None
     try:
-        encoded: Any = tokenizer.apply_chat_template(
-            turns, tools=schemas, add_generation_prompt=header, tokenize=True, return_dict=True
+        written: object = tokenizer.apply_chat_template(
+            turns, tools=schemas, add_generation_prompt=header, tokenize=tokenize, return_dict=True
         )
+        return written
     except TemplateError as error:
         raise RenderingError(f"the chat template refused the conversation: {error}") from error
     except RAISED_BY_TEMPLATES as error:
         # Such a message may quote the row; the class of the error does not.
         name = type(error).__name__
         raise RenderingError(f"the chat template broke on the conversation: {name}") from error
-    return list(encoded["input_ids"])
 
 
 def _cut(

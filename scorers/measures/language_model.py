@@ -15,13 +15,16 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from scorers.measures.attention_probe import read_attention
 from scorers.measures.chat_format import common_prefix_length, render
 from scorers.measures.model_cache import quiet_transformers
 from scorers.measures.next_token import NextTokenReader, Prediction, Reading
 from scorers.measures.protocols import (
+    Floats,
     GeneratedAnswer,
     GenerationFailure,
     GenerationRequest,
+    Ints,
     Message,
     OptionProbabilities,
     TokenLosses,
@@ -168,6 +171,18 @@ class HuggingFaceLanguageModel:
         """See AnswerGenerator.sample and sampling.py."""
         with self._turn:
             return sample_answers(self.model, self.tokenizer, requests, self.max_tokens)
+
+    @property
+    def layers(self) -> int:
+        """See AttentionModel.layers."""
+        return int(self.model.config.get_text_config().num_hidden_layers)
+
+    def attention_shares(
+        self, ids: Sequence[int], queries: Ints, keys: Sequence[Ints], layer: int
+    ) -> Floats:
+        """See AttentionModel.attention_shares and attention_probe.py."""
+        with self._turn:
+            return read_attention(self.model, ids, queries, keys, layer)
 
     def _read(self, readings: Sequence[Reading]) -> list[Prediction]:
         longest = max((len(reading.ids) for reading in readings), default=0)

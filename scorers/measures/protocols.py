@@ -19,6 +19,8 @@ Message: TypeAlias = Mapping[str, Any]
 
 Floats: TypeAlias = NDArray[np.float64]
 
+Ints: TypeAlias = NDArray[np.int64]
+
 
 @dataclass(frozen=True, slots=True)
 class TokenLosses:
@@ -155,6 +157,39 @@ class LanguageModel(OptionModel, LossModel, Protocol):
         vectors: Sequence[bool] = (),
     ) -> list[TokenLosses]:
         """See LossModel.token_losses."""
+        ...
+
+
+class AttentionModel(Protocol):
+    """A language model in process that shows what one of its layers attends to."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest text it takes, in tokens."""
+        ...
+
+    @property
+    def layers(self) -> int:
+        """How many decoder layers it has."""
+        ...
+
+    def attention_shares(
+        self, ids: Sequence[int], queries: Ints, keys: Sequence[Ints], layer: int
+    ) -> Floats:
+        """Attention of tokens to groups of tokens before them, added up over each group.
+
+        Args:
+            ids: t tokens of one text.
+            queries: (q,) places of the tokens that attend.
+            keys: g groups of places.
+            layer: counted from 0.
+
+        Returns:
+            (heads, q, g) in [0, 1]; NaN where the layer gave no number.
+
+        Raises:
+            ValueError: if the layer is not there, or tells no attention.
+        """
         ...
 
 

@@ -243,3 +243,19 @@ def test_what_is_no_recipe_at_all(tmp_path: Path, text: str, problem: str) -> No
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="there is no such file"):
         load_recipe(tmp_path / "none.yaml")
+
+
+def test_a_tag_needs_a_score_that_ranks(tmp_path: Path) -> None:
+    (unknown,) = problems_of(tmp_path, {**GOOD, "tag": {}})
+    assert unknown.startswith("tag.score: 'context_dependency' is not among the scores")
+    measure = {**GOOD["measure"], "context": {}}
+    scores = ["ifd", "context_dependency"]
+    assert problems_of(tmp_path, {**GOOD, "measure": measure, "scores": scores, "tag": {}}) == []
+
+
+def test_what_reads_an_unmeasured_probe_or_unsampled_answers_is_told(tmp_path: Path) -> None:
+    (probe,) = problems_of(tmp_path, {**GOOD, "scores": ["ifd", "context_dependency"]})
+    assert probe.endswith("context_dependency reads context: add the block measure.context")
+    measure = {**GOOD["measure"], "cappy": {"samples": True}}
+    (sampled,) = problems_of(tmp_path, {**GOOD, "measure": measure})
+    assert sampled.startswith("measure.cappy.samples: no answers are sampled")

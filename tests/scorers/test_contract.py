@@ -27,6 +27,16 @@ COLUMNS = {
     ),
     "verdict_mass": np.array([[0.9, 0.8], [0.9, 0.7], [NAN, 0.9], [0.8, 0.001]]),
     "marks": np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [NAN] * 3, [1.0, 2.0, 3.0]]),
+    **{
+        name: np.array([0.9, 0.1, NAN, 0.0])
+        for name in (
+            "all_turns",
+            "current_turn",
+            "all_turns_of_means",
+            "current_turn_of_means",
+        )
+    },
+    "correctness": np.array([0.9, -0.1, NAN, 1.2]),
     "mass": np.array([0.9, 0.6, NAN, 0.4]),
     "complexity": np.array(
         [

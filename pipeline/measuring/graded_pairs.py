@@ -1,0 +1,135 @@
+"""Pairs of instruction and response with a grade, from what a workspace has: Cappy's training set.
+
+    1               each reference: the response of a row that was read from a source
+    0               each instruction again, with the response of another row of the same task
+    ROUGE-L F       each answer that a model gave to the instruction, the best over its references
+
+ROUGE-L is on stemmed words. A model's answer that is one of the references is left out, and so is
+one whose words `rouge-score` cannot count, as of text in no Latin letters: a 0 there would be a
+guess. Every draw depends on the seed and on ids alone, not on the order of the rows.
+
+Prompts are dealt into folds, and a response is only ever swapped within its fold: so the model of a
+fold has seen none of the fold's prompts and responses, with any grade (a response that stands in
+several rows aside).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from scorers.measures.cappy import GradedPair
+from storage.conversations import content_hash
+
+if TYPE_CHECKING:
+    from rouge_score.rouge_scorer import RougeScorer
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """What of an example goes into pairs."""
+
+    example_id: str
+    prompt_id: str
+    prompt: str
+    response: str
+    task: str
+    """Rows with the same one may lend each other responses: the source."""
+    generated: bool
+    """A model's answer, to be graded; else a reference."""
+    samples: Sequence[str] = ()
+    """Further answers of a model to the prompt."""
+
+
+def deal_folds(rows: Sequence[PairRow], folds: int, seed: int) -> dict[str, int]:
+    """prompt_id → fold, from 0; folds differ by one prompt at most, and candidates stay together.
+
+    Args:
+        rows: of the pool.
+        folds: how many.
+        seed: of the dealing.
+    """
+    prompts = {row.prompt_id for row in rows}
+    dealt = sorted(prompts, key=lambda prompt: content_hash([seed, "fold", prompt]))
+    return {prompt: place % folds for place, prompt in enumerate(dealt)}
+
+
+def build_pairs(
+    rows: Sequence[PairRow], folds: Mapping[str, int], seed: int
+) -> dict[int, list[GradedPair]]:
+    """The pairs of each fold, sorted; none twice.
+
+    Args:
+        rows: of the pool, each with a response.
+        folds: prompt_id → fold.
+        seed: of the swapping.
+
+    Returns:
+        Fold → its pairs; a prompt without a reference gives none.
+    """
+    ordered = sorted(rows, key=lambda row: row.example_id)
+    references: dict[str, dict[str, None]] = defaultdict(dict)
+    lenders: dict[tuple[int, str], list[PairRow]] = defaultdict(list)
+    for row in ordered:
+        if not row.generated:
+            references[row.prompt_id][row.response] = None
+            lenders[folds[row.prompt_id], row.task].append(row)
+    pairs: dict[int, dict[tuple[str, str], float]] = defaultdict(dict)
+    for row in ordered:
+        own, fold = references.get(row.prompt_id, {}), folds[row.prompt_id]
+        if not row.generated:
+            pairs[fold][row.prompt, row.response] = 1.0
+            swapped = draw_other(row, lenders[fold, row.task], own, seed)
+            if swapped is not None:
+                pairs[fold].setdefault((row.prompt, swapped), 0.0)
+        for answer, grade in graded_answers(row, list(own)):
+            pairs[fold].setdefault((row.prompt, answer), grade)
+    return {
+        fold: [GradedPair(*texts, grade) for texts, grade in sorted(found.items())]
+        for fold, found in pairs.items()
+    }
+
+
+def draw_other(
+    row: PairRow, lenders: Sequence[PairRow], own: Mapping[str, None], seed: int
+) -> str | None:
+    """The response of a random row that is none of the prompt's own; None where there is no such.
+
+    From a random place on the rows are tried in turn, so that one is found if there is one.
+    """
+    start = int(content_hash([seed, "swap", row.example_id])[:15], 16)
+    for step in range(len(lenders)):
+        response = lenders[(start + step) % len(lenders)].response
+        if response not in own:
+            return response
+    return None
+
+
+def graded_answers(row: PairRow, references: Sequence[str]) -> Iterator[tuple[str, float]]:
+    """Answers of models to a row's prompt, each with its ROUGE-L against the references."""
+    answers = [*row.samples, *([row.response] if row.generated else [])]
+    same = {" ".join(reference.split()) for reference in references}
+    for answer in answers:
+        if not answer.strip() or " ".join(answer.split()) in same:
+            continue
+        grades = [rouge_l(reference, answer) for reference in references]
+        countable = [grade for grade in grades if grade is not None]
+        if countable:
+            yield answer, max(countable)
+
+
+def rouge_l(reference: str, answer: str) -> float | None:
+    """ROUGE-L F on stemmed words, in [0, 1]; None where either has no word that is counted."""
+    scorer = rouge_scorer()
+    if not all(scorer._tokenizer.tokenize(text) for text in (reference, answer)):
+        return None
+    return float(scorer.score(reference, answer)["rougeL"].fmeasure)
+
+
+@cache
+def rouge_scorer() -> "RougeScorer":
+    """Imported late: its stemmer takes a second."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(["rougeL"], use_stemmer=True)
