@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from fine_tune.settings import TrainSettings
+from pipeline.contamination.settings import CheckSettings
 from pipeline.deduplicate import Dedupe
 from pipeline.generate import GenerateSettings
 from pipeline.ingest import SourceSettings
@@ -73,6 +74,7 @@ class Recipe(Settings):
     )
     scores: tuple[Score, ...] = Field(default=(), description="Numbers made from measurements.")
     dedupe: tuple[Dedupe, ...] = Field(default=(), description="Which copies go.")
+    check: CheckSettings | None = Field(default=None, description="Evaluation sets to keep out.")
     select: SelectSettings = Field(description="Which rows are chosen.")
     train: TrainSettings | None = Field(default=None, description="LoRA training of the target.")
 
@@ -90,6 +92,8 @@ class Recipe(Settings):
         sources = place_sources(self.sources, base)
         rest = self.model_dump(exclude={"sources", "workspace"})
         placed = {name: place_models(value, base) for name, value in rest.items()}
+        if self.check:
+            placed["check"] = self.check.placed(base)
         if self.target.startswith("."):
             placed["target"] = os.path.abspath(base / self.target)
         if self.shards and not is_url(self.shards):

@@ -22,6 +22,7 @@ from flows.record_training import write_outcome
 from flows.runners import do_all
 from flows.talk import say
 from pipeline.code_version import code_version
+from pipeline.decontaminate import check_examples, evaluation_fingerprints
 from pipeline.deduplicate import deduplicate_examples
 from pipeline.export import Exported, export_selection
 from pipeline.generate import (
@@ -48,7 +49,9 @@ from storage.shard_place import set_place
 from storage.sources import Source
 from storage.workspace import Workspace
 
-StageName = Literal["ingest", "generate", "measure", "score", "dedupe", "select", "export", "train"]
+StageName = Literal[
+    "ingest", "generate", "measure", "score", "dedupe", "check", "select", "export", "train"
+]
 
 
 @task(task_run_name="{label}", cache_policy=NO_CACHE, persist_result=False)
@@ -95,7 +98,8 @@ def identify(recipe: Recipe, placed: Recipe) -> tuple[RunState, Sequence[Source]
     set_place(workspace.directory, placed.shards)
     sources = identify_sources(workspace, placed.sources)
     source_ids = sorted(source.source_id for source in sources)
-    run_id = content_hash([recipe.stored(), source_ids, code_version()])[:12]
+    sets = evaluation_fingerprints(placed.check)
+    run_id = content_hash([recipe.stored(), source_ids, code_version(), *sets])[:12]
     run = RunContext(workspace, run_id, recipe.seed, source_ids, {}, {})
     return RunState(recipe, placed, run), sources
 
@@ -204,6 +208,16 @@ def dedupe_stage(state: RunState) -> RunState:
     return replace(state, pool=left)
 
 
+def check_stage(state: RunState) -> RunState:
+    """Compare with evaluation sets, where the recipe asks for it."""
+    check = state.placed.check
+    if check is None:
+        return state
+    left = check_examples(state.run, check, state.placed.measure.embeddings, state.pool)
+    say(f"check: {len(state.pool)} examples, {len(left)} left")
+    return replace(state, pool=left)
+
+
 def select_stage(state: RunState) -> RunState:
     """Choose rows."""
     chosen = select_examples(state.run, state.recipe.select, state.pool)
@@ -260,6 +274,7 @@ STAGES: dict[StageName, Callable[[RunState], RunState]] = {
     "measure": measure_stage,
     "score": score_stage,
     "dedupe": dedupe_stage,
+    "check": check_stage,
     "select": select_stage,
     "export": export_stage,
     "train": train_stage,

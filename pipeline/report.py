@@ -1,6 +1,6 @@
 """The report of a run: what became of its rows, step by step, and what changed since the last.
 
-It has counts, ids and paths, never the content of a row, and nothing that depends on how often the
+It has counts, ids and paths, and the content of a row only as evidence of a check; and nothing that depends on how often the
 run was interrupted.
 """
 
@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.changes import changes_markdown, compare_runs
+from pipeline.contamination.report import CheckReport
+from pipeline.decontaminate import read_check_report
 from storage.changes import describe_run, find_previous
 from storage.database import Connection, read_workspace
 from storage.runs import StageCount, read_counts
 from storage.workspace import Workspace
 
-STAGE_ORDER = ("ingest", "generate", "dedupe", "select", "export")
+STAGE_ORDER = ("ingest", "generate", "dedupe", "check", "select", "export")
 
 FunnelRow = tuple[str, str, int, int, str]
 """Stage, step, rows in, rows kept, and what left by reason."""
@@ -62,11 +64,14 @@ class RunReport:
     counts: Sequence[StageCount]
     changes: str | None
     """Since the run before, as Markdown; None for the first of its recipe."""
+    check: CheckReport | None = None
+    """Against evaluation sets; None if there was none."""
 
     @property
     def markdown(self) -> str:
         """The whole of it."""
         parts = [f"# Run {self.run_id} of {self.name}\n", funnel_markdown(self.counts)]
+        parts += [self.check.markdown] if self.check else []
         return "\n".join(parts if self.changes is None else [*parts, self.changes])
 
 
@@ -83,6 +88,7 @@ def read_report(con: Connection, run_id: str) -> RunReport:
         name=name,
         counts=read_counts(con, run_id),
         changes=changes_markdown(compare_runs(con, previous, run_id)) if previous else None,
+        check=read_check_report(con, run_id),
     )
 
 
