@@ -11,10 +11,15 @@ from dataclasses import asdict
 
 import numpy as np
 
-from pipeline.contamination.evaluations import Unchecked, read_evaluations
-from pipeline.contamination.recall import EmbedRows, Recall, measure_recall
-from pipeline.contamination.report import MOST_LINES, CheckReport, SetSummary, summarise_sets
-from pipeline.contamination.search import BLOCK_ROWS, Hit, Search, all_items, text_matchers
+from pipeline.contamination.evaluations import read_evaluations
+from pipeline.contamination.recall import EmbedRows, measure_recall
+from pipeline.contamination.search import (
+    BLOCK_ROWS,
+    Search,
+    all_items,
+    summarise_sets,
+    text_matchers,
+)
 from pipeline.contamination.semantic import SemanticMatcher, item_text
 from pipeline.contamination.settings import CheckSettings, EvaluationSettings
 from pipeline.contamination.texts import Item, Row, RowBlock, read_turns
@@ -25,16 +30,7 @@ from pipeline.run_context import RunContext
 from scorers.arrays import Floats
 from scorers.measures.devices import borrowed_device
 from scorers.measures.models import load_embedder, resolve_model
-from storage.contamination import (
-    ALL,
-    HitRow,
-    count_hits,
-    read_check,
-    read_contaminated,
-    read_hits,
-    read_unchecked,
-    write_check,
-)
+from storage.contamination import HitRow, count_hits, read_contaminated, write_check
 from storage.conversations import content_hash
 from storage.database import Connection, open_workspace
 from storage.evaluation_vectors import read_vectors, write_vectors
@@ -85,7 +81,8 @@ def check_examples(
         write_check(con, run.run_id, hits, unchecked, summary)
         decisions = decide(settings, ids, read_contaminated(con, run.run_id))
         notes = check_notes(con, run.run_id, search)
-        write_step(con, run.run_id, count_check(settings, summary["rules"], decisions, notes), decisions)
+        count = count_check(settings, search, decisions, notes)
+        write_step(con, run.run_id, count, decisions)
     return [i for i, reason in zip(ids, decisions.reasons, strict=True) if not reason]
 
 
@@ -191,41 +188,19 @@ def check_notes(con: Connection, run_id: str, search: Search) -> list[str]:
 
 
 def count_check(
-    settings: CheckSettings, rules: Sequence[str], decisions: Decisions, notes: Sequence[str]
+    settings: CheckSettings, search: Search, decisions: Decisions, notes: Sequence[str]
 ) -> StageCount:
     """Balance the books of the check."""
     dropped = sum(1 for reason in decisions.reasons if reason)
+    rules = "; ".join(matcher.rule for matcher in search.matchers)
     return StageCount(
         stage=STAGE,
         step=1,
-        label=f"{settings.action} contamination: {'; '.join(rules)}",
+        label=f"{settings.action} contamination: {rules}",
         rows_in=len(decisions.example_ids),
         kept=len(decisions.example_ids) - dropped,
         dropped={"contaminated": dropped} if dropped else {},
         notes=tuple(notes),
-    )
-
-
-def read_check_report(con: Connection, run_id: str, most: int = MOST_LINES) -> CheckReport | None:
-    """What the check of a run found; None if it had none.
-
-    Args:
-        con: an open workspace.
-        run_id: the run.
-        most: hits that are read; ALL for all.
-    """
-    summary = read_check(con, run_id)
-    if summary is None:
-        return None
-    return CheckReport(
-        action=summary["action"],
-        rows=summary["rows"],
-        rules=summary["rules"],
-        evaluations=[SetSummary(**each) for each in summary["evaluations"]],
-        recall=[Recall(**line) for line in summary["recall"]],
-        counts=count_hits(con, run_id),
-        hits=[Hit(*row) for row in read_hits(con, run_id, min(most, ALL))],
-        unchecked=[Unchecked(*row) for row in read_unchecked(con, run_id)],
     )
 
 

@@ -1,15 +1,14 @@
 """The report of a run: what became of its rows, step by step, and what changed since the last.
 
-It has counts, ids and paths, and the content of a row only as evidence of a check; and nothing that depends on how often the
-run was interrupted.
+It has counts, ids and paths, the content of a row only as evidence of contamination, and nothing
+that depends on how often the run was interrupted.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.changes import changes_markdown, compare_runs
-from pipeline.contamination.report import CheckReport
-from pipeline.decontaminate import read_check_report
+from pipeline.contamination.report import CheckReport, read_check_report
 from storage.changes import describe_run, find_previous
 from storage.database import Connection, read_workspace
 from storage.runs import StageCount, read_counts

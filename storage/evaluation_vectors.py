@@ -28,7 +28,8 @@ def read_vectors(workspace: Workspace, key: str) -> NDArray[np.float64] | None:
     table = pq.read_table(path)
     (d,) = {column.type.list_size for column in [table["embedding"]]}
     flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return flat.reshape(-1, d).astype(np.float64)
+    vectors: NDArray[np.float64] = flat.reshape(-1, d).astype(np.float64)
+    return vectors
 
 
 def write_vectors(workspace: Workspace, key: str, vectors: NDArray[np.float64]) -> None:

@@ -3,28 +3,19 @@
 A row that gives no item is listed with its reason; none is passed over without a word.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pipeline.contamination.report import Unchecked
 from pipeline.contamination.settings import EvaluationSettings
 from pipeline.contamination.texts import Item
 from pipeline.readers import HUB_PREFIX, UnreadableRow, read_rows, source_fingerprint
 from pipeline.rows import RawRow, UnreadableSourceError
 from pipeline.shapes import UnreadableRowError, read_conversation
 from storage.conversations import Conversation, message_text
-
-
-@dataclass(frozen=True, slots=True)
-class Unchecked:
-    """An item that could not be checked."""
-
-    evaluation: str
-    item: int
-    """Line or row number in its file, from 1."""
-    reason: str
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +65,7 @@ def evaluation_name(settings: EvaluationSettings, file: str, *, alone: bool) -> 
     return settings.name if alone else f"{settings.name}/{stem}"
 
 
-def read_evaluation(
-    settings: EvaluationSettings, file: str, name: str, number: int
-) -> Evaluation:
+def read_evaluation(settings: EvaluationSettings, file: str, name: str, number: int) -> Evaluation:
     """Read one file of a set.
 
     Raises:
@@ -138,15 +127,14 @@ def read_field(row: dict[str, Any], field: str) -> str | None:
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    raise UnreadableRowError(
-        "wrong_type", f"{field} must be a text, a number or a list of texts"
-    )
+    raise UnreadableRowError("wrong_type", f"{field} must be a text, a number or a list of texts")
 
 
-def first_items(settings: EvaluationSettings, file: str, most: int) -> Iterator[RawRow]:
-    """The first rows of a file that can be read, to see what fields they have."""
-    for row in read_rows(file, settings.format):
-        if isinstance(row, RawRow):
-            yield row
-        if row.position >= most:
-            return
+def first_rows(settings: EvaluationSettings, file: str, most: int) -> list[RawRow]:
+    """The first rows of a file that can be read, to see which fields they have.
+
+    Raises:
+        UnreadableSourceError: if the file cannot be read.
+    """
+    rows = islice(read_rows(file, settings.format), most)
+    return [row for row in rows if isinstance(row, RawRow)]

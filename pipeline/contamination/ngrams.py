@@ -143,7 +143,7 @@ class NGramMatcher:
         boundaries = texts.starts[1::2][items]  # where the answer begins
         part = np.where(places + n <= boundaries, 0, np.where(places >= boundaries, 1, 2))
         wanted = np.isin(part, [MATCHED.index(name) for name in self._settings.compare])
-        places, hashes, items, part = (x[wanted] for x in (places, hashes, items, part))
+        places, hashes, items, part = places[wanted], hashes[wanted], items[wanted], part[wanted]
         common = _shared_by_many(hashes, items, evaluations, self._settings.shared_by)
         self.template_ngrams = len(np.unique(hashes[common]))
         codes = items * PARTS + part
@@ -156,7 +156,7 @@ class NGramMatcher:
         size = PARTS * len(evaluations)
         self._coverable = np.bincount(self._codes[order], covered, minlength=size)
         self._ngrams = np.bincount(self._codes, minlength=size)
-        bits = min(int(len(rows)).bit_length() + SPARSENESS_BITS, MAXIMUM_TABLE_BITS)
+        bits = min(len(rows).bit_length() + SPARSENESS_BITS, MAXIMUM_TABLE_BITS)
         self._shift = np.uint64(64 - bits)
         self._table = np.zeros(1 << bits, dtype=bool)
         self._table[self._hashes >> self._shift] = True
@@ -287,9 +287,7 @@ def _is_first(*columns: NDArray[np.generic]) -> NDArray[np.bool_]:
     return first
 
 
-def _shared_by_many(
-    hashes: Hashes, items: Ints, evaluations: Ints, most: int
-) -> NDArray[np.bool_]:
+def _shared_by_many(hashes: Hashes, items: Ints, evaluations: Ints, most: int) -> NDArray[np.bool_]:
     """(w,) whether more than `most` items of one evaluation set have an n-gram."""
     order = np.lexsort((items, hashes))
     sets = evaluations[items]

@@ -1,37 +1,20 @@
 """Recall on injected leaks: the leaks of leaks.py, given to the same matchers as the rows.
 
-    recall = leaks whose own item is among their hits / leaks of that kind
+recall = leaks whose own item is among their hits / leaks of that kind
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.contamination.leaks import KINDS, Leak, make_leaks
+from pipeline.contamination.report import Recall
 from pipeline.contamination.search import Search
 from pipeline.contamination.texts import Row, RowBlock
 from scorers.arrays import Floats
 
 EmbedRows = Callable[[Sequence[Row]], Floats]
 """Embeds rows as the pool was embedded; (n, d), NaN where a row has no text."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recall:
-    """How many of the injected leaks of one kind were found."""
-
-    evaluation: str
-    kind: str
-    leaks: int
-    """0: the kind cannot be made of any item of the set, so there is no recall."""
-    found: int
-    by_rule: dict[str, int]
-
-    @property
-    def share(self) -> float | None:
-        """Found leaks of all; None where there are none."""
-        return self.found / self.leaks if self.leaks else None
 
 
 def measure_recall(

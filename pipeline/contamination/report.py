@@ -9,15 +9,56 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.contamination.evaluations import Unchecked
-from pipeline.contamination.recall import Recall
-from pipeline.contamination.search import Hit, Search
 from pipeline.contamination.texts import MATCHED
+from storage.contamination import count_hits, read_check, read_hits, read_unchecked
+from storage.database import Connection
 
 MOST_LINES = 50
 """Hits, and items that were not checked, that a page lists."""
 
 EVIDENCE_CHARACTERS = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A row that holds something of an item, by names that last."""
+
+    row: str
+    evaluation: str
+    item: int
+    """Line or row number in its file, from 1."""
+    matched: str
+    rule: str
+    similarity: float
+    evidence: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Unchecked:
+    """An item that could not be checked."""
+
+    evaluation: str
+    item: int
+    """Line or row number in its file, from 1."""
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """How many of the injected leaks of one kind were found."""
+
+    evaluation: str
+    kind: str
+    leaks: int
+    """0: the kind cannot be made of any item of the set, so there is no recall."""
+    found: int
+    by_rule: dict[str, int]
+
+    @property
+    def share(self) -> float | None:
+        """Found leaks of all; None where there are none."""
+        return self.found / self.leaks if self.leaks else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +170,27 @@ class CheckReport:
             yield f"{head} | {share} | {numbers} |"
 
 
-def summarise_sets(search: Search) -> list[SetSummary]:
-    """Each set with what the rules can see of it."""
-    summaries = []
-    first = 0
-    for each in search.evaluations:
-        part = slice(first, first + len(each.items))
-        checked = {
-            matcher.rule: {name: int(found[part].sum()) for name, found in matcher.checked.items()}
-            for matcher in search.matchers
-        }
-        summary = SetSummary(
-            each.name, each.path, each.content_hash, each.rows, len(each.items), checked
-        )
-        summaries.append(summary)
-        first += len(each.items)
-    return summaries
+def read_check_report(con: Connection, run_id: str, most: int = MOST_LINES) -> CheckReport | None:
+    """What the check of a run found; None if it had none.
+
+    Args:
+        con: an open workspace.
+        run_id: the run.
+        most: hits that are read.
+    """
+    summary = read_check(con, run_id)
+    if summary is None:
+        return None
+    return CheckReport(
+        action=summary["action"],
+        rows=summary["rows"],
+        rules=summary["rules"],
+        evaluations=[SetSummary(**each) for each in summary["evaluations"]],
+        recall=[Recall(**line) for line in summary["recall"]],
+        counts=count_hits(con, run_id),
+        hits=[Hit(*row) for row in read_hits(con, run_id, most)],
+        unchecked=[Unchecked(*row) for row in read_unchecked(con, run_id)],
+    )
 
 
 def evidence_text(evidence: Mapping[str, Any]) -> str:

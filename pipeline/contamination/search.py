@@ -3,33 +3,19 @@
 Memory holds the items and one block of rows, however many rows there are.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from pipeline.contamination.evaluations import Evaluation, Unchecked
+from pipeline.contamination.evaluations import Evaluation
 from pipeline.contamination.ngrams import NGramMatcher
+from pipeline.contamination.report import Hit, SetSummary, Unchecked
 from pipeline.contamination.settings import CheckSettings
 from pipeline.contamination.short import ShortMatcher
 from pipeline.contamination.texts import MATCHED, Item, Match, Matcher, RowBlock
 
 BLOCK_ROWS = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A row that holds something of an item, by names that last."""
-
-    row: str
-    evaluation: str
-    item: int
-    """Line or row number in its file, from 1."""
-    matched: str
-    rule: str
-    similarity: float
-    evidence: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +54,7 @@ class Search:
                 checked |= part
         templates = any(isinstance(m, NGramMatcher) and m.template_ngrams for m in self.matchers)
         found = [row for evaluation in self.evaluations for row in evaluation.unreadable]
-        for number in np.flatnonzero(~checked):
+        for number in np.flatnonzero(~checked).tolist():
             item = self.items[number]
             name = self.evaluations[item.evaluation].name
             found.append(Unchecked(name, item.position, *why_unchecked(item, templates)))
@@ -95,3 +81,21 @@ def text_matchers(settings: CheckSettings, items: Sequence[Item]) -> list[Matche
 def all_items(evaluations: Sequence[Evaluation]) -> list[Item]:
     """The items of all sets, set by set."""
     return [item for evaluation in evaluations for item in evaluation.items]
+
+
+def summarise_sets(search: Search) -> list[SetSummary]:
+    """Each set with what the rules can see of it."""
+    summaries = []
+    first = 0
+    for each in search.evaluations:
+        part = slice(first, first + len(each.items))
+        checked: dict[str, dict[str, int]] = {
+            matcher.rule: {name: int(found[part].sum()) for name, found in matcher.checked.items()}
+            for matcher in search.matchers
+        }
+        summary = SetSummary(
+            each.name, each.path, each.content_hash, each.rows, len(each.items), checked
+        )
+        summaries.append(summary)
+        first += len(each.items)
+    return summaries

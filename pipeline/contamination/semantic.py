@@ -92,7 +92,7 @@ class SemanticMatcher:
         rows = np.flatnonzero(~np.isnan(block.vectors).any(axis=1))
         queries = block.vectors[rows].astype(np.float32)
         limits, _, found = self._index.range_search(queries, self._threshold - self._margin)
-        at = np.repeat(rows, np.diff(limits.astype(np.int64)))
+        at = np.repeat(rows, limits[1:].astype(np.int64) - limits[:-1].astype(np.int64))
         items = self._embedded[found]
         similarity = cosine_between(block.vectors, at, self._vectors, items)
         order = np.lexsort((items, at))

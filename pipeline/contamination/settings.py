@@ -98,9 +98,7 @@ class NGramSettings(Settings):
 class SemanticCheck(Settings):
     """Semantic neighbours; the embeddings of the rows are those of `measure.embeddings`."""
 
-    threshold: float = Field(
-        default=0.9, gt=0, le=1, description="Cosine similarity, at or above."
-    )
+    threshold: float = Field(default=0.9, gt=0, le=1, description="Cosine similarity, at or above.")
     text: TextField = Field(default="prompt", description="The text that is compared.")
 
 
