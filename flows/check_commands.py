@@ -115,6 +115,7 @@ def check_recipe(path: Path, how: RunOptions, outcome: tuple[bool, bool]) -> "Ch
         outcome: whether to print JSON, and whether rows in quarantine are a failure.
     """
     from flows.check_recipe import RecipeError, load_recipe
+    from flows.summary import summary_of
     from pipeline.contamination.report import read_check_report
     from storage.contamination import ALL
     from storage.database import read_workspace
@@ -122,7 +123,7 @@ def check_recipe(path: Path, how: RunOptions, outcome: tuple[bool, bool]) -> "Ch
     if load_recipe(path).check is None:
         raise RecipeError(str(path), ["check: missing; name the evaluation sets in a check block"])
     as_json, strict = outcome
-    state = run_until(path, "check", how, (False, strict), quiet=as_json)
+    state = run_until(path, "check", how, (False, False), quiet=as_json)
     with read_workspace(state.run.workspace) as con:
         report = read_check_report(con, state.run.run_id, ALL)
     assert report is not None
@@ -130,6 +131,8 @@ def check_recipe(path: Path, how: RunOptions, outcome: tuple[bool, bool]) -> "Ch
         print_json({"run_id": state.run.run_id, **report.as_json})
     else:
         sys.stdout.write(f"\n{report.markdown}")
+    if strict and summary_of(state).quarantined:
+        raise typer.Exit(4)
     return report
 
 

@@ -99,7 +99,8 @@ class CheckReport:
     @property
     def as_json(self) -> dict[str, Any]:
         """The same for a program."""
-        return asdict(self) | {"found": self.found}
+        recall = [asdict(line) | {"recall": line.share} for line in self.recall]
+        return asdict(self) | {"found": self.found, "recall": recall}
 
     @property
     def markdown(self) -> str:

@@ -26,7 +26,10 @@ MATCHED: tuple[Matched, ...] = ("prompt", "answer", "overlap")
 
 Numbers = Literal["exact", "any"]
 
-ASCII_WORD = re.compile(r"\w+")
+PLAIN_WORD = re.compile(r"\w+")
+BEYOND_LATIN = re.compile("[^\x00-\u02ff\u2000-\u206f]")
+"""Scripts that may have combining marks or no spaces; composed Latin and typography have none."""
+
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 ANY_NUMBER = "0"
 
@@ -107,9 +110,11 @@ def plain_words(text: str, numbers: Numbers = "exact") -> list[str]:
     if numbers == "any":
         text = NUMBER.sub(ANY_NUMBER, text)
     if text.isascii():
-        words: list[str] = ASCII_WORD.findall(text.lower())
+        words: list[str] = PLAIN_WORD.findall(text.lower())
         return words
     text = normalize("NFC", text.casefold())
+    if not BEYOND_LATIN.search(text):
+        return PLAIN_WORD.findall(text)
     if SPACELESS.search(text):
         text = SPACELESS.sub(r" \g<0> ", text)
     return _word().findall(text)
