@@ -89,7 +89,9 @@ class SemanticMatcher:
         """
         if block.vectors is None:
             raise ValueError("rows are compared by embeddings, but the block has none")
-        rows = np.flatnonzero(~np.isnan(block.vectors).any(axis=1))
+        rows = np.flatnonzero(np.isfinite(block.vectors).all(axis=1))
+        if not len(rows) or block.vectors.shape[1] == 0:  # not one row was embedded
+            return []
         queries = block.vectors[rows].astype(np.float32)
         limits, _, found = self._index.range_search(queries, self._threshold - self._margin)
         at = np.repeat(rows, limits[1:].astype(np.int64) - limits[:-1].astype(np.int64))
