@@ -43,17 +43,13 @@ AnswerField = Annotated[
     str | None, typer.Option("--answer", help="The sets' field with the answer, beside --prompt.")
 ]
 NGramWords = Annotated[int, typer.Option("--words", help="Words in an n-gram.", min=2, max=100)]
-Coverage = Annotated[
-    float | None,
+NearCopies = Annotated[
+    bool,
     typer.Option(
-        "--coverage",
-        help="Share of an item that must be shared; one n-gram is enough if not given.",
-        min=0.01,
-        max=1.0,
-        show_default=False,
+        "--near",
+        help="Find near copies too: 5-grams that cover 0.7 of a prompt, whatever its numbers.",
     ),
 ]
-AnyNumbers = Annotated[bool, typer.Option("--any-numbers", help="All numbers are the same word.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")]
 FailOnHits = Annotated[
     bool, typer.Option("--fail-on-hits", help="Exit with 1 if anything was found.")
@@ -71,8 +67,7 @@ def check(
     prompt: PromptField = None,
     answer: AnswerField = None,
     words: NGramWords = 13,
-    coverage: Coverage = None,
-    any_numbers: AnyNumbers = False,
+    near: NearCopies = False,
     as_json: AsJson = False,
     fail_on_hits: FailOnHits = False,
     strict: Strict = False,
@@ -90,9 +85,8 @@ def check(
         how = RunOptions(wait, runner.value, cluster)
         report = check_recipe(Path(data[0]), how, (as_json, strict))
     else:
-        fields = (prompt, answer)
-        rule = (words, coverage, any_numbers)
-        report = check_data(data, against or [], fields, rule, as_json=as_json)
+        fields, rules = (prompt, answer), (words, near)
+        report = check_data(data, against or [], fields, rules, as_json=as_json)
     if fail_on_hits and report.found:
         raise typer.Exit(1)
 
@@ -140,7 +134,7 @@ def check_data(
     data: list[str],
     against: list[str],
     fields: tuple[str | None, str | None],
-    rule: tuple[int, float | None, bool],
+    rules: tuple[int, bool],
     *,
     as_json: bool,
 ) -> "CheckReport":
@@ -150,26 +144,26 @@ def check_data(
         data: files of rows.
         against: evaluation sets.
         fields: of the sets, with prompt and answer.
-        rule: words in an n-gram, the share to be covered, whether numbers may differ.
+        rules: words in an n-gram, and whether near copies are looked for too.
         as_json: whether to print JSON.
     """
     from pipeline.check_files import check_files
-    from pipeline.contamination.settings import CheckSettings, EvaluationSettings, NGramSettings
+    from pipeline.contamination.settings import (
+        NEAR_COPIES,
+        CheckSettings,
+        EvaluationSettings,
+        NGramSettings,
+    )
 
     if not against:
         raise typer.BadParameter("name the evaluation sets with --against, or give a recipe")
     prompt, answer = fields
     if answer and not prompt:
         raise typer.BadParameter("--answer names a field, so name the one of the prompt too")
-    words, coverage, any_numbers = rule
-    ngrams = NGramSettings(
-        words=words,
-        rule="any" if coverage is None else "coverage",
-        threshold=coverage,
-        numbers="any" if any_numbers else "exact",
-    )
+    words, near = rules
+    ngrams = (NGramSettings(words=words), *((NEAR_COPIES,) if near else ()))
     sets = tuple(EvaluationSettings(path=path, prompt=prompt, answer=answer) for path in against)
-    settings = CheckSettings(against=sets, ngrams=(ngrams,))
+    settings = CheckSettings(against=sets, ngrams=ngrams)
     report, unreadable = check_files(data, settings)
     for reason, rows in unreadable.items():
         sys.stderr.write(f"sluice: {rows} rows could not be read and were not compared: {reason}\n")

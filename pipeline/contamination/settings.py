@@ -102,6 +102,12 @@ class SemanticCheck(Settings):
     text: TextField = Field(default="prompt", description="The text that is compared.")
 
 
+NEAR_COPIES = NGramSettings(
+    words=5, rule="coverage", threshold=0.7, compare=("prompt",), numbers="any"
+)
+"""Finds prompts whose sentences were reordered or whose numbers were changed."""
+
+
 def as_list(value: object) -> object:
     """Let one rule be given without a list around it, and none as null."""
     if value is None:

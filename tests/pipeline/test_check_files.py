@@ -20,7 +20,7 @@ def write(path: Path, rows: Sequence[Any]) -> str:
     return str(path)
 
 
-def settings_for(tmp_path: Path, **more: Any) -> CheckSettings:
+def settings_for(tmp_path: Path, **more: object) -> CheckSettings:
     items = [{"question": LONG, "answer": "12"}, {"question": "Why?", "answer": "So."}]
     path = write(tmp_path / "eval.jsonl", items)
     return CheckSettings.model_validate({"against": [{"path": path}], **more})

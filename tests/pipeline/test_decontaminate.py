@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -52,7 +51,7 @@ def prepare(folder: Path, pairs: Sequence[tuple[str, str]]) -> tuple[RunContext,
     return run, pool, evaluation
 
 
-def settings_for(evaluation: Path, **more: Any) -> CheckSettings:
+def settings_for(evaluation: Path, **more: object) -> CheckSettings:
     sets = [{"path": str(evaluation), "name": "eval", "prompt": "question", "answer": "answer"}]
     return CheckSettings.model_validate({"against": sets, **more})
 
@@ -134,9 +133,7 @@ def test_the_order_of_rows_and_a_second_run_change_nothing(tmp_path: Path) -> No
     assert len(reports) == 4 and all(report == reports[0] for report in reports)
 
 
-def test_blocks_of_rows_change_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_blocks_of_rows_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, pool, evaluation = prepare(tmp_path, [LEAK, SHORT, *CLEAN])
     check_examples(run, settings_for(evaluation), (), pool)
     whole = report_of(run)

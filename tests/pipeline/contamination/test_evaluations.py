@@ -64,14 +64,17 @@ def test_every_file_of_a_folder_is_a_set(tmp_path: Path) -> None:
     for name in ("b", "a"):
         write(folder / f"{name}.jsonl", [{"prompt": name}])
     found = read_evaluations([EvaluationSettings(path=str(folder), name="mine")])
-    assert [(each.name, each.items[0].evaluation) for each in found] == [("mine/a", 0), ("mine/b", 1)]
+    assert [(each.name, each.items[0].evaluation) for each in found] == [
+        ("mine/a", 0),
+        ("mine/b", 1),
+    ]
 
 
 def test_sets_that_cannot_be_read_end_it(tmp_path: Path) -> None:
     with pytest.raises(UnreadableSourceError, match="there is nothing at"):
         read_evaluations([EvaluationSettings(path=str(tmp_path / "none.jsonl"))])
     file = write(tmp_path / "set.jsonl", [{"x": 1}])
-    with pytest.raises(UnreadableSourceError, match="no row of .* unknown_shape.*`prompt`"):
+    with pytest.raises(UnreadableSourceError, match=r"no row of .* unknown_shape.*`prompt`"):
         read_evaluations([EvaluationSettings(path=str(file))])
     good = EvaluationSettings(path=str(write(tmp_path / "good.jsonl", [{"prompt": "p"}])))
     with pytest.raises(ValueError, match="two evaluation sets are called 'good'"):

@@ -12,6 +12,7 @@ import pytest
 from pipeline.contamination import ngrams
 from pipeline.contamination.ngrams import NGramMatcher, NGramRule
 from pipeline.contamination.texts import Item, Match, Matched, Row, RowBlock, Turn, plain_words
+from pipeline.dedupe.shingles import Hashes
 
 PROMPT = "a b c d e f g h"
 ANSWER = "p q r s t u"
@@ -174,7 +175,7 @@ def test_words_decide_and_not_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     rule = NGramRule(words=4, shared_by=1000)
     expected = find(rows, rule, items)
 
-    def colliding(ids: ngrams.WordIds, n: int) -> ngrams.Hashes:
+    def colliding(ids: ngrams.WordIds, n: int) -> Hashes:
         return np.zeros(max(len(ids) - n + 1, 0), dtype=np.uint64)
 
     monkeypatch.setattr(ngrams, "_hash_windows", colliding)
@@ -224,7 +225,7 @@ def test_repeated_words_do_not_multiply() -> None:
     "rule", [NGramRule(words=0), NGramRule(shared_by=0), NGramRule(threshold=0.0)]
 )
 def test_a_rule_out_of_range_is_refused(rule: NGramRule) -> None:
-    with pytest.raises(ValueError, match="must be 1 or more|above 0 and at most 1"):
+    with pytest.raises(ValueError, match=r"must be 1 or more|above 0 and at most 1"):
         NGramMatcher([ITEM], rule)
 
 

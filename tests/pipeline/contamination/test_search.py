@@ -25,7 +25,7 @@ ROWS = [
 ROWS += [{"prompt": "Name a prime.", "completion": "7"}, {"prompt": "   ", "completion": "x"}]
 
 
-def search(folder: Path, rows: list[Any], **settings: Any) -> tuple[Search, CheckSettings]:
+def search(folder: Path, rows: list[Any], **settings: object) -> tuple[Search, CheckSettings]:
     file = folder / "set.jsonl"
     file.write_text("\n".join(map(json.dumps, rows)))
     check = CheckSettings.model_validate({"against": [{"path": str(file)}], **settings})
@@ -54,7 +54,7 @@ def test_items_that_no_rule_can_see_are_listed_with_why(tmp_path: Path) -> None:
     listed = [(row.evaluation, row.item, row.reason) for row in seen.unchecked()]
     assert listed == [("set", 10, "empty_prompt"), ("set", 11, "unknown_shape")]
     blind, _ = search(tmp_path, rows, short=False)
-    assert [(row.item, row.reason) for row in blind.unchecked()][0] == (9, "too_short")
+    assert next((row.item, row.reason) for row in blind.unchecked()) == (9, "too_short")
     template = [{"prompt": "one two three four five"}] * 3
     shared, _ = search(tmp_path, template, short=False, ngrams={"words": 3, "shared_by": 2})
     assert {"too many items of its set share" in row.detail for row in shared.unchecked()} == {True}

@@ -66,7 +66,7 @@ def test_errors_say_what_to_do() -> None:
 
 def test_the_text_that_is_embedded() -> None:
     item = Item(0, 1, "question", "answer")
-    assert [item_text(item, of) for of in ("prompt", "response", "both")] == [  # type: ignore[arg-type]
+    assert [item_text(item, of) for of in ("prompt", "response", "both")] == [
         "question",
         "answer",
         "question\n\nanswer",

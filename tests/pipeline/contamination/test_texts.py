@@ -1,5 +1,7 @@
 """What a word is, and that changed numbers can be looked past."""
 
+from typing import Any
+
 import pytest
 
 from pipeline.contamination.texts import Turn, plain_words, read_turns
@@ -30,7 +32,7 @@ def test_a_number_can_be_any_number() -> None:
 
 def test_turns_keep_roles_and_what_a_person_reads() -> None:
     call = {"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "user", "content": "Add."},
         {"role": "assistant", "content": "", "tool_calls": [call]},
     ]
