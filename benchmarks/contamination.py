@@ -18,8 +18,8 @@ command is named with --wana.
 
 Sluice is measured with its default rules and once with a second rule for near copies (5-grams that
 cover 0.7 of a prompt, whatever its numbers). wana has its own defaults: shared 13-grams, and 5-word
-shingles with a Jaccard similarity of 0.8. Both read the same JSONL files. Sluice's recall does not count a hit on any other item; neither does
-wana's.
+shingles with a Jaccard similarity of 0.8. Both read the same JSONL files. A leak that is found with
+another item only does not count, on either side.
 """
 
 import argparse
