@@ -83,6 +83,8 @@ def test_coverage_needs_its_share_and_counts_words_once() -> None:
     rule = NGramRule(words=3, threshold=0.5, compare=("prompt",))
     # a b c and b c d cover four words of eight, a b c twice only three
     assert [m.similarity for m in find([row("a b c d z"), row("a b c z a b c")], rule)] == [0.5]
+    # words between two n-grams are not covered: a b c and f g h are six of eight
+    assert [m.similarity for m in find([row("a b c z f g h")], rule)] == [6 / 8]
     assert find([row("a b c d z")], NGramRule(words=3, threshold=0.51, compare=("prompt",))) == []
 
 

@@ -92,6 +92,20 @@ def test_looking_past_numbers_finds_changed_ones(tmp_path: Path) -> None:
         assert [line.found for line in lines if line.kind == kind] == [found]
 
 
+def test_a_leak_that_is_found_with_another_item_only_is_not_found(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"Sum up {name}.", "completion": LONG.format(name, n, name[::-1], n + 9)}
+        for n, name in enumerate(TOWNS)
+    ]
+    rules, check = search(tmp_path, rows, short=False, ngrams={"words": 14, "compare": ["answer"]})
+    lines = {line.kind: line.found for line in measure_recall(rules, 50, check.short_words, 0)}
+    assert lines["verbatim"] == 8
+    # the answer is that of another item, and the prompts are not compared: the own item is missed
+    rules, check = search(tmp_path, rows[:1] + [ROWS[8]], short=False)
+    lines = {line.kind: line.found for line in measure_recall(rules, 50, check.short_words, 0)}
+    assert lines["other answer"] == 0 and lines["verbatim"] == 1
+
+
 def test_recall_of_what_cannot_be_made_is_no_number(tmp_path: Path) -> None:
     rules, check = search(tmp_path, [{"prompt": "Name a prime.", "completion": "7"}])
     lines = {line.kind: line for line in measure_recall(rules, 50, check.short_words, 0)}
@@ -103,7 +117,8 @@ def test_recall_of_what_cannot_be_made_is_no_number(tmp_path: Path) -> None:
 
 
 def test_the_items_of_a_second_set_are_told_apart(tmp_path: Path) -> None:
-    for name, row in (("one", ROWS[0]), ("two", ROWS[1])):
+    other = "Ten ships left the harbour at dawn, and only three of them came back by night."
+    for name, row in (("one", ROWS[0]), ("two", {"prompt": other, "completion": "Seven."})):
         (tmp_path / f"{name}.jsonl").write_text(json.dumps(row))
     against = [{"path": str(tmp_path / f"{name}.jsonl")} for name in ("one", "two")]
     check = CheckSettings.model_validate({"against": against, "ngrams": {"words": 8}})

@@ -25,6 +25,13 @@ def test_pairs_at_or_above_the_threshold_are_found() -> None:
     assert matches[0].evidence == {"item_text": "prompt 0", "row_text": "row 0"}
 
 
+def test_the_threshold_is_decided_to_six_decimals() -> None:
+    below, at = 0.799999, 0.8000004
+    rows = block([below, np.sqrt(1 - below**2)], [at, np.sqrt(1 - at**2)])
+    matches = SemanticMatcher(ITEMS[:1], VECTORS[:1], "prompt", 0.8).find(rows)
+    assert [(m.row, m.similarity) for m in matches] == [(1, 0.8)]
+
+
 def test_equal_vectors_have_a_similarity_of_one() -> None:
     draw = np.random.default_rng(0).normal(size=(50, 384)).astype(np.float32)
     units = (draw / np.linalg.norm(draw, axis=1, keepdims=True)).astype(np.float64)
