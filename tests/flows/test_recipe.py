@@ -21,6 +21,14 @@ def recipe(shards: str | None = None) -> Recipe:
     return Recipe.model_validate({**GIVEN, "shards": shards})
 
 
+def test_evaluation_sets_are_placed_like_sources() -> None:
+    check = {"against": [{"path": "eval.jsonl"}, {"path": "hub:org/set"}]}
+    given = Recipe.model_validate({**GIVEN, "check": check})
+    placed = given.at(Path("/data")).check
+    assert placed is not None
+    assert [each.path for each in placed.against] == ["/data/eval.jsonl", "hub:org/set"]
+
+
 def test_what_is_sent_to_workers_does_not_depend_on_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
