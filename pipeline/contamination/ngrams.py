@@ -144,19 +144,20 @@ class NGramMatcher:
         part = np.where(places + n <= boundaries, 0, np.where(places >= boundaries, 1, 2))
         wanted = np.isin(part, [MATCHED.index(name) for name in self._settings.compare])
         places, hashes, items, part = places[wanted], hashes[wanted], items[wanted], part[wanted]
+        order = np.argsort(hashes, kind="stable")  # by hash, item and place
+        hashes, places = hashes[order], places[order]
+        items, codes = items[order], (items * PARTS + part)[order]
         common = _shared_by_many(hashes, items, evaluations, self._settings.shared_by)
         self.template_ngrams = len(np.unique(hashes[common]))
-        codes = items * PARTS + part
-        rows = np.lexsort((places, codes, hashes))
-        rows = rows[~common[rows]]
-        rows = rows[_is_first(hashes[rows], codes[rows])]  # a repeat of its own tells nothing new
-        self._hashes, self._places, self._codes = hashes[rows], places[rows], codes[rows]
-        order = np.lexsort((self._places, self._codes))
+        # a repeat within the same part tells nothing new
+        kept = ~common & _is_first(hashes, codes)
+        self._hashes, self._places, self._codes = hashes[kept], places[kept], codes[kept]
+        order = np.argsort(self._places)  # and so by code: parts follow each other
         covered = _covered(self._codes[order], self._places[order], n)
         size = PARTS * len(evaluations)
         self._coverable = np.bincount(self._codes[order], covered, minlength=size)
         self._ngrams = np.bincount(self._codes, minlength=size)
-        bits = min(len(rows).bit_length() + SPARSENESS_BITS, MAXIMUM_TABLE_BITS)
+        bits = min(len(self._hashes).bit_length() + SPARSENESS_BITS, MAXIMUM_TABLE_BITS)
         self._shift = np.uint64(64 - bits)
         self._table = np.zeros(1 << bits, dtype=bool)
         self._table[self._hashes >> self._shift] = True
@@ -288,14 +289,10 @@ def _is_first(*columns: NDArray[np.generic]) -> NDArray[np.bool_]:
 
 
 def _shared_by_many(hashes: Hashes, items: Ints, evaluations: Ints, most: int) -> NDArray[np.bool_]:
-    """(w,) whether more than `most` items of one evaluation set have an n-gram."""
-    order = np.lexsort((items, hashes))
+    """(w,) whether more than `most` items of one set have an n-gram; sorted by hash and item."""
     sets = evaluations[items]
-    new_set = _is_first(hashes[order], sets[order])
-    new_item = _is_first(hashes[order], items[order])
-    runs = np.cumsum(new_set) - 1
-    common = np.empty(len(hashes), dtype=bool)
-    common[order] = (np.bincount(runs, new_item) > most)[runs]
+    runs = np.cumsum(_is_first(hashes, sets)) - 1
+    common: NDArray[np.bool_] = (np.bincount(runs, _is_first(hashes, items)) > most)[runs]
     return common
 
 

@@ -8,11 +8,13 @@ from pydantic import BeforeValidator, Field
 from pipeline.contamination.ngrams import NGramRule
 from pipeline.contamination.texts import MATCHED, Matched, Numbers
 from pipeline.ingest import SourceSettings
-from pipeline.measuring.embeddings import TextField
 from pipeline.readers import SourceFormat
 from pipeline.settings import Settings, Share
 
 Action = Literal["report", "flag", "remove"]
+
+ComparedText = Literal["prompt", "response", "both"]
+"""What `measure.embeddings` can embed."""
 
 DEFAULT_COVERAGE = 0.5
 
@@ -99,7 +101,7 @@ class SemanticCheck(Settings):
     """Semantic neighbours; the embeddings of the rows are those of `measure.embeddings`."""
 
     threshold: float = Field(default=0.9, gt=0, le=1, description="Cosine similarity, at or above.")
-    text: TextField = Field(default="prompt", description="The text that is compared.")
+    text: ComparedText = Field(default="prompt", description="The text that is compared.")
 
 
 NEAR_COPIES = NGramSettings(

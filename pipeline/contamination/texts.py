@@ -26,6 +26,9 @@ MATCHED: tuple[Matched, ...] = ("prompt", "answer", "overlap")
 
 Numbers = Literal["exact", "any"]
 
+ASCII_LETTERS = {n: chr(n).lower() if re.match(r"\w", chr(n)) else " " for n in range(128)}
+"""What becomes of an ASCII character before a text is cut at spaces; faster than PLAIN_WORD."""
+
 PLAIN_WORD = re.compile(r"\w+")
 BEYOND_LATIN = re.compile("[^\x00-\u02ff\u2000-\u206f]")
 """Scripts that may have combining marks or no spaces; composed Latin and typography have none."""
@@ -110,8 +113,7 @@ def plain_words(text: str, numbers: Numbers = "exact") -> list[str]:
     if numbers == "any":
         text = NUMBER.sub(ANY_NUMBER, text)
     if text.isascii():
-        words: list[str] = PLAIN_WORD.findall(text.lower())
-        return words
+        return text.translate(ASCII_LETTERS).split()
     text = normalize("NFC", text.casefold())
     if not BEYOND_LATIN.search(text):
         return PLAIN_WORD.findall(text)
