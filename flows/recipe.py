@@ -139,7 +139,7 @@ def place_models(value: object, base: Path) -> object:
 
 
 def step_lines(recipe: Recipe) -> Sequence[str]:
-    """How the recipe chooses, one line for each step of deduplication and selection."""
+    """How the recipe chooses, one line for each step that can drop rows."""
     from pipeline.select import describe
 
     dedupe = [
@@ -147,4 +147,5 @@ def step_lines(recipe: Recipe) -> Sequence[str]:
         + (f", keep the highest {step.keep}" if step.keep else "")
         for step in recipe.dedupe
     ]
-    return [*dedupe, *(describe(step) for step in recipe.select.steps)]
+    check = [recipe.check.line] if recipe.check else []
+    return [*dedupe, *check, *(describe(step) for step in recipe.select.steps)]

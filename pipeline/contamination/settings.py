@@ -149,6 +149,16 @@ class CheckSettings(Settings):
         """A prompt of fewer words is short."""
         return max((block.words for block in self.ngrams), default=NGramSettings().words)
 
+    @property
+    def line(self) -> str:
+        """The check in one line, for the dataset card."""
+        sets = ", ".join(each.name or Path(each.path).name for each in self.against)
+        rules = [block.matching.name for block in self.ngrams]
+        rules += ["short prompts"] if self.short else []
+        if self.semantic:
+            rules.append(f"embeddings of {self.semantic.text} at {self.semantic.threshold:g}")
+        return f"{self.action} rows that hold something of {sets} ({'; '.join(rules)})"
+
     def placed(self, base: Path) -> Self:
         """The same check, its paths as seen from the working directory.
 

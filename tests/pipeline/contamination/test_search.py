@@ -101,7 +101,7 @@ def test_a_leak_that_is_found_with_another_item_only_is_not_found(tmp_path: Path
     lines = {line.kind: line.found for line in measure_recall(rules, 50, check.short_words, 0)}
     assert lines["verbatim"] == 8
     # the answer is that of another item, and the prompts are not compared: the own item is missed
-    rules, check = search(tmp_path, rows[:1] + [ROWS[8]], short=False)
+    rules, check = search(tmp_path, [*rows[:1], ROWS[8]], short=False)
     lines = {line.kind: line.found for line in measure_recall(rules, 50, check.short_words, 0)}
     assert lines["other answer"] == 0 and lines["verbatim"] == 1
 
