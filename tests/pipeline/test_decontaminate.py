@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import pipeline.decontaminate
+from flows.story import story_lines
 from pipeline.contamination.report import CheckReport, read_check_report
 from pipeline.contamination.settings import CheckSettings
 from pipeline.decontaminate import check_examples, evaluation_fingerprints
@@ -20,6 +21,7 @@ from pipeline.run_context import RunContext
 from storage.conversations import Conversation
 from storage.database import read_workspace
 from storage.runs import read_counts
+from storage.stories import read_story
 from tests.fakes import FakeEmbedder
 from tests.stage_runner import start, store_measurement
 
@@ -120,6 +122,18 @@ def test_the_report_of_the_run_has_it_all(tmp_path: Path) -> None:
     assert note in page
     (summary,) = report_of(run).evaluations
     assert summary.path == "../evaluation.jsonl"
+
+
+def test_the_story_of_a_row_names_the_item(tmp_path: Path) -> None:
+    run, pool, evaluation = prepare(tmp_path, [LEAK, *CLEAN])
+    check_examples(run, settings_for(evaluation, action="remove"), (), pool)
+    with read_workspace(run.workspace) as con:
+        story, other = read_story(con, LEAK_ID, None), read_story(con, pool[0], None)
+    lines = story_lines(story)
+    found = "  eval, item 1: its prompt, by 13-grams, any, at 1.0000 (run run)"
+    assert lines[lines.index("\nholds something of") + 1] == found
+    assert [row["stage"] for row in story["decisions"]] == ["ingest", "check"]
+    assert other["contamination"] == []
 
 
 def test_the_order_of_rows_and_a_second_run_change_nothing(tmp_path: Path) -> None:
