@@ -138,7 +138,7 @@ def test_the_story_of_a_row_names_the_item(tmp_path: Path) -> None:
 
 def test_the_order_of_rows_and_a_second_run_change_nothing(tmp_path: Path) -> None:
     pairs = [LEAK, SHORT, *CLEAN]
-    reports = []
+    reports: list[object] = []
     for name, rows in (("one", pairs), ("other", pairs[::-1])):
         run, pool, evaluation = prepare(tmp_path / name, rows)
         for order in (pool, pool[::-1])[: len(reports) + 1]:
