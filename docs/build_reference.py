@@ -75,6 +75,9 @@ MEASURES = (
 DEDUPE = ("minhash", "shingles", "semantic")
 """Files of pipeline/dedupe/ that say what is compared."""
 
+CONTAMINATION = ("texts", "ngrams", "short", "semantic", "leaks")
+"""Files of pipeline/contamination/ that say what is compared, and what recall is of."""
+
 
 def main() -> None:
     """Write the pages."""
@@ -264,6 +267,10 @@ def other_entries() -> Iterator[str]:
     yield f"## Deduplication\n\n{docstring(dedupe / '__init__.py')}\n"
     for name in DEDUPE:
         yield f"### Deduplication: {name}\n\n{docstring(dedupe / f'{name}.py')}\n"
+    check = ROOT / "pipeline" / "contamination"
+    yield f"## Contamination\n\n{docstring(check / '__init__.py')}\n"
+    for name in CONTAMINATION:
+        yield f"### Contamination: {name}\n\n{docstring(check / f'{name}.py')}\n"
 
 
 def modules_with(folder: Path, prefix: str) -> Iterator[Path]:

@@ -11,6 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from flows.recipe import MODEL_KEYS, Recipe, place_sources
+from pipeline.contamination.evaluations import first_rows
+from pipeline.contamination.settings import CheckSettings, EvaluationSettings
 from pipeline.deduplicate import Semantic
 from pipeline.generate import GenerateSettings
 from pipeline.ingest import SourceSettings, bound_rows, bound_tokens
@@ -45,6 +47,10 @@ MEASURE_BLOCKS = {
     "cappy": "measure.cappy",
 }
 """Measure → the block of the recipe that asks for it."""
+
+
+LOOKED_AT = 100
+"""Rows of an evaluation set that are read to see which fields it has."""
 
 
 class RecipeError(ValueError):
@@ -240,13 +246,15 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (rating_problems, {"scores", "measure"}),
         (tag_problems, {"scores", "tag"}),
         (dedupe_problems, {"scores", "measure", "dedupe"}),
+        (check_problems, {"measure", "check"}),
         (select_problems, {"scores", "measure", "select"}),
         (repair_problems, {"generate", "measure", "dedupe", "select"}),
         (budget_problems, {"sources", "generate", "select"}),
         (train_problems, {"measure", "train"}),
     )
     sources = place_sources(blocks.get("sources", ()), base)
-    recipe = Recipe.model_construct(**{**blocks, "sources": sources})
+    check = blocks["check"].placed(base) if blocks.get("check") else None
+    recipe = Recipe.model_construct(**{**blocks, "sources": sources, "check": check})
     found = [
         problem for check, needed in checks if needed <= set(blocks) for problem in check(recipe)
     ]
@@ -502,6 +510,63 @@ def budget_problems(recipe: Recipe) -> Iterator[str]:
                 f"{where}.loss_tokens: {last.budget.loss_tokens} is more than the sources can "
                 f"hold: they have {most} bytes"
             )
+
+
+def check_problems(recipe: Recipe) -> Iterator[str]:
+    """Evaluation sets that are not there, and rules that could find nothing."""
+    check = recipe.check
+    if check is None:
+        return
+    names = [each.name for each in check.against if each.name]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"check.against: two sets are called {name!r}; give each a name of its own"
+    for number, each in enumerate(check.against):
+        yield from evaluation_problems(f"check.against.{number}", each)
+    yield from rule_problems(recipe, check)
+
+
+def rule_problems(recipe: Recipe, check: CheckSettings) -> Iterator[str]:
+    """Rules that contradict themselves, or compare what is not measured."""
+    for number, block in enumerate(check.ngrams):
+        if block.threshold is not None and block.rule == "any":
+            yield f"check.ngrams.{number}.threshold: belongs to `rule: coverage`; name it as well"
+    rules = [block.matching.name for block in check.ngrams]
+    for rule in sorted({rule for rule in rules if rules.count(rule) > 1}):
+        yield f"check.ngrams: two blocks are the rule {rule!r}; leave one out"
+    if not check.ngrams and not check.short and check.semantic is None:
+        yield "check: no rule is left; give ngrams, short or semantic"
+    texts = {block.of for block in recipe.measure.embeddings}
+    if check.semantic and check.semantic.text not in texts:
+        yield (
+            "check.semantic: compares embeddings: add "
+            f"{{of: {check.semantic.text}}} to measure.embeddings"
+        )
+
+
+def evaluation_problems(where: str, evaluation: EvaluationSettings) -> Iterator[str]:
+    """A set that is not there, or has not the fields that are named."""
+    if evaluation.shape is not None and evaluation.shape not in SHAPES:
+        shapes = nearest(evaluation.shape, list(SHAPES))
+        yield f"{where}.shape: no shape named {evaluation.shape!r}.{shapes}"
+    if evaluation.answer and not evaluation.prompt:
+        yield f"{where}.answer: names a field, so name the one of the prompt too"
+    files = evaluation.source.files()
+    if not files:
+        yield f"{where}.path: nothing is at {evaluation.path}"
+    for file in files:
+        try:
+            kind = find_format(file, evaluation.format)
+            rows = [] if kind == "hub" else first_rows(evaluation, file, LOOKED_AT)
+        except UnreadableSourceError as error:
+            yield f"{where}.path: {error}"
+            continue
+        fields = {field for row in rows for field in row.value}
+        for key, field in (("prompt", evaluation.prompt), ("answer", evaluation.answer)):
+            if field and fields and field not in fields:
+                yield (
+                    f"{where}.{key}: no field {field!r} in the first {LOOKED_AT} rows of {file}."
+                    f"{nearest(field, sorted(fields))}"
+                )
 
 
 def is_label(scorer: str) -> bool:

@@ -18,6 +18,7 @@ import typer
 
 from flows import (
     backfill_commands,
+    check_commands,
     plan_commands,
     read_commands,
     repair_commands,
@@ -50,6 +51,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 run_commands.add_to(app)
+check_commands.add_to(app)
 plan_commands.add_to(app)
 backfill_commands.add_to(app)
 read_commands.add_to(app)

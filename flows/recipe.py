@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from fine_tune.settings import TrainSettings
+from pipeline.contamination.settings import CheckSettings
 from pipeline.deduplicate import Dedupe
 from pipeline.generate import GenerateSettings
 from pipeline.ingest import SourceSettings
@@ -77,6 +78,7 @@ class Recipe(Settings):
         default=None, description="A mark for prompts whose answers depend on them."
     )
     dedupe: tuple[Dedupe, ...] = Field(default=(), description="Which copies go.")
+    check: CheckSettings | None = Field(default=None, description="Evaluation sets to keep out.")
     select: SelectSettings = Field(description="Which rows are chosen.")
     train: TrainSettings | None = Field(default=None, description="LoRA training of the target.")
 
@@ -94,6 +96,8 @@ class Recipe(Settings):
         sources = place_sources(self.sources, base)
         rest = self.model_dump(exclude={"sources", "workspace"})
         placed = {name: place_models(value, base) for name, value in rest.items()}
+        if self.check:
+            placed["check"] = self.check.placed(base)
         if self.target.startswith("."):
             placed["target"] = os.path.abspath(base / self.target)
         if self.shards and not is_url(self.shards):
@@ -139,7 +143,7 @@ def place_models(value: object, base: Path) -> object:
 
 
 def step_lines(recipe: Recipe) -> Sequence[str]:
-    """How the recipe chooses, one line for each step of deduplication and selection."""
+    """How the recipe chooses, one line for each step that can drop rows."""
     from pipeline.selection.walk import describe
 
     dedupe = [
@@ -147,4 +151,5 @@ def step_lines(recipe: Recipe) -> Sequence[str]:
         + (f", keep the highest {step.keep}" if step.keep else "")
         for step in recipe.dedupe
     ]
-    return [*dedupe, *(describe(step) for step in recipe.select.steps)]
+    check = [recipe.check.line] if recipe.check else []
+    return [*dedupe, *check, *(describe(step) for step in recipe.select.steps)]

@@ -5,9 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
+
+if TYPE_CHECKING:
+    from flows.stages import RunState
 
 
 class RunnerOption(StrEnum):
@@ -123,7 +126,9 @@ def stage_command(stage: str) -> Callable[..., None]:
     return command
 
 
-def run_until(path: Path, until: str, how: RunOptions, outcome: tuple[bool, bool]) -> None:
+def run_until(
+    path: Path, until: str, how: RunOptions, outcome: tuple[bool, bool], quiet: bool = False
+) -> "RunState":
     """Check the recipe, run it, print what became of its rows.
 
     Args:
@@ -131,6 +136,10 @@ def run_until(path: Path, until: str, how: RunOptions, outcome: tuple[bool, bool
         until: the last stage.
         how: it is run.
         outcome: whether to print it as JSON, and whether rows in quarantine are a failure.
+        quiet: print nothing of it.
+
+    Returns:
+        How far the run came.
     """
     as_json, strict = outcome
     from flows.check_recipe import load_recipe
@@ -147,11 +156,13 @@ def run_until(path: Path, until: str, how: RunOptions, outcome: tuple[bool, bool
     (place,) = (name for name in get_args(RunnerName) if name == how.runner)
     flow = curate_on(place, how.cluster)
     say_where_the_page_is()
-    state = flow(recipe, str(path.parent), stage, how.wait).unquote()
+    state: RunState = flow(recipe, str(path.parent), stage, how.wait).unquote()
     summary = summary_of(state)
-    print_summary(summary, as_json)
+    if not quiet:
+        print_summary(summary, as_json)
     if strict and summary.quarantined:
         raise typer.Exit(4)
+    return state
 
 
 def init(

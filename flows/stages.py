@@ -23,6 +23,7 @@ from flows.record_training import write_outcome
 from flows.runners import do_all
 from flows.talk import say
 from pipeline.code_version import code_version
+from pipeline.decontaminate import check_examples, evaluation_fingerprints
 from pipeline.deduplicate import deduplicate_examples
 from pipeline.export import Exported, export_selection
 from pipeline.generate import (
@@ -52,7 +53,7 @@ from storage.sources import Source
 from storage.workspace import Workspace
 
 StageName = Literal[
-    "ingest", "generate", "measure", "score", "tag", "dedupe", "select", "export", "train"
+    "ingest", "generate", "measure", "score", "tag", "dedupe", "check", "select", "export", "train"
 ]
 
 
@@ -101,7 +102,8 @@ def identify(recipe: Recipe, placed: Recipe) -> tuple[RunState, Sequence[Source]
     blocks = [identify_block(workspace, block) for block in placed.sources]
     sources = distinct_sources(blocks)
     source_ids = sorted(source.source_id for source in sources)
-    run_id = content_hash([recipe.stored(), source_ids, code_version()])[:12]
+    sets = evaluation_fingerprints(placed.check)
+    run_id = content_hash([recipe.stored(), source_ids, code_version(), *sets])[:12]
     named: dict[str, list[str]] = {}
     for written, found in zip(recipe.sources, blocks, strict=True):
         named.setdefault(written.path, []).extend(source.source_id for source in found)
@@ -231,6 +233,16 @@ def dedupe_stage(state: RunState) -> RunState:
     return replace(state, pool=left)
 
 
+def check_stage(state: RunState) -> RunState:
+    """Compare with evaluation sets, where the recipe asks for it."""
+    check = state.placed.check
+    if check is None:
+        return state
+    left = check_examples(state.run, check, state.placed.measure.embeddings, state.pool)
+    say(f"check: {len(state.pool)} examples, {len(left)} left")
+    return replace(state, pool=left)
+
+
 def select_stage(state: RunState) -> RunState:
     """Choose rows."""
     chosen = select_examples(state.run, state.recipe.select, state.pool)
@@ -288,6 +300,7 @@ STAGES: dict[StageName, Callable[[RunState], RunState]] = {
     "score": score_stage,
     "tag": tag_stage,
     "dedupe": dedupe_stage,
+    "check": check_stage,
     "select": select_stage,
     "export": export_stage,
     "train": train_stage,

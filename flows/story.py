@@ -18,6 +18,7 @@ def story_lines(story: Mapping[str, Any]) -> list[str]:
         *measurement_lines(story),
         *score_lines(story),
         *decision_lines(story),
+        *contamination_lines(story),
         *selection_lines(story),
     ]
 
@@ -86,6 +87,17 @@ def decision_lines(story: Mapping[str, Any]) -> Iterator[str]:
         value = "" if row["value"] is None else f" at {row['value']:.4f}"
         outcome = f"dropped: {row['reason']}{value}{because}" if row["reason"] else "kept"
         yield f"  {row['stage']:<9} {row['label']}: {outcome}"
+
+
+def contamination_lines(story: Mapping[str, Any]) -> Iterator[str]:
+    """What it shares with evaluation sets, if it was compared with any and shares something."""
+    if story["contamination"]:
+        yield "\nholds something of"
+    for row in story["contamination"]:
+        yield (
+            f"  {row['evaluation']}, item {row['item']}: its {row['matched']}, by {row['rule']}, "
+            f"at {row['similarity']:.4f} (run {row['run_id']})"
+        )
 
 
 def selection_lines(story: Mapping[str, Any]) -> Iterator[str]:

@@ -1,13 +1,14 @@
 """The report of a run: what became of its rows, step by step, and what changed since the last.
 
-It has counts, ids and paths, never the content of a row, and nothing that depends on how often the
-run was interrupted.
+It has counts, ids and paths, the content of a row only as evidence of contamination, and nothing
+that depends on how often the run was interrupted.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.changes import changes_markdown, compare_runs
+from pipeline.contamination.report import CheckReport, read_check_report
 from pipeline.evidence.markdown import evidence_markdown
 from storage.changes import describe_run, find_previous
 from storage.database import Connection, read_workspace
@@ -15,7 +16,7 @@ from storage.evidence import read_evidence
 from storage.runs import StageCount, read_counts
 from storage.workspace import Workspace
 
-STAGE_ORDER = ("ingest", "generate", "tag", "dedupe", "select", "export")
+STAGE_ORDER = ("ingest", "generate", "tag", "dedupe", "check", "select", "export")
 
 FunnelRow = tuple[str, str, int, int, str]
 """Stage, step, rows in, rows kept, and what left by reason."""
@@ -66,12 +67,15 @@ class RunReport:
     """What the selection is worth, as Markdown; None where there is no selection."""
     changes: str | None
     """Since the run before, as Markdown; None for the first of its recipe."""
+    check: CheckReport | None = None
+    """Against evaluation sets; None if there was none."""
 
     @property
     def markdown(self) -> str:
         """The whole of it."""
         parts = [f"# Run {self.run_id} of {self.name}\n", funnel_markdown(self.counts)]
-        return "\n".join([*parts, *(part for part in (self.evidence, self.changes) if part)])
+        checked = self.check.markdown if self.check else None
+        return "\n".join(part for part in (*parts, checked, self.evidence, self.changes) if part)
 
 
 def read_report(con: Connection, run_id: str) -> RunReport:
@@ -89,6 +93,7 @@ def read_report(con: Connection, run_id: str) -> RunReport:
         counts=read_counts(con, run_id),
         evidence=evidence_markdown(evidence) if evidence else None,
         changes=changes_markdown(compare_runs(con, previous, run_id)) if previous else None,
+        check=read_check_report(con, run_id),
     )
 
 

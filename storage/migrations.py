@@ -175,4 +175,26 @@ MIGRATIONS = (
         selection_id varchar not null,
         evidence varchar not null         -- JSON: lengths, overlaps, sensitivity, agreement
     )""",
+    # ---- contamination ---------------------------------------------------------------------------
+    """create table contamination_hits (
+        run_id varchar not null,
+        example_id varchar not null,
+        evaluation varchar not null,      -- name of the evaluation set
+        item bigint not null,             -- line or row number in its file, from 1
+        matched varchar not null,         -- prompt, answer or overlap
+        rule varchar not null,
+        similarity double not null,       -- share of the part that was found, or a cosine
+        evidence varchar not null         -- JSON: what is shared, and where it stands
+    )""",
+    """create table evaluation_items_unchecked (
+        run_id varchar not null,
+        evaluation varchar not null,
+        item bigint not null,
+        reason varchar not null,
+        detail varchar not null
+    )""",
+    """create table contamination_checks (
+        run_id varchar primary key,
+        summary varchar not null          -- JSON: sets, rules, recall on injected leaks
+    )""",
 )

@@ -42,7 +42,14 @@ from decisions d join runs r using (run_id)
 join stage_counts c on c.run_id = d.run_id and c.stage = d.stage and c.step = d.step
 where example_id = $id and ($run is null or d.run_id = $run)
 order by r.started_at, d.run_id,
-    list_position(['ingest', 'generate', 'tag', 'dedupe', 'select', 'export'], d.stage), d.step
+    list_position(
+        ['ingest', 'generate', 'tag', 'dedupe', 'check', 'select', 'export'], d.stage
+    ), d.step
+"""
+
+CONTAMINATION = """
+select run_id, evaluation, item, matched, rule, similarity from contamination_hits
+where example_id = $id and ($run is null or run_id = $run) order by all
 """
 
 SELECTED = """
@@ -80,6 +87,7 @@ def read_story(con: Connection, example_id: str, run_id: str | None) -> dict[str
         "measurements": records(con, MEASURED, one),
         "scores": records(con, SCORES, one),
         "decisions": records(con, DECISIONS, run),
+        "contamination": records(con, CONTAMINATION, run),
         "selections": records(con, SELECTED, run),
     }
 

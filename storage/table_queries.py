@@ -11,7 +11,6 @@ from typing import Any
 
 import duckdb
 import orjson
-import sqlalchemy
 
 ENVIRONMENT_PREFIX = "env:"
 """Before the name of an environment variable that holds a database URL, password and all."""
@@ -101,6 +100,8 @@ def read_duckdb(database: str, query: str) -> Iterator[list[Row]]:
 
 def read_sqlalchemy(database: str, query: str) -> Iterator[list[Row]]:
     """Ask through SQLAlchemy."""
+    import sqlalchemy  # late, for it is slow to import and few sources are databases
+
     with told_apart(database):
         engine = sqlalchemy.create_engine(database_url(database))
         try:
@@ -115,6 +116,8 @@ def read_sqlalchemy(database: str, query: str) -> Iterator[list[Row]]:
 @contextmanager
 def told_apart(database: str) -> Iterator[None]:
     """Say which database an error is about, never its password."""
+    import sqlalchemy
+
     try:
         yield
     except (duckdb.Error, sqlalchemy.exc.SQLAlchemyError) as error:

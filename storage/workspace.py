@@ -42,6 +42,11 @@ class Workspace:
         return self.directory / "models"
 
     @property
+    def evaluations(self) -> Path:
+        """Embeddings of evaluation sets, one file for each content and model."""
+        return self.directory / "evaluations"
+
+    @property
     def reports(self) -> Path:
         """One Markdown report for each run, and one picture of its scores."""
         return self.directory / "reports"

@@ -39,10 +39,16 @@ ASCII_WORDS = re.compile(rf"\w+|{SIGNS}")
 
 
 @cache
-def _words() -> re.Pattern[str]:
-    """The pattern of a word. Without its combining marks, a script can lose its vowels."""
+def word_characters() -> str:
+    """What a word is made of, as a regular expression; without marks a script loses its vowels."""
     marks = "".join(c for c in map(chr, range(0x300, 0x10000)) if category(c) in ("Mn", "Mc"))
-    return re.compile(rf"[\w{marks}]+|{SIGNS}")
+    return rf"[\w{marks}]+"
+
+
+@cache
+def _words() -> re.Pattern[str]:
+    """The pattern of a word or sign."""
+    return re.compile(rf"{word_characters()}|{SIGNS}")
 
 
 def split_words(text: str) -> list[str]:

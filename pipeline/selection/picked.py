@@ -33,6 +33,7 @@ Reason = Literal[
     "no_new_tag",  # all its tags had been picked before it
     "covered",  # by a pick, the one nearest to it
     "near_duplicate",  # of a row that is kept
+    "contaminated",  # it holds something of an evaluation set
     "over_budget",  # the budget was used up before its turn
     "not_drawn",  # of a control, or of the sample that a step compares
     "no_response",  # a prompt only: nothing to train on

@@ -147,6 +147,47 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
             {"sources": [{"path": "rows.jsonl", "shape": "sharegtp"}]},
             "sources.0.shape: no shape named 'sharegtp'. Did you mean 'sharegpt'?",
         ),
+        (
+            {"check": {"against": [{"path": "none.jsonl"}]}},
+            "check.against.0.path: nothing is at",
+        ),
+        (
+            {"check": {"against": [{"path": "rows.jsonl", "prompt": "promt"}]}},
+            "check.against.0.prompt: no field 'promt' in the first 100 rows of",
+        ),
+        (
+            {"check": {"against": [{"path": "rows.jsonl", "answer": "x"}]}},
+            "check.against.0.answer: names a field, so name the one of the prompt too",
+        ),
+        (
+            {"check": {"against": [{"path": "rows.jsonl", "shape": "sharegtp"}]}},
+            "check.against.0.shape: no shape named 'sharegtp'. Did you mean 'sharegpt'?",
+        ),
+        (
+            {"check": {"against": [{"path": "recipe.yaml"}]}},
+            "check.against.0.path: cannot tell the format of recipe.yaml",
+        ),
+        (
+            {"check": {"against": [{"path": "rows.jsonl", "name": "a"}] * 2}},
+            "check.against: two sets are called 'a'",
+        ),
+        (
+            {"check": {"against": [{"path": "rows.jsonl"}], "ngrams": {"threshold": 0.5}}},
+            "check.ngrams.0.threshold: belongs to `rule: coverage`",
+        ),
+        (
+            {"check": {"against": [{"path": "rows.jsonl"}], "ngrams": [{}, {}]}},
+            "check.ngrams: two blocks are the rule '13-grams, any'",
+        ),
+        (
+            {"check": {"against": [{"path": "rows.jsonl"}], "ngrams": None, "short": False}},
+            "check: no rule is left; give ngrams, short or semantic",
+        ),
+        (
+            {"check": {"against": [{"path": "rows.jsonl"}], "semantic": {"text": "prompt"}}},
+            "check.semantic: compares embeddings: add {of: prompt} to measure.embeddings",
+        ),
+        ({"check": {"against": [{"path": "rows.jsonl"}], "actoin": "flag"}}, "mean 'action'?"),
         ({"sources": [{"path": "recipe.yaml"}]}, "cannot tell the format of recipe.yaml"),
         ({"train": {"max_length": 9}}, "make them equal"),
         (

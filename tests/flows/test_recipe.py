@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from flows.recipe import Recipe
+from flows.recipe import Recipe, step_lines
 
 GIVEN = {
     "name": "r",
@@ -19,6 +19,25 @@ GIVEN = {
 
 def recipe(shards: str | None = None) -> Recipe:
     return Recipe.model_validate({**GIVEN, "shards": shards})
+
+
+def test_evaluation_sets_are_placed_like_sources() -> None:
+    check = {"against": [{"path": "eval.jsonl"}, {"path": "hub:org/set"}]}
+    given = Recipe.model_validate({**GIVEN, "check": check})
+    placed = given.at(Path("/data")).check
+    assert placed is not None
+    assert [each.path for each in placed.against] == ["/data/eval.jsonl", "hub:org/set"]
+
+
+def test_the_check_is_a_line_among_the_steps() -> None:
+    check = {"against": [{"path": "a/eval.jsonl"}, {"path": "b", "name": "mine"}], "semantic": {}}
+    given = Recipe.model_validate({**GIVEN, "check": {**check, "action": "remove"}})
+    line = (
+        "remove rows that hold something of eval.jsonl, mine "
+        "(13-grams, any; short prompts; embeddings of prompt at 0.9)"
+    )
+    assert step_lines(given)[0] == line
+    assert len(step_lines(given)) == len(step_lines(recipe())) + 1
 
 
 def test_what_is_sent_to_workers_does_not_depend_on_the_working_directory(

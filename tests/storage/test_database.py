@@ -31,11 +31,15 @@ def test_migrations_are_applied_once(workspace: Workspace) -> None:
             assert fetch_count(con, "select count(*) from migrations") == len(MIGRATIONS)
 
 
-def test_an_older_workspace_gets_what_it_lacks(con: Connection) -> None:
-    con.execute("alter table trials drop column cost")
-    con.execute(f"delete from migrations where n = {len(MIGRATIONS) - 1}")
-    migrate(con)
-    assert fetch_count(con, "select count(cost) from trials") == 0
+def test_an_older_workspace_gets_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    older = MIGRATIONS[: MIGRATIONS.index("alter table trials add column cost varchar")]
+    with duckdb.connect() as con:
+        monkeypatch.setattr("storage.database.MIGRATIONS", older)
+        migrate(con)
+        monkeypatch.undo()
+        migrate(con)
+        assert fetch_count(con, "select count(cost) from trials") == 0
+        assert fetch_count(con, "select count(*) from migrations") == len(MIGRATIONS)
 
 
 def test_a_newer_workspace_is_refused(con: Connection) -> None:

@@ -1,0 +1,321 @@
+"""Shared word n-grams: runs of n words that stand in an item and in a row.
+
+    any       a row matches where it shares one n-gram with the part of the item
+    coverage  share = words of the part that shared n-grams cover / words that its n-grams cover;
+              a row matches at or above a threshold
+
+The parts are an item's prompt, its answer, and the overlap: the n-grams that cross from the prompt
+into the answer. Each is matched by itself, anywhere in the turns of a row. The similarity of a
+match is its share under either rule; higher is more of the item.
+
+What it is for: copies, and quotations of n words or more. It misses short texts (short.py), and
+with exact numbers texts in which numbers were changed; `numbers: any` looks past those. An n-gram
+that many items of one set share is the wording of that set, a template, and no evidence.
+
+Cost: linear in words. The n-grams of the items are held in memory, rows are read in blocks. A
+64-bit hash proposes and the words themselves decide, so no match is one of hashes alone. The result
+does not depend on the order of rows or the size of blocks.
+
+The 13-gram rule is that of Brown et al. 2020, arXiv:2005.14165, appendix C.
+"""
+
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.contamination.texts import MATCHED, Item, Match, Matched, Numbers, RowBlock
+from pipeline.contamination.texts import plain_words as split_plain
+from pipeline.dedupe.shingles import MULTIPLIER, Hashes
+from scorers.arrays import Floats, Ints
+
+WordIds = NDArray[np.int64]
+
+PARTS = len(MATCHED)
+UNKNOWN = 0
+"""The number of every word that no item has; no n-gram with it can be shared."""
+
+PAIRS_AT_ONCE = 1 << 16
+SPARSENESS_BITS = 5
+MAXIMUM_TABLE_BITS = 26
+
+
+@dataclass(frozen=True, slots=True)
+class NGramRule:
+    """What counts as a match."""
+
+    words: int = 13
+    threshold: float | None = None
+    """Share that must be covered; None: one shared n-gram is enough."""
+    compare: Sequence[Matched] = MATCHED
+    numbers: Numbers = "exact"
+    shared_by: int = 20
+    """An n-gram that more items of one set share is no evidence."""
+
+    @property
+    def name(self) -> str:
+        """What the rule is called in hits and reports."""
+        numbers = ", any numbers" if self.numbers == "any" else ""
+        rule = "any" if self.threshold is None else f"coverage {self.threshold:g}"
+        return f"{self.words}-grams, {rule}{numbers}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """Texts as numbers of words, end to end."""
+
+    ids: WordIds
+    starts: Ints
+    """(t + 1,) where each begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Shared n-grams: one entry for each place in a row and each place in an item."""
+
+    rows: Ints
+    codes: Ints
+    """Item times PARTS, plus the number of the part."""
+    item_places: Ints
+    row_places: Ints
+
+    def at(self, places: Ints | slice) -> "_Pairs":
+        """Some of the pairs."""
+        return _Pairs(
+            self.rows[places],
+            self.codes[places],
+            self.item_places[places],
+            self.row_places[places],
+        )
+
+
+class NGramMatcher:
+    """An index of the items' n-grams."""
+
+    def __init__(self, items: Sequence[Item], rule: NGramRule) -> None:
+        """Index items.
+
+        Raises:
+            ValueError: if the rule is out of range.
+        """
+        if rule.words < 1 or rule.shared_by < 1 or not set(rule.compare) <= set(MATCHED):
+            raise ValueError(f"words and shared_by must be 1 or more, parts of {MATCHED}: {rule}")
+        if rule.threshold is not None and not 0 < rule.threshold <= 1:
+            raise ValueError(f"threshold is a share, above 0 and at most 1, got {rule.threshold}")
+        self._settings = rule
+        self._numbers: dict[str, int] = {}
+        self._texts = self._number([text for item in items for text in (item.prompt, item.answer)])
+        self._names = ["", *self._numbers]
+        self._item_starts = self._texts.starts[::2]
+        self.template_ngrams = 0
+        """N-grams left out because too many items share them."""
+        self._index(np.array([item.evaluation for item in items], dtype=np.int64))
+
+    @property
+    def rule(self) -> str:
+        """See Matcher.rule."""
+        return self._settings.name
+
+    @property
+    def checked(self) -> Mapping[Matched, NDArray[np.bool_]]:
+        """See Matcher.checked."""
+        return {part: self._coverable[number::PARTS] > 0 for number, part in enumerate(MATCHED)}
+
+    def _number(self, texts: Sequence[str]) -> _Texts:
+        """Number the words of the items' texts, new ones as they come."""
+        numbers, flat, starts = self._numbers, array("q"), array("q", [0])
+        for text in texts:
+            for word in split_plain(text, self._settings.numbers):
+                flat.append(numbers.setdefault(word, len(numbers) + 1))
+            starts.append(len(flat))
+        return _Texts(np.frombuffer(flat, np.int64), np.frombuffer(starts, np.int64))
+
+    def _index(self, evaluations: Ints) -> None:
+        """Sort the n-grams of the parts that are compared by hash."""
+        n, texts = self._settings.words, self._texts
+        items = _owners(self._item_starts)
+        places = _whole_windows(items, n)
+        hashes = _hash_windows(texts.ids, n)[places]
+        items = items[places]
+        boundaries = texts.starts[1::2][items]  # where the answer begins
+        part = np.where(places + n <= boundaries, 0, np.where(places >= boundaries, 1, 2))
+        wanted = np.isin(part, [MATCHED.index(name) for name in self._settings.compare])
+        places, hashes, items, part = places[wanted], hashes[wanted], items[wanted], part[wanted]
+        order = np.argsort(hashes, kind="stable")  # by hash, item and place
+        hashes, places = hashes[order], places[order]
+        items, codes = items[order], (items * PARTS + part)[order]
+        common = _shared_by_many(hashes, items, evaluations, self._settings.shared_by)
+        self.template_ngrams = len(np.unique(hashes[common]))
+        # a repeat within the same part tells nothing new
+        kept = ~common & _is_first(hashes, codes)
+        self._hashes, self._places, self._codes = hashes[kept], places[kept], codes[kept]
+        order = np.argsort(self._places)  # and so by code: parts follow each other
+        covered = _covered(self._codes[order], self._places[order], n)
+        size = PARTS * len(evaluations)
+        self._coverable = np.bincount(self._codes[order], covered, minlength=size)
+        self._ngrams = np.bincount(self._codes, minlength=size)
+        bits = min(len(self._hashes).bit_length() + SPARSENESS_BITS, MAXIMUM_TABLE_BITS)
+        self._shift = np.uint64(64 - bits)
+        self._table = np.zeros(1 << bits, dtype=bool)
+        self._table[self._hashes >> self._shift] = True
+
+    def find(self, block: RowBlock) -> list[Match]:
+        """See Matcher.find."""
+        get, flat, turns = self._numbers.get, array("q"), array("q", [0])
+        for row in block.rows:
+            for turn in row:
+                words = split_plain(turn.text, self._settings.numbers)
+                flat.extend(map(get, words, repeat(UNKNOWN)))
+                turns.append(len(flat))
+        ids, turn_starts = np.frombuffer(flat, np.int64), np.frombuffer(turns, np.int64)
+        row_turns = np.cumsum([0, *map(len, block.rows)])
+        pairs = self._shared(_Texts(ids, turn_starts[row_turns]))
+        if not len(pairs.rows):
+            return []
+
+        def locate(row: int, place: int) -> tuple[int, str, int]:
+            turn = int(np.searchsorted(turn_starts, place, side="right")) - 1
+            number = turn - int(row_turns[row])
+            return number, block.rows[row][number].role, place - int(turn_starts[turn])
+
+        return self._matches(pairs, locate)
+
+    def _shared(self, rows: _Texts) -> _Pairs:
+        """Every n-gram that a row shares with an item, compared word by word."""
+        n = self._settings.words
+        owners = _owners(rows.starts)
+        unknown = np.concatenate(([0], np.cumsum(rows.ids == UNKNOWN)))
+        places = _whole_windows(owners, n)
+        places = places[unknown[places + n] == unknown[places]]
+        hashes = _hash_windows(rows.ids, n)[places]
+        likely = self._table[hashes >> self._shift]
+        places, hashes = places[likely], hashes[likely]
+        first = np.searchsorted(self._hashes, hashes, side="left")
+        counts = np.searchsorted(self._hashes, hashes, side="right") - first
+        found = np.repeat(np.arange(len(places)), counts)
+        step = np.arange(len(found)) - np.repeat(np.cumsum(counts) - counts, counts)
+        entries = first[found] + step
+        same = self._same_words(rows.ids, places[found], self._places[entries])
+        found, entries = found[same], entries[same]
+        pairs = _Pairs(
+            owners[places[found]], self._codes[entries], self._places[entries], places[found]
+        )
+        return pairs.at(np.lexsort((pairs.row_places, pairs.item_places, pairs.codes, pairs.rows)))
+
+    def _same_words(self, ids: WordIds, row_places: Ints, item_places: Ints) -> NDArray[np.bool_]:
+        """(p,) whether the n words at a place in the rows are those at a place in the items."""
+        words = np.arange(self._settings.words)
+        same = np.empty(len(row_places), dtype=bool)
+        for start in range(0, len(same), PAIRS_AT_ONCE):
+            part = slice(start, start + PAIRS_AT_ONCE)
+            ours = ids[row_places[part][:, None] + words]
+            theirs = self._texts.ids[item_places[part][:, None] + words]
+            same[part] = (ours == theirs).all(axis=1)
+        return same
+
+    def _matches(self, pairs: _Pairs, locate: "Locate") -> list[Match]:
+        """The pairs of each row and part, judged by the rule; `pairs` are sorted."""
+        starts = np.flatnonzero(_is_first(pairs.rows, pairs.codes))
+        groups = np.cumsum(_is_first(pairs.rows, pairs.codes)) - 1
+        distinct = _is_first(groups, pairs.item_places)
+        covered = np.bincount(
+            groups[distinct],
+            _covered(groups[distinct], pairs.item_places[distinct], self._settings.words),
+        )
+        ngrams = np.bincount(groups[distinct])
+        shares: Floats = covered / self._coverable[pairs.codes[starts]]
+        least = self._settings.threshold or 0.0
+        ends = np.append(starts[1:], len(pairs.rows))
+        return [
+            self._match(pairs.at(slice(starts[g], ends[g])), shares[g], int(ngrams[g]), locate)
+            for g in np.flatnonzero(shares >= least - 1e-9)
+        ]
+
+    def _match(self, pairs: _Pairs, share: float, ngrams: int, locate: "Locate") -> Match:
+        """One row and part, with the longest run of words they share as evidence."""
+        row, code = int(pairs.rows[0]), int(pairs.codes[0])
+        item, part = divmod(code, PARTS)
+        item_place, row_place, windows = _longest_run(pairs.item_places, pairs.row_places)
+        length = windows + self._settings.words - 1
+        words = self._texts.ids[item_place : item_place + length]
+        turn, role, word = locate(row, row_place)
+        evidence = {
+            "words": " ".join(self._names[number] for number in words),
+            "length": length,
+            "item_word": item_place - int(self._item_starts[item]),
+            "turn": turn,
+            "role": role,
+            "turn_word": word,
+            "ngrams": ngrams,
+            "of_ngrams": int(self._ngrams[code]),
+        }
+        return Match(row, item, MATCHED[part], self.rule, round(float(share), 6), evidence)
+
+
+Locate = Callable[[int, int], tuple[int, str, int]]
+"""Row and place among the words of a block → number of the turn, its role, place in it."""
+
+
+def _owners(starts: Ints) -> Ints:
+    """The text that each word belongs to, from where texts start (t + 1,)."""
+    return np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+
+
+def _whole_windows(owners: Ints, n: int) -> Ints:
+    """Places from which n words of one text follow."""
+    places: Ints = np.flatnonzero(owners[: max(len(owners) - n + 1, 0)] == owners[n - 1 :])
+    return places
+
+
+def _hash_windows(ids: WordIds, n: int) -> Hashes:
+    """The hash of the n words from each place on: a number in base MULTIPLIER, modulo 2^64."""
+    count = max(len(ids) - n + 1, 0)
+    keys = ids.astype(np.uint64)
+    hashes = keys[:count].copy()
+    for step in range(1, n):
+        hashes *= MULTIPLIER
+        hashes += keys[step : step + count]
+    return hashes * MULTIPLIER  # or the last word would not reach the high bits
+
+
+def _is_first(*columns: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """(p,) whether an entry differs from the one before it; columns are sorted together."""
+    first = np.ones(len(columns[0]), dtype=bool)
+    first[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+    return first
+
+
+def _shared_by_many(hashes: Hashes, items: Ints, evaluations: Ints, most: int) -> NDArray[np.bool_]:
+    """(w,) whether more than `most` items of one set have an n-gram; sorted by hash and item."""
+    sets = evaluations[items]
+    runs = np.cumsum(_is_first(hashes, sets)) - 1
+    common: NDArray[np.bool_] = (np.bincount(runs, _is_first(hashes, items)) > most)[runs]
+    return common
+
+
+def _covered(groups: Ints, places: Ints, n: int) -> Ints:
+    """How many words each n-gram adds to those before it; sorted by group and place."""
+    added = np.full(len(places), n)
+    if len(places):
+        gaps = np.minimum(np.diff(places), n)
+        added[1:] = np.where(groups[1:] == groups[:-1], gaps, n)
+    return added
+
+
+def _longest_run(item_places: Ints, row_places: Ints) -> tuple[int, int, int]:
+    """The longest run of n-grams that follow each other in both: its two places, its length.
+
+    Of two as long, the one that is first in the item, and then in the row.
+    """
+    diagonals = row_places - item_places
+    order = np.lexsort((item_places, diagonals))
+    items, diagonals = item_places[order], diagonals[order]
+    first = _is_first(diagonals, items - np.arange(len(items)))
+    starts = np.flatnonzero(first)
+    lengths = np.diff(np.append(starts, len(items)))
+    rows = items[starts] + diagonals[starts]
+    best = np.lexsort((rows, items[starts], -lengths))[0]
+    return int(items[starts[best]]), int(rows[best]), int(lengths[best])

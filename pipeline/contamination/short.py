@@ -1,0 +1,91 @@
+"""Short items: prompts of fewer words than an n-gram has, found where they are the same.
+
+    a match: the words of a user's turn are those of the item's prompt, in order, none more
+
+Words are those of deduplication (pipeline/dedupe/shingles.py): case and punctuation do not matter,
+numbers and the signs that calculate do, so "What is 7 - 2?" is not "What is 7 + 2?". The answer is
+not looked at: a short prompt with another answer is a leak as well. An item that is short as a
+whole, its answer included, is found too where both stand in one turn. The similarity is 1.
+
+What it is for: what n-grams cannot see. It misses a short prompt within a longer turn, and finds
+common short prompts ("Say hello.") that nobody copied; read the hits before rows are removed.
+Cost: one look at the first words of each turn.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.contamination.texts import MATCHED, Item, Match, Matched, RowBlock
+from pipeline.dedupe.shingles import ASCII_WORDS, split_words
+
+RULE = "short, the same words"
+
+Words = tuple[str, ...]
+
+
+def first_words(text: str, most: int) -> Words:
+    """The words of a text, or the first `most` + 1 of a longer one."""
+    if not text.isascii():
+        return tuple(split_words(text)[: most + 1])
+    found = islice(ASCII_WORDS.finditer(text.lower()), most + 1)
+    return tuple(word[0] for word in found) or tuple(text.split()[: most + 1])
+
+
+class ShortMatcher:
+    """Short items by their words."""
+
+    def __init__(self, items: Sequence[Item], words: int) -> None:
+        """Index the items whose prompt has fewer words than this."""
+        self._most = words - 1
+        self._texts: dict[Words, list[tuple[int, Matched]]] = {}
+        self._short = {part: np.zeros(len(items), dtype=bool) for part in MATCHED}
+        for number, item in enumerate(items):
+            for part, text in short_texts(item):
+                found = first_words(text, self._most)
+                if found and len(found) <= self._most:
+                    self._texts.setdefault(found, []).append((number, part))
+                    self._short[part][number] = True
+
+    @property
+    def rule(self) -> str:
+        """See Matcher.rule."""
+        return RULE
+
+    @property
+    def checked(self) -> Mapping[Matched, NDArray[np.bool_]]:
+        """See Matcher.checked."""
+        return self._short
+
+    def find(self, block: RowBlock) -> list[Match]:
+        """See Matcher.find."""
+        return [match for row in range(len(block.rows)) for match in self._find_in(block, row)]
+
+    def _find_in(self, block: RowBlock, row: int) -> Iterator[Match]:
+        """The matches of one row, each item and part once."""
+        seen = set()
+        for number, turn in enumerate(block.rows[row]):
+            if turn.role != "user":
+                continue
+            words = first_words(turn.text, self._most)
+            for item, part in self._texts.get(words, ()):
+                if (item, part) not in seen:
+                    seen.add((item, part))
+                    evidence = {
+                        "words": " ".join(words),
+                        "length": len(words),
+                        "item_word": 0,
+                        "turn": number,
+                        "role": turn.role,
+                        "turn_word": 0,
+                    }
+                    yield Match(row, item, part, self.rule, 1.0, evidence)
+
+
+def short_texts(item: Item) -> Iterator[tuple[Matched, str]]:
+    """The texts of an item that can be a whole turn: its prompt, and prompt and answer."""
+    yield "prompt", item.prompt
+    if item.prompt and item.answer:
+        yield "overlap", f"{item.prompt}\n{item.answer}"

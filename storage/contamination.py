@@ -1,0 +1,150 @@
+"""What a run's check against evaluation sets found, in the tables of that name.
+
+They are `contamination_hits`, `evaluation_items_unchecked` and `contamination_checks`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from storage.database import Connection, transaction
+
+CLEAR = (
+    "delete from contamination_hits where run_id = $run_id",
+    "delete from evaluation_items_unchecked where run_id = $run_id",
+    "delete from contamination_checks where run_id = $run_id",
+)
+
+WRITE_HITS = "insert into contamination_hits select $run_id, * from found"
+
+WRITE_UNCHECKED = "insert into evaluation_items_unchecked select $run_id, * from unchecked"
+
+WRITE_CHECK = "insert into contamination_checks values ($run_id, $summary)"
+
+READ_CHECK = "select summary from contamination_checks where run_id = $run_id"
+
+READ_HITS = """
+select example_id, evaluation, item, matched, rule, similarity, evidence
+from contamination_hits where run_id = $run_id
+order by similarity desc, evaluation, item, example_id, matched, rule limit $most
+"""
+
+READ_UNCHECKED = """
+select evaluation, item, reason, detail from evaluation_items_unchecked
+where run_id = $run_id order by all
+"""
+
+COUNT_HITS = """
+select evaluation, count(*), count(distinct example_id), count(distinct item)
+from contamination_hits where run_id = $run_id group by all order by all
+"""
+
+WORST = """
+select example_id, max(similarity) from contamination_hits where run_id = $run_id
+group by example_id order by example_id
+"""
+
+HIT_COLUMNS = {
+    "example_id": pa.string(),
+    "evaluation": pa.string(),
+    "item": pa.int64(),
+    "matched": pa.string(),
+    "rule": pa.string(),
+    "similarity": pa.float64(),
+    "evidence": pa.string(),
+}
+
+UNCHECKED_COLUMNS = {
+    "evaluation": pa.string(),
+    "item": pa.int64(),
+    "reason": pa.string(),
+    "detail": pa.string(),
+}
+
+ALL = 2**62
+
+HitRow = tuple[str, str, int, str, str, float, Mapping[str, Any]]
+"""Example, evaluation set, item, part, rule, similarity, evidence."""
+
+UncheckedRow = tuple[str, int, str, str]
+"""Evaluation set, item, reason, detail."""
+
+
+def write_check(
+    con: Connection,
+    run_id: str,
+    blocks: Iterable[Sequence[HitRow]],
+    unchecked: Sequence[UncheckedRow],
+    summary: Mapping[str, Any],
+) -> None:
+    """Store what a run's check found, replacing what it found before.
+
+    Args:
+        con: an open workspace.
+        run_id: the run.
+        blocks: hits, as they are found.
+        unchecked: items that could not be checked.
+        summary: sets, rules and recall.
+    """
+    key = {"run_id": run_id}
+    with transaction(con):
+        for statement in CLEAR:
+            con.execute(statement, key)
+        for hits in blocks:
+            if hits:
+                rows = [(*hit[:-1], orjson.dumps(hit[-1]).decode()) for hit in hits]
+                write_table(con, ("found", WRITE_HITS), key, as_table(HIT_COLUMNS, rows))
+        table = as_table(UNCHECKED_COLUMNS, unchecked)
+        write_table(con, ("unchecked", WRITE_UNCHECKED), key, table)
+        con.execute(WRITE_CHECK, key | {"summary": orjson.dumps(summary).decode()})
+
+
+def write_table(
+    con: Connection, into: tuple[str, str], key: dict[str, str], table: pa.Table
+) -> None:
+    """Insert an Arrow table under the name that the statement reads it by."""
+    name, statement = into
+    con.register(name, table)
+    con.execute(statement, key)
+    con.unregister(name)
+
+
+def as_table(columns: Mapping[str, pa.DataType], rows: Sequence[tuple[Any, ...]]) -> pa.Table:
+    """Rows as an Arrow table with these columns."""
+    return pa.table(
+        {
+            name: pa.array([row[place] for row in rows], kind)
+            for place, (name, kind) in enumerate(columns.items())
+        }
+    )
+
+
+def read_check(con: Connection, run_id: str) -> dict[str, Any] | None:
+    """Sets, rules and recall of a run's check; None if it had none."""
+    rows = con.execute(READ_CHECK, {"run_id": run_id}).fetchall()
+    return orjson.loads(rows[0][0]) if rows else None
+
+
+def read_hits(con: Connection, run_id: str, most: int = ALL) -> list[HitRow]:
+    """The hits of a run, the most similar first."""
+    rows = con.execute(READ_HITS, {"run_id": run_id, "most": most}).fetchall()
+    return [(*row[:-1], orjson.loads(row[-1])) for row in rows]
+
+
+def read_unchecked(con: Connection, run_id: str) -> list[UncheckedRow]:
+    """The items of evaluation sets that a run could not check."""
+    rows = con.execute(READ_UNCHECKED, {"run_id": run_id}).fetchall()
+    return [(str(row[0]), int(row[1]), str(row[2]), str(row[3])) for row in rows]
+
+
+def count_hits(con: Connection, run_id: str) -> dict[str, tuple[int, int, int]]:
+    """Evaluation set → hits, examples with one, items with one; sets without any are not in it."""
+    rows = con.execute(COUNT_HITS, {"run_id": run_id}).fetchall()
+    return {str(row[0]): (int(row[1]), int(row[2]), int(row[3])) for row in rows}
+
+
+def read_contaminated(con: Connection, run_id: str) -> dict[str, float]:
+    """Example → the largest similarity among its hits."""
+    return {str(row[0]): float(row[1]) for row in con.execute(WORST, {"run_id": run_id}).fetchall()}

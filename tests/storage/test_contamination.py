@@ -1,0 +1,56 @@
+"""What a check found is stored whole, and replaced as a whole."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from storage.contamination import (
+    HitRow,
+    count_hits,
+    read_check,
+    read_contaminated,
+    read_hits,
+    read_unchecked,
+    write_check,
+)
+from storage.database import open_workspace
+from storage.workspace import Workspace
+
+HITS: Sequence[HitRow] = [
+    ("e1", "set", 3, "prompt", "rule", 0.5, {"words": "a b"}),
+    ("e1", "set", 4, "answer", "rule", 0.9, {"words": "c"}),
+    ("e2", "other", 3, "prompt", "rule", 0.5, {}),
+]
+
+
+def test_a_check_is_read_as_it_was_written(tmp_path: Path) -> None:
+    with open_workspace(Workspace(tmp_path)) as con:
+        assert read_check(con, "r") is None
+        write_check(con, "r", [HITS[:1], [], HITS[1:]], [("set", 9, "no_text", "x")], {"rows": 2})
+        assert read_check(con, "r") == {"rows": 2}
+        assert read_hits(con, "r") == [HITS[1], HITS[2], HITS[0]]
+        assert read_hits(con, "r", 1) == [HITS[1]]
+        assert read_unchecked(con, "r") == [("set", 9, "no_text", "x")]
+        assert count_hits(con, "r") == {"other": (1, 1, 1), "set": (2, 1, 2)}
+        assert read_contaminated(con, "r") == {"e1": 0.9, "e2": 0.5}
+
+
+def test_a_second_check_replaces_the_first_of_the_same_run_only(tmp_path: Path) -> None:
+    with open_workspace(Workspace(tmp_path)) as con:
+        for run in ("r", "s", "r"):
+            write_check(con, run, [HITS[:1]], [], {"rows": 1})
+        assert len(read_hits(con, "r")) == len(read_hits(con, "s")) == 1
+        write_check(con, "r", [], [], {"rows": 0})
+        assert read_hits(con, "r") == [] and len(read_hits(con, "s")) == 1
+
+
+def test_a_check_that_fails_leaves_the_one_before(tmp_path: Path) -> None:
+    def broken() -> Sequence[HitRow]:
+        raise RuntimeError("no more rows")
+
+    with open_workspace(Workspace(tmp_path)) as con:
+        write_check(con, "r", [HITS], [], {"rows": 1})
+        with pytest.raises(RuntimeError):
+            write_check(con, "r", (broken() for _ in range(1)), [], {"rows": 2})
+        assert read_check(con, "r") == {"rows": 1} and len(read_hits(con, "r")) == 3
