@@ -5,7 +5,7 @@ that a filter of the recipe drops, and at last those that the budget has no room
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
 
@@ -19,7 +19,15 @@ from pipeline.selection.budget import Budget
 from pipeline.selection.length_matched import select_length_matched
 from pipeline.selection.picked import Picked, account_for, no_causes, no_reasons
 from pipeline.selection.random import random_keys, select_random
-from pipeline.selection.step import Blend, BudgetSettings, FilterStep, RankStep, missing_states
+from pipeline.selection.spend import deciding_scores, spend
+from pipeline.selection.step import (
+    Blend,
+    BudgetSettings,
+    FilterStep,
+    RankStep,
+    RowFilter,
+    missing_states,
+)
 from pipeline.selection.steps import Step
 from pipeline.settings import Settings
 from storage.database import Connection, open_workspace
@@ -65,6 +73,8 @@ class Chosen:
     loss_tokens: int
     unspent: str
     """What of the budget was not spent, and why; "" where it was."""
+    notes: tuple[str, ...] = ()
+    """What the step that ranked has to say."""
 
 
 def select_examples(run: RunContext, settings: SelectSettings, pool: Sequence[str]) -> Chosen:
@@ -83,19 +93,20 @@ def select_examples(run: RunContext, settings: SelectSettings, pool: Sequence[st
         test, reasons = rows.where(aside), np.where(aside, HELD_OUT, "").astype(object)
         eligible = rows = books.narrow(rows, "not held out", drop_where(reasons))
         for step in settings.steps[:-1]:
-            assert isinstance(step, FilterStep)
+            assert isinstance(step, RowFilter)
             rows = books.narrow(rows, describe(step), filter_rows(step, rows), step.scores())
         rank = settings.steps[-1]
         assert isinstance(rank, RankStep)
-        picked = rank.pick(rows, partial(read_vectors, con, run), run.seed)
-        books.record(rows, describe(rank), picked, rank.scores())
+        picked = spend(rank, rows, partial(read_vectors, con, run), run.seed)
+        books.record(rows, describe(rank), picked, deciding_scores(rank))
 
         chosen = rows.at(picked.indices)
         selection_id = write(con, run, ("choice", settings.name, None), chosen)
         write(con, run, ("held_out", f"{settings.name}-held-out", selection_id), test)
         write_controls(con, run, (settings.name, selection_id), eligible, chosen)
     tokens = int(chosen.loss_tokens.sum())
-    return Chosen(selection_id, len(chosen.ids), tokens, unspent(rank.budget, rows, chosen))
+    left = unspent(rank.budget, rows, chosen)
+    return Chosen(selection_id, len(chosen.ids), tokens, left, picked.notes)
 
 
 class Books:
@@ -111,6 +122,7 @@ class Books:
         self.step += 1
         decisions = decide(rows, picked, missing_states(rows, scores))
         count = count_step("select", self.step, label, decisions)
+        count = replace(count, notes=picked.notes)
         write_step(self.con, self.run.run_id, count, decisions)
 
     def narrow(
@@ -140,9 +152,9 @@ def drop_where(reasons: Reasons) -> Picked:
     return account_for(np.flatnonzero(reasons == ""), reasons, np.full(len(reasons), np.nan))
 
 
-def filter_rows(step: FilterStep, rows: Candidates) -> Picked:
+def filter_rows(step: RowFilter, rows: Candidates) -> Picked:
     """Apply a filter; where the recipe says so, rows without the score pass it by."""
-    if step.unscored == "drop":
+    if not isinstance(step, FilterStep) or step.unscored == "drop":
         return step.pick(rows)
     columns = [rows.score(name) for name in step.scores()]
     scored = np.flatnonzero(~np.isnan(columns).any(axis=0))
@@ -157,9 +169,11 @@ def filter_rows(step: FilterStep, rows: Candidates) -> Picked:
     return account_for(np.flatnonzero(reasons == ""), reasons, values, causes)
 
 
-def describe(step: FilterStep | RankStep) -> str:
+def describe(step: RowFilter | RankStep) -> str:
     """A step in one line, as its settings say it."""
     given = step.model_dump(exclude_defaults=True, exclude={"method"})
+    if isinstance(step, RankStep) and step.shares:
+        given["shares"] = step.shares
     ranked = getattr(step, "score", None)
     if isinstance(ranked, Blend):
         given["score"] = ranked

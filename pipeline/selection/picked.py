@@ -20,6 +20,8 @@ Reason = Literal[
     "too_similar",  # to a row picked before it
     "near_duplicate",  # of a row that is kept
     "over_budget",  # the budget was used up before its turn
+    "no_share",  # its group has no share of the budget
+    "other_stage",  # of a training in two stages
     "not_drawn",  # of a control
     "no_response",  # a prompt only: nothing to train on
     "no_loss_tokens",  # the tokenizer leaves nothing of its response
@@ -56,6 +58,8 @@ class Picked:
     """(n,) the number that decided: a score, or the similarity to `because_of`. NaN: none."""
     remarks: NDArray[np.object_]
     """(n,) a `Reason` that may also stand beside a picked row; mostly ""."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the step, beside its counts."""
 
     def __post_init__(self) -> None:
         """Check that every row is either picked once or has one reason.

@@ -13,6 +13,7 @@ from pipeline.measuring.embeddings import ComparedField
 from pipeline.selection.blend import blend_ranks
 from pipeline.selection.budget import Budget
 from pipeline.selection.picked import Picked
+from pipeline.selection.shares import Shares
 from pipeline.settings import Settings
 from scorers.arrays import Floats
 
@@ -98,10 +99,23 @@ class BudgetSettings(Settings):
         return Budget(rows=self.rows, loss_tokens=self.loss_tokens, fraction=self.fraction)
 
 
-class FilterStep(Settings):
-    """A step that passes on the rows it has nothing against."""
+class RowFilter(Settings):
+    """A step that passes on the rows it has nothing against, whatever it looks at."""
 
     method: str
+
+    def scores(self) -> tuple[str, ...]:
+        """The scores that decide, by the names they have in the recipe; () where none does."""
+        return ()
+
+    def pick(self, rows: Candidates) -> Picked:
+        """Say which rows pass, and why the others do not."""
+        raise NotImplementedError
+
+
+class FilterStep(RowFilter):
+    """A filter by a score."""
+
     score: str
     unscored: Literal["drop", "keep"] = Field(
         default="drop", description="What happens to rows without the score: keep passes them on."
@@ -111,16 +125,15 @@ class FilterStep(Settings):
         """The scores that decide, by the names they have in the recipe."""
         return (self.score,)
 
-    def pick(self, rows: Candidates) -> Picked:
-        """Say which rows pass, and why the others do not."""
-        raise NotImplementedError
-
 
 class RankStep(Settings):
     """A step that orders rows and spends the budget."""
 
     method: str
     budget: BudgetSettings = Field(description="How much may be picked.")
+    shares: Shares | None = Field(
+        default=None, description="How the budget is shared out; not at all if not given."
+    )
 
     def scores(self) -> tuple[str, ...]:
         """The scores that rank, by the names they have in the recipe; () where none does."""

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from pipeline.selection.clear import Clear
 from pipeline.selection.diverse import Diverse
+from pipeline.selection.dmt import DMT
 from pipeline.selection.grape import Grape
 from pipeline.selection.random import Random
 from pipeline.selection.s2l import S2L
@@ -13,7 +14,7 @@ from pipeline.selection.threshold import Threshold
 from pipeline.selection.top_k import TopK
 
 Step = Annotated[
-    Threshold | Grape | Clear | TopK | S2L | Diverse | Random,
+    Threshold | Grape | Clear | DMT | TopK | S2L | Diverse | Random,
     Field(discriminator="method"),
 ]
 """In a recipe: one of these, by its method."""

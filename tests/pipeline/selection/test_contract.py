@@ -11,11 +11,13 @@ from pipeline.dedupe.semantic import remove_similar
 from pipeline.selection.budget import Budget
 from pipeline.selection.clear import select_confident
 from pipeline.selection.diverse import select_diverse
+from pipeline.selection.dmt import select_stage
 from pipeline.selection.grape import select_best_candidates
 from pipeline.selection.length_matched import select_length_matched
 from pipeline.selection.picked import Picked
 from pipeline.selection.random import select_random
 from pipeline.selection.s2l import select_s2l
+from pipeline.selection.shares import Shares, group_rows, select_in_shares
 from pipeline.selection.threshold import select_within
 from pipeline.selection.top_k import select_top_k
 
@@ -58,10 +60,21 @@ def make_pool(n: int) -> Pool:
     )
 
 
+def pick_in_shares(p: Pool) -> Picked:
+    def pick(places: np.ndarray, part: int) -> Picked:
+        own, budget = p.rows(places), Budget(loss_tokens=part)
+        return select_top_k(own.scores, own.ids, budget, own.loss_tokens)
+
+    groups = group_rows(p.sources.astype(object), p.loss_tokens, Shares(temperature=2))
+    return select_in_shares(groups, p.loss_tokens, 300, pick)[0]
+
+
 TOKENS = Budget(loss_tokens=300)
 METHODS: dict[str, Callable[[Pool], Picked]] = {
     "top_k": lambda p: select_top_k(p.scores, p.ids, TOKENS, p.loss_tokens),
     "threshold": lambda p: select_within(p.scores, p.ids, 0.5, 2),
+    "shares": pick_in_shares,
+    "dmt": lambda p: select_stage(p.sources, ("a", "b"), p.ids, 0.2, 2),
     "random": lambda p: select_random(p.ids, TOKENS, p.loss_tokens),
     "clear": lambda p: select_confident(p.scores, p.ids, p.sources),
     "grape": lambda p: select_best_candidates(p.scores, p.prompt_ids, p.responses, p.ids),
@@ -123,7 +136,9 @@ def test_a_budget_in_tokens_is_kept_and_used(name: str) -> None:
     assert 300 - pool.loss_tokens.max() < spent <= 300
 
 
-@pytest.mark.parametrize("name", ["top_k", "threshold", "clear", "grape", "s2l", "diverse"])
+@pytest.mark.parametrize(
+    "name", ["top_k", "shares", "threshold", "clear", "grape", "s2l", "diverse"]
+)
 def test_a_row_without_a_score_is_never_picked(name: str) -> None:
     pool = make_pool(300)
     reasons = METHODS[name](pool).reasons
