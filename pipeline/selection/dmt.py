@@ -62,7 +62,7 @@ def select_stage(
         seed: of the draw, 0 or more.
 
     Returns:
-        The rows of the stage in their order; no values. Specialised rows that the second stage does
+        The rows of the stage, by id; no values. Specialised rows that the second stage does
         not draw are "not_drawn", general rows of the first "other_stage".
 
     Raises:
@@ -81,7 +81,9 @@ def select_stage(
             rows = np.flatnonzero(skills == skill)
             drawn = round(Fraction(fraction) * len(rows))
             reasons[rows[sort_rows(keys[rows], ids[rows])[drawn:]]] = "not_drawn"
-    return account_for(np.flatnonzero(reasons == ""), reasons, np.full(len(ids), np.nan))
+    kept = np.flatnonzero(reasons == "")
+    kept = kept[np.argsort(np.asarray(ids[kept], dtype=np.str_))]
+    return account_for(kept, reasons, np.full(len(ids), np.nan))
 
 
 class DMT(RowFilter):

@@ -19,10 +19,10 @@ Largest remainders are Hamilton's method of apportionment. Temperature is that o
 mixtures: Arivazhagan et al. 2019, arXiv:1907.05019.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
@@ -38,6 +38,9 @@ from pipeline.selection.picked import Picked, account_for, no_causes, no_reasons
 from pipeline.selection.source_names import require_known
 from pipeline.settings import Settings, Share
 from scorers.arrays import Floats, Ints, Strings, require_same_length
+
+GROUPS_SAID = 12
+"""A note names at most so many groups."""
 
 PickGroup = Callable[[Ints, int], Picked]
 """Picks from the rows at these places, for this many rows or tokens; what it says is of them."""
@@ -232,16 +235,21 @@ def shortfalls(
             lines.append(
                 f"{name} was to get {share} {unit} and had {used}: the rest went to the others"
             )
-    return lines
+    more = len(lines) - GROUPS_SAID
+    return [*lines[:GROUPS_SAID], *([f"and {more} groups more fell short"] if more > 0 else [])]
 
 
 def describe_mixture(groups: Groups, picks: Ints, costs: Ints) -> str:
     """Say what share of what was spent each group got."""
-    spent: dict[str, int] = {
-        name: int(costs[picks[groups.names[picks] == name]].sum()) for name in groups.weights
+    spent = {
+        name: int(costs[picks[groups.names[picks] == name]].sum())
+        for name, weight in groups.weights.items()
+        if weight
     }
     whole = sum(spent.values())
     if not whole:
         return ""
-    named: Sequence[tuple[str, Any]] = sorted(spent.items())
-    return "shares: " + ", ".join(f"{name} {used / whole:.1%}" for name, used in named)
+    largest = sorted(spent, key=lambda name: (-spent[name], name))[:GROUPS_SAID]
+    parts = [f"{name} {spent[name] / whole:.1%}" for name in sorted(largest)]
+    more = len(spent) - len(largest)
+    return f"shares: {', '.join(parts)}" + (f", and {more} groups more" if more else "")

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pipeline.candidates import Candidates, Names, Vectors
+from pipeline.candidates import Candidates, Vectors
 from pipeline.selection.picked import Picked
 from pipeline.selection.shares import (
     Shares,
@@ -14,7 +14,7 @@ from pipeline.selection.shares import (
 )
 from pipeline.selection.source_names import name_sources
 from pipeline.selection.step import BudgetSettings, RankStep
-from scorers.arrays import Ints
+from scorers.arrays import Ints, Strings
 
 COLUMNS = ("source", "license", "origin")
 """What groups rows by itself; any other name is that of a score."""
@@ -56,7 +56,7 @@ def spend(rank: RankStep, rows: Candidates, vectors: Vectors, seed: int) -> Pick
     return replace(picked, notes=tuple(note for note in notes if note))
 
 
-def names_of(rows: Candidates, shares: Shares) -> Names:
+def names_of(rows: Candidates, shares: Shares) -> Strings:
     """(m,) the group of each row; "" where it has none."""
     if shares.by == "source":
         return name_sources(rows.sources, tuple(shares.quotas or ()))

@@ -72,6 +72,15 @@ def test_a_group_without_enough_scored_rows_leaves_the_rest_to_the_others() -> N
     assert describe_mixture(groups, picked.indices, ONES) == "shares: a 12.5%, b 62.5%, c 25.0%"
 
 
+def test_many_groups_are_not_all_named() -> None:
+    names = np.array([f"g{row:02d}" for row in range(100)], dtype=object)
+    groups = group_rows(names, ONES, Shares(temperature=1))
+    said = describe_mixture(groups, np.arange(100), ONES)
+    assert said.startswith("shares: g00 1.0%, ") and said.endswith("g11 1.0%, and 88 groups more")
+    short = shortfalls(groups, dict.fromkeys(groups.weights, 2), np.arange(100), ONES, "rows")
+    assert len(short) == 13 and short[-1] == "and 88 groups more fell short"
+
+
 def test_nothing_is_said_where_no_group_falls_short() -> None:
     groups = weigh(a=0.5, b=0.3, c=0.2)
     picked, wanted = select_in_shares(groups, ONES, 40, pick_top())
@@ -98,7 +107,9 @@ def test_a_row_of_no_group_has_no_score() -> None:
 
 def test_a_quota_for_a_group_that_is_not_there_names_those_that_are() -> None:
     shares = Shares(by="license", quotas={"bb": 0.5})
-    with pytest.raises(ValueError, match=r"the license 'bb'. There are: a, b, c"):
+    with pytest.raises(
+        ValueError, match=r"the license 'bb'. Did you mean 'b'\? There are: a, b, c"
+    ):
         group_rows(NAMES, ONES, shares)
 
 
