@@ -181,4 +181,5 @@ def _relative(values: Floats, whole: Floats) -> Floats:
 
 def _softmax(values: Floats) -> Floats:
     powers: Floats = np.exp(values - values.max())
-    return powers / powers.sum()
+    shares: Floats = powers / powers.sum()
+    return shares

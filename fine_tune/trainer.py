@@ -110,7 +110,8 @@ class AdapterTrainer(SFTTrainer):
         """Called by the trainer before it drops the columns that it does not know."""
         super()._set_signature_columns_if_needed()  # type: ignore[no-untyped-call]
         known: list[str] = self._signature_columns or []
-        self._signature_columns = list(dict.fromkeys([*known, ROW_WEIGHT]))
+        columns = list(dict.fromkeys([*known, ROW_WEIGHT]))
+        self._signature_columns = columns  # type: ignore[assignment]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Called by the trainer after each step.

@@ -18,6 +18,7 @@ import typer
 
 from flows import (
     backfill_commands,
+    mixture_commands,
     plan_commands,
     read_commands,
     repair_commands,
@@ -49,6 +50,7 @@ app = typer.Typer(
 )
 run_commands.add_to(app)
 plan_commands.add_to(app)
+mixture_commands.add_to(app)
 backfill_commands.add_to(app)
 read_commands.add_to(app)
 repair_commands.add_to(app)
