@@ -2,7 +2,7 @@
 
 stdout is data, stderr is talk. Nothing heavy is imported before a verb needs it.
 
-Exit codes: 0 done · 1 nothing to select from, or an export does not hold · 2 usage, recipe or
+Exit codes: 0 done · 1 nothing to select from, an export does not hold, or a gate failed · 2 usage, recipe or
 workspace · 3 input unreadable, more bad rows than tolerated, or a disk that is full, read-only or
 forbidden · 4 done, with rows quarantined, under --strict · 5 a model or dependency is missing, or a
 server is not there · 130 and 143 after Ctrl-C and SIGTERM.
@@ -23,6 +23,7 @@ from flows import (
     read_commands,
     repair_commands,
     run_commands,
+    screen_commands,
     serve_commands,
 )
 from flows.faults import explain_fault
@@ -54,6 +55,7 @@ mixture_commands.add_to(app)
 backfill_commands.add_to(app)
 read_commands.add_to(app)
 repair_commands.add_to(app)
+screen_commands.add_to(app)
 serve_commands.add_to(app)
 
 

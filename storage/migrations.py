@@ -169,4 +169,15 @@ MIGRATIONS = (
     )""",
     # JSON: seconds, samples, device and memory, over all executions; null: by an older version
     "alter table trials add column cost varchar",
+    # ---- reviews ----
+    """create table reviews (
+        selection_id varchar not null,
+        example_id varchar not null,
+        source varchar not null,          -- path of its source, or 'generated'
+        drawn varchar not null,           -- 'random' or 'suspect'
+        verdict varchar,                  -- 'ok' or 'bad'; null: not read yet
+        note varchar not null,
+        reviewed_at timestamptz,          -- null: not read yet
+        primary key (selection_id, example_id)
+    )""",
 )
