@@ -2,10 +2,10 @@
 
 stdout is data, stderr is talk. Nothing heavy is imported before a verb needs it.
 
-Exit codes: 0 done · 1 nothing to select from, an export does not hold, or a gate failed · 2 usage, recipe or
-workspace · 3 input unreadable, more bad rows than tolerated, or a disk that is full, read-only or
-forbidden · 4 done, with rows quarantined, under --strict · 5 a model or dependency is missing, or a
-server is not there · 130 and 143 after Ctrl-C and SIGTERM.
+Exit codes: 0 done · 1 nothing to select from, an export does not hold, or a gate failed · 2 usage,
+recipe or workspace · 3 input unreadable, more bad rows than tolerated, or a disk that is full,
+read-only or forbidden · 4 done, with rows quarantined, under --strict · 5 a model or dependency is
+missing, or a server is not there · 130 and 143 after Ctrl-C and SIGTERM.
 """
 
 import logging

@@ -18,9 +18,8 @@ from flows.read_commands import (
 )
 
 if TYPE_CHECKING:
-    from pipeline.review_queue import Demand, Screened
+    from pipeline.review_queue import Demand
     from pipeline.screen import Estimate
-    from storage.database import Connection
     from storage.workspace import Workspace
 
 COLUMNS = ["source", "rows", "to read", "read", "bad", "share", "at most", "gate"]

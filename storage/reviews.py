@@ -102,7 +102,10 @@ def write_verdicts(con: Connection, verdicts: Mapping[str, tuple[str, str]]) -> 
 def read_run_measures(con: Connection, run_id: str) -> dict[str, MeasureKey]:
     """What a run measured, by the names it has for it."""
     rows = con.execute(MEASURES_OF_RUN, {"run_id": run_id}).fetchall()
-    return {str(row[0]): MeasureKey(*row[1:5], orjson.loads(row[5])) for row in rows}
+    return {
+        str(name): MeasureKey(measure, model, fingerprint, template, orjson.loads(settings))
+        for name, measure, model, fingerprint, template, settings in rows
+    }
 
 
 def read_run_recipe(con: Connection, run_id: str) -> tuple[dict[str, object], int]:
