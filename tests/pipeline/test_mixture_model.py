@@ -102,6 +102,17 @@ def test_scores_that_have_nothing_to_do_with_the_mixture_are_not_predicted(seed:
     assert validate_runs(lucky).r2_mean <= 0
 
 
+def test_that_scores_rise_with_training_is_no_law_of_mixtures() -> None:
+    runs = make_runs()
+    rng = np.random.default_rng(3)
+    luck = np.repeat(rng.standard_normal((24, 2)), 4, axis=0)
+    rising = 30.0 * (runs.checkpoints + 1)[:, None] + luck
+    risen = MixtureRuns(
+        runs.mixtures, runs.proportions, runs.checkpoints, rising, runs.sources, runs.benchmarks
+    )
+    assert validate_runs(risen).r2_mean <= 0
+
+
 def test_the_best_mixture_is_that_of_a_brute_search() -> None:
     runs = make_runs(noise=1.0)
     law = fit_runs(runs)
