@@ -41,8 +41,11 @@ def mixture(
     if left_out:
         say_to_stderr(f"{left_out} rows lack a score and are left out")
     found = validate_runs(read, curved)
-    useful = found.r2_mean > 0
-    ranked = rank_mixtures(fit_runs(read, curved), read.proportions, batch, top) if useful else None
+    ranked = (
+        rank_mixtures(fit_runs(read, curved), read.proportions, batch, top)
+        if found.useful
+        else None
+    )
     repeated = replicate_noise(read)
     if as_json:
         print_json(mixture_facts(read, found, ranked, repeated))
@@ -50,7 +53,7 @@ def mixture(
         if ranked is not None:
             print_table(["", "mean", *read.benchmarks, *read.sources], mixture_rows(ranked))
         sys.stdout.write("".join(f"{line}\n" for line in verdict(read, found, ranked, repeated)))
-    if not useful:
+    if not found.useful:
         raise typer.Exit(1)
 
 

@@ -13,7 +13,8 @@ into one fold: they are nearly the same point, and a split through them measures
 that comes with the paper splits so. On its own file of 50 mixtures a ridge split by mixture comes
 to 0.27 and the paper's MLP to -0.01, where the script reports 0.57. Those are over all rows alike;
 here R^2 is taken around the mean of each checkpoint, for that scores rise while training goes on
-says nothing of mixtures. At 0 or below a mean would predict as well, and nothing is recommended.
+says nothing of mixtures. At 0 or below, or where no benchmark by itself is above, a mean would
+predict as well, and nothing is recommended. Little above 0 may be luck.
 
 A linear law is always best at a corner. So only mixtures are ranked whose every proportion lies
 within what the runs have tried: the model interpolates and says nothing beyond. For 20 to 50 short
@@ -93,6 +94,11 @@ class Validation:
     """Of the mean over benchmarks, which mixtures are ranked by."""
     noise: float
     """Root mean square error of that mean."""
+
+    @property
+    def useful(self) -> bool:
+        """Whether it says more than a mean would, of their mean and of some benchmark."""
+        return self.r2_mean > 0 and bool((self.r2 > 0).any())
 
 
 @dataclass(frozen=True, slots=True)

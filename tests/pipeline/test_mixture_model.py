@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.mixture_model import (
     MixtureRuns,
+    Validation,
     count_mixtures,
     enumerate_mixtures,
     fit_runs,
@@ -100,6 +101,16 @@ def test_scores_that_have_nothing_to_do_with_the_mixture_are_not_predicted(seed:
         runs.mixtures, runs.proportions, runs.checkpoints, luck, runs.sources, runs.benchmarks
     )
     assert validate_runs(lucky).r2_mean <= 0
+
+
+@pytest.mark.parametrize(
+    ("r2", "r2_mean", "useful"),
+    [([0.2, -0.1], 0.1, True), ([-0.2, -0.1], 0.1, False), ([0.2, 0.1], 0.0, False)],
+)
+def test_a_mean_that_is_predicted_while_nothing_in_it_is_is_luck(
+    r2: list[float], r2_mean: float, useful: bool
+) -> None:
+    assert Validation(np.array(r2), r2_mean, 1.0).useful is useful
 
 
 def test_that_scores_rise_with_training_is_no_law_of_mixtures() -> None:
