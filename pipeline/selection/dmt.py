@@ -100,7 +100,7 @@ class DMT(RowFilter):
         ge=0,
         le=1,
         description="Of each specialised source that the second stage sees again, as a number or "
-        "as 1/256, which the paper found best.",
+        "as 1/256, the value of the paper's DMT.",
     )
     stage: Literal[1, 2] = Field(
         description="1: specialised rows. 2: general rows and a few of them."
