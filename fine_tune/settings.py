@@ -34,6 +34,11 @@ class TrainSettings(BaseModel):
         ge=1,
         description="Forward passes in one optimizer step; the loss is per token of all.",
     )
+    balance: Literal["source"] | None = Field(
+        default=None,
+        description="Weigh rows so that every source counts the same in the loss, whatever its "
+        "size. None: every token counts the same.",
+    )
     lora_rank: int = Field(default=16, ge=1, description="Rank of each adapter matrix.")
     lora_alpha: int = Field(default=32, ge=1, description="Adapters are scaled by alpha / rank.")
     lora_dropout: float = Field(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from fine_tune.balance import row_weights
 from fine_tune.checkpoints import last_complete_checkpoint
 from fine_tune.cost import CostMeter
 from fine_tune.evaluate import HeldOutLoss, loss_of_rows
@@ -122,6 +123,8 @@ def _checked_trainer(
     names = [split for split in SPLITS if manifest.counts(split).rows]
     splits = {split: load_split(export, split, output / CACHE_FOLDER) for split in names}
     promised = {split: promised_tokens(rows) for split, rows in splits.items()}
+    if settings.balance:
+        splits["train"] = _balanced(splits["train"])
     trainer = build_trainer(model, splits, settings, output / CHECKPOINTS_FOLDER)
     prepared: dict[Split, Dataset] = {"train": prepared_rows(trainer)}
     if "validation" in splits:
@@ -130,6 +133,16 @@ def _checked_trainer(
     totals = compare_tokens(manifest, promised, counted)
     _require_positions(trainer.longest_row(), [row for rows in counted.values() for row in rows])
     return trainer, totals["train"]
+
+
+def _balanced(rows: Dataset) -> Dataset:
+    """Rows with the weights by which every source counts the same."""
+    import numpy as np
+
+    from fine_tune.trainer import ROW_WEIGHT
+
+    weights = row_weights(np.array(rows["source"]), np.array(rows["loss_tokens"]))
+    return rows.add_column(ROW_WEIGHT, weights.astype(np.float32))
 
 
 def _require_positions(limit: int | None, rows: list[TokenCount]) -> None:

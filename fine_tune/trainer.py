@@ -7,6 +7,7 @@ float32), on a CPU everything is float32.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
@@ -35,8 +36,27 @@ from storage.exports_manifest import Split
 OnStep: TypeAlias = Callable[[int, int, float], None]
 """Called after each optimizer step with the step, all steps, and the loss in nats per token."""
 
+ROW_WEIGHT = "row_weight"
+"""A column of rows that are not to count alike; it is the trainer's own, no export has it."""
+
+Rows: TypeAlias = Sequence[Mapping[str, Any]]
+
 CHECKPOINTS_KEPT = 2
 """The last is what a resumed training needs; the one before it, if the last is half written."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedRows:
+    """Pads rows to a batch as TRL does, and keeps the weights of rows that have one."""
+
+    pad: Callable[..., Any]
+
+    def __call__(self, rows: Rows) -> dict[str, torch.Tensor]:
+        """A batch; with weights (rows,) where its rows have them."""
+        batch: dict[str, torch.Tensor] = self.pad(rows)
+        if ROW_WEIGHT in rows[0]:
+            batch[ROW_WEIGHT] = torch.tensor([row[ROW_WEIGHT] for row in rows])
+        return batch
 
 
 class AdapterTrainer(SFTTrainer):
@@ -59,6 +79,39 @@ class AdapterTrainer(SFTTrainer):
         if self.meter is not None:
             self.meter.count(rows, tokens)
         return loss
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor | Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
+        """TRL's loss; of weighted rows, the mean over tokens with each row's loss times its weight.
+
+        The mean is taken over as many tokens as without weights: see fine_tune/balance.py.
+        """
+        if ROW_WEIGHT not in inputs:
+            plain: torch.Tensor | tuple[torch.Tensor, Any]
+            plain = super().compute_loss(  # type: ignore[no-untyped-call]
+                model, inputs, return_outputs, num_items_in_batch
+            )
+            return plain
+        rest = {name: value for name, value in inputs.items() if name != ROW_WEIGHT}
+        outputs = model(**rest, use_cache=False, fused_lm_head=True)
+        nats = -(outputs.log_probs.float().sum(dim=1) * inputs[ROW_WEIGHT]).sum()
+        tokens = outputs.label_mask.sum() if num_items_in_batch is None else num_items_in_batch
+        loss = nats / torch.as_tensor(tokens).clamp(min=1)
+        if self.args.average_tokens_across_devices and num_items_in_batch is not None:
+            loss = loss * self.accelerator.num_processes  # the tokens are those of all of them
+        return (loss, outputs) if return_outputs else loss
+
+    def _set_signature_columns_if_needed(self) -> None:
+        """Called by the trainer before it drops the columns that it does not know."""
+        super()._set_signature_columns_if_needed()  # type: ignore[no-untyped-call]
+        known: list[str] = self._signature_columns or []
+        columns = list(dict.fromkeys([*known, ROW_WEIGHT]))
+        self._signature_columns = columns  # type: ignore[assignment]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Called by the trainer after each step.
@@ -90,7 +143,7 @@ class AdapterTrainer(SFTTrainer):
         inputs = {name: value.to(self.args.device) for name, value in batch.items()}
         tokens = int((inputs["labels"][:, 1:] != IGNORED).sum())
         with torch.no_grad(), self.compute_loss_context_manager():
-            mean = self.compute_loss(model, inputs)  # type: ignore[no-untyped-call]
+            mean: Any = self.compute_loss(model, inputs)
         return float(mean) * tokens, tokens
 
     def longest_row(self) -> int | None:
@@ -146,6 +199,7 @@ def build_trainer(
         processing_class=load_tokenizer(model),
         peft_config=adapter,
     )
+    trainer.data_collator = WeightedRows(trainer.data_collator)
     trainer.remove_callback(PrinterCallback)  # prints to stdout, which is for data
     return trainer
 

@@ -26,8 +26,11 @@ from pipeline.measuring.turn_ratings import TurnQuestion
 from pipeline.readers import UnreadableSourceError, find_format
 from pipeline.score import ScoreSettings, find_scorer, measure_name
 from pipeline.selection.clear_repair import ClearRepair
+from pipeline.selection.dmt import DMT
 from pipeline.selection.instag import InsTag
 from pipeline.selection.s2l import S2L
+from pipeline.selection.source_names import has_name
+from pipeline.selection.spend import COLUMNS
 from pipeline.selection.step import Filter, RankStep
 from pipeline.settings import TARGET
 from pipeline.shapes import SHAPES
@@ -250,6 +253,8 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (select_problems, {"scores", "measure", "select"}),
         (repair_problems, {"generate", "measure", "dedupe", "select"}),
         (budget_problems, {"sources", "generate", "select"}),
+        (share_problems, {"scores", "select"}),
+        (named_source_problems, {"sources", "generate", "select"}),
         (train_problems, {"measure", "train"}),
     )
     sources = place_sources(blocks.get("sources", ()), base)
@@ -567,6 +572,39 @@ def evaluation_problems(where: str, evaluation: EvaluationSettings) -> Iterator[
                     f"{where}.{key}: no field {field!r} in the first {LOOKED_AT} rows of {file}."
                     f"{nearest(field, sorted(fields))}"
                 )
+
+
+def share_problems(recipe: Recipe) -> Iterator[str]:
+    """Shares by what groups no rows."""
+    last = recipe.select.steps[-1]
+    if not isinstance(last, RankStep) or last.shares is None or last.shares.by in COLUMNS:
+        return
+    labels = [score.label for score in recipe.scores if is_label(score.scorer)]
+    if last.shares.by not in labels:
+        yield (
+            f"select.steps.{len(recipe.select.steps) - 1}.shares.by: {last.shares.by!r} is not a "
+            f"column, nor a score of this recipe whose values are labels."
+            f"{nearest(last.shares.by, [*COLUMNS, *labels])}"
+        )
+
+
+def named_source_problems(recipe: Recipe) -> Iterator[str]:
+    """Steps that name sources which the recipe does not have."""
+    paths = [file for source in recipe.sources for file in source.files()]
+    if any(source.query is not None for source in recipe.sources):
+        return  # the answer to a query lies in the workspace, under a name of its own
+    paths += ["generated"] if recipe.generate else []
+    for number, step in enumerate(recipe.select.steps):
+        named: tuple[tuple[str, tuple[str, ...]], ...] = ()
+        if isinstance(step, DMT):
+            named = (("specialised", step.specialised),)
+        elif isinstance(step, RankStep) and step.shares and step.shares.by == "source":
+            named = (("shares.quotas", tuple(step.shares.quotas or ())),)
+        for key, names in named:
+            for name in names:
+                if not any(has_name(path, name) for path in paths):
+                    where = f"select.steps.{number}.{key}"
+                    yield f"{where}: no source is called {name!r}.{nearest(name, paths)}"
 
 
 def is_label(scorer: str) -> bool:

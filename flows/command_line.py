@@ -2,10 +2,10 @@
 
 stdout is data, stderr is talk. Nothing heavy is imported before a verb needs it.
 
-Exit codes: 0 done · 1 nothing to select from, or an export does not hold · 2 usage, recipe or
-workspace · 3 input unreadable, more bad rows than tolerated, or a disk that is full, read-only or
-forbidden · 4 done, with rows quarantined, under --strict · 5 a model or dependency is missing, or a
-server is not there · 130 and 143 after Ctrl-C and SIGTERM.
+Exit codes: 0 done · 1 nothing to select from, an export does not hold, or a gate failed · 2 usage,
+recipe or workspace · 3 input unreadable, more bad rows than tolerated, or a disk that is full,
+read-only or forbidden · 4 done, with rows quarantined, under --strict · 5 a model or dependency is
+missing, or a server is not there · 130 and 143 after Ctrl-C and SIGTERM.
 """
 
 import logging
@@ -19,10 +19,12 @@ import typer
 from flows import (
     backfill_commands,
     check_commands,
+    mixture_commands,
     plan_commands,
     read_commands,
     repair_commands,
     run_commands,
+    screen_commands,
     serve_commands,
     suggest_commands,
     what_if_commands,
@@ -53,9 +55,11 @@ app = typer.Typer(
 run_commands.add_to(app)
 check_commands.add_to(app)
 plan_commands.add_to(app)
+mixture_commands.add_to(app)
 backfill_commands.add_to(app)
 read_commands.add_to(app)
 repair_commands.add_to(app)
+screen_commands.add_to(app)
 serve_commands.add_to(app)
 suggest_commands.add_to(app)
 what_if_commands.add_to(app)

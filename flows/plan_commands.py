@@ -27,6 +27,15 @@ def plan(
     rows: Annotated[
         int, typer.Option(min=3, help="Rows to try of each measure; more predict better.")
     ] = 48,
+    rows_affordable: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Rows that all of the money buys, for advice; the budget's if not given."
+        ),
+    ] = None,
+    preference_price_ratio: Annotated[
+        float | None, typer.Option(min=0.001, help="Price of a preference pair, in rows.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a recipe will ask of models, and how long it will take; try a few rows for that.
@@ -34,6 +43,7 @@ def plan(
     Sources are read and tokens counted, which the run will find done. Nothing else is stored.
     """
     from flows.check_recipe import load_recipe
+    from pipeline.budget_advice import advise
     from storage.turns import take_turn
     from storage.workspace import Workspace
 
@@ -43,12 +53,14 @@ def plan(
     with take_turn(workspace, f"plan of {loaded.name}", tell=say_to_stderr):
         plans, prompts = plan_recipe(loaded, recipe.parent, rows)
     total = sum(each.seconds or 0.0 for each in plans)
+    advice = advise(rows_affordable or budget_rows(loaded), preference_price_ratio)
     if as_json:
         print_json(
             {
                 "measures": [asdict(each) for each in plans],
                 "prompts_to_answer": prompts,
                 "seconds": total,
+                "advice": [asdict(each) for each in advice],
             }
         )
         return
@@ -60,6 +72,16 @@ def plan(
         )
     if loaded.train:
         sys.stdout.write("not in this: training the target\n")
+    sys.stdout.write("\nWhat papers found about budgets; advice, and nothing that is enforced:\n")
+    sys.stdout.write("".join(f"- {each}\n" for each in advice))
+
+
+def budget_rows(recipe: "Recipe") -> int | None:
+    """Rows that the recipe's budget is; None where it is in other units."""
+    from pipeline.selection.step import RankStep
+
+    last = recipe.select.steps[-1]
+    return last.budget.rows if isinstance(last, RankStep) else None
 
 
 def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasurePlan], int]":

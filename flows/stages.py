@@ -247,6 +247,8 @@ def select_stage(state: RunState) -> RunState:
     """Choose rows."""
     chosen = select_examples(state.run, state.recipe.select, state.pool)
     say(f"select: {chosen.rows} rows, {chosen.loss_tokens} loss tokens. {chosen.unspent}".strip())
+    for note in chosen.notes:
+        say(f"select: {note}", again=True)
     return replace(state, chosen=chosen)
 
 

@@ -44,6 +44,8 @@ class Chosen:
     loss_tokens: int
     unspent: str
     """What of the budget was not spent, and why; "" where it was."""
+    notes: tuple[str, ...] = ()
+    """What the step that ranked has to say."""
 
 
 def select_examples(run: RunContext, settings: SelectSettings, pool: Sequence[str]) -> Chosen:
@@ -70,7 +72,8 @@ def select_examples(run: RunContext, settings: SelectSettings, pool: Sequence[st
         evidence = gather_evidence(taken.eligible, chosen, controls, ranking, moved, last)
         write_evidence(con, run.run_id, selection_id, evidence)
     left = unspent(settings.rank.budget, taken.choice.ranked, chosen)
-    return Chosen(selection_id, len(chosen), int(chosen.loss_tokens.sum()), left)
+    tokens = int(chosen.loss_tokens.sum())
+    return Chosen(selection_id, len(chosen), tokens, left, taken.choice.notes)
 
 
 class LastVectors:

@@ -97,7 +97,8 @@ class Notes:
     def record(self, label: str, rows: Candidates, picked: Picked, scores: tuple[str, ...]) -> None:
         """Count one step; name the rows of the run's choice that it drops."""
         reasons = spoken_reasons(rows, picked, scores)
-        self.counts.append(count_step("select", len(self.counts) + 1, label, reasons.tolist()))
+        step = len(self.counts) + 1
+        self.counts.append(count_step("select", step, label, reasons.tolist(), picked.notes))
         dropped = np.flatnonzero(self.then[rows.places] & (picked.reasons != ""))
         for row in dropped.tolist():
             cause, value = int(picked.because_of[row]), float(picked.value[row])

@@ -197,4 +197,15 @@ MIGRATIONS = (
         run_id varchar primary key,
         summary varchar not null          -- JSON: sets, rules, recall on injected leaks
     )""",
+    # ---- reviews ----
+    """create table reviews (
+        selection_id varchar not null,
+        example_id varchar not null,
+        source varchar not null,          -- path of its source, or 'generated'
+        drawn varchar not null,           -- 'random' or 'suspect'
+        verdict varchar,                  -- 'ok' or 'bad'; null: not read yet
+        note varchar not null,
+        reviewed_at timestamptz,          -- null: not read yet
+        primary key (selection_id, example_id)
+    )""",
 )

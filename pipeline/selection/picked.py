@@ -36,6 +36,9 @@ Reason = Literal[
     "contaminated",  # it holds something of an evaluation set
     "over_budget",  # the budget was used up before its turn
     "not_drawn",  # of a control, or of the sample that a step compares
+    "no_share",  # its group has no share of the budget
+    "other_stage",  # of a training in two stages
+    "not_drawn",  # of a control
     "no_response",  # a prompt only: nothing to train on
     "no_loss_tokens",  # the tokenizer leaves nothing of its response
     "truncated",  # longer than what the trainer reads

@@ -13,6 +13,7 @@ from pipeline.measuring.embeddings import ComparedField
 from pipeline.selection.blend import blend_ranks
 from pipeline.selection.budget import Budget
 from pipeline.selection.picked import Picked
+from pipeline.selection.shares import Shares
 from pipeline.settings import Settings
 from scorers.arrays import Floats
 
@@ -88,7 +89,7 @@ class BudgetSettings(Settings):
 
 
 class Filter(Settings):
-    """A step that passes on the rows it has nothing against."""
+    """A step that passes on the rows it has nothing against, whatever it looks at."""
 
     method: str
 
@@ -106,7 +107,7 @@ class Filter(Settings):
 
 
 class FilterStep(Filter):
-    """A filter that a score decides."""
+    """A filter by a score."""
 
     score: str
     unscored: Literal["drop", "keep"] = Field(
@@ -123,6 +124,9 @@ class RankStep(Settings):
 
     method: str
     budget: BudgetSettings = Field(description="How much may be picked.")
+    shares: Shares | None = Field(
+        default=None, description="How the budget is shared out; not at all if not given."
+    )
 
     def scores(self) -> tuple[str, ...]:
         """The scores that rank, by the names they have in the recipe; () where none does."""

@@ -8,6 +8,7 @@ from pipeline.selection.clear import Clear
 from pipeline.selection.clear_repair import ClearRepair
 from pipeline.selection.correct_answer import CorrectAnswer
 from pipeline.selection.diverse import Diverse
+from pipeline.selection.dmt import DMT
 from pipeline.selection.facility_location import FacilityLocation
 from pipeline.selection.grape import Grape
 from pipeline.selection.instag import InsTag
@@ -27,6 +28,7 @@ Step = Annotated[
     | Clear
     | ClearRepair
     | QTuning
+    | DMT
     | TopK
     | S2L
     | Diverse

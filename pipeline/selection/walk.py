@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from pipeline.candidates import Candidates, Vectors
 from pipeline.selection.picked import Picked, account_for, no_reasons, spread
 from pipeline.selection.random import random_keys
+from pipeline.selection.spend import deciding_scores, spend
 from pipeline.selection.step import Blend, BudgetSettings, Filter, FilterStep, RankStep
 from pipeline.selection.steps import Step
 from pipeline.settings import Settings
@@ -77,6 +78,8 @@ class Choice:
     """What the ranking step was given."""
     chosen: Candidates
     """In the order picked."""
+    notes: tuple[str, ...]
+    """What the ranking step has to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +130,9 @@ def choose(
         passed = filter_rows(step, rows)
         record(describe(step), rows, passed, step.scores())
         rows = rows.where(passed.reasons == "")
-    picked = settings.rank.pick(rows, vectors, seed)
-    record(describe(settings.rank), rows, picked, settings.rank.scores())
-    return Choice(rows, rows.at(picked.indices))
+    picked = spend(settings.rank, rows, vectors, seed)
+    record(describe(settings.rank), rows, picked, deciding_scores(settings.rank))
+    return Choice(rows, rows.at(picked.indices), picked.notes)
 
 
 def untrainable(rows: Candidates) -> Reasons:
@@ -167,6 +170,8 @@ def filter_rows(step: Filter, rows: Candidates) -> Picked:
 def describe(step: Filter | RankStep) -> str:
     """A step in one line, as its settings say it."""
     given = step.model_dump(exclude_defaults=True, exclude={"method"})
+    if isinstance(step, RankStep) and step.shares:
+        given["shares"] = step.shares
     ranked = getattr(step, "score", None)
     if isinstance(ranked, Blend):
         given["score"] = ranked

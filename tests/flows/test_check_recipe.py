@@ -269,6 +269,40 @@ def test_a_budget_larger_than_the_pool_is_told(
     assert any(problem in each for each in found), found
 
 
+@pytest.mark.parametrize(
+    ("step", "problem"),
+    [
+        (
+            {"shares": {"quotas": {"row.jsonl": 0.5}}},
+            "select.steps.0.shares.quotas: no source is called 'row.jsonl'. Did you mean",
+        ),
+        (
+            {"shares": {"by": "ifd", "temperature": 2}},
+            "select.steps.0.shares.by: 'ifd' is not a column, nor a score of this recipe whose "
+            "values are labels. There are: license, origin, source.",
+        ),
+        ({"shares": {"by": "licence", "temperature": 2}}, "Did you mean 'license'?"),
+        ({"shares": {"by": "source"}}, "give quotas, a temperature, or both"),
+    ],
+)
+def test_shares_of_what_is_not_there_are_told(
+    tmp_path: Path, step: dict[str, Any], problem: str
+) -> None:
+    rank = {"method": "top_k", "score": "ifd", "budget": {"rows": 2}, **step}
+    problems = problems_of(tmp_path, {**GOOD, "select": {"steps": [rank]}})
+    assert len(problems) == 1 and problem in problems[0]
+
+
+def test_sources_are_named_by_parts_of_their_paths(tmp_path: Path) -> None:
+    rank = {"method": "top_k", "score": "ifd", "budget": {"rows": 2}}
+    shared = {**rank, "shares": {"quotas": {"rows.jsonl": 0.5}}}
+    dmt = {"method": "dmt", "specialised": ["rows.jsonl"], "stage": 1}
+    assert problems_of(tmp_path, {**GOOD, "select": {"steps": [dmt, shared]}}) == []
+    wrong = {"steps": [{**dmt, "specialised": ["maths"]}, rank]}
+    (problem,) = problems_of(tmp_path, {**GOOD, "select": wrong})
+    assert problem.startswith("select.steps.0.specialised: no source is called 'maths'.")
+
+
 def test_a_missing_block_is_named(tmp_path: Path) -> None:
     recipe = {key: value for key, value in GOOD.items() if key != "select"}
     assert "select: missing; it must be given" in problems_of(tmp_path, recipe)

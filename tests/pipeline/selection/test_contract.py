@@ -13,6 +13,7 @@ from pipeline.selection.clear import select_confident
 from pipeline.selection.clear_repair import RepairRule, select_repaired
 from pipeline.selection.correct_answer import select_correct
 from pipeline.selection.diverse import select_diverse
+from pipeline.selection.dmt import select_stage
 from pipeline.selection.facility_location import select_facility_location
 from pipeline.selection.grape import select_best_candidates
 from pipeline.selection.instag import select_instag
@@ -22,6 +23,7 @@ from pipeline.selection.picked import Picked
 from pipeline.selection.q_tuning import select_q_tuning
 from pipeline.selection.random import select_random
 from pipeline.selection.s2l import select_s2l
+from pipeline.selection.shares import Shares, group_rows, select_in_shares
 from pipeline.selection.threshold import select_within
 from pipeline.selection.top_k import select_top_k
 from pipeline.selection.top_share import select_top_share
@@ -81,11 +83,22 @@ def repairs_by_id(pool: Pool) -> tuple[np.ndarray, np.ndarray]:
     return repairs, made
 
 
+def pick_in_shares(p: Pool) -> Picked:
+    def pick(places: np.ndarray, part: int) -> Picked:
+        own, budget = p.rows(places), Budget(loss_tokens=part)
+        return select_top_k(own.scores, own.ids, budget, own.loss_tokens)
+
+    groups = group_rows(p.sources.astype(object), p.loss_tokens, Shares(temperature=2))
+    return select_in_shares(groups, p.loss_tokens, 300, pick)[0]
+
+
 TOKENS = Budget(loss_tokens=300)
 METHODS: dict[str, Callable[[Pool], Picked]] = {
     "top_k": lambda p: select_top_k(p.scores, p.ids, TOKENS, p.loss_tokens),
     "threshold": lambda p: select_within(p.scores, p.ids, 0.5, 2),
     "top_share": lambda p: select_top_share(p.scores, p.ids, 0.3),
+    "shares": pick_in_shares,
+    "dmt": lambda p: select_stage(p.sources, ("a", "b"), p.ids, 0.2, 2),
     "random": lambda p: select_random(p.ids, TOKENS, p.loss_tokens),
     "clear": lambda p: select_confident(p.scores, p.ids, p.sources),
     "correct_answer": lambda p: select_correct(
@@ -166,6 +179,7 @@ def test_a_budget_in_tokens_is_kept_and_used(name: str) -> None:
     [
         "top_k",
         "top_share",
+        "shares",
         "threshold",
         "clear",
         "q_tuning",

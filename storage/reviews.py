@@ -1,0 +1,114 @@
+"""The `reviews` table: which rows of a selection a person is to read, and what was found."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+import pyarrow as pa
+
+from storage.database import Connection, transaction
+from storage.measurements import MeasureKey
+
+ADD = """
+insert into reviews
+select selection_id, example_id, source, drawn, known.verdict, coalesce(known.note, ''),
+    known.reviewed_at
+from queued left join (
+    select example_id, arg_max(verdict, reviewed_at) as verdict,
+        arg_max(note, reviewed_at) as note, max(reviewed_at) as reviewed_at
+    from reviews where verdict is not null group by example_id
+) known using (example_id)
+on conflict do update set
+    drawn = case when excluded.drawn = 'random' then 'random' else reviews.drawn end
+"""
+"""A verdict is of an example: what was read in another selection is not read again."""
+
+READ = """
+select example_id, source, drawn, verdict, note from reviews
+where selection_id = $selection_id order by example_id
+"""
+
+KNOWN = "select distinct example_id from reviews where example_id = any($ids)"
+
+JUDGE = """
+update reviews set verdict = judged.verdict, note = judged.note, reviewed_at = now()
+from judged where reviews.example_id = judged.example_id
+"""
+
+MEASURES_OF_RUN = """
+select name, measure, model, model_fingerprint, template_fingerprint, settings
+from run_measures join measures using (measure_key) where run_id = $run_id order by name
+"""
+
+RECIPE_OF_RUN = "select recipe, seed from runs where run_id = $run_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A row that is to be read, or was."""
+
+    example_id: str
+    source: str
+    drawn: str
+    """"random" or "suspect"."""
+    verdict: str | None
+    """"ok" or "bad"; None: not read yet."""
+    note: str = ""
+
+
+def add_reviews(con: Connection, selection_id: str, reviews: Sequence[Review]) -> None:
+    """Put rows of a selection on the list; verdicts that are known stay."""
+    queued = pa.table(
+        {
+            "selection_id": pa.array([selection_id] * len(reviews), pa.string()),
+            "example_id": pa.array([each.example_id for each in reviews], pa.string()),
+            "source": pa.array([each.source for each in reviews], pa.string()),
+            "drawn": pa.array([each.drawn for each in reviews], pa.string()),
+        }
+    )
+    with transaction(con):
+        con.register("queued", queued)
+        con.execute(ADD)
+        con.unregister("queued")
+
+
+def read_reviews(con: Connection, selection_id: str) -> list[Review]:
+    """The list of a selection, by example."""
+    rows = con.execute(READ, {"selection_id": selection_id}).fetchall()
+    return [Review(*row) for row in rows]
+
+
+def read_unlisted(con: Connection, ids: Sequence[str]) -> list[str]:
+    """Those of the examples that are on no list, sorted."""
+    listed = {str(row[0]) for row in con.execute(KNOWN, {"ids": list(ids)}).fetchall()}
+    return sorted(set(ids) - listed)
+
+
+def write_verdicts(con: Connection, verdicts: Mapping[str, tuple[str, str]]) -> None:
+    """Store what was found: example id → "ok" or "bad", and a note."""
+    judged = pa.table(
+        {
+            "example_id": pa.array(list(verdicts), pa.string()),
+            "verdict": pa.array([verdict for verdict, _ in verdicts.values()], pa.string()),
+            "note": pa.array([note for _, note in verdicts.values()], pa.string()),
+        }
+    )
+    with transaction(con):
+        con.register("judged", judged)
+        con.execute(JUDGE)
+        con.unregister("judged")
+
+
+def read_run_measures(con: Connection, run_id: str) -> dict[str, MeasureKey]:
+    """What a run measured, by the names it has for it."""
+    rows = con.execute(MEASURES_OF_RUN, {"run_id": run_id}).fetchall()
+    return {
+        str(name): MeasureKey(measure, model, fingerprint, template, orjson.loads(settings))
+        for name, measure, model, fingerprint, template, settings in rows
+    }
+
+
+def read_run_recipe(con: Connection, run_id: str) -> tuple[dict[str, object], int]:
+    """The recipe that a run had, resolved, and its seed."""
+    recipe, seed = con.execute(RECIPE_OF_RUN, {"run_id": run_id}).fetchall()[0]
+    return orjson.loads(recipe), int(seed)

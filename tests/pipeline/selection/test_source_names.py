@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from pipeline.selection.source_names import has_name, name_sources, require_known
+
+PATHS = np.array(["../raw/dolly.jsonl", "../raw/math/gsm8k.jsonl", "../raw/math/aqua.jsonl"])
+
+
+@pytest.mark.parametrize("name", ["dolly.jsonl", "raw/dolly.jsonl", "./raw/dolly.jsonl", "raw/"])
+def test_whole_parts_of_a_path_name_it(name: str) -> None:
+    assert has_name("../raw/dolly.jsonl", name)
+
+
+@pytest.mark.parametrize("name", ["dolly", "olly.jsonl", "dolly.jsonl/raw", "", "..", "aw"])
+def test_anything_else_does_not(name: str) -> None:
+    assert not has_name("../raw/dolly.jsonl", name)
+
+
+def test_a_folder_names_all_of_its_files() -> None:
+    assert list(name_sources(PATHS, ("math",))) == ["../raw/dolly.jsonl", "math", "math"]
+
+
+def test_two_names_for_one_source_are_an_error() -> None:
+    with pytest.raises(ValueError, match=r"raw and math both name ../raw/math/aqua.jsonl"):
+        name_sources(PATHS[1:], ("raw", "math"))
+
+
+def test_no_rows_have_no_names() -> None:
+    assert len(name_sources(np.array([], dtype=object), ("raw",))) == 0
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"Did you mean 'math'\? There are: chat, math"):
+        require_known(["maths"], ["math", "chat", "math"], "source")
