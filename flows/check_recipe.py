@@ -33,6 +33,8 @@ MEASURE_BLOCKS = {
     "trajectories": "measure.trajectories",
     "judgements": "measure.confidence",
     "ratings": "measure.ratings",
+    "embeddings": "measure.embeddings",
+    "gradients": "measure.gradients",
 }
 """Measure → the block of the recipe that asks for it."""
 
@@ -196,10 +198,10 @@ def step_into(
 def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
     """What is wrong with blocks that are each valid: with what they name, and with each other."""
     checks = (
-        (source_problems, {"sources"}),
+        (source_problems, {"sources", "targets"}),
         (model_problems, set(Recipe.model_fields)),
         (measure_problems, {"measure"}),
-        (score_problems, {"scores", "measure"}),
+        (score_problems, {"scores", "measure", "targets"}),
         (rating_problems, {"scores", "measure"}),
         (dedupe_problems, {"scores", "measure", "dedupe"}),
         (select_problems, {"scores", "measure", "select"}),
@@ -207,7 +209,8 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (train_problems, {"measure", "train"}),
     )
     sources = place_sources(blocks.get("sources", ()), base)
-    recipe = Recipe.model_construct(**{**blocks, "sources": sources})
+    targets = place_sources(blocks.get("targets", ()), base)
+    recipe = Recipe.model_construct(**{**blocks, "sources": sources, "targets": targets})
     return [
         problem for check, needed in checks if needed <= set(blocks) for problem in check(recipe)
     ]
@@ -225,8 +228,9 @@ def measure_problems(recipe: Recipe) -> Iterator[str]:
 
 def source_problems(recipe: Recipe) -> Iterator[str]:
     """Sources that are not there, or cannot be read as what they are said to be."""
-    for number, source in enumerate(recipe.sources):
-        where = f"sources.{number}"
+    places = {f"sources.{number}": each for number, each in enumerate(recipe.sources)}
+    places |= {f"targets.{number}": each for number, each in enumerate(recipe.targets)}
+    for where, source in places.items():
         shape = source.shape
         if shape is not None and shape not in SHAPES:
             yield f"{where}.shape: no shape named {shape!r}.{nearest(shape, list(SHAPES))}"
@@ -303,6 +307,8 @@ def score_problems(recipe: Recipe) -> Iterator[str]:
         except ValueError as error:
             yield f"{where}: {error}"
             continue
+        if scorer.targets and not recipe.targets:
+            yield f"{where}: {score.scorer} compares rows with targets: add the block targets"
         yield from unmeasured(recipe, where, score)
         losses = recipe.measure.losses
         if score.scorer == "entropy" and losses is not None and losses.endpoint:

@@ -64,7 +64,7 @@ def plan(
 
 def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasurePlan], int]":
     """Ingest, count tokens, and plan every other measure; also how many prompts lack answers."""
-    from flows.stages import identify, read_in
+    from flows.stages import identify, read_in, with_targets
     from pipeline.generate import choose_prompts, cut_prompts
     from pipeline.measure import plan_measures
     from pipeline.plan import plan_measure
@@ -76,12 +76,12 @@ def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasureP
     read_in(state, sources)
     with read_workspace(state.run.workspace) as con:
         pool = read_pool(con, state.run.source_ids)
-    run = state.run
+    run = with_targets(state.run)
     prompts = 0
     for block in state.placed.generate:
         batches = cut_prompts(run, block, choose_prompts(run, block))
         prompts += sum(len(batch.parents) for batch in batches)
-    works = plan_measures(run.workspace, state.placed.measure, pool, run.seed)
+    works = plan_measures(run.workspace, state.placed.measure, pool, run.seed, run.target_ids)
     counts = works.pop("token_counts")
     measure_here(run.workspace, counts.measure, counts.ids)
     sizes = counts.measure.key()

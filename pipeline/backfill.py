@@ -90,10 +90,11 @@ def prepare_backfill(
             or the window has no example.
     """
     for score in scores:
-        if find_scorer(score.scorer).whole_pool or measure_name(score) == "trajectories":
+        scorer = find_scorer(score.scorer)
+        if scorer.whole_pool or scorer.targets or measure_name(score) == "trajectories":
             raise BackfillError(
-                f"{score.label} compares the rows of a whole pool, so it cannot be filled in by "
-                "partitions: run the recipe instead"
+                f"{score.label} compares the rows of a whole pool, or with targets, so it cannot "
+                "be filled in by partitions: run the recipe instead"
             )
     with read_workspace(workspace) as con:
         arrivals = read_arrivals(con, window)

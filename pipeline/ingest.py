@@ -213,8 +213,17 @@ def batches(
         yield batch
 
 
-def count_ingest(workspace: Workspace, run_id: str, source_ids: Sequence[str]) -> StageCount:
-    """Balance the books of the sources of a run, rows → distinct examples, and store them."""
+def count_ingest(
+    workspace: Workspace, run_id: str, source_ids: Sequence[str], notes: Sequence[str] = ()
+) -> StageCount:
+    """Balance the books of the sources of a run, rows → distinct examples, and store them.
+
+    Args:
+        workspace: with all rows of the sources.
+        run_id: of the run.
+        source_ids: of the pool.
+        notes: what else is worth saying of what was read.
+    """
     with open_workspace(workspace) as con:
         pool = read_pool(con, source_ids)
         read = count_occurrences(con, source_ids)
@@ -228,6 +237,7 @@ def count_ingest(workspace: Workspace, run_id: str, source_ids: Sequence[str]) -
             kept=len(pool),
             dropped={"exact_duplicate": repeats} if repeats else {},
             quarantined=quarantined,
+            notes=tuple(notes),
         )
         write_step(con, run_id, count, Decisions.keep_all(pool))
     return count

@@ -92,9 +92,21 @@ class Work:
 
 
 def plan_measures(
-    workspace: Workspace, settings: MeasureSettings, pool: Sequence[str], seed: int
+    workspace: Workspace,
+    settings: MeasureSettings,
+    pool: Sequence[str],
+    seed: int,
+    targets: Sequence[str] = (),
 ) -> dict[str, Work]:
-    """Everything to measure, by name, in an order in which each finds what it reads."""
+    """Everything to measure, by name, in an order in which each finds what it reads.
+
+    Args:
+        workspace: with the examples.
+        settings: the recipe's.
+        pool: example ids.
+        seed: of what is measured in part.
+        targets: examples that rows are compared with; they are measured like the pool for that.
+    """
     work = {"token_counts": Work(settings.tokens, pool, len(pool))}
     if settings.losses:
         served = find_served(
@@ -103,7 +115,9 @@ def plan_measures(
         losses = Losses(settings=settings.losses, served=served)
         work["losses"] = Work(losses, pool, len(pool))
     for each in settings.embeddings:
-        work[embeddings_name(each.of)] = Work(each, pool, len(pool))
+        wanted = sorted({*pool, *targets})
+        note = f"; {len(wanted) - len(pool)} of them are targets only" if targets else ""
+        work[embeddings_name(each.of)] = Work(each, wanted, len(wanted), note)
     if settings.confidence:
         asked = settings.confidence.samples
         ids = choose_part(workspace, asked.part, pool, seed)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.score import ScoreKey
+from pipeline.targets import NO_TARGETS, Targets
 from storage.measurements import MeasureKey
 from storage.workspace import Workspace
 
@@ -20,3 +21,12 @@ class RunContext:
     """Name of a measure in this run → the key its numbers are stored under."""
     scores: Mapping[str, ScoreKey]
     """Name of a score → the key its numbers are stored under."""
+    target_source_ids: Sequence[str] = ()
+    """Sources whose rows are examples to be close to."""
+    targets: Targets = NO_TARGETS
+    """Their examples, none of which is in the pool for that."""
+
+    @property
+    def target_ids(self) -> Sequence[str]:
+        """Ids of the targets, sorted."""
+        return self.targets.ids

@@ -11,6 +11,7 @@ from inspect import Parameter, signature
 from scorers.arrays import Floats
 from scorers.confidence import score_confidence
 from scorers.entropy import score_entropy
+from scorers.got_d import score_got_d
 from scorers.grape import score_grape
 from scorers.ifd import score_ifd
 from scorers.ifd_perplexity import score_ifd_perplexity
@@ -34,6 +35,9 @@ class Scorer:
     """Raised whenever the same input may give another number; old scores are then kept apart."""
     whole_pool: bool = False
     """Whether a row's value depends on the other rows: then new rows mean scoring all again."""
+    targets: tuple[str, ...] = ()
+    """Columns of the rows to be close to, passed after the others as `target_NAME`. `source` is
+    the number of the source a target stands in, and a target of two sources is passed twice."""
 
 
 SCORERS: dict[str, Scorer] = {
@@ -46,6 +50,15 @@ SCORERS: dict[str, Scorer] = {
     ),
     "entropy": Scorer(
         score_entropy, measure="losses", reads=("mean_entropy",), unit="nats per token", version=1
+    ),
+    "got_d": Scorer(
+        score_got_d,
+        measure="embeddings",
+        reads=("embedding",),
+        unit="calibrated potential",
+        version=1,
+        whole_pool=True,
+        targets=("embedding",),
     ),
     "grape": Scorer(
         score_grape, measure="losses", reads=("mean_nll",), unit="nats per token", version=1

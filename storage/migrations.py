@@ -169,4 +169,10 @@ MIGRATIONS = (
     )""",
     # JSON: seconds, samples, device and memory, over all executions; null: by an older version
     "alter table trials add column cost varchar",
+    # ---- targets ---------------------------------------------------------------------------------
+    """create table run_targets (
+        run_id varchar not null,
+        source_id varchar not null,       -- its rows are examples to be close to, and not in the pool
+        primary key (run_id, source_id)
+    )""",
 )
