@@ -194,9 +194,7 @@ def answer_batches(
 def measure_stage(state: RunState) -> RunState:
     """Ask models for what is not stored."""
     run = state.run
-    works = plan_measures(
-        run.workspace, state.placed.measure, state.pool, run.seed, run.target_ids
-    )
+    works = plan_measures(run.workspace, state.placed.measure, state.pool, run.seed, run.target_ids)
     asked = dict(state.asked)
     sizes = works["token_counts"].measure.key()
     for name, work in works.items():

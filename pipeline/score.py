@@ -40,7 +40,8 @@ class ScoreSettings(Settings):
     scorer: str = Field(description="A name from scorers/__init__.py.")
     of: str = Field(
         default="",
-        description="Which block of measure.ratings or measure.embeddings it reads, by name or text.",
+        description="Which block of measure.ratings (its name) or measure.embeddings (its text)."
+        " it reads.",
     )
     settings: dict[str, Any] = Field(default={}, description="The scorer's own settings.")
     name: str = Field(

@@ -172,7 +172,7 @@ MIGRATIONS = (
     # ---- targets ---------------------------------------------------------------------------------
     """create table run_targets (
         run_id varchar not null,
-        source_id varchar not null,       -- its rows are examples to be close to, and not in the pool
+        source_id varchar not null,       -- its rows are targets, and not in the pool
         primary key (run_id, source_id)
     )""",
 )

@@ -1,4 +1,4 @@
-"""The tables `runs`, `run_sources`, `run_targets`, `stage_counts` and `decisions`: what runs did."""
+"""The tables `runs`, `run_sources`, `run_targets`, `stage_counts`, `decisions`: what runs did."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -19,6 +19,8 @@ COLUMNS = {
     "probabilities": np.array([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0], [NAN] * 3, [0.1, 0.1, 0.8]]),
     "marks": np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [NAN] * 3, [1.0, 2.0, 3.0]]),
     "mass": np.array([0.9, 0.6, NAN, 0.4]),
+    "embedding": np.array([[1.0, 0.0], [0.6, 0.8], [NAN, NAN], [-1.0, 0.2]]),
+    "target_embedding": np.array([[0.0, 1.0], [0.5, 0.5]]),
     "trajectory": np.array([[2.0, 1.5, 1.4], [3.0, 3.1, NAN], [0.2, 0.1, 0.1], [2.0, 1.5, 1.4]]),
     "contradiction_forward": np.array([[0.1, 0.2], [0.9, NAN], [NAN, NAN], [0.0, 1.0]]),
     "contradiction_backward": np.array([[0.3, 0.1], [0.8, 0.4], [NAN, NAN], [0.0, 1.0]]),
@@ -36,7 +38,12 @@ every_scorer = pytest.mark.parametrize("scorer", SCORERS.values(), ids=SCORERS)
 
 
 def run(scorer: Scorer, rows: np.ndarray) -> np.ndarray:
-    return scorer.function(*(COLUMNS[name][rows] for name in scorer.reads))
+    targets = [COLUMNS[name] for name in target_columns(scorer)]
+    return scorer.function(*(COLUMNS[name][rows] for name in scorer.reads), *targets)
+
+
+def target_columns(scorer: Scorer) -> list[str]:
+    return [f"target_{name}" for name in scorer.targets]
 
 
 @every_scorer
@@ -72,9 +79,10 @@ def test_a_value_is_finite_or_missing(scorer: Scorer) -> None:
 
 @every_scorer
 def test_leaves_its_input_alone(scorer: Scorer) -> None:
-    before = {name: COLUMNS[name].copy() for name in scorer.reads}
+    names = [*scorer.reads, *target_columns(scorer)]
+    before = {name: COLUMNS[name].copy() for name in names}
     run(scorer, np.arange(4))
-    given = {name: COLUMNS[name].copy() for name in scorer.reads}
+    given = {name: COLUMNS[name].copy() for name in names}
     scorer.function(*given.values())
     for name, column in before.items():
         np.testing.assert_array_equal(given[name], column)
@@ -96,7 +104,7 @@ def test_is_documented(scorer: Scorer) -> None:
 def test_its_arguments_are_named_as_the_columns_it_reads(scorer: Scorer) -> None:
     parameters = inspect.signature(scorer.function).parameters.values()
     columns = [p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
-    assert tuple(columns) == scorer.reads
+    assert columns == [*scorer.reads, *target_columns(scorer)]
 
 
 def test_every_scorer_file_is_in_the_table() -> None:
