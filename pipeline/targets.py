@@ -60,7 +60,7 @@ def describe_targets(
     """
     if not targets.rows:
         return []
-    bad = f", {targets.quarantined} rows in quarantine" if targets.quarantined else ""
+    bad = f", {targets.quarantined} more in quarantine" if targets.quarantined else ""
     lines = [f"targets: {len(targets.ids)} examples{bad}"]
     with read_workspace(workspace) as con:
         shared = len(set(targets.ids).intersection(read_pool(con, source_ids)))
