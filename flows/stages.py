@@ -132,7 +132,7 @@ def ingest_stage(state: RunState) -> RunState:
         f"{sum(count.quarantined.values())} in quarantine"
     )
     for note in notes:
-        say(f"ingest: {note}")
+        say(f"ingest: {note}", again=True)
     tolerate(state, "rows", sum(count.quarantined.values()), count.rows_in)
     tolerate(state, "rows of the targets", run.targets.quarantined, run.targets.rows)
     if not count.kept:

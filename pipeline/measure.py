@@ -11,6 +11,7 @@ from pydantic import Field
 
 from pipeline.endpoint import find_served
 from pipeline.measuring.embeddings import ComparedField, Embeddings
+from pipeline.measuring.gradients import GradientSettings, pool_gradients
 from pipeline.measuring.judgements import Judgements
 from pipeline.measuring.losses import Losses, LossSettings
 from pipeline.measuring.ratings import Ratings, RatingSettings
@@ -57,6 +58,7 @@ class MeasureSettings(Settings):
         default=(), description="Sentence embeddings, a block for each text that is compared."
     )
     trajectories: TrajectorySettings | None = Field(default=None, description="S2L's losses.")
+    gradients: GradientSettings | None = Field(default=None, description="LESS's gradients.")
     confidence: ConfidenceSettings | None = Field(default=None, description="CLEAR's answers.")
     ratings: tuple[RatingSettings, ...] = Field(
         default=(), description="A judge's marks, a block for each question that is asked."
@@ -67,6 +69,7 @@ class MeasureSettings(Settings):
         asked = {
             "losses": self.losses,
             "trajectories": self.trajectories,
+            "gradients": self.gradients,
             "judgements": self.confidence,
         }
         embedded = {embeddings_name(each.of) for each in self.embeddings}
@@ -135,6 +138,11 @@ def plan_measures(
         ids = choose_part(workspace, settings.trajectories.part, pool, seed)
         measure = pool_trajectories(workspace, settings.trajectories, ids)
         work["trajectories"] = Work(measure, ids, len(pool), measure.note)
+    if settings.gradients:
+        of_pool, of_targets, note = pool_gradients(workspace, settings.gradients, pool)
+        work["gradients"] = Work(of_pool, pool, len(pool), note)
+        if targets:
+            work["target_gradients"] = Work(of_targets, sorted(targets), len(targets))
     return work
 
 

@@ -15,6 +15,7 @@ from scorers.got_d import score_got_d
 from scorers.grape import score_grape
 from scorers.ifd import score_ifd
 from scorers.ifd_perplexity import score_ifd_perplexity
+from scorers.less import score_less
 from scorers.perplexity import score_perplexity
 from scorers.rating import score_rating
 from scorers.response_length import score_response_length
@@ -72,6 +73,14 @@ SCORERS: dict[str, Scorer] = {
         reads=("mean_nll", "mean_nll_alone"),
         unit="ratio",
         version=1,
+    ),
+    "less": Scorer(
+        score_less,
+        measure="gradients",
+        reads=("gradient", "rates"),
+        unit="cosine",
+        version=1,
+        targets=("gradient", "source"),
     ),
     "perplexity": Scorer(
         score_perplexity, measure="losses", reads=("mean_nll",), unit="perplexity", version=1

@@ -145,7 +145,7 @@ def test_targets_without_a_measurement_are_told(tmp_path: Path) -> None:
     words = ScoreSettings(scorer="response_length")
     assert unmeasured_targets(some.workspace, words, some.measures, some.targets) == ""
     for targets in (NO_TARGETS, replace(run.targets, pairs=[(run.target_ids[0], "s")])):
-        with pytest.raises(UnmeasuredTargetsError, match="none of the . targets has a measure"):
+        with pytest.raises(UnmeasuredTargetsError, match=r"none of the . targets has a measure"):
             score_examples(some.workspace, GOT_D, some.measures, pool, targets)
 
 

@@ -21,6 +21,17 @@ COLUMNS = {
     "mass": np.array([0.9, 0.6, NAN, 0.4]),
     "embedding": np.array([[1.0, 0.0], [0.6, 0.8], [NAN, NAN], [-1.0, 0.2]]),
     "target_embedding": np.array([[0.0, 1.0], [0.5, 0.5]]),
+    "gradient": np.array(
+        [
+            [[1.0, 0.0], [0.6, 0.8]],
+            [[0.0, 2.0], [0.3, 0.4]],
+            [[NAN, NAN], [NAN, NAN]],
+            [[-1.0, 1.0], [1.0, -1.0]],
+        ]
+    ),
+    "rates": np.array([[2e-5, 1e-5], [2e-5, 1e-5], [NAN, NAN], [2e-5, 1e-5]]),
+    "target_gradient": np.array([[[0.0, 1.0], [0.5, 0.5]], [[0.7, 0.7], [-1.0, 0.0]]]),
+    "target_source": np.array([0.0, 1.0]),
     "trajectory": np.array([[2.0, 1.5, 1.4], [3.0, 3.1, NAN], [0.2, 0.1, 0.1], [2.0, 1.5, 1.4]]),
     "contradiction_forward": np.array([[0.1, 0.2], [0.9, NAN], [NAN, NAN], [0.0, 1.0]]),
     "contradiction_backward": np.array([[0.3, 0.1], [0.8, 0.4], [NAN, NAN], [0.0, 1.0]]),
