@@ -31,7 +31,7 @@ from scorers.arrays import Floats, require_same_length
 
 
 def unit(vectors: Floats) -> Floats:
-    """(n, c, d) vectors at length 1, near which half precision has them; NaN where there is none."""
+    """(n, c, d) vectors at length 1, near which half precision has them; NaN without one."""
     lengths = np.linalg.norm(vectors, axis=2, keepdims=True)
     units: Floats = vectors / np.where(lengths > 0, lengths, np.nan)
     return units
@@ -72,4 +72,4 @@ def score_less(
         # einsum, not a matrix product: a row's sum must not depend on how many rows there are
         cosines = np.einsum("ncd,cd->nc", rows, mean)
         best = np.maximum(best, (weights * cosines).sum(axis=1))
-    return np.clip(best, -1.0, 1.0)
+    return np.minimum(np.maximum(best, -1.0), 1.0)

@@ -154,6 +154,12 @@ class WarmUp:
         found: list[str] = pq.read_table(self.rows, columns=["example_id"])[0].to_pylist()
         return found
 
+    def trained(self) -> bool:
+        """Whether the adapters are trained to the end."""
+        from scorers.measures.adapter_training import epoch_rates  # imports torch
+
+        return bool(epoch_rates(self.directory))
+
     def train(self, settings: GradientSettings) -> None:
         """Train the adapters, or go on where a killed training ended.
 

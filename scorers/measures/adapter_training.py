@@ -65,7 +65,8 @@ class LinearSchedule(Schedule):
     def epoch_rates(self) -> list[float]:
         """The mean rate of each epoch."""
         rates = [self.rate(step) for step in range(self.steps)]
-        return np.array(rates).reshape(self.epochs, -1).mean(axis=1).tolist()
+        means: list[float] = np.array(rates).reshape(self.epochs, -1).mean(axis=1).tolist()
+        return means
 
 
 def make_trainer(
@@ -118,7 +119,7 @@ def add_adapters(model: PreTrainedModel, settings: AdapterSettings) -> None:
         bias="none",
     )
     inject_adapter_in_model(config, model)
-    model.eval()
+    model.train(False)
     generator = torch.Generator().manual_seed(settings.training.seed)
     with torch.no_grad():
         for name, parameter in sorted(model.named_parameters()):
