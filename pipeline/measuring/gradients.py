@@ -43,6 +43,11 @@ if TYPE_CHECKING:
     from scorers.measures.adapter_training import AdapterSettings
     from scorers.measures.gradients import Gradients, Projection
 
+FIELDS = [
+    pa.field("gradient", pa.list_(pa.list_(pa.float16()))),
+    pa.field("rates", pa.list_(pa.float64())),
+]
+
 VERSION = 1
 
 AFTER_THE_WARM_UP = {"model", "dimension", "adam", "retrain_above"}
@@ -262,16 +267,14 @@ def with_vectors(table: pa.Table, found: "Gradients") -> pa.Table:
     kept = np.array([state == "ok" for state in found.states], dtype=bool)
     vectors = found.vectors[kept].astype(np.float16)
     _, checkpoints, dimension = vectors.shape
-    rows = pa.array(vectors.reshape(-1))
     inner = pa.ListArray.from_arrays(
-        list_offsets(np.full(len(vectors) * checkpoints, dimension)), rows
+        list_offsets(np.full(len(vectors) * checkpoints, dimension)), pa.array(vectors.reshape(-1))
     )
-    outer = list_offsets(np.where(ok, checkpoints, 0))
-    missing = pa.array(~ok)
     rates = pa.array(np.tile(np.array(found.rates, dtype=np.float64), len(vectors)))
-    columns: dict[str, Any] = {"gradient": inner, "rates": rates}
-    for name, values in columns.items():
-        table = table.append_column(name, pa.ListArray.from_arrays(outer, values, mask=missing))
+    offsets, missing = list_offsets(np.where(ok, checkpoints, 0)), pa.array(~ok)
+    for field, values in zip(FIELDS, (inner, rates), strict=True):
+        column = pa.ListArray.from_arrays(offsets, values, mask=missing)
+        table = table.append_column(field, column)
     return table
 
 

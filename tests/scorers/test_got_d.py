@@ -112,6 +112,7 @@ def test_a_pool_solved_in_part_ranks_as_one_solved_whole() -> None:
     assert not np.array_equal(part, score_got_d(pool, TARGETS, solve_on=150, seed=1))
 
 
+@pytest.mark.usefixtures("exact")
 def test_equal_rows_have_equal_scores() -> None:
     scores = score_got_d(POOL[[0, 1, 0, 31, 0, 31]], TARGETS)
     assert scores[0] == scores[2] == scores[4] != scores[1]
@@ -120,6 +121,10 @@ def test_equal_rows_have_equal_scores() -> None:
     weighted = solve_transport(unit(POOL[[0, 1, 31]]), np.array([3, 1, 2]) / 6, unit(TARGETS), 0.1)
     apart = solve_transport(unit(POOL[[0, 0, 0, 1, 31, 31]]), even(6), unit(TARGETS), 0.1)
     np.testing.assert_allclose(weighted.f[[0, 0, 0, 1, 2, 2]], apart.f, atol=1e-12)
+    eps = choose_eps(unit(POOL[[0, 1, 31]]), unit(TARGETS), 0.05)
+    apart = solve_transport(unit(POOL[[0, 0, 0, 1, 31, 31]]), even(6), unit(TARGETS), eps)
+    scores = score_got_d(POOL[[0, 0, 0, 1, 31, 31]], TARGETS)
+    np.testing.assert_allclose(scores, -calibrate(apart.f), atol=1e-6)
 
 
 def test_targets_that_are_the_pool_pull_nowhere() -> None:
