@@ -146,7 +146,7 @@ def mean_exp(exponents: Floats, axis: int) -> Floats:
 def calibrate(f: Floats) -> Floats:
     """(n,) each potential less the mean of all others; n must be above 1."""
     n = len(f)
-    gradient: Floats = (f - np.sum(f) / n) * (n / (n - 1))  # summed up exactly, in any order
+    gradient: Floats = (f - math.fsum(f) / n) * (n / (n - 1))  # summed up exactly, in any order
     return gradient
 
 
