@@ -88,7 +88,7 @@ def score_key(
         "settings": scorer_settings(scorer, settings.settings),
     }
     if scorer.targets:
-        _ = targets.key(by_source=BY_SOURCE in scorer.targets)
+        identity["targets"] = targets.key(by_source=BY_SOURCE in scorer.targets)
         identity["target_measure_key"] = target_measure(settings, measures).measure_key
     return settings.scorer, scorer.version, canonical_json(identity).decode()
 

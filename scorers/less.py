@@ -13,8 +13,10 @@ For 50 to 500 target examples of a task with a form of its own, where what matte
 is arrived at and not what it is about; where topics do, embeddings and `got_d` are far cheaper. Not
 where the targets are what the model will be tested on: they are then trained for, row by row. Not
 for a pool that is measured once for a single choice of some hundred rows: warm-up and gradients
-cost more than training on the pool would. Compare with the random control: targeted selection is
-for a target that the pool has little of.
+cost more than training on the pool would. Short rows win nothing by their long gradients, but the
+gradient of a long response is an average of many tokens and agrees more steadily: on general
+instructions the score rose with length, so compare with the length-matched control as well as with
+the random one.
 
 Cost: for T epochs of warm-up, T passes forward and backward over every row, three times as dear as
 T passes of `perplexity`; 2 bytes x T x dimension of disk for each row (64 KB with the published

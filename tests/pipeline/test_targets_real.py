@@ -84,6 +84,6 @@ def test_sums_are_found(made: tuple[RunContext, list[str]], settings: ScoreSetti
     assert sums.sum() == 8
     above = (values[sums][:, None] > values[~sums]).mean()
     assert above > 0.95, f"a sum stands above a general row in {above:.2f} of all pairs"
-    lengths = np.array([len(example.response) for example in examples])[~sums]
-    # products of plain gradients would prefer short rows, whose gradients are long
-    assert np.corrcoef(values[~sums], np.log1p(lengths))[0, 1] > -0.2
+    if settings.scorer == "less":  # products of plain gradients would prefer short rows
+        lengths = np.array([len(example.response) for example in examples])[~sums]
+        assert np.corrcoef(values[~sums], np.log1p(lengths))[0, 1] > -0.2
