@@ -48,6 +48,8 @@ MEASURE_BLOCKS = {
     "preferences": "measure.preferences",
     "context": "measure.context",
     "cappy": "measure.cappy",
+    "embeddings": "measure.embeddings",
+    "gradients": "measure.gradients",
 }
 """Measure → the block of the recipe that asks for it."""
 
@@ -242,10 +244,10 @@ def step_into(
 def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
     """What is wrong with blocks that are each valid: with what they name, and with each other."""
     checks = (
-        (source_problems, {"sources"}),
+        (source_problems, {"sources", "targets"}),
         (model_problems, set(Recipe.model_fields)),
         (measure_problems, {"measure"}),
-        (score_problems, {"scores", "measure"}),
+        (score_problems, {"scores", "measure", "targets"}),
         (rating_problems, {"scores", "measure"}),
         (tag_problems, {"scores", "tag"}),
         (dedupe_problems, {"scores", "measure", "dedupe"}),
@@ -259,7 +261,9 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
     )
     sources = place_sources(blocks.get("sources", ()), base)
     check = blocks["check"].placed(base) if blocks.get("check") else None
-    recipe = Recipe.model_construct(**{**blocks, "sources": sources, "check": check})
+    targets = place_sources(blocks.get("targets", ()), base)
+    placed = {"sources": sources, "targets": targets, "check": check}
+    recipe = Recipe.model_construct(**{**blocks, **placed})
     found = [
         problem for check, needed in checks if needed <= set(blocks) for problem in check(recipe)
     ]
@@ -294,8 +298,9 @@ def measure_problems(recipe: Recipe) -> Iterator[str]:
 
 def source_problems(recipe: Recipe) -> Iterator[str]:
     """Sources that are not there, or cannot be read as what they are said to be."""
-    for number, source in enumerate(recipe.sources):
-        where = f"sources.{number}"
+    places = {f"sources.{number}": each for number, each in enumerate(recipe.sources)}
+    places |= {f"targets.{number}": each for number, each in enumerate(recipe.targets)}
+    for where, source in places.items():
         shape = source.shape
         if shape is not None and shape not in SHAPES:
             yield f"{where}.shape: no shape named {shape!r}.{nearest(shape, list(SHAPES))}"
@@ -389,6 +394,8 @@ def score_problems(recipe: Recipe) -> Iterator[str]:
         except ValueError as error:
             yield f"{where}: {error}"
             continue
+        if scorer.targets and not recipe.targets:
+            yield f"{where}: {score.scorer} compares rows with targets: add the block targets"
         yield from unmeasured(recipe, where, score)
         losses = recipe.measure.losses
         if score.scorer == "entropy" and losses is not None and losses.endpoint:

@@ -133,6 +133,8 @@ EXIT_CODES = {
     1: {"NoRowsError"},
     2: {
         "RecipeError",
+        "NotConvergedError",
+        "UnmeasuredTargetsError",
         "BackfillError",
         "DeploymentMissingError",
         "WorkspaceBusyError",

@@ -87,7 +87,7 @@ def budget_rows(recipe: "Recipe") -> int | None:
 def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasurePlan], int]":
     """Ingest, count tokens, and plan every other measure; also how many prompts lack answers."""
     from flows.adapters import place_adapters
-    from flows.stages import identify, read_in
+    from flows.stages import identify, read_in, with_targets
     from pipeline.generate import choose_prompts, cut_prompts, repair_key
     from pipeline.measure import Repairs, plan_measures
     from pipeline.plan import plan_measure
@@ -99,7 +99,7 @@ def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasureP
     read_in(state, sources)
     with read_workspace(state.run.workspace) as con:
         pool = read_pool(con, state.run.source_ids)
-    run = state.run
+    run = with_targets(state.run)
     prompts = 0
     generators = place_adapters(run.workspace, state.placed.generate, recipe.name)
     for block in generators:
@@ -107,7 +107,8 @@ def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasureP
         prompts += sum(len(batch.parents) for batch in batches)
     key = repair_key(generators, run.seed)
     repairs = Repairs(key, run.source_ids) if key else None
-    works = plan_measures(run.workspace, state.placed.measure, pool, run.seed, repairs)
+    measure = state.placed.measure
+    works = plan_measures(run.workspace, measure, pool, run.seed, run.target_ids, repairs)
     counts = works.pop("token_counts")
     measure_here(run.workspace, counts.measure, counts.ids)
     sizes = counts.measure.key()

@@ -127,12 +127,14 @@ def quarantine(
 ) -> None:
     """List the rows of a run that could not be read: file, line, reason and detail."""
     from storage.database import read_workspace
-    from storage.runs import find_run, read_run_sources
+    from storage.runs import find_run, read_run_sources, read_run_targets
     from storage.sources import list_quarantine
     from storage.workspace import Workspace
 
     with read_workspace(Workspace(workspace)) as con:
-        rows = list_quarantine(con, read_run_sources(con, find_run(con, run)))
+        run_id = find_run(con, run)
+        sources = {*read_run_sources(con, run_id), *read_run_targets(con, run_id)}
+        rows = list_quarantine(con, sorted(sources))
     columns = ["source", "line", "reason", "detail"]
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])

@@ -69,6 +69,9 @@ class Recipe(Settings):
         default=0.1, ge=0, le=1, description="Share of the rows that may go to quarantine."
     )
     sources: tuple[SourceSettings, ...] = Field(min_length=1, description="Where rows come from.")
+    targets: tuple[SourceSettings, ...] = Field(
+        default=(), description="Examples to be close to; never selected."
+    )
     generate: tuple[GenerateSettings, ...] = Field(default=(), description="New answers.")
     measure: MeasureSettings = Field(
         default=MeasureSettings(), description="What models are asked."
@@ -94,7 +97,8 @@ class Recipe(Settings):
             base: the directory that relative paths start from.
         """
         sources = place_sources(self.sources, base)
-        rest = self.model_dump(exclude={"sources", "workspace"})
+        targets = place_sources(self.targets, base)
+        rest = self.model_dump(exclude={"sources", "targets", "workspace"})
         placed = {name: place_models(value, base) for name, value in rest.items()}
         if self.check:
             placed["check"] = self.check.placed(base)
@@ -102,7 +106,8 @@ class Recipe(Settings):
             placed["target"] = os.path.abspath(base / self.target)
         if self.shards and not is_url(self.shards):
             placed["shards"] = os.path.abspath(base / self.shards)
-        placed |= {"sources": sources, "workspace": os.path.normpath(base / self.workspace)}
+        placed |= {"sources": sources, "targets": targets}
+        placed |= {"workspace": os.path.normpath(base / self.workspace)}
         moved: Self = self.model_validate(placed)
         return moved
 

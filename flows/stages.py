@@ -36,18 +36,25 @@ from pipeline.generate import (
     cut_prompts,
     repair_key,
 )
-from pipeline.ingest import count_ingest, distinct_sources, identify_block, ingest_sources
+from pipeline.ingest import (
+    count_ingest,
+    distinct_sources,
+    identify_block,
+    identify_sources,
+    ingest_sources,
+)
 from pipeline.measure import Repairs, plan_measures
 from pipeline.run_context import RunContext
-from pipeline.score import score_examples, score_key
+from pipeline.score import score_examples, score_key, unmeasured_targets
 from pipeline.select import Chosen, select_examples
 from pipeline.tag import tag_examples
+from pipeline.targets import describe_targets, read_targets
 from scorers.measures.models import resolve_model
 from storage.conversations import content_hash
 from storage.database import open_workspace, read_workspace
 from storage.examples import Attempt, read_pool
 from storage.retention import write_run_measures
-from storage.runs import finish_run, start_run
+from storage.runs import finish_run, start_run, write_run_targets
 from storage.shard_place import set_place
 from storage.sources import Source
 from storage.workspace import Workspace
@@ -91,6 +98,7 @@ def begin(recipe: Recipe, placed: Recipe) -> RunState:
     say(f"run {run.run_id} in {run.workspace.directory}")
     with open_workspace(run.workspace) as con:
         start_run(con, run.run_id, recipe.stored(), code_version(), models, run.source_ids)
+        write_run_targets(con, run.run_id, run.target_source_ids)
     read_in(state, sources)
     return state
 
@@ -101,14 +109,25 @@ def identify(recipe: Recipe, placed: Recipe) -> tuple[RunState, Sequence[Source]
     set_place(workspace.directory, placed.shards)
     blocks = [identify_block(workspace, block) for block in placed.sources]
     sources = distinct_sources(blocks)
+    targets = identify_sources(workspace, placed.targets)
     source_ids = sorted(source.source_id for source in sources)
+    target_ids = sorted(source.source_id for source in targets)
     sets = evaluation_fingerprints(placed.check)
-    run_id = content_hash([recipe.stored(), source_ids, code_version(), *sets])[:12]
+    run_id = content_hash([recipe.stored(), source_ids, target_ids, code_version(), *sets])[:12]
     named: dict[str, list[str]] = {}
     for written, found in zip(recipe.sources, blocks, strict=True):
         named.setdefault(written.path, []).extend(source.source_id for source in found)
-    run = RunContext(workspace, run_id, recipe.seed, source_ids, {}, {}, named)
-    return RunState(recipe, placed, run), sources
+    run = RunContext(
+        workspace,
+        run_id,
+        recipe.seed,
+        source_ids,
+        {},
+        {},
+        named_sources=named,
+        target_source_ids=target_ids,
+    )
+    return RunState(recipe, placed, run), [*sources, *targets]
 
 
 def read_in(state: RunState, sources: Sequence[Source]) -> None:
@@ -131,22 +150,39 @@ def ingest_stage(state: RunState) -> RunState:
         TooManyBadRowsError: if more of the rows could not be read than the recipe tolerates.
         NoRowsError: if there is none.
     """
-    count = count_ingest(state.run.workspace, state.run.run_id, state.run.source_ids)
+    run = with_targets(state.run)
+    notes = describe_targets(run.workspace, run.targets, run.source_ids)
+    count = count_ingest(run.workspace, run.run_id, run.source_ids, notes)
     say(
         f"ingest: {count.rows_in} rows, {count.kept} distinct examples, "
         f"{sum(count.quarantined.values())} in quarantine"
     )
-    bad, limit = sum(count.quarantined.values()), state.recipe.tolerated_bad_rows
-    if bad > limit * count.rows_in:
+    for note in notes:
+        say(f"ingest: {note}", again=True)
+    tolerate(state, "rows", sum(count.quarantined.values()), count.rows_in)
+    tolerate(state, "rows of the targets", run.targets.quarantined, run.targets.rows)
+    if not count.kept:
+        raise NoRowsError("the sources hold no row that could be read")
+    if state.recipe.targets and not run.target_ids:
+        raise NoRowsError("the targets hold no row that could be read")
+    with read_workspace(run.workspace) as con:
+        return replace(state, run=run, pool=read_pool(con, run.source_ids))
+
+
+def with_targets(run: RunContext) -> RunContext:
+    """The same run, knowing the examples to be close to."""
+    return replace(run, targets=read_targets(run.workspace, run.target_source_ids))
+
+
+def tolerate(state: RunState, what: str, bad: int, rows: int) -> None:
+    """Raise TooManyBadRowsError if more rows could not be read than the recipe tolerates."""
+    limit = state.recipe.tolerated_bad_rows
+    if bad > limit * rows:
         raise TooManyBadRowsError(
-            f"{bad} of {count.rows_in} rows could not be read, and the recipe tolerates a share of "
+            f"{bad} of {rows} {what} could not be read, and the recipe tolerates a share of "
             f"{limit:g}. See `sluice quarantine -w {state.run.workspace.directory}`, mend the "
             "source, or raise tolerated_bad_rows"
         )
-    if not count.kept:
-        raise NoRowsError("the sources hold no row that could be read")
-    with read_workspace(state.run.workspace) as con:
-        return replace(state, pool=read_pool(con, state.run.source_ids))
 
 
 def generate_stage(state: RunState) -> RunState:
@@ -188,7 +224,8 @@ def measure_stage(state: RunState) -> RunState:
     """Ask models for what is not stored."""
     run = state.run
     repairs = Repairs(run.repairs, run.source_ids) if run.repairs else None
-    works = plan_measures(run.workspace, state.placed.measure, state.pool, run.seed, repairs)
+    wanted = state.placed.measure
+    works = plan_measures(run.workspace, wanted, state.pool, run.seed, run.target_ids, repairs)
     asked = dict(state.asked)
     sizes = works["token_counts"].measure.key()
     for name, work in works.items():
@@ -205,10 +242,11 @@ def score_stage(state: RunState) -> RunState:
     run = state.run
     keys = {}
     for settings in state.recipe.scores:
-        keys[settings.label] = score_key(settings, run.measures)
-        states = score_examples(run.workspace, settings, run.measures, state.pool)
+        keys[settings.label] = score_key(settings, run.measures, run.targets)
+        states = score_examples(run.workspace, settings, run.measures, state.pool, run.targets)
         shown = ", ".join(f"{count} {name}" for name, count in states.items())
-        say(f"score: {settings.label}: {shown}", again=True)
+        lacking = unmeasured_targets(run.workspace, settings, run.measures, run.targets)
+        say(f"score: {settings.label}: {shown}{lacking}", again=True)
     return replace(state, run=replace(run, scores=keys))
 
 

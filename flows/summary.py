@@ -63,7 +63,8 @@ def summary_of(state: RunState) -> RunSummary:
         parts=dict(state.parts),
         funnel=funnel_rows(counts),
         notes=[note for count in counts for note in count.notes],
-        quarantined=sum(sum(count.quarantined.values()) for count in counts),
+        quarantined=sum(sum(count.quarantined.values()) for count in counts)
+        + state.run.targets.quarantined,
         selections=selections,
         unspent=state.chosen.unspent if state.chosen else "",
         evidence=dict(evidence) if evidence else None,

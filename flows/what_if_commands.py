@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +13,9 @@ from flows.run_commands import RecipeFile
 
 if TYPE_CHECKING:
     from flows.recipe import Recipe
+    from pipeline.run_context import RunContext
     from pipeline.what_if import WhatIf
+    from storage.database import Connection
 
 COLUMNS = ["step", "in", "kept", "left, by reason"]
 
@@ -95,6 +97,10 @@ def try_settings(recipe: "Recipe", base: Path, run_id: str | None) -> "WhatIf":
             if measure_name(each) in measures
         }
         stored = {label for label, key in scores.items() if has_score(con, key)}
+        if any(block.method == "repair" for block in recipe.generate):
+            raise QueryError(
+                "a what-if cannot tell which rows are repairs of which: `sluice select` the recipe"
+            )
         if lacking := [each.label for each in recipe.scores if each.label not in stored]:
             raise QueryError(
                 f"no {', '.join(lacking)} is stored as the recipe defines it: `sluice score` the "
@@ -102,7 +108,23 @@ def try_settings(recipe: "Recipe", base: Path, run_id: str | None) -> "WhatIf":
             )
         sources = read_run_sources(con, found)
         run = RunContext(workspace, found, recipe.seed, sources, measures, scores)
+        run = replace(run, named_sources=name_sources(con, recipe, base, run))
         return select_again(con, run, recipe.select, changed)
+
+
+def name_sources(
+    con: "Connection", recipe: "Recipe", base: Path, run: "RunContext"
+) -> dict[str, list[str]]:
+    """Path of each source as the recipe writes it → the ids of what the run read there."""
+    from pipeline.ingest import stored_path
+    from storage.sources import read_source_paths
+
+    ids = {path: source_id for source_id, path in read_source_paths(con, run.source_ids)}
+    named: dict[str, list[str]] = {}
+    for written, placed in zip(recipe.sources, recipe.at(base).sources, strict=True):
+        paths = [stored_path(run.workspace, name) for name in placed.files()]
+        named.setdefault(written.path, []).extend(ids[path] for path in paths if path in ids)
+    return named
 
 
 def spoken(differences: Sequence[object]) -> str:

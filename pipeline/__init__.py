@@ -5,6 +5,7 @@ Exceptions of our own exist only where something catches them:
     ValueError
     ├── UnreadableSourceError   a whole source cannot be read (pipeline/rows.py)
     ├── UnreadableRowError      one row is no conversation; it goes to quarantine (pipeline/rows.py)
+    ├── UnmeasuredTargetsError  a score finds no target to compare with (pipeline/score.py)
     ├── InvalidJsonError        a text is not the JSON we accept (pipeline/strict_json.py)
     └── BrokenStreamError       a compressed stream ends early or is damaged
                                 (pipeline/compression.py)

@@ -93,10 +93,11 @@ def prepare_backfill(
             or the window has no example.
     """
     for score in scores:
-        if find_scorer(score.scorer).whole_pool or measure_name(score) in WHOLE_POOL:
+        scorer = find_scorer(score.scorer)
+        if scorer.whole_pool or scorer.targets or measure_name(score) in WHOLE_POOL:
             raise BackfillError(
-                f"{score.label} compares the rows of a whole pool, so it cannot be filled in by "
-                "partitions: run the recipe instead"
+                f"{score.label} compares the rows of a whole pool, or with targets, so it cannot "
+                "be filled in by partitions: run the recipe instead"
             )
         if measure_name(score) == "preferences":
             raise BackfillError(
@@ -145,6 +146,7 @@ def only_needed(measures: MeasureSettings, scores: Sequence[ScoreSettings]) -> M
             "embeddings": (),
             "trajectories": None,
             "tags": None,
+            "gradients": None,
             "confidence": measures.confidence if "judgements" in needed else None,
             "turn_ratings": measures.turn_ratings if "turn_ratings" in needed else None,
             "preferences": None,

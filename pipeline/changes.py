@@ -164,15 +164,15 @@ def as_json(value: object) -> str:
 
 def join_edits(sources: Sequence[SourceChange]) -> list[SourceChange]:
     """Sources, with one change for a file that was edited: old content gone, new content here."""
-    by_path: dict[str, list[SourceChange]] = defaultdict(list)
+    by_path: dict[tuple[str, bool], list[SourceChange]] = defaultdict(list)
     for each in sources:
-        by_path[each.path].append(each)
+        by_path[each.path, each.change.endswith("targets")].append(each)
     joined: list[SourceChange] = []
     for same in by_path.values():
-        if sorted(each.change for each in same) == ["gone", "new"]:
+        if sorted(each.change.split()[0] for each in same) == ["gone", "new"]:
             gone, new = sorted(same, key=lambda each: each.change)
-            retired = gone.examples_gone
-            joined.append(replace(new, change="edited", examples_gone=retired))
+            edited = new.change.replace("new", "edited")
+            joined.append(replace(new, change=edited, examples_gone=gone.examples_gone))
         else:
             joined += same
     return joined

@@ -134,18 +134,24 @@ def identify_source(workspace: Workspace, name: str, settings: SourceSettings) -
 
     Its path is stored as seen from the workspace, so that both can be moved together.
     """
-    hub = name.startswith(HUB_PREFIX)
     path = Path(name)
     fingerprint = source_fingerprint(name)
     return Source(
         source_id=content_hash([fingerprint, settings.format, settings.shape])[:16],
-        path=name if hub else os.path.relpath(path.resolve(), workspace.directory.resolve()),
+        path=stored_path(workspace, name),
         format=settings.format,
         shape=settings.shape,
         license=settings.license,
         content_hash=fingerprint,
         bytes=path.stat().st_size if path.is_file() else 0,
     )
+
+
+def stored_path(workspace: Workspace, name: str) -> str:
+    """The path that a workspace keeps of a source: as seen from there, so both can be moved."""
+    if name.startswith(HUB_PREFIX):
+        return name
+    return os.path.relpath(Path(name).resolve(), workspace.directory.resolve())
 
 
 def bound_rows(name: str, format: SourceFormat | None) -> int | None:
@@ -222,8 +228,17 @@ def batches(
         yield batch
 
 
-def count_ingest(workspace: Workspace, run_id: str, source_ids: Sequence[str]) -> StageCount:
-    """Balance the books of the sources of a run, rows → distinct examples, and store them."""
+def count_ingest(
+    workspace: Workspace, run_id: str, source_ids: Sequence[str], notes: Sequence[str] = ()
+) -> StageCount:
+    """Balance the books of the sources of a run, rows → distinct examples, and store them.
+
+    Args:
+        workspace: with all rows of the sources.
+        run_id: of the run.
+        source_ids: of the pool.
+        notes: what else is worth saying of what was read.
+    """
     with open_workspace(workspace) as con:
         pool = read_pool(con, source_ids)
         read = count_occurrences(con, source_ids)
@@ -237,6 +252,7 @@ def count_ingest(workspace: Workspace, run_id: str, source_ids: Sequence[str]) -
             kept=len(pool),
             dropped={"exact_duplicate": repeats} if repeats else {},
             quarantined=quarantined,
+            notes=tuple(notes),
         )
         write_step(con, run_id, count, Decisions.keep_all(pool))
     return count

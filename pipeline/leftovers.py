@@ -25,6 +25,7 @@ from storage.retention import (
     read_named_files,
     read_trainings,
     read_unused,
+    read_warmups,
 )
 from storage.shard_files import ShardFiles, is_url
 from storage.upgrade import COPIES
@@ -115,7 +116,10 @@ def find_leftovers(con: Connection, workspace: Workspace, wanted: Wanted) -> lis
         "trainings": lambda: find_trained(con, workspace),
         "proxies": lambda: find_superseded(con, workspace),
         "lost measurements": lambda: find_lost(workspace, named) if wanted.lost else (),
-        "unused measurements": lambda: find_unused(workspace, unused, of_unused),
+        "unused measurements": lambda: [
+            *find_unused(workspace, unused, of_unused),
+            *find_unused_warmups(con, workspace, unused),
+        ],
         "requests": lambda: [workspace.requests] if wanted.requests else (),
         "backups": lambda: find_backups(workspace) if wanted.backups else (),
     }
@@ -213,6 +217,15 @@ def find_unused(
     """Files of unused measurements, and the checkpoints that such trajectories were read from."""
     files = [each for each in list_shards(workspace.measurements) if each.name in paths]
     return [*files, *(workspace.models / "proxies" / each.measure_key for each in unused)]
+
+
+def find_unused_warmups(
+    con: Connection, workspace: Workspace, unused: Sequence[UnusedMeasure]
+) -> list[Path]:
+    """Warm-ups of adapters, where all gradients that were taken with them are unused."""
+    keys = [each.measure_key for each in unused]
+    gone = read_warmups(con, []) - read_warmups(con, keys)
+    return [workspace.models / "warmups" / key for key in sorted(gone)]
 
 
 def find_backups(workspace: Workspace) -> list[Path]:

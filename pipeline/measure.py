@@ -13,6 +13,7 @@ from pipeline.endpoint import find_served
 from pipeline.measuring.cappy import CappySettings, plan_cappy
 from pipeline.measuring.context import Context, ContextSettings
 from pipeline.measuring.embeddings import ComparedField, Embeddings
+from pipeline.measuring.gradients import GradientSettings, pool_gradients
 from pipeline.measuring.judgements import Judgements
 from pipeline.measuring.losses import Losses, LossSettings
 from pipeline.measuring.preferences import Preferences, PreferenceSettings
@@ -63,6 +64,7 @@ class MeasureSettings(Settings):
         default=(), description="Sentence embeddings, a block for each text that is compared."
     )
     trajectories: TrajectorySettings | None = Field(default=None, description="S2L's losses.")
+    gradients: GradientSettings | None = Field(default=None, description="LESS's gradients.")
     confidence: ConfidenceSettings | None = Field(default=None, description="CLEAR's answers.")
     context: ContextSettings | None = Field(
         default=None, description="Attention that responses pay to the users' text."
@@ -86,6 +88,7 @@ class MeasureSettings(Settings):
         asked = {
             "losses": self.losses,
             "trajectories": self.trajectories,
+            "gradients": self.gradients,
             "judgements": self.confidence,
             "turn_ratings": self.turn_ratings,
             "tags": self.tags,
@@ -125,11 +128,30 @@ class Work:
     """What the run says of it, behind the number of rows."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The rows that measures are wanted of."""
+
+    workspace: Workspace
+    pool: Sequence[str]
+    seed: int
+    """The recipe's, for measures that are wanted of a part."""
+
+    def part(self, part: Part | None) -> list[str]:
+        """The rows of the pool that a part stands for."""
+        return choose_part(self.workspace, part, self.pool, self.seed)
+
+    def work(self, measure: Measure, part: Part | None) -> Work:
+        """A measure that is wanted of a part of the pool, or of all of it."""
+        return Work(measure, self.part(part), len(self.pool))
+
+
 def plan_measures(
     workspace: Workspace,
     settings: MeasureSettings,
     pool: Sequence[str],
     seed: int,
+    targets: Sequence[str] = (),
     repairs: Repairs | None = None,
 ) -> dict[str, Work]:
     """Everything to measure, by name, in an order in which each finds what it reads.
@@ -139,58 +161,94 @@ def plan_measures(
         settings: what is asked.
         pool: example ids.
         seed: the recipe's, for measures that are wanted of a part.
+        targets: examples that rows are compared with; they are measured like the pool for that.
         repairs: those that the run generated; their confidence is not measured.
 
     Raises:
         ValueError: if preferences are wanted, but nothing was repaired.
     """
+    wanted = Wanted(workspace, pool, seed)
+    work = plan_readings(settings, wanted, targets)
+    if settings.confidence:
+        work |= plan_confidence(settings.confidence, wanted, repairs)
+    if settings.preferences:
+        work["preferences"] = plan_preferences(workspace, settings.preferences, pool, repairs)
+    work |= plan_marks(settings, wanted)
+    return work | plan_trainings(settings, wanted, targets, work.get("samples"))
+
+
+def plan_readings(
+    settings: MeasureSettings, wanted: Wanted, targets: Sequence[str]
+) -> dict[str, Work]:
+    """What a model that stays as it is says on reading a row."""
+    workspace, pool = wanted.workspace, wanted.pool
+    work = {"token_counts": Work(settings.tokens, pool, len(pool))}
+    if settings.losses:
+        name = settings.losses.served_as or ""
+        served = find_served(settings.losses.endpoint, name, workspace.requests)
+        work["losses"] = Work(Losses(settings=settings.losses, served=served), pool, len(pool))
+    for each in settings.embeddings:
+        ids = sorted({*pool, *targets})
+        note = f"; {len(ids) - len(pool)} of them are targets only" if targets else ""
+        work[embeddings_name(each.of)] = Work(each, ids, len(ids), note)
+    if settings.context:
+        work["context"] = wanted.work(Context(settings=settings.context), settings.context.part)
+    return work
+
+
+def plan_confidence(
+    settings: ConfidenceSettings, wanted: Wanted, repairs: Repairs | None
+) -> dict[str, Work]:
+    """Sampled answers and what judges them; not for the repairs, which would replace a row."""
+    workspace, asked = wanted.workspace, settings.samples
     made: set[str] = set()
     if repairs is not None:
         with read_workspace(workspace) as con:
             made = read_made(con, repairs.key, repairs.source_ids)
-    work = {"token_counts": Work(settings.tokens, pool, len(pool))}
-    if settings.losses:
-        served = find_served(
-            settings.losses.endpoint, settings.losses.served_as or "", workspace.requests
-        )
-        losses = Losses(settings=settings.losses, served=served)
-        work["losses"] = Work(losses, pool, len(pool))
-    for each in settings.embeddings:
-        work[embeddings_name(each.of)] = Work(each, pool, len(pool))
-    if settings.confidence:
-        asked = settings.confidence.samples
-        given = [example_id for example_id in pool if example_id not in made]
-        ids = choose_part(workspace, asked.part, given, seed)
-        served = find_served(asked.endpoint, asked.model, workspace.requests)
-        samples = Samples(settings=asked, served=served)
-        judge = Judgements(samples=samples, entailment=settings.confidence.entailment)
-        work["samples"] = Work(samples, ids, len(pool))
-        work["judgements"] = Work(judge, ids, len(pool))
-    if settings.preferences:
-        work["preferences"] = plan_preferences(workspace, settings.preferences, pool, repairs)
-    if settings.context:
-        ids = choose_part(workspace, settings.context.part, pool, seed)
-        work["context"] = Work(Context(settings=settings.context), ids, len(pool))
-    if settings.cappy:
-        ids = choose_part(workspace, settings.cappy.part, pool, seed)
-        work["cappy"] = learn_pairs(workspace, settings.cappy, ids, pool, work.get("samples"))
+    given = [example_id for example_id in wanted.pool if example_id not in made]
+    ids = choose_part(workspace, asked.part, given, wanted.seed)
+    served = find_served(asked.endpoint, asked.model, workspace.requests)
+    samples = Samples(settings=asked, served=served)
+    judge = Judgements(samples=samples, entailment=settings.entailment)
+    pool = len(wanted.pool)
+    return {"samples": Work(samples, ids, pool), "judgements": Work(judge, ids, pool)}
+
+
+def plan_marks(settings: MeasureSettings, wanted: Wanted) -> dict[str, Work]:
+    """What a judge says of rows: marks, marks of each turn, tags."""
+    workspace = wanted.workspace
+    work: dict[str, Work] = {}
     for block in settings.ratings:
-        ids = choose_part(workspace, block.part, pool, seed)
         served = find_served(block.endpoint, block.model, workspace.requests)
         ratings = Ratings(settings=block, served=served)
-        work[ratings_name(block.name)] = Work(ratings, ids, len(pool))
+        work[ratings_name(block.name)] = wanted.work(ratings, block.part)
     if settings.turn_ratings:
-        ids = choose_part(workspace, settings.turn_ratings.part, pool, seed)
-        work["turn_ratings"] = Work(
-            TurnRated.find(settings.turn_ratings, workspace), ids, len(pool)
-        )
+        rated = TurnRated.find(settings.turn_ratings, workspace)
+        work["turn_ratings"] = wanted.work(rated, settings.turn_ratings.part)
     if settings.tags:
-        ids = choose_part(workspace, settings.tags.part, pool, seed)
-        work |= plan_tags(workspace, settings.tags, ids, len(pool))
+        ids = wanted.part(settings.tags.part)
+        work |= plan_tags(workspace, settings.tags, ids, len(wanted.pool))
+    return work
+
+
+def plan_trainings(
+    settings: MeasureSettings, wanted: Wanted, targets: Sequence[str], answered: Work | None
+) -> dict[str, Work]:
+    """What models say that are trained on the pool for it."""
+    workspace, pool = wanted.workspace, wanted.pool
+    work: dict[str, Work] = {}
+    if settings.cappy:
+        ids = wanted.part(settings.cappy.part)
+        work["cappy"] = learn_pairs(workspace, settings.cappy, ids, pool, answered)
     if settings.trajectories:
-        ids = choose_part(workspace, settings.trajectories.part, pool, seed)
+        ids = wanted.part(settings.trajectories.part)
         measure = pool_trajectories(workspace, settings.trajectories, ids)
         work["trajectories"] = Work(measure, ids, len(pool), measure.note)
+    if settings.gradients:
+        of_pool, of_targets, note = pool_gradients(workspace, settings.gradients, pool)
+        work["gradients"] = Work(of_pool, pool, len(pool), note)
+        if targets:
+            work["target_gradients"] = Work(of_targets, sorted(targets), len(targets))
     return work
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.measure import Work
 from pipeline.measuring.cappy import PoolCappy
+from pipeline.measuring.gradients import PoolGradients, TargetGradients, WarmUp
 from pipeline.measuring.judgements import Judgements
 from pipeline.measuring.losses import Losses
 from pipeline.measuring.rows import render_rows
@@ -24,7 +25,7 @@ from pipeline.measuring.tags import TagReplies
 from pipeline.measuring.trajectories import NewRowTrajectories, PoolTrajectories
 from pipeline.shard_work import Measure
 from pipeline.shards import Cut, cut_shards
-from scorers.measures.chat_format import RenderedExample
+from scorers.measures.chat_format import RenderedExample, Template
 from scorers.measures.models import resolve_model
 from storage.database import read_workspace
 from storage.examples import read_example_table
@@ -102,6 +103,8 @@ def tokens_read(measure: Measure, cut: Cut) -> NDArray[np.int64]:
     if isinstance(measure, PoolTrajectories):
         settings = measure.settings
         return cut.tokens * (settings.epochs + settings.checkpoints)
+    if isinstance(measure, PoolGradients):  # the warm-up is in the seconds alone
+        return cut.tokens * measure.settings.epochs
     if isinstance(measure, NewRowTrajectories):
         return cut.tokens * measure.settings.checkpoints
     if isinstance(measure, PoolCappy):  # each row in two pairs
@@ -136,6 +139,9 @@ def try_out(
     if isinstance(measure, PoolCappy):
         ids = cut.ids.take(pa.array(tried)).to_pylist()
         return tried, measure.predict_seconds(inputs_of(workspace, measure, ids), cut.rows)
+    if isinstance(measure, PoolGradients):
+        ids = cut.ids.take(pa.array(tried)).to_pylist()
+        return tried, predict_gradients(workspace, measure, ids, cut.tokens)
     seconds = time_rows(workspace, cut, tried)
     while seconds < LEAST_SECONDS and rows < MOST_ROWS and len(tried) < cut.rows and not writes:
         rows *= 4
@@ -169,23 +175,46 @@ def predict_training(
     """Time a proxy's training and reading on the rows tried."""
     from scorers.measures.proxy_cost import time_proxy  # imports torch
 
-    with read_workspace(workspace) as con:
-        examples = read_example_table(con, sorted(ids))
     settings = measure.settings
-    longest = settings.max_tokens
-    rows = [
-        row
-        for row in render_rows(settings.proxy, settings.template, examples)
-        if isinstance(row, RenderedExample)
-        and row.response
-        and len(row.prompt) + len(row.response) <= longest
-    ]
+    rows = rows_to_time(workspace, ids, (settings.proxy, settings.template), settings.max_tokens)
     if not rows:
         return 0.0
     proxy = resolve_model(settings.proxy, settings.layers).path
     return time_proxy(proxy, rows, settings.proxy_settings()).seconds(
         tokens, settings.proxy_settings()
     )
+
+
+def predict_gradients(
+    workspace: Workspace, measure: PoolGradients, ids: Sequence[str], tokens: NDArray[np.int64]
+) -> float:
+    """Time gradients on the rows tried, and the warm-up where it is not trained yet."""
+    from scorers.measures.gradient_cost import time_gradients  # imports torch
+
+    settings, warmup = measure.settings, WarmUp(measure.directory)
+    rows = rows_to_time(workspace, ids, (settings.model, settings.template), settings.max_tokens)
+    if not rows:
+        return 0.0
+    adapters, model = settings.adapters(), settings.resolved().path
+    cost = time_gradients(model, rows, adapters, measure.projection())
+    known = warmup.trained() or isinstance(measure, TargetGradients)
+    learnt = 0.0 if known else float(tokens.mean()) * len(warmup.ids())
+    return settings.epochs * (cost.record * float(tokens.sum()) + cost.train * learnt)
+
+
+def rows_to_time(
+    workspace: Workspace, ids: Sequence[str], reader: tuple[str, Template], longest: int
+) -> list[RenderedExample]:
+    """Those of the examples that a training reads, in the model's template."""
+    with read_workspace(workspace) as con:
+        examples = read_example_table(con, sorted(ids))
+    return [
+        row
+        for row in render_rows(*reader, examples)
+        if isinstance(row, RenderedExample)
+        and row.response
+        and len(row.prompt) + len(row.response) <= longest
+    ]
 
 
 def time_of(call: Callable[[], object]) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.score import ScoreKey
+from pipeline.targets import NO_TARGETS, Targets
 from storage.measurements import MeasureKey
 from storage.workspace import Workspace
 
@@ -24,3 +25,12 @@ class RunContext:
     """Path of a source as the recipe writes it → the ids of what lies there."""
     repairs: str | None = None
     """Generation key of the repairs; None where the recipe generates none."""
+    target_source_ids: Sequence[str] = ()
+    """Sources whose rows are examples to be close to."""
+    targets: Targets = NO_TARGETS
+    """Their examples, none of which is in the pool for that."""
+
+    @property
+    def target_ids(self) -> Sequence[str]:
+        """Ids of the targets, sorted."""
+        return self.targets.ids

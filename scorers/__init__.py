@@ -14,9 +14,11 @@ from scorers.confidence import score_confidence
 from scorers.context_dependency import score_context_dependency
 from scorers.deita import score_deita
 from scorers.entropy import score_entropy
+from scorers.got_d import score_got_d
 from scorers.grape import score_grape
 from scorers.ifd import score_ifd
 from scorers.ifd_perplexity import score_ifd_perplexity
+from scorers.less import score_less
 from scorers.perplexity import score_perplexity
 from scorers.preference import score_preference
 from scorers.rating import score_rating
@@ -44,6 +46,9 @@ class Scorer:
     """Raised whenever the same input may give another number; old scores are then kept apart."""
     whole_pool: bool = False
     """Whether a row's value depends on the other rows: then new rows mean scoring all again."""
+    targets: tuple[str, ...] = ()
+    """Columns of the rows to be close to, passed after the others as `target_NAME`. `source` is
+    the number of the source a target stands in, and a target of two sources is passed twice."""
 
 
 SCORERS: dict[str, Scorer] = {
@@ -72,6 +77,15 @@ SCORERS: dict[str, Scorer] = {
     "entropy": Scorer(
         score_entropy, measure="losses", reads=("mean_entropy",), unit="nats per token", version=1
     ),
+    "got_d": Scorer(
+        score_got_d,
+        measure="embeddings",
+        reads=("embedding",),
+        unit="calibrated potential",
+        version=1,
+        whole_pool=True,
+        targets=("embedding",),
+    ),
     "grape": Scorer(
         score_grape, measure="losses", reads=("mean_nll",), unit="nats per token", version=1
     ),
@@ -84,6 +98,14 @@ SCORERS: dict[str, Scorer] = {
         reads=("mean_nll", "mean_nll_alone"),
         unit="ratio",
         version=1,
+    ),
+    "less": Scorer(
+        score_less,
+        measure="gradients",
+        reads=("gradient", "rates"),
+        unit="cosine",
+        version=1,
+        targets=("gradient", "source"),
     ),
     "perplexity": Scorer(
         score_perplexity, measure="losses", reads=("mean_nll",), unit="perplexity", version=1

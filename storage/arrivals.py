@@ -13,7 +13,10 @@ with
     read_from as (
         select o.example_id, min(coalesce(s.ingested_at, '1970-01-01')) as arrived
         from occurrences o join sources s using (source_id)
-        where $source is null or s.path glob $source
+        where ($source is null or s.path glob $source) and source_id not in (
+            select source_id from run_targets
+            where source_id not in (select source_id from run_sources)
+        )
         group by o.example_id
     ),
     arrivals as (
@@ -48,7 +51,8 @@ class Window:
 def read_arrivals(con: Connection, window: Window) -> dict[date, list[str]]:
     """First day of each partition that has examples → their ids, sorted.
 
-    Generated answers come with the example whose prompt they answer.
+    Generated answers come with the example whose prompt they answer. What runs only compared with
+    is left out.
     """
     parameters = {
         "since": window.since,

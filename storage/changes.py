@@ -45,6 +45,21 @@ from moved join sources using (source_id) left join counted using (source_id)
 order by path, change desc, source_id
 """
 
+TARGETS = """
+with
+    before_targets as (select source_id from run_targets where run_id = $before),
+    after_targets as (select source_id from run_targets where run_id = $after),
+    moved as (
+        select source_id, 'new targets' as change
+        from after_targets anti join before_targets using (source_id)
+        union all
+        select source_id, 'gone targets'
+        from before_targets anti join after_targets using (source_id)
+    )
+select path, change, rows, 0, 0 from moved join sources using (source_id)
+order by path, change desc, source_id
+"""
+
 POOL_COUNTS = f"""
 with
     before_pool as ({POOL.format(run="$before")}),
@@ -92,7 +107,7 @@ class SourceChange:
 
     path: str
     change: str
-    """`new` or `gone`."""
+    """`new` or `gone`; of what rows are compared with, `new targets` or `gone targets`."""
     rows: int | None
     examples_new: int
     """Of its examples, those that only the later run has."""
@@ -157,8 +172,9 @@ def describe_run(con: Connection, run_id: str) -> DescribedRun:
 
 
 def read_source_changes(con: Connection, before: str, after: str) -> list[SourceChange]:
-    """Sources that only one of the runs has, by path."""
-    rows = con.execute(SOURCES, {"before": before, "after": after}).fetchall()
+    """Sources that only one of the runs has, by path, those of its targets last."""
+    runs = {"before": before, "after": after}
+    rows = [row for query in (SOURCES, TARGETS) for row in con.execute(query, runs).fetchall()]
     return [SourceChange(*row) for row in rows]
 
 

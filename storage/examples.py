@@ -16,6 +16,11 @@ select distinct example_id from occurrences where source_id = any($source_ids)
 order by example_id
 """
 
+READ_PAIRS = """
+select distinct example_id, source_id from occurrences where source_id = any($source_ids)
+order by all
+"""
+
 READ_ROWS = """
 select example_id, prompt_id, messages, tools, response_at, prompt, response
 from examples join (select unnest($ids::varchar[]) as example_id) using (example_id)
@@ -124,6 +129,12 @@ def read_pool(con: Connection, source_ids: Sequence[str]) -> list[str]:
     """Distinct examples of these sources, sorted by id."""
     rows = con.execute(READ_POOL, {"source_ids": list(source_ids)}).fetchall()
     return [str(row[0]) for row in rows]
+
+
+def read_pairs(con: Connection, source_ids: Sequence[str]) -> list[tuple[str, str]]:
+    """Each distinct example of these sources with each of the sources it stands in, sorted."""
+    rows = con.execute(READ_PAIRS, {"source_ids": list(source_ids)}).fetchall()
+    return [(str(example_id), str(source_id)) for example_id, source_id in rows]
 
 
 def read_prompts(con: Connection, source_ids: Sequence[str], *, only_unanswered: bool) -> list[str]:

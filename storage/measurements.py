@@ -1,8 +1,8 @@
 """What models said of examples: Parquet shards, listed in `shards`, keyed in `measures`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import orjson
@@ -73,6 +73,21 @@ from (select unnest($ids::varchar[]) as example_id) ids
 left join (select * from {measure} where measure_key = $measure_key) m using (example_id)
 order by ids.example_id
 """
+
+
+READ_BLOCKS = """
+select n, coalesce(state, 'not_measured') as state, {columns}
+from (
+    select unnest($ids::varchar[]) as example_id, generate_subscripts($ids::varchar[], 1) - 1 as n
+)
+left join (select * from {measure} where measure_key = $measure_key) m using (example_id)
+"""
+
+BLOCK_ROWS = 1024
+"""Rows of long arrays that are in memory together."""
+
+MeasuredBlock: TypeAlias = tuple[NDArray[np.int64], list[str], dict[str, NDArray[np.float64]]]
+"""Places of some examples among those asked for, their states and columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,15 +243,33 @@ def read_measurements(
     A list column becomes (n, k), a list of lists (n, k, j); NaN where a row has no number. A row
     without a measurement has the state "not_measured".
     """
-    present = con.execute(f"select * from {key.measure} limit 0").to_arrow_table().column_names
-    selected = ", ".join(
-        f"m.{name}" if name in present else f"null::double as {name}" for name in columns
-    )
-    query = READ.format(columns=selected, measure=key.measure)
+    query = READ.format(columns=_select(con, key, columns), measure=key.measure)
     con.execute(query, {"ids": list(ids), "measure_key": key.measure_key})
     table = con.to_arrow_table()
     arrays = {name: to_array(table[name].combine_chunks()) for name in columns}
     return [str(state) for state in table["state"].to_pylist()], arrays
+
+
+def read_measurement_blocks(
+    con: Connection, key: MeasureKey, columns: Sequence[str], ids: Sequence[str]
+) -> Iterator[MeasuredBlock]:
+    """The same in blocks of a bounded number of rows and in any order, for arrays that are long.
+
+    Nothing else may be asked of the connection meanwhile.
+    """
+    query = READ_BLOCKS.format(columns=_select(con, key, columns), measure=key.measure)
+    con.execute(query, {"ids": list(ids), "measure_key": key.measure_key})
+    for batch in con.to_arrow_reader(BLOCK_ROWS):
+        arrays = {name: to_array(batch[name]) for name in columns}
+        yield batch["n"].to_numpy(), batch["state"].to_pylist(), arrays
+
+
+def _select(con: Connection, key: MeasureKey, columns: Sequence[str]) -> str:
+    """The columns as SQL; null where no shard has one."""
+    present = con.execute(f"select * from {key.measure} limit 0").to_arrow_table().column_names
+    return ", ".join(
+        f"m.{name}" if name in present else f"null::double as {name}" for name in columns
+    )
 
 
 def to_array(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:

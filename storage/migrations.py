@@ -208,4 +208,10 @@ MIGRATIONS = (
         reviewed_at timestamptz,          -- null: not read yet
         primary key (selection_id, example_id)
     )""",
+    # ---- targets ---------------------------------------------------------------------------------
+    """create table run_targets (
+        run_id varchar not null,
+        source_id varchar not null,       -- its rows are targets, and not in the pool
+        primary key (run_id, source_id)
+    )""",
 )

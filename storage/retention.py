@@ -50,6 +50,12 @@ from measures join shards using (measure_key) where measure = 'trajectories'
 group by all order by measure_key
 """
 
+WARMUPS = """
+select distinct settings->>'warmup' from measures
+where measure = 'gradients' and not measure_key = any($without::varchar[])
+  and measure_key in (select measure_key from shards)
+"""
+
 NOT_LEARNT = """
 select count(*) from (
     select example_id from read_parquet($smaller::varchar[], union_by_name = true) where trained
@@ -137,6 +143,11 @@ def read_trainings(con: Connection) -> list[StoredProxy]:
         )
         for key, model, template, settings, paths in con.execute(TRAININGS).fetchall()
     ]
+
+
+def read_warmups(con: Connection, without: Sequence[str]) -> set[str]:
+    """Warm-ups of adapters that gradients are stored of, but for those under some keys."""
+    return {str(key) for (key,) in con.execute(WARMUPS, {"without": list(without)}).fetchall()}
 
 
 def covers(

@@ -1,4 +1,4 @@
-"""The `runs`, `run_sources`, `stage_counts` and `decisions` tables: what a run did, and why."""
+"""The tables `runs`, `run_sources`, `run_targets`, `stage_counts`, `decisions`: what runs did."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +35,12 @@ FINISH_RUN = "update runs set finished_at = now() where run_id = $run_id"
 ADD_SOURCES = """
 insert into run_sources select $run_id, unnest($source_ids::varchar[]) on conflict do nothing
 """
+
+ADD_TARGETS = """
+insert into run_targets select $run_id, unnest($source_ids::varchar[]) on conflict do nothing
+"""
+
+RUN_TARGETS = "select source_id from run_targets where run_id = $run_id order by source_id"
 
 RUN_SOURCES = "select source_id from run_sources where run_id = $run_id order by source_id"
 
@@ -136,6 +142,16 @@ def finish_run(con: Connection, run_id: str) -> None:
 def read_run_sources(con: Connection, run_id: str) -> list[str]:
     """The sources of a run."""
     return [str(row[0]) for row in con.execute(RUN_SOURCES, {"run_id": run_id}).fetchall()]
+
+
+def write_run_targets(con: Connection, run_id: str, source_ids: Sequence[str]) -> None:
+    """Record the sources of a run whose rows are examples to be close to."""
+    con.execute(ADD_TARGETS, {"run_id": run_id, "source_ids": list(source_ids)})
+
+
+def read_run_targets(con: Connection, run_id: str) -> list[str]:
+    """The sources of a run's targets."""
+    return [str(row[0]) for row in con.execute(RUN_TARGETS, {"run_id": run_id}).fetchall()]
 
 
 def last_run(con: Connection, name: str | None = None) -> str | None:

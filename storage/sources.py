@@ -13,6 +13,10 @@ from storage.conversations import (
 )
 from storage.database import Connection, fetch_count, transaction
 
+SOURCE_PATHS = """
+select source_id, path from sources where source_id = any($source_ids) order by source_id
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -197,3 +201,9 @@ def list_quarantine(con: Connection, source_ids: Sequence[str]) -> list[tuple[st
     """Path, position, reason and detail of each row that could not be read."""
     rows = con.execute(READ_QUARANTINE, {"source_ids": list(source_ids)}).fetchall()
     return [(str(a), int(b), str(c), str(d)) for a, b, c, d in rows]
+
+
+def read_source_paths(con: Connection, source_ids: Sequence[str]) -> list[tuple[str, str]]:
+    """Id and path of sources, in the order of the ids."""
+    rows = con.execute(SOURCE_PATHS, {"source_ids": list(source_ids)}).fetchall()
+    return [(str(source_id), str(path)) for source_id, path in rows]

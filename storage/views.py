@@ -20,6 +20,7 @@ MEASURES = (
     "losses",
     "embeddings",
     "trajectories",
+    "gradients",
     "samples",
     "judgements",
     "ratings",

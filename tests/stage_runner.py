@@ -63,7 +63,7 @@ def measure(
     run: RunContext, settings: MeasureSettings, pool: Sequence[str]
 ) -> tuple[RunContext, dict[str, int]]:
     """Ask for all but token counts; the run that knows the measures, and rows asked for each."""
-    works = plan_measures(run.workspace, settings, pool, run.seed)
+    works = plan_measures(run.workspace, settings, pool, run.seed, run.target_ids)
     del works["token_counts"]
     asked = {n: measure_here(run.workspace, w.measure, w.ids) for n, w in works.items()}
     keys = {name: work.measure.key() for name, work in works.items()}
@@ -95,8 +95,8 @@ def count_words(run: RunContext, pool: Sequence[str]) -> RunContext:
 
 def score(run: RunContext, settings: ScoreSettings, pool: Sequence[str]) -> RunContext:
     """Score the pool; return the run that knows the score."""
-    score_examples(run.workspace, settings, run.measures, pool)
-    keys = {**run.scores, settings.label: score_key(settings, run.measures)}
+    score_examples(run.workspace, settings, run.measures, pool, run.targets)
+    keys = {**run.scores, settings.label: score_key(settings, run.measures, run.targets)}
     return replace(run, scores=keys)
 
 

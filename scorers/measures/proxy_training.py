@@ -51,7 +51,8 @@ class ProxyTrainer:
         """Prepare to train.
 
         Args:
-            model: float32 weights, in evaluation mode; changed in place by `step`.
+            model: float32 weights, in evaluation mode; those that ask for a gradient are changed in
+                place by `step`.
             rows: none of them longer than the model's window, none without a response.
             schedule: for that many rows.
             precision: entered for each forward pass, such as an autocast.
@@ -62,7 +63,7 @@ class ProxyTrainer:
         self._rows = rows
         self._lengths = np.array([len(row.prompt) + len(row.response) for row in rows])
         self._precision = precision
-        self._parameters = dict(model.named_parameters())
+        self._parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self._optimizer = torch.optim.AdamW(
             self._parameters.values(), lr=schedule.learning_rate, weight_decay=0.0, fused=True
         )
@@ -81,7 +82,7 @@ class ProxyTrainer:
         tokens = sum(len(row.response) for row in batch)
         loss = 0.0
         for micro in _micro_batches(batch, self._micro_tokens):
-            loss += self._accumulate(micro, tokens)
+            loss += self.accumulate(micro, tokens)
         norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), max_norm=1.0)
         if not bool(torch.isfinite(norm)):
             raise RuntimeError(
@@ -94,6 +95,23 @@ class ProxyTrainer:
         self._optimizer.zero_grad()
         self.steps_taken += 1
         return loss
+
+    @property
+    def parameters(self) -> dict[str, torch.nn.Parameter]:
+        """The weights that are trained, by name."""
+        return self._parameters
+
+    def moments(self) -> tuple[Tensor, Tensor, int]:
+        """Adam's mean of gradients and of their squares, (p,) each, and the steps in them.
+
+        In the order of `parameters`; a step must have been taken.
+        """
+        states = [self._optimizer.state[each] for each in self._parameters.values()]
+        first, second = (
+            torch.cat([state[name].flatten() for state in states])
+            for name in ("exp_avg", "exp_avg_sq")
+        )
+        return first, second, int(states[0]["step"])
 
     def save(self, folder: Path) -> None:
         """Write weights, optimizer state and step into a folder that then exists whole or not."""
@@ -133,7 +151,7 @@ class ProxyTrainer:
             self._epoch = (epoch, self.schedule.epoch_batches(epoch, self._lengths))
         return self._epoch[1][at]
 
-    def _accumulate(self, rows: Sequence[RenderedExample], tokens: int) -> float:
+    def accumulate(self, rows: Sequence[RenderedExample], tokens: int) -> float:
         """Add the gradient of these rows' share of the batch's mean loss; return the share.
 
         The output embedding is applied to response places alone, and to a few hundred at a time:

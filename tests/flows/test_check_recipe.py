@@ -246,6 +246,18 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
             "scores.0: an expected mark needs options that are numbers, and 'quality' of "
             "measure.ratings has 'no'",
         ),
+        (
+            {"targets": [{"path": "missing.jsonl"}, {"path": "rows.jsonl"}]},
+            "targets.0.path: nothing is at",
+        ),
+        (
+            {"scores": [{"scorer": "got_d", "of": "both"}], "measure": {"embeddings": [{}]}},
+            "scores.0: got_d compares rows with targets: add the block targets",
+        ),
+        (
+            {"scores": ["got_d"], "measure": {"embeddings": [{}]}},
+            "scores.0.of: missing; name a block of measure.embeddings. There are: both.",
+        ),
         ({"name": "Bad Name"}, "name: String should match pattern"),
     ],
 )

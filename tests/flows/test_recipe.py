@@ -50,6 +50,16 @@ def test_what_is_sent_to_workers_does_not_depend_on_the_working_directory(
     assert placed.measure.losses and placed.measure.losses.model == str(tmp_path / "other")
 
 
+def test_targets_are_placed_as_sources_are() -> None:
+    targets = [{"path": "wanted.jsonl"}, {"path": "hub:org/name"}]
+    given = Recipe.model_validate({**GIVEN, "targets": targets})
+    assert [each.path for each in given.at(Path("project")).targets] == [
+        "project/wanted.jsonl",
+        "hub:org/name",
+    ]
+    assert given.stored()["targets"][0]["path"] == "wanted.jsonl"
+
+
 def test_a_store_is_the_same_seen_from_anywhere() -> None:
     assert recipe("s3://bucket/prefix").at(Path("/somewhere")).shards == "s3://bucket/prefix"
 

@@ -20,7 +20,7 @@ from pipeline.measuring.tags import TagSettings
 from pipeline.measuring.turn_ratings import TurnRatingSettings
 from pipeline.score import ScoreSettings
 from pipeline.shards import measure_here
-from storage.arrivals import Window
+from storage.arrivals import Window, read_arrivals
 from storage.database import open_workspace
 from storage.workspace import Workspace
 from tests.tiny_models import save_tiny_llama
@@ -56,6 +56,16 @@ def measures(model: str) -> MeasureSettings:
     return MeasureSettings.model_validate(
         {"tokens": block, "losses": {**block, "dtype": "float32"}}
     )
+
+
+def test_rows_that_were_only_targets_are_left_out(workspace: Workspace) -> None:
+    with open_workspace(workspace) as con:
+        count = len(read_arrivals(con, Window(period="month"))[date(2026, 10, 1)])
+        last = "select source_id from sources where path like '%b.jsonl'"
+        con.execute(f"insert into run_targets select 'r', source_id from ({last})")
+        assert len(read_arrivals(con, Window(period="month"))[date(2026, 10, 1)]) == count - 1
+        con.execute(f"insert into run_sources select 'r', source_id from ({last})")
+        assert len(read_arrivals(con, Window(period="month"))[date(2026, 10, 1)]) == count
 
 
 def prepare(workspace: Workspace, model: str, window: Window) -> Backfill:

@@ -57,6 +57,19 @@ COLUMNS = {
     ),
     "quality_mass": np.array([[0.9, 0.8], [0.001, NAN], [NAN, NAN], [0.6, NAN]]),
     "tag_count": np.array([3.0, 0.0, NAN, 3.0]),
+    "embedding": np.array([[1.0, 0.0], [0.6, 0.8], [NAN, NAN], [-1.0, 0.2]]),
+    "target_embedding": np.array([[0.0, 1.0], [0.5, 0.5]]),
+    "gradient": np.array(
+        [
+            [[1.0, 0.0], [0.6, 0.8]],
+            [[0.0, 2.0], [0.3, 0.4]],
+            [[NAN, NAN], [NAN, NAN]],
+            [[-1.0, 1.0], [1.0, -1.0]],
+        ]
+    ),
+    "rates": np.array([[2e-5, 1e-5], [2e-5, 1e-5], [NAN, NAN], [2e-5, 1e-5]]),
+    "target_gradient": np.array([[[0.0, 1.0], [0.5, 0.5]], [[0.7, 0.7], [-1.0, 0.0]]]),
+    "target_source": np.array([0.0, 1.0]),
     "trajectory": np.array([[2.0, 1.5, 1.4], [3.0, 3.1, NAN], [0.2, 0.1, 0.1], [2.0, 1.5, 1.4]]),
     "example_id": np.array(["d", "a", "c", "b"], dtype=object),
     "contradiction_forward": np.array([[0.1, 0.2], [0.9, NAN], [NAN, NAN], [0.0, 1.0]]),
@@ -75,7 +88,12 @@ every_scorer = pytest.mark.parametrize("scorer", SCORERS.values(), ids=SCORERS)
 
 
 def run(scorer: Scorer, rows: np.ndarray) -> np.ndarray:
-    return scorer.function(*(COLUMNS[name][rows] for name in scorer.reads))
+    targets = [COLUMNS[name] for name in target_columns(scorer)]
+    return scorer.function(*(COLUMNS[name][rows] for name in scorer.reads), *targets)
+
+
+def target_columns(scorer: Scorer) -> list[str]:
+    return [f"target_{name}" for name in scorer.targets]
 
 
 @every_scorer
@@ -111,9 +129,10 @@ def test_a_value_is_finite_or_missing(scorer: Scorer) -> None:
 
 @every_scorer
 def test_leaves_its_input_alone(scorer: Scorer) -> None:
-    before = {name: COLUMNS[name].copy() for name in scorer.reads}
+    names = [*scorer.reads, *target_columns(scorer)]
+    before = {name: COLUMNS[name].copy() for name in names}
     run(scorer, np.arange(4))
-    given = {name: COLUMNS[name].copy() for name in scorer.reads}
+    given = {name: COLUMNS[name].copy() for name in names}
     scorer.function(*given.values())
     for name, column in before.items():
         np.testing.assert_array_equal(given[name], column)
@@ -135,7 +154,7 @@ def test_is_documented(scorer: Scorer) -> None:
 def test_its_arguments_are_named_as_the_columns_it_reads(scorer: Scorer) -> None:
     parameters = inspect.signature(scorer.function).parameters.values()
     columns = [p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
-    assert tuple(columns) == scorer.reads
+    assert columns == [*scorer.reads, *target_columns(scorer)]
 
 
 def test_every_scorer_file_is_in_the_table() -> None:

@@ -160,7 +160,8 @@ def asked_of(run: RunContext, pool: list[str], url: str) -> dict[str, Work]:
     )
     with pytest.raises(ValueError, match="generated none"):
         plan_measures(run.workspace, asked, pool, 0)
-    return plan_measures(run.workspace, asked, pool, 0, Repairs(run.repairs or "", run.source_ids))
+    repairs = Repairs(run.repairs or "", run.source_ids)
+    return plan_measures(run.workspace, asked, pool, 0, repairs=repairs)
 
 
 def test_repairs_are_generated_and_chosen_by_the_numbers_stored(tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""How a run begins with targets: what it is known by, what it says, and what ends it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.recipe import Recipe
+from flows.stages import NoRowsError, RunState, TooManyBadRowsError, begin, ingest_stage
+from flows.summary import summary_of
+from storage.database import read_workspace
+from storage.runs import read_counts, read_run_sources, read_run_targets
+from storage.sources import list_quarantine
+from tests.pipeline.test_targets import write
+from tests.tiny_models import save_tiny_llama
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(save_tiny_llama(tmp_path_factory.mktemp("tiny")))
+
+
+def begun(folder: Path, model: str, **changes: Any) -> RunState:  # noqa: ANN401 - a test's shorthand
+    given = {
+        "name": "near",
+        "workspace": "w",
+        "target": model,
+        "sources": [{"path": "pool.jsonl"}],
+        "targets": [{"path": "wanted.jsonl"}],
+        "tolerated_bad_rows": 0.5,
+        "select": {"steps": [{"method": "random", "budget": {"rows": 1}}]},
+        **changes,
+    }
+    recipe = Recipe.model_validate(given)
+    return begin(recipe, recipe.at(folder))
+
+
+def test_targets_are_part_of_what_a_run_is_and_not_of_its_pool(
+    tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "pool.jsonl", ["a", "b"])
+    wanted = write(tmp_path / "wanted.jsonl", ["b", "c"], "not JSON")
+    state = ingest_stage(begun(tmp_path, model))
+    said = capsys.readouterr().err
+    assert "ingest: 2 rows, 2 distinct examples, 0 in quarantine" in said
+    assert "ingest: targets: 2 examples, 1 more in quarantine" in said
+    assert "1 of them are in the pool too" in said
+    assert (
+        len(state.pool)
+        == 2
+        == len(state.run.target_ids)
+        != len({*state.pool, *state.run.target_ids})
+    )
+    run_id = state.run.run_id
+    with read_workspace(state.run.workspace) as con:
+        assert read_run_targets(con, run_id) == state.run.target_source_ids
+        assert read_run_sources(con, run_id) == state.run.source_ids != state.run.target_source_ids
+        (count,) = read_counts(con, run_id)
+        assert len(list_quarantine(con, read_run_targets(con, run_id))) == 1
+    assert (count.rows_in, count.kept, len(count.notes)) == (2, 2, 2)
+    assert summary_of(state).quarantined == 1, "`--strict` looks at it"
+    assert begun(tmp_path, model).run.run_id == run_id
+    write(wanted, ["b", "c", "d"])
+    assert begun(tmp_path, model).run.run_id != run_id
+    without = ingest_stage(begun(tmp_path, model, targets=[]))
+    assert without.run.target_ids == [] and without.run.run_id != run_id
+
+
+def test_targets_that_cannot_be_read_end_the_run(tmp_path: Path, model: str) -> None:
+    write(tmp_path / "pool.jsonl", ["a", "b"])
+    write(tmp_path / "wanted.jsonl", ["c"], "not JSON", "nor this")
+    with pytest.raises(TooManyBadRowsError, match="2 of 3 rows of the targets could not be read"):
+        ingest_stage(begun(tmp_path, model))
+    (tmp_path / "wanted.jsonl").write_text("\n")
+    with pytest.raises(NoRowsError, match="the targets hold no row"):
+        ingest_stage(begun(tmp_path, model))
