@@ -38,9 +38,8 @@ def read_evaluations(settings: Sequence[EvaluationSettings]) -> list[Evaluation]
     """Read every file of every set, in the order given.
 
     Raises:
-        UnreadableSourceError: if there is nothing at a path, a file cannot be read, or no row of
-            it gives an item.
-        ValueError: if two sets have one name.
+        UnreadableSourceError: if there is nothing at a path, a file cannot be read, no row of it
+            gives an item, or two sets have one name.
     """
     evaluations: list[Evaluation] = []
     for block in settings:
@@ -48,9 +47,12 @@ def read_evaluations(settings: Sequence[EvaluationSettings]) -> list[Evaluation]
         if not files:
             raise UnreadableSourceError(f"there is nothing at {block.path}")
         for file in files:
+            taken = {each.name for each in evaluations}
             name = evaluation_name(block, file, alone=len(files) == 1)
-            if name in {each.name for each in evaluations}:
-                raise ValueError(
+            if name in taken and block.name is None:
+                name = file
+            if name in taken:
+                raise UnreadableSourceError(
                     f"two evaluation sets are called {name!r}: give one a `name` of its own"
                 )
             evaluations.append(read_evaluation(block, file, name, len(evaluations)))

@@ -29,10 +29,17 @@ from numpy.typing import NDArray
 
 from pipeline.contamination.texts import MATCHED, Item, Match, Matched, Numbers, RowBlock
 from pipeline.contamination.texts import plain_words as split_plain
-from pipeline.dedupe.shingles import MULTIPLIER, Hashes
+from pipeline.contamination.windows import (
+    WordIds,
+    count_covered,
+    find_owners,
+    hash_windows,
+    is_first,
+    longest_run,
+    shared_by_many,
+    whole_windows,
+)
 from scorers.arrays import Floats, Ints
-
-WordIds = NDArray[np.int64]
 
 PARTS = len(MATCHED)
 UNKNOWN = 0
@@ -136,9 +143,9 @@ class NGramMatcher:
     def _index(self, evaluations: Ints) -> None:
         """Sort the n-grams of the parts that are compared by hash."""
         n, texts = self._settings.words, self._texts
-        items = _owners(self._item_starts)
-        places = _whole_windows(items, n)
-        hashes = _hash_windows(texts.ids, n)[places]
+        items = find_owners(self._item_starts)
+        places = whole_windows(items, n)
+        hashes = hash_windows(texts.ids, n)[places]
         items = items[places]
         boundaries = texts.starts[1::2][items]  # where the answer begins
         part = np.where(places + n <= boundaries, 0, np.where(places >= boundaries, 1, 2))
@@ -147,13 +154,13 @@ class NGramMatcher:
         order = np.argsort(hashes, kind="stable")  # by hash, item and place
         hashes, places = hashes[order], places[order]
         items, codes = items[order], (items * PARTS + part)[order]
-        common = _shared_by_many(hashes, items, evaluations, self._settings.shared_by)
+        common = shared_by_many(hashes, items, evaluations, self._settings.shared_by)
         self.template_ngrams = len(np.unique(hashes[common]))
         # a repeat within the same part tells nothing new
-        kept = ~common & _is_first(hashes, codes)
+        kept = ~common & is_first(hashes, codes)
         self._hashes, self._places, self._codes = hashes[kept], places[kept], codes[kept]
         order = np.argsort(self._places)  # and so by code: parts follow each other
-        covered = _covered(self._codes[order], self._places[order], n)
+        covered = count_covered(self._codes[order], self._places[order], n)
         size = PARTS * len(evaluations)
         self._coverable = np.bincount(self._codes[order], covered, minlength=size)
         self._ngrams = np.bincount(self._codes, minlength=size)
@@ -186,11 +193,11 @@ class NGramMatcher:
     def _shared(self, rows: _Texts) -> _Pairs:
         """Every n-gram that a row shares with an item, compared word by word."""
         n = self._settings.words
-        owners = _owners(rows.starts)
+        owners = find_owners(rows.starts)
         unknown = np.concatenate(([0], np.cumsum(rows.ids == UNKNOWN)))
-        places = _whole_windows(owners, n)
+        places = whole_windows(owners, n)
         places = places[unknown[places + n] == unknown[places]]
-        hashes = _hash_windows(rows.ids, n)[places]
+        hashes = hash_windows(rows.ids, n)[places]
         likely = self._table[hashes >> self._shift]
         places, hashes = places[likely], hashes[likely]
         first = np.searchsorted(self._hashes, hashes, side="left")
@@ -218,12 +225,12 @@ class NGramMatcher:
 
     def _matches(self, pairs: _Pairs, locate: "Locate") -> list[Match]:
         """The pairs of each row and part, judged by the rule; `pairs` are sorted."""
-        starts = np.flatnonzero(_is_first(pairs.rows, pairs.codes))
-        groups = np.cumsum(_is_first(pairs.rows, pairs.codes)) - 1
-        distinct = _is_first(groups, pairs.item_places)
+        starts = np.flatnonzero(is_first(pairs.rows, pairs.codes))
+        groups = np.cumsum(is_first(pairs.rows, pairs.codes)) - 1
+        distinct = is_first(groups, pairs.item_places)
         covered = np.bincount(
             groups[distinct],
-            _covered(groups[distinct], pairs.item_places[distinct], self._settings.words),
+            count_covered(groups[distinct], pairs.item_places[distinct], self._settings.words),
         )
         ngrams = np.bincount(groups[distinct])
         shares: Floats = covered / self._coverable[pairs.codes[starts]]
@@ -238,7 +245,7 @@ class NGramMatcher:
         """One row and part, with the longest run of words they share as evidence."""
         row, code = int(pairs.rows[0]), int(pairs.codes[0])
         item, part = divmod(code, PARTS)
-        item_place, row_place, windows = _longest_run(pairs.item_places, pairs.row_places)
+        item_place, row_place, windows = longest_run(pairs.item_places, pairs.row_places)
         length = windows + self._settings.words - 1
         words = self._texts.ids[item_place : item_place + length]
         turn, role, word = locate(row, row_place)
@@ -257,65 +264,3 @@ class NGramMatcher:
 
 Locate = Callable[[int, int], tuple[int, str, int]]
 """Row and place among the words of a block → number of the turn, its role, place in it."""
-
-
-def _owners(starts: Ints) -> Ints:
-    """The text that each word belongs to, from where texts start (t + 1,)."""
-    return np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-
-
-def _whole_windows(owners: Ints, n: int) -> Ints:
-    """Places from which n words of one text follow."""
-    places: Ints = np.flatnonzero(owners[: max(len(owners) - n + 1, 0)] == owners[n - 1 :])
-    return places
-
-
-def _hash_windows(ids: WordIds, n: int) -> Hashes:
-    """The hash of the n words from each place on: a number in base MULTIPLIER, modulo 2^64."""
-    count = max(len(ids) - n + 1, 0)
-    keys = ids.astype(np.uint64)
-    hashes = keys[:count].copy()
-    for step in range(1, n):
-        hashes *= MULTIPLIER
-        hashes += keys[step : step + count]
-    return hashes * MULTIPLIER  # or the last word would not reach the high bits
-
-
-def _is_first(*columns: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """(p,) whether an entry differs from the one before it; columns are sorted together."""
-    first = np.ones(len(columns[0]), dtype=bool)
-    first[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
-    return first
-
-
-def _shared_by_many(hashes: Hashes, items: Ints, evaluations: Ints, most: int) -> NDArray[np.bool_]:
-    """(w,) whether more than `most` items of one set have an n-gram; sorted by hash and item."""
-    sets = evaluations[items]
-    runs = np.cumsum(_is_first(hashes, sets)) - 1
-    common: NDArray[np.bool_] = (np.bincount(runs, _is_first(hashes, items)) > most)[runs]
-    return common
-
-
-def _covered(groups: Ints, places: Ints, n: int) -> Ints:
-    """How many words each n-gram adds to those before it; sorted by group and place."""
-    added = np.full(len(places), n)
-    if len(places):
-        gaps = np.minimum(np.diff(places), n)
-        added[1:] = np.where(groups[1:] == groups[:-1], gaps, n)
-    return added
-
-
-def _longest_run(item_places: Ints, row_places: Ints) -> tuple[int, int, int]:
-    """The longest run of n-grams that follow each other in both: its two places, its length.
-
-    Of two as long, the one that is first in the item, and then in the row.
-    """
-    diagonals = row_places - item_places
-    order = np.lexsort((item_places, diagonals))
-    items, diagonals = item_places[order], diagonals[order]
-    first = _is_first(diagonals, items - np.arange(len(items)))
-    starts = np.flatnonzero(first)
-    lengths = np.diff(np.append(starts, len(items)))
-    rows = items[starts] + diagonals[starts]
-    best = np.lexsort((rows, items[starts], -lengths))[0]
-    return int(items[starts[best]]), int(rows[best]), int(lengths[best])

@@ -76,9 +76,18 @@ def test_sets_that_cannot_be_read_end_it(tmp_path: Path) -> None:
     file = write(tmp_path / "set.jsonl", [{"x": 1}])
     with pytest.raises(UnreadableSourceError, match=r"no row of .* unknown_shape.*`prompt`"):
         read_evaluations([EvaluationSettings(path=str(file))])
-    good = EvaluationSettings(path=str(write(tmp_path / "good.jsonl", [{"prompt": "p"}])))
-    with pytest.raises(ValueError, match="two evaluation sets are called 'good'"):
-        read_evaluations([good, good])
+    path = str(write(tmp_path / "good.jsonl", [{"prompt": "p"}]))
+    with pytest.raises(UnreadableSourceError, match="two evaluation sets are called 'mine'"):
+        read_evaluations([EvaluationSettings(path=path, name="mine")] * 2)
+
+
+def test_files_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    paths = []
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+        paths.append(str(write(tmp_path / folder / "test.jsonl", [{"prompt": folder}])))
+    found = read_evaluations([EvaluationSettings(path=path) for path in paths])
+    assert [each.name for each in found] == ["test", paths[1]]
 
 
 def test_the_first_rows_tell_the_fields(tmp_path: Path) -> None:

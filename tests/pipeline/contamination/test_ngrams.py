@@ -12,6 +12,7 @@ import pytest
 from pipeline.contamination import ngrams
 from pipeline.contamination.ngrams import NGramMatcher, NGramRule
 from pipeline.contamination.texts import Item, Match, Matched, Row, RowBlock, Turn, plain_words
+from pipeline.contamination.windows import WordIds
 from pipeline.dedupe.shingles import Hashes
 
 PROMPT = "a b c d e f g h"
@@ -177,10 +178,10 @@ def test_words_decide_and_not_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     rule = NGramRule(words=4, shared_by=1000)
     expected = find(rows, rule, items)
 
-    def colliding(ids: ngrams.WordIds, n: int) -> Hashes:
+    def colliding(ids: WordIds, n: int) -> Hashes:
         return np.zeros(max(len(ids) - n + 1, 0), dtype=np.uint64)
 
-    monkeypatch.setattr(ngrams, "_hash_windows", colliding)
+    monkeypatch.setattr(ngrams, "hash_windows", colliding)
     collided = find(rows, rule, items)
     assert {(m.row, m.item) for m in collided} <= {(m.row, m.item) for m in expected}
 
