@@ -12,8 +12,8 @@ It is for verifiable tasks, and the first step there: GRAPE picks the likeliest 
 candidates, and the likeliest wrong one is no better for being likely (Zhang et al. 2025,
 arXiv:2502.04194, which filters its candidates like this). Not for open-ended tasks, where an answer
 is no single value, and no proof of sound reasoning: a wrong derivation that ends on the right
-number passes. It asks no model; a thousand responses take a tenth of a second, formulas in LaTeX
-some milliseconds each.
+number passes. It asks no model; a thousand responses take a tenth of a second, and formulas in
+LaTeX up to some tens of milliseconds each.
 """
 
 from collections import defaultdict

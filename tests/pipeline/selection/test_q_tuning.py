@@ -76,6 +76,15 @@ def test_the_fill_is_what_lies_furthest_from_the_diagonal() -> None:
     assert "supply 0 of 2 rows; 2 (100%)" in picked.notes[0]
 
 
+def test_the_corners_come_before_a_fill_that_lies_further_off() -> None:
+    # One row of 1000 flattens the scale: row 1 is a misconception by rank, though PPL' - H' is
+    # 0.01 there, and rows 4 and 5 lie far off the diagonal in no corner of this width.
+    error = np.array([1000, 10, 1, 1.1, 5, 5.1, 4.9, 5.2])
+    doubt = np.array([10, 0.1, 9, 0.2, 8.5, 8.4, 5, 5.1])
+    picked = select_q_tuning(error, doubt, np.array(list("abcdefgh")), 0.25)
+    assert set(picked.indices) == {1, 2}
+
+
 def test_equal_rows_are_told_apart_by_their_ids() -> None:
     picked = select_q_tuning(np.ones(4), np.ones(4), IDS, 0.5)
     assert sorted(IDS[picked.indices]) == ["a", "b"]
