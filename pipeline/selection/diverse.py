@@ -2,6 +2,11 @@
 
 Liu et al. 2023, "What Makes Good Data for Alignment?", arXiv:2312.15685, section 2.4. As in their
 code, a row is taken if its cosine similarity to every chosen row is at most 0.9.
+
+For a small set from a large pool with many like rows, by a score that is worth its ranking; not
+where a rare kind of row matters more than the score, and not as proof of quality: DEITA fell below
+random in a later comparison (arXiv:2509.23873). Products of vectors in blocks, until the budget is
+spent; the embeddings are one pass of a small model.
 """
 
 from typing import Literal

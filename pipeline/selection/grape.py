@@ -3,6 +3,8 @@
 It picks responses, never prompts. Zhang et al. 2025, arXiv:2502.04194; with `score_grape`. It is
 for choosing among diverse, correct answers: the paper finds that training on the model's own
 samples instead makes it worse.
+Not for pools with one answer to each prompt, where it chooses nothing, and not before wrong answers
+are out: a likely one may be wrong. A sort; no model beyond the score's.
 """
 
 from collections.abc import Iterable
