@@ -1,6 +1,6 @@
-"""Does the model tell references from swapped responses that it never saw? Real rows, real encoder.
+"""Whether the model tells references from swapped responses that it never saw, on real rows.
 
-The rows come from the folder that SLUICE_REAL_DATA names; without it there is nothing to learn from.
+The rows come from the folder that SLUICE_REAL_DATA names; without it nothing can be learnt.
 """
 
 import json
