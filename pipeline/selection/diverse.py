@@ -5,8 +5,8 @@ code, a row is taken if its cosine similarity to every chosen row is at most 0.9
 
 For a small set from a large pool with many like rows, by a score that is worth its ranking; not
 where a rare kind of row matters more than the score, and not as proof of quality: DEITA fell below
-random on one set and model in a later comparison (arXiv:2509.23873). Products of vectors in blocks, until the budget is
-spent; the embeddings are one pass of a small model.
+random on one set and model in a later comparison (arXiv:2509.23873). Products of vectors in blocks,
+until the budget is spent; the embeddings are one pass of a small model.
 """
 
 from typing import Literal
