@@ -9,7 +9,9 @@ p_contra the probability that the first contradicts the second, r_ij 1 where the
 text after normalisation, and S_i what the model replies when asked whether y_i is correct: correct
 counts 1, incorrect 0, not sure 1/2, as expectations over its distribution, averaged over the
 questions. 1: every sample agrees and the model approves; 0: none and it does not. Higher is kept
-first. Open-ended tasks have low agreement by nature: compare within a task or source.
+first. Open-ended tasks have low agreement by nature: compare within a task or source. For data
+whose answers are right or wrong, some of them wrong; not for open tasks, nor with a model that
+cannot do the task: it doubts right answers. The dearest score: some ten calls of a model for a row.
 
 Chen and Mueller 2024, "Automated Data Curation for Robust Language Model Fine-Tuning" (CLEAR),
 arXiv:2403.12776; BSDetector: 2023, arXiv:2308.16175. Some re-implementations compare the samples

@@ -4,7 +4,9 @@
 
 T_i is the response tokens, L the mean loss per token. 0: certain; the lower, the further from what
 the model would have said. Higher is kept first. It ranks the candidates of one prompt; likelihoods
-of different prompts say nothing about each other, so select with `select_best_candidates`.
+of different prompts say nothing about each other, so select with `select_best_candidates`. For
+several answers to a prompt, after a filter for right ones; not for a pool with one answer each, nor
+for the model's own samples, which stand highest and made it worse. One pass for each answer.
 
 Zhang et al. 2025, "The Best Instruction-Tuning Data are Those That Fit", arXiv:2502.04194. Its
 first text says "probability", its third "length-normalised": this is the normalised one. The

@@ -7,6 +7,10 @@ nothing about the response (hard); near 0, the prompt gave it away (easy); above
 probably do not belong together, and the authors drop the row: select with a maximum of 1.
 Higher is kept first. Responses of a few tokens have unstable ratios.
 
+For cutting a large pool of general instructions with the model to be trained; not for comparing
+answers to one prompt, nor for short answers: it prefers short or odd ones, so look at the lengths
+and hold the choice against random of equal length. Two passes over the response, one the prompt.
+
 Li et al. 2023, "From Quantity to Quality", arXiv:2308.12032. Its follow-up code (Superfiltering)
 divides perplexities, exp(L), not losses: the order of examples differs, so that is another scorer,
 `ifd_perplexity`.

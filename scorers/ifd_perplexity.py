@@ -6,6 +6,10 @@ L is the mean negative log-likelihood per response token. 1: the prompt changed 
 it gave the response away; above 1: the two probably do not belong together, and the authors drop
 the row: select with a maximum of 1. Higher is kept first.
 
+For a cheap first cut of a large pool by a small model, whose order the paper finds close to a large
+one's; not where answers are short, which it prefers. Hold the choice against random of equal
+length. Two passes over the response, one over the prompt.
+
 Li et al. 2024, "Superfiltering", arXiv:2402.00530. It ranks by the difference of the losses, `ifd`
 by their ratio, so the two order examples differently. The authors' code gives 0 to a row that
 failed and leaves the first token out of L(response) only; here a failed row has no score and both

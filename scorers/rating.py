@@ -8,6 +8,9 @@ the worst, 6 of the best, 3.5 where it cannot tell. Higher is kept first. As an 
 rows apart that would all get the same mark, and it does not depend on what the judge wanted to say
 besides the options. Where that was nearly everything (a mass below `least_mass`), the rest means
 nothing and there is no rating. Small models say much else: raise it for a judge that can follow.
+For questions of your own about single rows, with a judge that follows them; not as a general
+quality to rank by unchecked: judged selections (AlpaGasus, DEITA) fell below random on one set and
+model in a later comparison (arXiv:2509.23873). One pass of the judge over each row.
 
 Liu et al. 2024, "What Makes Good Data for Alignment?" (DEITA), arXiv:2312.15685: its scorers are
 models trained to reply with a mark, read as here from the logits of the marks. Its code gives a row

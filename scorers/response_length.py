@@ -4,6 +4,8 @@
 
 T is the tokens of the trained response under the target model's template. Higher is kept first: the
 longest. It is the baseline that many selection methods turn out to be, and a strong one.
+For holding other methods against; not for choosing what a model should learn to say: it learns to
+be long. Counted by the tokenizer; no model is asked.
 
 Zhao et al. 2024, "Long Is More for Alignment", arXiv:2402.04833.
 """

@@ -10,6 +10,10 @@ for the pool with fewer rows.
 The value is a label, not a rank: 0, 1, ... in the order of the clusters' mean loss. "Higher is kept
 first" does not hold for it; `select_s2l` shares a budget out over the labels.
 
+For a domain with known sources, such as maths or medicine; not for a mixed pool of general
+instructions, where GRAPE's paper (arXiv:2502.04194) finds it below random for two of three models.
+Cost: training the small model, and a pass of it over the pool at each recorded step.
+
 Yang et al. 2024, "SmallToLarge (S2L)", arXiv:2403.07384. As there: K = 100, 20 iterations, plain
 Euclidean distance on raw losses. Their code clusters each source apart and turns a missing
 loss into 0, which makes a false cluster of truncated rows; here the pool is clustered once and a

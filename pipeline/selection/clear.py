@@ -4,6 +4,9 @@ Chen and Mueller 2024, arXiv:2403.12776. The paper keeps confidence > median. Wh
 the median (say, all at 1) that drops all of them, so here the upper half is counted off instead:
 the top ceil(n / 2) by confidence and id. Open-ended tasks have low confidence by nature: with
 groups, each task or source keeps its own upper half.
+
+For data with right and wrong answers; not for clean data, half of which it drops all the same, nor
+as a ranking of quality. A sort; the cost is in the confidence.
 """
 
 from typing import Literal

@@ -3,8 +3,10 @@
 It picks responses, never prompts. Zhang et al. 2025, arXiv:2502.04194; with `score_grape`. It is
 for choosing among diverse, correct answers: the paper finds that training on the model's own
 samples instead makes it worse.
-In verifiable tasks filter by `correct_answer` first. `keep: match` takes as many candidates of each
-prompt as an existing set has rows of it, so that the result is that set with other answers.
+Not for pools with one answer to each prompt, where it chooses nothing. In verifiable tasks filter
+by `correct_answer` first, for a likely answer may be wrong. `keep: match` takes as many candidates
+of each prompt as an existing set has rows of it, so that the result is that set with other answers.
+Cost: a sort; no model beyond the score's.
 
 Very short responses, and those that repeat their prompt, are likely under any model. Two guards
 against them, off by default since the paper has none:

@@ -7,6 +7,8 @@ random factor between 0.95 and 1.05. Without that, a row whose length is rare wo
 matched by itself, and the control would be the selection again. The control is drawn from the whole
 pool, selected rows included, as a random selection would be: where nothing else is as long, a row
 may still stand for itself.
+
+For telling a method from the lengths it prefers; not for choosing rows to train on. No model.
 """
 
 import numpy as np

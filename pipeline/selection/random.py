@@ -3,6 +3,9 @@
 A row's place is a hash of the seed and its example_id. So it depends on no other row: rows that
 come or go leave the order of the rest as it was, and one night's new rows do not reshuffle a month
 of selections.
+
+For holding every other method against, with several seeds; and the choice itself where no method
+beats it, which is common. It keeps the pool's mixture, faults included. No model.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,11 @@
-"""Scores within bounds."""
+"""Scores within bounds.
+
+    kept where at_least <= score <= at_most
+
+For bounds that mean something by themselves, such as IFD at most 1 or a context dependency of 0.6
+and more; not for a score whose scale moves with the model, such as a perplexity: there a budget
+says better how many stay. A comparison for each row, no model.
+"""
 
 from typing import Literal, Self
 

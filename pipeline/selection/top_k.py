@@ -1,4 +1,11 @@
-"""The highest scores."""
+"""The highest scores.
+
+    picks = the first rows by (score descending, example_id), as far as the budget goes
+
+For a score that means the same in every row; not for one that compares only candidates of a prompt
+(`grape`) or clusters (`s2l`), nor to make a set varied: near copies stand side by side. What it
+picks most often is a length: see the length-matched control. A sort of the scores, no model.
+"""
 
 from typing import Literal
 

@@ -166,7 +166,7 @@ class PairRegressor:
             seed=settings.seed,
         )
         optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=settings.learning_rate, weight_decay=0.0
+            self.model.parameters(), lr=settings.learning_rate, weight_decay=0.0, fused=True
         )
         lengths = np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int64)
         step = 0
