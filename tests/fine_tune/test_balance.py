@@ -98,6 +98,14 @@ def test_a_task_whose_loss_rises_gets_less_than_its_share() -> None:
     assert weights[1] < 1 / 3 and weights[1] == weights.min()
 
 
+def test_a_fall_that_gains_speed_is_weighed_by_relative_convergence_alone() -> None:
+    speeds = np.array([1.0, 2.0, 3.0])  # DF would be above 1, and reward what ACS punishes
+    losses = 2.0 - (STEPS / 100) ** 2 * speeds
+    rcs = np.exp(-3 * speeds / 6) / np.exp(-3 * speeds / 6).sum()
+    expected = np.exp(3 * rcs) / np.exp(3 * rcs).sum()
+    np.testing.assert_allclose(coba_weights(losses, BEFORE, warm_up=0), expected)
+
+
 def test_weights_are_equal_during_warm_up_and_where_nothing_moves() -> None:
     np.testing.assert_allclose(coba_weights(FALLING, BEFORE, warm_up=60), 1 / 3)
     np.testing.assert_allclose(coba_weights(np.ones((9, 3)), BEFORE, warm_up=0), 1 / 3)

@@ -75,6 +75,11 @@ def test_a_group_may_be_filled_by_what_another_leaves() -> None:
     assert share_out(exact(a=0.5, b=0.3, c=0.2), holds, 100) == {"a": 10, "b": 50, "c": 40}
 
 
+def test_a_group_is_full_by_what_is_left_and_not_by_the_whole_budget() -> None:
+    holds = {"a": 10, "b": 57, "c": 1000}  # of the 90 that a leaves b is due 54, of 100 it were 60
+    assert share_out(exact(a=0.5, b=0.3, c=0.2), holds, 100) == {"a": 10, "b": 54, "c": 36}
+
+
 def test_no_group_gets_more_than_it_holds_and_none_without_weight_gets_anything() -> None:
     holds = {"a": 3, "b": 4, "c": 100}
     assert share_out(exact(a=1, b=1, c=0), holds, 100) == {"a": 3, "b": 4, "c": 0}

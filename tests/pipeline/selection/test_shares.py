@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.selection.budget import Budget
-from pipeline.selection.picked import Picked
+from pipeline.selection.picked import Picked, account_for
 from pipeline.selection.shares import (
     Groups,
     PickGroup,
@@ -95,6 +95,19 @@ def test_a_budget_in_tokens_is_shared_in_tokens() -> None:
     assert counts(picked) == {"a": 5, "b": 10}
     assert shortfalls(groups, wanted, picked.indices, tokens, "loss tokens") == []
     assert set(picked.reasons[NAMES == "c"]) == {"no_share"}
+
+
+def test_a_cause_is_the_row_it_was_within_its_group() -> None:
+    def first_beats_all(places: np.ndarray, part: int) -> Picked:
+        reasons = np.full(len(places), "too_similar", dtype=object)
+        reasons[0] = ""
+        causes = np.zeros(len(places), dtype=np.int64)
+        causes[0] = -1
+        return account_for(np.array([0]), reasons, np.ones(len(places)), causes)
+
+    picked, _ = select_in_shares(weigh(a=0.5, b=0.5, c=0), ONES, 10, first_beats_all)
+    assert set(picked.because_of[1:50]) == {0} and set(picked.because_of[51:90]) == {50}
+    assert set(picked.because_of[[0, 50, *range(90, 100)]]) == {-1}
 
 
 def test_a_row_of_no_group_has_no_score() -> None:

@@ -11,6 +11,8 @@ import pytest
 from pipeline.run_context import RunContext
 from pipeline.score import ScoreSettings
 from pipeline.select import Chosen, select_examples
+from pipeline.selection.spend import deciding_scores
+from pipeline.selection.top_k import TopK
 from pipeline.selection.walk import SelectSettings
 from storage.conversations import content_hash
 from storage.database import read_workspace
@@ -104,6 +106,12 @@ def test_a_label_can_be_shared_by_and_is_given_in_tokens_too(pool: Pool) -> None
     chosen, _, reasons, notes = choose(pool, top(shares, loss_tokens=28))
     assert notes == ["shares: 3 46.2%, 7 53.8%"] and chosen.loss_tokens == 26
     assert set(reasons.values()) == {"over_budget", "no_share"}
+
+
+def test_a_score_that_groups_decides_too() -> None:
+    by_label = TopK.model_validate(top({"by": "cluster", "temperature": 1}))
+    assert deciding_scores(by_label) == ("response_length", "cluster")
+    assert deciding_scores(TopK.model_validate(top({"temperature": 1}))) == ("response_length",)
 
 
 def test_a_quota_for_no_row_is_an_error(pool: Pool) -> None:
