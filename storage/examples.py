@@ -40,6 +40,14 @@ join (select unnest($ids::varchar[]) as example_id) using (example_id)
 where n = 1
 """
 
+READ_IDS = "select example_id from examples order by example_id"
+
+COUNT_COPIES = """
+select example_id, count(*) from occurrences
+where example_id = any($ids::varchar[]) and source_id = any($source_ids)
+group by example_id
+"""
+
 READ_PROMPTS = """
 select distinct e.example_id from examples e join occurrences o using (example_id)
 where source_id = any($source_ids) and (not $only_unanswered or response_at is null)
@@ -158,6 +166,18 @@ def read_first_sources(
     parameters = {"ids": list(ids), "source_ids": list(source_ids)}
     rows = con.execute(READ_SOURCE, parameters).fetchall()
     return {str(row[0]): (str(row[1]), str(row[2]), str(row[3]), int(row[4])) for row in rows}
+
+
+def read_all_ids(con: Connection) -> list[str]:
+    """Every example of the workspace, sorted by id."""
+    return [str(row[0]) for row in con.execute(READ_IDS).fetchall()]
+
+
+def count_copies(con: Connection, ids: Sequence[str], source_ids: Sequence[str]) -> dict[str, int]:
+    """How many rows of these sources each example is; one that none holds is left out."""
+    parameters = {"ids": list(ids), "source_ids": list(source_ids)}
+    rows = con.execute(COUNT_COPIES, parameters).fetchall()
+    return {str(example_id): int(count) for example_id, count in rows}
 
 
 def find_example(con: Connection, start: str) -> str:

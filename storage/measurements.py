@@ -75,6 +75,13 @@ order by ids.example_id
 """
 
 
+RUN_KEY = """
+select measure, model, model_fingerprint, template_fingerprint, settings
+from run_measures join measures using (measure_key)
+where run_id = $run_id and name = $name
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class MeasureKey:
     """Everything that can change a measured number."""
@@ -122,6 +129,12 @@ def read_measured_keys(con: Connection, like: MeasureKey) -> list[MeasureKey]:
     }
     rows = con.execute(MEASURED_KEYS, parameters).fetchall()
     return [replace(like, model=model, settings=orjson.loads(stored)) for model, stored in rows]
+
+
+def read_run_key(con: Connection, run_id: str, name: str) -> MeasureKey | None:
+    """The key of what a run calls a measure; None if it has none of the name."""
+    rows = con.execute(RUN_KEY, {"run_id": run_id, "name": name}).fetchall()
+    return MeasureKey(*rows[0][:4], settings=orjson.loads(rows[0][4])) if rows else None
 
 
 def read_missing(

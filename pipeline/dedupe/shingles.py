@@ -39,10 +39,15 @@ ASCII_WORDS = re.compile(rf"\w+|{SIGNS}")
 
 
 @cache
+def combining_marks() -> str:
+    """All combining marks. Without them a script can lose its vowels."""
+    return "".join(c for c in map(chr, range(0x300, 0x10000)) if category(c) in ("Mn", "Mc"))
+
+
+@cache
 def _words() -> re.Pattern[str]:
-    """The pattern of a word. Without its combining marks, a script can lose its vowels."""
-    marks = "".join(c for c in map(chr, range(0x300, 0x10000)) if category(c) in ("Mn", "Mc"))
-    return re.compile(rf"[\w{marks}]+|{SIGNS}")
+    """The pattern of a word."""
+    return re.compile(rf"[\w{combining_marks()}]+|{SIGNS}")
 
 
 def split_words(text: str) -> list[str]:
