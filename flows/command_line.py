@@ -23,6 +23,7 @@ from flows import (
     repair_commands,
     run_commands,
     serve_commands,
+    trace_command,
 )
 from flows.faults import explain_fault
 
@@ -53,6 +54,7 @@ backfill_commands.add_to(app)
 read_commands.add_to(app)
 repair_commands.add_to(app)
 serve_commands.add_to(app)
+trace_command.add_to(app)
 
 
 def print_version(wanted: bool) -> None:
@@ -140,6 +142,7 @@ EXIT_CODES = {
         "UnreadableSourceError",
         "TooManyBadRowsError",
         "ExportExistsError",
+        "IndexDamagedError",
         "TokenMismatchError",
         "LostMeasurementsError",
         "NoRoomForBackupError",

@@ -134,7 +134,10 @@ def read_measured_keys(con: Connection, like: MeasureKey) -> list[MeasureKey]:
 def read_run_key(con: Connection, run_id: str, name: str) -> MeasureKey | None:
     """The key of what a run calls a measure; None if it has none of the name."""
     rows = con.execute(RUN_KEY, {"run_id": run_id, "name": name}).fetchall()
-    return MeasureKey(*rows[0][:4], settings=orjson.loads(rows[0][4])) if rows else None
+    if not rows:
+        return None
+    measure, model, fingerprint, template, settings = rows[0]
+    return MeasureKey(measure, model, fingerprint, template, orjson.loads(settings))
 
 
 def read_missing(
