@@ -26,7 +26,7 @@ SHOWN = 160
 PLACES = 3
 """Places of a span that are shown; --json has more."""
 
-NOTE = "Word for word the same is evidence that a row has the text, not that the model learnt it there."
+NOTE = "The same words are evidence that a row has the text, not that the model learnt it there."
 
 
 def add_to(app: typer.Typer) -> None:
@@ -106,7 +106,8 @@ def trace_lines(report: "TraceReport") -> Iterator[str]:
         short = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
         phrase = ", a common phrase" if span.common else ""
         yield f"\n{number}. {short}"
-        yield f"   {span.words} words, {counted(span.count, 'place')} in {counted(span.rows, 'row')}{phrase}"
+        places = f"{counted(span.count, 'place')} in {counted(span.rows, 'row')}"
+        yield f"   {span.words} words, {places}{phrase}"
         for place in span.places[:PLACES]:
             yield f"   {place_line(report, place)}"
         if len(span.places) > PLACES:
@@ -151,7 +152,8 @@ def neighbour_lines(report: "TraceReport") -> Iterator[str]:
         return
     yield f"\nnearest by the embedding of {near.text} ({near.model}); approximate"
     for each in near.rows:
-        yield f"   {each.example_id[:8]} {each.similarity:7.3f}  {origin_text(report, each.example_id)}"
+        origin = origin_text(report, each.example_id)
+        yield f"   {each.example_id[:8]} {each.similarity:7.3f}  {origin}"
 
 
 def origin_text(report: "TraceReport", example_id: str) -> str:
