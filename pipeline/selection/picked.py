@@ -19,6 +19,7 @@ Reason = Literal[
     "no_alternative",  # the only answer to its prompt; beside a picked row it is a remark
     "too_similar",  # to a row picked before it
     "near_duplicate",  # of a row that is kept
+    "shared_span",  # a long passage stands in a row that is kept
     "over_budget",  # the budget was used up before its turn
     "not_drawn",  # of a control
     "no_response",  # a prompt only: nothing to train on

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.dedupe.minhash import remove_near_duplicates
 from pipeline.dedupe.semantic import remove_similar
+from pipeline.dedupe.substring import remove_shared_spans
 from pipeline.selection.budget import Budget
 from pipeline.selection.clear import select_confident
 from pipeline.selection.diverse import select_diverse
@@ -72,6 +73,8 @@ METHODS: dict[str, Callable[[Pool], Picked]] = {
     ),
     "minhash": lambda p: remove_near_duplicates(p.texts, p.scores, p.ids, 0.5, 2),
     "semantic": lambda p: remove_similar(p.vectors, p.scores, p.ids),
+    "substring": lambda p: remove_shared_spans(p.texts, p.scores, p.ids, 4),
+    "substring_share": lambda p: remove_shared_spans(p.texts, p.scores, p.ids, 2, 0.7),
 }
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 
