@@ -100,15 +100,16 @@ def shared_windows(tokens: NDArray[np.uint32], starts: Ints, words: int) -> tupl
     Returns:
         Places (k,) in order, and windows (k,): places with the same words have the same number.
     """
-    order = order_suffixes(tokens)
+    sorted_places = order_suffixes(tokens)
+    order: Ints = sorted_places.astype(np.int64)
     if not len(order):
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+        return order, order
     # kasai: how many tokens each suffix has in common with the next in order
-    alike = np.asarray(kasai(tokens.astype(np.int32), order))[:-1] >= words
-    window = np.concatenate(([0], np.cumsum(~alike)))
+    alike = np.asarray(kasai(tokens.astype(np.int32), sorted_places))[:-1] >= words
+    window: Ints = np.concatenate(([0], np.cumsum(~alike)))
     rows = np.searchsorted(starts, order, side="right") - 1
     whole = order + words < starts[rows + 1]  # the last token of a row is its separator
-    order, window, rows = order[whole].astype(np.int64), window[whole], rows[whole]
+    order, window, rows = order[whole], window[whole], rows[whole]
     if not len(order):
         return order, window
     firsts = np.flatnonzero(np.diff(window, prepend=-1))

@@ -6,7 +6,6 @@ import numpy as np
 import orjson
 import pytest
 
-from pipeline.substrings import index_files
 from pipeline.substrings.index_files import read_index, write_index
 from pipeline.substrings.suffixes import SuffixIndex, build_index
 
@@ -80,7 +79,7 @@ def test_a_kill_while_writing_leaves_no_half_index(
     def fail(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(index_files.np, "save", fail)
+    monkeypatch.setattr(np, "save", fail)
     with pytest.raises(KeyboardInterrupt):
         write_index(tmp_path / "here", "hash", build_index(ROWS))
     assert read_index(tmp_path / "here", "hash") is None

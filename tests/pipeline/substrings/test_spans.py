@@ -19,9 +19,15 @@ def filler(n: int, seed: int = 0) -> list[tuple[str, str]]:
     return [(" ".join(f"w{w}" for w in p), " ".join(f"w{w}" for w in r)) for p, r in words]
 
 
-def trace(rows: list[tuple[str, str]], completion: str, prompt: str = "", **given: int) -> Traced:
-    limits = (given.get("spans"), given.get("most_rows", 10))
-    return trace_text(build_index(rows), completion, prompt, given.get("min_words", 6), limits)
+def trace(
+    rows: list[tuple[str, str]],
+    completion: str,
+    prompt: str = "",
+    min_words: int = 6,
+    spans: int | None = None,
+    most_rows: int = 10,
+) -> Traced:
+    return trace_text(build_index(rows), completion, prompt, min_words, (spans, most_rows))
 
 
 def test_a_quoted_row_comes_first_with_exact_places() -> None:
@@ -191,7 +197,7 @@ def test_what_no_row_has_gives_nothing() -> None:
     assert trace(filler(3), "?!").words == 0
 
 
-@pytest.mark.parametrize("given", [{"min_words": 0}, {"spans": 0}, {"most_rows": 0}])
-def test_numbers_out_of_range_are_refused(given: dict[str, int]) -> None:
+@pytest.mark.parametrize(("min_words", "spans", "rows"), [(0, 1, 1), (1, 0, 1), (1, None, 0)])
+def test_numbers_out_of_range_are_refused(min_words: int, spans: int | None, rows: int) -> None:
     with pytest.raises(ValueError, match="must be 1 or more"):
-        trace(filler(1), QUOTE, **given)
+        trace(filler(1), QUOTE, "", min_words, spans, rows)
