@@ -20,7 +20,7 @@ from pipeline.measuring.ratings import RatingSettings, as_number
 from pipeline.measuring.samples import SampleSettings
 from pipeline.readers import UnreadableSourceError, find_format
 from pipeline.score import ScoreSettings, find_scorer, measure_name
-from pipeline.selection.steps import Clear, Diverse, Grape, RankStep, Threshold, TopK
+from pipeline.selection.steps import Clear, Diverse, Grape, Language, RankStep, Threshold, TopK
 from pipeline.settings import TARGET
 from pipeline.shapes import SHAPES
 from scorers import SCORERS, scorer_settings
@@ -374,6 +374,8 @@ def select_problems(recipe: Recipe) -> Iterator[str]:
         yield from unknown_score(recipe, f"{where}.score", getattr(step, "score", None))
         if isinstance(step, Diverse):
             yield from missing_embeddings(recipe, where, step.text)
+        if isinstance(step, Language) and recipe.measure.language is None:
+            yield f"{where}: needs the language of rows: add language: {{}} to measure"
         if isinstance(step, LABELLESS) and step.score in labels:
             yield f"{where}.score: {step.score!r} is a cluster's label and ranks nothing; use s2l"
 

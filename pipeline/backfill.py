@@ -135,6 +135,7 @@ def only_needed(measures: MeasureSettings, scores: Sequence[ScoreSettings]) -> M
         update={
             "losses": measures.losses if "losses" in needed else None,
             "embeddings": (),
+            "language": None,
             "trajectories": None,
             "confidence": measures.confidence if "judgements" in needed else None,
             "ratings": tuple(b for b in measures.ratings if ratings_name(b.name) in needed),

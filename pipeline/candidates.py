@@ -14,7 +14,7 @@ from pipeline.selection.picked import Picked
 from scorers.arrays import Floats, Ints
 from storage.database import Connection
 from storage.examples import read_example_table, read_first_sources
-from storage.measurements import read_measurements
+from storage.measurements import read_measurements, read_texts
 from storage.runs import Decisions, StageCount
 from storage.scores import read_scores
 
@@ -36,6 +36,8 @@ class Candidates:
     """Tokens the trainer takes a loss on; 0 where they are not known."""
     scores: Mapping[str, Floats]
     score_states: Mapping[str, Names]
+    languages: tuple[Names, Floats] | None = None
+    """Codes, "" where there is none, and confidence; None where the run does not measure them."""
 
     def column(self, name: str) -> Names:
         """A text column of the stored examples."""
@@ -55,6 +57,7 @@ class Candidates:
             loss_tokens=self.loss_tokens[places],
             scores={name: values[places] for name, values in self.scores.items()},
             score_states={name: states[places] for name, states in self.score_states.items()},
+            languages=self.languages and (self.languages[0][places], self.languages[1][places]),
         )
 
 
@@ -76,7 +79,20 @@ def read_candidates(con: Connection, run: RunContext, ids: Sequence[str]) -> Can
         loss_tokens=np.nan_to_num(tokens["response_tokens"], nan=0).astype(np.int64),
         scores={name: values for name, (values, _) in scored.items()},
         score_states={name: np.array(states, dtype=object) for name, (_, states) in scored.items()},
+        languages=read_languages(con, run, ids),
     )
+
+
+def read_languages(
+    con: Connection, run: RunContext, ids: Sequence[str]
+) -> tuple[Names, Floats] | None:
+    """Languages of examples, in the order of their sorted ids; None if the run has none."""
+    key = run.measures.get("language")
+    if key is None:
+        return None
+    names = read_texts(con, key, "language", ids)
+    _, columns = read_measurements(con, key, ("confidence",), ids)
+    return np.array([name or "" for name in names], dtype=object), columns["confidence"]
 
 
 def read_vectors(con: Connection, run: RunContext, of: ComparedField, rows: Candidates) -> Floats:

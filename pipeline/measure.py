@@ -12,6 +12,7 @@ from pydantic import Field
 from pipeline.endpoint import find_served
 from pipeline.measuring.embeddings import ComparedField, Embeddings
 from pipeline.measuring.judgements import Judgements
+from pipeline.measuring.languages import Languages
 from pipeline.measuring.losses import Losses, LossSettings
 from pipeline.measuring.ratings import Ratings, RatingSettings
 from pipeline.measuring.samples import Samples, SampleSettings
@@ -61,6 +62,7 @@ class MeasureSettings(Settings):
     ratings: tuple[RatingSettings, ...] = Field(
         default=(), description="A judge's marks, a block for each question that is asked."
     )
+    language: Languages | None = Field(default=None, description="Which language a row is in.")
 
     def names(self) -> set[str]:
         """The measures that scorers will find."""
@@ -68,6 +70,7 @@ class MeasureSettings(Settings):
             "losses": self.losses,
             "trajectories": self.trajectories,
             "judgements": self.confidence,
+            "language": self.language,
         }
         embedded = {embeddings_name(each.of) for each in self.embeddings}
         rated = {ratings_name(each.name) for each in self.ratings}
@@ -104,6 +107,8 @@ def plan_measures(
         work["losses"] = Work(losses, pool, len(pool))
     for each in settings.embeddings:
         work[embeddings_name(each.of)] = Work(each, pool, len(pool))
+    if settings.language:
+        work["language"] = Work(settings.language, pool, len(pool))
     if settings.confidence:
         asked = settings.confidence.samples
         ids = choose_part(workspace, asked.part, pool, seed)

@@ -19,7 +19,7 @@ from pipeline.selection.budget import Budget
 from pipeline.selection.length_matched import select_length_matched
 from pipeline.selection.picked import Picked, account_for, no_causes, no_reasons
 from pipeline.selection.random import random_keys, select_random
-from pipeline.selection.steps import BudgetSettings, FilterStep, RankStep, Step
+from pipeline.selection.steps import BudgetSettings, FilterStep, PassStep, RankStep, Step
 from pipeline.settings import Settings
 from storage.database import Connection, open_workspace
 from storage.runs import write_step
@@ -82,8 +82,9 @@ def select_examples(run: RunContext, settings: SelectSettings, pool: Sequence[st
         test, reasons = rows.where(aside), np.where(aside, HELD_OUT, "").astype(object)
         eligible = rows = books.narrow(rows, "not held out", drop_where(reasons), None)
         for step in settings.steps[:-1]:
-            assert isinstance(step, FilterStep)
-            rows = books.narrow(rows, describe(step), filter_rows(step, rows), step.score)
+            assert isinstance(step, PassStep)
+            score = getattr(step, "score", None)
+            rows = books.narrow(rows, describe(step), filter_rows(step, rows), score)
         rank = settings.steps[-1]
         assert isinstance(rank, RankStep)
         picked = rank.pick(rows, partial(read_vectors, con, run), run.seed)
@@ -136,9 +137,9 @@ def drop_where(reasons: Reasons) -> Picked:
     return account_for(np.flatnonzero(reasons == ""), reasons, np.full(len(reasons), np.nan))
 
 
-def filter_rows(step: FilterStep, rows: Candidates) -> Picked:
+def filter_rows(step: PassStep, rows: Candidates) -> Picked:
     """Apply a filter; where the recipe says so, rows without the score pass it by."""
-    if step.unscored == "drop":
+    if not isinstance(step, FilterStep) or step.unscored == "drop":
         return step.pick(rows)
     scored = np.flatnonzero(~np.isnan(rows.scores[step.score]))
     picked = step.pick(rows.at(scored))
@@ -150,7 +151,7 @@ def filter_rows(step: FilterStep, rows: Candidates) -> Picked:
     return account_for(np.flatnonzero(reasons == ""), reasons, scores, causes)
 
 
-def describe(step: FilterStep | RankStep) -> str:
+def describe(step: PassStep | RankStep) -> str:
     """A step in one line, as its settings say it."""
     given = step.model_dump(exclude_defaults=True, exclude={"method"})
     budget = given.pop("budget", None)

@@ -277,6 +277,18 @@ def is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
+def read_texts(
+    con: Connection, key: MeasureKey, column: str, ids: Sequence[str]
+) -> list[str | None]:
+    """A column of text of examples, in the order of their sorted ids; None where there is none."""
+    present = con.execute(f"select * from {key.measure} limit 0").to_arrow_table().column_names
+    if column not in present:
+        return [None] * len(ids)
+    query = READ.format(columns=f"m.{column}", measure=key.measure)
+    rows = con.execute(query, {"ids": list(ids), "measure_key": key.measure_key}).fetchall()
+    return [text for _, _, text in rows]
+
+
 def read_answers(con: Connection, measure_key: str, ids: Sequence[str]) -> list[list[str] | None]:
     """Sampled answers of examples, in the order of their sorted ids; None where there are none."""
     present = con.execute("select * from samples limit 0").to_arrow_table().column_names

@@ -23,6 +23,7 @@ MEASURES = (
     "samples",
     "judgements",
     "ratings",
+    "language",
 )
 
 STATES = "example_id, measure_key, state, detail"

@@ -19,6 +19,7 @@ from flows.recipe import Recipe
 from pipeline.measuring import (
     embeddings,
     judgements,
+    languages,
     losses,
     ratings,
     samples,
@@ -57,6 +58,7 @@ VIEW_COLUMNS = {
     "samples": samples.FIELDS,
     "judgements": judgements.FIELDS,
     "ratings": ratings.FIELDS,
+    "language": languages.FIELDS,
 }
 
 

@@ -14,6 +14,8 @@ Reason = Literal[
     "below_threshold",
     "above_threshold",
     "low_confidence",
+    "other_language",  # than those wanted
+    "no_language",  # none that is known
     "not_best_candidate",  # another answer to the same prompt is likelier
     "same_response",  # another answer to the same prompt is the same text
     "no_alternative",  # the only answer to its prompt; beside a picked row it is a remark

@@ -15,12 +15,15 @@ from pipeline.selection.budget import Budget
 from pipeline.selection.clear import select_confident
 from pipeline.selection.diverse import select_diverse
 from pipeline.selection.grape import select_best_candidates
+from pipeline.selection.language import select_language
 from pipeline.selection.picked import Picked
 from pipeline.selection.random import select_random
 from pipeline.selection.s2l import select_s2l
 from pipeline.selection.threshold import select_within
 from pipeline.selection.top_k import select_top_k
 from pipeline.settings import Settings
+
+LanguageCode = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 
 
 class BudgetSettings(Settings):
@@ -50,18 +53,23 @@ class BudgetSettings(Settings):
         return Budget(rows=self.rows, loss_tokens=self.loss_tokens, fraction=self.fraction)
 
 
-class FilterStep(Settings):
+class PassStep(Settings):
     """A step that passes on the rows it has nothing against."""
 
     method: str
-    score: str
-    unscored: Literal["drop", "keep"] = Field(
-        default="drop", description="What happens to rows without the score: keep passes them on."
-    )
 
     def pick(self, rows: Candidates) -> Picked:
         """Say which rows pass, and why the others do not."""
         raise NotImplementedError
+
+
+class FilterStep(PassStep):
+    """One that goes by a score."""
+
+    score: str
+    unscored: Literal["drop", "keep"] = Field(
+        default="drop", description="What happens to rows without the score: keep passes them on."
+    )
 
 
 class RankStep(Settings):
@@ -135,6 +143,28 @@ class Clear(FilterStep):
         return select_confident(rows.scores[self.score], rows.ids, groups, self.above)
 
 
+class Language(PassStep):
+    """Keep the languages that are wanted."""
+
+    method: Literal["language"]
+    keep: tuple[LanguageCode, ...] = Field(
+        min_length=1, description="Their codes: of ISO 639-1 where there is one, else of 639-3."
+    )
+    at_least: float = Field(
+        default=0.5, ge=0.5, le=1, description="A lower confidence counts as no language."
+    )
+    unclear: Literal["drop", "keep"] = Field(
+        default="drop", description="What happens to rows without a language: keep passes them on."
+    )
+
+    def pick(self, rows: Candidates) -> Picked:
+        """Look at the language of each row."""
+        assert rows.languages is not None
+        names, confidence = rows.languages
+        unclear = self.unclear == "keep"
+        return select_language(names, confidence, rows.ids, self.keep, self.at_least, unclear)
+
+
 class TopK(RankStep):
     """The highest scores."""
 
@@ -197,5 +227,6 @@ class Random(RankStep):
 
 
 Step = Annotated[
-    Threshold | Grape | Clear | TopK | S2L | Diverse | Random, Field(discriminator="method")
+    Threshold | Grape | Clear | Language | TopK | S2L | Diverse | Random,
+    Field(discriminator="method"),
 ]

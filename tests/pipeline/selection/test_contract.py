@@ -13,6 +13,7 @@ from pipeline.selection.budget import Budget
 from pipeline.selection.clear import select_confident
 from pipeline.selection.diverse import select_diverse
 from pipeline.selection.grape import select_best_candidates
+from pipeline.selection.language import select_language
 from pipeline.selection.length_matched import select_length_matched
 from pipeline.selection.picked import Picked
 from pipeline.selection.random import select_random
@@ -70,6 +71,9 @@ METHODS: dict[str, Callable[[Pool], Picked]] = {
     "diverse": lambda p: select_diverse(p.scores, p.vectors, p.ids, TOKENS, p.loss_tokens, 0.9),
     "length_matched": lambda p: select_length_matched(
         np.flatnonzero(p.scores == 1), p.loss_tokens, p.ids
+    ),
+    "language": lambda p: select_language(
+        np.where(p.scores > 0, p.sources, ""), p.scores / 2.5, p.ids, {"a", "b"}
     ),
     "minhash": lambda p: remove_near_duplicates(p.texts, p.scores, p.ids, 0.5, 2),
     "semantic": lambda p: remove_similar(p.vectors, p.scores, p.ids),
