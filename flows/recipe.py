@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from fine_tune.settings import TrainSettings
+from pipeline.clean import PersonalDataSettings
 from pipeline.deduplicate import Dedupe
 from pipeline.generate import GenerateSettings
 from pipeline.ingest import SourceSettings
@@ -68,6 +69,9 @@ class Recipe(Settings):
     )
     sources: tuple[SourceSettings, ...] = Field(min_length=1, description="Where rows come from.")
     generate: tuple[GenerateSettings, ...] = Field(default=(), description="New answers.")
+    personal_data: PersonalDataSettings | None = Field(
+        default=None, description="What of personal data is looked for, and what happens then."
+    )
     measure: MeasureSettings = Field(
         default=MeasureSettings(), description="What models are asked."
     )

@@ -21,6 +21,7 @@ from flows.recipe import Recipe, step_lines
 from flows.record_training import write_outcome
 from flows.runners import do_all
 from flows.talk import say
+from pipeline.clean import clean_pool
 from pipeline.code_version import code_version
 from pipeline.deduplicate import deduplicate_examples
 from pipeline.export import Exported, export_selection
@@ -48,7 +49,9 @@ from storage.shard_place import set_place
 from storage.sources import Source
 from storage.workspace import Workspace
 
-StageName = Literal["ingest", "generate", "measure", "score", "dedupe", "select", "export", "train"]
+StageName = Literal[
+    "ingest", "generate", "clean", "measure", "score", "dedupe", "select", "export", "train"
+]
 
 
 @task(task_run_name="{label}", cache_policy=NO_CACHE, persist_result=False)
@@ -149,6 +152,15 @@ def generate_stage(state: RunState) -> RunState:
         asked["answers"] = asked.get("answers", 0) + sum(len(b.parents) for b in batches)
         blocks.append((settings, chosen))
     return replace(state, pool=count_generated(state.run, blocks, state.pool), asked=asked)
+
+
+def clean_stage(state: RunState) -> RunState:
+    """Look for personal data, where the recipe asks for it."""
+    if state.recipe.personal_data is None:
+        return state
+    cleaned = clean_pool(state.run, state.recipe.personal_data, state.pool)
+    say(f"clean: personal data in {cleaned.examples} examples, {len(cleaned.pool)} left")
+    return replace(state, pool=cleaned.pool)
 
 
 def answer_batches(
@@ -257,6 +269,7 @@ def finish(state: RunState) -> None:
 STAGES: dict[StageName, Callable[[RunState], RunState]] = {
     "ingest": ingest_stage,
     "generate": generate_stage,
+    "clean": clean_stage,
     "measure": measure_stage,
     "score": score_stage,
     "dedupe": dedupe_stage,

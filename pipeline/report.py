@@ -13,7 +13,7 @@ from storage.database import Connection, read_workspace
 from storage.runs import StageCount, read_counts
 from storage.workspace import Workspace
 
-STAGE_ORDER = ("ingest", "generate", "dedupe", "select", "export")
+STAGE_ORDER = ("ingest", "generate", "clean", "dedupe", "select", "export")
 
 FunnelRow = tuple[str, str, int, int, str]
 """Stage, step, rows in, rows kept, and what left by reason."""

@@ -29,10 +29,18 @@ where response_at is not null
 """
 
 READ_SOURCE = """
+with held as (
+    select example_id, source_id, position, false as parents from occurrences
+    union all
+    select l.example_id, o.source_id, o.position, true as parents
+    from occurrences o join lineage l on l.parent_id = o.example_id where l.method = 'redacted'
+)
 select example_id, source_id, path, license, position
 from (
-    select o.*, row_number() over (partition by example_id order by source_id, position) as n
-    from occurrences o
+    select *, row_number() over (
+        partition by example_id order by parents, source_id, position
+    ) as n
+    from held
     where source_id = any($source_ids)
 )
 join sources using (source_id)
@@ -66,7 +74,13 @@ where generation_key = $key and parent_id = any($ids::varchar[])
 """
 
 READ_MAKERS = """
-select example_id, min(model) from lineage where example_id = any($ids::varchar[])
+select example_id, min(model) from (
+    select example_id, model from lineage where method <> 'redacted'
+    union all
+    select r.example_id, l.model from lineage r join lineage l on l.example_id = r.parent_id
+    where r.method = 'redacted' and l.method <> 'redacted'
+)
+where example_id = any($ids::varchar[])
 group by example_id
 """
 
@@ -162,7 +176,10 @@ def read_response_lengths(con: Connection, ids: Sequence[str]) -> dict[str, int]
 def read_first_sources(
     con: Connection, ids: Sequence[str], source_ids: Sequence[str]
 ) -> dict[str, tuple[str, str, str, int]]:
-    """example_id → source_id, path, licence and position of its first occurrence here."""
+    """example_id → source_id, path, licence and position of its first occurrence here.
+
+    That of a redacted example is its parent's, where it has none of its own.
+    """
     parameters = {"ids": list(ids), "source_ids": list(source_ids)}
     rows = con.execute(READ_SOURCE, parameters).fetchall()
     return {str(row[0]): (str(row[1]), str(row[2]), str(row[3]), int(row[4])) for row in rows}
@@ -207,7 +224,7 @@ def read_generated(con: Connection, generation_key: str, parents: Sequence[str])
 
 
 def read_makers(con: Connection, ids: Sequence[str]) -> dict[str, str]:
-    """example_id → the model that made it, of those that were generated."""
+    """example_id → the model that made it, of those that were generated, redacted or not."""
     rows = con.execute(READ_MAKERS, {"ids": list(ids)}).fetchall()
     return {str(example_id): str(model) for example_id, model in rows}
 

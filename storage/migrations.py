@@ -169,4 +169,13 @@ MIGRATIONS = (
     )""",
     # JSON: seconds, samples, device and memory, over all executions; null: by an older version
     "alter table trials add column cost varchar",
+    # ---- personal data ---------------------------------------------------------------------------
+    """create table personal_data_hits (
+        run_id varchar not null,
+        example_id varchar not null,
+        kind varchar not null,            -- email, phone, key, card, iban or ip
+        place varchar not null,           -- prompt, response or later
+        hits integer not null,
+        primary key (run_id, example_id, kind, place)
+    )""",
 )

@@ -42,7 +42,7 @@ from decisions d join runs r using (run_id)
 join stage_counts c on c.run_id = d.run_id and c.stage = d.stage and c.step = d.step
 where example_id = $id and ($run is null or d.run_id = $run)
 order by r.started_at, d.run_id,
-    list_position(['ingest', 'generate', 'dedupe', 'select', 'export'], d.stage), d.step
+    list_position(['ingest', 'generate', 'clean', 'dedupe', 'select', 'export'], d.stage), d.step
 """
 
 SELECTED = """

@@ -29,6 +29,9 @@ Reason = Literal[
     "truncated",  # longer than what the trainer reads
     "failed",  # its tokens could not be counted
     "not_measured",  # nor were they
+    "personal_data",  # found in it
+    "redacted",  # and replaced by its redacted version
+    "license_not_allowed",  # of none of its sources
     "held_out",  # kept aside to measure training on
 ]
 
