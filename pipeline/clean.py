@@ -28,6 +28,9 @@ BATCH_ROWS = 10_000
 
 STAGE, LABEL = "clean", "personal data"
 
+LIBRARIES = ("phonenumbers", "python-stdnum", "detect-secrets")
+"""Another version of them may find other data."""
+
 Region = Annotated[str, Field(pattern="^[A-Z]{2}$")]
 
 Cleaner = Callable[[str], str]
@@ -62,7 +65,7 @@ class PersonalDataSettings(Settings):
 
     def key(self) -> str:
         """Hash of all that can change what is found."""
-        libraries = {name: version(name) for name in ("phonenumbers", "detect-secrets")}
+        libraries = {name: version(name) for name in LIBRARIES}
         return content_hash([VERSION, sorted(self.kinds), sorted(self.regions), libraries])
 
 
