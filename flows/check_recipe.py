@@ -207,6 +207,7 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (select_problems, {"scores", "measure", "select"}),
         (budget_problems, {"sources", "generate", "select"}),
         (train_problems, {"measure", "train"}),
+        (license_problems, {"sources", "licenses"}),
     )
     sources = place_sources(blocks.get("sources", ()), base)
     recipe = Recipe.model_construct(**{**blocks, "sources": sources})
@@ -406,6 +407,17 @@ def budget_problems(recipe: Recipe) -> Iterator[str]:
 def is_label(scorer: str) -> bool:
     """Whether a scorer gives labels instead of a ranking."""
     return scorer in SCORERS and SCORERS[scorer].unit == "label"
+
+
+def license_problems(recipe: Recipe) -> Iterator[str]:
+    """Licences that no source has, so that nothing could be chosen."""
+    licenses = {source.license for source in recipe.sources}
+    wanted = recipe.licenses
+    if wanted is not None and wanted.action == "remove" and not wanted.allows(licenses):
+        yield (
+            f"licenses.allowed: no source has one of these, so no row could be chosen; the sources "
+            f"have: {', '.join(sorted(licenses))}"
+        )
 
 
 def train_problems(recipe: Recipe) -> Iterator[str]:

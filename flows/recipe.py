@@ -15,6 +15,7 @@ from pipeline.ingest import SourceSettings
 from pipeline.measure import MeasureSettings
 from pipeline.score import ScoreSettings
 from pipeline.select import SelectSettings
+from pipeline.selection.licenses import LicenseSettings
 from pipeline.settings import TARGET, Settings
 from storage.shard_files import is_url
 
@@ -77,6 +78,9 @@ class Recipe(Settings):
     )
     scores: tuple[Score, ...] = Field(default=(), description="Numbers made from measurements.")
     dedupe: tuple[Dedupe, ...] = Field(default=(), description="Which copies go.")
+    licenses: LicenseSettings | None = Field(
+        default=None, description="Which licences rows may have; any if not given."
+    )
     select: SelectSettings = Field(description="Which rows are chosen.")
     train: TrainSettings | None = Field(default=None, description="LoRA training of the target.")
 

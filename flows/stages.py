@@ -218,7 +218,8 @@ def dedupe_stage(state: RunState) -> RunState:
 
 def select_stage(state: RunState) -> RunState:
     """Choose rows."""
-    chosen = select_examples(state.run, state.recipe.select, state.pool)
+    recipe = state.recipe
+    chosen = select_examples(state.run, recipe.select, state.pool, recipe.licenses)
     say(f"select: {chosen.rows} rows, {chosen.loss_tokens} loss tokens. {chosen.unspent}".strip())
     return replace(state, chosen=chosen)
 

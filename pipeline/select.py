@@ -5,7 +5,7 @@ that a filter of the recipe drops, and at last those that the budget has no room
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
 
@@ -17,11 +17,13 @@ from pipeline.candidates import Candidates, count_step, decide, read_candidates,
 from pipeline.run_context import RunContext
 from pipeline.selection.budget import Budget
 from pipeline.selection.length_matched import select_length_matched
+from pipeline.selection.licenses import LicenseSettings, select_licensed
 from pipeline.selection.picked import Picked, account_for, no_causes, no_reasons
 from pipeline.selection.random import random_keys, select_random
 from pipeline.selection.steps import BudgetSettings, FilterStep, PassStep, RankStep, Step
 from pipeline.settings import Settings
 from storage.database import Connection, open_workspace
+from storage.licenses import read_licenses
 from storage.runs import write_step
 from storage.selections import write_selection
 
@@ -66,17 +68,25 @@ class Chosen:
     """What of the budget was not spent, and why; "" where it was."""
 
 
-def select_examples(run: RunContext, settings: SelectSettings, pool: Sequence[str]) -> Chosen:
+def select_examples(
+    run: RunContext,
+    settings: SelectSettings,
+    pool: Sequence[str],
+    licenses: LicenseSettings | None = None,
+) -> Chosen:
     """Select from the pool; store every decision, the selection, and its controls.
 
     Args:
         run: the run that selects.
         settings: the recipe's steps.
         pool: example ids that deduplication left.
+        licenses: which may be chosen; None for any.
     """
     with open_workspace(run.workspace) as con:
         books = Books(con, run)
         rows = read_candidates(con, run, pool)
+        if licenses is not None:
+            rows = keep_licensed(books, rows, licenses)
         rows = books.narrow(rows, "can be trained on", drop_where(untrainable(rows)), None)
         aside = held_out(rows, settings.held_out, run.seed)
         test, reasons = rows.where(aside), np.where(aside, HELD_OUT, "").astype(object)
@@ -104,18 +114,38 @@ class Books:
     def __init__(self, con: Connection, run: RunContext) -> None:
         self.con, self.run, self.step = con, run, 0
 
-    def record(self, rows: Candidates, label: str, picked: Picked, score: str | None) -> None:
+    def record(
+        self,
+        rows: Candidates,
+        label: str,
+        picked: Picked,
+        score: str | None,
+        notes: Sequence[str] = (),
+    ) -> None:
         """Store the decisions of one step."""
         self.step += 1
         states = rows.score_states[score] if score else None
         decisions = decide(rows, picked, states)
-        count = count_step("select", self.step, label, decisions)
+        count = replace(count_step("select", self.step, label, decisions), notes=tuple(notes))
         write_step(self.con, self.run.run_id, count, decisions)
 
     def narrow(self, rows: Candidates, label: str, picked: Picked, score: str | None) -> Candidates:
         """Store the decisions of one step and pass on the rows it kept."""
         self.record(rows, label, picked, score)
         return rows.where(picked.reasons == "")
+
+
+def keep_licensed(books: Books, rows: Candidates, settings: LicenseSettings) -> Candidates:
+    """Pass on the rows of allowed licences, or all of them where that is only to be reported."""
+    ids = [str(example_id) for example_id in rows.ids]
+    found = read_licenses(books.con, ids, books.run.source_ids)
+    picked = select_licensed([found.get(i, ()) for i in ids], rows.ids, settings)
+    out = int((picked.reasons != "").sum())
+    notes = [f"{out} rows have no licence among {', '.join(settings.allowed)}"]
+    if settings.action == "report":
+        picked = drop_where(no_reasons(len(ids)))
+    books.record(rows, "licences", picked, None, notes)
+    return rows.where(picked.reasons == "")
 
 
 def untrainable(rows: Candidates) -> Reasons:

@@ -114,7 +114,7 @@ def problems(recipe: dict[str, Any]) -> list[str]:
 
 
 def test_a_recipe_without_the_measure_is_told_to_add_it() -> None:
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"method": "language", "keep": ["en"]},
         {"method": "random", "budget": {"fraction": 0.5}},
     ]

@@ -15,6 +15,7 @@ from pipeline.selection.diverse import select_diverse
 from pipeline.selection.grape import select_best_candidates
 from pipeline.selection.language import select_language
 from pipeline.selection.length_matched import select_length_matched
+from pipeline.selection.licenses import LicenseSettings, select_licensed
 from pipeline.selection.picked import Picked
 from pipeline.selection.random import select_random
 from pipeline.selection.s2l import select_s2l
@@ -74,6 +75,9 @@ METHODS: dict[str, Callable[[Pool], Picked]] = {
     ),
     "language": lambda p: select_language(
         np.where(p.scores > 0, p.sources, ""), p.scores / 2.5, p.ids, {"a", "b"}
+    ),
+    "licenses": lambda p: select_licensed(
+        [[source] for source in p.sources], p.ids, LicenseSettings(allowed=("A", "b"))
     ),
     "minhash": lambda p: remove_near_duplicates(p.texts, p.scores, p.ids, 0.5, 2),
     "semantic": lambda p: remove_similar(p.vectors, p.scores, p.ids),
