@@ -98,7 +98,7 @@ def trace_lines(report: "TraceReport") -> Iterator[str]:
     where = f"the choice of run {report.run_id}" if report.run_id else "the whole workspace"
     yield f"{report.words} words, traced in the {report.corpus_rows} rows of {where}"
     yield (
-        f"{report.found} spans stand in them, {len(report.spans)} are shown: "
+        f"spans that stand in them: {report.found}, {len(report.spans)} shown: "
         f"{report.coverage:.0%} of the words"
     )
     for number, span in enumerate(report.spans, start=1):

@@ -35,7 +35,7 @@ def test_spans_and_rows_are_printed_with_their_places(workspace: str) -> None:
     done = trace(workspace, f"So {QUOTE}, as all of us know by now.", "--spans", "9")
     assert done.exit_code == 0
     assert "20 words, traced in the 61 rows of the choice of run run" in done.stdout
-    assert "2 spans stand in them, 2 are shown: 95% of the words" in done.stdout
+    assert "spans that stand in them: 2, 2 shown: 95% of the words" in done.stdout
     assert f"1. {QUOTE}\n   12 words, 1 place in 1 row\n" in done.stdout
     assert "2. as all of us know by now\n   7 words, 60 places in 60 rows, a common phrase" in (
         done.stdout
@@ -60,9 +60,9 @@ def test_the_completion_comes_from_argument_file_or_stdin(workspace: str, tmp_pa
 
 
 def test_what_the_prompt_has_is_left_out(workspace: str) -> None:
-    assert "0 spans" in trace(workspace, QUOTE, "--prompt", f"Why {QUOTE}?").stdout
+    assert "in them: 0, 0 shown: 0%" in trace(workspace, QUOTE, "--prompt", f"Why {QUOTE}?").stdout
     done = trace(workspace, "nothing of the kind")
-    assert "0 spans" in done.stdout and "evidence" not in done.stdout
+    assert "in them: 0, 0 shown" in done.stdout and "evidence" not in done.stdout
 
 
 @pytest.mark.parametrize(

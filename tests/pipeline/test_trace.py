@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline import trace_neighbours
+from pipeline.leftovers import find_partial
 from pipeline.run_context import RunContext
 from pipeline.select import SelectSettings, select_examples
 from pipeline.substrings.index_files import read_index, write_index
@@ -126,6 +127,14 @@ def test_a_span_that_does_not_stand_where_the_index_says_is_no_answer(run: RunCo
     write_index(folder, corpus, replace(index, starts=index.starts - (index.starts > 0)))
     with pytest.raises(IndexDamagedError, match="delete the folder indexes"):
         ask(run, Question(QUOTE))
+
+
+def test_an_index_that_was_being_written_is_a_leftover(run: RunContext) -> None:
+    ask(run, Question(QUOTE))
+    (folder,) = run.workspace.indexes.iterdir()
+    partial = folder.with_name(".half.999999999.partial")
+    partial.mkdir()
+    assert find_partial(run.workspace) == [partial]
 
 
 def test_neighbours_are_those_whose_embeddings_are_nearest(

@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,7 +8,11 @@ from hypothesis import strategies as st
 
 from pipeline.dedupe.clusters import keep_order
 from pipeline.dedupe.substring import remove_shared_spans
+from pipeline.deduplicate import Substring, deduplicate_examples
+from pipeline.score import ScoreSettings
 from pipeline.selection.picked import Picked
+from storage.database import read_workspace
+from tests.stage_runner import count_words, score, start
 
 
 def ids(n: int) -> np.ndarray:
@@ -121,3 +128,22 @@ def test_settings_out_of_range_are_refused(words: int, share: float | None) -> N
 def test_lengths_that_differ_are_refused() -> None:
     with pytest.raises(ValueError, match="2 texts but 1 ids"):
         remove_shared_spans(["a", "b"], np.full(1, np.nan), ids(1))
+
+
+def test_as_a_step_of_a_recipe(tmp_path: Path) -> None:
+    passage = " ".join(PASSAGE.split()[:12])
+    rows = [("a", f"so {passage}"), ("b", f"{passage} and then more"), (passage, "c")]
+    lines = [json.dumps({"prompt": p, "completion": c}) for p, c in rows]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    run, pool = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
+    run = score(count_words(run, pool), ScoreSettings(scorer="response_length"), pool)
+    step = Substring(method="substring", text="response", words=12, keep="response_length")
+    assert len(deduplicate_examples(run, [step], pool)) == 2
+    with read_workspace(run.workspace) as con:
+        dropped = con.execute(
+            "select e.prompt, o.prompt, d.reason, d.value, c.label from decisions d "
+            "join stage_counts c using (run_id, stage, step) "
+            "join examples e using (example_id) join examples o on o.example_id = d.because_of "
+            "where outcome = 'dropped'"
+        ).fetchall()
+    assert dropped == [("a", "b", "shared_span", 12, "substring on response, at 12")]
