@@ -1,4 +1,4 @@
-"""Deduplicate stage: near-duplicates and semantic ones go, the best-scored copy stays.
+"""Deduplicate stage: copies by words, meaning or a passage go, the best-scored stays.
 
 Every removal names the example that is kept in its place and how similar the two are. A removed
 example always has a kept one within the threshold: nothing goes because of something that went.

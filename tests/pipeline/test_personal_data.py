@@ -52,7 +52,7 @@ def test_each_kind_is_found_whole_and_alone(kind: Kind, text: str, around: str) 
         "me@example.com, you@sub.example.org, it@host.test",
         "a@b, @name, x@y.z1, git@github",
         "4111 1111 1111 1112",  # check digit
-        "9111 1111 1111 1111",  # no network
+        "9111 1111 1111 1110",  # no network
         "GB82 WEST 1234 5698 7654 33",
         "XX00 1234 1234 1234 1234",
         "192.168.0.1, 127.0.0.1, 10.0.0.5, ::1, 256.1.1.1, 1.2.3.4.5",

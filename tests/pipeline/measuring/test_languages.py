@@ -80,11 +80,12 @@ def test_the_filter_goes_by_what_is_stored(
     unclear: str, dropped: dict[str, str], tmp_path: Path
 ) -> None:
     lines = [json.dumps({"prompt": p, "completion": c}) for p, c in ROWS.values()]
+    lines.append(json.dumps({"messages": [{"role": "user", "content": "No answer to it."}]}))
     (tmp_path / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
     run, pool = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
     run = count_words(run, pool)
     run, asked = measure(run, MeasureSettings.model_validate({"language": {}}), pool)
-    assert asked == {"language": 4}
+    assert asked == {"language": 5}
     assert measure(run, MeasureSettings.model_validate({"language": {}}), pool)[1] == {
         "language": 0
     }
@@ -96,7 +97,7 @@ def test_the_filter_goes_by_what_is_stored(
     with read_workspace(run.workspace) as con:
         rows = con.execute(
             "select response, reason, d.value from decisions d join examples using (example_id) "
-            "where reason <> ''"
+            "where reason not in ('', 'no_response')"
         ).fetchall()
         (confidence,) = con.execute(
             "select confidence from language where language = 'de'"
