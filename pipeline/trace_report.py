@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.substrings.spans import FoundSpan, RankedRow, Traced
+from pipeline.substrings.row_ranking import RankedRow
+from pipeline.substrings.spans import FoundSpan, Traced
 from pipeline.substrings.suffixes import PARTS, SuffixIndex
 from pipeline.substrings.tokens import split_tokens
 from pipeline.trace_neighbours import Neighbours
