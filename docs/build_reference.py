@@ -72,11 +72,16 @@ MEASURES = (
 )
 """Files of scorers/measures/ that define a number, as opposed to how a model is loaded or asked."""
 
-DEDUPE = ("minhash", "shingles", "semantic")
+DEDUPE = ("minhash", "shingles", "semantic", "substring")
 """Files of pipeline/dedupe/ that say what is compared."""
 
 CONTAMINATION = ("texts", "ngrams", "short", "semantic", "leaks")
 """Files of pipeline/contamination/ that say what is compared, and what recall is of."""
+ROWS = {"language": "measuring/languages", "personal data": "personal_data"}
+"""What else is found in a row, and the files of pipeline/ that say how."""
+
+TRACING = {"spans": "spans", "tokens": "tokens", "suffix array": "suffixes"}
+"""How a completion is traced back to rows: files of pipeline/substrings/."""
 
 
 def main() -> None:
@@ -267,6 +272,13 @@ def other_entries() -> Iterator[str]:
     yield f"## Deduplication\n\n{docstring(dedupe / '__init__.py')}\n"
     for name in DEDUPE:
         yield f"### Deduplication: {name}\n\n{docstring(dedupe / f'{name}.py')}\n"
+    yield "## Rows\n"
+    for name, file in ROWS.items():
+        yield f"### Rows: {name}\n\n{docstring(ROOT / 'pipeline' / f'{file}.py')}\n"
+    yield "## Tracing\n"
+    for name, file in TRACING.items():
+        text = docstring(ROOT / "pipeline" / "substrings" / f"{file}.py")
+        yield f"### Tracing: {name}\n\n{text}\n"
     check = ROOT / "pipeline" / "contamination"
     yield f"## Contamination\n\n{docstring(check / '__init__.py')}\n"
     for name in CONTAMINATION:

@@ -28,6 +28,7 @@ from pipeline.score import ScoreSettings, find_scorer, measure_name
 from pipeline.selection.clear_repair import ClearRepair
 from pipeline.selection.dmt import DMT
 from pipeline.selection.instag import InsTag
+from pipeline.selection.language import Language
 from pipeline.selection.s2l import S2L
 from pipeline.selection.source_names import has_name
 from pipeline.selection.spend import COLUMNS
@@ -258,6 +259,7 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (share_problems, {"scores", "select"}),
         (named_source_problems, {"sources", "generate", "select"}),
         (train_problems, {"measure", "train"}),
+        (license_problems, {"sources", "licenses"}),
     )
     sources = place_sources(blocks.get("sources", ()), base)
     check = blocks["check"].placed(base) if blocks.get("check") else None
@@ -475,6 +477,8 @@ def select_problems(recipe: Recipe) -> Iterator[str]:
             yield from unknown_score(recipe, f"{where}.score", score)
             if score in labels and not isinstance(step, S2L):
                 yield f"{where}.score: {score!r} is a cluster's label and ranks nothing; use s2l"
+        if isinstance(step, Language) and recipe.measure.language is None:
+            yield f"{where}: needs the language of rows: add language: {{}} to measure"
         if isinstance(step, InsTag) and recipe.measure.tags is None:
             yield f"{where}: picks by tags: add the block measure.tags"
         compared = step.compared() if isinstance(step, RankStep) else None
@@ -617,6 +621,17 @@ def named_source_problems(recipe: Recipe) -> Iterator[str]:
 def is_label(scorer: str) -> bool:
     """Whether a scorer gives labels instead of a ranking."""
     return scorer in SCORERS and SCORERS[scorer].unit == "label"
+
+
+def license_problems(recipe: Recipe) -> Iterator[str]:
+    """Licences that no source has, so that nothing could be chosen."""
+    licenses = {source.license for source in recipe.sources}
+    wanted = recipe.licenses
+    if wanted is not None and wanted.action == "remove" and not wanted.allows(licenses):
+        yield (
+            f"licenses.allowed: no source has one of these, so no row could be chosen; the sources "
+            f"have: {', '.join(sorted(licenses))}"
+        )
 
 
 def train_problems(recipe: Recipe) -> Iterator[str]:

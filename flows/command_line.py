@@ -27,6 +27,7 @@ from flows import (
     screen_commands,
     serve_commands,
     suggest_commands,
+    trace_command,
     what_if_commands,
 )
 from flows.faults import explain_fault
@@ -63,6 +64,7 @@ screen_commands.add_to(app)
 serve_commands.add_to(app)
 suggest_commands.add_to(app)
 what_if_commands.add_to(app)
+trace_command.add_to(app)
 
 
 def print_version(wanted: bool) -> None:
@@ -152,6 +154,7 @@ EXIT_CODES = {
         "UnreadableSourceError",
         "TooManyBadRowsError",
         "ExportExistsError",
+        "IndexDamagedError",
         "TokenMismatchError",
         "LostMeasurementsError",
         "NoRoomForBackupError",

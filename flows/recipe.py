@@ -8,12 +8,14 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from fine_tune.settings import TrainSettings
+from pipeline.clean import PersonalDataSettings
 from pipeline.contamination.settings import CheckSettings
 from pipeline.deduplicate import Dedupe
 from pipeline.generate import GenerateSettings
 from pipeline.ingest import SourceSettings
 from pipeline.measure import MeasureSettings
 from pipeline.score import ScoreSettings
+from pipeline.selection.licenses import LicenseSettings
 from pipeline.selection.walk import SelectSettings
 from pipeline.settings import TARGET, Settings
 from pipeline.tag import TagSettings
@@ -73,6 +75,9 @@ class Recipe(Settings):
         default=(), description="Examples to be close to; never selected."
     )
     generate: tuple[GenerateSettings, ...] = Field(default=(), description="New answers.")
+    personal_data: PersonalDataSettings | None = Field(
+        default=None, description="What of personal data is looked for, and what happens then."
+    )
     measure: MeasureSettings = Field(
         default=MeasureSettings(), description="What models are asked."
     )
@@ -82,6 +87,9 @@ class Recipe(Settings):
     )
     dedupe: tuple[Dedupe, ...] = Field(default=(), description="Which copies go.")
     check: CheckSettings | None = Field(default=None, description="Evaluation sets to keep out.")
+    licenses: LicenseSettings | None = Field(
+        default=None, description="Which licences rows may have; any if not given."
+    )
     select: SelectSettings = Field(description="Which rows are chosen.")
     train: TrainSettings | None = Field(default=None, description="LoRA training of the target.")
 

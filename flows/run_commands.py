@@ -58,6 +58,7 @@ LOOPBACK = "127.0.0.1"
 STAGE_HELP = {
     "ingest": "Read the sources: rows become examples, or go to quarantine.",
     "generate": "Have prompts answered by a model.",
+    "clean": "Find personal data; report, flag, remove or redact it.",
     "measure": "Ask models what is not stored yet: losses, embeddings, trajectories, samples.",
     "score": "Turn measurements into scores; no model is asked.",
     "dedupe": "Remove near-duplicates; the best-scored copy stays.",

@@ -22,6 +22,7 @@ from flows.recipe import Recipe, step_lines
 from flows.record_training import write_outcome
 from flows.runners import do_all
 from flows.talk import say
+from pipeline.clean import clean_pool
 from pipeline.code_version import code_version
 from pipeline.decontaminate import check_examples, evaluation_fingerprints
 from pipeline.deduplicate import deduplicate_examples
@@ -60,7 +61,17 @@ from storage.sources import Source
 from storage.workspace import Workspace
 
 StageName = Literal[
-    "ingest", "generate", "measure", "score", "tag", "dedupe", "check", "select", "export", "train"
+    "ingest",
+    "generate",
+    "clean",
+    "measure",
+    "score",
+    "tag",
+    "dedupe",
+    "check",
+    "select",
+    "export",
+    "train",
 ]
 
 
@@ -201,6 +212,15 @@ def generate_stage(state: RunState) -> RunState:
     return replace(state, run=run, pool=pool, asked=asked)
 
 
+def clean_stage(state: RunState) -> RunState:
+    """Look for personal data, where the recipe asks for it."""
+    if state.recipe.personal_data is None:
+        return state
+    cleaned = clean_pool(state.run, state.recipe.personal_data, state.pool)
+    say(f"clean: personal data in {cleaned.examples} examples, {len(cleaned.pool)} left")
+    return replace(state, pool=cleaned.pool)
+
+
 def answer_batches(
     run: RunContext, settings: GenerateSettings, batches: Sequence[PromptBatch]
 ) -> None:
@@ -283,7 +303,8 @@ def check_stage(state: RunState) -> RunState:
 
 def select_stage(state: RunState) -> RunState:
     """Choose rows."""
-    chosen = select_examples(state.run, state.recipe.select, state.pool)
+    recipe = state.recipe
+    chosen = select_examples(state.run, recipe.select, state.pool, recipe.licenses)
     say(f"select: {chosen.rows} rows, {chosen.loss_tokens} loss tokens. {chosen.unspent}".strip())
     for note in chosen.notes:
         say(f"select: {note}", again=True)
@@ -336,6 +357,7 @@ def finish(state: RunState) -> None:
 STAGES: dict[StageName, Callable[[RunState], RunState]] = {
     "ingest": ingest_stage,
     "generate": generate_stage,
+    "clean": clean_stage,
     "measure": measure_stage,
     "score": score_stage,
     "tag": tag_stage,

@@ -49,15 +49,14 @@ def origin_lines(story: Mapping[str, Any]) -> Iterator[str]:
             f"licence {source['license']}"
         )
     for made in story["lineage"]:
-        yield (
-            f"  {made['method']} by {made['model']} to the prompt of {made['parent_id'][:8]}, "
-            f"with {made['settings']}"
-        )
+        parent = made["parent_id"][:8]
+        by = f" by {made['model']} to the prompt of {parent}" if made["model"] else f": {parent}"
+        yield f"  {made['method']}{by}, with {made['settings']}"
     if story["candidates"]:
         others = ", ".join(each[:8] for each in story["candidates"])
         yield f"  other answers to the same prompt: {others}"
     if story["children"]:
-        yield f"  generated from it: {', '.join(each[:8] for each in story['children'])}"
+        yield f"  made from it: {', '.join(each[:8] for each in story['children'])}"
 
 
 def measurement_lines(story: Mapping[str, Any]) -> Iterator[str]:

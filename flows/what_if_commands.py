@@ -109,7 +109,7 @@ def try_settings(recipe: "Recipe", base: Path, run_id: str | None) -> "WhatIf":
         sources = read_run_sources(con, found)
         run = RunContext(workspace, found, recipe.seed, sources, measures, scores)
         run = replace(run, named_sources=name_sources(con, recipe, base, run))
-        return select_again(con, run, recipe.select, changed)
+        return select_again(con, run, recipe.select, changed, recipe.licenses)
 
 
 def name_sources(

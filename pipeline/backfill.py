@@ -144,6 +144,7 @@ def only_needed(measures: MeasureSettings, scores: Sequence[ScoreSettings]) -> M
         update={
             "losses": measures.losses if "losses" in needed else None,
             "embeddings": (),
+            "language": None,
             "trajectories": None,
             "tags": None,
             "gradients": None,

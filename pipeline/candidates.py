@@ -18,7 +18,8 @@ from pipeline.run_context import RunContext
 from pipeline.selection.picked import Picked
 from scorers.arrays import Floats, Ints
 from storage.database import Connection
-from storage.measurements import read_measurements, read_text_lists
+from storage.licenses import read_licenses
+from storage.measurements import read_measurements, read_text_lists, read_texts
 from storage.pool_columns import (
     TextColumn,
     read_answered,
@@ -79,6 +80,22 @@ class Pool:
         """Path (n,) and licence (n,) of the source each row was first read from."""
         return read_pool_sources(self._con, self._run.source_ids, len(self.ids))
 
+    @cached_property
+    def all_licenses(self) -> Names:
+        """(n,) the licences of all sources a row stands in, or of what it was made from."""
+        found = read_licenses(self._con, self.ids.tolist(), self._run.source_ids)
+        licenses = np.empty(len(self.ids), dtype=object)
+        licenses[:] = [tuple(found.get(example_id, ())) for example_id in self.ids]
+        return licenses
+
+    @cached_property
+    def languages(self) -> tuple[Names, Floats]:
+        """Codes (n,), "" where there is none, and confidence (n,), NaN where there is none."""
+        key, ids = self._run.measures["language"], self.ids.tolist()
+        names = [name or "" for name in read_texts(self._con, key, "language", ids)]
+        _, columns = read_measurements(self._con, key, ("confidence",), ids)
+        return np.array(names, dtype=object), columns["confidence"]
+
     def members(self, path: str) -> NDArray[np.bool_]:
         """(n,) whether a row stands in a source, by the path that the recipe gives it."""
         return read_members(self._con, self._run.named_sources[path], len(self.ids))
@@ -138,6 +155,17 @@ class Candidates:
     def tags(self) -> Names:
         """(m,) the tags of each prompt; None where they could not be had."""
         return self.pool.tags[self.places]
+
+    @property
+    def all_licenses(self) -> Names:
+        """(m,) the licences of all sources a row stands in."""
+        return self.pool.all_licenses[self.places]
+
+    @property
+    def languages(self) -> tuple[Names, Floats]:
+        """Codes (m,), "" where there is none, and confidence (m,)."""
+        names, confidence = self.pool.languages
+        return names[self.places], confidence[self.places]
 
     @property
     def states(self) -> Names:
@@ -206,6 +234,18 @@ Vectors = Callable[[ComparedField, Candidates], Floats]
 def read_candidates(con: Connection, run: RunContext, ids: Sequence[str]) -> Candidates:
     """All of these examples, in the order of their ids; columns follow when they are asked for."""
     return Candidates(Pool(con, run, ids), np.arange(len(ids)))
+
+
+def read_languages(
+    con: Connection, run: RunContext, ids: Sequence[str]
+) -> tuple[Names, Floats] | None:
+    """Languages of examples, in the order of their sorted ids; None if the run has none."""
+    key = run.measures.get("language")
+    if key is None:
+        return None
+    names = read_texts(con, key, "language", ids)
+    _, columns = read_measurements(con, key, ("confidence",), ids)
+    return np.array([name or "" for name in names], dtype=object), columns["confidence"]
 
 
 def read_vectors(con: Connection, run: RunContext, of: ComparedField, rows: Candidates) -> Floats:

@@ -1,4 +1,4 @@
-"""Deduplicate stage: near-duplicates and semantic ones go, the best-scored copy stays.
+"""Deduplicate stage: copies by words, meaning or a passage go, the best-scored stays.
 
 Every removal names the example that is kept in its place and how similar the two are. A removed
 example always has a kept one within the threshold: nothing goes because of something that went.
@@ -21,6 +21,7 @@ from pipeline.candidates import (
 )
 from pipeline.dedupe.minhash import remove_near_duplicates
 from pipeline.dedupe.semantic import remove_similar
+from pipeline.dedupe.substring import SPAN_WORDS, remove_shared_spans
 from pipeline.measuring.embeddings import ComparedField, TextField
 from pipeline.run_context import RunContext
 from pipeline.selection.picked import Picked
@@ -80,11 +81,37 @@ class Semantic(DedupeStep):
         return remove_similar(embeddings, self.keep_scores(rows), rows.ids, self.threshold)
 
 
-Dedupe = Annotated[MinHash | Semantic, Field(discriminator="method")]
+class Substring(DedupeStep):
+    """Rows that share a long passage word for word."""
+
+    method: Literal["substring"]
+    text: TextField = Field(default="both", description="The text that is compared.")
+    words: int = Field(default=SPAN_WORDS, gt=0, description="Words of a shared passage, at least.")
+    share: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Share of a row's words that such passages in one other row must cover for it "
+        "to go; one passage is enough if not given.",
+    )
+
+    @property
+    def threshold(self) -> int:
+        """What a pair is held against, for the label of the step."""
+        return self.words
+
+    def remove(self, rows: Candidates, vectors: Vectors) -> Picked:
+        """Compare passages."""
+        texts = rows.texts(self.text)
+        scores = self.keep_scores(rows)
+        return remove_shared_spans(texts, scores, rows.ids, self.words, self.share)
+
+
+Dedupe = Annotated[MinHash | Semantic | Substring, Field(discriminator="method")]
 
 
 def deduplicate_examples(
-    run: RunContext, steps: Sequence[MinHash | Semantic], pool: Sequence[str]
+    run: RunContext, steps: Sequence[MinHash | Semantic | Substring], pool: Sequence[str]
 ) -> list[str]:
     """Remove duplicates step by step; store every decision; return the ids that are left."""
     with open_workspace(run.workspace) as con:

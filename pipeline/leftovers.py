@@ -158,8 +158,9 @@ def find_partial(workspace: Workspace) -> list[Path]:
     """Files and model folders that were being written by processes that are no more."""
     shards = (workspace.measurements, workspace.pending)  # in a store there are none
     roots = [Path(files.root) for files in shards if not is_url(files.root)]
-    own = (workspace.requests, workspace.models, workspace.snapshots, workspace.evaluations)
-    paths = [path for folder in (*roots, *own) for path in folder.rglob("*partial*")]
+    kept = (workspace.requests, workspace.models, workspace.snapshots)
+    folders = (*roots, *kept, workspace.evaluations, workspace.indexes)
+    paths = [path for folder in folders for path in folder.rglob("*partial*")]
     return [
         path
         for path in (*paths, *workspace.directory.glob(".*.partial"))

@@ -15,6 +15,7 @@ from pipeline.measuring.context import Context, ContextSettings
 from pipeline.measuring.embeddings import ComparedField, Embeddings
 from pipeline.measuring.gradients import GradientSettings, pool_gradients
 from pipeline.measuring.judgements import Judgements
+from pipeline.measuring.languages import Languages
 from pipeline.measuring.losses import Losses, LossSettings
 from pipeline.measuring.preferences import Preferences, PreferenceSettings
 from pipeline.measuring.ratings import Ratings, RatingSettings
@@ -82,6 +83,7 @@ class MeasureSettings(Settings):
     preferences: PreferenceSettings | None = Field(
         default=None, description="A judge's choice between each response and its repair."
     )
+    language: Languages | None = Field(default=None, description="Which language a row is in.")
 
     def names(self) -> set[str]:
         """The measures that scorers will find."""
@@ -95,6 +97,7 @@ class MeasureSettings(Settings):
             "preferences": self.preferences,
             "context": self.context,
             "cappy": self.cappy,
+            "language": self.language,
         }
         embedded = {embeddings_name(each.of) for each in self.embeddings}
         rated = {ratings_name(each.name) for each in self.ratings}
@@ -191,6 +194,8 @@ def plan_readings(
         ids = sorted({*pool, *targets})
         note = f"; {len(ids) - len(pool)} of them are targets only" if targets else ""
         work[embeddings_name(each.of)] = Work(each, ids, len(ids), note)
+    if settings.language:
+        work["language"] = Work(settings.language, pool, len(pool))
     if settings.context:
         work["context"] = wanted.work(Context(settings=settings.context), settings.context.part)
     return work

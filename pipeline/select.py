@@ -23,6 +23,7 @@ from pipeline.measuring.embeddings import ComparedField
 from pipeline.run_context import RunContext
 from pipeline.selection.budget import Budget
 from pipeline.selection.length_matched import select_length_matched
+from pipeline.selection.licenses import LicenseSettings
 from pipeline.selection.picked import Picked
 from pipeline.selection.random import select_random
 from pipeline.selection.walk import SelectSettings, unspent, walk
@@ -48,18 +49,24 @@ class Chosen:
     """What the step that ranked has to say."""
 
 
-def select_examples(run: RunContext, settings: SelectSettings, pool: Sequence[str]) -> Chosen:
+def select_examples(
+    run: RunContext,
+    settings: SelectSettings,
+    pool: Sequence[str],
+    licenses: LicenseSettings | None = None,
+) -> Chosen:
     """Select from the pool; store every decision, the selection, its controls and its evidence.
 
     Args:
         run: the run that selects.
         settings: the recipe's steps.
         pool: example ids that deduplication left.
+        licenses: which may be chosen; None for any.
     """
     with open_workspace(run.workspace) as con:
         rows = read_candidates(con, run, pool)
         vectors = LastVectors(partial(read_vectors, con, run))
-        taken = walk(rows, settings, vectors, run.seed, Books(con, run).record)
+        taken = walk(rows, settings, vectors, run.seed, Books(con, run).record, licenses)
         chosen, name = taken.choice.chosen, settings.name
         selection_id = write(con, run, ("choice", name, None), chosen)
         write(con, run, ("held_out", f"{name}-held-out", selection_id), taken.held_out)

@@ -20,8 +20,9 @@ from pipeline.candidates import (
 )
 from pipeline.changes import RunChanges, SettingChange
 from pipeline.run_context import RunContext
+from pipeline.selection.licenses import LicenseSettings
 from pipeline.selection.picked import Picked
-from pipeline.selection.walk import BEFORE_THE_STEPS, SelectSettings, choose, unspent, walk
+from pipeline.selection.walk import NOT_HELD_OUT, SelectSettings, choose, unspent, walk
 from storage.changes import ChoiceChange, PoolChange, describe_run
 from storage.database import Connection
 from storage.evidence import read_choice_ids
@@ -44,7 +45,11 @@ class WhatIf:
 
 
 def select_again(
-    con: Connection, run: RunContext, settings: SelectSettings, changed: Sequence[SettingChange]
+    con: Connection,
+    run: RunContext,
+    settings: SelectSettings,
+    changed: Sequence[SettingChange],
+    licenses: LicenseSettings | None = None,
 ) -> WhatIf:
     """Make the selection of a run again with other settings, and compare the two.
 
@@ -53,18 +58,20 @@ def select_again(
         run: the run, with the keys of its measures and of the scores that the settings name.
         settings: how to select.
         changed: how the settings differ from those of the run.
+        licenses: which rows may have; None for any.
     """
     before = describe_run(con, run.run_id).recipe
     chosen_then = read_choice_ids(con, run.run_id)
     vectors = partial(read_vectors, con, run)
+    first = read_first_steps(con, run.run_id)
     if (before["seed"], before["select"]["held_out"]) == (run.seed, settings.held_out):
-        rows = read_candidates(con, run, read_given(con, run.run_id, BEFORE_THE_STEPS + 1))
-        notes = Notes(rows, chosen_then, read_first_steps(con, run.run_id))
+        rows = read_candidates(con, run, read_given(con, run.run_id, len(first) + 1))
+        notes = Notes(rows, chosen_then, first)
         choice = choose(rows, settings, vectors, run.seed, notes.record)
     else:  # other rows are held out: from the beginning
         rows = read_candidates(con, run, read_given(con, run.run_id, 1))
         notes = Notes(rows, chosen_then, [])
-        choice = walk(rows, settings, vectors, run.seed, notes.record).choice
+        choice = walk(rows, settings, vectors, run.seed, notes.record, licenses).choice
     chosen = choice.chosen
     came = [
         (rank, str(example_id))
@@ -119,7 +126,8 @@ class Notes:
 def read_first_steps(con: Connection, run_id: str) -> list[StageCount]:
     """The books of what a selection does before the recipe's own steps, as the run kept them."""
     counts = [each for each in read_counts(con, run_id) if each.stage == "select"]
-    return sorted(counts, key=lambda each: each.step)[:BEFORE_THE_STEPS]
+    last = next(each.step for each in counts if each.label == NOT_HELD_OUT)
+    return sorted(counts, key=lambda each: each.step)[:last]
 
 
 ANSWERED = ("select", "scores", "train", "tolerated_bad_rows")

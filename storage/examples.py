@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from storage.conversations import Conversation
 from storage.database import Connection, QueryError, transaction
+from storage.lineage import HELD
 from storage.sources import write_examples
 
 READ_POOL = """
@@ -33,11 +34,13 @@ from examples join (select unnest($ids::varchar[]) as example_id) using (example
 where response_at is not null
 """
 
-READ_SOURCE = """
+READ_SOURCE = f"""
 select example_id, source_id, path, license, position
 from (
-    select o.*, row_number() over (partition by example_id order by source_id, position) as n
-    from occurrences o
+    select *, row_number() over (
+        partition by example_id order by edits, source_id, position
+    ) as n
+    from ({HELD})
     where source_id = any($source_ids)
 )
 join sources using (source_id)
@@ -49,6 +52,14 @@ READ_TASKS = """
 select example_id, coalesce(min(source_id), ''), any_value(origin)
 from examples join (select unnest($ids::varchar[]) as example_id) using (example_id)
 left join occurrences using (example_id)
+group by example_id
+"""
+
+READ_IDS = "select example_id from examples order by example_id"
+
+COUNT_COPIES = """
+select example_id, count(*) from occurrences
+where example_id = any($ids::varchar[]) and source_id = any($source_ids)
 group by example_id
 """
 
@@ -70,8 +81,13 @@ where generation_key = $key and parent_id = any($ids::varchar[])
 """
 
 READ_MAKERS = """
-select example_id, min(model) from lineage
-where example_id = any($ids::varchar[]) and method <> 'tagged'
+select example_id, min(model) from (
+    select example_id, model from lineage where method not in ('redacted', 'tagged')
+    union all
+    select r.example_id, l.model from lineage r join lineage l on l.example_id = r.parent_id
+    where r.method = 'redacted' and l.method not in ('redacted', 'tagged')
+)
+where example_id = any($ids::varchar[])
 group by example_id
 """
 
@@ -181,7 +197,10 @@ def read_response_lengths(con: Connection, ids: Sequence[str]) -> dict[str, int]
 def read_first_sources(
     con: Connection, ids: Sequence[str], source_ids: Sequence[str]
 ) -> dict[str, tuple[str, str, str, int]]:
-    """example_id → source_id, path, licence and position of its first occurrence here."""
+    """example_id → source_id, path, licence and position of its first occurrence here.
+
+    That of one that was made by an edit is its parent's, where it has none of its own.
+    """
     parameters = {"ids": list(ids), "source_ids": list(source_ids)}
     rows = con.execute(READ_SOURCE, parameters).fetchall()
     return {str(row[0]): (str(row[1]), str(row[2]), str(row[3]), int(row[4])) for row in rows}
@@ -191,6 +210,18 @@ def read_first_tasks(con: Connection, ids: Sequence[str]) -> dict[str, tuple[str
     """example_id → its first source by id, "" for one that was made here, and its origin."""
     rows = con.execute(READ_TASKS, {"ids": list(ids)}).fetchall()
     return {str(row[0]): (str(row[1]), str(row[2])) for row in rows}
+
+
+def read_all_ids(con: Connection) -> list[str]:
+    """Every example of the workspace, sorted by id."""
+    return [str(row[0]) for row in con.execute(READ_IDS).fetchall()]
+
+
+def count_copies(con: Connection, ids: Sequence[str], source_ids: Sequence[str]) -> dict[str, int]:
+    """How many rows of these sources each example is; one that none holds is left out."""
+    parameters = {"ids": list(ids), "source_ids": list(source_ids)}
+    rows = con.execute(COUNT_COPIES, parameters).fetchall()
+    return {str(example_id): int(count) for example_id, count in rows}
 
 
 def find_example(con: Connection, start: str) -> str:
@@ -220,7 +251,7 @@ def read_generated(con: Connection, generation_key: str, parents: Sequence[str])
 
 
 def read_makers(con: Connection, ids: Sequence[str]) -> dict[str, str]:
-    """example_id → the model that made it, of those that were generated."""
+    """example_id → the model that made it, of those that were generated, redacted or not."""
     rows = con.execute(READ_MAKERS, {"ids": list(ids)}).fetchall()
     return {str(example_id): str(model) for example_id, model in rows}
 

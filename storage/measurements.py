@@ -89,6 +89,12 @@ BLOCK_ROWS = 1024
 MeasuredBlock: TypeAlias = tuple[NDArray[np.int64], list[str], dict[str, NDArray[np.float64]]]
 """Places of some examples among those asked for, their states and columns."""
 
+RUN_KEY = """
+select measure, model, model_fingerprint, template_fingerprint, settings
+from run_measures join measures using (measure_key)
+where run_id = $run_id and name = $name
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class MeasureKey:
@@ -137,6 +143,15 @@ def read_measured_keys(con: Connection, like: MeasureKey) -> list[MeasureKey]:
     }
     rows = con.execute(MEASURED_KEYS, parameters).fetchall()
     return [replace(like, model=model, settings=orjson.loads(stored)) for model, stored in rows]
+
+
+def read_run_key(con: Connection, run_id: str, name: str) -> MeasureKey | None:
+    """The key of what a run calls a measure; None if it has none of the name."""
+    rows = con.execute(RUN_KEY, {"run_id": run_id, "name": name}).fetchall()
+    if not rows:
+        return None
+    measure, model, fingerprint, template, settings = rows[0]
+    return MeasureKey(measure, model, fingerprint, template, orjson.loads(settings))
 
 
 def read_missing(
@@ -314,6 +329,18 @@ def read_text_lists(con: Connection, key: MeasureKey, column: str, ids: Sequence
     con.execute(query, {"ids": list(ids), "measure_key": key.measure_key})
     table = con.to_arrow_table()
     return TextLists(*(table[name].to_pylist() for name in ("state", "detail", column)))
+
+
+def read_texts(
+    con: Connection, key: MeasureKey, column: str, ids: Sequence[str]
+) -> list[str | None]:
+    """A column of text of examples, in the order of their sorted ids; None where there is none."""
+    present = con.execute(f"select * from {key.measure} limit 0").to_arrow_table().column_names
+    if column not in present:
+        return [None] * len(ids)
+    query = READ.format(columns=f"m.{column}", measure=key.measure)
+    rows = con.execute(query, {"ids": list(ids), "measure_key": key.measure_key}).fetchall()
+    return [text for _, _, text in rows]
 
 
 def read_answers(con: Connection, measure_key: str, ids: Sequence[str]) -> list[list[str] | None]:

@@ -214,4 +214,13 @@ MIGRATIONS = (
         source_id varchar not null,       -- its rows are targets, and not in the pool
         primary key (run_id, source_id)
     )""",
+    # ---- personal data ---------------------------------------------------------------------------
+    """create table personal_data_hits (
+        run_id varchar not null,
+        example_id varchar not null,
+        kind varchar not null,            -- email, phone, key, card, iban or ip
+        place varchar not null,           -- prompt, response or later
+        hits integer not null,
+        primary key (run_id, example_id, kind, place)
+    )""",
 )

@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from storage.database import Connection
+from storage.lineage import HELD
 
 POOL = "pool_of_candidates"
 
@@ -32,14 +33,8 @@ where scorer = $scorer and version = $version and settings = $settings
 SOURCES = f"""
 select n, path, license
 from (
-    select example_id, min(source_id) as source_id
-    from (
-        select example_id, source_id from occurrences
-        union all
-        select l.example_id, source_id from lineage l join occurrences o on o.example_id = parent_id
-        where method = 'tagged'
-    )
-    where source_id = any($source_ids) group by example_id
+    select example_id, arg_min(source_id, (edits, source_id)) as source_id
+    from ({HELD}) where source_id = any($source_ids) group by example_id
 )
 join {POOL} using (example_id) join sources using (source_id)
 """

@@ -80,6 +80,8 @@ group by reason order by reason
 
 COUNT_OCCURRENCES = "select count(*) from occurrences where source_id = any($source_ids)"
 
+READ_SOURCE_IDS = "select source_id from sources order by source_id"
+
 READ_QUARANTINE = """
 select path, position, reason, detail from quarantine join sources using (source_id)
 where source_id = any($source_ids) order by path, position
@@ -195,6 +197,11 @@ def count_quarantine(con: Connection, source_ids: Sequence[str]) -> dict[str, in
     """Rows of these sources that could not be read, by reason."""
     rows = con.execute(QUARANTINE_REASONS, {"source_ids": list(source_ids)}).fetchall()
     return {str(reason): int(count) for reason, count in rows}
+
+
+def read_source_ids(con: Connection) -> list[str]:
+    """Every source of the workspace."""
+    return [str(row[0]) for row in con.execute(READ_SOURCE_IDS).fetchall()]
 
 
 def list_quarantine(con: Connection, source_ids: Sequence[str]) -> list[tuple[str, int, str, str]]:

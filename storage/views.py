@@ -30,6 +30,7 @@ MEASURES = (
     "preferences",
     "context",
     "cappy",
+    "language",
 )
 
 STATES = "example_id, measure_key, state, detail"

@@ -61,6 +61,11 @@ class Workspace:
         return self.directory / "requests"
 
     @property
+    def indexes(self) -> Path:
+        """Indexes that a trace searches, one folder for each; may be deleted at any time."""
+        return self.directory / "indexes"
+
+    @property
     def turns(self) -> Path:
         """Lock files, and a note of who works on the workspace."""
         return self.directory / "turns"

@@ -23,6 +23,7 @@ from pipeline.measuring import (
     embeddings,
     gradients,
     judgements,
+    languages,
     losses,
     ratings,
     samples,
@@ -69,6 +70,7 @@ VIEW_COLUMNS = {
     "tags": tags.FIELDS,
     "context": context.FIELDS,
     "cappy": cappy.FIELDS,
+    "language": languages.FIELDS,
 }
 
 

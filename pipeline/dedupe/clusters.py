@@ -4,7 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
-from pipeline.selection.picked import Picked, account_for, no_causes, no_reasons
+from pipeline.selection.picked import Picked, Reason, account_for, no_causes, no_reasons
 from pipeline.selection.ranking import rank_by_score, sort_rows
 from scorers.arrays import Floats, Ints, Strings
 
@@ -43,17 +43,23 @@ def keep_order(keep_scores: Floats, ids: Strings) -> Ints:
     return np.concatenate((ranked, rest[sort_rows(np.zeros(len(rest)), ids[rest])]))
 
 
-def remove_duplicates(neighbours: KeptNeighbours, keep_scores: Floats, ids: Strings) -> Picked:
+def remove_duplicates(
+    neighbours: KeptNeighbours,
+    keep_scores: Floats,
+    ids: Strings,
+    reason: Reason = "near_duplicate",
+) -> Picked:
     """Keep every row that has no neighbour among the rows kept before it.
 
     Args:
         neighbours: An empty search.
         keep_scores: (n,) of two copies the higher one stays; NaN counts as lowest.
         ids: (n,) distinct example ids; the lower one wins a tie.
+        reason: What is said of a row that goes.
 
     Returns:
-        The rows kept, in keep order. The others are "near_duplicate" of `because_of`, the most
-        similar of the rows kept before, and the value is the similarity.
+        The rows kept, in keep order. The others go because of `because_of`, the most similar of the
+        rows kept before, and the value is the similarity.
 
     Raises:
         ValueError: if the lengths differ, or a keep score is infinite.
@@ -67,6 +73,6 @@ def remove_duplicates(neighbours: KeptNeighbours, keep_scores: Floats, ids: Stri
             neighbours.keep(row)
             kept.append(row)
         else:
-            reasons[row] = "near_duplicate"
+            reasons[row] = reason
             because_of[row], value[row] = found
     return account_for(np.array(kept, dtype=np.int64), reasons, value, because_of)

@@ -39,10 +39,14 @@ ASCII_WORDS = re.compile(rf"\w+|{SIGNS}")
 
 
 @cache
+def combining_marks() -> str:
+    """All combining marks. Without them a script can lose its vowels."""
+    return "".join(c for c in map(chr, range(0x300, 0x10000)) if category(c) in ("Mn", "Mc"))
+
+
 def word_characters() -> str:
-    """What a word is made of, as a regular expression; without marks a script loses its vowels."""
-    marks = "".join(c for c in map(chr, range(0x300, 0x10000)) if category(c) in ("Mn", "Mc"))
-    return rf"[\w{marks}]+"
+    """What a word is made of, as a regular expression."""
+    return rf"[\w{combining_marks()}]+"
 
 
 @cache

@@ -22,6 +22,8 @@ Reason = Literal[
     "no_original",  # what it would have replaced is not among the rows
     "harmful_noise",  # perplexity and entropy are both high
     "redundant",  # both are low
+    "other_language",  # than those wanted
+    "no_language",  # none that is known
     "not_best_candidate",  # another answer to the same prompt is likelier
     "not_matched",  # the source whose numbers are matched has no row of its prompt
     "too_short",  # its response has fewer tokens than asked for
@@ -34,6 +36,7 @@ Reason = Literal[
     "covered",  # by a pick, the one nearest to it
     "near_duplicate",  # of a row that is kept
     "contaminated",  # it holds something of an evaluation set
+    "shared_span",  # a long passage stands in a row that is kept
     "over_budget",  # the budget was used up before its turn
     "not_drawn",  # of a control, or of the sample that a step compares
     "no_share",  # its group has no share of the budget
@@ -44,6 +47,9 @@ Reason = Literal[
     "truncated",  # longer than what the trainer reads
     "failed",  # its tokens could not be counted
     "not_measured",  # nor were they
+    "personal_data",  # found in it
+    "redacted",  # and replaced by its redacted version
+    "license_not_allowed",  # of none of its sources
     "held_out",  # kept aside to measure training on
     "tagged",  # before any selection: a copy with a mark in its prompt stands for it
 ]

@@ -13,6 +13,7 @@ from pipeline.selection.facility_location import FacilityLocation
 from pipeline.selection.grape import Grape
 from pipeline.selection.instag import InsTag
 from pipeline.selection.k_centre import KCentre
+from pipeline.selection.language import Language
 from pipeline.selection.q_tuning import QTuning
 from pipeline.selection.random import Random
 from pipeline.selection.s2l import S2L
@@ -29,6 +30,7 @@ Step = Annotated[
     | ClearRepair
     | QTuning
     | DMT
+    | Language
     | TopK
     | S2L
     | Diverse

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from pipeline.candidates import Candidates, Vectors
+from pipeline.selection.licenses import LicenseSettings
 from pipeline.selection.picked import Picked, account_for, no_reasons, spread
 from pipeline.selection.random import random_keys
 from pipeline.selection.spend import deciding_scores, spend
@@ -23,9 +24,8 @@ from pipeline.settings import Settings
 
 HELD_OUT = "held_out"
 
-BEFORE_THE_STEPS = 2
-"""What every selection does before the recipe's own steps: untrainable rows go, some are held out.
-"""
+NOT_HELD_OUT = "not held out"
+"""The last step before the recipe's own."""
 
 Reasons = NDArray[np.object_]
 
@@ -93,7 +93,12 @@ class Walk:
 
 
 def walk(
-    rows: Candidates, settings: SelectSettings, vectors: Vectors, seed: int, record: Record
+    rows: Candidates,
+    settings: SelectSettings,
+    vectors: Vectors,
+    seed: int,
+    record: Record,
+    licenses: LicenseSettings | None = None,
 ) -> Walk:
     """Take all steps of a selection.
 
@@ -103,13 +108,18 @@ def walk(
         vectors: reads embeddings, for steps that compare them.
         seed: of what is held out and drawn.
         record: told of each step as it is taken.
+        licenses: which rows may have; None for any.
     """
+    if licenses is not None:
+        licensed = licenses.pick(rows)
+        record("licences", rows, licensed, ())
+        rows = rows.where(licensed.reasons == "")
     trainable = drop_where(untrainable(rows))
     record("can be trained on", rows, trainable, ())
     rows = rows.where(trainable.reasons == "")
     aside = held_out(rows, settings.held_out, seed)
     kept = drop_where(np.where(aside, HELD_OUT, "").astype(object))
-    record("not held out", rows, kept, ())
+    record(NOT_HELD_OUT, rows, kept, ())
     eligible = rows.where(~aside)
     return Walk(rows.where(aside), eligible, choose(eligible, settings, vectors, seed, record))
 

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.dedupe.minhash import remove_near_duplicates
 from pipeline.dedupe.semantic import remove_similar
+from pipeline.dedupe.substring import remove_shared_spans
 from pipeline.selection.budget import Budget
 from pipeline.selection.clear import select_confident
 from pipeline.selection.clear_repair import RepairRule, select_repaired
@@ -18,7 +19,9 @@ from pipeline.selection.facility_location import select_facility_location
 from pipeline.selection.grape import select_best_candidates
 from pipeline.selection.instag import select_instag
 from pipeline.selection.k_centre import select_k_centre
+from pipeline.selection.language import select_language
 from pipeline.selection.length_matched import select_length_matched
+from pipeline.selection.licenses import LicenseSettings, select_licensed
 from pipeline.selection.picked import Picked
 from pipeline.selection.q_tuning import select_q_tuning
 from pipeline.selection.random import select_random
@@ -119,8 +122,16 @@ METHODS: dict[str, Callable[[Pool], Picked]] = {
     "length_matched": lambda p: select_length_matched(
         np.flatnonzero(p.scores == 1), p.loss_tokens, p.ids
     ),
+    "language": lambda p: select_language(
+        np.where(p.scores > 0, p.sources, ""), p.scores / 2.5, p.ids, {"a", "b"}
+    ),
+    "licenses": lambda p: select_licensed(
+        [[source] for source in p.sources], p.ids, LicenseSettings(allowed=("A", "b"))
+    ),
     "minhash": lambda p: remove_near_duplicates(p.texts, p.scores, p.ids, 0.5, 2),
     "semantic": lambda p: remove_similar(p.vectors, p.scores, p.ids),
+    "substring": lambda p: remove_shared_spans(p.texts, p.scores, p.ids, 4),
+    "substring_share": lambda p: remove_shared_spans(p.texts, p.scores, p.ids, 2, 0.7),
 }
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 

@@ -1,0 +1,210 @@
+"""Rows that share a long passage word for word, whatever else they say.
+
+    shared(a, b) = words of the longest run that stands in both a and b
+    share(a, b)  = share of a's words that lie in runs of `words` words or more that b has as well
+
+A row goes if a row that is kept shares `words` words with it in one run, 50 if not given; or, with
+a `share`, if runs as long as that cover at least such a share of it. It goes because of one kept
+row: runs of two kept rows are not added up. The value is shared(a, b), or share(a, b) where that
+decides. What a word is, is said in shingles.py: case and punctuation do not matter.
+
+Use it for what MinHash cannot see: a licence text, a quoted article or a system prompt of a
+thousand words around different questions. Whole rows go, so do not use it where a passage is meant
+to be there many times, as a shared context with a question each; a `share` near 1 spares those. A
+row of fewer than `words` words is never a copy here: `minhash` is for short ones.
+
+Every run is found, none estimated: a suffix array (pipeline/substrings/suffixes.py) tells which
+places begin with the same `words` words. Sorting takes about a second for two million words. With
+a `share`, passages that many kept rows have are compared with each of them. The released code of
+the paper cuts the passages out of the text and leaves the rows, at 50 tokens of a model.
+
+Lee et al. 2022, "Deduplicating training data makes language models better", arXiv:2107.06499.
+"""
+
+from array import array
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from pydivsufsort import kasai
+
+from pipeline.dedupe.clusters import remove_duplicates
+from pipeline.dedupe.shingles import split_words
+from pipeline.selection.picked import Picked
+from pipeline.substrings.suffixes import SEPARATOR, order_suffixes
+from scorers.arrays import Floats, Ints, Strings
+
+SPAN_WORDS = 50
+
+
+def remove_shared_spans(
+    texts: Iterable[str],
+    keep_scores: Floats,
+    ids: Strings,
+    words: int = SPAN_WORDS,
+    share: float | None = None,
+) -> Picked:
+    """Keep every text that shares no long run of words with a text kept before it.
+
+    Args:
+        texts: (n,) texts.
+        keep_scores: (n,) of two copies the higher one stays; NaN counts as lowest.
+        ids: (n,) distinct example ids; the lower one wins a tie.
+        words: Words in a run, at least.
+        share: Share of a text's words, above 0 and at most 1, that such runs in one kept text must
+            cover for the text to go; None: one run is enough.
+
+    Returns:
+        The rows kept, in keep order. The others are "shared_span" of `because_of`, the kept row
+        with which they share most, the one kept first in a tie. The value is the words of the
+        longest run, or the share that is covered where there is a `share`.
+
+    Raises:
+        ValueError: if lengths differ, a keep score is infinite, or `words` or `share` is out of
+            range.
+    """
+    if words < 1 or (share is not None and not 0 < share <= 1):
+        raise ValueError(
+            f"words must be 1 or more, and share above 0 and at most 1; got {words} and {share}"
+        )
+    tokens, starts = number_words(texts)
+    if len(starts) - 1 != len(ids):
+        raise ValueError(f"{len(starts) - 1} texts but {len(ids)} ids")
+    search = _SpanSearch(tokens, starts, words, share)
+    return remove_duplicates(search, keep_scores, ids, "shared_span")
+
+
+def number_words(texts: Iterable[str]) -> tuple[NDArray[np.uint32], Ints]:
+    """Texts end to end as numbers of their words, a separator behind each, and their starts.
+
+    Equal words have equal numbers. Which numbers they are depends on the order of the texts, and
+    nothing here depends on that.
+    """
+    numbers: dict[str, int] = {}
+    flat, starts = array("I"), [0]
+    for text in texts:
+        flat.extend(numbers.setdefault(word, len(numbers) + 1) for word in split_words(text))
+        flat.append(SEPARATOR)
+        starts.append(len(flat))
+    return np.frombuffer(flat, dtype=np.uint32), np.array(starts, dtype=np.int64)
+
+
+def shared_windows(tokens: NDArray[np.uint32], starts: Ints, words: int) -> tuple[Ints, Ints]:
+    """The places from which as many words stand that stand in another row too.
+
+    Args:
+        tokens: (m,) numbers of words, a separator behind each row.
+        starts: (n + 1,) where rows begin; the last is m.
+        words: in a window.
+
+    Returns:
+        Places (k,) in order, and windows (k,): places with the same words have the same number.
+    """
+    sorted_places = order_suffixes(tokens)
+    order: Ints = sorted_places.astype(np.int64)
+    if not len(order):
+        return order, order
+    # kasai: how many tokens each suffix has in common with the next in order
+    alike = np.asarray(kasai(tokens.astype(np.int32), sorted_places))[:-1] >= words
+    window: Ints = np.concatenate(([0], np.cumsum(~alike)))
+    rows = np.searchsorted(starts, order, side="right") - 1
+    whole = order + words < starts[rows + 1]  # the last token of a row is its separator
+    order, window, rows = order[whole], window[whole], rows[whole]
+    if not len(order):
+        return order, window
+    firsts = np.flatnonzero(np.diff(window, prepend=-1))
+    lowest, highest = np.minimum.reduceat(rows, firsts), np.maximum.reduceat(rows, firsts)
+    sizes = np.diff(firsts, append=len(order))
+    shared = np.repeat(lowest != highest, sizes)
+    order, window = order[shared], window[shared]
+    by_place = np.argsort(order)
+    return order[by_place], window[by_place]
+
+
+class _SpanSearch:
+    """Looks up the windows of a row among those of the kept rows."""
+
+    def __init__(
+        self, tokens: NDArray[np.uint32], starts: Ints, words: int, share: float | None
+    ) -> None:
+        self._starts, self._words, self._share = starts, words, share
+        self._places, self._windows = shared_windows(tokens, starts, words)
+        self._borders = np.searchsorted(self._places, starts)
+        self._kept: dict[int, list[int]] = {}  # window → its places in kept rows
+        self._turns: dict[int, int] = {}  # kept row → its number in the order kept
+
+    def closest(self, row: int) -> tuple[int, float] | None:
+        """The kept row that shares most, if that is enough; the first kept in a tie."""
+        here, there = self._pairs(row)
+        if not len(here):
+            return None
+        rows = np.searchsorted(self._starts, there, side="right") - 1
+        sizes = longest_runs(here, there, rows) if self._share is None else {}
+        if self._share is None:
+            found = {other: float(run + self._words - 1) for other, run in sizes.items()}
+        else:
+            length = int(self._starts[row + 1] - self._starts[row] - 1)
+            covered = covered_words(here, rows, self._words)
+            found = {other: words / length for other, words in covered.items()}
+            found = {other: part for other, part in found.items() if part >= self._share}
+        if not found:
+            return None
+        return min(found.items(), key=lambda each: (-each[1], self._turns[each[0]]))
+
+    def keep(self, row: int) -> None:
+        """Add a row to those kept."""
+        self._turns[row] = len(self._turns)
+        for place, window in zip(*self._of(row), strict=True):
+            self._kept.setdefault(window, []).append(place)
+
+    def _of(self, row: int) -> tuple[list[int], list[int]]:
+        """Places and windows of a row that another row shares."""
+        mine = slice(self._borders[row], self._borders[row + 1])
+        return self._places[mine].tolist(), self._windows[mine].tolist()
+
+    def _pairs(self, row: int) -> tuple[Ints, Ints]:
+        """Places of the row, and places in kept rows with the same window."""
+        pairs = [
+            (place, other)
+            for place, window in zip(*self._of(row), strict=True)
+            for other in self._kept.get(window, ())
+        ]
+        columns = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        return columns[:, 0], columns[:, 1]
+
+
+def longest_runs(here: Ints, there: Ints, rows: Ints) -> dict[int, int]:
+    """Other row → how many windows in turn it has in common, at most.
+
+    Args:
+        here: (p,) places in one row.
+        there: (p,) places in other rows where the same window stands.
+        rows: (p,) those rows.
+    """
+    shift = there - here
+    order = np.lexsort((here, shift))
+    here, shift, rows = here[order], shift[order], rows[order]
+    breaks = (np.diff(here) != 1) | (np.diff(shift) != 0)
+    firsts = np.flatnonzero(np.concatenate(([True], breaks)))
+    longest: dict[int, int] = {}
+    lengths = np.diff(firsts, append=len(here))
+    for row, length in zip(rows[firsts].tolist(), lengths.tolist(), strict=True):
+        longest[row] = max(longest.get(row, 0), length)
+    return longest
+
+
+def covered_words(here: Ints, rows: Ints, words: int) -> dict[int, int]:
+    """Other row → how many words of this one lie in windows that it has too.
+
+    Args:
+        here: (p,) places in one row.
+        rows: (p,) other rows that have the window from there.
+        words: in a window.
+    """
+    pairs = np.unique(np.stack((rows, here), axis=1), axis=0)
+    same = np.diff(pairs[:, 0]) == 0
+    steps = np.where(same, np.minimum(np.diff(pairs[:, 1]), words), words)
+    new = np.concatenate((steps, [words]))  # words up to the next window, all at the last
+    others, places = np.unique(pairs[:, 0], return_inverse=True)
+    totals = np.bincount(places.ravel(), weights=new)
+    return dict(zip(others.tolist(), totals.astype(np.int64).tolist(), strict=True))

@@ -1,0 +1,226 @@
+"""Personal data and secrets in a text: where they stand, and the text without them.
+
+    email    an address, but for those of domains that are reserved for examples (RFC 2606)
+    phone    a number that can be dialled: with its country code, or as written in a named region
+    key      an access key, a token, or a private key, as services write them
+    card     13 to 19 digits as a card network issues them, with the right check digit
+    iban     an account number of the right length and check digits for its country
+    ip       an address that is reachable from anywhere
+
+What can be checked is: a card by its check digit, an account number by its country's rules, a phone
+number against the numbering plans (`phonenumbers`, `python-stdnum`, `ipaddress`). Keys are told by
+the patterns of `detect-secrets`. Each is marked as [EMAIL], [PHONE] and so on where it is redacted.
+
+Use it to keep addresses and secrets out of a set, and to count them in it. It finds what has a form
+of its own; names, places and dates of birth have none, and a text without a hit may still tell who
+it is about. Do not take it for anonymisation. Sudoku grids and part numbers can be valid phone
+numbers of a region, so name regions only where data is from there.
+
+A thousand rows take a fifth of a second.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from ipaddress import ip_address
+from typing import Literal, get_args
+
+import phonenumbers
+from detect_secrets.plugins import (
+    aws,
+    azure_storage_key,
+    discord,
+    github_token,
+    gitlab_token,
+    jwt,
+    mailchimp,
+    npm,
+    openai,
+    pypi_token,
+    sendgrid,
+    slack,
+    square_oauth,
+    stripe,
+    telegram_token,
+    twilio,
+)
+from detect_secrets.plugins.base import RegexBasedDetector
+from stdnum import iban, luhn
+
+VERSION = 1
+"""Raise it whenever the same text may give other hits."""
+
+Kind = Literal["email", "phone", "key", "card", "iban", "ip"]
+
+PRECEDENCE: tuple[Kind, ...] = ("key", "iban", "card", "email", "phone", "ip")
+"""Of two hits that overlap, the kind that comes first here stays."""
+
+EMAIL = re.compile(
+    r"(?<![\w.+-])[A-Za-z0-9_](?:[A-Za-z0-9._%+-]{0,62}[A-Za-z0-9_%+-])?"
+    r"@((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,24})(?![\w-])"
+)
+RESERVED = re.compile(r"(?i)(?:^|\.)(?:example(?:\.com|\.net|\.org)?|test|invalid|localhost)$")
+
+CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])")
+ISSUED = re.compile(
+    r"4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|6(?:011|5\d\d)\d{12}"
+    r"|3(?:0[0-5]|[68]\d)\d{11}|35\d{14}"
+)
+"""First digits and lengths of the card networks."""
+
+IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?![a-z])")
+SHORTEST_IBAN = 15
+
+IP = re.compile(
+    r"(?<![\w.:-])(?:\d{1,3}(?:\.\d{1,3}){3}|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4})(?![\w:-]|\.\d)"
+)
+
+PRIVATE_KEY = re.compile(
+    r"-{5}BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-{5}"
+    r"(?:.*?-{5}END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-{5}|.*)",
+    re.DOTALL,
+)
+REST_OF_KEY = re.compile(r"[\w\-./+=]*[\w\-/+=]|")
+"""What still belongs to a key behind the part that its pattern knows."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Hit:
+    """A place in a text."""
+
+    start: int
+    end: int
+    kind: Kind
+
+
+@cache
+def key_patterns() -> tuple[re.Pattern[str], ...]:
+    """How services write their keys; no service is asked."""
+    detectors: tuple[RegexBasedDetector, ...] = (
+        aws.AWSKeyDetector(),
+        azure_storage_key.AzureStorageKeyDetector(),
+        discord.DiscordBotTokenDetector(),
+        github_token.GitHubTokenDetector(),
+        gitlab_token.GitLabTokenDetector(),
+        jwt.JwtTokenDetector(),
+        mailchimp.MailchimpDetector(),
+        npm.NpmDetector(),
+        openai.OpenAIDetector(),
+        pypi_token.PypiTokenDetector(),
+        sendgrid.SendGridDetector(),
+        slack.SlackDetector(),
+        square_oauth.SquareOAuthDetector(),
+        stripe.StripeDetector(),
+        telegram_token.TelegramBotTokenDetector(),
+        twilio.TwilioKeyDetector(),
+    )
+    return tuple(pattern for each in detectors for pattern in each.denylist)
+
+
+def find_emails(text: str) -> Iterator[tuple[int, int]]:
+    """Addresses of domains that can be real."""
+    for found in EMAIL.finditer(text) if "@" in text else ():
+        if not RESERVED.search(found[1]):
+            yield found.span()
+
+
+def find_phones(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Numbers that a numbering plan has, international ones and those of the regions."""
+    for region in regions or (None,):
+        for found in phonenumbers.PhoneNumberMatcher(text, region):
+            raw = found.raw_string
+            opened = raw.startswith("(") and raw.count("(") > raw.count(")")
+            yield found.start + opened, found.end
+
+
+def find_keys(text: str) -> Iterator[tuple[int, int]]:
+    """Keys and tokens, to their ends."""
+    yield from (found.span() for found in PRIVATE_KEY.finditer(text))
+    for pattern in key_patterns():
+        for found in pattern.finditer(text):
+            rest = REST_OF_KEY.match(text, found.end())
+            yield found.start(), rest.end() if rest else found.end()
+
+
+def find_cards(text: str) -> Iterator[tuple[int, int]]:
+    """Numbers of cards."""
+    for found in CARD.finditer(text):
+        digits = re.sub(r"\D", "", found[0])
+        if ISSUED.fullmatch(digits) and luhn.is_valid(digits):
+            yield found.span()
+
+
+def find_ibans(text: str) -> Iterator[tuple[int, int]]:
+    """Account numbers; capitals that follow are told from them by the country's length."""
+    for found in IBAN.finditer(text):
+        for end in range(found.end(), found.start() + SHORTEST_IBAN - 1, -1):
+            number = text[found.start() : end]
+            if number[-1] != " " and iban.is_valid(number, check_country=False):
+                yield found.start(), end
+                break
+
+
+def find_addresses(text: str) -> Iterator[tuple[int, int]]:
+    """Addresses of machines that are reachable from anywhere."""
+    for found in IP.finditer(text):
+        try:
+            public = ip_address(found[0]).is_global
+        except ValueError:  # not an address: 1.2.3.999, or the time 10:20:30
+            continue
+        if public:
+            yield found.span()
+
+
+def find_personal_data(
+    text: str, kinds: Sequence[Kind] = get_args(Kind), regions: Sequence[str] = ()
+) -> list[Hit]:
+    """Every place of personal data in a text, in order; none overlaps another.
+
+    Args:
+        text: to look in.
+        kinds: what to look for.
+        regions: codes of the regions whose own way of writing phone numbers counts, as "US"; with
+            none, only numbers with a country code are found.
+
+    Raises:
+        ValueError: if there is no such kind or region.
+    """
+    check_kinds(kinds, regions)
+    finders: dict[Kind, Callable[[], Iterator[tuple[int, int]]]] = {
+        "email": lambda: find_emails(text),
+        "phone": lambda: find_phones(text, regions),
+        "key": lambda: find_keys(text),
+        "card": lambda: find_cards(text),
+        "iban": lambda: find_ibans(text),
+        "ip": lambda: find_addresses(text),
+    }
+    hits: list[Hit] = []
+    for kind in PRECEDENCE:
+        for start, end in sorted(finders[kind]()) if kind in kinds else ():
+            if all(end <= hit.start or hit.end <= start for hit in hits):
+                hits.append(Hit(start, end, kind))
+    return sorted(hits)
+
+
+def check_kinds(kinds: Sequence[str], regions: Sequence[str]) -> None:
+    """Check that there are such kinds and regions.
+
+    Raises:
+        ValueError: if not.
+    """
+    wrong = sorted(set(kinds) - set(PRECEDENCE))
+    if wrong:
+        raise ValueError(f"no kinds {wrong}; there are: {sorted(PRECEDENCE)}")
+    unknown = sorted(set(regions) - set(phonenumbers.SUPPORTED_REGIONS))
+    if unknown:
+        raise ValueError(f"no regions {unknown}; give codes of ISO 3166 in capitals, as US or DE")
+
+
+def redact(text: str, hits: Sequence[Hit]) -> str:
+    """The text with each hit replaced by its kind, as [EMAIL]."""
+    pieces, reached = [], 0
+    for hit in sorted(hits):
+        pieces += [text[reached : hit.start], f"[{hit.kind.upper()}]"]
+        reached = hit.end
+    return "".join([*pieces, text[reached:]])

@@ -1,0 +1,42 @@
+"""Licences of examples: those of the sources that hold them, or what they were made from."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from storage.database import Connection
+
+READ = """
+with recursive up(example_id, ancestor) as (
+    select example_id, example_id from licensed
+    union
+    select up.example_id, l.parent_id from up join lineage l on l.example_id = up.ancestor
+    where not exists (
+        select 1 from occurrences o
+        where o.example_id = up.ancestor and o.source_id = any($source_ids)
+    )
+)
+select distinct up.example_id, s.license
+from up join occurrences o on o.example_id = up.ancestor
+join sources s on s.source_id = o.source_id
+where s.source_id = any($source_ids)
+order by all
+"""
+
+
+def read_licenses(
+    con: Connection, ids: Sequence[str], source_ids: Sequence[str]
+) -> Mapping[str, Sequence[str]]:
+    """example_id → licences of the sources that hold it.
+
+    What is in none of the sources has the licences of what it was made from; an example that comes
+    from none of them is left out.
+    """
+    con.register("licensed", pa.table({"example_id": pa.array(list(ids), pa.string())}))
+    rows = con.execute(READ, {"source_ids": list(source_ids)}).fetchall()
+    con.unregister("licensed")
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for example_id, name in rows:
+        found[str(example_id)].append(str(name))
+    return found
