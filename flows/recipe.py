@@ -139,7 +139,7 @@ def step_lines(recipe: Recipe) -> Sequence[str]:
     from pipeline.select import describe
 
     dedupe = [
-        f"remove duplicates by {step.method} on {step.text} at {step.threshold:g}"
+        f"remove duplicates by {step.label()}"
         + (f", keep the highest {step.keep}" if step.keep else "")
         for step in recipe.dedupe
     ]

@@ -154,7 +154,8 @@ def find_partial(workspace: Workspace) -> list[Path]:
     """Files and model folders that were being written by processes that are no more."""
     shards = (workspace.measurements, workspace.pending)  # in a store there are none
     roots = [Path(files.root) for files in shards if not is_url(files.root)]
-    folders = (*roots, workspace.requests, workspace.models, workspace.snapshots)
+    own = (workspace.requests, workspace.models, workspace.snapshots, workspace.indexes)
+    folders = (*roots, *own)
     paths = [path for folder in folders for path in folder.rglob("*partial*")]
     return [
         path

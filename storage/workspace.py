@@ -56,6 +56,11 @@ class Workspace:
         return self.directory / "requests"
 
     @property
+    def indexes(self) -> Path:
+        """What deduplication keeps of rows, to compare new ones with; may be deleted at any time."""
+        return self.directory / "indexes"
+
+    @property
     def turns(self) -> Path:
         """Lock files, and a note of who works on the workspace."""
         return self.directory / "turns"

@@ -5,10 +5,16 @@ Every pair that matters is compared, none is approximated. Work grows with rows 
 which a template shared by many rows makes a quadratic number.
 """
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from pipeline.candidates import Candidates, Vectors
 from pipeline.dedupe.clusters import keep_order
+from pipeline.dedupe.step import DedupeStep
+from pipeline.measuring.embeddings import ComparedField
 from pipeline.selection.apart import DECIMALS, keep_apart
 from pipeline.selection.picked import Picked, account_for, no_reasons
 from scorers.arrays import Floats, Strings, require_same_length
@@ -48,3 +54,29 @@ def remove_similar(
     reasons = no_reasons(n)
     reasons[apart.because_of >= 0] = "near_duplicate"
     return account_for(order[reasons[order] == ""], reasons, apart.similarity, apart.because_of)
+
+
+class Semantic(DedupeStep):
+    """Semantic duplicates: texts whose embeddings point the same way."""
+
+    method: Literal["semantic"]
+    text: ComparedField = Field(
+        default="both",
+        description="The text whose embeddings are compared; hidden: the state kept with losses.",
+    )
+    threshold: float = Field(
+        default=0.95, gt=0, le=1, description="Cosine similarity, at or above."
+    )
+
+    def label(self) -> str:
+        """Method, text and threshold."""
+        return f"semantic on {self.text}, at {self.threshold:g}"
+
+    def embedded(self) -> ComparedField | None:
+        """The text itself."""
+        return self.text
+
+    def remove(self, rows: Candidates, vectors: Vectors) -> Picked:
+        """Compare embeddings."""
+        embeddings = rows.pool.vectors(self.text, rows.places)
+        return remove_similar(embeddings, self.keep_scores(rows), rows.ids, self.threshold)

@@ -19,6 +19,7 @@ Reason = Literal[
     "no_alternative",  # the only answer to its prompt; beside a picked row it is a remark
     "too_similar",  # to a row picked before it
     "near_duplicate",  # of a row that is kept
+    "exact_duplicate",  # of a row that is kept
     "over_budget",  # the budget was used up before its turn
     "not_drawn",  # of a control
     "no_response",  # a prompt only: nothing to train on
@@ -56,6 +57,8 @@ class Picked:
     """(n,) the number that decided: a score, or the similarity to `because_of`. NaN: none."""
     remarks: NDArray[np.object_]
     """(n,) a `Reason` that may also stand beside a picked row; mostly ""."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the run must know of how it was found; stored with the step's counts."""
 
     def __post_init__(self) -> None:
         """Check that every row is either picked once or has one reason.

@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from pipeline.dedupe.minhash import remove_near_duplicates
-from pipeline.dedupe.shingles import hash_shingles
+from pipeline.dedupe.shingles import Cut, hash_shingles
 
 FILE = os.environ.get("SLUICE_REAL_DATA")
 pytestmark = pytest.mark.skipif(FILE is None, reason="SLUICE_REAL_DATA names no file of rows")
@@ -61,7 +61,7 @@ def test_every_planted_copy_above_the_threshold_is_found_and_nothing_else(
     )
     removed = set(np.flatnonzero(picked.reasons))
 
-    shingles = hash_shingles(everything, 5)
+    shingles = hash_shingles(everything, Cut())
     sets = [shingles.of(row) for row in range(len(everything))]
     attainable = {
         place
