@@ -57,7 +57,7 @@ class Workspace:
 
     @property
     def indexes(self) -> Path:
-        """What deduplication keeps of rows, to compare new ones with; may be deleted at any time."""
+        """What deduplication keeps of rows to compare new ones with; may be deleted any time."""
         return self.directory / "indexes"
 
     @property

@@ -26,7 +26,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from pipeline.candidates import Candidates, Vectors
@@ -54,9 +53,7 @@ class _ShingleSearch:
     def __init__(
         self, signatures: Signatures, texts_of: TextsOf, threshold: float, cut: Cut
     ) -> None:
-        rows, self._bands = shared_bands(
-            signatures, rows_per_band(threshold, signatures.shape[1])
-        )
+        rows, self._bands = shared_bands(signatures, rows_per_band(threshold, signatures.shape[1]))
         self._threshold = threshold
         self._place = {row: place for place, row in enumerate(rows.tolist())}
         self._shingles = hash_shingles(texts_of(rows) if len(rows) else (), cut)
@@ -120,7 +117,7 @@ def remove_near_duplicates(
     """
     if not 0.1 <= threshold <= 1 or cut.n < 1:
         raise ValueError(
-            "threshold must be from 0.1 to 1, and n 1 or more; " f"got {threshold} and {cut.n}"
+            f"threshold must be from 0.1 to 1, and n 1 or more; got {threshold} and {cut.n}"
         )
     if len(texts) != len(ids):
         raise ValueError(f"{len(texts)} texts but {len(ids)} ids")

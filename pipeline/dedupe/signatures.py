@@ -82,6 +82,8 @@ def shared_bands(signatures: Signatures, band_rows: int) -> tuple[Ints, list[lis
         bands have equal numbers.
     """
     filled = np.flatnonzero((signatures != EMPTY).any(axis=1))
+    if not filled.size:
+        return filled, []
     owners: list[Ints] = []
     numbers: list[Ints] = []
     first = 0
@@ -103,9 +105,7 @@ def shared_bands(signatures: Signatures, band_rows: int) -> tuple[Ints, list[lis
     return rows, [part.tolist() for part in parts[: len(rows)]]
 
 
-def read_signatures(
-    rows: Candidates, of: TextField, cut: Cut, permutations: int
-) -> Signatures:
+def read_signatures(rows: Candidates, of: TextField, cut: Cut, permutations: int) -> Signatures:
     """Signatures (n, permutations) of rows; those not stored yet are made, and stored."""
     made_by = [VERSION, unidata_version, RMinHash.ALGORITHM_VERSION, SEED]
     settings = [of, cut.unit, cut.n, permutations, *made_by]

@@ -43,7 +43,7 @@ def shingle_sets(texts: list[str], words: int) -> list[set[tuple[str, ...]]]:
 
 @given(st.lists(st.text("ab c.", max_size=12), max_size=8), st.integers(1, 4))
 def test_hashes_are_one_to_one_with_the_shingles(texts: list[str], words: int) -> None:
-    hashed, expected = hash_shingles(texts, words), shingle_sets(texts, Cut("words", words))
+    hashed, expected = hash_shingles(texts, Cut("words", words)), shingle_sets(texts, words)
     for i, one in enumerate(expected):
         assert len(hashed.of(i)) == len(one)
         for j, other in enumerate(expected):
@@ -69,4 +69,6 @@ def test_no_texts() -> None:
 
 
 def test_hashes_are_the_same_on_every_machine() -> None:
-    assert hash_shingles(["Write a poem."], Cut("words", 3)).hashes.tolist() == [18215784253613555773]
+    assert hash_shingles(["Write a poem."], Cut("words", 3)).hashes.tolist() == [
+        18215784253613555773
+    ]

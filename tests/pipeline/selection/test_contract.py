@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pytest
 
-from pipeline.dedupe.minhash import remove_near_duplicates
 from pipeline.dedupe.exact import digest_texts, remove_exact
+from pipeline.dedupe.minhash import remove_near_duplicates
 from pipeline.dedupe.semantic import remove_similar
 from pipeline.dedupe.shingles import Cut
 from pipeline.selection.budget import Budget
@@ -72,10 +72,10 @@ METHODS: dict[str, Callable[[Pool], Picked]] = {
     "length_matched": lambda p: select_length_matched(
         np.flatnonzero(p.scores == 1), p.loss_tokens, p.ids
     ),
-    "exact": lambda p: remove_exact(
-        digest_texts(list(p.texts), "whitespace"), p.scores, p.ids
+    "exact": lambda p: remove_exact(digest_texts(list(p.texts), "whitespace"), p.scores, p.ids),
+    "minhash": lambda p: remove_near_duplicates(
+        list(p.texts), p.scores, p.ids, 0.5, Cut("words", 2)
     ),
-    "minhash": lambda p: remove_near_duplicates(list(p.texts), p.scores, p.ids, 0.5, Cut("words", 2)),
     "semantic": lambda p: remove_similar(p.vectors, p.scores, p.ids),
 }
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
