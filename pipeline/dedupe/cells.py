@@ -29,7 +29,7 @@ from scorers.arrays import Ints, Strings
 from storage.conversations import content_hash
 
 VERSION = 1
-MOST_CELLS = 32
+MOST_CELLS = 64
 """Cells kept of each row, the nearest first."""
 
 LENGTH = 4095.0
@@ -49,8 +49,8 @@ class Cells:
 
 
 def count_cells(n: int) -> int:
-    """How many cells suit n rows: the power of 2 at or above the square root."""
-    return 1 << max(0, int(np.ceil(np.log2(max(n, 1)) / 2)))
+    """How many cells suit n rows: the power of 2 at or above twice the square root."""
+    return 1 << max(0, int(np.ceil(np.log2(max(4 * n, 1)) / 2)))
 
 
 def draw_rows(ids: Strings, wanted: int, purpose: str) -> Ints:

@@ -202,7 +202,7 @@ class Semantic(DedupeStep):
         "measures its recall; auto is flat up to 100 000 rows.",
     )
     cells: int = Field(
-        default=16,
+        default=32,
         gt=0,
         le=MOST_CELLS,
         description="Cells that ivf looks into for each row: more find more, and take longer.",
