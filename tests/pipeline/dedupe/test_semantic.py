@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.dedupe.clusters import remove_duplicates
 from pipeline.dedupe.cells import Cells, nearest_cells, whole_numbers
+from pipeline.dedupe.clusters import remove_duplicates
 from pipeline.dedupe.semantic import Semantic, remove_similar
 from pipeline.selection.apart import cosine
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from pipeline.deduplicate import Exact, MinHash, Semantic, deduplicate_examples
 from pipeline.dedupe import signatures
 from pipeline.dedupe.step import DedupeStep
+from pipeline.deduplicate import Exact, MinHash, Semantic, deduplicate_examples
 from pipeline.run_context import RunContext
 from storage.database import read_workspace
 from storage.runs import read_counts
@@ -184,14 +184,19 @@ def test_exact_copies_of_a_prompt(ignore: str, tmp_path: Path) -> None:
 
 def test_rows_without_a_response_are_copies_of_nothing(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
-    rows = [{"messages": [{"role": "user", "content": "Hi"}], "tools": t} for t in ([], [{"a": 1}])]
+    prompts = ("Say yes to all of it.", "SAY YES to all of it.")
+    rows = [{"messages": [{"role": "user", "content": prompt}]} for prompt in prompts]
     file.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
     run, pool = start(tmp_path / "workspace", [file])
-    steps: list[DedupeStep] = [Exact(method="exact"), MinHash(method="minhash")]
-    assert deduplicate_examples(run, steps, pool) == pool
+    exact = Exact(method="exact", ignore="case-and-punctuation")
+    near = MinHash(method="minhash", threshold=0.3)
+    assert deduplicate_examples(run, [exact, near], pool) == pool
     assert len(pool) == 2
+    for step in (exact, near):
+        on_prompt: list[DedupeStep] = [step.model_copy(update={"text": "prompt"})]
+        assert len(deduplicate_examples(run, on_prompt, pool)) == 1
 
 
 def test_too_few_permutations_are_an_error_of_the_recipe() -> None:
-    with pytest.raises(ValidationError, match="16 permutations miss pairs at a threshold of 0.3"):
+    with pytest.raises(ValidationError, match="16 permutations miss pairs"):
         MinHash(method="minhash", threshold=0.3, permutations=16)
