@@ -106,7 +106,8 @@ def remove_similar(
     order_embedded = order[embedded_rows(vectors)[order]]
     # Similarities have 6 decimals: at or above the threshold is above half a step below it.
     bound = round(threshold, DECIMALS) - 0.5 * 10**-DECIMALS
-    ones, notes = np.ones(n, dtype=np.int64), ()
+    ones = np.ones(n, dtype=np.int64)
+    notes: tuple[str, ...] = ()
     if cells is None:
         apart = keep_apart(vectors, order_embedded, bound, ones, n)
     else:

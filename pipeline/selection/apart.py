@@ -163,7 +163,8 @@ def _filter_block(kept: Kept, rows: Ints, units: NDArray[np.float32]) -> tuple[I
     free = np.flatnonzero(because_of < 0)
     products = units @ units[free].T
     products[np.arange(len(rows))[:, None] <= free] = -np.inf  # compare to earlier rows only
-    contested = (products[free] > kept.bound - kept.margin).any(axis=1)
+    doubtful = np.asarray(products[free] > kept.bound - kept.margin, dtype=bool)
+    contested = np.asarray(doubtful.any(axis=1), dtype=bool)
     winners = np.zeros(len(free), dtype=bool)
     for place, row in enumerate(free):
         if contested[place]:

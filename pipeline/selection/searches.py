@@ -128,7 +128,8 @@ class FlatSearch:
 
 def as_found(limits: NDArray[np.generic], places: Ints, products: Vectors32 | None) -> Found:
     """What FAISS answers to a range search, as pairs."""
-    counts = np.diff(limits.astype(np.int64))
+    ends = limits.astype(np.int64)
+    counts = ends[1:] - ends[:-1]
     if products is None:
         products = np.full(len(places), np.inf, dtype=np.float32)
     return Found(np.repeat(np.arange(len(counts)), counts), places, products)

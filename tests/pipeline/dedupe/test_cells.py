@@ -7,7 +7,8 @@ from pipeline.dedupe.cells import count_cells, draw_rows, nearest_cells, whole_n
 
 def units(n: int, d: int, seed: int = 0) -> np.ndarray:
     vectors = np.random.default_rng(seed).standard_normal((n, d))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    scaled: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return scaled.astype(np.float32)
 
 
 @pytest.mark.parametrize("d", [3, 384, 1024])

@@ -30,7 +30,7 @@ def test_bands_are_shared_where_all_their_places_agree() -> None:
     shared = [set(each) for each in bands]
     assert len(shared[0] & shared[1]) == len(shared[0] & shared[2]) == 1
     assert not shared[1] & shared[2]
-    assert shared_bands(signatures[4:], 2) == (pytest.approx(np.array([])), [])
+    assert [len(part) for part in shared_bands(signatures[4:], 2)] == [0, 0]
 
 
 def test_places_left_over_make_no_band() -> None:

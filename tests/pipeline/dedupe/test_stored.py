@@ -106,7 +106,7 @@ def test_other_settings_have_other_signatures(
 
 def embed(run: RunContext, pool: list[str], d: int = 24) -> RunContext:
     """Unit vectors that follow from the ids, every fourth nearly that of the one before."""
-    vectors = []
+    vectors: list[list[float]] = []
     for n, example_id in enumerate(sorted(pool)):
         rng = np.random.default_rng(int(example_id[:8], 16))
         vector = rng.standard_normal(d)

@@ -8,7 +8,8 @@ from pipeline.selection.searches import ALL_COLUMNS, FlatSearch, Screen, choose_
 
 def units(n: int, d: int, seed: int = 0) -> np.ndarray:
     vectors = np.random.default_rng(seed).standard_normal((n, d))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    scaled: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return scaled.astype(np.float32)
 
 
 @pytest.mark.parametrize("columns", [[0], [3, 5, 11], list(range(31))])
