@@ -66,7 +66,7 @@ departs from them. Each entry is the docstring of its module, as it is. The page
 MEASURES = ("losses", "trajectories", "confidence", "entailment", "ratings")
 """Files of scorers/measures/ that define a number, as opposed to how a model is loaded or asked."""
 
-DEDUPE = ("minhash", "shingles", "semantic")
+DEDUPE = ("exact", "minhash", "signatures", "shingles", "semantic", "cells")
 """Files of pipeline/dedupe/ that say what is compared."""
 
 

@@ -1,5 +1,7 @@
-"""Which of several copies of an example to keep: by words (minhash.py) or by meaning (semantic.py).
+"""Which of several copies of an example to keep.
 
-Both visit the rows with the highest keep score first, and remove a row only because of one that is
-kept. So the best copy always survives, and no row goes because of another that went.
+Copies may be equal (exact.py), share most of their words or characters (minhash.py), or mean the
+same (semantic.py). Each method visits the rows with the highest keep score first, and removes a row
+only because of one that is kept. So the best copy always survives, and no row goes because of
+another that went.
 """
