@@ -72,3 +72,32 @@ def test_hashes_are_the_same_on_every_machine() -> None:
     assert hash_shingles(["Write a poem."], Cut("words", 3)).hashes.tolist() == [
         18215784253613555773
     ]
+
+
+def characters(texts: list[str], n: int) -> list[set[int]]:
+    hashed = hash_shingles(texts, Cut("characters", n))
+    return [hashed.of(row) for row in range(len(texts))]
+
+
+@given(st.lists(st.text("ab c.", max_size=9), max_size=8), st.integers(1, 4))
+def test_shingles_of_characters_are_one_to_one_with_their_hashes(texts: list[str], n: int) -> None:
+    plain = [" ".join(text.split()) for text in texts]
+    padded = [text + "\0" * (n - len(text)) * bool(text) for text in plain]
+    expected = [{text[i : i + n] for i in range(len(text) - n + 1)} for text in padded]
+    hashed = characters(texts, n)
+    for i, one in enumerate(expected):
+        assert len(hashed[i]) == len(one)
+        for j, other in enumerate(expected):
+            assert len(hashed[i] & hashed[j]) == len(one & other)
+
+
+def test_characters_ignore_case_and_the_length_of_white_space_only() -> None:
+    one, same, other = characters(["Say  yes.\n", "say YES.", "say yes!"], 3)
+    assert one == same
+    assert len(one & other) == 5
+    composed, apart = characters(["caf\u00e9", "cafe\u0301"], 2)
+    assert composed == apart
+
+
+def test_short_texts_are_one_shingle_of_characters() -> None:
+    assert [len(found) for found in characters(["ab", "", "abcdef"], 5)] == [1, 0, 2]

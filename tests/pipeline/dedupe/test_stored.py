@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
@@ -161,6 +162,8 @@ def test_rows_that_come_later_are_put_into_the_same_cells(tmp_path: Path) -> Non
     second = {path.name for path in run.workspace.indexes.rglob("*.*")}
     assert first < second
     assert len(second) == 3
+    pieces = run.workspace.indexes.rglob("*.parquet")
+    assert sum(pq.read_metadata(piece).num_rows for piece in pieces) == 79, "none is put twice"
     grown = decisions(run)
     deduplicate_examples(run, [ivf], pool)
     assert decisions(run) == grown
