@@ -15,6 +15,9 @@ process of its own:
               how many there were to find (a change may take a copy of a short row below 0.7)
     false     rows removed there that are no copy and have none
     unjust    removed rows without any kept row at J >= 0.7, by exact comparison
+    stage     CPU-seconds (user and system) of the whole stage on the rows of a workspace: open it,
+              read the texts, sign them, store the signatures, compare, write every decision; and
+              of the same again, when signatures are stored. Beside it rensa's own, in the same run
 
 rensa runs as its README shows (128 permutations, its own bands) and once with bands chosen for
 recall. It decides by the estimate of J; Sluice compares the sets themselves, and says which row
@@ -140,6 +143,63 @@ def attainable(injected: Injected) -> dict[str, int]:
     }
 
 
+def run_stage(file: Path) -> None:
+    """Remove near-duplicates from a workspace, in this process; writes CPU-seconds."""
+    from pipeline.dedupe.minhash import MinHash
+    from pipeline.deduplicate import deduplicate_examples
+    from pipeline.ingest import SourceSettings, identify_sources, ingest_sources
+    from pipeline.run_context import RunContext
+    from storage.database import open_workspace, read_workspace
+    from storage.examples import read_pool
+    from storage.runs import start_run
+    from storage.workspace import Workspace
+
+    step = MinHash(method="minhash", threshold=THRESHOLD, permutations=PERMUTATIONS)
+    search_with_sluice(["prepared once"] * 2)
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace(Path(folder))
+        sources = identify_sources(workspace, [SourceSettings(path=str(file))])
+        ids = [source.source_id for source in sources]
+        with open_workspace(workspace) as con:
+            for run_id in ("first", "second"):
+                recipe = {"name": run_id, "seed": 0}
+                start_run(con, run_id, recipe, "benchmark", {}, ids)
+        ingest_sources(workspace, sources)
+        with read_workspace(workspace) as con:
+            pool = read_pool(con, ids)
+        seconds = {}
+        for run_id in ("first", "second"):
+            run = RunContext(workspace, run_id, 0, ids, {}, {})
+            started = time.process_time()
+            left = deduplicate_examples(run, [step], pool)
+            seconds[run_id] = time.process_time() - started
+    sys.stdout.write(json.dumps({"rows": len(pool), "kept": len(left), **seconds}))
+
+
+def measure_stage(texts: Sequence[str], file: Path, repeats: int) -> dict[str, Any]:
+    """The whole stage and rensa alone, in turn; medians."""
+    stages, rensa = [], []
+    with tempfile.TemporaryDirectory() as directory:
+        plain = Path(directory) / "texts.json"
+        plain.write_text(json.dumps(texts))
+        for _ in range(repeats):
+            stages.append(json.loads(run_python([__file__, "--stage", file]).output))
+            output = run_python([__file__, "--search", "rensa", plain]).output
+            rensa.append(json.loads(output)["cpu_seconds"])
+    first, again, alone = (
+        round(statistics.median(seconds), 3)
+        for seconds in ([s["first"] for s in stages], [s["second"] for s in stages], rensa)
+    )
+    return {
+        "rows": stages[0]["rows"],
+        "kept": stages[0]["kept"],
+        "stage_cpu_seconds": first,
+        "stage_again_cpu_seconds": again,
+        "rensa_cpu_seconds": alone,
+        "stage_over_rensa": round(first / alone, 2),
+    }
+
+
 def measure(texts: Sequence[str], repeats: int, seed: int) -> dict[str, Any]:
     """All searches on all rows, and on rows with known copies."""
     injected = inject_copies(texts, BASE_ROWS, COPIES_PER_KIND, seed)
@@ -161,11 +221,17 @@ def measure(texts: Sequence[str], repeats: int, seed: int) -> dict[str, Any]:
     }
 
 
-def read_texts() -> list[str] | None:
-    """The Alpaca rows as texts; None where there are none on this machine."""
+def rows_file() -> Path | None:
+    """The file of Alpaca rows; None where there is none on this machine."""
     directory = os.environ.get(DATA_VARIABLE)
     file = Path(directory or "none") / "instruct" / "alpaca_9k.json"
-    if not directory or not file.exists():
+    return file if directory and file.exists() else None
+
+
+def read_texts() -> list[str] | None:
+    """The Alpaca rows as texts; None where there are none on this machine."""
+    file = rows_file()
+    if file is None:
         return None
     rows = json.loads(file.read_bytes())
     fields = ("instruction", "input", "output")
@@ -179,19 +245,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the copies; default %(default)s")
     parser.add_argument("--out", type=Path, default=RESULTS / "dedupe_quality.json")
     parser.add_argument("--search", nargs=2, metavar=("NAME", "FILE"), help=argparse.SUPPRESS)
+    parser.add_argument("--stage", type=Path, metavar="FILE", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if options.stage:
+        run_stage(options.stage)
+        return 0
     if options.search:
         name, file = options.search
         run_search(name, Path(file))
         return 0
-    texts = read_texts()
-    if texts is None:
+    texts, file = read_texts(), rows_file()
+    if texts is None or file is None:
         sys.stderr.write(
             f"skipped, nothing was measured: set {DATA_VARIABLE} to a directory that holds "
             "instruct/alpaca_9k.json\n"
         )
         return 0
     result = measure(texts, options.repeats, options.seed)
+    result["whole_stage"] = measure_stage(texts, file, options.repeats)
     write_result(options.out, result | {"machine": machine_facts(["rensa", "numpy"])})
     return 0
 

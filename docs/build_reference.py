@@ -72,7 +72,7 @@ MEASURES = (
 )
 """Files of scorers/measures/ that define a number, as opposed to how a model is loaded or asked."""
 
-DEDUPE = ("minhash", "shingles", "semantic", "substring")
+DEDUPE = ("exact", "minhash", "signatures", "shingles", "semantic", "cells", "substring")
 """Files of pipeline/dedupe/ that say what is compared."""
 
 CONTAMINATION = ("texts", "ngrams", "short", "semantic", "leaks")

@@ -13,7 +13,6 @@ from pydantic_core import ErrorDetails
 from flows.recipe import MODEL_KEYS, Recipe, place_sources
 from pipeline.contamination.evaluations import first_rows
 from pipeline.contamination.settings import CheckSettings, EvaluationSettings
-from pipeline.deduplicate import Semantic
 from pipeline.generate import GenerateSettings
 from pipeline.ingest import SourceSettings, bound_rows, bound_tokens
 from pipeline.measure import embeddings_name, ratings_name
@@ -464,8 +463,9 @@ def dedupe_problems(recipe: Recipe) -> Iterator[str]:
     """Deduplication by scores or embeddings that the recipe does not have."""
     for number, step in enumerate(recipe.dedupe):
         yield from unknown_score(recipe, f"dedupe.{number}.keep", step.keep)
-        if isinstance(step, Semantic):
-            yield from missing_embeddings(recipe, f"dedupe.{number}", step.text)
+        embedded = step.embedded()
+        if embedded:
+            yield from missing_embeddings(recipe, f"dedupe.{number}", embedded)
 
 
 def select_problems(recipe: Recipe) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from fine_tune.settings import TrainSettings
 from pipeline.clean import PersonalDataSettings
 from pipeline.contamination.settings import CheckSettings
-from pipeline.deduplicate import Dedupe
+from pipeline.dedupe.steps import Dedupe
 from pipeline.generate import GenerateSettings
 from pipeline.ingest import SourceSettings
 from pipeline.measure import MeasureSettings
@@ -160,7 +160,7 @@ def step_lines(recipe: Recipe) -> Sequence[str]:
     from pipeline.selection.walk import describe
 
     dedupe = [
-        f"remove duplicates by {step.method} on {step.text} at {step.threshold:g}"
+        f"remove duplicates by {step.label()}"
         + (f", keep the highest {step.keep}" if step.keep else "")
         for step in recipe.dedupe
     ]

@@ -17,7 +17,9 @@ from pipeline.measuring.embeddings import ComparedField, TextField
 from pipeline.run_context import RunContext
 from pipeline.selection.picked import Picked
 from scorers.arrays import Floats, Ints
+from storage.conversations import content_hash
 from storage.database import Connection
+from storage.indexes import RowIndex, Words
 from storage.licenses import read_licenses
 from storage.measurements import read_measurements, read_text_lists, read_texts
 from storage.pool_columns import (
@@ -27,8 +29,10 @@ from storage.pool_columns import (
     read_pool_scores,
     read_pool_sources,
     read_pool_tokens,
+    read_pool_vectors,
     read_prompt_rows,
     read_text,
+    read_texts_of,
     register_pool,
 )
 from storage.repairs import read_made, read_repair_places
@@ -60,6 +64,31 @@ class Pool:
             key = self._run.scores[name]
             self._scores[name] = read_pool_scores(self._con, key, len(self.ids))
         return self._scores[name]
+
+    def texts_of(self, of: TextField, ids: Sequence[str]) -> list[str]:
+        """The compared text of some examples, in their order; read each time, and no other's."""
+        return read_texts_of(self._con, of, ids)
+
+    def vectors(self, of: ComparedField, places: Ints) -> NDArray[np.float32]:
+        """Unit vectors (m, d) of the rows at these places; NaN where there is none."""
+        slots = np.full(len(self.ids), -1, dtype=np.int64)
+        slots[places] = np.arange(len(places))
+        key = self._run.measures[embeddings_name(of)]
+        column = "vector" if of == "hidden" else "embedding"
+        return read_pool_vectors(self._con, key, column, slots)
+
+    def vectors_key(self, of: ComparedField) -> str:
+        """What those vectors are stored under."""
+        return self._run.measures[embeddings_name(of)].measure_key
+
+    def read_index(self, index: RowIndex) -> tuple[Words, NDArray[np.bool_]]:
+        """What an index has of each row (n, width), and whether it has any (n,)."""
+        return index.read(self._con, len(self.ids))
+
+    def index(self, name: str, settings: Sequence[object], width: int) -> RowIndex:
+        """The index of this workspace that is kept under these settings."""
+        folder = f"{name}-{content_hash([name, *settings])[:16]}"
+        return RowIndex(self._run.workspace.indexes / folder, width)
 
     @cached_property
     def tokens(self) -> tuple[Floats, Names]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from storage.database import Connection
 from storage.lineage import HELD
+from storage.measurements import MeasureKey
 
 POOL = "pool_of_candidates"
 
@@ -21,6 +22,20 @@ TextColumn = Literal["prompt_id", "prompt", "response", "messages", "tools", "or
 Strings = NDArray[np.object_]
 
 EXAMPLES = f"select n, {{column}} as value from {POOL} join examples using (example_id)"
+
+WHOLE_TEXTS = {
+    "prompt": "prompt",
+    "response": "response",
+    "both": r"case when response_at is null then '' else prompt || E'\n\n' || response end",
+}
+"""What is compared of an example; of both texts, one without a response has none."""
+
+TEXTS_OF = "select slot, {whole} as text from asked_texts join examples using (example_id)"
+
+VECTORS = f"""
+select n, m.{{column}} as vector from {POOL} join {{measure}} m using (example_id)
+where m.measure_key = $measure_key and m.{{column}} is not null
+"""
 
 RESPONSE_AT = f"select n, response_at as value from {POOL} join examples using (example_id)"
 
@@ -76,6 +91,54 @@ def read_text(con: Connection, name: TextColumn, n: int) -> Strings:
     if len(table) != n:
         raise ValueError(f"{n} examples were asked for, {len(table)} found")
     return place_texts(table, "value", n, "")
+
+
+def read_texts_of(
+    con: Connection, of: Literal["prompt", "response", "both"], ids: Sequence[str]
+) -> list[str]:
+    """The compared text of some examples, in their order, and of no other.
+
+    Raises:
+        ValueError: if one of them is not in the workspace.
+    """
+    slots = pa.array(np.arange(len(ids)), pa.int64())
+    con.register("asked_texts", pa.table({"slot": slots, "example_id": pa.array(ids, pa.string())}))
+    con.execute(TEXTS_OF.format(whole=WHOLE_TEXTS[of]))
+    table = con.to_arrow_table()
+    con.unregister("asked_texts")
+    if len(table) != len(ids):
+        raise ValueError(f"{len(ids)} examples were asked for, {len(table)} found")
+    texts = np.empty(len(ids), dtype=object)
+    texts[table["slot"].to_numpy()] = table["text"].to_numpy()
+    return texts.tolist()
+
+
+def read_pool_vectors(
+    con: Connection, key: MeasureKey, column: str, slots: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Vectors (m, d) of some examples of the registered pool, NaN where there is none.
+
+    Args:
+        con: an open workspace.
+        key: the measurement that has them.
+        column: its column.
+        slots: (n,) for each example of the pool its row in the result, -1 if it is not asked for.
+    """
+    m = int((slots >= 0).sum())
+    present = con.execute(f"select * from {key.measure} limit 0").to_arrow_table().column_names
+    vectors = np.full((m, 0), np.nan, dtype=np.float32)
+    if column not in present:
+        return vectors
+    query = VECTORS.format(column=column, measure=key.measure)
+    con.execute(query, {"measure_key": key.measure_key})
+    for batch in con.to_arrow_reader(1 << 14):
+        values = batch.column("vector")
+        flat = values.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+        if not vectors.size and len(batch):
+            vectors = np.full((m, len(flat) // len(batch)), np.nan, dtype=np.float32)
+        rows = slots[batch.column("n").to_numpy()]
+        vectors[rows[rows >= 0]] = flat.reshape(len(batch), -1)[rows >= 0]
+    return vectors
 
 
 def read_answered(con: Connection, n: int) -> NDArray[np.bool_]:

@@ -62,7 +62,7 @@ class Workspace:
 
     @property
     def indexes(self) -> Path:
-        """Indexes that a trace searches, one folder for each; may be deleted at any time."""
+        """What is kept of rows to compare new ones with, and to trace; may be deleted any time."""
         return self.directory / "indexes"
 
     @property

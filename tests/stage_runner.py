@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.deduplicate import MinHash, deduplicate_examples
+from pipeline.dedupe.minhash import MinHash
+from pipeline.deduplicate import deduplicate_examples
 from pipeline.ingest import SourceSettings, count_ingest, identify_sources, ingest_sources
 from pipeline.measure import MeasureSettings, plan_measures
 from pipeline.run_context import RunContext

@@ -1,104 +1,75 @@
-"""Near duplicates by words: texts whose sets of shingles overlap.
+"""Near duplicates by words or characters: texts whose sets of shingles overlap.
 
     J(a, b) = |a & b| / |a | b|
 
-a and b are the sets of word n-grams of two texts (shingles.py says what a word is). MinHash
-signatures from rensa and locality-sensitive hashing propose pairs; the exact J decides on each, so
-no row is removed because of an estimate. Bands are chosen such that a pair at the threshold is
-missed with a probability below 0.001, and more similar pairs more rarely still.
+a and b are the sets of n-grams of two texts, of words or of characters (shingles.py says what they
+are). J is from 0 to 1, and 1 is for texts that differ in case, spacing and, by words, punctuation
+at most. MinHash signatures from rensa propose pairs: those whose signatures agree in a band of
+places. The exact J decides on each, so no row is removed because of an estimate. Bands are chosen
+such that a pair at the threshold is missed with a probability below 0.001, and more similar pairs
+more rarely still.
+
+What it is for: copies with edits, suffixes, changed punctuation; templates filled in differently.
+When not to use it: for the same content in other words, which shares few n-grams (semantic.py); for
+one text inside another, longer one, whose J is low; for code or numbers where one character makes
+another task, with a threshold below 0.9 or so. Answers of a few words are compared as a whole.
+
+A signature is kept in the workspace (signatures.py). A row is signed once; later runs read its text
+only if its signature agrees with another's in a band.
+
+Cost: about 30 microseconds to sign a row of 60 words, and 4 bytes of disk for each permutation.
 
 Broder 1997, "On the resemblance and containment of documents", doi:10.1109/SEQUEN.1997.666900.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal, Self
 
-import numpy as np
-from rensa import RMinHash, RMinHashDigestMatrix, RMinHashLSH
+from pydantic import Field, model_validator
 
+from pipeline.candidates import Candidates, Vectors
 from pipeline.dedupe.clusters import remove_duplicates
-from pipeline.dedupe.shingles import MULTIPLIER, Hashes, Shingles, hash_shingles
+from pipeline.dedupe.shingles import Cut, Unit, hash_shingles
+from pipeline.dedupe.signatures import (
+    Signatures,
+    read_signatures,
+    rows_per_band,
+    shared_bands,
+    sign_texts,
+)
+from pipeline.dedupe.step import DedupeStep
+from pipeline.measuring.embeddings import TextField
 from pipeline.selection.picked import Picked
 from scorers.arrays import Floats, Ints, Strings
 
-PERMUTATIONS = 128
-SEED = 1
-"""Of the permutations. Fixed: which pairs are proposed is not to depend on a choice."""
-
-MISSES = 0.001
-
-
-def rows_per_band(threshold: float) -> int:
-    """The most rows of a band with which a pair at the threshold is hardly ever missed.
-
-    More rows propose fewer pairs that turn out not to be similar. A pair of similarity J meets in
-    a band of r rows with probability J^r, and is missed by all PERMUTATIONS / r bands with
-    (1 - J^r)^(PERMUTATIONS / r).
-    """
-    rows = 1
-    while (1 - threshold ** (2 * rows)) ** (PERMUTATIONS // (2 * rows)) < MISSES:
-        rows *= 2
-    return rows
-
-
-def _signatures(shingles: Shingles, rows: Ints) -> RMinHashDigestMatrix:
-    """MinHash signatures of some texts, each with a shingle or more."""
-    counts = np.diff(shingles.starts)[rows]
-    starts = np.concatenate(([0], np.cumsum(counts)))
-    places = np.arange(starts[-1]) + np.repeat(shingles.starts[rows] - starts[:-1], counts)
-    return RMinHash.digest_matrix_from_flat_token_hashes(
-        shingles.hashes[places], starts.astype(np.uint64), PERMUTATIONS, SEED
-    )
-
-
-def _shared_bands(signatures: RMinHashDigestMatrix, band_rows: int) -> list[list[int]]:
-    """The bands that each text (m) shares with another, as numbers; equal bands, equal numbers."""
-    digests = np.array(signatures.to_rows(), dtype=np.uint64)
-    digests = digests.reshape(-1, PERMUTATIONS // band_rows, band_rows)
-    shared: list[list[int]] = [[] for _ in digests]
-    first = 0
-    for band in range(digests.shape[1]):
-        keys: Hashes = digests[:, band, 0]
-        for row in range(1, band_rows):
-            keys = keys * MULTIPLIER + digests[:, band, row]
-        _, codes, counts = np.unique(keys, return_inverse=True, return_counts=True)
-        for text in np.flatnonzero(counts[codes] > 1).tolist():
-            shared[text].append(first + int(codes[text]))
-        first += len(counts)
-    return shared
+TextsOf = Callable[[Ints], Sequence[str]]
+"""Reads the texts of some rows."""
 
 
 class _ShingleSearch:
     """Looks for the kept texts that share a band, and compares the sets of shingles."""
 
-    def __init__(self, shingles: Shingles, threshold: float) -> None:
-        self._shingles = shingles
+    def __init__(
+        self, signatures: Signatures, texts_of: TextsOf, threshold: float, cut: Cut
+    ) -> None:
+        rows, self._bands = shared_bands(signatures, rows_per_band(threshold, signatures.shape[1]))
         self._threshold = threshold
-        self._bands = self._candidates()
+        self._place = {row: place for place, row in enumerate(rows.tolist())}
+        self._shingles = hash_shingles(texts_of(rows) if len(rows) else (), cut)
         self._kept: list[tuple[int, set[int]]] = []  # rows and their shingles, in the order kept
         self._kept_with_band: dict[int, list[int]] = {}  # places in that list
 
-    def _candidates(self) -> dict[int, list[int]]:
-        """The shared bands of each text that shares one."""
-        rows = np.flatnonzero(np.diff(self._shingles.starts))
-        band_rows = rows_per_band(self._threshold)
-        if not rows.size:
-            return {}
-        # rensa says in one pass who shares a band at all; mostly few do, and the rest ends here.
-        index = RMinHashLSH(self._threshold, PERMUTATIONS, PERMUTATIONS // band_rows)
-        flags = index.query_duplicate_flags_matrix_one_shot(_signatures(self._shingles, rows))
-        rows = rows[np.array(flags, dtype=bool)]
-        if not rows.size:
-            return {}
-        shared = _shared_bands(_signatures(self._shingles, rows), band_rows)
-        return dict(zip(rows.tolist(), shared, strict=True))
-
     def closest(self, row: int) -> tuple[int, float] | None:
         """The kept text with the highest J at or above the threshold, the first kept in a tie."""
-        bands = self._bands.get(row, ())
+        own = self._place.get(row)
+        if own is None:
+            return None
+        bands = self._bands[own]
         places = {place for band in bands for place in self._kept_with_band.get(band, ())}
         if not places:
             return None
-        mine = self._shingles.of(row)
+        mine = self._shingles.of(own)
         best: tuple[int, float] | None = None
         for place in sorted(places):
             other, theirs = self._kept[place]
@@ -110,19 +81,21 @@ class _ShingleSearch:
 
     def keep(self, row: int) -> None:
         """Add a text to those kept."""
-        bands = self._bands.get(row, ())
-        for band in bands:
+        own = self._place.get(row)
+        if own is None:
+            return
+        for band in self._bands[own]:
             self._kept_with_band.setdefault(band, []).append(len(self._kept))
-        if bands:
-            self._kept.append((row, self._shingles.of(row)))
+        self._kept.append((row, self._shingles.of(own)))
 
 
 def remove_near_duplicates(
-    texts: Iterable[str],
+    texts: Sequence[str],
     keep_scores: Floats,
     ids: Strings,
     threshold: float = 0.7,
-    shingle_words: int = 5,
+    cut: Cut = Cut(),  # noqa: B008
+    permutations: int = 128,
 ) -> Picked:
     """Keep every text that is not within the threshold of a text kept before it.
 
@@ -131,22 +104,88 @@ def remove_near_duplicates(
         keep_scores: (n,) of two copies the higher one stays; NaN counts as lowest.
         ids: (n,) distinct example ids; the lower one wins a tie.
         threshold: J, from 0.1 to 1; a pair at or above it is of copies.
-        shingle_words: Words in a shingle.
+        cut: Into what texts are cut.
+        permutations: Numbers in a signature.
 
     Returns:
         The rows kept, in keep order. The others are "near_duplicate" of `because_of`, the most
         similar of the rows kept before, and the value is J.
 
     Raises:
-        ValueError: if lengths differ, a keep score is infinite, or `threshold` or `shingle_words`
-            is out of range.
+        ValueError: if lengths differ, a keep score is infinite, or `threshold`, `cut` or
+            `permutations` is out of range.
     """
-    if not 0.1 <= threshold <= 1 or shingle_words < 1:
+    if not 0.1 <= threshold <= 1 or cut.n < 1:
         raise ValueError(
-            "threshold must be from 0.1 to 1, and shingle_words 1 or more; "
-            f"got {threshold} and {shingle_words}"
+            f"threshold must be from 0.1 to 1, and n 1 or more; got {threshold} and {cut.n}"
         )
-    shingles = hash_shingles(texts, shingle_words)
-    if len(shingles.starts) - 1 != len(ids):
-        raise ValueError(f"{len(shingles.starts) - 1} texts but {len(ids)} ids")
-    return remove_duplicates(_ShingleSearch(shingles, threshold), keep_scores, ids)
+    if len(texts) != len(ids):
+        raise ValueError(f"{len(texts)} texts but {len(ids)} ids")
+
+    def texts_of(rows: Ints) -> list[str]:
+        return [texts[row] for row in rows.tolist()]
+
+    signatures = sign_texts(texts, cut, permutations)
+    return remove_signed(signatures, texts_of, keep_scores, ids, (threshold, cut))
+
+
+def remove_signed(
+    signatures: Signatures,
+    texts_of: TextsOf,
+    keep_scores: Floats,
+    ids: Strings,
+    likeness: tuple[float, Cut],
+) -> Picked:
+    """The same by signatures (n, permutations); only texts that share a band are read.
+
+    `likeness` is the threshold, and how the texts were cut.
+    """
+    search = _ShingleSearch(signatures, texts_of, *likeness)
+    return remove_duplicates(search, keep_scores, ids)
+
+
+class MinHash(DedupeStep):
+    """Near-duplicates: texts that share most of their n-grams."""
+
+    method: Literal["minhash"]
+    text: TextField = Field(default="both", description="The text that is compared.")
+    threshold: float = Field(
+        default=0.7, ge=0.1, le=1, description="Jaccard similarity of the n-grams, at or above."
+    )
+    unit: Unit = Field(default="words", description="What an n-gram is made of.")
+    n: int = Field(
+        default=5,
+        gt=0,
+        le=1000,
+        description="Words or characters in an n-gram; of characters, 20 and more are usual.",
+    )
+    permutations: int = Field(
+        default=128,
+        ge=16,
+        le=1024,
+        description="Numbers in a signature: more propose fewer pairs in vain, and take more disk.",
+    )
+
+    @model_validator(mode="after")
+    def enough_permutations(self) -> Self:
+        """Check that no pair at the threshold would be missed for want of permutations."""
+        rows_per_band(self.threshold, self.permutations)
+        return self
+
+    def label(self) -> str:
+        """Method, text and threshold; how texts are cut where that is not usual."""
+        cut = "" if (self.unit, self.n) == ("words", 5) else f", by {self.n} {self.unit}"
+        return f"minhash on {self.text}, at {self.threshold:g}{cut}"
+
+    def remove(self, rows: Candidates, vectors: Vectors) -> Picked:
+        """Compare words or characters."""
+        cut = Cut(self.unit, self.n)
+        signatures = read_signatures(rows, self.text, cut, self.permutations)
+        ids = rows.ids
+        read = partial(rows.pool.texts_of, self.text)
+
+        def texts_of(some: Ints) -> list[str]:
+            return read(ids[some].tolist())
+
+        scores = self.keep_scores(rows)
+        return remove_signed(signatures, texts_of, scores, ids, (self.threshold, cut))

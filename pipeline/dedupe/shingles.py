@@ -1,12 +1,15 @@
-"""Texts as sets of shingles: every run of n consecutive words, hashed to 64 bits.
+"""Texts as sets of shingles: every run of n consecutive units, hashed to 64 bits.
 
-What counts as a word. Case and punctuation do not matter, the rest does:
+A unit is a word or a character. Of both, case does not matter, nor how Unicode composes a letter
+(NFC). What counts as a word:
 
-- Letters, digits and their combining marks, case-folded and in Unicode's composed form (NFC).
+- Letters, digits and their combining marks; other punctuation does not matter.
 - In scripts written without spaces (Chinese, Japanese, Thai, Lao, Burmese, Khmer), each character.
 - Signs that calculate: + = < > ^ always, - * / before a digit. "What is 7 - 2?" is not "7 + 2?".
 
-A text of fewer than n words is one shingle, the whole text: it has only exact copies. A text
+Characters are all that stand in the text, punctuation too; white space of any length is one space.
+
+A text of fewer than n units is one shingle, the whole text: it has only exact copies. A text
 without any word, such as "?!", is cut at white space instead. An empty text has no shingle.
 """
 
@@ -16,6 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
+from typing import Literal
 from unicodedata import category, normalize
 
 import numpy as np
@@ -33,6 +37,8 @@ PADDING = "\0"
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 """Odd, so that multiplying by it loses nothing; the golden ratio's, so that it mixes well."""
 
+VERSION = 1
+"""Of the shingles of a text; signatures made under another are not read."""
 
 SIGNS = r"[+=<>^]|[-*/](?=\s?\d)"
 ASCII_WORDS = re.compile(rf"\w+|{SIGNS}")
@@ -74,6 +80,18 @@ class _WordHashes(dict[str, int]):
         return value
 
 
+Unit = Literal["words", "characters"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How texts are cut into shingles."""
+
+    unit: Unit = "words"
+    n: int = 5
+    """Units in a shingle, 1 or more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shingles:
     """The shingles of n texts, end to end."""
@@ -88,33 +106,59 @@ class Shingles:
         return set(self.hashes[self.starts[row] : self.starts[row + 1]].tolist())
 
 
-def hash_shingles(texts: Iterable[str], words: int) -> Shingles:
+def hash_shingles(texts: Iterable[str], cut: Cut) -> Shingles:
     """Cut texts into shingles.
 
     Args:
         texts: n texts.
-        words: Words in a shingle, 1 or more.
+        cut: Into what.
 
     Returns:
         Their shingles. They depend on each text alone, on any machine.
     """
+    units = _hash_words if cut.unit == "words" else _hash_characters
+    hashes, ends = units(texts, cut.n)
+    counts = np.maximum(np.diff(ends) - (cut.n - 1), 0)
+    starts = np.concatenate(([0], np.cumsum(counts)))
+    if not len(hashes):
+        return Shingles(hashes, starts)
+    # A shingle's hash is that of its units as a number in base MULTIPLIER, modulo 2^64. All runs
+    # are combined, those over the end of a text too, and those of each text are taken out.
+    runs = max(len(hashes) - cut.n + 1, 0)
+    combined = hashes[:runs].copy()
+    for step in range(1, cut.n):
+        combined *= MULTIPLIER
+        combined += hashes[step : step + runs]
+    inside = np.ones(len(hashes), dtype=bool)
+    for step in range(1, cut.n):  # the last runs of a text go on into the next
+        inside[np.maximum(ends[1:] - step, ends[:-1])[ends[1:] > ends[:-1]]] = False
+    return Shingles(combined[inside[:runs]], starts)
+
+
+def _hash_words(texts: Iterable[str], n: int) -> tuple[Hashes, Ints]:
+    """Hashes of all words, short texts padded to n, and where each text ends (behind a 0)."""
     hash_of = _WordHashes()
     padding = hash_of[PADDING]
     flat, lengths = array("Q"), array("q", [0])
     for text in texts:
         found = list(map(hash_of.__getitem__, split_words(text)))
         if found:
-            found += [padding] * (words - len(found))
+            found += [padding] * (n - len(found))
         flat.extend(found)
         lengths.append(len(found))
-    ends = np.cumsum(np.frombuffer(lengths, dtype=np.int64))
-    counts = np.maximum(np.diff(ends) - (words - 1), 0)
-    starts = np.concatenate(([0], np.cumsum(counts)))
-    hashes = np.frombuffer(flat, dtype=np.uint64)
-    # A shingle's hash is that of its words as a number in base MULTIPLIER, modulo 2^64.
-    places = np.arange(starts[-1]) + np.repeat(ends[:-1] - starts[:-1], counts)
-    combined = hashes[places]
-    for step in range(1, words):
-        combined *= MULTIPLIER
-        combined += hashes[places + step]
-    return Shingles(combined, starts)
+    return np.frombuffer(flat, dtype=np.uint64), np.cumsum(np.frombuffer(lengths, dtype=np.int64))
+
+
+def _hash_characters(texts: Iterable[str], n: int) -> tuple[Hashes, Ints]:
+    """The same of all characters."""
+    parts, lengths = [], [0]
+    for text in texts:
+        plain = " ".join(normalize("NFC", text.casefold()).split())
+        plain += PADDING * (n - len(plain)) * bool(plain)
+        parts.append(plain)
+        lengths.append(len(plain))
+    codes = np.frombuffer("".join(parts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    hashes = codes.astype(np.uint64) + np.uint64(1)
+    for _ in range(2):  # neighbours in the alphabet must not be neighbours as hashes
+        hashes = (hashes ^ (hashes >> np.uint64(31))) * MULTIPLIER
+    return hashes ^ (hashes >> np.uint64(29)), np.cumsum(lengths)

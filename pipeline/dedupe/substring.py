@@ -23,13 +23,18 @@ Lee et al. 2022, "Deduplicating training data makes language models better", arX
 
 from array import array
 from collections.abc import Iterable
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from pydivsufsort import kasai
 
+from pipeline.candidates import Candidates, Vectors
 from pipeline.dedupe.clusters import remove_duplicates
 from pipeline.dedupe.shingles import split_words
+from pipeline.dedupe.step import DedupeStep
+from pipeline.measuring.embeddings import TextField
 from pipeline.selection.picked import Picked
 from pipeline.substrings.suffixes import SEPARATOR, order_suffixes
 from scorers.arrays import Floats, Ints, Strings
@@ -208,3 +213,28 @@ def covered_words(here: Ints, rows: Ints, words: int) -> dict[int, int]:
     others, places = np.unique(pairs[:, 0], return_inverse=True)
     totals = np.bincount(places.ravel(), weights=new)
     return dict(zip(others.tolist(), totals.astype(np.int64).tolist(), strict=True))
+
+
+class Substring(DedupeStep):
+    """Rows that share a long passage word for word."""
+
+    method: Literal["substring"]
+    text: TextField = Field(default="both", description="The text that is compared.")
+    words: int = Field(default=SPAN_WORDS, gt=0, description="Words of a shared passage, at least.")
+    share: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Share of a row's words that such passages in one other row must cover for it "
+        "to go; one passage is enough if not given.",
+    )
+
+    def label(self) -> str:
+        """What is compared."""
+        share = "" if self.share is None else f", over {self.share:g} of the row"
+        return f"substring on {self.text}, of {self.words} words{share}"
+
+    def remove(self, rows: Candidates, vectors: Vectors) -> Picked:
+        """Compare passages."""
+        texts, scores = rows.texts(self.text), self.keep_scores(rows)
+        return remove_shared_spans(texts, scores, rows.ids, self.words, self.share)

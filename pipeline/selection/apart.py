@@ -1,7 +1,7 @@
 """Walk rows in order of preference and keep those that are not too near one already kept.
 
 The result is exactly that of the plain loop, one row at a time against all kept rows, whatever the
-block size or the number of threads. A flat FAISS index holds the kept rows and is asked a block at
+block size or the number of threads. A search among the kept rows (searches.py) is asked a block at
 a time, in float32; what that leaves in doubt, within its rounding error, is decided in float64.
 Only kept rows are compared with: a template that many rows share never becomes a quadratic number
 of pairs.
@@ -12,12 +12,12 @@ bounds the cosine similarity: so does this.
 
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.selection.budget import count_fitting
 from pipeline.selection.picked import no_causes
+from pipeline.selection.searches import SAMPLE_ROWS, FlatSearch, Screen, Search, choose_screen
 from scorers.arrays import Floats, Ints
 
 DECIMALS = 6
@@ -66,32 +66,49 @@ def cosine(vectors: NDArray[np.float32], left: Ints, right: Ints) -> Floats:
     return rounded
 
 
-class _Kept:
-    """The rows kept so far, and the search among them: a flat FAISS index, so an exact one."""
+def margin_of(d: int) -> float:
+    """How far a float32 product of unit vectors (d,) may be from the similarity.
 
-    def __init__(self, vectors: NDArray[np.float32], bound: float) -> None:
+    It is off by less than d * 2^-24, and DECIMALS adds 5e-7.
+    """
+    return d * 2.0**-23 + 1e-6
+
+
+def screen_rows(vectors: NDArray[np.float32], order: Ints, bound: float) -> Screen:
+    """The screen that suits rows (m,) of vectors (n, d), all of length 1, and the bound."""
+    sample = order[:: max(1, len(order) // SAMPLE_ROWS)][:SAMPLE_ROWS]
+    units = unit_vectors(vectors[sample])
+    return choose_screen(units, len(order), bound - margin_of(vectors.shape[1]))
+
+
+class Kept:
+    """The rows kept so far, and the search among them."""
+
+    def __init__(self, vectors: NDArray[np.float32], bound: float, search: Search) -> None:
         self.vectors = vectors
         self.bound = bound
-        d = vectors.shape[1]
-        # Of unit vectors a float32 product is off by less than d * 2^-24, DECIMALS adds 5e-7.
-        self.margin = d * 2.0**-23 + 1e-6
-        self.rows = np.empty(0, dtype=np.int64)
-        self.index = faiss.IndexFlatIP(d)
+        self.margin = margin_of(vectors.shape[1])
+        self._search = search
+        self._parts: list[Ints] = []
+
+    @property
+    def rows(self) -> Ints:
+        """All of them, in the order kept."""
+        self._parts = [np.concatenate([np.empty(0, dtype=np.int64), *self._parts])]
+        return self._parts[0]
 
     def keep(self, rows: Ints, units: NDArray[np.float32]) -> None:
         """Add rows (b,) and their vectors (b, d)."""
-        self.rows = np.concatenate((self.rows, rows))
-        self.index.add(units)
+        self._parts.append(rows)
+        self._search.keep(rows, units)
 
     def nearest(self, rows: Ints, units: NDArray[np.float32]) -> tuple[Ints, Floats]:
         """The kept row too near to each of rows (b,), -1 where none is, and its similarity."""
-        if self.bound >= 1 or not len(self.rows):
+        kept = self.rows
+        if self.bound >= 1 or not len(kept):
             return no_causes(len(rows)), np.full(len(rows), np.nan)
-        limits, products, places = self.index.range_search(units, self.bound - self.margin)
-        found = np.repeat(
-            np.arange(len(rows)), limits[1:].astype(np.int64) - limits[:-1].astype(np.int64)
-        )
-        return self._decide(rows, found, self.rows[places], (products, places))
+        found = self._search.near(rows, units, self.bound - self.margin)
+        return self._decide(rows, found.asked, kept[found.place], (found.product, found.place))
 
     def closest(
         self, rows: Ints, others: Ints, products: NDArray[np.float32]
@@ -136,7 +153,7 @@ def _keep_nearer(
     similarity[nearer] = other_similarity[nearer]
 
 
-def _filter_block(kept: _Kept, rows: Ints, units: NDArray[np.float32]) -> tuple[Ints, Ints, Floats]:
+def _filter_block(kept: Kept, rows: Ints, units: NDArray[np.float32]) -> tuple[Ints, Ints, Floats]:
     """Filter rows (b,) against the kept ones and, one after another, among themselves.
 
     Returns:
@@ -146,7 +163,8 @@ def _filter_block(kept: _Kept, rows: Ints, units: NDArray[np.float32]) -> tuple[
     free = np.flatnonzero(because_of < 0)
     products = units @ units[free].T
     products[np.arange(len(rows))[:, None] <= free] = -np.inf  # compare to earlier rows only
-    contested = (products[free] > kept.bound - kept.margin).any(axis=1)
+    doubtful = np.asarray(products[free] > kept.bound - kept.margin, dtype=bool)
+    contested = np.asarray(doubtful.any(axis=1), dtype=bool)
     winners = np.zeros(len(free), dtype=bool)
     for place, row in enumerate(free):
         if contested[place]:
@@ -187,11 +205,19 @@ def keep_apart(
     Raises:
         ValueError: if a vector in `order` is not of length 1.
     """
-    kept = _Kept(vectors, bound)
-    because_of, similarity = no_causes(len(vectors)), np.full(len(vectors), np.nan)
+    search = FlatSearch(screen_rows(vectors, order, bound), vectors.shape[1])
+    return keep_by(Kept(vectors, bound, search), order, costs, limit, block_rows)
+
+
+def keep_by(
+    kept: Kept, order: Ints, costs: Ints, limit: int, block_rows: int = BLOCK_ROWS
+) -> Apart:
+    """The same with a search of one's own; `kept` has no rows yet."""
+    n = len(kept.vectors)
+    because_of, similarity = no_causes(n), np.full(n, np.nan)
     for start in range(0, len(order), block_rows):
         rows = order[start : start + block_rows]
-        units = unit_vectors(vectors[rows])
+        units = unit_vectors(kept.vectors[rows])
         places, causes, values = _filter_block(kept, rows, units)
         fitting = count_fitting(costs[rows[places]], limit)
         limit -= int(costs[rows[places[:fitting]]].sum())

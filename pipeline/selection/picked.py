@@ -37,6 +37,7 @@ Reason = Literal[
     "near_duplicate",  # of a row that is kept
     "contaminated",  # it holds something of an evaluation set
     "shared_span",  # a long passage stands in a row that is kept
+    "exact_duplicate",  # of a row that is kept
     "over_budget",  # the budget was used up before its turn
     "not_drawn",  # of a control, or of the sample that a step compares
     "no_share",  # its group has no share of the budget

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.deduplicate import MinHash
+from pipeline.dedupe.minhash import MinHash
 from pipeline.score import ScoreSettings
 from pipeline.selection.walk import SelectSettings
 from storage.database import Connection, read_workspace

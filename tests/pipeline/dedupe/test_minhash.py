@@ -4,8 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.dedupe.clusters import remove_duplicates
-from pipeline.dedupe.minhash import PERMUTATIONS, remove_near_duplicates, rows_per_band
-from pipeline.dedupe.shingles import Shingles, hash_shingles
+from pipeline.dedupe.minhash import remove_near_duplicates
+from pipeline.dedupe.shingles import Cut, Shingles, hash_shingles
+from pipeline.dedupe.signatures import rows_per_band
 from pipeline.selection.picked import Picked
 
 
@@ -37,7 +38,7 @@ def ids(n: int) -> np.ndarray:
 
 def dedupe(texts: list[str], threshold: float = 0.7, shingle_words: int = 5) -> Picked:
     return remove_near_duplicates(
-        texts, np.full(len(texts), np.nan), ids(len(texts)), threshold, shingle_words
+        texts, np.full(len(texts), np.nan), ids(len(texts)), threshold, Cut("words", shingle_words)
     )
 
 
@@ -58,8 +59,8 @@ def test_equals_the_comparison_of_all_pairs(
 ) -> None:
     texts = [" ".join(text) for text in words]
     scores = np.array([data.draw(st.sampled_from([0.0, 1.0, np.nan])) for _ in texts])
-    picked = remove_near_duplicates(texts, scores, ids(len(texts)), threshold, 2)
-    exact = AllPairs(hash_shingles(texts, 2), threshold)
+    picked = remove_near_duplicates(texts, scores, ids(len(texts)), threshold, Cut("words", 2))
+    exact = AllPairs(hash_shingles(texts, Cut("words", 2)), threshold)
     expected = remove_duplicates(exact, scores, ids(len(texts)))
     np.testing.assert_array_equal(picked.indices, expected.indices)
     np.testing.assert_array_equal(picked.because_of, expected.because_of)
@@ -133,19 +134,18 @@ def test_pairs_just_above_the_threshold_are_found_and_just_below_are_kept() -> N
 
 @pytest.mark.parametrize("threshold", [0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.99, 1.0])
 def test_a_pair_at_the_threshold_is_hardly_missed(threshold: float) -> None:
-    rows = rows_per_band(threshold)
-    assert (1 - threshold**rows) ** (PERMUTATIONS / rows) < 0.001
-    assert PERMUTATIONS % rows == 0
+    rows = rows_per_band(threshold, 128)
+    assert (1 - threshold**rows) ** (128 // rows) < 0.001
 
 
 def test_bands_are_as_long_as_they_may_be() -> None:
-    assert [rows_per_band(t) for t in (0.3, 0.7, 0.9, 1.0)] == [1, 4, 8, 128]
+    assert [rows_per_band(t, 128) for t in (0.3, 0.7, 0.9, 1.0)] == [1, 4, 8, 128]
 
 
 def test_wrong_input_is_refused() -> None:
     with pytest.raises(ValueError, match="threshold must be"):
         dedupe(["a"], threshold=0.05)
-    with pytest.raises(ValueError, match=r"shingle_words 1 or more; got 0\.7 and 0"):
+    with pytest.raises(ValueError, match=r"n 1 or more; got 0\.7 and 0"):
         dedupe(["a"], shingle_words=0)
     with pytest.raises(ValueError, match="2 texts but 1 ids"):
         remove_near_duplicates(["a", "b"], np.ones(1), ids(1))

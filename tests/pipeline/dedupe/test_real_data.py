@@ -1,8 +1,8 @@
 """Deduplication of 9 229 Alpaca rows, and of copies planted among them.
 
-Needs the rows as a JSON array of instruction, input and output:
+Needs a directory that holds instruct/alpaca_9k.json, an array of instruction, input and output:
 
-    SLUICE_REAL_DATA=alpaca.json pytest tests/pipeline/dedupe/test_real_data.py
+    SLUICE_REAL_DATA=DIR pytest tests/pipeline/dedupe/test_real_data.py
 """
 
 import os
@@ -15,16 +15,17 @@ import orjson
 import pytest
 
 from pipeline.dedupe.minhash import remove_near_duplicates
-from pipeline.dedupe.shingles import hash_shingles
+from pipeline.dedupe.shingles import Cut, hash_shingles
 
-FILE = os.environ.get("SLUICE_REAL_DATA")
-pytestmark = pytest.mark.skipif(FILE is None, reason="SLUICE_REAL_DATA names no file of rows")
+FILE = Path(os.environ.get("SLUICE_REAL_DATA", "none")) / "instruct" / "alpaca_9k.json"
+pytestmark = pytest.mark.skipif(
+    not FILE.exists(), reason="SLUICE_REAL_DATA holds no instruct/alpaca_9k.json"
+)
 
 
 @pytest.fixture(scope="module")
 def texts() -> list[str]:
-    assert FILE is not None
-    rows = orjson.loads(Path(FILE).read_bytes())
+    rows = orjson.loads(FILE.read_bytes())
     fields = ("instruction", "input", "output")
     return ["\n\n".join(row[name] for name in fields if row[name]) for row in rows]
 
@@ -61,7 +62,7 @@ def test_every_planted_copy_above_the_threshold_is_found_and_nothing_else(
     )
     removed = set(np.flatnonzero(picked.reasons))
 
-    shingles = hash_shingles(everything, 5)
+    shingles = hash_shingles(everything, Cut())
     sets = [shingles.of(row) for row in range(len(everything))]
     attainable = {
         place

@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.dedupe.cells import Cells, nearest_cells, whole_numbers
 from pipeline.dedupe.clusters import remove_duplicates
-from pipeline.dedupe.semantic import remove_similar
+from pipeline.dedupe.semantic import Semantic, remove_similar
 from pipeline.selection.apart import cosine
 
 
@@ -96,3 +97,81 @@ def test_wrong_input_is_refused(threshold: float) -> None:
         remove_similar(3 * vectors, np.ones(1), np.array(["a"]))
     with pytest.raises(ValueError, match="one length"):
         remove_similar(vectors, np.ones(2), np.array(["a", "b"]))
+
+
+def planted(n: int, d: int, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    """Random vectors, the last tenth near-copies of the first; and ids."""
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((n, d))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[n - n // 10 :] = vectors[: n // 10] + noise * rng.standard_normal((n // 10, d))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors.astype(np.float32), np.array([f"{i:05}" for i in range(n)], dtype=object)
+
+
+def in_cells(vectors: np.ndarray, count: int, searched: int) -> Cells:
+    centres = whole_numbers(vectors[:count])
+    return Cells(nearest_cells(vectors, centres), count, searched)
+
+
+def test_in_all_cells_the_result_is_that_of_the_flat_search() -> None:
+    vectors, scores, ids = crowd(500, 16, 4)
+    flat = remove_similar(vectors, scores, ids, 0.8)
+    cells = remove_similar(vectors, scores, ids, 0.8, in_cells(vectors, 20, 20))
+    np.testing.assert_array_equal(cells.indices, flat.indices)
+    np.testing.assert_array_equal(cells.because_of, flat.because_of)
+    np.testing.assert_array_equal(cells.value, flat.value)
+    assert "recall 1.000" in cells.notes[0]
+
+
+def test_the_recall_that_is_said_is_the_true_one() -> None:
+    vectors, ids = planted(3000, 32, 0.08)
+    scores = np.full(3000, np.nan)
+    cells = in_cells(vectors, 64, 2)
+    flat = remove_similar(vectors, scores, ids, 0.85)
+    found = remove_similar(vectors, scores, ids, 0.85, cells)
+    gone, should = set(np.flatnonzero(found.reasons)), set(np.flatnonzero(flat.reasons))
+    assert gone < should
+    recall = len(gone) / len(should)
+    assert 0.3 < recall < 0.95
+    assert f"recall {recall:.3f}: of 3000 sampled rows, {len(should)} have a copy" in found.notes[0]
+
+
+def test_without_copies_there_is_no_recall_to_say() -> None:
+    vectors, ids = planted(300, 32, 5.0)
+    found = remove_similar(vectors, np.full(300, np.nan), ids, 0.99, in_cells(vectors, 8, 1))
+    assert "recall unknown: of 300 sampled rows, 0 have a copy" in found.notes[0]
+
+
+def test_cells_do_not_care_for_the_order_of_rows() -> None:
+    vectors, ids = planted(800, 32, 0.05)
+    scores = np.random.default_rng(1).choice([0.0, 1.0, np.nan], 800)
+    cells = in_cells(vectors, 16, 3)
+    first = remove_similar(vectors, scores, ids, 0.9, cells)
+    shuffle = np.random.default_rng(2).permutation(800)
+    moved = Cells(cells.nearest[shuffle], cells.count, cells.searched)
+    again = remove_similar(vectors[shuffle], scores[shuffle], ids[shuffle], 0.9, moved)
+    np.testing.assert_array_equal(shuffle[again.indices], first.indices)
+    assert again.notes == first.notes
+
+
+@pytest.mark.parametrize("searched", [None, 4])
+def test_a_higher_threshold_keeps_all_that_a_pair_of_rows_allows(searched: int | None) -> None:
+    vectors, ids = planted(1000, 32, 0.06)
+    cells = in_cells(vectors, 16, searched) if searched else None
+    scores = np.full(1000, np.nan)
+    kept = [
+        len(remove_similar(vectors, scores, ids, threshold, cells).indices)
+        for threshold in (0.8, 0.9, 0.95, 0.99)
+    ]
+    assert kept == sorted(kept)
+    assert 900 <= kept[0] < kept[-1] == 1000
+
+
+def test_large_pools_are_searched_by_cells_unless_told_otherwise() -> None:
+    auto, flat, ivf = (
+        Semantic.model_validate({"method": "semantic", "index": index})
+        for index in ("auto", "flat", "ivf")
+    )
+    assert [step.by_cells(100_000) for step in (auto, flat, ivf)] == [False, False, True]
+    assert [step.by_cells(100_001) for step in (auto, flat, ivf)] == [True, False, True]

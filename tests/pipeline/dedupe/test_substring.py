@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.dedupe.clusters import keep_order
-from pipeline.dedupe.substring import remove_shared_spans
-from pipeline.deduplicate import Substring, deduplicate_examples
+from pipeline.dedupe.substring import Substring, remove_shared_spans
+from pipeline.deduplicate import deduplicate_examples
 from pipeline.score import ScoreSettings
 from pipeline.selection.picked import Picked
 from storage.database import read_workspace

@@ -6,8 +6,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pytest
 
+from pipeline.dedupe.exact import digest_texts, remove_exact
 from pipeline.dedupe.minhash import remove_near_duplicates
 from pipeline.dedupe.semantic import remove_similar
+from pipeline.dedupe.shingles import Cut
 from pipeline.dedupe.substring import remove_shared_spans
 from pipeline.selection.budget import Budget
 from pipeline.selection.clear import select_confident
@@ -128,7 +130,10 @@ METHODS: dict[str, Callable[[Pool], Picked]] = {
     "licenses": lambda p: select_licensed(
         [[source] for source in p.sources], p.ids, LicenseSettings(allowed=("A", "b"))
     ),
-    "minhash": lambda p: remove_near_duplicates(p.texts, p.scores, p.ids, 0.5, 2),
+    "exact": lambda p: remove_exact(digest_texts(list(p.texts), "whitespace"), p.scores, p.ids),
+    "minhash": lambda p: remove_near_duplicates(
+        list(p.texts), p.scores, p.ids, 0.5, Cut("words", 2)
+    ),
     "semantic": lambda p: remove_similar(p.vectors, p.scores, p.ids),
     "substring": lambda p: remove_shared_spans(p.texts, p.scores, p.ids, 4),
     "substring_share": lambda p: remove_shared_spans(p.texts, p.scores, p.ids, 2, 0.7),

@@ -1,0 +1,135 @@
+"""Searches among kept rows: which of them may be near enough to a row to be compared exactly.
+
+A search may propose too many rows; each is decided in float64 afterwards (apart.py). The flat one
+proposes every row that is near enough. It need not look at all d columns for that: with x in two
+parts, k columns and the rest,
+
+    cos(x, y) = x_k.y_k + x_rest.y_rest <= x_k.y_k + |x_rest| |y_rest|       (Cauchy-Schwarz)
+
+so k columns and one with the length of the rest never understate a similarity. How many columns
+are needed for this to leave few pairs in doubt is tried on a sample, and differs with the bound.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from scorers.arrays import Ints
+
+Vectors32 = NDArray[np.float32]
+
+FEW_ROWS = 4096
+"""Up to so many rows all columns are looked at."""
+
+SAMPLE_ROWS = 1000
+IN_DOUBT = 1e-4
+"""The share of all pairs that a screen may leave in doubt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Pairs (p,) of a row that was asked about and a kept row that may be near enough."""
+
+    asked: Ints
+    """Places in the block of rows."""
+    place: Ints
+    """Places among the kept rows, in the order kept."""
+    product: Vectors32
+    """Their float32 similarity; inf where a search does not tell."""
+
+
+class Search(Protocol):
+    """A search among the rows kept so far."""
+
+    def near(self, rows: Ints, units: Vectors32, least: float) -> Found:
+        """The kept rows whose similarity to a row of a block may be above `least`.
+
+        Args:
+            rows: (b,) rows.
+            units: (b, d) their vectors, of length 1.
+            least: Similarity.
+        """
+        ...
+
+    def keep(self, rows: Ints, units: Vectors32) -> None:
+        """Add rows (b,) and their vectors (b, d) to those kept."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Some columns of vectors and the length of the others; products never understate cosines."""
+
+    columns: Ints | None
+    """None: all of them."""
+
+    def view(self, units: Vectors32) -> Vectors32:
+        """(b, k + 1) of units (b, d); the units themselves where all columns are looked at."""
+        if self.columns is None:
+            return units
+        seen = np.empty((len(units), len(self.columns) + 1), dtype=np.float32)
+        seen[:, :-1] = units[:, self.columns]
+        rest = np.delete(units, self.columns, axis=1)
+        seen[:, -1] = np.sqrt(np.einsum("nd,nd->n", rest, rest))
+        return seen
+
+    def width(self, d: int) -> int:
+        """Columns of a view of vectors with d columns."""
+        return d if self.columns is None else len(self.columns) + 1
+
+
+ALL_COLUMNS = Screen(None)
+
+
+def choose_screen(units: Vectors32, n: int, least: float) -> Screen:
+    """The narrowest screen that leaves few pairs of a sample in doubt.
+
+    Args:
+        units: (s, d) a sample of the rows to come, of length 1.
+        n: How many rows are to come.
+        least: Similarity that is of interest, or more.
+
+    Returns:
+        Columns of most weight first; an eighth, a quarter or half of them, or all.
+    """
+    d = units.shape[1]
+    if n <= FEW_ROWS or d < 16:
+        return ALL_COLUMNS
+    heaviest = np.argsort(-np.einsum("nd,nd->d", units, units), kind="stable")
+    near = np.count_nonzero(units @ units.T >= least)
+    for share in (8, 4, 2):
+        screen = Screen(np.sort(heaviest[: d // share]))
+        seen = screen.view(units)
+        if np.count_nonzero(seen @ seen.T >= least) - near <= IN_DOUBT * len(units) ** 2:
+            return screen
+    return ALL_COLUMNS
+
+
+class FlatSearch:
+    """Every kept row is looked at: what it proposes is complete."""
+
+    def __init__(self, screen: Screen, d: int) -> None:
+        self._screen = screen
+        self._index = faiss.IndexFlatIP(screen.width(d))
+
+    def near(self, rows: Ints, units: Vectors32, least: float) -> Found:
+        """All kept rows that may be above `least`."""
+        seen = self._screen.view(units)
+        limits, products, places = self._index.range_search(seen, least)
+        return as_found(limits, places, products if self._screen.columns is None else None)
+
+    def keep(self, rows: Ints, units: Vectors32) -> None:
+        """Add them to the index."""
+        self._index.add(self._screen.view(units))
+
+
+def as_found(limits: NDArray[np.generic], places: Ints, products: Vectors32 | None) -> Found:
+    """What FAISS answers to a range search, as pairs."""
+    ends = limits.astype(np.int64)
+    counts = ends[1:] - ends[:-1]
+    if products is None:
+        products = np.full(len(places), np.inf, dtype=np.float32)
+    return Found(np.repeat(np.arange(len(counts)), counts), places, products)
