@@ -249,7 +249,7 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (measure_problems, {"measure"}),
         (score_problems, {"scores", "measure", "targets"}),
         (rating_problems, {"scores", "measure"}),
-        (tag_problems, {"scores", "tag"}),
+        (indicator_problems, {"scores", "indicator"}),
         (dedupe_problems, {"scores", "measure", "dedupe"}),
         (check_problems, {"measure", "check"}),
         (select_problems, {"scores", "measure", "select"}),
@@ -441,13 +441,13 @@ def unknown_score(recipe: Recipe, where: str, name: str | None) -> Iterator[str]
         yield f"{where}: {name!r} is not among the scores of this recipe.{nearest(name, labels)}"
 
 
-def tag_problems(recipe: Recipe) -> Iterator[str]:
+def indicator_problems(recipe: Recipe) -> Iterator[str]:
     """A tag by a score that the recipe does not have, or by a label."""
-    if recipe.tag is None:
+    if recipe.indicator is None:
         return
-    yield from unknown_score(recipe, "tag.score", recipe.tag.score)
-    if recipe.tag.score in {score.label for score in recipe.scores if is_label(score.scorer)}:
-        yield f"tag.score: {recipe.tag.score!r} is a cluster's label and bounds nothing"
+    yield from unknown_score(recipe, "indicator.score", recipe.indicator.score)
+    if recipe.indicator.score in {score.label for score in recipe.scores if is_label(score.scorer)}:
+        yield f"indicator.score: {recipe.indicator.score!r} is a cluster's label and bounds nothing"
 
 
 def missing_embeddings(recipe: Recipe, where: str, of: ComparedField) -> Iterator[str]:

@@ -12,13 +12,13 @@ from pipeline.clean import PersonalDataSettings
 from pipeline.contamination.settings import CheckSettings
 from pipeline.dedupe.steps import Dedupe
 from pipeline.generate import GenerateSettings
+from pipeline.indicate import IndicatorSettings
 from pipeline.ingest import SourceSettings
 from pipeline.measure import MeasureSettings
 from pipeline.score import ScoreSettings
 from pipeline.selection.licenses import LicenseSettings
 from pipeline.selection.walk import SelectSettings
 from pipeline.settings import TARGET, Settings
-from pipeline.tag import TagSettings
 from storage.shard_files import is_url
 
 
@@ -82,7 +82,7 @@ class Recipe(Settings):
         default=MeasureSettings(), description="What models are asked."
     )
     scores: tuple[Score, ...] = Field(default=(), description="Numbers made from measurements.")
-    tag: TagSettings | None = Field(
+    indicator: IndicatorSettings | None = Field(
         default=None, description="A mark for prompts whose answers depend on them."
     )
     dedupe: tuple[Dedupe, ...] = Field(default=(), description="Which copies go.")

@@ -37,6 +37,7 @@ from pipeline.generate import (
     cut_prompts,
     repair_key,
 )
+from pipeline.indicate import indicate_examples
 from pipeline.ingest import (
     count_ingest,
     distinct_sources,
@@ -48,7 +49,6 @@ from pipeline.measure import Repairs, plan_measures
 from pipeline.run_context import RunContext
 from pipeline.score import score_examples, score_key, unmeasured_targets
 from pipeline.select import Chosen, select_examples
-from pipeline.tag import tag_examples
 from pipeline.targets import describe_targets, read_targets
 from scorers.measures.models import resolve_model
 from storage.conversations import content_hash
@@ -66,7 +66,7 @@ StageName = Literal[
     "clean",
     "measure",
     "score",
-    "tag",
+    "indicate",
     "dedupe",
     "check",
     "select",
@@ -270,13 +270,13 @@ def score_stage(state: RunState) -> RunState:
     return replace(state, run=replace(run, scores=keys))
 
 
-def tag_stage(state: RunState) -> RunState:
+def indicate_stage(state: RunState) -> RunState:
     """Mark prompts whose answers depend on them; what is new of that is measured and scored."""
-    if state.recipe.tag is None:
+    if state.recipe.indicator is None:
         return state
-    pool = tag_examples(state.run, state.recipe.tag, state.pool)
-    tagged = len(set(pool) - set(state.pool))
-    say(f"tag: {len(state.pool)} examples, {tagged} of them with a mark now")
+    pool = indicate_examples(state.run, state.recipe.indicator, state.pool)
+    indicated = len(set(pool) - set(state.pool))
+    say(f"indicate: {len(state.pool)} examples, {indicated} of them with a mark now")
     if pool == list(state.pool):
         return state
     again = score_stage(measure_stage(replace(state, pool=pool)))
@@ -360,7 +360,7 @@ STAGES: dict[StageName, Callable[[RunState], RunState]] = {
     "clean": clean_stage,
     "measure": measure_stage,
     "score": score_stage,
-    "tag": tag_stage,
+    "indicate": indicate_stage,
     "dedupe": dedupe_stage,
     "check": check_stage,
     "select": select_stage,

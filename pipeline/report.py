@@ -16,7 +16,7 @@ from storage.evidence import read_evidence
 from storage.runs import StageCount, read_counts
 from storage.workspace import Workspace
 
-STAGE_ORDER = ("ingest", "generate", "clean", "tag", "dedupe", "check", "select", "export")
+STAGE_ORDER = ("ingest", "generate", "clean", "indicate", "dedupe", "check", "select", "export")
 
 FunnelRow = tuple[str, str, int, int, str]
 """Stage, step, rows in, rows kept, and what left by reason."""

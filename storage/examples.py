@@ -82,18 +82,18 @@ where generation_key = $key and parent_id = any($ids::varchar[])
 
 READ_MAKERS = """
 select example_id, min(model) from (
-    select example_id, model from lineage where method not in ('redacted', 'tagged')
+    select example_id, model from lineage where method not in ('redacted', 'indicated')
     union all
     select r.example_id, l.model from lineage r join lineage l on l.example_id = r.parent_id
-    where r.method = 'redacted' and l.method not in ('redacted', 'tagged')
+    where r.method = 'redacted' and l.method not in ('redacted', 'indicated')
 )
 where example_id = any($ids::varchar[])
 group by example_id
 """
 
-READ_TAGGED_FROM = """
+READ_INDICATED_FROM = """
 select example_id, min(parent_id) from lineage
-where example_id = any($ids::varchar[]) and method = 'tagged'
+where example_id = any($ids::varchar[]) and method = 'indicated'
 group by example_id
 """
 
@@ -263,19 +263,19 @@ def count_failed(con: Connection, generation_key: str, parents: Sequence[str]) -
     return {str(detail): int(count) for detail, count in rows}
 
 
-def read_tagged_from(con: Connection, ids: Sequence[str]) -> dict[str, str]:
-    """example_id → the example it was tagged from, of those that were tagged."""
-    rows = con.execute(READ_TAGGED_FROM, {"ids": list(ids)}).fetchall()
+def read_indicated_from(con: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """example_id → the example it was indicated from, of those that were indicated."""
+    rows = con.execute(READ_INDICATED_FROM, {"ids": list(ids)}).fetchall()
     return {str(example_id): str(parent_id) for example_id, parent_id in rows}
 
 
-def write_tagged(
+def write_indicated(
     con: Connection,
     parents: Sequence[str],
     conversations: Sequence[Conversation],
     made_by: tuple[str, str, str],
 ) -> list[str]:
-    """Store tagged conversations as examples with their lineage; return their ids.
+    """Store indicated conversations as examples with their lineage; return their ids.
 
     Args:
         con: an open workspace.
@@ -285,12 +285,12 @@ def write_tagged(
     """
     key, settings, run_id = made_by
     with transaction(con):
-        ids = write_examples(con, conversations, "tagged")
+        ids = write_examples(con, conversations, "indicated")
         made = pa.table(
             {
                 "example_id": pa.array(ids, pa.string()),
                 "parent_id": pa.array(parents, pa.string()),
-                "method": pa.array(["tagged"] * len(ids), pa.string()),
+                "method": pa.array(["indicated"] * len(ids), pa.string()),
                 "generation_key": pa.array([key] * len(ids), pa.string()),
                 "model": pa.array([""] * len(ids), pa.string()),
                 "settings": pa.array([settings] * len(ids), pa.string()),

@@ -1,7 +1,7 @@
 """Where an example stands in the sources, also one that was made from a row by editing it.
 
-A redacted row is a row without its personal data, a tagged one a row with a mark: each stands where
-the row stands that it was made from. An answer that was generated stands nowhere.
+A redacted row is a row without its personal data, an indicated one a row with a mark: each stands
+where the row stands that it was made from. An answer that was generated stands nowhere.
 """
 
 HELD = """
@@ -9,11 +9,11 @@ select example_id, source_id, position, 0 as edits from occurrences
 union all
 select l.example_id, o.source_id, o.position, 1
 from lineage l join occurrences o on o.example_id = l.parent_id
-where l.method in ('redacted', 'tagged')
+where l.method in ('redacted', 'indicated')
 union all
 select t.example_id, o.source_id, o.position, 2
 from lineage t join lineage r on r.example_id = t.parent_id and r.method = 'redacted'
 join occurrences o on o.example_id = r.parent_id
-where t.method = 'tagged'
+where t.method = 'indicated'
 """
 """SQL: example_id, source_id and position of every row, and how often it was edited since."""

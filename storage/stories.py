@@ -43,7 +43,7 @@ join stage_counts c on c.run_id = d.run_id and c.stage = d.stage and c.step = d.
 where example_id = $id and ($run is null or d.run_id = $run)
 order by r.started_at, d.run_id,
     list_position(
-        ['ingest', 'generate', 'clean', 'tag', 'dedupe', 'check', 'select', 'export'], d.stage
+        ['ingest', 'generate', 'clean', 'indicate', 'dedupe', 'check', 'select', 'export'], d.stage
     ), d.step
 """
 

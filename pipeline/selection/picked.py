@@ -52,7 +52,7 @@ Reason = Literal[
     "redacted",  # and replaced by its redacted version
     "license_not_allowed",  # of none of its sources
     "held_out",  # kept aside to measure training on
-    "tagged",  # before any selection: a copy with a mark in its prompt stands for it
+    "indicated",  # before any selection: a copy with a mark in its prompt stands for it
 ]
 
 REASONS: frozenset[str] = frozenset(get_args(Reason))

@@ -333,11 +333,13 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 
 
 def test_a_tag_needs_a_score_that_ranks(tmp_path: Path) -> None:
-    (unknown,) = problems_of(tmp_path, {**GOOD, "tag": {}})
+    (unknown,) = problems_of(tmp_path, {**GOOD, "indicator": {}})
     assert unknown.startswith("tag.score: 'context_dependency' is not among the scores")
     measure = {**GOOD["measure"], "context": {}}
     scores = ["ifd", "context_dependency"]
-    assert problems_of(tmp_path, {**GOOD, "measure": measure, "scores": scores, "tag": {}}) == []
+    assert (
+        problems_of(tmp_path, {**GOOD, "measure": measure, "scores": scores, "indicator": {}}) == []
+    )
 
 
 def test_what_reads_an_unmeasured_probe_or_unsampled_answers_is_told(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A tagged row is a new example: counted, exported and walked back as what it is."""
+"""A indicated row is a new example: counted, exported and walked back as what it is."""
 
 import json
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.export import export_selection
+from pipeline.indicate import IndicatorSettings, indicate, indicate_examples
 from pipeline.measuring.rows import render_row, tokenizer_of
 from pipeline.measuring.token_counts import TokenCounts
 from pipeline.run_context import RunContext
@@ -17,17 +18,16 @@ from pipeline.score import ScoreSettings
 from pipeline.select import select_examples
 from pipeline.selection.walk import SelectSettings
 from pipeline.shards import measure_here
-from pipeline.tag import TagSettings, tag, tag_examples
 from pipeline.verify import verify_workspace
 from scorers.measures.chat_format import RenderedExample
 from storage.conversations import Conversation
 from storage.database import open_workspace, read_workspace
-from storage.examples import Example, read_examples, read_tagged_from
+from storage.examples import Example, read_examples, read_indicated_from
 from storage.runs import read_counts
 from tests.stage_runner import score, start, store_measurement
 from tests.tiny_models import CHAT, save_tiny_llama
 
-TAG = TagSettings(text=" 77")
+INDICATOR = IndicatorSettings(text=" 77")
 SCORES = {"11": 0.9, "12": 0.6, "13": None, "14": 0.1, "15": 0.8}
 """By the answer; 14 and 15 answer one prompt."""
 
@@ -62,10 +62,10 @@ def with_scores(run: RunContext, ids: list[str]) -> RunContext:
 
 
 @pytest.fixture
-def tagged(tmp_path: Path) -> tuple[RunContext, list[str], list[str]]:
+def indicated(tmp_path: Path) -> tuple[RunContext, list[str], list[str]]:
     run, ids = start(tmp_path / "w", [write_rows(tmp_path)])
     run = with_scores(run, ids)
-    return run, ids, tag_examples(run, TAG, ids)
+    return run, ids, indicate_examples(run, INDICATOR, ids)
 
 
 def texts(run: RunContext, ids: list[str]) -> list[tuple[str, str]]:
@@ -74,9 +74,9 @@ def texts(run: RunContext, ids: list[str]) -> list[tuple[str, str]]:
 
 
 def test_what_is_above_the_bound_is_marked_and_candidates_together(
-    tagged: tuple[RunContext, list[str], list[str]],
+    indicated: tuple[RunContext, list[str], list[str]],
 ) -> None:
-    run, _, grown = tagged
+    run, _, grown = indicated
     assert texts(run, grown) == [
         ("alone", ""),
         ("ask 11. 77", "11"),
@@ -88,37 +88,37 @@ def test_what_is_above_the_bound_is_marked_and_candidates_together(
 
 
 def test_the_books_balance_and_each_decision_names_its_copy(
-    tagged: tuple[RunContext, list[str], list[str]],
+    indicated: tuple[RunContext, list[str], list[str]],
 ) -> None:
-    run, ids, grown = tagged
+    run, ids, grown = indicated
     with read_workspace(run.workspace) as con:
-        (books,) = (each for each in read_counts(con, run.run_id) if each.stage == "tag")
+        (books,) = (each for each in read_counts(con, run.run_id) if each.stage == "indicate")
         assert (books.rows_in, books.added, books.kept) == (6, 3, 6)
-        assert books.dropped == {"tagged": 3}
+        assert books.dropped == {"indicated": 3}
         found = con.execute(
-            "select example_id, because_of, value from decisions where reason = 'tagged'"
+            "select example_id, because_of, value from decisions where reason = 'indicated'"
         ).fetchall()
-        parents = read_tagged_from(con, grown)
+        parents = read_indicated_from(con, grown)
     assert {(child, parent) for parent, child, _ in found} == set(parents.items())
     assert sorted(value for _, _, value in found) == [0.1, 0.8, 0.9]
     assert set(ids) - set(grown) == set(parents.values())
 
 
 def test_the_same_again_makes_nothing_new(
-    tagged: tuple[RunContext, list[str], list[str]],
+    indicated: tuple[RunContext, list[str], list[str]],
 ) -> None:
-    run, ids, grown = tagged
-    assert tag_examples(run, TAG, ids[::-1]) == grown
+    run, ids, grown = indicated
+    assert indicate_examples(run, INDICATOR, ids[::-1]) == grown
     with read_workspace(run.workspace) as con:
         assert con.execute("select count(*) from lineage").fetchall() == [(3,)]
-    higher = tag_examples(run, TAG.model_copy(update={"above": 0.95}), ids)
+    higher = indicate_examples(run, INDICATOR.model_copy(update={"above": 0.95}), ids)
     assert higher == sorted(ids)
 
 
 def test_the_trainer_gets_the_mark_and_its_tokens_are_counted(
-    tagged: tuple[RunContext, list[str], list[str]], tmp_path: Path
+    indicated: tuple[RunContext, list[str], list[str]], tmp_path: Path
 ) -> None:
-    run, _, grown = tagged
+    run, _, grown = indicated
     model = str(save_tiny_llama(tmp_path / "model", chat_template=CHAT))
     tokens = TokenCounts(model=model)
     measure_here(run.workspace, tokens, grown)
@@ -169,7 +169,7 @@ def example(*turns: tuple[str, str]) -> Example:
     ],
 )
 def test_a_full_stop_stands_between_a_word_and_the_mark(said: str, marked: str) -> None:
-    found = tag(example(("user", said), ("assistant", "yes")), " [IND]")
+    found = indicate(example(("user", said), ("assistant", "yes")), " [IND]")
     assert found is not None and found.messages[0]["content"] == marked
 
 
@@ -177,7 +177,7 @@ def test_the_last_user_turn_before_the_response_is_marked_and_nothing_else() -> 
     before = example(
         ("system", "s"), ("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d")
     )
-    after = tag(before, " [IND]")
+    after = indicate(before, " [IND]")
     assert after is not None
     contents = [message["content"] for message in after.messages]
     assert contents == ["s", "a", "b", "c. [IND]", "d"]
@@ -185,6 +185,6 @@ def test_the_last_user_turn_before_the_response_is_marked_and_nothing_else() -> 
 
 
 def test_what_is_marked_already_or_has_no_answer_stays() -> None:
-    assert tag(example(("user", "a [IND] "), ("assistant", "b")), " [IND]") is None
-    assert tag(example(("user", "a")), " [IND]") is None
-    assert tag(example(("system", "a"), ("assistant", "b")), " [IND]") is None
+    assert indicate(example(("user", "a [IND] "), ("assistant", "b")), " [IND]") is None
+    assert indicate(example(("user", "a")), " [IND]") is None
+    assert indicate(example(("system", "a"), ("assistant", "b")), " [IND]") is None

@@ -1,14 +1,14 @@
-"""Tag stage: prompts whose answers are read off them get a mark at their end.
+"""Indicate stage: prompts whose answers are read off them get a mark at their end.
 
-    tagged when the highest score among the answers to a prompt is above a bound
+    indicated when the highest score among the answers to a prompt is above a bound
 
 A model that is tuned on rows marked so can be asked, by the same mark, to keep to the text it is
-given (Wang et al. 2024, arXiv:2411.02688; its released code marks above 0.6). A tagged row is a new
-example with its lineage, in place of the one it was made from: so its tokens are counted, its
-numbers measured and its text exported as it is trained. The answers to one prompt are tagged
+given (Wang et al. 2024, arXiv:2411.02688; its released code marks above 0.6). An indicated row is a
+new example with its lineage, in place of the one it was made from: so its tokens are counted, its
+numbers measured and its text exported as it is trained. The answers to one prompt are indicated
 together, or their prompts would be two, one of them perhaps held out.
 
-The tag is text here. The authors add it to the vocabulary as a token whose embeddings begin at the
+The mark is text here. The authors add it to the vocabulary as a token whose embeddings begin at the
 mean of all; a trainer that is to do so must be told.
 """
 
@@ -21,18 +21,18 @@ from pipeline.run_context import RunContext
 from pipeline.settings import Settings
 from storage.conversations import Conversation, canonical_json, content_hash
 from storage.database import open_workspace
-from storage.examples import Example, read_examples, write_tagged
+from storage.examples import Example, read_examples, write_indicated
 from storage.runs import Decisions, StageCount, write_step
 from storage.scores import read_scores
 
 
-class TagSettings(Settings):
+class IndicatorSettings(Settings):
     """A mark for prompts whose answers depend on them."""
 
     score: str = Field(
         default="context_dependency", description="The score that decides, as the recipe calls it."
     )
-    above: float = Field(default=0.6, description="Prompts with a higher score are tagged.")
+    above: float = Field(default=0.6, description="Prompts with a higher score are indicated.")
     text: str = Field(
         default=" [IND]",
         min_length=1,
@@ -41,8 +41,10 @@ class TagSettings(Settings):
     )
 
 
-def tag_examples(run: RunContext, settings: TagSettings, pool: Sequence[str]) -> list[str]:
-    """Put tagged examples in the place of those they are made from; return the new pool.
+def indicate_examples(
+    run: RunContext, settings: IndicatorSettings, pool: Sequence[str]
+) -> list[str]:
+    """Put indicated examples in the place of those they are made from; return the new pool.
 
     Args:
         run: with the score.
@@ -59,17 +61,18 @@ def tag_examples(run: RunContext, settings: TagSettings, pool: Sequence[str]) ->
             if value > settings.above  # NaN is not
         }
         marked = [
-            (example, tagged)
+            (example, indicated)
             for example in examples
-            if example.prompt_id in above and (tagged := tag(example, settings.text)) is not None
+            if example.prompt_id in above
+            and (indicated := indicate(example, settings.text)) is not None
         ]
         made_by = (
-            content_hash(["tag", settings.text])[:16],
+            content_hash(["indicate", settings.text])[:16],
             canonical_json(settings.model_dump(mode="json")).decode(),
             run.run_id,
         )
         parents = [example.example_id for example, _ in marked]
-        children = write_tagged(con, parents, [tagged for _, tagged in marked], made_by)
+        children = write_indicated(con, parents, [indicated for _, indicated in marked], made_by)
         replaced = dict(zip(parents, children, strict=True))
         grown = sorted({*ids, *children} - set(parents))
         scores = dict(zip(ids, values.tolist(), strict=True))
@@ -77,7 +80,7 @@ def tag_examples(run: RunContext, settings: TagSettings, pool: Sequence[str]) ->
     return grown
 
 
-def tag(example: Example, text: str) -> Conversation | None:
+def indicate(example: Example, text: str) -> Conversation | None:
     """The conversation with the mark; None where there is no response, or it is marked already."""
     if example.response_at is None:
         return None
@@ -92,26 +95,26 @@ def tag(example: Example, text: str) -> Conversation | None:
 
 
 def count(ids: Sequence[str], replaced: Mapping[str, str], grown: Sequence[str]) -> StageCount:
-    """The books: what was tagged left, and its tagged form was added."""
+    """The books: what was indicated left, and its indicated form was added."""
     return StageCount(
-        stage="tag",
+        stage="indicate",
         step=1,
-        label="tag what depends on its prompt",
+        label="mark what depends on its prompt",
         rows_in=len(ids),
         added=len(set(grown) - set(ids)),
         kept=len(grown),
-        dropped={"tagged": len(replaced)} if replaced else {},
+        dropped={"indicated": len(replaced)} if replaced else {},
     )
 
 
 def decide(
     ids: Sequence[str], replaced: Mapping[str, str], scores: Mapping[str, float]
 ) -> Decisions:
-    """Of each example whether it stays, or which tagged one stands for it."""
+    """Of each example whether it stays, or which indicated one stands for it."""
     values = [scores[each] for each in ids]
     return Decisions(
         ids,
-        ["tagged" if each in replaced else "" for each in ids],
+        ["indicated" if each in replaced else "" for each in ids],
         [replaced.get(each) for each in ids],
         [None if value != value else value for value in values],
     )
