@@ -2,11 +2,12 @@
 
     python recipes/build_demo_data.py OUTDIR [--rows 310]
 
-writes four files into OUTDIR:
+writes five files into OUTDIR:
 
     stdlib.jsonl     OpenAI messages and Alpaca rows about modules, classes and functions
     sharegpt.jsonl   ShareGPT rows; 20 are conversations of stdlib.jsonl over again, 8 nearly so
     odd_lines.jsonl  broken lines, unusual lines, and prompts without an answer
+    evaluation.jsonl no source: an evaluation set, of which half stands in stdlib.jsonl
     noise.json       no source: which answers are wrong on purpose, and which odd lines are sound
 
 It asks no network and imports the standard library alone. The same Python on the same kind of
@@ -56,6 +57,17 @@ EDITS: tuple[Callable[[str, str], tuple[str, str]], ...] = (
 """What people do to a row when they copy it: all leave nine words in ten as they are."""
 
 
+LEAKED_ITEMS = 6
+CLEAN_ITEMS = (
+    ("Which planet is closest to the sun?", "Mercury."),
+    ("How many sides does a hexagon have?", "Six."),
+    ("Translate 'good morning' into French.", "Bonjour."),
+    ("Who wrote the play Hamlet?", "William Shakespeare."),
+    ("A train leaves at 14:05 and arrives at 16:50. How long does it travel?", "2 h 45 min."),
+    ("Name a metal that is liquid at room temperature.", "Mercury."),
+)
+
+
 def is_alpaca(dialogue: Dialogue) -> bool:
     """Whether a dialogue of stdlib.jsonl is written as Alpaca, not as OpenAI messages."""
     third = draw(dialogue.subject, "shape") % 3 == 0
@@ -86,6 +98,14 @@ def edit(dialogue: Dialogue, number: int) -> Dialogue:
     """A copy with a small change to the question or the answer."""
     question, answer = dialogue.turns
     return replace(dialogue, turns=EDITS[number % len(EDITS)](question, answer))
+
+
+def evaluation_lines(collection: Collection) -> list[bytes]:
+    """An evaluation set: questions that stdlib.jsonl holds word for word, and some it does not."""
+    asked = [one for one in collection.stdlib if one.kind == "purpose" and len(one.turns) == 2]
+    asked.sort(key=lambda one: draw(one.subject, "evaluation"))
+    leaked = [(one.turns[0], one.turns[1]) for one in asked[:LEAKED_ITEMS]]
+    return [json_line({"prompt": q, "completion": a}) for q, a in (*leaked, *CLEAN_ITEMS)]
 
 
 def truth(collection: Collection, odd: Sequence[OddLine]) -> dict[str, object]:
@@ -137,6 +157,7 @@ def build(directory: Path, rows: int = DEFAULT_ROWS) -> dict[str, int]:
     directory.mkdir(parents=True, exist_ok=True)
     for name, lines in files.items():
         (directory / name).write_bytes(b"".join(lines))
+    (directory / "evaluation.jsonl").write_bytes(b"".join(evaluation_lines(collection)))
     noise = json.dumps(truth(collection, odd), indent=1, ensure_ascii=False)
     (directory / "noise.json").write_bytes(noise.encode() + b"\n")
     return {name: sum(1 for line in lines if line.strip()) for name, lines in files.items()}

@@ -117,3 +117,10 @@ def read_with_sluice(path: Path) -> tuple[dict[int, str], set[int]]:
         except (AssertionError, UnreadableRowError):
             refused.add(row.position)
     return kept, refused
+
+
+def test_half_of_the_evaluation_set_is_in_the_rows_word_for_word(directory: Path) -> None:
+    items = [json.loads(line) for line in (directory / "evaluation.jsonl").open(encoding="utf-8")]
+    rows = (directory / "stdlib.jsonl").read_text(encoding="utf-8")
+    leaked = [json.dumps(each["prompt"], ensure_ascii=False)[1:-1] in rows for each in items]
+    assert leaked == [True] * 6 + [False] * 6
