@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from scorers.measures.graded_pair import GradedPair
 from scorers.measures.model_cache import quiet_transformers
 from scorers.measures.protocols import Floats
 from scorers.measures.proxy_schedule import Schedule
@@ -50,16 +51,6 @@ READ_ROWS = 32
 
 HEAD_SPREAD = 0.02
 """Standard deviation of the new output's weights, as of encoders."""
-
-
-@dataclass(frozen=True, slots=True)
-class GradedPair:
-    """One training row."""
-
-    instruction: str
-    response: str
-    label: float
-    """1 for a reference, 0 for a response of another row; in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scorers.measures.cappy import Correctness, GradedPair, PairRegressor, RegressionSettings
+from scorers.measures.cappy import Correctness, PairRegressor, RegressionSettings
+from scorers.measures.graded_pair import GradedPair
 from scorers.measures.model_cache import text_fingerprint
 
 

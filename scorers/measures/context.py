@@ -32,6 +32,14 @@ from scorers.measures.turn_tokens import Turn, TurnTokens
 
 VERSION = 1
 
+PROBED_LAYER = 15 / 22
+"""The layer probed, from 0 and as a share of all: the authors' 15 of 22."""
+
+
+def default_layer(layers: int) -> int:
+    """The layer to probe in a model of so many, counted from 0."""
+    return min(round(PROBED_LAYER * layers), layers - 1)
+
 
 @dataclass(frozen=True, slots=True)
 class TurnDependency:

@@ -332,9 +332,9 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
         load_recipe(tmp_path / "none.yaml")
 
 
-def test_a_tag_needs_a_score_that_ranks(tmp_path: Path) -> None:
+def test_the_indicator_needs_a_score_that_ranks(tmp_path: Path) -> None:
     (unknown,) = problems_of(tmp_path, {**GOOD, "indicator": {}})
-    assert unknown.startswith("tag.score: 'context_dependency' is not among the scores")
+    assert unknown.startswith("indicator.score: 'context_dependency' is not among the scores")
     measure = {**GOOD["measure"], "context": {}}
     scores = ["ifd", "context_dependency"]
     assert (

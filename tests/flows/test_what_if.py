@@ -1,6 +1,8 @@
 """`sluice what-if`: what it says is what a run would do, and it writes nothing."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -152,3 +154,9 @@ def test_a_setting_is_checked_as_the_recipe_is(recipe: Path) -> None:
 
 def workspace_of(recipe: Path) -> Workspace:
     return Workspace(recipe.parent / "w")
+
+
+def test_to_read_a_recipe_loads_no_model_library() -> None:
+    code = "import sys, flows.check_recipe, pipeline.what_if; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout == "False\n"

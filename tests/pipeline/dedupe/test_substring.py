@@ -146,4 +146,4 @@ def test_as_a_step_of_a_recipe(tmp_path: Path) -> None:
             "join examples e using (example_id) join examples o on o.example_id = d.because_of "
             "where outcome = 'dropped'"
         ).fetchall()
-    assert dropped == [("a", "b", "shared_span", 12, "substring on response, at 12")]
+    assert dropped == [("a", "b", "shared_span", 12, "substring on response, of 12 words")]

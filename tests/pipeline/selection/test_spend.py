@@ -15,8 +15,8 @@ from pipeline.selection.spend import deciding_scores
 from pipeline.selection.top_k import TopK
 from pipeline.selection.walk import SelectSettings
 from storage.conversations import content_hash
-from storage.database import read_workspace
-from storage.runs import read_counts
+from storage.database import open_workspace, read_workspace
+from storage.runs import read_counts, start_run
 from storage.selections import read_run_selections, read_selection
 from tests.stage_runner import count_words, score, start
 
@@ -60,6 +60,8 @@ def choose(
     """What was chosen; the sources of the picks in order; drops' reasons; what the books note."""
     settings = SelectSettings.model_validate({"held_out": 0, "steps": steps})
     run = replace(pool[0], run_id=content_hash(settings.model_dump(mode="json"))[:12])
+    with open_workspace(run.workspace) as con:
+        start_run(con, run.run_id, {"name": run.run_id, "seed": 0}, "code", {}, run.source_ids)
     chosen = select_examples(run, settings, pool[1])
     with read_workspace(run.workspace) as con:
         ids, _ = read_selection(con, read_run_selections(con, run.run_id)["choice"][0])

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from scorers.measures import cappy
-from scorers.measures.cappy import GradedPair, PairRegressor, RegressionSettings, linear_rate
+from scorers.measures.cappy import PairRegressor, RegressionSettings, linear_rate
+from scorers.measures.graded_pair import GradedPair
 from tests.tiny_encoder import WINDOW, save_tiny_encoder
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from scorers.measures import cappy_folds
-from scorers.measures.cappy import Correctness, GradedPair, RegressionSettings
+from scorers.measures.cappy import Correctness, RegressionSettings
 from scorers.measures.cappy_folds import FoldModels
+from scorers.measures.graded_pair import GradedPair
 
 DEALT = {"p": 0, "q": 1, "r": 2}
 PAIRS = {
