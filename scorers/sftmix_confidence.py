@@ -8,9 +8,9 @@ perplexities is ruled by the early checkpoints, where they are largest; `log_mea
 log PPL, which is the loss, and is not.
 
 Higher is kept first, but this is no score of quality and not to be selected by: what is confident
-is easy for the model or said often, and good and bad answers overlap in it. It is what SFTMix mixes
-by: `sftmix_class` splits the rows at its median, and a trainer then interpolates between rows of
-the two halves.
+is easy for the model or said often, and good and bad answers overlap in it. It is for mixing, as
+SFTMix does: `sftmix_class` splits the rows at its median, and a trainer then interpolates between
+rows of the two halves. Instant; the cost is in the trajectories.
 
 SFTMix, 2024, arXiv:2410.05248. How many checkpoints the authors take is not known to
 us; here it is those that `measure.trajectories` records.
