@@ -101,7 +101,7 @@ SAID_OF_A_METHOD = {
     "what it is for": re.compile(
         r"(?:^|[.:] )(?:For|Use it|What it is for|It is (?:meant )?for)\b"
     ),
-    "when not to use it": re.compile(r"\b[Nn]ot (?:for|to|where|as a)\b|\b[Dd]o not\b"),
+    "when not to use it": re.compile(r"\b[Nn]ot (?:for|where|as a)\b|\b[Dd]o not (?:use|blend)\b"),
     "what it costs": re.compile(
         r"\b[Cc]osts?\b|\b(?:[Oo]ne|[Tt]wo) pass|\b[Nn]o model\b|\b[Ii]nstant\b|\b[Tt]he dearest\b"
     ),
