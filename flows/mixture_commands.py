@@ -43,7 +43,10 @@ def mixture(
     read, left_out = read_mixture_runs(runs)
     if left_out:
         say_to_stderr(f"{left_out} rows lack a score and are left out")
-    found = validate_runs(read, curved)
+    try:
+        found = validate_runs(read, curved)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     ranked = (
         rank_mixtures(fit_runs(read, curved), read.proportions, batch, top)
         if found.useful

@@ -104,7 +104,7 @@ def add_to(app: typer.Typer) -> None:
     whole = "Run a whole recipe. What is stored already is not done again."
     app.command("run", help=whole)(stage_command("train"))
     for stage, what in STAGE_HELP.items():
-        app.command(stage, help=f"{what} Does the stages before it as far as they are missing.")(
+        app.command(stage, help=f"{what}\n\nDoes the stages before it as far as they are missing.")(
             stage_command(stage)
         )
     app.command("server")(server)

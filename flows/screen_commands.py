@@ -63,7 +63,10 @@ def screen(
     from pipeline.screen import rows_to_review
     from storage.turns import take_turn
 
-    rows_to_review(at_most, confidence)  # an impossible demand is told first
+    try:
+        rows_to_review(at_most, confidence)  # an impossible demand is told first
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     place, run_id = find_place(recipe, workspace, run)
     with take_turn(place, "screen", tell=say_to_stderr):
         if verdicts is not None:
