@@ -69,19 +69,44 @@ MEASURES = (
     "tags",
     "context",
     "cappy",
+    "gradients",
+    "projection",
 )
 """Files of scorers/measures/ that define a number, as opposed to how a model is loaded or asked."""
+
+BLEND = "blend"
+"""A file of pipeline/selection/ that is no step, and part of several."""
 
 DEDUPE = ("exact", "minhash", "signatures", "shingles", "semantic", "cells", "substring")
 """Files of pipeline/dedupe/ that say what is compared."""
 
 CONTAMINATION = ("texts", "ngrams", "short", "semantic", "leaks")
 """Files of pipeline/contamination/ that say what is compared, and what recall is of."""
-ROWS = {"language": "measuring/languages", "personal data": "personal_data"}
-"""What else is found in a row, and the files of pipeline/ that say how."""
+
+ROWS = {
+    "language": "pipeline/measuring/languages",
+    "personal data": "pipeline/personal_data",
+    "final answer": "pipeline/final_answer",
+    "indicator": "pipeline/indicate",
+}
+"""What else is found in a row or put into it, and the files that say how."""
 
 TRACING = {"spans": "spans", "tokens": "tokens", "suffix array": "suffixes"}
 """How a completion is traced back to rows: files of pipeline/substrings/."""
+
+EVIDENCE = ("lengths", "overlap", "sensitivity", "agreement")
+"""Files of pipeline/evidence/: what stands for and against a choice."""
+
+PLANNING = {
+    "next tasks, MoPPS": "pipeline/task_sampling/mopps",
+    "next tasks, MPTS": "pipeline/task_sampling/mpts",
+    "mixtures": "pipeline/mixture_model",
+    "balanced loss": "fine_tune/balance",
+    "budgets": "pipeline/budget_advice",
+    "what if": "pipeline/what_if",
+    "screening": "pipeline/screen",
+}
+"""What helps to decide on data and money before and between runs, and the files that say how."""
 
 
 def main() -> None:
@@ -259,30 +284,36 @@ def scorer_entries() -> Iterator[str]:
 
 
 def other_entries() -> Iterator[str]:
-    """Entries for measures, methods of selection, and deduplication."""
-    measures = ROOT / "scorers" / "measures"
+    """Entries for all that is no score, a chapter at a time."""
+    for heading, entry, introduction, files in chapters():
+        text = f"{docstring(ROOT / introduction)}\n" if introduction else ""
+        yield f"## {heading}\n\n{text}" if text else f"## {heading}\n"
+        for name, file in files.items():
+            yield f"### {entry}: {name}\n\n{docstring(ROOT / f'{file}.py')}\n"
+
+
+def chapters() -> Iterator[tuple[str, str, str, dict[str, str]]]:
+    """Heading, the word before each entry, the file that introduces it, and name → file."""
+    measures = {name: f"scorers/measures/{name}" for name in MEASURES}
+    yield "Measures", "Measure", "", measures
+    selection = {path.stem: f"pipeline/selection/{path.stem}" for path in selection_methods()}
+    yield "Selection", "Selection", "", selection
+    evidence = {name: f"pipeline/evidence/{name}" for name in EVIDENCE}
+    yield "Evidence", "Evidence", "pipeline/evidence/__init__.py", evidence
+    dedupe = {name: f"pipeline/dedupe/{name}" for name in DEDUPE}
+    yield "Deduplication", "Deduplication", "pipeline/dedupe/__init__.py", dedupe
+    yield "Rows", "Rows", "", ROWS
+    tracing = {name: f"pipeline/substrings/{file}" for name, file in TRACING.items()}
+    yield "Tracing", "Tracing", "", tracing
+    check = {name: f"pipeline/contamination/{name}" for name in CONTAMINATION}
+    yield "Contamination", "Contamination", "pipeline/contamination/__init__.py", check
+    yield "Planning", "Planning", "", PLANNING
+
+
+def selection_methods() -> list[Path]:
+    """The files of the methods of selection, by name."""
     selection = ROOT / "pipeline" / "selection"
-    dedupe = ROOT / "pipeline" / "dedupe"
-    yield "## Measures\n"
-    for name in MEASURES:
-        yield f"### Measure: {name}\n\n{docstring(measures / f'{name}.py')}\n"
-    yield "## Selection\n"
-    for path in sorted(modules_with(selection, "select_")):
-        yield f"### Selection: {path.stem}\n\n{docstring(path)}\n"
-    yield f"## Deduplication\n\n{docstring(dedupe / '__init__.py')}\n"
-    for name in DEDUPE:
-        yield f"### Deduplication: {name}\n\n{docstring(dedupe / f'{name}.py')}\n"
-    yield "## Rows\n"
-    for name, file in ROWS.items():
-        yield f"### Rows: {name}\n\n{docstring(ROOT / 'pipeline' / f'{file}.py')}\n"
-    yield "## Tracing\n"
-    for name, file in TRACING.items():
-        text = docstring(ROOT / "pipeline" / "substrings" / f"{file}.py")
-        yield f"### Tracing: {name}\n\n{text}\n"
-    check = ROOT / "pipeline" / "contamination"
-    yield f"## Contamination\n\n{docstring(check / '__init__.py')}\n"
-    for name in CONTAMINATION:
-        yield f"### Contamination: {name}\n\n{docstring(check / f'{name}.py')}\n"
+    return sorted([*modules_with(selection, "select_"), selection / f"{BLEND}.py"])
 
 
 def modules_with(folder: Path, prefix: str) -> Iterator[Path]:

@@ -33,14 +33,20 @@ def mixture(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Rank mixtures of sources by the scores predicted for them; exit with 1 if none can be."""
+    """Say which mixtures of sources to train on next, from short trainings on some.
+
+    Exits with 1 if the runs tell too little to recommend one; docs/mixtures.md has the file.
+    """
     from pipeline.mixture_model import fit_runs, rank_mixtures, replicate_noise, validate_runs
     from pipeline.mixture_runs import read_mixture_runs
 
     read, left_out = read_mixture_runs(runs)
     if left_out:
         say_to_stderr(f"{left_out} rows lack a score and are left out")
-    found = validate_runs(read, curved)
+    try:
+        found = validate_runs(read, curved)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     ranked = (
         rank_mixtures(fit_runs(read, curved), read.proportions, batch, top)
         if found.useful

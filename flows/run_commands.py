@@ -58,10 +58,10 @@ LOOPBACK = "127.0.0.1"
 STAGE_HELP = {
     "ingest": "Read the sources: rows become examples, or go to quarantine.",
     "generate": "Have prompts answered by a model.",
-    "clean": "Find personal data; report, flag, remove or redact it.",
-    "measure": "Ask models what is not stored yet: losses, embeddings, trajectories, samples.",
+    "clean": "Look for personal data: report, flag, remove or redact it.",
+    "measure": "Ask models what is not stored yet: losses, embeddings, marks, samples and more.",
     "score": "Turn measurements into scores; no model is asked.",
-    "dedupe": "Remove near-duplicates; the best-scored copy stays.",
+    "dedupe": "Remove copies: equal, near, alike in meaning or in a passage; the best one stays.",
     "select": "Choose rows, and draw the two controls.",
     "export": "Write the selection for the trainer, with manifest and dataset card.",
     "train": "Fine-tune the target on the export with LoRA.",
@@ -104,7 +104,7 @@ def add_to(app: typer.Typer) -> None:
     whole = "Run a whole recipe. What is stored already is not done again."
     app.command("run", help=whole)(stage_command("train"))
     for stage, what in STAGE_HELP.items():
-        app.command(stage, help=f"{what} Does the stages before it as far as they are missing.")(
+        app.command(stage, help=f"{what}\n\nDoes the stages before it as far as they are missing.")(
             stage_command(stage)
         )
     app.command("server")(server)

@@ -39,27 +39,34 @@ def screen(
     at_most: Annotated[
         float, typer.Option(min=0, max=1, help="Share of bad rows to be ruled out.")
     ] = 0.01,
-    confidence: Annotated[float, typer.Option(min=0, max=1, help="Confidence.")] = 0.95,
+    confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="How sure the estimate must be.")
+    ] = 0.95,
     suspects: Annotated[
         int, typer.Option(min=0, help="Suspicious rows to read beside the random ones.")
     ] = 50,
     queue: Annotated[
-        Path | None, typer.Option(help="Where the queue is written; reports/ if not given.")
+        Path | None,
+        typer.Option(help="Where the queue is written; reports/ of the workspace if not given."),
     ] = None,
     verdicts: Annotated[
         Path | None, typer.Option(help="A queue with verdicts, to be read back.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Queue rows of a selection for a person to read; with --verdicts, say what the reading proves.
+    """Queue rows for a person to read for harm; with --verdicts, say what the reading proves.
 
-    Exits with 1 if the verdicts block a source. Only rows drawn at random count in the estimate.
+    Of each source of a selection enough are drawn to rule out more bad rows than --at-most. Exits
+    with 1 if the verdicts block a source. Only rows drawn at random count in the estimate.
     """
     from pipeline.review_queue import Demand, read_verdicts
     from pipeline.screen import rows_to_review
     from storage.turns import take_turn
 
-    rows_to_review(at_most, confidence)  # an impossible demand is told first
+    try:
+        rows_to_review(at_most, confidence)  # an impossible demand is told first
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     place, run_id = find_place(recipe, workspace, run)
     with take_turn(place, "screen", tell=say_to_stderr):
         if verdicts is not None:

@@ -25,16 +25,16 @@ def add_to(app: typer.Typer) -> None:
 def suggest(
     workspace: WorkspaceOption = HERE,
     by: Annotated[Tasks, typer.Option(help="Suggest sources, or prompts.")] = Tasks.source,
-    count: Annotated[int, typer.Option(min=1, help="How many.")] = 8,
+    count: Annotated[int, typer.Option(min=1, help="How many to name.")] = 8,
     memory: Annotated[
-        float, typer.Option(min=0, max=1, help="How much of earlier rounds counts.")
+        float, typer.Option(min=0, max=1, help="Share of earlier rounds that still counts.")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Say what to generate for next: where answers are right about half of the time.
+    """Say which sources or prompts to generate for next: those answered right half of the time.
 
-    It counts the verdicts of correct_answer steps; each run is a round (MoPPS, arXiv 2507.04632).
+    It counts the verdicts of correct_answer steps; each run is a round (MoPPS, arXiv:2507.04632).
     """
     from pipeline.task_sampling.suggest import NoVerdictsError, Wanted, suggest_tasks
     from storage.database import QueryError, read_workspace

@@ -39,7 +39,7 @@ def trace(
         str | None, typer.Argument(help="What a model wrote; read from stdin if not given.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", "-f", help="A file that holds it instead.")
+        Path | None, typer.Option("--file", "-f", help="A file that holds what the model wrote.")
     ] = None,
     prompt: Annotated[
         str, typer.Option(help="What the model was asked; spans copied from it are left out.")
@@ -63,7 +63,10 @@ def trace(
     ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Find the rows that have the longest spans of a model's completion, word for word."""
+    """Find the training rows that have, word for word, the longest passages a model wrote.
+
+    A passage that stands in a row is no proof that the model learnt it there.
+    """
     from pipeline.trace import Question, trace_completion
     from storage.workspace import Workspace
 

@@ -38,9 +38,9 @@ def what_if(
     run: RunOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a recipe would select, edited or with --set, from what its last run stored.
+    """Say what an edited recipe would select, from what its last run stored; no model is asked.
 
-    No model is asked and nothing is written. Everything in `select` can be tried; what changes the
+    Nothing is written. Everything in `select` can be tried; what changes the
     pool or its numbers needs a run.
     """
     from flows.check_recipe import load_recipe

@@ -60,18 +60,18 @@ SCORERS: dict[str, Scorer] = {
         unit="probability",
         version=1,
     ),
-    "deita": Scorer(
-        score_deita,
-        measure="turn_ratings",
-        reads=("complexity", "complexity_mass", "quality", "quality_mass"),
-        unit="squared marks",
-        version=1,
-    ),
     "context_dependency": Scorer(
         score_context_dependency,
         measure="context",
         reads=("all_turns", "current_turn", "all_turns_of_means", "current_turn_of_means"),
         unit="share of attention",
+        version=1,
+    ),
+    "deita": Scorer(
+        score_deita,
+        measure="turn_ratings",
+        reads=("complexity", "complexity_mass", "quality", "quality_mass"),
+        unit="squared marks",
         version=1,
     ),
     "entropy": Scorer(

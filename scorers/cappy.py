@@ -7,7 +7,7 @@ reference. Higher is kept first. No sigmoid: a value may be below 0 or above 1; 
 only. Each row is scored by a model that was not trained on it.
 
 For dropping answers that do not belong to their instruction, and for choosing among candidates
-(`grape` with this score picks the best of each prompt). Not a judge of facts, depth or style: what
+(`grape` with this score picks the best of each prompt). Not for facts, depth or style: what
 the labels reward is likeness to the references, and a scorer of quality trained on a pool agrees
 with the pool. Compare the choice with random at equal size. Instant; the training is the measure's.
 

@@ -7,9 +7,10 @@ for the quality of the reply to it, and p_itv the probability of mark v, renorma
 3.5 where a judge cannot tell. One turn is worth from 1 to 36. Higher is kept first.
 
 It is meant for a small chat set from a large pool, together with the step `diverse`, which is the
-other half of the method. It is a sum, as published: a conversation of ten turns beats any of one,
-and the score follows length. With `average` it is the mean over the turns, which says how good they
-are and not how many. In the tables of Q-Tuning (arXiv:2509.23873), with WizardLM data, DEITA is
+other half of the method. Not for dialogues of very different lengths as it stands: it is a sum, as
+published, so that ten turns beat any one, and the score follows length. With `average` it is the
+mean over the turns, which says how good they are and not how many. It costs two short questions to
+a judge for every turn. In the tables of Q-Tuning (arXiv:2509.23873), with WizardLM data, DEITA is
 below random rows on LLaMA2-7B and above them on Mistral-7B, and on LLaMA2-7B simply taking the
 longest responses is better than either. So compare with both controls, the random and the
 length-matched one, before the score is believed.

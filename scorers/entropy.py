@@ -7,9 +7,9 @@ The mean, over the response tokens, of the entropy of the model's distribution: 
 (arXiv:2509.23873): high perplexity and low entropy is a misconception worth training on, low
 perplexity and high entropy a calibration sample; the other two corners are noise and repetition.
 
-Higher is kept first: the responses the model is least sure of. On its own that ranks noise high:
-it is for reading beside the perplexity, and for bounds; not for a ranking by itself, nor for rows
-of different tasks, where the task decides more than the row. It comes with the losses: one pass.
+Higher is kept first: the responses the model is least sure of. On its own that ranks noise high. It
+is for reading beside the perplexity, and for bounds; not for a ranking by itself, nor for rows of
+different tasks, where the task decides more than the row. It comes with the losses: one pass.
 """
 
 import numpy as np

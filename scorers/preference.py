@@ -8,7 +8,9 @@ gives 0.5, whatever the responses: leaning to a place is no preference. Where th
 say something else in one of the orders (a mass below `least_mass`), there is none.
 
 "Higher is kept first" does not hold for it: the value stands beside the response that was given,
-and a high one speaks against it. `clear_repair` reads it; to rank rows by it makes no sense.
+and a high one speaks against it. It is for `clear_repair`, which reads it; not for ranking rows,
+nor with a judge that cannot follow the question. Cost: two short questions to the judge for each
+row that has a repair.
 
 CLEAR, arXiv:2403.12776, takes the confidence in the verdict from BSDetector, arXiv:2308.16175; this
 is the judge's own probability.

@@ -6,9 +6,10 @@ Conf is `sftmix_confidence`, n the rows that have one: 1 is confident, 0 is not.
 disjoint, hold every scored row, and differ by at most one row; rows of equal confidence go by their
 example_id, the lower one first.
 
-The value is a label, not a rank: "Higher is kept first" does not hold for it. Confidence is not
-quality, and neither half is the one to train on. SFTMix trains on pairs of a row from each; a step
-`s2l` draws equally from both.
+The value is a label, not a rank: "Higher is kept first" does not hold for it. For a trainer that
+mixes pairs of a row from each half, as SFTMix does, or for a step `s2l` that draws equally from
+both. Not for choosing a half: confidence is not quality, and neither is the one to train on. A
+sort; the cost is in the trajectories.
 
 SFTMix, 2024, arXiv:2410.05248.
 """

@@ -7,10 +7,10 @@ S2L's trajectories hold. From -1, learnt by heart from the start, down to -exp(2
 perplexities is ruled by the early checkpoints, where they are largest; `log_mean` takes the mean of
 log PPL, which is the loss, and is not.
 
-Higher is kept first, but this is no score of quality and not to be selected by: what is confident
-is easy for the model or said often, and good and bad answers overlap in it. It is what SFTMix mixes
-by: `sftmix_class` splits the rows at its median, and a trainer then interpolates between rows of
-the two halves.
+Higher is kept first, but this is no score of quality. Not for choosing rows: what is confident is
+easy for the model or said often, and good and bad answers overlap in it. It is for mixing, as
+SFTMix does: `sftmix_class` splits the rows at its median, and a trainer then interpolates between
+rows of the two halves. Instant; the cost is in the trajectories.
 
 SFTMix, 2024, arXiv:2410.05248. How many checkpoints the authors take is not known to
 us; here it is those that `measure.trajectories` records.

@@ -6,9 +6,10 @@ tags_i are the tags that a model gave the prompt of row i, by the names they hav
 without those that are rare in it. 0: all of its tags are rare ones. Higher is kept first: more
 things asked for are taken for a more complex prompt.
 
-It is the complexity of InsTag, for the step `instag`, which picks by it and by which tags are new.
-By itself it follows the length of the prompt, for long prompts have more to tag; and it says
-nothing of the response. Compare with the length-matched control.
+It is for the step `instag`, which picks by it and by which tags are new: InsTag's complexity. Not
+for a ranking by itself: it follows the length of the prompt, for long prompts have more to tag, and
+it says nothing of the response. Compare with the length-matched control. It counts; the cost is
+that of `measure.tags`, a short list that a model writes for each prompt.
 
 Lu et al. 2023, "#InsTag: Instruction Tagging for Analyzing Supervised Fine-tuning of Large Language
 Models", arXiv:2308.07074.

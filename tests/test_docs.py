@@ -12,11 +12,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from pydantic import BaseModel
+from typer.core import TyperGroup
+from typer.main import get_command
 
-from docs.build_reference import ROOT, block_schema, build, page_files, slug, value_text
+from docs.build_reference import (
+    ROOT,
+    block_schema,
+    build,
+    docstring,
+    page_files,
+    selection_methods,
+    slug,
+    value_text,
+)
 from flows.check_recipe import load_recipe, validate
 from flows.command_line import ENVIRONMENT, EXIT_CODES, app
 from flows.recipe import Recipe
+from flows.stages import STAGES
+from pipeline.dedupe.steps import Dedupe
 from pipeline.measuring import (
     cappy,
     context,
@@ -35,8 +49,11 @@ from pipeline.measuring import (
 )
 from pipeline.rows import ReadReason, ShapeReason
 from pipeline.selection.picked import REASONS
+from pipeline.selection.step import RankStep
+from pipeline.selection.steps import Step
 from pipeline.shapes import SHAPES, read_conversation
 from pipeline.strict_json import JsonReason
+from scorers import SCORERS
 from storage.conversations import Conversation
 from storage.database import Connection, open_workspace, read_workspace
 from storage.examples import Attempt, write_attempts
@@ -74,6 +91,37 @@ VIEW_COLUMNS = {
     "cappy": cappy.FIELDS,
     "language": languages.FIELDS,
 }
+
+
+PAPER = re.compile(r"arXiv:\d{4}\.\d{4,5}|doi:10\.")
+WITHOUT_A_PAPER = {"language", "length_matched", "licenses", "random", "threshold", "top_k"}
+"""Methods that need none, or name it elsewhere: `language` with the measure it reads."""
+
+SAID_OF_A_METHOD = {
+    "what it is for": re.compile(
+        r"(?:^|[.:] )(?:For|Use it|What it is for|It is (?:meant )?for)\b"
+    ),
+    "when not to use it": re.compile(r"\b[Nn]ot (?:for|where|as a)\b|\b[Dd]o not (?:use|blend)\b"),
+    "what it costs": re.compile(
+        r"\b[Cc]osts?\b|\b(?:[Oo]ne|[Tt]wo) pass|\b[Nn]o model\b|\b[Ii]nstant\b|\b[Tt]he dearest\b"
+    ),
+}
+"""What the docstring of a method must say, and by which words a reader finds it."""
+
+FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+
+
+def verbs() -> list[str]:
+    """The verbs, as the command line has them."""
+    line = get_command(app)
+    assert isinstance(line, TyperGroup)
+    return list(line.commands)
+
+
+def method_of(step: type[BaseModel]) -> str:
+    """What a recipe calls a step."""
+    (name,) = get_args(step.model_fields["method"].annotation)
+    return str(name)
 
 
 def section(page: str, heading: str) -> str:
@@ -154,6 +202,59 @@ def test_every_exit_code_is_explained() -> None:
 def test_every_variable_that_is_set_is_named() -> None:
     text = section(RECIPES, "Environment")
     assert [name for name in ENVIRONMENT if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_every_verb_has_a_line(verb: str) -> None:
+    assert re.search(rf"^\| `{verb}[ `]", section(RECIPES, "Commands"), re.MULTILINE)
+
+
+def test_the_stages_stand_in_their_order() -> None:
+    said = re.findall(r"^\| `(\w+)` \|", section(RECIPES, "Commands"), re.MULTILINE)
+    stages = [name for name in STAGES if name != "indicate"]  # which has no verb
+    assert said[: len(stages)] == stages
+
+
+def test_the_steps_of_a_selection_are_numbered_and_complete() -> None:
+    text = section(RECIPES, "How rows are chosen")
+    numbers = [int(number) for number in re.findall(r"^(\d+)\. \*\*", text, re.MULTILINE)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    filters, ranks = (
+        part.split("\n\n")[0] for part in re.split(r"\*\*(?:Filters|One rank)", text)[1:]
+    )
+    for step in get_args(get_args(Step)[0]):
+        said = ranks if issubclass(step, RankStep) else filters
+        assert f"`{method_of(step)}`" in said, step
+
+
+def test_no_heading_clings_to_the_text_above_it() -> None:
+    clinging = [
+        (name, found)
+        for name, page in PAGES.items()
+        for found in re.findall(r"[^\n]\n(#{2,4} .*)", re.sub(FENCE, "", page))
+    ]
+    assert clinging == []
+
+
+# Methods
+
+
+def test_every_step_has_an_entry() -> None:
+    for heading, steps in (("Selection", Step), ("Deduplication", Dedupe)):
+        for step in get_args(get_args(steps)[0]):
+            assert f"### {heading}: {method_of(step)}\n" in METHODS
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*(ROOT / "scorers" / f"{name}.py" for name in SCORERS), *selection_methods()],
+    ids=lambda path: f"{path.parent.name}/{path.stem}",
+)
+def test_every_method_has_a_source_a_purpose_a_limit_and_a_cost(path: Path) -> None:
+    paragraphs = [" ".join(each.split()) for each in docstring(path).split("\n\n")]
+    assert any(PAPER.search(each) for each in paragraphs) is (path.stem not in WITHOUT_A_PAPER)
+    for what, wanted in SAID_OF_A_METHOD.items():
+        assert any(wanted.search(each) for each in paragraphs), f"{path.stem}: {what}"
 
 
 # The data model

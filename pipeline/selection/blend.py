@@ -8,7 +8,8 @@ mean of their values is ruled by whichever spreads most; ranks have one. Higher 
 that lacks one of the scores has no blend, for any number in its place would be made up. With groups
 a row is ranked within its own: a source whose losses are all high is then not dropped whole.
 
-Do not blend scores that want opposite things of the same rows: GRAPE prefers answers the model
+For scores of which each tells a part of what is wanted, so that none shall decide alone. Do not
+blend scores that want opposite things of the same rows: GRAPE prefers answers the model
 finds likely, IFD those the prompt does not give away, DEITA found high perplexity harmful (Liu et
 al. 2023, arXiv:2312.15685). Filter by one and rank by another instead. Borda 1781 is the origin of
 ranking by mean ranks. Cost: a sort for each score.

@@ -5,8 +5,10 @@ code, a row is taken if its cosine similarity to every chosen row is at most 0.9
 
 It is for a pool with many rows alike, where the highest scores would be the same thing many times.
 It is as good as its score: with DEITA's own, Q-Tuning's tables (arXiv:2509.23873, WizardLM data)
-have it below random rows on LLaMA2-7B and above them on Mistral-7B. Cost: n * k * d at most, for k
-picks, a block of rows at a time; the released loop copies and normalises all picks for every row.
+have it below random rows on LLaMA2-7B and above them on Mistral-7B. Not for rows that differ in a
+number or a name only, which embeddings hardly tell apart: it takes one of them. Cost: n * k * d at
+most, for k picks, a block of rows at a time; the released loop copies and normalises all picks for
+every row.
 """
 
 from typing import Literal

@@ -9,9 +9,9 @@ none. It is a filter, so the two stages are two recipes that differ in one numbe
 twice.
 
 For models that must keep a narrow skill, such as mathematics or code, beside general chat. Each
-stage is a training of its own, the second starting from what the first left. Without a second
-training use shares: the paper finds that mixing all data helps while there is little of it, and
-that with much of it the skills conflict. Costs nothing.
+stage is a training of its own, the second starting from what the first left. Not for a single
+training: use shares there. The paper finds that mixing all data helps while there is little of it,
+and that with much of it the skills conflict. Costs nothing.
 
 Dong et al. 2023, "How Abilities in Large Language Models are Affected by Supervised Fine-tuning
 Data Composition", arXiv:2310.05492. There is no code of theirs.

@@ -12,9 +12,9 @@ again (Minoux 1978, doi:10.1007/BFb0006528). The picks are exactly those of the 
 similarities are whole numbers of 2^-20, whose sums have no rounding.
 
 For a small set that stands for a large pool, such as the last step of Superfiltering
-(arXiv:2402.00530): its Euclidean version gives the picks of a facility location over
-max(d) - d, for a constant in all similarities changes no pick. It represents what is common and
-passes over what is rare; where every kind of row must be seen once, use `k_centre`, and where the
+(arXiv:2402.00530): its Euclidean version gives the picks of a facility location over max(d) - d,
+for a constant in all similarities changes no pick. Not for a set in which every kind of row must be
+seen: it represents what is common and passes over what is rare. `k_centre` does that, and where the
 best rows must come first, `diverse`. Without a score it does not look at quality at all. Coverage
 of embeddings has not been shown to beat random rows in general: compare with the controls.
 

@@ -9,8 +9,9 @@ al. 2023, "#InsTag", arXiv:2308.07074. With `again` off there is one pass: the c
 DEITA (arXiv:2312.15685) compares its own filter with, where rows are walked by its score.
 
 For a broad set where tags are to be had from a model that names intents well. Rows with many tags
-are long prompts: look at the length-matched control. Where the tags are bad, so is the choice;
-`diverse` and `k_centre` need an embedding only. Cost: for each pass, the sets of tags that differ.
+are long prompts: look at the length-matched control. Not for tags that a small model wrote badly:
+the choice is then as bad as they are, and `diverse` and `k_centre` need an embedding only. Cost:
+for each pass, the sets of tags that differ.
 """
 
 from collections.abc import Sequence

@@ -8,8 +8,8 @@ of k picks is at most twice the smallest that any k rows can have (Gonzalez 1985
 doi:10.1016/0304-3975(85)90224-5). In machine learning it is known as the core-set choice of Sener
 and Savarese 2018, arXiv:1708.00489.
 
-For a set in which every kind of row is seen, the rare ones first. That is also its weakness:
-outliers, rows in another language and broken ones are what lies farthest out, so filter before it.
+For a set in which every kind of row is seen, the rare ones first. Not for a pool that nobody has
+filtered: outliers, rows in another language and broken ones are what lies farthest out.
 It does not look at quality. `facility_location` represents what is common instead. Coverage of
 embeddings has not been shown to beat random rows in general: compare with the controls.
 

@@ -1,4 +1,15 @@
-"""Rows in the languages that are wanted."""
+"""Rows in the languages that are wanted.
+
+    kept where language_i is wanted, and confidence_i >= at_least
+
+A row that has no language, or one told with a lower confidence, is out as `no_language` unless it
+is let pass. The number stored with each decision is the confidence.
+
+For keeping a set to the languages it is for. Not for finding a foreign sentence in a long answer,
+since a text is judged as a whole, and no mark of quality. Very short texts have no language: where
+many answers are a word, let the unclear ones pass. A comparison for each row, no model; telling the
+languages, with the source of the method, is `measure.language`.
+"""
 
 from collections.abc import Collection
 from typing import Annotated, Literal

@@ -4,6 +4,9 @@ A row passes if one of the sources that hold it has a licence that is allowed; w
 redacted goes by the sources of what it was made from. Names are compared as SPDX identifiers are,
 without regard to case. `unknown`, which stands for a source whose licence nobody gave, is not
 allowed unless it is named. The licence of a model that generated an answer is not looked at.
+
+For a set that is to be handed on or used under known terms. Not for finding out what a licence
+permits: it compares names that the recipe states, and believes them. No model; it costs nothing.
 """
 
 from collections.abc import Collection, Sequence

@@ -39,10 +39,9 @@ Reason = Literal[
     "shared_span",  # a long passage stands in a row that is kept
     "exact_duplicate",  # of a row that is kept
     "over_budget",  # the budget was used up before its turn
-    "not_drawn",  # of a control, or of the sample that a step compares
+    "not_drawn",  # of a sample, of a stage, or of a control
     "no_share",  # its group has no share of the budget
     "other_stage",  # of a training in two stages
-    "not_drawn",  # of a control
     "no_response",  # a prompt only: nothing to train on
     "no_loss_tokens",  # the tokenizer leaves nothing of its response
     "truncated",  # longer than what the trainer reads

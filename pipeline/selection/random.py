@@ -5,7 +5,7 @@ come or go leave the order of the rest as it was, and one night's new rows do no
 of selections.
 
 For holding every other method against, with several seeds; and the choice itself where no method
-beats it, which is common. It keeps the pool's mixture, faults included. No model.
+beats it, which is common. Not for mending a pool: it keeps its mixture, faults included. No model.
 """
 
 from collections.abc import Iterable

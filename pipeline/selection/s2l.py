@@ -9,7 +9,7 @@ over sources in the same way, and puts clusters of one or two rows into a reserv
 only when the rest is used up. Both are here; without sources there is one.
 
 For a domain with known sources; not for a mixed pool of general instructions, where another paper
-(arXiv:2502.04194) finds it below random for two of three models. The draw takes no time; the
+(arXiv:2502.04194) finds it below random for two of three models. The draw costs nothing; the
 trajectories do.
 """
 

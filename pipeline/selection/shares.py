@@ -10,9 +10,10 @@ and what it leaves goes to the others in the same proportions. The step that ran
 each group, and the picks are put in turns, so that every beginning of the selection has about the
 proportions of the whole.
 
-A mixture decides which skills the model learns; the ranking only decides by which rows. Do not use
-shares to mend a pool whose sources differ in quality: filter it. Equal shares of very unequal
-sources take a small one whole, and what is poor in it too. Costs nothing beside the ranking; a step
+For a pool of several sources, each of which must have its part: a mixture decides which skills the
+model learns, and the ranking only by which rows. Do not use shares to mend a pool whose sources
+differ in quality: filter it. Equal shares of very unequal sources take a small one whole, and what
+is poor in it too. Costs nothing beside the ranking; a step
 that walks down its ranking does so once for each group, and again where a group falls short.
 
 Largest remainders are Hamilton's method of apportionment. Temperature is that of multilingual

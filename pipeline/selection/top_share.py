@@ -5,6 +5,11 @@
 n counts the rows that reach the filter, those without a score too. It is the first cut of methods
 that look at quality first and at coverage after, such as the diverse version of Superfiltering
 (arXiv:2402.00530): the highest fifth by score, and of these the rows that cover the rest.
+
+For a first cut where another step chooses, and the scale of the score moves with the model. Not for
+a score that compares only candidates of one prompt, and no remedy for lengths: what it keeps most
+often is a length, as with `top_k`, so see the length-matched control. A sort of the scores, no
+model.
 """
 
 from typing import Literal

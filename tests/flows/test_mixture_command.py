@@ -45,6 +45,12 @@ def test_nothing_is_recommended_where_a_mean_predicts_as_well(tmp_path: Path) ->
     assert facts["recommended"] is False and facts["ranked"] == [] and facts["r2_mean"] <= 0
 
 
+def test_too_few_mixtures_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("mixture,checkpoint,p.code,s.mtbench\nm0,0,1,20\n", encoding="utf-8")
+    assert "1 mixtures tell nothing" in ask(str(path), code=2).output
+
+
 def test_json_has_the_proportions_by_name(tmp_path: Path) -> None:
     path = write_runs(tmp_path / "runs.csv", law=30)
     facts = json.loads(ask(str(path), "--batch", "10", "--json").stdout)

@@ -100,6 +100,12 @@ def test_the_queue_holds_random_rows_of_each_source_and_suspects_apart(workspace
     assert all(0 <= row["signals"]["confidence"] <= 1 for row in rows)
 
 
+@pytest.mark.parametrize("words", [("--at-most", "0"), ("--confidence", "1")])
+def test_an_impossible_demand_is_refused(tmp_path: Path, words: tuple[str, str]) -> None:
+    done = CliRunner().invoke(app, ["screen", "-w", str(tmp_path), *words])
+    assert done.exit_code == 2 and "are between 0 and 1" in done.output
+
+
 def test_suspects_are_the_least_confident_of_the_rest(workspace: Path) -> None:
     _, rows = queued(workspace, "--suspects", "5")
     random = {row["example_id"] for row in rows if row["drawn"] == "random"}
