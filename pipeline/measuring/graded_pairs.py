@@ -37,7 +37,9 @@ class PairRow:
     task: str
     """Rows with the same one may lend each other responses: the source."""
     generated: bool
-    """A model's answer, to be graded; else a reference."""
+    """A model's answer, edited since or not, to be graded; else a reference."""
+    first_prompt_id: str
+    """What the prompt was before it was edited, by a mark or a redaction; else `prompt_id`."""
     samples: Sequence[str] = ()
     """Further answers of a model to the prompt."""
 
@@ -45,14 +47,21 @@ class PairRow:
 def deal_folds(rows: Sequence[PairRow], folds: int, seed: int) -> dict[str, int]:
     """prompt_id → fold, from 0; folds differ by one prompt at most, and candidates stay together.
 
+    An edited prompt is dealt as what it was before, and that stands there too: so a row is never
+    scored by a model that learnt from the same row without the edit, or with it.
+
     Args:
         rows: of the pool.
         folds: how many.
         seed: of the dealing.
     """
-    prompts = {row.prompt_id for row in rows}
-    dealt = sorted(prompts, key=lambda prompt: content_hash([seed, "fold", prompt]))
-    return {prompt: place % folds for place, prompt in enumerate(dealt)}
+    first: dict[str, str] = {}
+    for row in rows:
+        known = first.get(row.prompt_id, row.first_prompt_id)
+        first[row.prompt_id] = min(known, row.first_prompt_id)
+    order = sorted(set(first.values()), key=lambda prompt: content_hash([seed, "fold", prompt]))
+    dealt = {prompt: place % folds for place, prompt in enumerate(order)}
+    return dealt | {prompt: dealt[before] for prompt, before in first.items()}
 
 
 def build_pairs(
