@@ -40,8 +40,8 @@ class ScoreSettings(Settings):
     scorer: str = Field(description="A name from scorers/__init__.py.")
     of: str = Field(
         default="",
-        description="Which block of measure.ratings (its name) or measure.embeddings (its text)."
-        " it reads.",
+        description="Which block of measure.ratings (its name) or measure.embeddings (its text) "
+        "it reads.",
     )
     settings: dict[str, Any] = Field(default={}, description="The scorer's own settings.")
     name: str = Field(
