@@ -87,7 +87,7 @@ def budget_rows(recipe: "Recipe") -> int | None:
 def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasurePlan], int]":
     """Ingest, count tokens, and plan every other measure; also how many prompts lack answers."""
     from flows.adapters import place_adapters
-    from flows.stages import identify, read_in, with_targets
+    from flows.begin_run import identify, read_in, with_targets
     from pipeline.generate import choose_prompts, cut_prompts, repair_key
     from pipeline.measure import Repairs, plan_measures
     from pipeline.plan import plan_measure

@@ -14,9 +14,10 @@ import pytest
 import yaml
 
 from docs.build_reference import ROOT, block_schema, build, page_files, slug, value_text
-from flows.check_recipe import load_recipe, validate
+from flows.check_recipe import load_recipe
 from flows.command_line import ENVIRONMENT, EXIT_CODES, app
 from flows.recipe import Recipe
+from flows.recipe_form import validate
 from pipeline.measuring import (
     cappy,
     context,

@@ -1,4 +1,4 @@
-"""The warm-up of adapters that gradients are taken of: its settings, its rows, and where it is kept.
+"""The warm-up that gradients are taken at: its settings, its rows, and where it is kept.
 
 What a warm-up was trained on, and what is needed to train it again, lies beside its checkpoints:
 
