@@ -93,7 +93,7 @@ def rating_problems(recipe: Recipe) -> Iterator[str]:
 
 
 def indicator_problems(recipe: Recipe) -> Iterator[str]:
-    """A tag by a score that the recipe does not have, or by a label."""
+    """An indicator by a score that the recipe does not have, or by a label."""
     if recipe.indicator is None:
         return
     yield from unknown_score(recipe, "indicator.score", recipe.indicator.score)

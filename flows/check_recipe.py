@@ -125,7 +125,7 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (repair_problems, {"generate", "measure", "dedupe", "select"}),
         (budget_problems, {"sources", "generate", "select"}),
         (share_problems, {"scores", "select"}),
-        (named_source_problems, {"sources", "generate", "select"}),
+        (named_source_problems, {"workspace", "sources", "generate", "select"}),
         (train_problems, {"measure", "train"}),
         (license_problems, {"sources", "licenses"}),
     )
@@ -133,6 +133,8 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
     check = blocks["check"].placed(base) if blocks.get("check") else None
     targets = place_sources(blocks.get("targets", ()), base)
     placed = {"sources": sources, "targets": targets, "check": check}
+    if "workspace" in blocks:
+        placed["workspace"] = str(base / blocks["workspace"])
     recipe = Recipe.model_construct(**{**blocks, **placed})
     found = [
         problem for check, needed in checks if needed <= set(blocks) for problem in check(recipe)

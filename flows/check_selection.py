@@ -1,12 +1,13 @@
 """How a recipe selects: steps whose scores, sources, groups or budget are not to be had."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from flows.check_measures import is_label, missing_embeddings, unknown_score
 from flows.recipe import Recipe
 from flows.recipe_form import nearest
-from pipeline.ingest import bound_rows, bound_tokens
+from pipeline.ingest import bound_rows, bound_tokens, stored_path
 from pipeline.selection.clear_repair import ClearRepair
 from pipeline.selection.dmt import DMT
 from pipeline.selection.instag import InsTag
@@ -15,6 +16,7 @@ from pipeline.selection.s2l import S2L
 from pipeline.selection.source_names import has_name
 from pipeline.selection.spend import COLUMNS
 from pipeline.selection.step import Filter, RankStep
+from storage.workspace import Workspace
 
 
 def select_problems(recipe: Recipe) -> Iterator[str]:
@@ -93,7 +95,9 @@ def share_problems(recipe: Recipe) -> Iterator[str]:
 
 def named_source_problems(recipe: Recipe) -> Iterator[str]:
     """Steps that name sources which the recipe does not have."""
-    paths = [file for source in recipe.sources for file in source.files()]
+    workspace = Workspace(Path(recipe.workspace))
+    files = [file for source in recipe.sources for file in source.files()]
+    paths = [stored_path(workspace, file) for file in files]  # what a step will see of them
     if any(source.query is not None for source in recipe.sources):
         return  # the answer to a query lies in the workspace, under a name of its own
     paths += ["generated"] if recipe.generate else []

@@ -281,6 +281,16 @@ def test_a_budget_larger_than_the_pool_is_told(
     assert any(problem in each for each in found), found
 
 
+def test_a_name_is_looked_for_in_the_path_that_the_workspace_keeps(tmp_path: Path) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    for name, known in (("here/rows.jsonl", False), ("rows.jsonl", True)):
+        shares = {"quotas": {name: 0.5}}
+        rank = {"method": "top_k", "score": "ifd", "budget": {"rows": 2}, "shares": shares}
+        problems = problems_of(folder, {**GOOD, "select": {"steps": [rank]}})
+        assert (problems == []) is known, "from work/ the file is ../rows.jsonl"
+
+
 @pytest.mark.parametrize(
     ("step", "problem"),
     [
@@ -332,9 +342,9 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
         load_recipe(tmp_path / "none.yaml")
 
 
-def test_a_tag_needs_a_score_that_ranks(tmp_path: Path) -> None:
+def test_an_indicator_needs_a_score_that_ranks(tmp_path: Path) -> None:
     (unknown,) = problems_of(tmp_path, {**GOOD, "indicator": {}})
-    assert unknown.startswith("tag.score: 'context_dependency' is not among the scores")
+    assert unknown.startswith("indicator.score: 'context_dependency' is not among the scores")
     measure = {**GOOD["measure"], "context": {}}
     scores = ["ifd", "context_dependency"]
     assert (
