@@ -89,7 +89,7 @@ def build_pairs(
         own, fold = references.get(row.prompt_id, {}), folds[row.prompt_id]
         if not row.generated:
             pairs[fold][row.prompt, row.response] = 1.0
-            swapped = draw_other(row, lenders[fold, row.task], own, seed)
+            swapped = draw_other(row, lenders[fold, row.task], list(own), seed)
             if swapped is not None:
                 pairs[fold].setdefault((row.prompt, swapped), 0.0)
         for answer, grade in graded_answers(row, list(own)):
@@ -101,16 +101,17 @@ def build_pairs(
 
 
 def draw_other(
-    row: PairRow, lenders: Sequence[PairRow], own: Mapping[str, None], seed: int
+    row: PairRow, lenders: Sequence[PairRow], own: Sequence[str], seed: int
 ) -> str | None:
     """The response of a random row that is none of the prompt's own; None where there is no such.
 
     From a random place on the rows are tried in turn, so that one is found if there is one.
     """
     start = int(content_hash([seed, "swap", row.example_id])[:15], 16)
+    right = {plain(response) for response in own}
     for step in range(len(lenders)):
         response = lenders[(start + step) % len(lenders)].response
-        if response not in own:
+        if plain(response) not in right:
             return response
     return None
 
@@ -118,14 +119,19 @@ def draw_other(
 def graded_answers(row: PairRow, references: Sequence[str]) -> Iterator[tuple[str, float]]:
     """Answers of models to a row's prompt, each with its ROUGE-L against the references."""
     answers = [*row.samples, *([row.response] if row.generated else [])]
-    same = {" ".join(reference.split()) for reference in references}
+    same = {plain(reference) for reference in references}
     for answer in answers:
-        if not answer.strip() or " ".join(answer.split()) in same:
+        if not answer.strip() or plain(answer) in same:
             continue
         grades = [rouge_l(reference, answer) for reference in references]
         countable = [grade for grade in grades if grade is not None]
         if countable:
             yield answer, max(countable)
+
+
+def plain(text: str) -> str:
+    """A text without white space at its ends, and with single spaces within."""
+    return " ".join(text.split())
 
 
 def rouge_l(reference: str, answer: str) -> float | None:

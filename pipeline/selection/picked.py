@@ -42,7 +42,6 @@ Reason = Literal[
     "not_drawn",  # of a control, or of the sample that a step compares
     "no_share",  # its group has no share of the budget
     "other_stage",  # of a training in two stages
-    "not_drawn",  # of a control
     "no_response",  # a prompt only: nothing to train on
     "no_loss_tokens",  # the tokenizer leaves nothing of its response
     "truncated",  # longer than what the trainer reads

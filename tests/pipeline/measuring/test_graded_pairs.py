@@ -69,6 +69,8 @@ def test_a_response_is_swapped_within_its_task_and_its_fold() -> None:
 def test_a_prompt_that_has_every_response_gets_no_zero() -> None:
     alone = [row("a", "ask", "yes"), row("b", "ask", "no")]
     assert [pair.label for pair in one_fold(alone)] == [1, 1]
+    spaced = [row("a", "ask", "yes"), row("b", "say", " yes\n")]
+    assert [pair.label for pair in one_fold(spaced)] == [1, 1], "another white space is no mistake"
     beside = [*alone, row("c", "say", "yes")]
     zeros = [(p.instruction, p.response) for p in one_fold(beside) if p.label == 0]
     assert zeros == [("say", "no")], "ask has both answers already"
