@@ -4,9 +4,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from flows.begin_run import identify
 from flows.check_recipe import load_recipe
 from flows.recipe import step_lines
-from flows.stages import identify
 from pipeline.deduplicate import deduplicate_examples
 from pipeline.export import export_selection
 from pipeline.ingest import count_ingest, ingest_sources

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.check_recipe import load_recipe, nearest
+from flows.check_recipe import load_recipe
 from flows.curate_dataset import ON_THREADS
 from flows.measure_shards import measure_work
 from flows.name_runs import name_backfill
 from flows.recipe import Recipe
+from flows.recipe_form import nearest
 from flows.talk import say
 from pipeline.backfill import (
     Backfill,

@@ -9,13 +9,14 @@ from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
 from flows.artifacts import show_changes, show_evidence, show_funnel, show_histograms
+from flows.begin_run import RunState, begin
 from flows.check_recipe import check_given, load_recipe
 from flows.hand_over import hand_over
 from flows.name_runs import name_curation
 from flows.recipe import Recipe
 from flows.record_training import collect_trainings
 from flows.runners import RunnerName, find_runner
-from flows.stages import STAGES, RunState, StageName, begin, finish
+from flows.stages import STAGES, StageName, finish
 from flows.talk import say
 from pipeline.report import funnel_rows, write_report
 from pipeline.score_histograms import draw_score_histograms

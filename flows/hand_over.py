@@ -5,7 +5,8 @@ from pathlib import Path
 from prefect.events import emit_event
 
 from flows.artifacts import show_export
-from flows.stages import RunState, StageName
+from flows.begin_run import RunState
+from flows.stages import StageName
 from pipeline.export import Exported
 
 EXPORTED_EVENT = "sluice.selection.exported"

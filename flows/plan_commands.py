@@ -54,11 +54,13 @@ def plan(
         plans, prompts = plan_recipe(loaded, recipe.parent, rows)
     total = sum(each.seconds or 0.0 for each in plans)
     advice = advise(rows_affordable or budget_rows(loaded), preference_price_ratio)
+    left_out = not_planned(loaded, prompts)
     if as_json:
         print_json(
             {
                 "measures": [asdict(each) for each in plans],
                 "prompts_to_answer": prompts,
+                "not_in_this": left_out,
                 "seconds": total,
                 "advice": [asdict(each) for each in advice],
             }
@@ -66,14 +68,31 @@ def plan(
         return
     print_table(COLUMNS, [row_of(each) for each in plans])
     sys.stdout.write(f"in all {spoken(total)} of measuring on this machine\n")
-    if prompts:
-        sys.stdout.write(
-            f"not in this: {prompts} prompts to answer first, whose answers will be measured too\n"
-        )
-    if loaded.train:
-        sys.stdout.write("not in this: training the target\n")
+    sys.stdout.write("".join(f"not in this: {each}\n" for each in left_out))
     sys.stdout.write("\nWhat papers found about budgets; advice, and nothing that is enforced:\n")
     sys.stdout.write("".join(f"- {each}\n" for each in advice))
+
+
+def not_planned(recipe: "Recipe", prompts: int) -> list[str]:
+    """What a run of the recipe does beside the measuring that is priced, in its order.
+
+    Args:
+        recipe: as it is.
+        prompts: how many are to be answered.
+    """
+    found = []
+    if prompts:
+        found.append(f"{prompts} prompts to answer first, whose answers will be measured too")
+    if recipe.personal_data:
+        found.append("looking for personal data; what is redacted is measured in its new text")
+    if recipe.indicator:
+        found.append("measuring what gets a mark a second time, with the mark")
+    if recipe.check:
+        embedded = ", and embedding those" if recipe.check.semantic else ""
+        found.append(f"comparing with the evaluation sets{embedded}")
+    if recipe.train:
+        found.append("training the target")
+    return found
 
 
 def budget_rows(recipe: "Recipe") -> int | None:
@@ -87,7 +106,7 @@ def budget_rows(recipe: "Recipe") -> int | None:
 def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasurePlan], int]":
     """Ingest, count tokens, and plan every other measure; also how many prompts lack answers."""
     from flows.adapters import place_adapters
-    from flows.stages import identify, read_in, with_targets
+    from flows.begin_run import identify, read_in, with_targets
     from pipeline.generate import choose_prompts, cut_prompts, repair_key
     from pipeline.measure import Repairs, plan_measures
     from pipeline.plan import plan_measure

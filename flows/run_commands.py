@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 if TYPE_CHECKING:
-    from flows.stages import RunState
+    from flows.begin_run import RunState
 
 
 class RunnerOption(StrEnum):

@@ -3,30 +3,28 @@
 What a stage does is in pipeline/ and fine_tune/; here is which task does it, and what is said.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from fine_tune.outcome import read_outcome, training_folder, trial_identity
-from fine_tune.report import TrainReport
 from fine_tune.train import ADAPTER_FOLDER
 from flows.adapters import place_adapters
 from flows.artifacts import show_training
+from flows.begin_run import NoRowsError, RunState, ingest_stage
 from flows.fine_tune_export import train_export
 from flows.measure_shards import measure_work
-from flows.recipe import Recipe, step_lines
+from flows.recipe import step_lines
 from flows.record_training import write_outcome
 from flows.runners import do_all
 from flows.talk import say
 from pipeline.clean import clean_pool
-from pipeline.code_version import code_version
-from pipeline.decontaminate import check_examples, evaluation_fingerprints
+from pipeline.decontaminate import check_examples
 from pipeline.deduplicate import deduplicate_examples
-from pipeline.export import Exported, export_selection
+from pipeline.export import export_selection
 from pipeline.generate import (
     GenerateSettings,
     PromptBatch,
@@ -38,27 +36,15 @@ from pipeline.generate import (
     repair_key,
 )
 from pipeline.indicate import indicate_examples
-from pipeline.ingest import (
-    count_ingest,
-    distinct_sources,
-    identify_block,
-    identify_sources,
-    ingest_sources,
-)
 from pipeline.measure import Repairs, plan_measures
 from pipeline.run_context import RunContext
 from pipeline.score import score_examples, score_key, unmeasured_targets
-from pipeline.select import Chosen, select_examples
-from pipeline.targets import describe_targets, read_targets
+from pipeline.select import select_examples
 from scorers.measures.models import resolve_model
-from storage.conversations import content_hash
-from storage.database import open_workspace, read_workspace
-from storage.examples import Attempt, read_pool
+from storage.database import open_workspace
+from storage.examples import Attempt
 from storage.retention import write_run_measures
-from storage.runs import finish_run, start_run, write_run_targets
-from storage.shard_place import set_place
-from storage.sources import Source
-from storage.workspace import Workspace
+from storage.runs import finish_run
 
 StageName = Literal[
     "ingest",
@@ -79,121 +65,6 @@ StageName = Literal[
 def answer(batch: PromptBatch, label: str) -> list[Attempt]:
     """Ask a model to answer one batch of prompts."""
     return answer_prompts(batch)
-
-
-@dataclass(frozen=True, slots=True)
-class RunState:
-    """How far a run has come."""
-
-    recipe: Recipe
-    """As written, with the target resolved: what is stored."""
-    placed: Recipe
-    """The same with paths as seen from the working directory."""
-    run: RunContext
-    pool: Sequence[str] = ()
-    """Example ids that the stages so far have left."""
-    asked: Mapping[str, int] = field(default_factory=dict)
-    """Rows a model was asked about in this execution, by measure."""
-    parts: Mapping[str, int] = field(default_factory=dict)
-    """Rows of the pool that a measure is wanted of, for measures of a part of it only."""
-    chosen: Chosen | None = None
-    exported: Exported | None = None
-    trained: TrainReport | None = None
-    adapter: Path | None = None
-
-
-def begin(recipe: Recipe, placed: Recipe) -> RunState:
-    """Record that a run starts, and read the sources that the workspace does not have."""
-    state, sources = identify(recipe, placed)
-    run, models = state.run, {recipe.target: resolve_model(placed.target).fingerprint}
-    say(f"run {run.run_id} in {run.workspace.directory}")
-    with open_workspace(run.workspace) as con:
-        start_run(con, run.run_id, recipe.stored(), code_version(), models, run.source_ids)
-        write_run_targets(con, run.run_id, run.target_source_ids)
-    read_in(state, sources)
-    return state
-
-
-def identify(recipe: Recipe, placed: Recipe) -> tuple[RunState, Sequence[Source]]:
-    """Identify the sources, and with them the run: the same recipe on the same rows is the same."""
-    workspace = Workspace(Path(placed.workspace))
-    set_place(workspace.directory, placed.shards)
-    blocks = [identify_block(workspace, block) for block in placed.sources]
-    sources = distinct_sources(blocks)
-    targets = identify_sources(workspace, placed.targets)
-    source_ids = sorted(source.source_id for source in sources)
-    target_ids = sorted(source.source_id for source in targets)
-    sets = evaluation_fingerprints(placed.check)
-    run_id = content_hash([recipe.stored(), source_ids, target_ids, code_version(), *sets])[:12]
-    named: dict[str, list[str]] = {}
-    for written, found in zip(recipe.sources, blocks, strict=True):
-        named.setdefault(written.path, []).extend(source.source_id for source in found)
-    run = RunContext(
-        workspace,
-        run_id,
-        recipe.seed,
-        source_ids,
-        {},
-        {},
-        named_sources=named,
-        target_source_ids=target_ids,
-    )
-    return RunState(recipe, placed, run), [*sources, *targets]
-
-
-def read_in(state: RunState, sources: Sequence[Source]) -> None:
-    """Read the sources that the workspace does not have yet."""
-    ingest_sources(state.run.workspace, sources, lambda what, rows: say(f"{what}: {rows} rows"))
-
-
-class TooManyBadRowsError(ValueError):
-    """More rows went to quarantine than the recipe tolerates."""
-
-
-class NoRowsError(ValueError):
-    """The sources hold no row, or the steps of the selection left none."""
-
-
-def ingest_stage(state: RunState) -> RunState:
-    """Rows → distinct examples.
-
-    Raises:
-        TooManyBadRowsError: if more of the rows could not be read than the recipe tolerates.
-        NoRowsError: if there is none.
-    """
-    run = with_targets(state.run)
-    notes = describe_targets(run.workspace, run.targets, run.source_ids)
-    count = count_ingest(run.workspace, run.run_id, run.source_ids, notes)
-    say(
-        f"ingest: {count.rows_in} rows, {count.kept} distinct examples, "
-        f"{sum(count.quarantined.values())} in quarantine"
-    )
-    for note in notes:
-        say(f"ingest: {note}", again=True)
-    tolerate(state, "rows", sum(count.quarantined.values()), count.rows_in)
-    tolerate(state, "rows of the targets", run.targets.quarantined, run.targets.rows)
-    if not count.kept:
-        raise NoRowsError("the sources hold no row that could be read")
-    if state.recipe.targets and not run.target_ids:
-        raise NoRowsError("the targets hold no row that could be read")
-    with read_workspace(run.workspace) as con:
-        return replace(state, run=run, pool=read_pool(con, run.source_ids))
-
-
-def with_targets(run: RunContext) -> RunContext:
-    """The same run, knowing the examples to be close to."""
-    return replace(run, targets=read_targets(run.workspace, run.target_source_ids))
-
-
-def tolerate(state: RunState, what: str, bad: int, rows: int) -> None:
-    """Raise TooManyBadRowsError if more rows could not be read than the recipe tolerates."""
-    limit = state.recipe.tolerated_bad_rows
-    if bad > limit * rows:
-        raise TooManyBadRowsError(
-            f"{bad} of {rows} {what} could not be read, and the recipe tolerates a share of "
-            f"{limit:g}. See `sluice quarantine -w {state.run.workspace.directory}`, mend the "
-            "source, or raise tolerated_bad_rows"
-        )
 
 
 def generate_stage(state: RunState) -> RunState:

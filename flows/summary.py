@@ -11,7 +11,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from flows.stages import RunState
+from flows.begin_run import RunState
 from pipeline.evidence.markdown import evidence_lines
 from pipeline.report import FunnelRow, funnel_rows
 from storage.database import read_workspace

@@ -1,7 +1,7 @@
 """`sluice what-if`: the selection that other settings would make, in seconds; writes nothing."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,8 +14,10 @@ from flows.run_commands import RecipeFile
 if TYPE_CHECKING:
     from flows.recipe import Recipe
     from pipeline.run_context import RunContext
+    from pipeline.score import ScoreKey
     from pipeline.what_if import WhatIf
     from storage.database import Connection
+    from storage.measurements import MeasureKey
 
 COLUMNS = ["step", "in", "kept", "left, by reason"]
 
@@ -68,12 +70,11 @@ def try_settings(recipe: "Recipe", base: Path, run_id: str | None) -> "WhatIf":
     """
     from pipeline.changes import differences
     from pipeline.run_context import RunContext
-    from pipeline.score import measure_name, score_key
     from pipeline.what_if import beyond_reach, select_again
     from storage.changes import describe_run
     from storage.database import QueryError, read_workspace
     from storage.runs import find_run, read_run_sources
-    from storage.what_if import find_last_choice, has_score, read_run_keys
+    from storage.what_if import find_last_choice, read_run_keys
     from storage.workspace import Workspace
 
     workspace = Workspace(Path(recipe.at(base).workspace))
@@ -91,25 +92,45 @@ def try_settings(recipe: "Recipe", base: Path, run_id: str | None) -> "WhatIf":
                 f"{spoken(beyond)}, which run {found} had otherwise: `sluice select` the recipe"
             )
         measures = read_run_keys(con, found)
-        scores = {
-            each.label: score_key(each, measures)
-            for each in recipe.scores
-            if measure_name(each) in measures
-        }
-        stored = {label for label, key in scores.items() if has_score(con, key)}
         if any(block.method == "repair" for block in recipe.generate):
             raise QueryError(
                 "a what-if cannot tell which rows are repairs of which: `sluice select` the recipe"
             )
-        if lacking := [each.label for each in recipe.scores if each.label not in stored]:
-            raise QueryError(
-                f"no {', '.join(lacking)} is stored as the recipe defines it: `sluice score` the "
-                "recipe, which asks no model for what is measured already"
-            )
+        scores = find_scores(con, recipe, found, measures)
         sources = read_run_sources(con, found)
         run = RunContext(workspace, found, recipe.seed, sources, measures, scores)
         run = replace(run, named_sources=name_sources(con, recipe, base, run))
         return select_again(con, run, recipe.select, changed, recipe.licenses)
+
+
+def find_scores(
+    con: "Connection", recipe: "Recipe", run_id: str, measures: "Mapping[str, MeasureKey]"
+) -> "dict[str, ScoreKey]":
+    """The key of each score as the recipe defines it, of the numbers and the targets of a run.
+
+    Raises:
+        QueryError: if one is not stored.
+    """
+    from pipeline.score import measure_name, score_key
+    from pipeline.targets import Targets
+    from storage.database import QueryError
+    from storage.examples import read_pairs
+    from storage.runs import read_run_targets
+    from storage.what_if import has_score
+
+    targets = Targets(read_pairs(con, read_run_targets(con, run_id)))
+    scores = {
+        each.label: score_key(each, measures, targets)
+        for each in recipe.scores
+        if measure_name(each) in measures
+    }
+    stored = {label for label, key in scores.items() if has_score(con, key)}
+    if lacking := [each.label for each in recipe.scores if each.label not in stored]:
+        raise QueryError(
+            f"no {', '.join(lacking)} is stored as the recipe defines it: `sluice score` the "
+            "recipe, which asks no model for what is measured already"
+        )
+    return scores
 
 
 def name_sources(

@@ -13,7 +13,7 @@ from pipeline.endpoint import find_served
 from pipeline.measuring.cappy import CappySettings, plan_cappy
 from pipeline.measuring.context import Context, ContextSettings
 from pipeline.measuring.embeddings import ComparedField, Embeddings
-from pipeline.measuring.gradients import GradientSettings, pool_gradients
+from pipeline.measuring.gradients import pool_gradients
 from pipeline.measuring.judgements import Judgements
 from pipeline.measuring.languages import Languages
 from pipeline.measuring.losses import Losses, LossSettings
@@ -24,6 +24,7 @@ from pipeline.measuring.tags import TagReplies, Tags, TagSettings
 from pipeline.measuring.token_counts import TokenCounts
 from pipeline.measuring.trajectories import TrajectorySettings, pool_trajectories
 from pipeline.measuring.turn_ratings import TurnRated, TurnRatingSettings
+from pipeline.measuring.warm_up import GradientSettings
 from pipeline.settings import Part, Settings
 from pipeline.shard_work import Measure
 from storage.conversations import content_hash

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from pipeline.measure import Work
 from pipeline.measuring.cappy import PoolCappy
-from pipeline.measuring.gradients import PoolGradients, TargetGradients, WarmUp
+from pipeline.measuring.gradients import PoolGradients, TargetGradients
 from pipeline.measuring.judgements import Judgements
 from pipeline.measuring.losses import Losses
 from pipeline.measuring.rows import render_rows
 from pipeline.measuring.samples import Samples
 from pipeline.measuring.tags import TagReplies
 from pipeline.measuring.trajectories import NewRowTrajectories, PoolTrajectories
+from pipeline.measuring.warm_up import WarmUp
 from pipeline.shard_work import Measure
 from pipeline.shards import Cut, cut_shards
 from scorers.measures.chat_format import RenderedExample, Template

@@ -73,7 +73,9 @@ def select_examples(
         controls = draw_controls(taken.eligible, chosen, run.seed)
         for kind, drawn in controls.items():
             write(con, run, (kind, f"{name}-{kind}", selection_id), drawn)
-        moved = measure_sensitivity(taken.eligible, chosen, settings, vectors, run.seed)
+        moved = None
+        if settings.sensitivity:
+            moved = measure_sensitivity(taken.eligible, chosen, settings, vectors, run.seed)
         ranking = [label for label, key in run.scores.items() if SCORERS[key[0]].unit != "label"]
         last = read_last_choice(con, run.run_id)
         evidence = gather_evidence(taken.eligible, chosen, controls, ranking, moved, last)

@@ -44,7 +44,7 @@ def expected_marks(name: str, probabilities: Floats, mass: Floats) -> Floats:
     wrong = totals[np.abs(totals - 1) > 1e-3]
     if wrong.size:
         raise ValueError(f"the marks of {name} must sum to 1, got {wrong[0]:g}")
-    expected: Floats = probabilities @ MARKS
+    expected: Floats = np.einsum("ntm,m->nt", probabilities, MARKS)
     return expected
 
 
@@ -85,7 +85,9 @@ def score_deita(
     asked = ~np.isnan(complexity_mass) | ~np.isnan(quality_mass)
     sure = np.minimum(complexity_mass, quality_mass) >= least_mass
     products = np.where(sure, hard * good, np.nan)
-    totals = np.where(asked, products, 0.0).sum(axis=1)
+    totals = np.zeros(len(asked))
+    for turn in np.where(asked, products, 0.0).T:  # one by one: t of other rows changes no rounding
+        totals += turn
     turns = asked.sum(axis=1)
     scores = totals / np.maximum(turns, 1) if average else totals
     return np.where(turns > 0, scores, np.nan)

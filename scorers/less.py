@@ -47,7 +47,8 @@ def score_less(
     Args:
         gradient: (n, c, d) Adam's directions at each checkpoint.
         rates: (n, c) mean learning rate before each checkpoint, above 0 together.
-        target_gradient: (m, c, d) gradients of the targets.
+        target_gradient: (m, c, d) gradients of the targets; one that is NaN or zero at some
+            checkpoint is left out.
         target_source: (m,) which source each target stands in.
 
     Returns:
@@ -63,10 +64,11 @@ def score_less(
             f"rows have (checkpoints, dimensions) {gradient.shape[1:]}, targets "
             f"{target_gradient.shape[1:]}: measure both with the same settings"
         )
-    known = ~np.isnan(target_gradient).any(axis=(1, 2))
+    directions = unit(target_gradient)
+    known = ~np.isnan(directions).any(axis=(1, 2))
     if not known.any():
         raise ValueError("less compares with targets, and none of those given has a gradient")
-    rows, targets, sources = unit(gradient), unit(target_gradient[known]), target_source[known]
+    rows, targets, sources = unit(gradient), directions[known], target_source[known]
     weights = rates / rates.sum(axis=1, keepdims=True)
     best = np.full(len(rows), -np.inf)
     for source in np.unique(sources):

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from storage.conversations import Conversation
 from storage.database import Connection, QueryError, transaction
-from storage.lineage import HELD
+from storage.lineage import EDITED, HELD
 from storage.sources import write_examples
 
 READ_POOL = """
@@ -48,10 +48,18 @@ join (select unnest($ids::varchar[]) as example_id) using (example_id)
 where n = 1
 """
 
-READ_TASKS = """
-select example_id, coalesce(min(source_id), ''), any_value(origin)
-from examples join (select unnest($ids::varchar[]) as example_id) using (example_id)
-left join occurrences using (example_id)
+READ_ORIGINS = f"""
+select example_id, any_value(source_id), arg_min(prompt_id, (-edits, prompt_id))
+from (
+    select example_id, example_id as root, 0 as edits from examples
+    union all
+    select example_id, root, edits from ({EDITED})
+)
+join (select unnest($ids::varchar[]) as example_id) using (example_id)
+join (select example_id as root, prompt_id from examples) using (root)
+left join (
+    select example_id, min(source_id) as source_id from ({HELD}) group by example_id
+) using (example_id)
 group by example_id
 """
 
@@ -80,12 +88,12 @@ select distinct parent_id from generation_attempts
 where generation_key = $key and parent_id = any($ids::varchar[])
 """
 
-READ_MAKERS = """
+READ_MAKERS = f"""
 select example_id, min(model) from (
     select example_id, model from lineage where method not in ('redacted', 'indicated')
     union all
-    select r.example_id, l.model from lineage r join lineage l on l.example_id = r.parent_id
-    where r.method = 'redacted' and l.method not in ('redacted', 'indicated')
+    select e.example_id, l.model from ({EDITED}) e join lineage l on l.example_id = e.root
+    where l.method not in ('redacted', 'indicated')
 )
 where example_id = any($ids::varchar[])
 group by example_id
@@ -206,10 +214,14 @@ def read_first_sources(
     return {str(row[0]): (str(row[1]), str(row[2]), str(row[3]), int(row[4])) for row in rows}
 
 
-def read_first_tasks(con: Connection, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """example_id → its first source by id, "" for one that was made here, and its origin."""
-    rows = con.execute(READ_TASKS, {"ids": list(ids)}).fetchall()
-    return {str(row[0]): (str(row[1]), str(row[2])) for row in rows}
+def read_origins(con: Connection, ids: Sequence[str]) -> dict[str, tuple[str | None, str]]:
+    """example_id → its first source by id and the prompt it came with, before it was edited.
+
+    The source is None for an answer that was generated, edited since or not. Of an example that
+    was made from several, the prompt is the lowest id.
+    """
+    rows = con.execute(READ_ORIGINS, {"ids": list(ids)}).fetchall()
+    return {str(row[0]): (row[1], str(row[2])) for row in rows}
 
 
 def read_all_ids(con: Connection) -> list[str]:
@@ -251,7 +263,7 @@ def read_generated(con: Connection, generation_key: str, parents: Sequence[str])
 
 
 def read_makers(con: Connection, ids: Sequence[str]) -> dict[str, str]:
-    """example_id → the model that made it, of those that were generated, redacted or not."""
+    """example_id → the model that made it, of those that were generated, edited or not."""
     rows = con.execute(READ_MAKERS, {"ids": list(ids)}).fetchall()
     return {str(example_id): str(model) for example_id, model in rows}
 

@@ -17,3 +17,13 @@ join occurrences o on o.example_id = r.parent_id
 where t.method = 'indicated'
 """
 """SQL: example_id, source_id and position of every row, and how often it was edited since."""
+
+EDITED = """
+select example_id, parent_id as root, 1 as edits
+from lineage where method in ('redacted', 'indicated')
+union all
+select t.example_id, r.parent_id, 2
+from lineage t join lineage r on r.example_id = t.parent_id and r.method = 'redacted'
+where t.method = 'indicated'
+"""
+"""SQL: example_id, each example that it was edited from, and how many edits ago."""

@@ -26,9 +26,10 @@ from docs.build_reference import (
     slug,
     value_text,
 )
-from flows.check_recipe import load_recipe, validate
+from flows.check_recipe import load_recipe
 from flows.command_line import ENVIRONMENT, EXIT_CODES, app
 from flows.recipe import Recipe
+from flows.recipe_form import validate
 from flows.stages import STAGES
 from pipeline.dedupe.steps import Dedupe
 from pipeline.measuring import (

@@ -10,6 +10,8 @@ def evidence_markdown(evidence: Mapping[str, Any]) -> str:
     """Everything that is known of a selection, as a section of a report."""
     lines = ["## What the selection is worth", "", *length_lines(evidence["lengths"])]
     lines += ["", *(f"- {line}" for line in overlap_lines(evidence["overlaps"]))]
+    if evidence["moved"] is None:
+        lines += ["", "- how far it moves was not looked at: `select.sensitivity` is false"]
     lines += ["", *moved_lines(evidence["moved"])] if evidence["moved"] else []
     lines += ["", *agreement_lines(evidence["agreement"])] if evidence["agreement"] else []
     lines += ["", *disputed_lines(evidence["disputed"])] if evidence["disputed"] else []

@@ -17,7 +17,8 @@ class Evidence:
     lengths: Mapping[str, Lengths]
     """Of the choice, of what it was chosen from, and of each control."""
     overlaps: Sequence[Overlap]
-    moved: Sequence[Moved]
+    moved: Sequence[Moved] | None
+    """None where the recipe does not want to know."""
     agreement: Sequence[Agreement]
     disputed: Sequence[Disagreement]
 
@@ -27,7 +28,7 @@ def gather_evidence(
     chosen: Candidates,
     controls: Mapping[str, Candidates],
     scores: Sequence[str],
-    moved: Sequence[Moved],
+    moved: Sequence[Moved] | None,
     last: tuple[str, set[str]] | None,
 ) -> Evidence:
     """Compare a selection with everything it can be compared with.
@@ -37,7 +38,7 @@ def gather_evidence(
         chosen: the selection.
         controls: kind → rows of each control.
         scores: names of the scores that rank, labels left out.
-        moved: what small changes do.
+        moved: what small changes do; None where that was not looked at.
         last: the run before this one and the ids it chose; None for the first.
     """
     ids = set(chosen.ids)

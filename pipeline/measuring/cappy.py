@@ -24,7 +24,7 @@ from scorers.measures.devices import borrowed_device, resolve_device, use_allowe
 from scorers.measures.models import resolve_model
 from storage.conversations import content_hash
 from storage.database import Connection, read_workspace
-from storage.examples import read_example_table, read_first_tasks
+from storage.examples import read_example_table, read_origins
 from storage.measurements import MeasureKey, read_answers
 from storage.workspace import Workspace
 
@@ -39,7 +39,7 @@ FIELDS = [
     pa.field("trained", pa.bool_()),
 ]
 
-VERSION = 1
+VERSION = 2
 
 NOT_THE_TRAINING = {"encoder", "part", "retrain_above", "samples"}
 """Settings that stand elsewhere in the key, or change no number."""
@@ -120,17 +120,15 @@ class CappyTraining(Settings):
         return False
 
     def inputs(self, con: Connection, ids: Sequence[str]) -> pa.Table:
-        """The stored examples with task, origin, and the answers sampled for their prompts."""
+        """The stored examples with where they are from, and the answers sampled for them."""
         examples = read_example_table(con, ids)
-        tasks = read_first_tasks(con, ids)
+        origins = read_origins(con, ids)
         key = self.samples.key().measure_key if self.samples else None
         answers = read_answers(con, key, ids) if key else [None] * len(examples)
-        found = [tasks[each] for each in examples["example_id"].to_pylist()]
-        examples = examples.append_column(
-            "task", pa.array([task for task, _ in found], pa.string())
-        )
-        generated = [origin == "generated" for _, origin in found]
-        examples = examples.append_column("generated", pa.array(generated, pa.bool_()))
+        found = [origins[each] for each in examples["example_id"].to_pylist()]
+        sources, first_prompts = zip(*found, strict=True) if found else ((), ())
+        examples = examples.append_column("source", pa.array(sources, pa.string()))
+        examples = examples.append_column("first_prompt_id", pa.array(first_prompts, pa.string()))
         return examples.append_column("answers", pa.array(answers, pa.list_(pa.string())))
 
     def models(self) -> "FoldModels":
@@ -144,7 +142,8 @@ class CappyTraining(Settings):
         """Have the models score each example that has a response."""
         rows = [row for row in pair_rows(examples) if row.response]
         said = models.score(
-            [row.prompt_id for row in rows], [(row.prompt, row.response) for row in rows]
+            [(row.prompt_id, row.first_prompt_id) for row in rows],
+            [(row.prompt, row.response) for row in rows],
         )
         places = {row.example_id: at for at, row in enumerate(rows)}
         answers = [
@@ -209,8 +208,9 @@ def pair_rows(examples: pa.Table) -> list[PairRow]:
             prompt_id=row["prompt_id"],
             prompt=row["prompt"],
             response=row["response"] if row["response_at"] is not None else "",
-            task=row["task"],
-            generated=row["generated"],
+            task=row["source"] or "",
+            generated=row["source"] is None,
+            first_prompt_id=row["first_prompt_id"],
             samples=row["answers"] or (),
         )
         for row in examples.to_pylist()
@@ -252,8 +252,8 @@ def plan_cappy(
         sampled: ids of the examples that it is asked about.
     """
     with read_workspace(workspace) as con:
-        tasks = read_first_tasks(con, ids)
-    pool = content_hash([sorted((each, *tasks[each]) for each in ids), sorted(sampled)])
+        origins = read_origins(con, ids)
+    pool = content_hash([[(each, *origins[each]) for each in sorted(ids)], sorted(sampled)])
     training = PoolCappy(
         settings=settings, samples=samples, pool=pool, directory=workspace.models / "cappy"
     )

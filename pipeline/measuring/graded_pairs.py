@@ -37,7 +37,9 @@ class PairRow:
     task: str
     """Rows with the same one may lend each other responses: the source."""
     generated: bool
-    """A model's answer, to be graded; else a reference."""
+    """A model's answer, edited since or not, to be graded; else a reference."""
+    first_prompt_id: str
+    """What the prompt was before it was edited, by a mark or a redaction; else `prompt_id`."""
     samples: Sequence[str] = ()
     """Further answers of a model to the prompt."""
 
@@ -45,14 +47,21 @@ class PairRow:
 def deal_folds(rows: Sequence[PairRow], folds: int, seed: int) -> dict[str, int]:
     """prompt_id → fold, from 0; folds differ by one prompt at most, and candidates stay together.
 
+    An edited prompt is dealt as what it was before, and that stands there too: so a row is never
+    scored by a model that learnt from the same row without the edit, or with it.
+
     Args:
         rows: of the pool.
         folds: how many.
         seed: of the dealing.
     """
-    prompts = {row.prompt_id for row in rows}
-    dealt = sorted(prompts, key=lambda prompt: content_hash([seed, "fold", prompt]))
-    return {prompt: place % folds for place, prompt in enumerate(dealt)}
+    first: dict[str, str] = {}
+    for row in rows:
+        known = first.get(row.prompt_id, row.first_prompt_id)
+        first[row.prompt_id] = min(known, row.first_prompt_id)
+    order = sorted(set(first.values()), key=lambda prompt: content_hash([seed, "fold", prompt]))
+    dealt = {prompt: place % folds for place, prompt in enumerate(order)}
+    return dealt | {prompt: dealt[before] for prompt, before in first.items()}
 
 
 def build_pairs(
@@ -80,7 +89,7 @@ def build_pairs(
         own, fold = references.get(row.prompt_id, {}), folds[row.prompt_id]
         if not row.generated:
             pairs[fold][row.prompt, row.response] = 1.0
-            swapped = draw_other(row, lenders[fold, row.task], own, seed)
+            swapped = draw_other(row, lenders[fold, row.task], list(own), seed)
             if swapped is not None:
                 pairs[fold].setdefault((row.prompt, swapped), 0.0)
         for answer, grade in graded_answers(row, list(own)):
@@ -92,16 +101,17 @@ def build_pairs(
 
 
 def draw_other(
-    row: PairRow, lenders: Sequence[PairRow], own: Mapping[str, None], seed: int
+    row: PairRow, lenders: Sequence[PairRow], own: Sequence[str], seed: int
 ) -> str | None:
     """The response of a random row that is none of the prompt's own; None where there is no such.
 
     From a random place on the rows are tried in turn, so that one is found if there is one.
     """
     start = int(content_hash([seed, "swap", row.example_id])[:15], 16)
+    right = {plain(response) for response in own}
     for step in range(len(lenders)):
         response = lenders[(start + step) % len(lenders)].response
-        if response not in own:
+        if plain(response) not in right:
             return response
     return None
 
@@ -109,14 +119,19 @@ def draw_other(
 def graded_answers(row: PairRow, references: Sequence[str]) -> Iterator[tuple[str, float]]:
     """Answers of models to a row's prompt, each with its ROUGE-L against the references."""
     answers = [*row.samples, *([row.response] if row.generated else [])]
-    same = {" ".join(reference.split()) for reference in references}
+    same = {plain(reference) for reference in references}
     for answer in answers:
-        if not answer.strip() or " ".join(answer.split()) in same:
+        if not answer.strip() or plain(answer) in same:
             continue
         grades = [rouge_l(reference, answer) for reference in references]
         countable = [grade for grade in grades if grade is not None]
         if countable:
             yield answer, max(countable)
+
+
+def plain(text: str) -> str:
+    """A text without white space at its ends, and with single spaces within."""
+    return " ".join(text.split())
 
 
 def rouge_l(reference: str, answer: str) -> float | None:

@@ -71,8 +71,9 @@ def blend_ranks(scores: Floats, weights: Floats, groups: Strings | None = None) 
     codes = np.zeros(len(whole), dtype=np.int64) if groups is None else group_codes(groups[whole])
     blend = np.full(n, np.nan)
     signs, shares = np.sign(weights), np.abs(weights) / np.abs(weights).sum()
-    ranks = [
-        shares_below(sign * row[whole], codes) for sign, row in zip(signs, scores, strict=True)
-    ]
-    blend[whole] = shares @ np.array(ranks).reshape(k, len(whole))
+    # One score after the other: a matrix product rounds by a row's place, and breaks ties.
+    blended = np.zeros(len(whole))
+    for sign, share, row in zip(signs, shares, scores, strict=True):
+        blended += share * shares_below(sign * row[whole], codes)
+    blend[whole] = blended
     return blend

@@ -147,7 +147,8 @@ def select_facility_location(
     Args:
         vectors: (n, d) embeddings of length 1; a row with a NaN is out as "no_embedding".
         ids: (n,) distinct example ids; the lower one wins a tie.
-        budget: The limit; a row that is not picked is "covered".
+        budget: The limit; a row that is not picked is "covered", or "over_budget" where the limit
+            has no room for a single pick.
         loss_tokens: (n,) response tokens; needed for a budget in loss tokens.
         scores: (n,) a row with a higher one counts more when it is covered, by its place in the
             order of the scores; a row without one (NaN) is out as "no_score". None: all count 1.
@@ -183,7 +184,7 @@ def select_facility_location(
     found = lazy_greedy(table, weights, costs[rows], limit)
     if len(found.picks):
         because_of[rows], value[rows] = rows[found.nearest], found.similarity / SCALE
-    reasons[rows] = "covered"
+    reasons[rows] = "covered" if len(found.picks) else "over_budget"
     picks = rows[found.picks]
     reasons[picks], because_of[picks] = "", -1
     value[picks] = found.gains / (SCALE * max(1, int(weights.sum())))

@@ -79,7 +79,8 @@ def select_k_centre(
     Args:
         vectors: (n, d) embeddings of length 1; a row with a NaN is out as "no_embedding".
         ids: (n,) distinct example ids; the lower one wins a tie.
-        budget: The limit; a row that is not picked is "covered".
+        budget: The limit; a row that is not picked is "covered", or "over_budget" where the limit
+            has no room for a single pick.
         loss_tokens: (n,) response tokens; needed for a budget in loss tokens.
 
     Returns:
@@ -97,7 +98,7 @@ def select_k_centre(
     picks, nearest, similarity = farthest_first(unit_vectors(vectors[rows]), costs[rows], limit)
     reasons, value, because_of = no_reasons(n), np.full(n, np.nan), no_causes(n)
     reasons[:] = "no_embedding"
-    reasons[rows] = "covered"
+    reasons[rows] = "covered" if len(picks) else "over_budget"
     value[rows] = similarity
     because_of[rows] = np.where(nearest < 0, -1, rows[nearest]) if len(rows) else nearest
     reasons[rows[picks]], because_of[rows[picks]] = "", -1

@@ -44,6 +44,12 @@ class SelectSettings(Settings):
         description="Share of the prompts kept aside to measure training on; chosen by a seeded "
         "hash of the prompt, so a prompt stays where it is when the pool grows.",
     )
+    sensitivity: bool = Field(
+        default=True,
+        description="Whether the selection is made again with each small change, to tell how far "
+        "it moves: the steps take as long again for each bound, weight and seed. Not before a "
+        "`facility_location` of many rows.",
+    )
     steps: tuple[Step, ...] = Field(min_length=1, description="In the order they are taken.")
 
     @model_validator(mode="after")

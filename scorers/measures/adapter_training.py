@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,14 +154,15 @@ def train_adapters(
     if epoch_rates(directory) and all(folder.is_dir() for folder in folders):
         return
     trainer = make_trainer(model, rows, settings)
-    done = [folder for folder in folders if folder.is_dir()]
+    done = list(takewhile(Path.is_dir, folders))  # what lies behind a gap is made anew
     if done:
         trainer.load(done[-1])
     per_epoch = trainer.schedule.steps // settings.training.epochs
     for epoch, folder in enumerate(folders, start=1):
         while trainer.steps_taken < epoch * per_epoch:
             trainer.step()
-        if not folder.is_dir():
+        if folder not in done:
+            shutil.rmtree(folder, ignore_errors=True)
             trainer.save(folder)
     rates = schedule_of(len(rows), settings.training).epoch_rates()
     partial = directory / "trained.json.partial"

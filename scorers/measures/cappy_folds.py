@@ -60,11 +60,14 @@ class FoldModels:
             self._folder(fold).is_dir() for fold in json.loads(mark.read_text())["able"]
         )
 
-    def score(self, prompts: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Correctness:
+    def score(
+        self, prompts: Sequence[Sequence[str]], pairs: Sequence[tuple[str, str]]
+    ) -> Correctness:
         """Score rows, each by a model that did not see its prompt.
 
         Args:
-            prompts: (n,) prompt ids; of one that was not dealt all models are averaged.
+            prompts: (n,) the ids that each prompt has or had, the first one dealt counts; where
+                none was dealt, all models are averaged.
             pairs: (n,) instruction and response.
 
         Returns:
@@ -72,7 +75,8 @@ class FoldModels:
         """
         mark = json.loads(self._mark.read_text())
         dealt, able = mark["dealt"], mark["able"]
-        folds = np.array([dealt.get(prompt, -1) for prompt in prompts], dtype=np.int64)
+        found = [next((dealt[name] for name in names if name in dealt), -1) for names in prompts]
+        folds = np.array(found, dtype=np.int64)
         sums, counts = np.zeros(len(pairs)), np.zeros(len(pairs))
         tokens, read = np.zeros(len(pairs), np.int64), np.zeros(len(pairs), np.int64)
         for fold in able:

@@ -281,6 +281,16 @@ def test_a_budget_larger_than_the_pool_is_told(
     assert any(problem in each for each in found), found
 
 
+def test_a_name_is_looked_for_in_the_path_that_the_workspace_keeps(tmp_path: Path) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    for name, known in (("here/rows.jsonl", False), ("rows.jsonl", True)):
+        shares = {"quotas": {name: 0.5}}
+        rank = {"method": "top_k", "score": "ifd", "budget": {"rows": 2}, "shares": shares}
+        problems = problems_of(folder, {**GOOD, "select": {"steps": [rank]}})
+        assert (problems == []) is known, "from work/ the file is ../rows.jsonl"
+
+
 @pytest.mark.parametrize(
     ("step", "problem"),
     [

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from flows.begin_run import RunState
 from flows.recipe import Recipe
-from flows.stages import STAGES, RunState
+from flows.stages import STAGES
 from pipeline.run_context import RunContext
 from tests.stage_runner import count_words, start
 

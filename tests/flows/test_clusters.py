@@ -19,10 +19,10 @@ from distributed import Client, LocalCluster
 from prefect.testing.utilities import prefect_test_harness
 
 from flows import measure_shards
+from flows.begin_run import RunState
 from flows.check_recipe import load_recipe
 from flows.curate_dataset import curate_file, curate_on
 from flows.runners import ClusterError, RunnerName, find_runner
-from flows.stages import RunState
 from pipeline import shards
 from pipeline.code_version import OtherWorkerError
 from pipeline.shard_work import Measure, MeasuredShard

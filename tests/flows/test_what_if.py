@@ -12,13 +12,16 @@ from typer.testing import CliRunner
 
 from flows.check_recipe import RecipeError, load_recipe
 from flows.command_line import app, exit_code
+from pipeline.ingest import SourceSettings, identify_sources, ingest_sources
 from pipeline.score import ScoreSettings
 from pipeline.select import select_examples
+from pipeline.targets import read_targets
 from storage.database import QueryError, open_workspace, read_workspace
 from storage.evidence import read_choice_ids
 from storage.retention import write_run_measures
-from storage.runs import start_run
+from storage.runs import start_run, write_run_targets
 from storage.workspace import Workspace
+from tests.pipeline.test_targets import embed, write
 from tests.stage_runner import count_words, score, start
 
 RECIPE = """
@@ -33,6 +36,18 @@ select:
   steps:
     - {method: threshold, score: response_length, at_most: 30}
     - {method: top_k, score: response_length, budget: {rows: 10}}
+"""
+TARGETED = """
+name: targeted
+workspace: w
+target: wheel:smollm2-135m-instruct
+sources: [{path: rows.jsonl}]
+targets: [{path: wanted.jsonl}]
+measure: {embeddings: [{of: both}]}
+scores: [{scorer: got_d, of: both}]
+select:
+  held_out: 0
+  steps: [{method: top_k, score: got_d, budget: {rows: 5}}]
 """
 BOUND = "select.steps.0.at_most=20"
 
@@ -60,6 +75,29 @@ def select(path: Path, run_id: str, changes: tuple[str, ...] = ()) -> set[str]:
     select_examples(run, loaded.select, pool)
     with read_workspace(run.workspace) as con:
         return read_choice_ids(con, run_id)
+
+
+def test_scores_that_compare_with_targets_are_found(tmp_path: Path) -> None:
+    write(tmp_path / "rows.jsonl", [f"ask {n}" for n in range(12)])
+    write(tmp_path / "wanted.jsonl", ["like this", "or this"])
+    path = tmp_path / "recipe.yaml"
+    path.write_text(TARGETED)
+    loaded = load_recipe(path)
+    run, pool = start(tmp_path / "w", [tmp_path / "rows.jsonl"], run_id="ingest")
+    run = replace(run, run_id="one")
+    sources = identify_sources(run.workspace, [SourceSettings(path=str(tmp_path / "wanted.jsonl"))])
+    ingest_sources(run.workspace, sources)
+    wanted = [source.source_id for source in sources]
+    run = replace(run, targets=read_targets(run.workspace, wanted))
+    run = count_words(embed(run, sorted({*pool, *run.target_ids})), pool)
+    run = replace(run, measures={**run.measures, "embeddings_both": run.measures["embeddings"]})
+    run = score(run, loaded.scores[0], pool)
+    with open_workspace(run.workspace) as con:
+        start_run(con, "one", loaded.stored(), "code", {}, run.source_ids)
+        write_run_targets(con, "one", wanted)
+        write_run_measures(con, "one", run.measures)
+    select_examples(run, loaded.select, pool)
+    assert ask(path, "select.steps.0.budget.rows=3")["rows"] == 3
 
 
 def ask(recipe: Path, *settings: str) -> dict[str, Any]:

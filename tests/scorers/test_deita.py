@@ -84,3 +84,14 @@ def test_wrong_input_is_refused() -> None:
         score_deita(marks, mass, two, np.ones((1, 2)))
     with pytest.raises(ValueError, match="one length"):
         score_deita(marks, mass, two[:0], np.ones((0, 2)))
+
+
+def test_longer_conversations_beside_it_change_nothing() -> None:
+    marks = np.random.default_rng(5).dirichlet(np.ones(6), size=(2, 50, 21))
+    mass = np.ones((50, 21))
+    own = [score_deita(marks[0][:, :t], mass[:, :t], marks[1][:, :t], mass[:, :t]) for t in (5, 9)]
+    for turns, alone in zip((5, 9), own, strict=True):
+        shorter = mass.copy()
+        shorter[:, turns:] = NAN
+        padded = np.where(np.isnan(shorter)[..., None], NAN, marks)
+        np.testing.assert_array_equal(score_deita(padded[0], shorter, padded[1], shorter), alone)

@@ -88,3 +88,9 @@ def test_rows_and_targets_without_a_gradient() -> None:
 def test_errors(rates: np.ndarray, targets: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         score_less(ROWS, rates, targets, SOURCES)
+
+
+def test_a_target_without_a_direction_is_left_out() -> None:
+    blank = np.concatenate([TARGETS, np.zeros((1, 3, 8)), np.full((1, 3, 8), np.nan)])
+    found = score_less(ROWS, RATES, blank, np.array([*SOURCES, 0.0, 2.0]))
+    np.testing.assert_array_equal(found, score_less(ROWS, RATES, TARGETS, SOURCES))

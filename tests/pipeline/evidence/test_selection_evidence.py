@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from pipeline.candidates import Candidates, Vectors
 from pipeline.evidence.markdown import evidence_lines, evidence_markdown
 from pipeline.report import read_report
 from pipeline.score import ScoreSettings
 from pipeline.select import select_examples
+from pipeline.selection.picked import Picked
+from pipeline.selection.random import Random
 from pipeline.selection.walk import SelectSettings
 from storage.database import read_workspace
 from storage.evidence import read_evidence
@@ -32,11 +35,14 @@ def rows(folder: Path) -> Path:
     return path
 
 
-def evidence_of(folder: Path, steps: list[dict[str, Any]], seed: int = 3) -> Mapping[str, Any]:
+def evidence_of(
+    folder: Path, steps: list[dict[str, Any]], seed: int = 3, sensitivity: bool = True
+) -> Mapping[str, Any]:
     run, pool = start(folder / "w", [rows(folder)], seed=seed)
     run = score(count_words(run, pool), ScoreSettings(scorer="response_length"), pool)
     run = score(run, ScoreSettings(scorer="response_length", name="short"), pool)
-    select_examples(run, SelectSettings.model_validate({"held_out": 0, "steps": steps}), pool)
+    settings = {"held_out": 0, "steps": steps, "sensitivity": sensitivity}
+    select_examples(run, SelectSettings.model_validate(settings), pool)
     with read_workspace(run.workspace) as con:
         found = read_evidence(con, run.run_id)
         assert found is not None
@@ -73,6 +79,22 @@ def test_a_bound_and_a_weight_that_matter_move_picks_and_the_seed_moves_none(
         "at_most of response_length 10 % higher",
         "at_most of response_length 10 % lower",
     }
+
+
+def test_without_sensitivity_each_step_is_taken_once_and_the_report_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, pick = [], Random.pick
+
+    def count(step: Random, rows: Candidates, vectors: Vectors, seed: int) -> Picked:
+        taken.append(seed)
+        return pick(step, rows, vectors, seed)
+
+    monkeypatch.setattr(Random, "pick", count)
+    found = evidence_of(tmp_path, [{"method": "random", "budget": {"rows": 10}}], sensitivity=False)
+    assert found["moved"] is None and len(taken) == 1
+    assert "`select.sensitivity` is false" in evidence_markdown(found)
+    assert not any("moves most" in line for line in evidence_lines(found))
 
 
 def test_weights_that_cancel_but_for_a_tenth_turn_the_order_round(tmp_path: Path) -> None:

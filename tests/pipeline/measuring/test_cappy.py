@@ -6,11 +6,28 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.indicate import indicate
 from pipeline.measure import MeasureSettings, plan_measures
-from pipeline.measuring.cappy import CappySettings, NewRowCappy, PoolCappy, plan_cappy
+from pipeline.measuring.cappy import (
+    CappySettings,
+    NewRowCappy,
+    PoolCappy,
+    pair_rows,
+    plan_cappy,
+)
+from pipeline.run_context import RunContext
 from pipeline.score import ScoreSettings
 from pipeline.shards import measure_here
-from storage.database import read_workspace
+from storage.conversations import Conversation
+from storage.database import open_workspace, read_workspace
+from storage.examples import (
+    Attempt,
+    read_examples,
+    read_generated,
+    read_makers,
+    write_attempts,
+    write_indicated,
+)
 from tests.stage_runner import measure, score, start
 from tests.tiny_encoder import WINDOW, save_tiny_encoder
 
@@ -73,6 +90,57 @@ def test_a_few_new_rows_are_scored_by_the_stored_models(encoder: str, tmp_path: 
     run, grown = start(tmp_path / "w", [first, more, many])
     work = plan_measures(run.workspace, settings, grown, 0)["cappy"]
     assert isinstance(work.measure, PoolCappy), "6 of 16 are above a fifth"
+
+
+def indicate_all(run: RunContext, ids: Sequence[str]) -> list[str]:
+    with open_workspace(run.workspace) as con:
+        examples = read_examples(con, ids)
+        marked = [found for each in examples if (found := indicate(each, " w30")) is not None]
+        parents = [each.example_id for each in examples]
+        return sorted(write_indicated(con, parents, marked, ("key", "{}", run.run_id)))
+
+
+def test_an_indicated_row_is_scored_by_the_model_that_did_not_learn_its_parent(
+    encoder: str, tmp_path: Path
+) -> None:
+    run, ids = start(tmp_path / "w", [write(tmp_path / "rows.jsonl", range(6))])
+    settings = block(encoder, retrain_above=1.0)
+    work = plan_measures(run.workspace, settings, ids, 0)["cappy"]
+    measure_here(run.workspace, work.measure, work.ids)
+    children = indicate_all(run, ids)
+    again = plan_measures(run.workspace, settings, children, 0)["cappy"].measure
+    assert isinstance(again, NewRowCappy)
+    with read_workspace(run.workspace) as con:
+        rows = pair_rows(again.inputs(con, children))
+        before = {row.prompt_id for row in pair_rows(again.inputs(con, ids))}
+    assert {row.first_prompt_id for row in rows} == before
+    assert not before & {row.prompt_id for row in rows}
+    assert all(row.task and not row.generated for row in rows), "they stand where the row stands"
+    found = again.models().score(
+        [(row.prompt_id, row.first_prompt_id) for row in rows],
+        [(row.prompt, row.response) for row in rows],
+    )
+    with read_workspace(run.workspace) as con:
+        table = again.measure(again.inputs(con, children))
+    assert table["correctness"].to_pylist() == found.values.tolist()
+    every = again.models().score([[]] * len(rows), [(row.prompt, row.response) for row in rows])
+    assert (every.values != found.values).all(), "not the average, in which is one that saw it"
+
+
+def test_an_edited_answer_of_a_model_is_no_reference(encoder: str, tmp_path: Path) -> None:
+    run, ids = start(tmp_path / "w", [write(tmp_path / "rows.jsonl", range(2))])
+    with open_workspace(run.workspace) as con:
+        parent = read_examples(con, ids)[0]
+        messages = [*parent.messages[:-1], {"role": "assistant", "content": "w5 w6"}]
+        attempt = Attempt(parent.example_id, 0, Conversation(messages, []), "")
+        write_attempts(con, [attempt], ("key", "a model", "{}", run.run_id))
+        answered = read_generated(con, "key", [parent.example_id])
+    marked = indicate_all(run, answered)
+    training = plan_cappy(run.workspace, CappySettings(encoder=encoder), [*ids, *marked], None, ())
+    with read_workspace(run.workspace) as con:
+        rows = pair_rows(training.inputs(con, [*ids, *marked]))
+        assert read_makers(con, marked) == {marked[0]: "a model"}
+    assert {row.example_id for row in rows if row.generated} == set(marked)
 
 
 def test_what_can_change_a_number_is_in_the_key(encoder: str, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def short_rows() -> list[PairRow]:
     ]
     short = [texts for texts in found if len(texts[0].split()) <= 10][:ROWS]
     return [
-        PairRow(f"{at:05}", f"prompt {at:05}", *texts, "alpaca", False)
+        PairRow(f"{at:05}", f"prompt {at:05}", *texts, "alpaca", False, f"prompt {at:05}")
         for at, texts in enumerate(short)
     ]
 

@@ -13,8 +13,9 @@ from pipeline.measuring.graded_pairs import (
 from scorers.measures.graded_pair import GradedPair
 
 
-def row(name: str, prompt: str, response: str, task: str = "t", **more: bool) -> PairRow:
-    return PairRow(name, f"id of {prompt}", prompt, response, task, more.get("generated", False))
+def row(name: str, prompt: str, response: str, task: str = "t", generated: bool = False) -> PairRow:
+    prompt_id = f"id of {prompt}"
+    return PairRow(name, prompt_id, prompt, response, task, generated, prompt_id)
 
 
 ROWS = [
@@ -68,6 +69,8 @@ def test_a_response_is_swapped_within_its_task_and_its_fold() -> None:
 def test_a_prompt_that_has_every_response_gets_no_zero() -> None:
     alone = [row("a", "ask", "yes"), row("b", "ask", "no")]
     assert [pair.label for pair in one_fold(alone)] == [1, 1]
+    spaced = [row("a", "ask", "yes"), row("b", "say", " yes\n")]
+    assert [pair.label for pair in one_fold(spaced)] == [1, 1], "another white space is no mistake"
     beside = [*alone, row("c", "say", "yes")]
     zeros = [(p.instruction, p.response) for p in one_fold(beside) if p.label == 0]
     assert zeros == [("say", "no")], "ask has both answers already"
@@ -85,6 +88,19 @@ def test_folds_are_of_like_size_and_keep_candidates_together() -> None:
     dealt = deal_folds(ROWS, 5, 0)
     sizes = [list(dealt.values()).count(fold) for fold in range(5)]
     assert sum(sizes) == 12 and max(sizes) - min(sizes) <= 1
+
+
+def test_an_edited_prompt_is_dealt_as_what_it_was() -> None:
+    plain = deal_folds(ROWS, 5, 0)
+    marked = [
+        replace(each, prompt_id=f"{each.prompt_id} [IND]") if each.task == "maths" else each
+        for each in ROWS
+    ]
+    dealt = deal_folds(marked, 5, 0)
+    for before, each in zip(ROWS, marked, strict=True):
+        assert dealt[each.prompt_id] == dealt[before.prompt_id] == plain[before.prompt_id]
+    both = [replace(ROWS[0], prompt_id="x"), replace(ROWS[1], prompt_id="x")]
+    assert deal_folds(both, 2, 0) == deal_folds(both[::-1], 2, 0), "of two, the lower id decides"
 
 
 def test_answers_of_a_model_are_graded_by_their_best_reference() -> None:

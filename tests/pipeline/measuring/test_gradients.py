@@ -16,7 +16,8 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from pipeline.ingest import SourceSettings, identify_sources, ingest_sources
 from pipeline.leftovers import Wanted, remove_leftovers
 from pipeline.measure import MeasureSettings, plan_measures
-from pipeline.measuring.gradients import GradientSettings, PoolGradients
+from pipeline.measuring.gradients import PoolGradients
+from pipeline.measuring.warm_up import GradientSettings
 from pipeline.plan import plan_measure, tokens_read
 from pipeline.run_context import RunContext
 from pipeline.score import ScoreSettings, score_examples, score_key

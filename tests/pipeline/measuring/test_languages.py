@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from flows.check_recipe import find_problems, validate
+from flows.check_recipe import find_problems
+from flows.recipe_form import validate
 from pipeline.measure import MeasureSettings
 from pipeline.measuring.languages import Languages, judge
 from pipeline.select import select_examples

@@ -52,3 +52,14 @@ def test_a_weight_of_nothing_is_refused() -> None:
 
 def test_no_rows_have_no_blend() -> None:
     assert blend_ranks(np.empty((2, 0)), np.array([1.0, 1.0])).shape == (0,)
+
+
+def test_equal_rows_have_equal_blends_wherever_they_stand() -> None:
+    rng = np.random.default_rng(0)
+    for n in range(3, 60):
+        scores = rng.integers(0, 3, (3, n)).astype(float)
+        weights, order = rng.standard_normal(3), rng.permutation(n)
+        blend = blend_ranks(scores, weights)
+        np.testing.assert_array_equal(blend_ranks(scores[:, order], weights), blend[order])
+        kinds = np.unique(scores, axis=1, return_inverse=True)[1]
+        assert all(len(set(blend[kinds == kind])) == 1 for kind in set(kinds.tolist()))

@@ -154,3 +154,10 @@ def test_wrong_input_is_refused() -> None:
         select_facility_location(vectors, ids[:2], ALL)
     with pytest.raises(ValueError, match="infinite"):
         select_facility_location(vectors, ids, ALL, scores=np.array([1, 2, np.inf, 3]))
+
+
+def test_a_budget_without_room_for_a_pick_covers_nothing() -> None:
+    vectors, ids = np.eye(4, dtype=np.float32), np.array(list("abcd"), dtype=object)
+    picked = select_facility_location(vectors, ids, Budget(loss_tokens=3), np.full(4, 5))
+    assert picked.reasons.tolist() == ["over_budget"] * 4
+    assert picked.because_of.tolist() == [-1] * 4

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.check_recipe import find_problems, validate
+from flows.check_recipe import find_problems
+from flows.recipe_form import validate
 from pipeline.ingest import SourceSettings, identify_sources, ingest_sources
 from pipeline.run_context import RunContext
 from pipeline.select import select_examples

@@ -63,7 +63,7 @@ def models(directory: Path, **settings: int) -> FoldModels:
 def test_no_row_is_scored_by_a_model_that_saw_it(tmp_path: Path) -> None:
     kept = models(tmp_path)
     kept.train(tmp_path, DEALT, PAIRS)
-    said = kept.score(list(DEALT), TEXTS)
+    said = kept.score([[prompt] for prompt in DEALT], TEXTS)
     assert said.values.tolist() == [0.5] * 3, "1 would be a memory"
     assert said.tokens.tolist() == said.read.tolist() == [7] * 3
     assert COUNT == [4, 4, 4]
@@ -72,8 +72,15 @@ def test_no_row_is_scored_by_a_model_that_saw_it(tmp_path: Path) -> None:
 def test_a_row_of_no_fold_gets_the_average_of_all_models(tmp_path: Path) -> None:
     kept = models(tmp_path)
     kept.train(tmp_path, DEALT, PAIRS)
-    said = kept.score(["new", "p"], [("p", "of p"), ("p", "of p")])
+    said = kept.score([["new"], ["p"]], [("p", "of p"), ("p", "of p")])
     np.testing.assert_allclose(said.values, [(0.5 + 1 + 1) / 3, 0.5])
+
+
+def test_an_edited_prompt_is_scored_where_it_was_dealt_before(tmp_path: Path) -> None:
+    kept = models(tmp_path)
+    kept.train(tmp_path, DEALT, PAIRS)
+    said = kept.score([["p [IND]", "p"], ["q", "p"]], [("p", "of p"), ("q", "of q")])
+    assert said.values.tolist() == [0.5, 0.5], "1 would be a memory"
 
 
 def test_a_killed_training_goes_on_with_the_first_fold_that_has_no_model(tmp_path: Path) -> None:
@@ -100,4 +107,4 @@ def test_a_fold_with_nothing_to_learn_from_has_no_number(tmp_path: Path) -> None
     kept = models(tmp_path)
     kept.train(tmp_path, {"p": 0}, {0: PAIRS[0]})
     assert COUNT == [] and kept.complete()
-    assert np.isnan(kept.score(["p"], [("p", "of p")]).values).all()
+    assert np.isnan(kept.score([["p"]], [("p", "of p")]).values).all()

@@ -1,6 +1,7 @@
 """Gradients against autograd's own, updates against torch's AdamW, and what a warm-up leaves."""
 
 import copy
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -202,6 +203,17 @@ def test_a_warm_up_that_was_killed_goes_on_to_the_same_weights(
     ):
         for name in ("weights.safetensors", "optimizer.safetensors"):
             assert (ours / name).read_bytes() == (theirs / name).read_bytes()
+
+
+def test_a_checkpoint_that_is_gone_is_trained_again_as_it_was(
+    model: Path, warm: Path, tmp_path: Path
+) -> None:
+    ours = shutil.copytree(warm, tmp_path / "warm")
+    shutil.rmtree(checkpoint_folders(ours, 2)[0])
+    train_adapters(model, ROWS, SETTINGS, ours)
+    for own, other in zip(checkpoint_folders(ours, 2), checkpoint_folders(warm, 2), strict=True):
+        for name in ("weights.safetensors", "step.json"):
+            assert (own / name).read_bytes() == (other / name).read_bytes()
 
 
 def test_rows_that_are_alike_have_like_gradients(model: Path, warm: Path) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from flows.begin_run import NoRowsError, RunState, TooManyBadRowsError, begin, ingest_stage
 from flows.recipe import Recipe
-from flows.stages import NoRowsError, RunState, TooManyBadRowsError, begin, ingest_stage
 from flows.summary import summary_of
 from storage.database import read_workspace
 from storage.runs import read_counts, read_run_sources, read_run_targets
