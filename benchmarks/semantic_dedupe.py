@@ -17,7 +17,7 @@ they are the hard case of a search by cells. What is measured, each search in a 
 
 9 000 and 50 000 rows of 256 columns are searched completely. With --million, 1 000 000 rows of 384
 columns are searched by cells, once, by this process, and the recall it measures is kept beside the
-true one.
+true one. Both commands write to one file, and leave what the other has written there.
 """
 
 import argparse
@@ -168,10 +168,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.search:
         sys.stdout.write(json.dumps(run_sluice(options.search)))
         return 0
-    name = "semantic_dedupe_million.json" if options.million else "semantic_dedupe.json"
     result = measure_million() if options.million else measure(options.peer, options.repeats)
     machine = machine_facts(["faiss-cpu", "numpy"])
-    write_result(options.out or RESULTS / name, result | {"machine": machine})
+    out = options.out or RESULTS / "semantic_dedupe.json"
+    stored = json.loads(out.read_text()) if out.exists() else {}
+    write_result(
+        out, stored | {size: found | {"machine": machine} for size, found in result.items()}
+    )
     return 0
 
 

@@ -8,8 +8,7 @@ from pydantic import Field
 from pipeline.measuring.rows import Problem, answer_table, find_row_turns, template_of
 from pipeline.settings import TARGET, Part, Settings
 from pipeline.shards import ExampleInputs
-from scorers.measures.attention_probe import default_layer
-from scorers.measures.context import VERSION, ContextRow, measure_context
+from scorers.measures.context import VERSION, ContextRow, default_layer, measure_context
 from scorers.measures.devices import borrowed_device, resolve_dtype
 from scorers.measures.models import load_language_model, resolve_model
 from scorers.measures.protocols import AttentionModel

@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from scorers.measures.cappy import GradedPair
 from storage.conversations import content_hash
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
+
+    from scorers.measures.cappy import GradedPair
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def deal_folds(rows: Sequence[PairRow], folds: int, seed: int) -> dict[str, int]
 
 def build_pairs(
     rows: Sequence[PairRow], folds: Mapping[str, int], seed: int
-) -> dict[int, list[GradedPair]]:
+) -> "dict[int, list[GradedPair]]":
     """The pairs of each fold, sorted; none twice.
 
     Args:
@@ -68,6 +69,8 @@ def build_pairs(
     Returns:
         Fold → its pairs; a prompt without a reference gives none.
     """
+    from scorers.measures.cappy import GradedPair  # imports torch
+
     ordered = sorted(rows, key=lambda row: row.example_id)
     references: dict[str, dict[str, None]] = defaultdict(dict)
     lenders: dict[tuple[int, str], list[PairRow]] = defaultdict(list)

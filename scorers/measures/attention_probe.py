@@ -21,17 +21,9 @@ from scorers.measures.protocols import Floats, Ints
 ATTENTION_NAMES = ("self_attn", "self_attention", "attention", "attn")
 """What the attention of a decoder layer is called."""
 
-PROBED_LAYER = 15 / 22
-"""The layer probed, from 0 and as a share of all: the authors' 15 of 22."""
-
 
 class _LayerReadError(Exception):
     """The layer has been read: the rest of the pass is not needed. Never leaves this module."""
-
-
-def default_layer(layers: int) -> int:
-    """The layer to probe in a model of so many, counted from 0."""
-    return min(round(PROBED_LAYER * layers), layers - 1)
 
 
 @torch.inference_mode()

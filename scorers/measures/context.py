@@ -32,6 +32,9 @@ from scorers.measures.turn_tokens import Turn, TurnTokens
 
 VERSION = 1
 
+PROBED_LAYER = 15 / 22
+"""The layer probed, from 0 and as a share of all: the authors' 15 of 22."""
+
 
 @dataclass(frozen=True, slots=True)
 class TurnDependency:
@@ -58,6 +61,11 @@ class ContextRow:
     """Why there are no values."""
     turns: Sequence[TurnDependency] = ()
     """Each assistant turn with a text and a user's text before it; the trained one is the last."""
+
+
+def default_layer(layers: int) -> int:
+    """The layer to probe in a model of so many, counted from 0."""
+    return min(round(PROBED_LAYER * layers), layers - 1)
 
 
 def measure_context(

@@ -5,7 +5,8 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from scorers.measures.attention_probe import default_layer, find_attention, read_attention
+from scorers.measures.attention_probe import find_attention, read_attention
+from scorers.measures.context import default_layer
 from tests.tiny_models import VOCABULARY, tiny_gemma, tiny_llama
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerBase
 
-from scorers.measures.attention_probe import default_layer
-from scorers.measures.context import ContextRow, measure_context
+from scorers.measures.context import ContextRow, default_layer, measure_context
 from scorers.measures.language_model import HuggingFaceLanguageModel
 from scorers.measures.models import ResolvedModel, load_language_model
 from scorers.measures.protocols import Floats, Ints, Message
