@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.candidates import (
     Candidates,
+    Names,
     count_step,
     read_candidates,
     read_vectors,
@@ -93,11 +95,21 @@ def select_again(
     return WhatIf(run.run_id, notes.counts, len(chosen), tokens, left, changes)
 
 
+def find_ids(ids: Names, wanted: set[str]) -> NDArray[np.bool_]:
+    """(n,) which of some ids, in ascending order, are wanted: faster than asking for each."""
+    found = np.zeros(len(ids), dtype=np.bool_)
+    if len(ids):
+        names = np.array(sorted(wanted), dtype=object)
+        places = np.minimum(np.searchsorted(ids, names), len(ids) - 1)
+        found[places[ids[places] == names]] = True
+    return found
+
+
 class Notes:
     """Keeps the books of each step, and what became of the rows that the run had chosen."""
 
     def __init__(self, rows: Candidates, chosen: set[str], counts: Sequence[StageCount]) -> None:
-        self.then = np.fromiter((i in chosen for i in rows.ids), dtype=np.bool_, count=len(rows))
+        self.then = find_ids(rows.pool.ids, chosen)
         self.counts = list(counts)
         self.left: list[ChoiceChange] = []
 

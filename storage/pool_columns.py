@@ -40,7 +40,7 @@ where m.measure_key = $measure_key and m.{{column}} is not null
 RESPONSE_AT = f"select n, response_at as value from {POOL} join examples using (example_id)"
 
 SCORES = f"""
-select n, value, case when value is null then state else 'ok' end as state
+select n, value, case when value is null then state end as state
 from {POOL} join scores using (example_id)
 where scorer = $scorer and version = $version and settings = $settings
 """
@@ -69,7 +69,7 @@ left join (
 """
 
 TOKENS = f"""
-select n, m.response_tokens::double as value, m.state
+select n, m.response_tokens::double as value, nullif(m.state, 'ok') as state
 from {POOL} join token_counts m using (example_id) where m.measure_key = $measure_key
 """
 
@@ -157,7 +157,7 @@ def read_pool_scores(
     scorer, version, settings = key
     con.execute(SCORES, {"scorer": scorer, "version": version, "settings": settings})
     table = con.to_arrow_table()
-    return place_numbers(table, n), place_names(table, "state", n, "not_measured")
+    return place_numbers(table, n), place_states(table, n)
 
 
 def read_pool_tokens(
@@ -169,7 +169,7 @@ def read_pool_tokens(
         return np.full(n, np.nan), np.full(n, "not_measured", dtype=object)
     con.execute(TOKENS, {"measure_key": measure_key})
     table = con.to_arrow_table()
-    return place_numbers(table, n), place_names(table, "state", n, "not_measured")
+    return place_numbers(table, n), place_states(table, n)
 
 
 def read_pool_sources(
@@ -202,6 +202,17 @@ def place_numbers(table: pa.Table, n: int) -> NDArray[np.float64]:
     """The values of a table at the places its column n has; NaN elsewhere."""
     placed = np.full(n, np.nan)
     placed[table["n"].to_numpy()] = table["value"].to_numpy()
+    return placed
+
+
+def place_states(table: pa.Table, n: int) -> Strings:
+    """States at the places the column n has, "ok" where it says none; "not_measured" elsewhere."""
+    places = table["n"].to_numpy()
+    found = np.zeros(n, dtype=np.int8)
+    found[places] = 1
+    placed = np.array(["not_measured", "ok"], dtype=object)[found]
+    said = table["state"].is_valid().to_numpy()
+    placed[places[said]] = table["state"].drop_null().to_numpy()
     return placed
 
 

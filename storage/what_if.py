@@ -60,7 +60,8 @@ def read_run_keys(con: Connection, run_id: str) -> dict[str, MeasureKey]:
 def read_given(con: Connection, run_id: str, step: int) -> list[str]:
     """The examples that a step of a run's selection was given, sorted by id."""
     con.execute(GIVEN, {"run_id": run_id, "step": step})
-    return [str(each) for each in con.to_arrow_table()["example_id"].to_pylist()]
+    ids: list[str] = con.to_arrow_table()["example_id"].to_numpy().tolist()
+    return ids
 
 
 def has_score(con: Connection, key: tuple[str, int, str]) -> bool:

@@ -52,6 +52,7 @@ from pipeline.dedupe.clusters import keep_order
 from pipeline.dedupe.step import DedupeStep
 from pipeline.measuring.embeddings import ComparedField
 from pipeline.selection.apart import (
+    BLOCK_ROWS,
     DECIMALS,
     Kept,
     cosine,
@@ -61,14 +62,14 @@ from pipeline.selection.apart import (
     screen_rows,
 )
 from pipeline.selection.picked import Picked, account_for, no_reasons
-from pipeline.selection.searches import FlatSearch, Screen, Vectors32
+from pipeline.selection.searches import FlatSearch, Screen, Vectors32, one_blas_thread
 from scorers.arrays import Floats, Ints, Strings, require_same_length
 
 LARGE_ROWS = 100_000
 """From here on, `auto` searches cells."""
 
 SAMPLE_ROWS = 4000
-ROWS_AT_ONCE = 1 << 14
+ROWS_AT_ONCE = 1 << 16
 
 
 def remove_similar(
@@ -176,13 +177,14 @@ def count_missed(vectors: Vectors32, kept: Ints, sample: Ints, bound: float, scr
     search.keep(sample, as_units(vectors, sample))
     missed = np.zeros(len(sample), dtype=bool)
     least = bound - margin_of(vectors.shape[1])
-    for start in range(0, len(kept), ROWS_AT_ONCE):
-        rows = kept[start : start + ROWS_AT_ONCE]
-        found = search.near(rows, as_units(vectors, rows), least)
-        one, other = rows[found.asked], sample[found.place]
-        before = turn[one] < turn[other]
-        near = cosine(vectors, one[before], other[before]) > bound
-        missed[found.place[before][near]] = True
+    with one_blas_thread():
+        for start in range(0, len(kept), BLOCK_ROWS):
+            rows = kept[start : start + BLOCK_ROWS]
+            found = search.near(rows, as_units(vectors, rows), least)
+            one, other = rows[found.asked], sample[found.place]
+            before = turn[one] < turn[other]
+            near = cosine(vectors, one[before], other[before]) > bound
+            missed[found.place[before][near]] = True
     return int(missed.sum())
 
 
@@ -241,8 +243,8 @@ class Semantic(DedupeStep):
             index.store_constants(centres)
         stored, known = rows.pool.read_index(index)
         nearest, missing = stored[rows.places], embedded[~known[rows.places][embedded]]
-        for start in range(0, len(missing), ROWS_AT_ONCE * 4):
-            part = missing[start : start + ROWS_AT_ONCE * 4]
+        for start in range(0, len(missing), ROWS_AT_ONCE):
+            part = missing[start : start + ROWS_AT_ONCE]
             nearest[part] = nearest_cells(as_units(embeddings, part), centres)
         index.add(rows.ids[missing].tolist(), nearest[missing])
         return Cells(nearest, len(centres), min(self.cells, width))

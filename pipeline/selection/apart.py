@@ -17,13 +17,20 @@ from numpy.typing import NDArray
 
 from pipeline.selection.budget import count_fitting
 from pipeline.selection.picked import no_causes
-from pipeline.selection.searches import SAMPLE_ROWS, FlatSearch, Screen, Search, choose_screen
+from pipeline.selection.searches import (
+    SAMPLE_ROWS,
+    FlatSearch,
+    Screen,
+    Search,
+    choose_screen,
+    one_blas_thread,
+)
 from scorers.arrays import Floats, Ints
 
 DECIMALS = 6
 """A similarity is rounded to what float32 vectors carry, so that equal vectors have exactly 1."""
 
-BLOCK_ROWS = 1024
+BLOCK_ROWS = 512
 PAIRS_AT_ONCE = 1 << 15
 
 
@@ -164,13 +171,11 @@ def _filter_block(kept: Kept, rows: Ints, units: NDArray[np.float32]) -> tuple[I
     products = units @ units[free].T
     products[np.arange(len(rows))[:, None] <= free] = -np.inf  # compare to earlier rows only
     doubtful = np.asarray(products[free] > kept.bound - kept.margin, dtype=bool)
-    contested = np.asarray(doubtful.any(axis=1), dtype=bool)
-    winners = np.zeros(len(free), dtype=bool)
-    for place, row in enumerate(free):
-        if contested[place]:
-            earlier = np.flatnonzero(winners[:place])
-            near = kept.closest(rows[[row]], rows[free[earlier]], products[[row]][:, earlier])
-            because_of[row], similarity[row] = near[0][0], near[1][0]
+    winners = ~np.asarray(doubtful.any(axis=1), dtype=bool)
+    for place in np.flatnonzero(~winners):
+        row, earlier = free[place], np.flatnonzero(winners[:place])
+        near = kept.closest(rows[[row]], rows[free[earlier]], products[[row]][:, earlier])
+        because_of[row], similarity[row] = near[0][0], near[1][0]
         winners[place] = because_of[row] < 0
     lost = np.flatnonzero(because_of >= 0)
     near = kept.closest(rows[lost], rows[free[winners]], products[lost][:, winners])
@@ -215,19 +220,20 @@ def keep_by(
     """The same with a search of one's own; `kept` has no rows yet."""
     n = len(kept.vectors)
     because_of, similarity = no_causes(n), np.full(n, np.nan)
-    for start in range(0, len(order), block_rows):
-        rows = order[start : start + block_rows]
-        units = unit_vectors(kept.vectors[rows])
-        places, causes, values = _filter_block(kept, rows, units)
-        fitting = count_fitting(costs[rows[places]], limit)
-        limit -= int(costs[rows[places[:fitting]]].sum())
-        end = len(rows)
-        if fitting < len(places):
-            end = places[fitting]
-        if limit <= 0:
-            end = places[fitting - 1] + 1 if fitting else 0
-        kept.keep(rows[places[:fitting]], units[places[:fitting]])
-        because_of[rows[:end]], similarity[rows[:end]] = causes[:end], values[:end]
-        if end < len(rows):
-            break
+    with one_blas_thread():
+        for start in range(0, len(order), block_rows):
+            rows = order[start : start + block_rows]
+            units = unit_vectors(kept.vectors[rows])
+            places, causes, values = _filter_block(kept, rows, units)
+            fitting = count_fitting(costs[rows[places]], limit)
+            limit -= int(costs[rows[places[:fitting]]].sum())
+            end = len(rows)
+            if fitting < len(places):
+                end = places[fitting]
+            if limit <= 0:
+                end = places[fitting - 1] + 1 if fitting else 0
+            kept.keep(rows[places[:fitting]], units[places[:fitting]])
+            because_of[rows[:end]], similarity[rows[:end]] = causes[:end], values[:end]
+            if end < len(rows):
+                break
     return Apart(kept.rows, because_of, similarity)

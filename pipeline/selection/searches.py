@@ -10,12 +10,17 @@ so k columns and one with the length of the rest never understate a similarity. 
 are needed for this to leave few pairs in doubt is tried on a sample, and differs with the bound.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import (  # type: ignore[import-untyped]
+    ThreadpoolController,
+    threadpool_limits,
+)
 
 from scorers.arrays import Ints
 
@@ -23,6 +28,9 @@ Vectors32 = NDArray[np.float32]
 
 FEW_ROWS = 4096
 """Up to so many rows all columns are looked at."""
+
+TILE_ROWS = 1024
+"""Kept rows that are multiplied at a time."""
 
 SAMPLE_ROWS = 1000
 IN_DOUBT = 1e-4
@@ -109,21 +117,61 @@ def choose_screen(units: Vectors32, n: int, least: float) -> Screen:
 
 
 class FlatSearch:
-    """Every kept row is looked at: what it proposes is complete."""
+    """Every kept row is looked at: what it proposes is complete.
+
+    Kept rows lie in tiles, and a tile times a block of rows is small enough to be looked through
+    while it is in the cache. As many threads as BLAS has when the search is made take tiles in
+    turn. While they do, BLAS itself should have one: see one_blas_thread().
+    """
 
     def __init__(self, screen: Screen, d: int) -> None:
         self._screen = screen
-        self._index = faiss.IndexFlatIP(screen.width(d))
+        self._width = screen.width(d)
+        self._tiles: list[Vectors32] = []
+        self._kept = 0
+        blas = ThreadpoolController().select(user_api="blas").lib_controllers
+        threads = max([1, *(library.num_threads for library in blas)])
+        self._threads = ThreadPoolExecutor(threads)  # they end with the search
 
     def near(self, rows: Ints, units: Vectors32, least: float) -> Found:
         """All kept rows that may be above `least`."""
         seen = self._screen.view(units)
-        limits, products, places = self._index.range_search(seen, least)
-        return as_found(limits, places, products if self._screen.columns is None else None)
+
+        def look_through(start: int) -> tuple[Ints, Ints, Vectors32]:
+            tile = self._tiles[start // TILE_ROWS][: self._kept - start]
+            products = seen @ tile.T
+            near = np.flatnonzero(products > least)
+            asked, place = np.divmod(near, len(tile))
+            return asked, place + start, products.ravel()[near]
+
+        parts = list(self._threads.map(look_through, range(0, self._kept, TILE_ROWS)))
+        if not parts:
+            return Found(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+        asked, place, products = (np.concatenate(column) for column in zip(*parts, strict=True))
+        if self._screen.columns is not None:
+            products = np.full(len(place), np.inf, dtype=np.float32)
+        return Found(asked, place, products)
 
     def keep(self, rows: Ints, units: Vectors32) -> None:
-        """Add them to the index."""
-        self._index.add(self._screen.view(units))
+        """Add them to the tiles."""
+        seen = self._screen.view(units)
+        while len(seen):
+            filled = self._kept % TILE_ROWS
+            if not filled:
+                self._tiles.append(np.empty((TILE_ROWS, self._width), dtype=np.float32))
+            part, seen = seen[: TILE_ROWS - filled], seen[TILE_ROWS - filled :]
+            self._tiles[-1][filled : filled + len(part)] = part
+            self._kept += len(part)
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """While it is entered, BLAS uses one thread for each product.
+
+    Several of them wait for each other actively: where products are small, or the machine is busy,
+    that takes more time than it saves.
+    """
+    limit: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
+    return limit
 
 
 def as_found(limits: NDArray[np.generic], places: Ints, products: Vectors32 | None) -> Found:

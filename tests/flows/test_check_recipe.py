@@ -1,5 +1,7 @@
 """A wrong recipe is told before any work: every problem at once, with the nearest right name."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -358,3 +360,12 @@ def test_what_reads_an_unmeasured_probe_or_unsampled_answers_is_told(tmp_path: P
     measure = {**GOOD["measure"], "cappy": {"samples": True}}
     (sampled,) = problems_of(tmp_path, {**GOOD, "measure": measure})
     assert sampled.startswith("measure.cappy.samples: no answers are sampled")
+
+
+def test_a_recipe_is_read_without_torch() -> None:
+    # `sluice what-if` and `sluice plan` answer while a user waits; torch alone takes seconds.
+    script = (
+        "import sys; import flows.check_recipe;"
+        "assert not {'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

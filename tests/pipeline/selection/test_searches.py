@@ -1,9 +1,16 @@
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
 from pipeline.selection import searches
 from pipeline.selection.apart import cosine, keep_apart, screen_rows
-from pipeline.selection.searches import ALL_COLUMNS, FlatSearch, Screen, choose_screen
+from pipeline.selection.searches import (
+    ALL_COLUMNS,
+    FlatSearch,
+    Screen,
+    choose_screen,
+    one_blas_thread,
+)
 
 
 def units(n: int, d: int, seed: int = 0) -> np.ndarray:
@@ -70,3 +77,31 @@ def test_a_screen_changes_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(screened.kept, plain.kept)
     np.testing.assert_array_equal(screened.because_of, plain.because_of)
     np.testing.assert_array_equal(screened.similarity, plain.similarity)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_tiles_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    monkeypatch.setattr(searches, "TILE_ROWS", 7)
+    vectors = units(60, 8)
+    with threadpool_limits(limits=threads, user_api="blas"):
+        search = FlatSearch(ALL_COLUMNS, 8)
+    found = search.near(np.arange(5), vectors[:5], 0.1)
+    assert len(found.asked) == len(found.place) == len(found.product) == 0
+    for start, end in ((0, 3), (3, 3), (3, 7), (7, 30), (30, 60)):
+        search.keep(np.arange(start, end), vectors[start:end])
+        found = search.near(np.arange(5), vectors[:5], 0.1)
+        expected = vectors[:5].astype(np.float64) @ vectors[:end].T.astype(np.float64)
+        order = np.lexsort((found.place, found.asked))
+        pairs = np.stack([found.asked[order], found.place[order]], axis=1)
+        np.testing.assert_array_equal(pairs, np.argwhere(expected > 0.1))
+        np.testing.assert_allclose(found.product[order], expected[expected > 0.1], rtol=1e-6)
+
+
+def test_blas_has_its_threads_again_afterwards() -> None:
+    def threads() -> list[int]:
+        return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
+
+    with threadpool_limits(limits=2, user_api="blas"):
+        with one_blas_thread():
+            assert set(threads()) == {1}
+        assert set(threads()) == {2}
