@@ -1,6 +1,6 @@
 # make install   a virtual environment with everything pinned, and the two embedded models
 # make demo      the whole path on real input: raw rows to a trained adapter
-# make test      the tests, without the slow ones
+# make test      the tests, without the slow ones; TEST_WORKERS=1 does them one after another
 # make test-slow the slow ones: real models, servers, training
 # make check     ruff, mypy --strict, import-linter
 PYTHON ?= python3
@@ -9,6 +9,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check
 STAMP = $(VENV)/installed
 DEMO ?= demo
+TEST_WORKERS ?= 2
 
 .PHONY: install demo test test-slow check fix clean
 
@@ -31,7 +32,7 @@ demo: $(STAMP)
 	$(BIN)/sluice run recipes/demo.yaml
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" --numprocesses $(TEST_WORKERS) --dist loadfile
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -q -m slow
