@@ -19,8 +19,8 @@ from storage.database import read_workspace
 from storage.measurements import read_missing
 from storage.workspace import Workspace
 
-WHOLE_POOL = frozenset({"trajectories", "tags"})
-"""Measures in which a row's numbers depend on the other rows."""
+WHOLE_POOL = frozenset({"trajectories", "tags", "cappy", "preferences"})
+"""Measures in which a row's numbers depend on the other rows of a run."""
 
 
 class BackfillError(ValueError):
@@ -145,6 +145,8 @@ def only_needed(measures: MeasureSettings, scores: Sequence[ScoreSettings]) -> M
             "losses": measures.losses if "losses" in needed else None,
             "embeddings": (),
             "language": None,
+            "context": measures.context if "context" in needed else None,
+            "cappy": None,
             "trajectories": None,
             "tags": None,
             "gradients": None,
