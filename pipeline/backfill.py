@@ -19,8 +19,8 @@ from storage.database import read_workspace
 from storage.measurements import read_missing
 from storage.workspace import Workspace
 
-WHOLE_POOL = frozenset({"trajectories", "tags", "cappy", "preferences"})
-"""Measures in which a row's numbers depend on the other rows of a run."""
+WHOLE_POOL = frozenset({"trajectories", "tags", "cappy"})
+"""Measures in which a row's numbers depend on the other rows."""
 
 
 class BackfillError(ValueError):

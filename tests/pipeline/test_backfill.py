@@ -147,7 +147,7 @@ def test_time_is_shared_out_by_what_is_missing(workspace: Workspace, model: str)
     assert seconds[0] == seconds[2] == pytest.approx(2 * (seconds[1] or 0))
 
 
-@pytest.mark.parametrize("scorer", ["s2l_cluster", "tag_count", "cappy", "preference"])
+@pytest.mark.parametrize("scorer", ["s2l_cluster", "tag_count", "cappy"])
 def test_what_compares_a_whole_pool_is_refused(
     scorer: str, workspace: Workspace, model: str
 ) -> None:
