@@ -16,8 +16,9 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from pipeline.ingest import SourceSettings, identify_sources, ingest_sources
 from pipeline.leftovers import Wanted, remove_leftovers
 from pipeline.measure import MeasureSettings, plan_measures
+from pipeline.measuring import warm_up
 from pipeline.measuring.gradients import PoolGradients
-from pipeline.measuring.warm_up import GradientSettings
+from pipeline.measuring.warm_up import GradientSettings, WarmUp, find_warmup
 from pipeline.plan import plan_measure, tokens_read
 from pipeline.run_context import RunContext
 from pipeline.score import ScoreSettings, score_examples, score_key
@@ -217,6 +218,23 @@ def test_a_few_new_rows_warm_nothing_up(
     assert {i: after[i] for i in before} == before
     again, asked = measure(run, settings, pool)
     assert asked == {"gradients": 0, "target_gradients": 0} and again.measures == run.measures
+
+
+def test_a_stored_warm_up_serves_up_to_the_share_that_it_may_lack(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, pool = begin(tmp_path, range(ROWS))
+
+    def found(part: list[str], retrain_above: float) -> WarmUp:
+        settings = settings_of(model, retrain_above=retrain_above).gradients
+        assert settings is not None
+        monkeypatch.setattr(warm_up, "draw_part", lambda *_: part)
+        return find_warmup(run.workspace, settings, pool)[0]
+
+    stored = found(pool[:10], 0.0)
+    assert stored.ids() == pool[:10]
+    assert found(pool[2:12], 0.2) == stored, "2 of 10 are new to it"
+    assert found(pool[2:12], 0.19) != stored
 
 
 def test_another_pool_or_other_settings_warm_up_anew(
