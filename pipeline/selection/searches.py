@@ -13,14 +13,12 @@ are needed for this to leave few pairs in doubt is tried on a sample, and differ
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import (  # type: ignore[import-untyped]
-    ThreadpoolController,
-    threadpool_limits,
-)
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from scorers.arrays import Ints
 
@@ -129,8 +127,7 @@ class FlatSearch:
         self._width = screen.width(d)
         self._tiles: list[Vectors32] = []
         self._kept = 0
-        blas = ThreadpoolController().select(user_api="blas").lib_controllers
-        threads = max([1, *(library.num_threads for library in blas)])
+        threads = max([1, *(library.num_threads for library in find_blas().lib_controllers)])
         self._threads = ThreadPoolExecutor(threads)  # they end with the search
 
     def near(self, rows: Ints, units: Vectors32, least: float) -> Found:
@@ -144,7 +141,9 @@ class FlatSearch:
             asked, place = np.divmod(near, len(tile))
             return asked, place + start, products.ravel()[near]
 
-        parts = list(self._threads.map(look_through, range(0, self._kept, TILE_ROWS)))
+        starts = range(0, self._kept, TILE_ROWS)
+        take_in_turn = map if len(starts) < 2 else self._threads.map
+        parts = list(take_in_turn(look_through, starts))
         if not parts:
             return Found(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
         asked, place, products = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -170,8 +169,14 @@ def one_blas_thread() -> AbstractContextManager[object]:
     Several of them wait for each other actively: where products are small, or the machine is busy,
     that takes more time than it saves.
     """
-    limit: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
+    limit: AbstractContextManager[object] = find_blas().limit(limits=1)
     return limit
+
+
+@cache
+def find_blas() -> ThreadpoolController:
+    """NumPy's BLAS, and others that are loaded; looking for them takes milliseconds."""
+    return ThreadpoolController().select(user_api="blas")
 
 
 def as_found(limits: NDArray[np.generic], places: Ints, products: Vectors32 | None) -> Found:
