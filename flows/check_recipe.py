@@ -26,6 +26,7 @@ from flows.check_measures import (
 )
 from flows.check_selection import (
     budget_problems,
+    licence_share_problems,
     named_source_problems,
     repair_problems,
     select_problems,
@@ -128,6 +129,10 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (repair_problems, {"generate", "measure", "dedupe", "select"}),
         (budget_problems, {"sources", "generate", "select"}),
         (share_problems, {"scores", "select"}),
+        (
+            licence_share_problems,
+            {"sources", "generate", "personal_data", "indicator", "select"},
+        ),
         (named_source_problems, {"workspace", "sources", "generate", "select"}),
         (train_problems, {"measure", "train"}),
         (license_problems, {"sources", "licenses"}),

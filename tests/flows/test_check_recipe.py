@@ -306,6 +306,10 @@ def test_a_name_is_looked_for_in_the_path_that_the_workspace_keeps(tmp_path: Pat
             "values are labels. There are: license, origin, source.",
         ),
         ({"shares": {"by": "licence", "temperature": 2}}, "Did you mean 'license'?"),
+        (
+            {"shares": {"by": "license", "quotas": {"MTI": 0.5, "unknown": 0.1}}},
+            "select.steps.0.shares.quotas: no source has the licence 'MTI'. There are: unknown.",
+        ),
         ({"shares": {"by": "source"}}, "give quotas, a temperature, or both"),
     ],
 )
