@@ -23,9 +23,8 @@ FunnelRow = tuple[str, str, int, int, str]
 
 
 def funnel_rows(counts: Sequence[StageCount]) -> list[FunnelRow]:
-    """The steps in the order they were taken; a generator only where it was asked."""
-    taken = [each for each in counts if each.stage != "generate" or each.added or each.notes]
-    ordered = sorted(taken, key=lambda count: (STAGE_ORDER.index(count.stage), count.step))
+    """The steps in the order they were taken."""
+    ordered = sorted(counts, key=lambda count: (STAGE_ORDER.index(count.stage), count.step))
     return [(c.stage, c.label, c.rows_in, c.kept, losses(c)) for c in ordered]
 
 

@@ -1,10 +1,8 @@
-"""What a run says when it ends: what was asked of models, and which steps the funnel has."""
+"""What a run says when it ends: what was asked of models, and what of none."""
 
 import pytest
 
 from flows.summary import asked_line
-from pipeline.report import funnel_rows
-from storage.runs import StageCount
 
 
 @pytest.mark.parametrize(
@@ -23,13 +21,3 @@ from storage.runs import StageCount
 )
 def test_only_models_count_as_models(asked: dict[str, int], line: str) -> None:
     assert asked_line(asked) == line
-
-
-def test_a_generator_that_was_not_asked_is_no_step() -> None:
-    read = StageCount(stage="ingest", step=1, label="read", rows_in=2, kept=2)
-    none = StageCount(stage="generate", step=1, label="answer", rows_in=2, kept=2)
-    vain = StageCount(
-        stage="generate", step=1, label="answer", rows_in=2, kept=2, notes=["m: 2 prompts"]
-    )
-    assert [row[0] for row in funnel_rows([none, read])] == ["ingest"]
-    assert [row[0] for row in funnel_rows([vain, read])] == ["ingest", "generate"]
