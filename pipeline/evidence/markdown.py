@@ -86,7 +86,7 @@ def evidence_lines(evidence: Mapping[str, Any]) -> Iterator[str]:
             yield f"moves most by   {most['change']}: {most['moved']:.0%} of the picks"
         else:
             tried = len(evidence["moved"])
-            yield f"moves by        nothing: none of {tried} small changes moves a pick"
+            yield f"moves by        nothing: no pick goes with any small change ({tried} tried)"
     known = [each for each in evidence["agreement"] if each["rho"] is not None]
     if known:
         least = min(known, key=lambda each: each["rho"])

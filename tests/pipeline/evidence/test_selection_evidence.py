@@ -126,5 +126,5 @@ def test_a_selection_that_nothing_moves_names_no_change(tmp_path: Path) -> None:
         tmp_path, [{"method": "top_k", "score": "response_length", "budget": {"rows": 3}}]
     )
     assert found["moved"] and not any(each["moved"] for each in found["moved"])
-    line = "moves by        nothing: none of 1 small changes moves a pick"
+    line = "moves by        nothing: no pick goes with any small change (1 tried)"
     assert line in list(evidence_lines(found))
