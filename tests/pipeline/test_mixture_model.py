@@ -251,5 +251,5 @@ def test_a_file_of_something_else_is_told(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableSourceError, match="there is nothing at .*nowhere.csv"):
+    with pytest.raises(UnreadableSourceError, match=r"there is nothing at .*nowhere\.csv"):
         read_mixture_runs(tmp_path / "nowhere.csv")
