@@ -26,6 +26,7 @@ from flows.check_measures import (
 )
 from flows.check_selection import (
     budget_problems,
+    licence_share_problems,
     named_source_problems,
     repair_problems,
     select_problems,
@@ -82,16 +83,19 @@ def put_setting(recipe: dict[str, Any], change: str, path: Path) -> None:
     place, equals, value = change.partition("=")
     *blocks, last = place.split(".")
     inner: Any = recipe
+    hint = "" if equals else "write PLACE=VALUE, as in seed=3"
     try:
         for name in blocks:
             inner = inner[int(name)] if isinstance(inner, list) else inner.setdefault(name, {})
         inner[int(last) if isinstance(inner, list) else last] = yaml.safe_load(value)
-    except (AttributeError, IndexError, TypeError, ValueError, yaml.YAMLError):
-        equals = ""
-    if not equals:
-        raise RecipeError(
-            str(path), [f"{change!r} sets nothing: write PLACE=VALUE, as in seed=3"]
-        ) from None
+    except IndexError:
+        hint = hint or f"that list has {len(inner)} entries, counted from 0"
+    except (AttributeError, TypeError, ValueError):
+        hint = hint or "the recipe has no such place"
+    except yaml.YAMLError as error:
+        hint = hint or f"its value is not YAML: {one_line(error)}"
+    if hint:
+        raise RecipeError(str(path), [f"{change!r} sets nothing: {hint}"])
 
 
 def check_given(recipe: Recipe, base: Path) -> Recipe:
@@ -125,6 +129,10 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (repair_problems, {"generate", "measure", "dedupe", "select"}),
         (budget_problems, {"sources", "generate", "select"}),
         (share_problems, {"scores", "select"}),
+        (
+            licence_share_problems,
+            {"sources", "generate", "personal_data", "indicator", "select"},
+        ),
         (named_source_problems, {"workspace", "sources", "generate", "select"}),
         (train_problems, {"measure", "train"}),
         (license_problems, {"sources", "licenses"}),

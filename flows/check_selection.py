@@ -93,6 +93,19 @@ def share_problems(recipe: Recipe) -> Iterator[str]:
         )
 
 
+def licence_share_problems(recipe: Recipe) -> Iterator[str]:
+    """Quotas for licences that no source has."""
+    last = recipe.select.steps[-1]
+    if not isinstance(last, RankStep) or last.shares is None or last.shares.by != "license":
+        return
+    known = [source.license for source in recipe.sources]
+    known += ["generated"] if recipe.generate or recipe.personal_data or recipe.indicator else []
+    for name in last.shares.quotas or ():
+        if name not in known:
+            where = f"select.steps.{len(recipe.select.steps) - 1}.shares.quotas"
+            yield f"{where}: no source has the licence {name!r}.{nearest(name, known)}"
+
+
 def named_source_problems(recipe: Recipe) -> Iterator[str]:
     """Steps that name sources which the recipe does not have."""
     workspace = Workspace(Path(recipe.workspace))

@@ -143,6 +143,7 @@ EXIT_CODES = {
         "WorkspaceMissingError",
         "WorkspaceVersionError",
         "QueryError",
+        "WrongNameError",
         "OtherTrainingError",
         "PortInUseError",
         "ClusterError",

@@ -44,8 +44,15 @@ def validate(value: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def follows(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
-    """Whether an error only says that a list lost its wrong items, which are named themselves."""
+    """Whether an error only follows from others.
+
+    A list lost its wrong items, which are named themselves; or what may be a name or a mapping is
+    a wrong mapping, of which it says that it is no name.
+    """
     place = detail["loc"]
+    if place[-1] == "str" and isinstance(detail["input"], dict):
+        others = (each["loc"] for each in details if each is not detail)
+        return any(loc[: len(place) - 1] == place[:-1] for loc in others)
     inner = (each["loc"] for each in details if len(each["loc"]) > len(place))
     return detail["type"] == "too_short" and any(loc[: len(place)] == place for loc in inner)
 
@@ -70,7 +77,8 @@ def remove_key(value: object, location: tuple[int | str, ...]) -> None:
 
 def describe_error(detail: ErrorDetails) -> str:
     """One validation error in one line, with the nearest right name for a wrong one."""
-    where = ".".join(str(step) for step in detail["loc"])
+    steps = [str(step) for step in detail["loc"]]
+    where = ".".join(step for step in steps if not step.startswith("function-"))
     if detail["type"] == "extra_forbidden":
         known = keys_at(Recipe.model_json_schema(), detail["loc"][:-1])
         return f"{where}: unknown key.{nearest(str(detail['loc'][-1]), known)}"

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from storage.database import read_workspace
 from storage.evidence import read_evidence
 from storage.runs import read_counts
 from storage.selections import read_run_selections, read_selection
+
+WITHOUT_MODEL = ("token_counts", "language")
+"""Measures that no model of the recipe is asked for."""
 
 WIDTH = 118
 """Columns of a table where stdout is no terminal."""
@@ -138,16 +142,27 @@ def outcome_lines(summary: RunSummary) -> list[str]:
     if summary.parts:
         listed = ", ".join(f"{name} {rows}" for name, rows in summary.parts.items())
         lines.append(f"measured in part, as the recipe says: {listed} rows")
-    asked = {n: rows for n, rows in summary.asked.items() if rows and n != "token_counts"}
-    if asked:
-        listed = ", ".join(f"{name} {rows}" for name, rows in asked.items())
-        lines.append(f"models were asked about: {listed} rows")
-    elif summary.asked:
-        lines.append("models were asked about 0 rows: every measurement was stored already")
+    lines += [asked_line(summary.asked)] if summary.asked else []
     lines.append(f"workspace       {summary.workspace} (run {summary.run_id})")
     lines += [f"export          {summary.export}"] if summary.export else []
     lines += [f"adapter         {summary.adapter}"] if summary.adapter else []
     return lines
+
+
+def asked_line(asked: Mapping[str, int]) -> str:
+    """What was measured by models, and what by none."""
+    measured = {name: rows for name, rows in asked.items() if rows}
+    models = {name: rows for name, rows in measured.items() if name not in WITHOUT_MODEL}
+    if models:
+        return f"models were asked about: {listed_rows(models)}"
+    if measured:
+        return f"models were asked about 0 rows; measured without one: {listed_rows(measured)}"
+    return "models were asked about 0 rows: every measurement was stored already"
+
+
+def listed_rows(rows: Mapping[str, int]) -> str:
+    """Rows by the measure."""
+    return f"{', '.join(f'{name} {count}' for name, count in rows.items())} rows"
 
 
 def training_line(training: dict[str, Any]) -> str:

@@ -89,7 +89,9 @@ def read_completion(given: str | None, file: Path | None) -> str:
         raise typer.BadParameter("give the completion or --file, not both")
     try:
         text = given if given is not None else file.read_text("utf-8") if file else sys.stdin.read()
-    except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
+    except FileNotFoundError:
+        raise typer.BadParameter(f"there is no file {file}") from None
+    except (IsADirectoryError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"{file or 'stdin'} is no file of UTF-8 text: {error}") from error
     if not text.strip():
         raise typer.BadParameter("the completion is empty")
@@ -104,6 +106,8 @@ def trace_lines(report: "TraceReport") -> Iterator[str]:
         f"spans that stand in them: {report.found}, {len(report.spans)} shown: "
         f"{report.coverage:.0%} of the words"
     )
+    if not report.found:
+        yield nothing_found(report)
     for number, span in enumerate(report.spans, start=1):
         text = " ".join(span.text.split())
         short = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
@@ -119,6 +123,12 @@ def trace_lines(report: "TraceReport") -> Iterator[str]:
     yield from neighbour_lines(report)
     if report.spans:
         yield f"\n{NOTE}"
+
+
+def nothing_found(report: "TraceReport") -> str:
+    """What else can be tried."""
+    wider = ", and --all searches every example" if report.run_id else ""
+    return f"a smaller --min-words finds shorter spans{wider}"
 
 
 def counted(number: int, noun: str) -> str:

@@ -23,6 +23,7 @@ from storage.changes import (
     read_source_changes,
 )
 from storage.database import Connection
+from storage.selections import read_run_selections
 
 NAMED = 5
 """Example ids that are named for each reason."""
@@ -49,6 +50,8 @@ class RunChanges:
     stayed: int
     """Examples that both selections have."""
     choice: Sequence[ChoiceChange]
+    unselected: Sequence[str] = ()
+    """Those of the two runs that have chosen nothing yet, and so cannot be compared in that."""
 
     def count(self, change: str) -> int:
         """Rows of the selection that were "added" or "removed"."""
@@ -67,6 +70,7 @@ def compare_runs(con: Connection, before: str, after: str) -> RunChanges:
         QueryError: if one of them is not in the workspace.
     """
     runs = describe_run(con, before), describe_run(con, after)
+    unselected = [run for run in (before, after) if "choice" not in read_run_selections(con, run)]
     return RunChanges(
         before=before,
         after=after,
@@ -74,7 +78,8 @@ def compare_runs(con: Connection, before: str, after: str) -> RunChanges:
         sources=read_source_changes(con, before, after),
         pool=read_pool_change(con, before, after),
         stayed=count_stayed(con, before, after),
-        choice=read_choice_changes(con, before, after),
+        choice=[] if unselected else read_choice_changes(con, before, after),
+        unselected=unselected,
     )
 
 
@@ -138,8 +143,7 @@ def changes_markdown(changes: RunChanges) -> str:
         "",
         *(f"- `{s.setting}`: {as_json(s.before)} → {as_json(s.after)}" for s in changes.settings),
         f"- examples: {pool.new} new, {pool.retired} retired, {pool.stayed} as before",
-        f"- selection: {changes.count('added')} rows came in, {changes.count('removed')} left, "
-        f"{changes.stayed} stayed",
+        f"- selection: {selection_line(changes)}",
     ]
     if changes.sources:
         lines += ["", "| source | | rows | new examples | retired |", "|---|---|--:|--:|--:|"]
@@ -155,6 +159,16 @@ def changes_markdown(changes: RunChanges) -> str:
             for kind, reason, rows in by_reason(changes.choice)
         ]
     return "\n".join(lines) + "\n"
+
+
+def selection_line(changes: RunChanges) -> str:
+    """How many rows came, went and stayed, as far as both runs have chosen any."""
+    if changes.unselected:
+        return f"not compared, for nothing is chosen yet in {' and '.join(changes.unselected)}"
+    return (
+        f"{changes.count('added')} rows came in, {changes.count('removed')} left, "
+        f"{changes.stayed} stayed"
+    )
 
 
 def as_json(value: object) -> str:

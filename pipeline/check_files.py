@@ -34,6 +34,14 @@ class FileRows:
     unreadable: Counter[str] = field(default_factory=Counter)
     """Reason → rows."""
 
+    @property
+    def why_none(self) -> str:
+        """Why no row was read: that there is none, or what was wrong with them."""
+        if not self.unreadable:
+            return ": there are no rows"
+        reasons = ", ".join(f"{reason} {rows}" for reason, rows in sorted(self.unreadable.items()))
+        return f": {reasons}. docs/row-shapes.md has the shapes that are read"
+
     def blocks(self) -> Iterator[RowBlock]:
         """Blocks of rows; a row's id is its file and its line or number.
 
@@ -86,7 +94,7 @@ def check_files(
         The report with all hits, and the rows that could not be read by reason.
 
     Raises:
-        UnreadableSourceError: if a file cannot be read at all.
+        UnreadableSourceError: if a file cannot be read at all, or no row of any.
         ValueError: if embeddings are to be compared.
     """
     if settings.semantic is not None:
@@ -96,6 +104,8 @@ def check_files(
     search = Search(evaluations, items, text_matchers(settings, items))
     rows = FileRows([SourceSettings(path=path) for path in paths])
     hits = list(search.find(rows.blocks()))
+    if not rows.read:
+        raise UnreadableSourceError(f"no row of {', '.join(paths)} can be compared{rows.why_none}")
     report = CheckReport(
         action=settings.action,
         rows=rows.read,

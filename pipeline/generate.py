@@ -247,6 +247,8 @@ def count_generated(
         blocks: each generator's settings, and the examples whose prompts it answered.
         pool: example ids before.
     """
+    if not blocks:
+        return sorted(pool)
     grown = set(pool)
     notes: list[str] = []
     with open_workspace(run.workspace) as con:

@@ -81,6 +81,8 @@ def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
     """Each row with its line."""
     try:
         text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UnreadableSourceError(f"there is nothing at {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UnreadableSourceError(f"{path}: {error}") from error
     if path.suffix.lower() == ".csv":

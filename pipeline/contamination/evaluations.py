@@ -3,7 +3,7 @@
 A row that gives no item is listed with its reason; none is passed over without a word.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -75,6 +75,7 @@ def read_evaluation(settings: EvaluationSettings, file: str, name: str, number: 
     """
     items: list[Item] = []
     unreadable: list[Unchecked] = []
+    keys: set[str] = set()
     for row in read_rows(file, settings.format):
         if isinstance(row, UnreadableRow):
             unreadable.append(Unchecked(name, row.position, row.reason, row.detail))
@@ -83,14 +84,30 @@ def read_evaluation(settings: EvaluationSettings, file: str, name: str, number: 
             prompt, answer = read_item(settings, row)
         except UnreadableRowError as error:
             unreadable.append(Unchecked(name, row.position, error.reason, error.detail))
+            keys.update(row.value)
         else:
             items.append(Item(number, row.position, prompt, answer))
     if not items:
-        why = f": {unreadable[0].reason}, {unreadable[0].detail}" if unreadable else ""
-        raise UnreadableSourceError(
-            f"no row of {file} gives an item{why}. Name the fields with `prompt` and `answer`"
-        )
+        raise UnreadableSourceError(f"no row of {file} gives an item{why_none(unreadable, keys)}")
     return Evaluation(name, file, source_fingerprint(file), items, unreadable)
+
+
+def why_none(unreadable: Sequence[Unchecked], keys: Collection[str]) -> str:
+    """Why a file gives no item, and what can be done.
+
+    Args:
+        unreadable: its rows.
+        keys: that they have.
+    """
+    if not unreadable:
+        return ": it has no rows"
+    why = f": {unreadable[0].reason}, {unreadable[0].detail}"
+    if not keys:
+        return why
+    return (
+        f"{why}. Say which field has the prompt, and which the answer, with --prompt and --answer "
+        f"or, in a recipe, `prompt` and `answer`; there are: {', '.join(sorted(keys))}"
+    )
 
 
 def read_item(settings: EvaluationSettings, row: RawRow) -> tuple[str, str]:

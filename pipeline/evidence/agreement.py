@@ -71,7 +71,8 @@ def most_disputed(
         count: how many rows.
 
     Returns:
-        At most `count` rows, the most disputed first; only rows with two scores or more.
+        At most `count` rows, the most disputed first; only rows with two scores or more that do
+        not agree.
     """
     names = sorted(scores)
     if len(names) < 2 or not len(ids):
@@ -86,7 +87,7 @@ def most_disputed(
     high, low = np.nanargmax(part, axis=0), np.nanargmin(part, axis=0)
     column = np.arange(len(rows))
     apart = part[high, column] - part[low, column]
-    first = sort_rows(-apart, ids[rows])[:count]
+    first = [i for i in sort_rows(-apart, ids[rows])[:count] if apart[i] > 0]
     return [
         Disagreement(
             str(ids[rows[i]]),
@@ -95,5 +96,5 @@ def most_disputed(
             names[low[i]],
             float(part[low[i], i]),
         )
-        for i in first.tolist()
+        for i in first
     ]

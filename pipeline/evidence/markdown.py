@@ -82,7 +82,11 @@ def evidence_lines(evidence: Mapping[str, Any]) -> Iterator[str]:
     yield f"rows shared     {', '.join(shared)}"
     if evidence["moved"]:
         most = max(evidence["moved"], key=lambda each: each["moved"])
-        yield f"moves most by   {most['change']}: {most['moved']:.0%} of the picks"
+        if most["moved"]:
+            yield f"moves most by   {most['change']}: {most['moved']:.0%} of the picks"
+        else:
+            tried = len(evidence["moved"])
+            yield f"moves by        nothing: no pick goes with any small change ({tried} tried)"
     known = [each for each in evidence["agreement"] if each["rho"] is not None]
     if known:
         least = min(known, key=lambda each: each["rho"])

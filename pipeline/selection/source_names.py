@@ -13,6 +13,10 @@ import numpy as np
 from scorers.arrays import Strings
 
 
+class WrongNameError(ValueError):
+    """A recipe's name for rows that none of them has, or two names for one source."""
+
+
 def has_name(path: str, name: str) -> bool:
     """Whether a name is the path of a source, or whole parts of it."""
     return bool(_parts(name)) and f"/{_parts(name)}/" in f"/{_parts(path)}/"
@@ -34,14 +38,14 @@ def name_sources(paths: Strings, names: Sequence[str]) -> Strings:
         (n,) the name; the path where no name is that of the source.
 
     Raises:
-        ValueError: if a source has two of the names.
+        WrongNameError: if a source has two of the names.
     """
     distinct, places = np.unique(np.asarray(paths, dtype=np.str_), return_inverse=True)
     called = np.empty(len(distinct), dtype=object)
     for at, path in enumerate(distinct.tolist()):
         found = [name for name in names if has_name(path, name)]
         if len(found) > 1:
-            raise ValueError(f"{' and '.join(found)} both name {path}: give longer names")
+            raise WrongNameError(f"{' and '.join(found)} both name {path}: give longer names")
         called[at] = found[0] if found else path
     named: Strings = called[places]
     return named
@@ -51,13 +55,13 @@ def require_known(names: Iterable[str], known: Iterable[str], what: str) -> None
     """Check that every group a recipe names is there.
 
     Raises:
-        ValueError: if one is not; the message names the nearest, and those that are.
+        WrongNameError: if one is not; the message names the nearest, and those that are.
     """
     there = sorted(set(known))
     for name in names:
         if name not in there:
             near = get_close_matches(name, there, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(
+            raise WrongNameError(
                 f"no row has the {what} {name!r}.{hint} There are: {', '.join(there) or 'none'}."
             )

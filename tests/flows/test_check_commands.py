@@ -103,6 +103,19 @@ def test_a_set_without_prompts_is_told() -> None:
     )
     assert isinstance(done.exception, UnreadableSourceError)
     assert "missing_key, no text" in str(done.exception)
+    assert "with --prompt and --answer" in str(done.exception)
+    assert str(done.exception).endswith("there are: answer, question")
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [("", "there are no rows"), ('{"a": 1}', "unknown_shape 1. docs/row-shapes.md has the shapes")],
+)
+def test_no_rows_to_compare_are_no_clean_bill(folder: Path, rows: str, why: str) -> None:
+    (folder / "none.jsonl").write_text(rows)
+    done = CliRunner().invoke(app, ["check", "none.jsonl", *FILES[1:], "--fail-on-hits"])
+    assert isinstance(done.exception, UnreadableSourceError)
+    assert f"no row of none.jsonl can be compared: {why}" in str(done.exception)
 
 
 def test_a_recipe_without_a_check_block_is_told(folder: Path) -> None:

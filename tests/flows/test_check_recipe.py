@@ -306,10 +306,18 @@ def test_a_name_is_looked_for_in_the_path_that_the_workspace_keeps(tmp_path: Pat
             "values are labels. There are: license, origin, source.",
         ),
         ({"shares": {"by": "licence", "temperature": 2}}, "Did you mean 'license'?"),
+        (
+            {"score": {"weights": {"ifd": 0}}},
+            "select.steps.0.top_k.score: a weight of 0 says nothing: leave ifd out",
+        ),
+        (
+            {"shares": {"by": "license", "quotas": {"MTI": 0.5, "unknown": 0.1}}},
+            "select.steps.0.shares.quotas: no source has the licence 'MTI'. There are: unknown.",
+        ),
         ({"shares": {"by": "source"}}, "give quotas, a temperature, or both"),
     ],
 )
-def test_shares_of_what_is_not_there_are_told(
+def test_what_a_ranking_cannot_go_by_is_told(
     tmp_path: Path, step: dict[str, Any], problem: str
 ) -> None:
     rank = {"method": "top_k", "score": "ifd", "budget": {"rows": 2}, **step}

@@ -64,13 +64,17 @@ def test_what_the_prompt_has_is_left_out(workspace: str) -> None:
     assert "in them: 0, 0 shown: 0%" in trace(workspace, QUOTE, "--prompt", f"Why {QUOTE}?").stdout
     done = trace(workspace, "nothing of the kind")
     assert "in them: 0, 0 shown" in done.stdout and "evidence" not in done.stdout
+    hint = "a smaller --min-words finds shorter spans"
+    assert f"{hint}, and --all searches every example\n" in done.stdout
+    done = trace(workspace, "nothing of the kind", "--all")
+    assert f"{hint}\n" in done.stdout and hint not in trace(workspace, QUOTE).stdout
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["some", "--file", "x"], "not both"),
-        (["--file", "nowhere.txt"], "is no file of UTF-8 text"),
+        (["--file", "nowhere.txt"], "there is no file nowhere.txt"),
         ([" "], "the completion is empty"),
     ],
 )

@@ -179,9 +179,19 @@ def test_what_it_cannot_answer_is_told(recipe: Path, setting: str, message: str)
     assert exit_code(done.exception) == 2
 
 
-@pytest.mark.parametrize("setting", ["select.steps.7.at_most=1", "seed", "seed.x=1", "a=[", "=3"])
-def test_a_setting_that_sets_nothing_is_told(recipe: Path, setting: str) -> None:
-    with pytest.raises(RecipeError, match=r"sets nothing|unknown key"):
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ("select.steps.7.at_most=1", "that list has 2 entries, counted from 0"),
+        ("seed", "write PLACE=VALUE"),
+        ("seed.x=1", "the recipe has no such place"),
+        ("select.steps.first.at_most=1", "the recipe has no such place"),
+        ("a=[", "its value is not YAML"),
+        ("=3", "unknown key"),
+    ],
+)
+def test_a_setting_that_sets_nothing_is_told(recipe: Path, setting: str, why: str) -> None:
+    with pytest.raises(RecipeError, match=why):
         load_recipe(recipe, [setting])
 
 

@@ -156,3 +156,15 @@ def test_an_edited_file_is_one_change(tmp_path: Path) -> None:
     text = changes_markdown(compare(workspace))
     assert "a.jsonl | edited | 3 | 2 | 1 |" in text
     assert "| gone |" not in text
+
+
+def test_a_run_that_has_not_chosen_yet_is_not_compared_in_that(tmp_path: Path) -> None:
+    write_rows(tmp_path / "incoming/rows.jsonl", {"a": 3, "b": 2})
+    workspace = night(tmp_path, "one")
+    run, _ = start(tmp_path / "w", [tmp_path / "incoming/rows.jsonl"], run_id="two")
+    assert run.run_id == "two"
+    changes = compare(workspace)
+    assert changes.unselected == ["two"] and not changes.choice
+    page = changes_markdown(changes)
+    assert "- selection: not compared, for nothing is chosen yet in two\n" in page
+    assert "gone from the sources" not in page and changes.pool.stayed == 2

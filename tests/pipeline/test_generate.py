@@ -81,6 +81,13 @@ def test_answers_become_examples_with_their_lineage(pool: tuple[RunContext, list
     assert "without an answer: 2 cut_off, 2 http_400" in count.notes[0]
 
 
+def test_without_a_generator_there_is_no_step(pool: tuple[RunContext, list[str]]) -> None:
+    run, before = pool
+    assert count_generated(run, [], before) == sorted(before)
+    with read_workspace(run.workspace) as con:
+        assert "generate" not in {each.stage for each in read_counts(con, run.run_id)}
+
+
 def test_a_batch_that_was_not_committed_asks_only_what_failed(
     pool: tuple[RunContext, list[str]],
 ) -> None:

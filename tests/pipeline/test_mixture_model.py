@@ -248,3 +248,8 @@ def test_a_file_of_something_else_is_told(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_text("{\n", encoding="utf-8")
     with pytest.raises(UnreadableSourceError, match="line 1"):
         read_mixture_runs(tmp_path / "r.jsonl")
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableSourceError, match=r"there is nothing at .*nowhere\.csv"):
+        read_mixture_runs(tmp_path / "nowhere.csv")

@@ -40,6 +40,14 @@ def test_the_row_at_opposite_ends_comes_first_and_says_who_puts_it_where() -> No
     assert (first.high_share, first.low_share) == (1, 0)
 
 
+def test_rows_on_which_all_scores_agree_are_not_in_dispute() -> None:
+    ids = np.array(["c", "b", "a", "d"], dtype=object)
+    x = np.array([0.0, 1.0, 2.0, 3.0])
+    assert most_disputed({"x": x, "y": x * 2}, ids) == []
+    disputed = most_disputed({"x": x, "y": np.array([0.0, 2.0, 1.0, 3.0])}, ids)
+    assert [each.example_id for each in disputed] == ["a", "b"]
+
+
 def test_a_row_with_one_score_is_not_in_dispute_and_ties_break_by_id() -> None:
     ids = np.array(["b", "a", "c"], dtype=object)
     scores = {"x": np.array([1.0, 1.0, 2.0]), "y": np.array([2.0, 2.0, NAN])}

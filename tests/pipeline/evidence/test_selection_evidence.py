@@ -119,3 +119,12 @@ def test_two_scores_of_one_number_agree(tmp_path: Path) -> None:
     top = {"method": "top_k", "score": "short", "budget": {"rows": 3}}
     (pair,) = evidence_of(tmp_path, [top])["agreement"]
     assert pair["rho"] == pytest.approx(1) and pair["rows"] == 60
+
+
+def test_a_selection_that_nothing_moves_names_no_change(tmp_path: Path) -> None:
+    found = evidence_of(
+        tmp_path, [{"method": "top_k", "score": "response_length", "budget": {"rows": 3}}]
+    )
+    assert found["moved"] and not any(each["moved"] for each in found["moved"])
+    line = "moves by        nothing: no pick goes with any small change (1 tried)"
+    assert line in list(evidence_lines(found))

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from pipeline.selection.source_names import has_name, name_sources, require_known
+from flows.command_line import exit_code
+from pipeline.selection.source_names import (
+    WrongNameError,
+    has_name,
+    name_sources,
+    require_known,
+)
 
 PATHS = np.array(["../raw/dolly.jsonl", "../raw/math/gsm8k.jsonl", "../raw/math/aqua.jsonl"])
 
@@ -30,5 +36,8 @@ def test_no_rows_have_no_names() -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(ValueError, match=r"Did you mean 'math'\? There are: chat, math"):
+    with pytest.raises(
+        WrongNameError, match=r"Did you mean 'math'\? There are: chat, math"
+    ) as told:
         require_known(["maths"], ["math", "chat", "math"], "source")
+    assert exit_code(told.value) == 2  # the recipe is at fault
