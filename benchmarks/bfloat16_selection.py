@@ -33,7 +33,7 @@ from scorers.grape import score_grape
 from scorers.ifd import score_ifd
 from scorers.ifd_perplexity import score_ifd_perplexity
 from scorers.measures.losses import measure_losses
-from scorers.measures.models import load_language_model, resolve_model
+from scorers.measures.models.loading import load_language_model, resolve_model
 
 SHARES = (0.1, 0.25, 0.5)
 SHORT = 20

@@ -24,12 +24,12 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.running import RESULTS, machine_facts, run_python, write_result
-from pipeline.ingest import SourceSettings, identify_sources, ingest_sources
-from pipeline.measuring.losses import FIELDS
+from pipeline.ingest.stage import SourceSettings, identify_sources, ingest_sources
+from pipeline.measuring.measures.losses import FIELDS
 from pipeline.measuring.rows import STATE_FIELDS
+from pipeline.measuring.shard_work import measure_shard
+from pipeline.measuring.shards import ExampleInputs, commit_measured, cut_shards
 from pipeline.settings import Settings
-from pipeline.shard_work import measure_shard
-from pipeline.shards import ExampleInputs, commit_measured, cut_shards
 from storage.database import open_workspace, read_workspace
 from storage.examples import read_pool
 from storage.measurements import MeasureKey

@@ -103,7 +103,7 @@ def measure_on(workers: int, shards: int, seconds: float) -> dict[str, float]:
 
     from flows.measure_shards import measure_work
     from flows.runners import find_runner
-    from pipeline.measure import Work
+    from pipeline.measuring.stage import Work
 
     with tempfile.TemporaryDirectory() as directory:
         rows = workers * shards * SleepingLosses.shard_tokens // ROW_TOKENS

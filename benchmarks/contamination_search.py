@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pipeline.check_files import check_files
+from pipeline.contamination.check_files import check_files
 from pipeline.contamination.settings import (
     NEAR_COPIES,
     CheckSettings,

@@ -146,8 +146,8 @@ def attainable(injected: Injected) -> dict[str, int]:
 def run_stage(file: Path) -> None:
     """Remove near-duplicates from a workspace, in this process; writes CPU-seconds."""
     from pipeline.dedupe.minhash import MinHash
-    from pipeline.deduplicate import deduplicate_examples
-    from pipeline.ingest import SourceSettings, identify_sources, ingest_sources
+    from pipeline.dedupe.stage import deduplicate_examples
+    from pipeline.ingest.stage import SourceSettings, identify_sources, ingest_sources
     from pipeline.run_context import RunContext
     from storage.database import open_workspace, read_workspace
     from storage.examples import read_pool

@@ -22,8 +22,8 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.running import RESULTS, THREADS, machine_facts, write_result
-from pipeline.selection.budget import Budget
-from pipeline.selection.diverse import select_diverse
+from pipeline.ranking.budget import Budget
+from pipeline.selection.methods.diverse import select_diverse
 
 BOUND = 0.9
 NOISE = 0.55

@@ -58,7 +58,7 @@ def number_of(row: int) -> int:
 
 def ingest(source: Path, workspace: Path) -> None:
     """Read a source into a workspace, in this process: the call that is measured."""
-    from pipeline.ingest import SourceSettings, identify_sources, ingest_sources
+    from pipeline.ingest.stage import SourceSettings, identify_sources, ingest_sources
     from storage.workspace import Workspace
 
     place = Workspace(workspace)
@@ -67,7 +67,7 @@ def ingest(source: Path, workspace: Path) -> None:
 
 def count(source: Path, workspace: Path) -> dict[str, int]:
     """What the workspace says it has of a source."""
-    from pipeline.ingest import SourceSettings, identify_sources
+    from pipeline.ingest.stage import SourceSettings, identify_sources
     from storage.database import fetch_count, read_workspace
     from storage.sources import count_occurrences, count_quarantine
     from storage.workspace import Workspace

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.dedupe.shingles import split_words
+from pipeline.text.shingles import split_words
 
 Shingle = tuple[str, ...]
 

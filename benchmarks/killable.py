@@ -27,10 +27,10 @@ SQL_WRITES = ("insert", "update", "delete", "create", "drop", "alter", "copy", "
 
 PREPARED = (
     "flows.backfill_scores",
-    "flows.summary",
+    "flows.cli.summary",
     "fine_tune.trainer",
-    "scorers.measures.language_model",
-    "scorers.measures.proxy_training",
+    "scorers.measures.models.language_model",
+    "scorers.measures.training.proxy_training",
     "sklearn.cluster",
 )
 """Imported before the first child, for these take seconds."""
@@ -147,7 +147,7 @@ def be_sluice(order: Order) -> None:
     os.dup2(output, 2)
     sys.argv = ["sluice", *order.words]
     count_writes(Moments(order))
-    from flows.command_line import main
+    from flows.cli.main import main
 
     code = 0
     try:

@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.plan_accuracy import do
 from benchmarks.real_rows import ALPACA, alpaca_rows, real_data
 from benchmarks.running import RESULTS, machine_facts, write_result
-from pipeline.ingest import SourceSettings, identify_sources, ingest_sources
-from pipeline.measure import MeasureSettings, plan_measures
-from pipeline.score import ScoreSettings, score_examples
-from scorers.measures.models import resolve_model
+from pipeline.ingest.stage import SourceSettings, identify_sources, ingest_sources
+from pipeline.measuring.stage import MeasureSettings, plan_measures
+from pipeline.scoring.stage import ScoreSettings, score_examples
+from scorers.measures.models.loading import resolve_model
 from storage.database import read_workspace
 from storage.examples import read_pool
 from storage.workspace import Workspace

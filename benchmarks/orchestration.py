@@ -79,7 +79,7 @@ def measure(recipe: Path, environment: dict[str, str]) -> dict[str, list[tuple[f
     """The times of each way, on fresh workspaces, in turns."""
     folder = recipe.parent
     plain = {name: value for name, value in environment.items() if name != "PREFECT_API_URL"}
-    flow = [sys.executable, "-c", "from flows.command_line import main; main()"]
+    flow = [sys.executable, "-c", "from flows.cli.main import main; main()"]
     ways = {
         "plain": ([sys.executable, "-m", "benchmarks.plain_run"], plain),
         "flow, with a server": ([*flow, "export"], environment),

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scorers.measures.model_cache import default_cache
+from scorers.measures.models.model_cache import default_cache
 
 WANA = "wana==0.5.1"
 

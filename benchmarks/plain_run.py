@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.begin_run import identify
-from flows.check_recipe import load_recipe
-from flows.recipe import step_lines
-from pipeline.deduplicate import deduplicate_examples
-from pipeline.export import export_selection
-from pipeline.ingest import count_ingest, ingest_sources
-from pipeline.measure import plan_measures
+from flows.recipe.check import load_recipe
+from flows.recipe.schema import step_lines
+from pipeline.dedupe.stage import deduplicate_examples
+from pipeline.export.stage import export_selection
+from pipeline.ingest.stage import count_ingest, ingest_sources
+from pipeline.measuring.shards import measure_here
+from pipeline.measuring.stage import plan_measures
 from pipeline.run_context import RunContext
-from pipeline.score import score_examples, score_key
-from pipeline.select import select_examples
-from pipeline.shards import measure_here
+from pipeline.scoring.stage import score_examples, score_key
+from pipeline.selection.stage import select_examples
 from storage.database import open_workspace, read_workspace
 from storage.examples import read_pool
 from storage.runs import start_run

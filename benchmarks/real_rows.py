@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scorers.measures.chat_format import RenderedExample, render
+from scorers.measures.reading.chat_format import RenderedExample, render
 
 if TYPE_CHECKING:  # torch would count in the peak memory of every process started from here
-    from scorers.measures.language_model import HuggingFaceLanguageModel
+    from scorers.measures.models.language_model import HuggingFaceLanguageModel
 
 DATA_VARIABLE = "SLUICE_REAL_DATA"
 

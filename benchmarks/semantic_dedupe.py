@@ -76,8 +76,14 @@ def plant_copies(n: int, columns: int, seed: int = 0) -> tuple[NDArray[np.float3
 
 def search_with_sluice(vectors: NDArray[np.float32], by_cells: bool) -> tuple[int, Sequence[str]]:
     """Rows kept, and what is said of the search."""
-    from pipeline.dedupe.cells import Cells, count_cells, draw_rows, nearest_cells, whole_numbers
     from pipeline.dedupe.semantic import Semantic, remove_similar
+    from pipeline.ranking.inverted_index import (
+        Cells,
+        count_cells,
+        draw_rows,
+        nearest_cells,
+        whole_numbers,
+    )
 
     n = len(vectors)
     ids = np.array([f"{row:08d}" for row in range(n)], dtype=object)

@@ -21,8 +21,8 @@ from benchmarks.measuring_peers import MODEL, cpu_seconds
 from benchmarks.plain_loop import plain_losses
 from benchmarks.real_rows import ALPACA, alpaca_pairs, real_data, render_pairs
 from benchmarks.running import RESULTS, machine_facts, write_result
-from scorers.measures.models import load_language_model, resolve_model
-from scorers.measures.recorded_losses import mean_losses
+from scorers.measures.models.loading import load_language_model, resolve_model
+from scorers.measures.training.recorded_losses import mean_losses
 
 LAYERS = (2, 30)
 """A proxy for a laptop, and the whole model."""

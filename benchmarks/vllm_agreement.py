@@ -40,22 +40,21 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.running import RESULTS, machine_facts, write_result
-from pipeline.serve import RunningServer, free_port, serve
-from pipeline.serve_settings import ServeSettings
-from pipeline.serving_environment import (
+from pipeline.serving.environment import (
     ServingEnvironment,
     choose_build,
     default_place,
     find_environment,
 )
-from scorers.measures.chat_format import RenderedExample, render
-from scorers.measures.endpoint import EndpointGenerator
-from scorers.measures.endpoint_client import EndpointSettings
-from scorers.measures.endpoint_judge import EndpointJudge
-from scorers.measures.endpoint_losses import EndpointLosses
-from scorers.measures.language_model import HuggingFaceLanguageModel
-from scorers.measures.models import load_language_model, resolve_model
-from scorers.measures.protocols import (
+from pipeline.serving.server import RunningServer, free_port, serve
+from pipeline.serving.settings import ServeSettings
+from scorers.measures.endpoint.client import EndpointSettings
+from scorers.measures.endpoint.generator import EndpointGenerator
+from scorers.measures.endpoint.judge import EndpointJudge
+from scorers.measures.endpoint.losses import EndpointLosses
+from scorers.measures.models.language_model import HuggingFaceLanguageModel
+from scorers.measures.models.loading import load_language_model, resolve_model
+from scorers.measures.models.protocols import (
     AnswerGenerator,
     GeneratedAnswer,
     GenerationFailure,
@@ -65,6 +64,7 @@ from scorers.measures.protocols import (
     OptionModel,
     TokenLosses,
 )
+from scorers.measures.reading.chat_format import RenderedExample, render
 
 DATA_VARIABLE = "SLUICE_REAL_DATA"
 MODEL = "wheel:smollm2-135m-instruct"

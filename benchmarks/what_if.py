@@ -24,14 +24,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import duckdb
 
 from benchmarks.running import RESULTS, machine_facts, run_python, write_result
-from flows.check_recipe import load_recipe
-from flows.recipe import Recipe
+from flows.recipe.check import load_recipe
+from flows.recipe.schema import Recipe
 from pipeline.code_version import code_version
-from pipeline.ingest import identify_sources, ingest_sources
-from pipeline.measure import plan_measures
+from pipeline.ingest.stage import identify_sources, ingest_sources
+from pipeline.measuring.stage import plan_measures
 from pipeline.run_context import RunContext
-from pipeline.score import ScoreKey, score_key
-from pipeline.select import select_examples
+from pipeline.scoring.stage import ScoreKey, score_key
+from pipeline.selection.stage import select_examples
 from storage.conversations import content_hash
 from storage.database import open_workspace
 from storage.measurements import MeasureKey, add_measure, commit_shards
@@ -62,7 +62,7 @@ CHANGES = {
     "budget": "select.steps.2.budget.fraction=0.05",
 }
 
-START = "from flows.command_line import main; main()"
+START = "from flows.cli.main import main; main()"
 """What the installed `sluice` does."""
 
 RATIO = "1 + 0.2 * sin((hash(example_id || $label) % 100000)::double)"

@@ -16,8 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from flows.check_recipe import RecipeError, load_recipe
-from flows.recipe import Recipe
+from flows.recipe.check import RecipeError, load_recipe
+from flows.recipe.schema import Recipe
 from scorers import SCORERS, scorer_settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,10 +84,10 @@ CONTAMINATION = ("texts", "ngrams", "short", "semantic", "leaks")
 """Files of pipeline/contamination/ that say what is compared, and what recall is of."""
 
 ROWS = {
-    "language": "pipeline/measuring/languages",
-    "personal data": "pipeline/personal_data",
-    "final answer": "pipeline/final_answer",
-    "indicator": "pipeline/indicate",
+    "language": "pipeline/measuring/measures/languages",
+    "personal data": "pipeline/cleaning/personal_data",
+    "final answer": "pipeline/text/final_answer",
+    "indicator": "pipeline/generation/indicator",
 }
 """What else is found in a row or put into it, and the files that say how."""
 
@@ -98,13 +98,13 @@ EVIDENCE = ("lengths", "overlap", "sensitivity", "agreement")
 """Files of pipeline/evidence/: what stands for and against a choice."""
 
 PLANNING = {
-    "next tasks, MoPPS": "pipeline/task_sampling/mopps",
-    "next tasks, MPTS": "pipeline/task_sampling/mpts",
-    "mixtures": "pipeline/mixture_model",
+    "next tasks, MoPPS": "pipeline/advice/mopps",
+    "next tasks, MPTS": "pipeline/advice/mpts",
+    "mixtures": "pipeline/advice/mixture_model",
     "balanced loss": "fine_tune/balance",
-    "budgets": "pipeline/budget_advice",
-    "what if": "pipeline/what_if",
-    "screening": "pipeline/screen",
+    "budgets": "pipeline/advice/budget_advice",
+    "what if": "pipeline/reporting/what_if",
+    "screening": "pipeline/advice/screen",
 }
 """What helps to decide on data and money before and between runs, and the files that say how."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 from pydantic import BaseModel, ConfigDict
 
-from fine_tune.report import write_whole
+from fine_tune.files import write_whole
 
 COST_FILE = "cost.json"
 SECONDS_BETWEEN_WRITES = 1.0

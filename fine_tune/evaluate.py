@@ -13,10 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from pydantic.dataclasses import dataclass
-
 from fine_tune.libraries import quiet_libraries
 from fine_tune.prepared_rows import load_split, promised_tokens, trained_tokens
+from fine_tune.report import HeldOutLoss
 from fine_tune.verify_tokens import TokenMismatchError, differing_rows, require_chat_template
 from storage.exports_manifest import Split, read_manifest
 
@@ -27,15 +26,6 @@ if TYPE_CHECKING:
 
 TOKENS_PER_BATCH = 4096
 """Padding included; a longer row is a batch of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeldOutLoss:
-    """The loss over the response tokens of some rows."""
-
-    nats_per_token: float
-    tokens: int
-    rows: int
 
 
 def heldout_loss(

@@ -13,13 +13,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from fine_tune.libraries import quiet_libraries
+from fine_tune.settings import IGNORED
 from storage.exports_manifest import SPLITS, ExportManifest, Split
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-IGNORED = -100
-"""Label of a token that no loss is taken on."""
 
 
 @dataclass(frozen=True, slots=True)

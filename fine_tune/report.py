@@ -5,15 +5,15 @@ another one is refused. report.json says that it is done. Neither holds a time o
 that was killed and resumed leaves the same bytes as one that was not.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict
+from pydantic.dataclasses import dataclass
 
-from fine_tune.evaluate import HeldOutLoss
+from fine_tune.files import write_whole
 from fine_tune.settings import TrainSettings
 from storage.conversations import content_hash
 from storage.exports_manifest import SplitCounts
@@ -37,6 +37,15 @@ class Training(_Frozen):
     def key(self) -> str:
         """Hash of export, model and settings."""
         return content_hash(self.model_dump(mode="json"))
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutLoss:
+    """The loss over the response tokens of some rows."""
+
+    nats_per_token: float
+    tokens: int
+    rows: int
 
 
 class TrainReport(_Frozen):
@@ -95,13 +104,6 @@ def read_report(output: Path) -> TrainReport | None:
 def write_report(output: Path, report: TrainReport) -> None:
     """Write the report; from here on the training is done."""
     write_whole(output / REPORT_FILE, _text(report))
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
 
 
 def _text(model: BaseModel) -> bytes:

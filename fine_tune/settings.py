@@ -63,3 +63,7 @@ class TrainSettings(BaseModel):
     save_every_steps: int = Field(
         default=50, ge=1, description="Optimizer steps between checkpoints: what a kill can cost."
     )
+
+
+IGNORED = -100
+"""Label of a token that no loss is taken on."""

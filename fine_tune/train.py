@@ -22,20 +22,22 @@ import orjson
 from fine_tune.balance import row_weights
 from fine_tune.checkpoints import last_complete_checkpoint
 from fine_tune.cost import CostMeter
-from fine_tune.evaluate import HeldOutLoss, loss_of_rows
+from fine_tune.evaluate import loss_of_rows
+from fine_tune.files import write_whole
 from fine_tune.libraries import quiet_libraries
 from fine_tune.prepared_rows import TokenCount, load_split, promised_tokens, trained_tokens
 from fine_tune.report import (
+    HeldOutLoss,
     Training,
     TrainReport,
     claim_folder,
     read_report,
     write_report,
-    write_whole,
 )
 from fine_tune.settings import TrainSettings
 from fine_tune.verify_tokens import ROWS_NAMED, compare_tokens, require_chat_template
-from scorers.measures.models import resolve_model
+from scorers.measures.models.loading import resolve_model
+from storage.error_notes import writing_to
 from storage.exports_manifest import (
     SPLITS,
     ExportManifest,
@@ -44,7 +46,6 @@ from storage.exports_manifest import (
     read_manifest,
     verify_export,
 )
-from storage.places import writing_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable

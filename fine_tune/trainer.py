@@ -29,8 +29,7 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from fine_tune.cost import CostMeter
-from fine_tune.prepared_rows import IGNORED
-from fine_tune.settings import TrainSettings
+from fine_tune.settings import IGNORED, TrainSettings
 from storage.exports_manifest import Split
 
 OnStep: TypeAlias = Callable[[int, int, float], None]

@@ -22,8 +22,8 @@ from prefect.artifacts import (
 from prefect.exceptions import PrefectException
 
 from fine_tune.outcome import TrainingOutcome
-from flows.talk import say
-from pipeline.report import FunnelRow
+from flows.progress import say
+from pipeline.reporting.report import FunnelRow
 from storage.exports_manifest import SPLITS, ExportManifest
 
 UNREACHABLE = (httpx.HTTPError, PrefectException)

@@ -6,23 +6,23 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.check_recipe import load_recipe
 from flows.curate_dataset import ON_THREADS
 from flows.measure_shards import measure_work
-from flows.name_runs import name_backfill
-from flows.recipe import Recipe
-from flows.recipe_form import nearest
-from flows.talk import say
-from pipeline.backfill import (
+from flows.progress import say
+from flows.recipe.check import load_recipe
+from flows.recipe.form import nearest
+from flows.recipe.schema import Recipe
+from flows.run_names import name_backfill
+from pipeline.scoring.backfill import (
     Backfill,
     BackfillError,
     Partition,
     prepare_backfill,
 )
-from pipeline.score import ScoreSettings, score_examples
+from pipeline.scoring.stage import ScoreSettings, score_examples
 from storage.arrivals import Period, Window
-from storage.turns import Turn, take_turn
 from storage.workspace import Workspace
+from storage.workspace_lock import Turn, take_turn
 
 
 @flow(

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fine_tune.report import TrainReport
-from flows.recipe import Recipe
-from flows.talk import say
+from flows.progress import say
+from flows.recipe.schema import Recipe
 from pipeline.code_version import code_version
-from pipeline.decontaminate import evaluation_fingerprints
-from pipeline.export import Exported
-from pipeline.ingest import (
+from pipeline.contamination.stage import evaluation_fingerprints
+from pipeline.export.stage import Exported
+from pipeline.ingest.stage import (
     count_ingest,
     distinct_sources,
     identify_block,
@@ -21,14 +21,14 @@ from pipeline.ingest import (
     ingest_sources,
 )
 from pipeline.run_context import RunContext
-from pipeline.select import Chosen
-from pipeline.targets import describe_targets, read_targets
-from scorers.measures.models import resolve_model
+from pipeline.scoring.targets import describe_targets, read_targets
+from pipeline.selection.stage import Chosen
+from scorers.measures.models.loading import resolve_model
 from storage.conversations import content_hash
 from storage.database import open_workspace, read_workspace
 from storage.examples import read_pool
 from storage.runs import start_run, write_run_targets
-from storage.shard_place import set_place
+from storage.shard_location import set_place
 from storage.sources import Source
 from storage.workspace import Workspace
 

@@ -10,18 +10,18 @@ from prefect.utilities.annotations import quote
 
 from flows.artifacts import show_changes, show_evidence, show_funnel, show_histograms
 from flows.begin_run import RunState, begin
-from flows.check_recipe import check_given, load_recipe
-from flows.hand_over import hand_over
-from flows.name_runs import name_curation
-from flows.recipe import Recipe
+from flows.export_event import hand_over
+from flows.progress import say
+from flows.recipe.check import check_given, load_recipe
+from flows.recipe.schema import Recipe
 from flows.record_training import collect_trainings
+from flows.run_names import name_curation
 from flows.runners import RunnerName, find_runner
 from flows.stages import STAGES, StageName, finish
-from flows.talk import say
-from pipeline.report import funnel_rows, write_report
-from pipeline.score_histograms import draw_score_histograms
-from storage.turns import take_turn
+from pipeline.reporting.report import funnel_rows, write_report
+from pipeline.reporting.score_histograms import draw_score_histograms
 from storage.workspace import Workspace
+from storage.workspace_lock import take_turn
 
 ON_THREADS: Any = find_runner("threads", None)
 

@@ -29,9 +29,9 @@ from fine_tune.report import TrainReport
 from fine_tune.settings import TrainSettings
 from fine_tune.train import train_adapter
 from flows.artifacts import Progress, artifact_key, show_training
-from flows.name_runs import name_training
-from flows.talk import say
-from scorers.measures.models import resolve_model
+from flows.progress import say
+from flows.run_names import name_training
+from scorers.measures.models.loading import resolve_model
 from storage.exports_manifest import SPLITS, ExportManifest, read_manifest
 
 FINISHED_EVENT = "sluice.training.finished"

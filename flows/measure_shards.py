@@ -8,11 +8,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.artifacts import Progress, artifact_key
+from flows.progress import say
 from flows.runners import do_all
-from flows.talk import say
-from pipeline.measure import Work
-from pipeline.shard_work import MeasuredShard, Shard, measure_shard
-from pipeline.shards import commit_measured, cut_shards
+from pipeline.measuring.shard_work import MeasuredShard, Shard, measure_shard
+from pipeline.measuring.shards import commit_measured, cut_shards
+from pipeline.measuring.stage import Work
 from storage.measurements import MeasureKey
 from storage.workspace import Workspace
 

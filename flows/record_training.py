@@ -6,8 +6,8 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from fine_tune.outcome import TrainingOutcome, finished_outcomes
-from flows.name_runs import name_record
-from flows.talk import say
+from flows.progress import say
+from flows.run_names import name_record
 from storage.database import (
     Connection,
     QueryError,
@@ -16,8 +16,8 @@ from storage.database import (
     read_workspace,
 )
 from storage.selections import has_export, read_costed_trials, write_trial
-from storage.turns import take_turn
 from storage.workspace import Workspace
+from storage.workspace_lock import take_turn
 
 
 @task(

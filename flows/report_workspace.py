@@ -5,9 +5,9 @@ from pathlib import Path
 from prefect import flow
 
 from flows.artifacts import show_changes, show_export, show_funnel, show_histograms
-from flows.name_runs import name_report
-from flows.talk import say
-from pipeline.report import funnel_rows, read_report
+from flows.progress import say
+from flows.run_names import name_report
+from pipeline.reporting.report import funnel_rows, read_report
 from storage.database import read_workspace
 from storage.exports_manifest import read_manifest
 from storage.runs import find_run

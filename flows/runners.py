@@ -19,7 +19,7 @@ from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from scorers.measures.devices import usable_devices
+from scorers.measures.models.devices import usable_devices
 
 RunnerName = Literal["threads", "dask", "ray"]
 

@@ -12,20 +12,21 @@ from prefect.cache_policies import NO_CACHE
 
 from fine_tune.outcome import read_outcome, training_folder, trial_identity
 from fine_tune.train import ADAPTER_FOLDER
-from flows.adapters import place_adapters
 from flows.artifacts import show_training
 from flows.begin_run import NoRowsError, RunState, ingest_stage
 from flows.fine_tune_export import train_export
 from flows.measure_shards import measure_work
-from flows.recipe import step_lines
+from flows.progress import say
+from flows.recipe.adapters import place_adapters
+from flows.recipe.schema import step_lines
 from flows.record_training import write_outcome
 from flows.runners import do_all
-from flows.talk import say
-from pipeline.clean import clean_pool
-from pipeline.decontaminate import check_examples
-from pipeline.deduplicate import deduplicate_examples
-from pipeline.export import export_selection
-from pipeline.generate import (
+from pipeline.cleaning.stage import clean_pool
+from pipeline.contamination.stage import check_examples
+from pipeline.dedupe.stage import deduplicate_examples
+from pipeline.export.stage import export_selection
+from pipeline.generation.indicator import indicate_examples
+from pipeline.generation.stage import (
     GenerateSettings,
     PromptBatch,
     answer_prompts,
@@ -35,12 +36,11 @@ from pipeline.generate import (
     cut_prompts,
     repair_key,
 )
-from pipeline.indicate import indicate_examples
-from pipeline.measure import Repairs, plan_measures
+from pipeline.measuring.stage import Repairs, plan_measures
 from pipeline.run_context import RunContext
-from pipeline.score import score_examples, score_key, unmeasured_targets
-from pipeline.select import select_examples
-from scorers.measures.models import resolve_model
+from pipeline.scoring.stage import score_examples, score_key, unmeasured_targets
+from pipeline.selection.stage import select_examples
+from scorers.measures.models.loading import resolve_model
 from storage.database import open_workspace
 from storage.examples import Attempt
 from storage.retention import write_run_measures

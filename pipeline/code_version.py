@@ -5,6 +5,9 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout: where the packages are, and the files beside them."""
+
 PACKAGES = ("pipeline", "flows", "scorers", "storage", "fine_tune")
 
 
@@ -15,11 +18,10 @@ class OtherWorkerError(RuntimeError):
 @cache
 def code_version() -> str:
     """The version of Sluice, with a hash of its own source files: an edit is another version."""
-    root = Path(__file__).parent.parent
     digest = hashlib.sha256()
     for package in PACKAGES:
-        for path in sorted((root / package).rglob("*.py")):
-            digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+        for path in sorted((ROOT / package).rglob("*.py")):
+            digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     return f"{version('sluice-sft')}+{digest.hexdigest()[:12]}"
 
 
@@ -31,7 +33,7 @@ def check_code(code: str) -> None:
     """
     if code != code_version():
         raise OtherWorkerError(
-            f"this worker has Sluice {code_version()} in {Path(__file__).parent.parent}, and the "
+            f"this worker has Sluice {code_version()} in {ROOT}, and the "
             f"run was started with {code}: install the same version for both, restart the worker, "
             "and start the run again"
         )

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.score import ScoreKey
-from pipeline.targets import NO_TARGETS, Targets
+from pipeline.scoring.stage import ScoreKey
+from pipeline.scoring.targets import NO_TARGETS, Targets
 from storage.measurements import MeasureKey
 from storage.workspace import Workspace
 

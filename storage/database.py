@@ -2,7 +2,7 @@
 
 DuckDB lets one process write at a time and refuses a second at once, so a connection is opened
 inside a stage and closed with it, and who finds it closed tries again for a while: a reader must
-not end a run, nor a run a reader. Who may write is settled before, in storage/turns.py.
+not end a run, nor a run a reader. Who may write is settled before, in storage/workspace_lock.py.
 """
 
 import time

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from storage.places import writing_to
+from storage.error_notes import writing_to
 from storage.workspace import Workspace
 
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import pyarrow as pa
 
 from storage.conversations import Conversation
 from storage.database import Connection, QueryError, transaction
-from storage.lineage import EDITED, HELD
+from storage.lineage import EDITED, EDITS, HELD
 from storage.sources import write_examples
 
 READ_POOL = """
@@ -90,18 +90,12 @@ where generation_key = $key and parent_id = any($ids::varchar[])
 
 READ_MAKERS = f"""
 select example_id, min(model) from (
-    select example_id, model from lineage where method not in ('redacted', 'indicated')
+    select example_id, model from lineage where method not in {EDITS}
     union all
     select e.example_id, l.model from ({EDITED}) e join lineage l on l.example_id = e.root
-    where l.method not in ('redacted', 'indicated')
+    where l.method not in {EDITS}
 )
 where example_id = any($ids::varchar[])
-group by example_id
-"""
-
-READ_INDICATED_FROM = """
-select example_id, min(parent_id) from lineage
-where example_id = any($ids::varchar[]) and method = 'indicated'
 group by example_id
 """
 
@@ -275,34 +269,28 @@ def count_failed(con: Connection, generation_key: str, parents: Sequence[str]) -
     return {str(detail): int(count) for detail, count in rows}
 
 
-def read_indicated_from(con: Connection, ids: Sequence[str]) -> dict[str, str]:
-    """example_id → the example it was indicated from, of those that were indicated."""
-    rows = con.execute(READ_INDICATED_FROM, {"ids": list(ids)}).fetchall()
-    return {str(example_id): str(parent_id) for example_id, parent_id in rows}
-
-
-def write_indicated(
+def write_edited(
     con: Connection,
-    parents: Sequence[str],
-    conversations: Sequence[Conversation],
+    method: Literal["redacted", "indicated"],
+    edited: Sequence[tuple[str, Conversation]],
     made_by: tuple[str, str, str],
 ) -> list[str]:
-    """Store indicated conversations as examples with their lineage; return their ids.
+    """Store edited examples with their lineage; return their ids in the same order.
 
     Args:
         con: an open workspace.
-        parents: (n,) the examples they were made from.
-        conversations: (n,)
-        made_by: key of the tag, settings as JSON, and run id.
+        method: what was done to them.
+        edited: the parent of each, and the conversation as it is now.
+        made_by: key of the settings, the settings as JSON, and run id.
     """
     key, settings, run_id = made_by
     with transaction(con):
-        ids = write_examples(con, conversations, "indicated")
+        ids = write_examples(con, [conversation for _, conversation in edited], method)
         made = pa.table(
             {
                 "example_id": pa.array(ids, pa.string()),
-                "parent_id": pa.array(parents, pa.string()),
-                "method": pa.array(["indicated"] * len(ids), pa.string()),
+                "parent_id": pa.array([parent for parent, _ in edited], pa.string()),
+                "method": pa.array([method] * len(ids), pa.string()),
                 "generation_key": pa.array([key] * len(ids), pa.string()),
                 "model": pa.array([""] * len(ids), pa.string()),
                 "settings": pa.array([settings] * len(ids), pa.string()),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from storage.conversations import content_hash
 from storage.database import Connection
-from storage.places import writing_to
+from storage.error_notes import writing_to
 from storage.pool_columns import POOL
 
 Words = NDArray[np.uint32]

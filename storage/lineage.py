@@ -4,26 +4,21 @@ A redacted row is a row without its personal data, an indicated one a row with a
 where the row stands that it was made from. An answer that was generated stands nowhere.
 """
 
-HELD = """
-select example_id, source_id, position, 0 as edits from occurrences
-union all
-select l.example_id, o.source_id, o.position, 1
-from lineage l join occurrences o on o.example_id = l.parent_id
-where l.method in ('redacted', 'indicated')
-union all
-select t.example_id, o.source_id, o.position, 2
-from lineage t join lineage r on r.example_id = t.parent_id and r.method = 'redacted'
-join occurrences o on o.example_id = r.parent_id
-where t.method = 'indicated'
-"""
-"""SQL: example_id, source_id and position of every row, and how often it was edited since."""
+EDITS = "('redacted', 'indicated')"
 
-EDITED = """
-select example_id, parent_id as root, 1 as edits
-from lineage where method in ('redacted', 'indicated')
+EDITED = f"""
+select example_id, parent_id as root, 1 as edits from lineage where method in {EDITS}
 union all
 select t.example_id, r.parent_id, 2
 from lineage t join lineage r on r.example_id = t.parent_id and r.method = 'redacted'
 where t.method = 'indicated'
 """
 """SQL: example_id, each example that it was edited from, and how many edits ago."""
+
+HELD = f"""
+select example_id, source_id, position, 0 as edits from occurrences
+union all
+select e.example_id, o.source_id, o.position, e.edits
+from ({EDITED}) e join occurrences o on o.example_id = e.root
+"""
+"""SQL: example_id, source_id and position of every row, and how often it was edited since."""

@@ -89,12 +89,6 @@ BLOCK_ROWS = 1024
 MeasuredBlock: TypeAlias = tuple[NDArray[np.int64], list[str], dict[str, NDArray[np.float64]]]
 """Places of some examples among those asked for, their states and columns."""
 
-RUN_KEY = """
-select measure, model, model_fingerprint, template_fingerprint, settings
-from run_measures join measures using (measure_key)
-where run_id = $run_id and name = $name
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class MeasureKey:
@@ -143,15 +137,6 @@ def read_measured_keys(con: Connection, like: MeasureKey) -> list[MeasureKey]:
     }
     rows = con.execute(MEASURED_KEYS, parameters).fetchall()
     return [replace(like, model=model, settings=orjson.loads(stored)) for model, stored in rows]
-
-
-def read_run_key(con: Connection, run_id: str, name: str) -> MeasureKey | None:
-    """The key of what a run calls a measure; None if it has none of the name."""
-    rows = con.execute(RUN_KEY, {"run_id": run_id, "name": name}).fetchall()
-    if not rows:
-        return None
-    measure, model, fingerprint, template, settings = rows[0]
-    return MeasureKey(measure, model, fingerprint, template, orjson.loads(settings))
 
 
 def read_missing(
@@ -343,11 +328,6 @@ def read_texts(
     return [text for _, _, text in rows]
 
 
-def read_answers(con: Connection, measure_key: str, ids: Sequence[str]) -> list[list[str] | None]:
+def read_answers(con: Connection, key: MeasureKey, ids: Sequence[str]) -> list[list[str] | None]:
     """Sampled answers of examples, in the order of their sorted ids; None where there are none."""
-    present = con.execute("select * from samples limit 0").to_arrow_table().column_names
-    if "answers" not in present:
-        return [None] * len(ids)
-    query = READ.format(columns="m.answers", measure="samples")
-    rows = con.execute(query, {"ids": list(ids), "measure_key": measure_key}).fetchall()
-    return [answers for _, _, answers in rows]
+    return read_text_lists(con, key, "answers", ids).lists

@@ -37,8 +37,6 @@ select n, m.{{column}} as vector from {POOL} join {{measure}} m using (example_i
 where m.measure_key = $measure_key and m.{{column}} is not null
 """
 
-RESPONSE_AT = f"select n, response_at as value from {POOL} join examples using (example_id)"
-
 SCORES = f"""
 select n, value, case when value is null then state end as state
 from {POOL} join scores using (example_id)
@@ -139,15 +137,6 @@ def read_pool_vectors(
         rows = slots[batch.column("n").to_numpy()]
         vectors[rows[rows >= 0]] = flat.reshape(len(batch), -1)[rows >= 0]
     return vectors
-
-
-def read_answered(con: Connection, n: int) -> NDArray[np.bool_]:
-    """(n,) whether each example of the registered pool has a response."""
-    con.execute(RESPONSE_AT)
-    table = con.to_arrow_table()
-    answered = np.zeros(n, dtype=bool)
-    answered[table["n"].to_numpy()] = table["value"].is_valid().to_numpy()
-    return answered
 
 
 def read_pool_scores(

@@ -11,6 +11,11 @@ from storage.database import Connection, fetch_count, transaction
 from storage.measurements import MeasureKey
 from storage.workspace import Workspace
 
+RUN_KEYS = """
+select name, measure, model, model_fingerprint, template_fingerprint, settings
+from run_measures join measures using (measure_key) where run_id = $run_id
+"""
+
 CLEAR_RUN = "delete from run_measures where run_id = $run_id"
 
 ADD_RUN = "insert into run_measures values ($run_id, $name, $measure_key)"
@@ -95,6 +100,15 @@ def write_run_measures(con: Connection, run_id: str, keys: Mapping[str, MeasureK
         con.execute(CLEAR_RUN, {"run_id": run_id})
         for name, key in keys.items():
             con.execute(ADD_RUN, {"run_id": run_id, "name": name, "measure_key": key.measure_key})
+
+
+def read_run_keys(con: Connection, run_id: str) -> dict[str, MeasureKey]:
+    """Name of each measure in a run → the key its numbers are stored under."""
+    rows = con.execute(RUN_KEYS, {"run_id": run_id}).fetchall()
+    return {
+        name: MeasureKey(measure, model, fingerprint, template, orjson.loads(settings))
+        for name, measure, model, fingerprint, template, settings in rows
+    }
 
 
 def read_unused(con: Connection, since: date) -> list[UnusedMeasure]:

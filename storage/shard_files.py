@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.places import writing_to
+from storage.error_notes import writing_to
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.+")
 

@@ -2,22 +2,15 @@
 
 from collections.abc import Sequence
 
-import orjson
 import pyarrow as pa
 
 from storage.changes import ChoiceChange
 from storage.database import Connection, fetch_count
-from storage.measurements import MeasureKey
 
 LAST_CHOICE = """
 select run_id from runs
 where name = $name and run_id in (select run_id from run_selections where kind = 'choice')
 order by started_at desc, run_id limit 1
-"""
-
-MEASURES = """
-select name, measure, model, model_fingerprint, template_fingerprint, settings
-from run_measures join measures using (measure_key) where run_id = $run_id
 """
 
 GIVEN = """
@@ -46,15 +39,6 @@ def find_last_choice(con: Connection, name: str) -> str | None:
     """The last run of a recipe, by its name, that made a selection."""
     found = con.execute(LAST_CHOICE, {"name": name}).fetchall()
     return str(found[0][0]) if found else None
-
-
-def read_run_keys(con: Connection, run_id: str) -> dict[str, MeasureKey]:
-    """Name of each measure in a run → the key its numbers are stored under."""
-    rows = con.execute(MEASURES, {"run_id": run_id}).fetchall()
-    return {
-        name: MeasureKey(measure, model, fingerprint, template, orjson.loads(settings))
-        for name, measure, model, fingerprint, template, settings in rows
-    }
 
 
 def read_given(con: Connection, run_id: str, step: int) -> list[str]:

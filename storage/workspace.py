@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.shard_files import ShardFiles
-from storage.shard_place import find_place
+from storage.shard_location import find_place
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.export import Exported, export_selection
-from pipeline.measuring.token_counts import TokenCounts
+from pipeline.export.stage import Exported, export_selection
+from pipeline.measuring.measures.token_counts import TokenCounts
+from pipeline.measuring.shards import measure_here
 from pipeline.run_context import RunContext
-from pipeline.score import ScoreSettings
-from pipeline.select import select_examples
-from pipeline.selection.walk import SelectSettings
-from pipeline.shards import measure_here
+from pipeline.scoring.stage import ScoreSettings
+from pipeline.selection.run_steps import SelectSettings
+from pipeline.selection.stage import select_examples
 from storage.conversations import Conversation
 from storage.database import open_workspace, read_workspace
 from storage.examples import Attempt, read_pool, write_attempts

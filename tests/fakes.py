@@ -1,7 +1,7 @@
 """Models that are functions of their input, so that a test can work out what they will say.
 
-Each stands in for a Protocol of scorers/measures/protocols.py. An answer never depends on what
-else was asked; hashes are used where any fixed number will do.
+Each stands in for a Protocol of scorers/measures/models/protocols.py. An answer never depends on
+what else was asked; hashes are used where any fixed number will do.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from scorers.measures.protocols import (
+from scorers.measures.models.protocols import (
     Embeddings,
     Floats,
     GeneratedAnswer,

@@ -11,14 +11,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.dedupe.minhash import MinHash
-from pipeline.deduplicate import deduplicate_examples
-from pipeline.ingest import SourceSettings, count_ingest, identify_sources, ingest_sources
-from pipeline.measure import MeasureSettings, plan_measures
+from pipeline.dedupe.stage import deduplicate_examples
+from pipeline.ingest.stage import SourceSettings, count_ingest, identify_sources, ingest_sources
+from pipeline.measuring.shards import measure_here
+from pipeline.measuring.stage import MeasureSettings, plan_measures
 from pipeline.run_context import RunContext
-from pipeline.score import ScoreSettings, score_examples, score_key
-from pipeline.select import Chosen, select_examples
-from pipeline.selection.walk import SelectSettings
-from pipeline.shards import measure_here
+from pipeline.scoring.stage import ScoreSettings, score_examples, score_key
+from pipeline.selection.run_steps import SelectSettings
+from pipeline.selection.stage import Chosen, select_examples
 from storage.database import open_workspace, read_workspace
 from storage.examples import read_examples, read_pool
 from storage.measurements import MeasureKey, add_measure, commit_shards

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.readers import UnreadableRow, read_rows
-from pipeline.shapes import UnreadableRowError, read_conversation
+from pipeline.ingest.readers import UnreadableRow, read_rows
+from pipeline.ingest.shapes import UnreadableRowError, read_conversation
 from recipes.build_demo_data import COPIES, build, main
 from recipes.demo_data.odd_lines import ODD_ROWS
 

@@ -26,13 +26,17 @@ from docs.build_reference import (
     slug,
     value_text,
 )
-from flows.check_recipe import load_recipe
-from flows.command_line import ENVIRONMENT, EXIT_CODES, app
-from flows.recipe import Recipe
-from flows.recipe_form import validate
+from flows.cli.environment import ENVIRONMENT
+from flows.cli.main import EXIT_CODES, app
+from flows.recipe.check import load_recipe
+from flows.recipe.form import validate
+from flows.recipe.schema import Recipe
 from flows.stages import STAGES
 from pipeline.dedupe.steps import Dedupe
-from pipeline.measuring import (
+from pipeline.ingest.rows import ReadReason, ShapeReason
+from pipeline.ingest.shapes import SHAPES, read_conversation
+from pipeline.ingest.strict_json import JsonReason
+from pipeline.measuring.measures import (
     cappy,
     context,
     embeddings,
@@ -48,22 +52,19 @@ from pipeline.measuring import (
     trajectories,
     turn_ratings,
 )
-from pipeline.rows import ReadReason, ShapeReason
-from pipeline.selection.picked import REASONS
+from pipeline.ranking.outcome import REASONS
 from pipeline.selection.step import RankStep
 from pipeline.selection.steps import Step
-from pipeline.shapes import SHAPES, read_conversation
-from pipeline.strict_json import JsonReason
 from scorers import SCORERS
 from storage.conversations import Conversation
 from storage.database import Connection, open_workspace, read_workspace
 from storage.examples import Attempt, write_attempts
+from storage.explain import run_query
 from storage.measurements import MeasureKey, add_measure, commit_shards
 from storage.runs import Decisions, StageCount, start_run, write_step
 from storage.scores import write_scores
 from storage.selections import write_selection
 from storage.sources import QuarantinedRow, ReadRow, Source, add_source, complete_source, write_rows
-from storage.stories import run_query
 from storage.workspace import Workspace
 
 DOCS = ROOT / "docs"

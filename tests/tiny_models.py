@@ -15,7 +15,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from scorers.measures.chat_format import RenderedExample
+from scorers.measures.reading.chat_format import RenderedExample
 
 VOCABULARY = 200
 WINDOW = 256

@@ -12,9 +12,9 @@ from typing import Any
 from pipeline.contamination.report import Unchecked
 from pipeline.contamination.settings import EvaluationSettings
 from pipeline.contamination.texts import Item
-from pipeline.readers import HUB_PREFIX, UnreadableRow, read_rows, source_fingerprint
-from pipeline.rows import RawRow, UnreadableSourceError
-from pipeline.shapes import UnreadableRowError, read_conversation
+from pipeline.ingest.readers import HUB_PREFIX, UnreadableRow, read_rows, source_fingerprint
+from pipeline.ingest.rows import RawRow, UnreadableSourceError
+from pipeline.ingest.shapes import UnreadableRowError, read_conversation
 from storage.conversations import Conversation, message_text
 
 

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.contamination.texts import MATCHED, Item, Match, Matched, RowBlock
-from pipeline.measuring.embeddings import TextField
-from pipeline.selection.apart import DECIMALS
+from pipeline.measuring.measures.embeddings import TextField
+from pipeline.ranking.greedy_diverse import DECIMALS
 from scorers.arrays import Floats, Ints
 
 EXCERPT = 160

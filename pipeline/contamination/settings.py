@@ -7,8 +7,8 @@ from pydantic import BeforeValidator, Field
 
 from pipeline.contamination.ngrams import NGramRule
 from pipeline.contamination.texts import MATCHED, Matched, Numbers
-from pipeline.ingest import SourceSettings
-from pipeline.readers import SourceFormat
+from pipeline.ingest.readers import SourceFormat
+from pipeline.ingest.stage import SourceSettings
 from pipeline.settings import Settings, Share
 
 Action = Literal["report", "flag", "remove"]

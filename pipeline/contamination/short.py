@@ -2,7 +2,7 @@
 
     a match: the words of a user's turn are those of the item's prompt, in order, none more
 
-Words are those of deduplication (pipeline/dedupe/shingles.py): case and punctuation do not matter,
+Words are those of deduplication (pipeline/text/shingles.py): case and punctuation do not matter,
 numbers and the signs that calculate do, so "What is 7 - 2?" is not "What is 7 + 2?". The answer is
 not looked at: a short prompt with another answer is a leak as well. An item that is short as a
 whole, its answer included, is found too where both stand in one turn. The similarity is 1.
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.contamination.texts import MATCHED, Item, Match, Matched, RowBlock
-from pipeline.dedupe.shingles import ASCII_WORDS, split_words
+from pipeline.text.shingles import ASCII_WORDS, split_words
 
 RULE = "short, the same words"
 

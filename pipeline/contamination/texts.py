@@ -16,7 +16,7 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dedupe.shingles import SPACELESS, word_characters
+from pipeline.text.shingles import SPACELESS, word_characters
 from storage.conversations import Message, message_text
 
 Matched = Literal["prompt", "answer", "overlap"]

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dedupe.shingles import MULTIPLIER, Hashes
+from pipeline.text.shingles import MULTIPLIER, Hashes
 from scorers.arrays import Ints
 
 WordIds = NDArray[np.int64]

@@ -4,8 +4,8 @@ from typing import Protocol
 
 import numpy as np
 
-from pipeline.selection.picked import Picked, Reason, account_for, no_causes, no_reasons
-from pipeline.selection.ranking import rank_by_score, sort_rows
+from pipeline.ranking.order import rank_by_score, sort_rows
+from pipeline.ranking.outcome import Picked, Reason, account_for, no_causes, no_reasons
 from scorers.arrays import Floats, Ints, Strings
 
 

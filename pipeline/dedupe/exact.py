@@ -23,12 +23,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from pipeline.candidates import Candidates, Vectors
 from pipeline.dedupe.clusters import keep_order
-from pipeline.dedupe.shingles import split_words
 from pipeline.dedupe.step import DedupeStep
-from pipeline.measuring.embeddings import TextField
-from pipeline.selection.picked import Picked, account_for, no_causes, no_reasons
+from pipeline.measuring.measures.embeddings import TextField
+from pipeline.ranking.outcome import Picked, account_for, no_causes, no_reasons
+from pipeline.selection.candidates import Candidates
+from pipeline.text.shingles import split_words
 from scorers.arrays import Floats, Strings, require_same_length
 
 Ignore = Literal["nothing", "whitespace", "case-and-punctuation"]
@@ -92,7 +92,7 @@ class Exact(DedupeStep):
         """Method, text and what may differ."""
         return f"exact on {self.text}, ignoring {self.ignore}"
 
-    def remove(self, rows: Candidates, vectors: Vectors) -> Picked:
+    def remove(self, rows: Candidates) -> Picked:
         """Compare whole texts."""
         ids, digests = rows.ids, list[bytes]()
         for start in range(0, len(rows), TEXTS_AT_ONCE):

@@ -28,9 +28,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.candidates import Candidates, Vectors
 from pipeline.dedupe.clusters import remove_duplicates
-from pipeline.dedupe.shingles import Cut, Unit, hash_shingles
 from pipeline.dedupe.signatures import (
     Signatures,
     read_signatures,
@@ -39,8 +37,10 @@ from pipeline.dedupe.signatures import (
     sign_texts,
 )
 from pipeline.dedupe.step import DedupeStep
-from pipeline.measuring.embeddings import TextField
-from pipeline.selection.picked import Picked
+from pipeline.measuring.measures.embeddings import TextField
+from pipeline.ranking.outcome import Picked
+from pipeline.selection.candidates import Candidates
+from pipeline.text.shingles import Cut, Unit, hash_shingles
 from scorers.arrays import Floats, Ints, Strings
 
 TextsOf = Callable[[Ints], Sequence[str]]
@@ -177,7 +177,7 @@ class MinHash(DedupeStep):
         cut = "" if (self.unit, self.n) == ("words", 5) else f", by {self.n} {self.unit}"
         return f"minhash on {self.text}, at {self.threshold:g}{cut}"
 
-    def remove(self, rows: Candidates, vectors: Vectors) -> Picked:
+    def remove(self, rows: Candidates) -> Picked:
         """Compare words or characters."""
         cut = Cut(self.unit, self.n)
         signatures = read_signatures(rows, self.text, cut, self.permutations)

@@ -36,8 +36,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.candidates import Candidates, Vectors
-from pipeline.dedupe.cells import (
+from pipeline.dedupe.clusters import keep_order
+from pipeline.dedupe.step import DedupeStep
+from pipeline.measuring.measures.embeddings import ComparedField
+from pipeline.ranking.greedy_diverse import (
+    BLOCK_ROWS,
+    DECIMALS,
+    Kept,
+    cosine,
+    keep_apart,
+    keep_by,
+    margin_of,
+    screen_rows,
+)
+from pipeline.ranking.inverted_index import (
     MOST_CELLS,
     VERSION,
     Cells,
@@ -48,21 +60,9 @@ from pipeline.dedupe.cells import (
     nearest_cells,
     whole_numbers,
 )
-from pipeline.dedupe.clusters import keep_order
-from pipeline.dedupe.step import DedupeStep
-from pipeline.measuring.embeddings import ComparedField
-from pipeline.selection.apart import (
-    BLOCK_ROWS,
-    DECIMALS,
-    Kept,
-    cosine,
-    keep_apart,
-    keep_by,
-    margin_of,
-    screen_rows,
-)
-from pipeline.selection.picked import Picked, account_for, no_reasons
-from pipeline.selection.searches import FlatSearch, Screen, Vectors32, one_blas_thread
+from pipeline.ranking.outcome import Picked, account_for, no_reasons
+from pipeline.ranking.searches import FlatSearch, Screen, Vectors32, one_blas_thread
+from pipeline.selection.candidates import Candidates
 from scorers.arrays import Floats, Ints, Strings, require_same_length
 
 LARGE_ROWS = 100_000
@@ -219,7 +219,7 @@ class Semantic(DedupeStep):
         """The text itself."""
         return self.text
 
-    def remove(self, rows: Candidates, vectors: Vectors) -> Picked:
+    def remove(self, rows: Candidates) -> Picked:
         """Compare embeddings."""
         embeddings = rows.pool.vectors(self.text, rows.places)
         cells = self.find_cells(rows, embeddings) if self.by_cells(len(rows)) else None

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rensa import RMinHash
 
-from pipeline.candidates import Candidates
-from pipeline.dedupe.shingles import MULTIPLIER, VERSION, Cut, Hashes, hash_shingles
-from pipeline.measuring.embeddings import TextField
+from pipeline.measuring.measures.embeddings import TextField
+from pipeline.selection.candidates import Candidates
+from pipeline.text.shingles import MULTIPLIER, VERSION, Cut, Hashes, hash_shingles
 from scorers.arrays import Ints
 
 Signatures = NDArray[np.uint32]

@@ -6,9 +6,9 @@ The steps themselves stand beside their methods, one file each; steps.py lists t
 import numpy as np
 from pydantic import Field
 
-from pipeline.candidates import Candidates, Vectors
-from pipeline.measuring.embeddings import ComparedField
-from pipeline.selection.picked import Picked
+from pipeline.measuring.measures.embeddings import ComparedField
+from pipeline.ranking.outcome import Picked
+from pipeline.selection.candidates import Candidates
 from pipeline.settings import Settings
 from scorers.arrays import Floats
 
@@ -35,6 +35,6 @@ class DedupeStep(Settings):
         """The text whose embeddings are compared; None where none are."""
         return None
 
-    def remove(self, rows: Candidates, vectors: Vectors) -> Picked:
+    def remove(self, rows: Candidates) -> Picked:
         """Say which rows stay, and because of which of them each of the others goes."""
         raise NotImplementedError

@@ -13,7 +13,7 @@ thousand words around different questions. Whole rows go, so do not use it where
 to be there many times, as a shared context with a question each; a `share` near 1 spares those. A
 row of fewer than `words` words is never a copy here: `minhash` is for short ones.
 
-Every run is found, none estimated: a suffix array (pipeline/substrings/suffixes.py) tells which
+Every run is found, none estimated: a suffix array (pipeline/text/suffix_array.py) tells which
 places begin with the same `words` words. Sorting takes about a second for two million words. With
 a `share`, passages that many kept rows have are compared with each of them. The released code of
 the paper cuts the passages out of the text and leaves the rows, at 50 tokens of a model.
@@ -30,13 +30,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydivsufsort import kasai
 
-from pipeline.candidates import Candidates, Vectors
 from pipeline.dedupe.clusters import remove_duplicates
-from pipeline.dedupe.shingles import split_words
 from pipeline.dedupe.step import DedupeStep
-from pipeline.measuring.embeddings import TextField
-from pipeline.selection.picked import Picked
-from pipeline.substrings.suffixes import SEPARATOR, order_suffixes
+from pipeline.measuring.measures.embeddings import TextField
+from pipeline.ranking.outcome import Picked
+from pipeline.selection.candidates import Candidates
+from pipeline.text.shingles import split_words
+from pipeline.text.suffix_array import SEPARATOR, order_suffixes
 from scorers.arrays import Floats, Ints, Strings
 
 SPAN_WORDS = 50
@@ -234,7 +234,7 @@ class Substring(DedupeStep):
         share = "" if self.share is None else f", over {self.share:g} of the row"
         return f"substring on {self.text}, of {self.words} words{share}"
 
-    def remove(self, rows: Candidates, vectors: Vectors) -> Picked:
+    def remove(self, rows: Candidates) -> Picked:
         """Compare passages."""
         texts, scores = rows.texts(self.text), self.keep_scores(rows)
         return remove_shared_spans(texts, scores, rows.ids, self.words, self.share)

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.candidates import Candidates
 from pipeline.evidence.agreement import Agreement, Disagreement, most_disputed, rank_agreement
 from pipeline.evidence.lengths import Lengths, describe_lengths
 from pipeline.evidence.overlap import Overlap, measure_overlap
 from pipeline.evidence.sensitivity import Moved
+from pipeline.selection.candidates import Candidates
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ weight. `select.sensitivity: false` leaves it out.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.candidates import Candidates, Vectors
+from pipeline.selection.candidates import Candidates, Vectors
+from pipeline.selection.methods.threshold import Threshold
+from pipeline.selection.run_steps import SelectSettings, choose
 from pipeline.selection.step import Blend
 from pipeline.selection.steps import Step
-from pipeline.selection.threshold import Threshold
-from pipeline.selection.walk import SelectSettings, choose
 
 STEP = 0.1
 """Share by which a weight or a bound is moved."""

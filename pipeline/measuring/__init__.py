@@ -1,5 +1,6 @@
-"""The measures: for each, what a recipe can set, what a worker must know, and the call itself.
+"""Measuring: what is missing is planned, cut into shards, asked of models, and committed.
 
-Each file has one frozen settings class with `key`, `inputs` and `measure` (see pipeline/shards.py).
-The arithmetic of a model's answer is in scorers/measures; here rows go in and out.
+`stage.py` plans a run's measures, `shards.py` cuts and commits, `shard_work.py` is what a worker
+does, and `measures/` has a file for each measure. The arithmetic of a model's answer is in
+scorers/measures; here rows go in and out.
 """

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from scorers.measures.graded_pair import GradedPair
+from scorers.measures.training.graded_pair import GradedPair
 from storage.conversations import content_hash
 
 if TYPE_CHECKING:

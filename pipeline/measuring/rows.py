@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pyarrow as pa
 
-from scorers.measures.chat_format import (
+from scorers.measures.models.loading import load_tokenizer, resolve_model
+from scorers.measures.reading.chat_format import (
     RenderedExample,
     RenderingError,
     Template,
     render,
     template_fingerprint,
 )
-from scorers.measures.models import load_tokenizer, resolve_model
-from scorers.measures.turn_tokens import TurnTokens, find_turns
+from scorers.measures.reading.turn_tokens import TurnTokens, find_turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -24,17 +24,17 @@ from pydantic import AfterValidator, Field
 
 from pipeline.measuring.rows import render_rows, template_of
 from pipeline.settings import TARGET, Settings, Share
-from scorers.measures.chat_format import RenderedExample, Template
-from scorers.measures.devices import resolve_autocast
-from scorers.measures.models import ResolvedModel, resolve_model
-from scorers.measures.proxy_schedule import ProxySettings
+from scorers.measures.models.devices import resolve_autocast
+from scorers.measures.models.loading import ResolvedModel, resolve_model
+from scorers.measures.reading.chat_format import RenderedExample, Template
+from scorers.measures.training.proxy_schedule import ProxySettings
 from storage.conversations import content_hash
 from storage.database import read_workspace
 from storage.examples import read_example_table, read_response_lengths
 from storage.workspace import Workspace
 
 if TYPE_CHECKING:
-    from scorers.measures.adapter_training import AdapterSettings
+    from scorers.measures.training.adapter_training import AdapterSettings
 
 VERSION = 1
 
@@ -97,7 +97,7 @@ class GradientSettings(Settings):
 
     def adapters(self) -> "AdapterSettings":
         """The same for the engine."""
-        from scorers.measures.adapter_training import AdapterSettings  # imports torch
+        from scorers.measures.training.adapter_training import AdapterSettings  # imports torch
 
         return AdapterSettings(
             rank=self.rank,
@@ -146,7 +146,7 @@ class WarmUp:
 
     def trained(self) -> bool:
         """Whether the adapters are trained to the end."""
-        from scorers.measures.adapter_training import epoch_rates  # imports torch
+        from scorers.measures.training.adapter_training import epoch_rates  # imports torch
 
         return bool(epoch_rates(self.directory))
 
@@ -156,8 +156,8 @@ class WarmUp:
         Raises:
             ValueError: if none of the rows can be trained on.
         """
-        from scorers.measures.adapter_training import train_adapters  # imports torch
-        from scorers.measures.recorded_losses import find_problems
+        from scorers.measures.training.adapter_training import train_adapters  # imports torch
+        from scorers.measures.training.recorded_losses import find_problems
 
         model, adapters = settings.resolved().path, settings.adapters()
         rendered = render_rows(settings.model, settings.template, pq.read_table(self.rows))

@@ -17,7 +17,7 @@ ranking by mean ranks. Cost: a sort for each score.
 
 import numpy as np
 
-from pipeline.selection.ranking import group_codes
+from pipeline.ranking.order import group_codes
 from scorers.arrays import Floats, Ints, Strings
 
 

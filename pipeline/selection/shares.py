@@ -28,6 +28,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
+from pipeline.ranking.outcome import Picked, account_for, no_causes, no_reasons
 from pipeline.selection.apportion import (
     Weights,
     largest_remainders,
@@ -35,7 +36,6 @@ from pipeline.selection.apportion import (
     share_out,
     take_turns,
 )
-from pipeline.selection.picked import Picked, account_for, no_causes, no_reasons
 from pipeline.selection.source_names import require_known
 from pipeline.settings import Settings, Share
 from scorers.arrays import Floats, Ints, Strings, require_same_length

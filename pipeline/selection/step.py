@@ -8,11 +8,11 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from pipeline.candidates import Candidates, Vectors
-from pipeline.measuring.embeddings import ComparedField
+from pipeline.measuring.measures.embeddings import ComparedField
+from pipeline.ranking.budget import Budget
+from pipeline.ranking.outcome import Picked
 from pipeline.selection.blend import blend_ranks
-from pipeline.selection.budget import Budget
-from pipeline.selection.picked import Picked
+from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.shares import Shares
 from pipeline.settings import Settings
 from scorers.arrays import Floats

@@ -4,22 +4,22 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.selection.clear import Clear
-from pipeline.selection.clear_repair import ClearRepair
-from pipeline.selection.correct_answer import CorrectAnswer
-from pipeline.selection.diverse import Diverse
-from pipeline.selection.dmt import DMT
-from pipeline.selection.facility_location import FacilityLocation
-from pipeline.selection.grape import Grape
-from pipeline.selection.instag import InsTag
-from pipeline.selection.k_centre import KCentre
-from pipeline.selection.language import Language
-from pipeline.selection.q_tuning import QTuning
-from pipeline.selection.random import Random
-from pipeline.selection.s2l import S2L
-from pipeline.selection.threshold import Threshold
-from pipeline.selection.top_k import TopK
-from pipeline.selection.top_share import TopShare
+from pipeline.selection.methods.clear import Clear
+from pipeline.selection.methods.clear_repair import ClearRepair
+from pipeline.selection.methods.correct_answer import CorrectAnswer
+from pipeline.selection.methods.diverse import Diverse
+from pipeline.selection.methods.dmt import DMT
+from pipeline.selection.methods.facility_location import FacilityLocation
+from pipeline.selection.methods.grape import Grape
+from pipeline.selection.methods.instag import InsTag
+from pipeline.selection.methods.k_centre import KCentre
+from pipeline.selection.methods.language import Language
+from pipeline.selection.methods.q_tuning import QTuning
+from pipeline.selection.methods.random import Random
+from pipeline.selection.methods.s2l import S2L
+from pipeline.selection.methods.threshold import Threshold
+from pipeline.selection.methods.top_k import TopK
+from pipeline.selection.methods.top_share import TopShare
 
 Step = Annotated[
     Threshold

@@ -27,8 +27,8 @@ from typing import Literal
 
 import numpy as np
 
-from scorers.measures.protocols import AttentionModel, Floats
-from scorers.measures.turn_tokens import Turn, TurnTokens
+from scorers.measures.models.protocols import AttentionModel, Floats
+from scorers.measures.reading.turn_tokens import Turn, TurnTokens
 
 VERSION = 1
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scorers.measures.protocols import Floats, Message, OptionModel
-from scorers.measures.sentence_parts import cut_text
+from scorers.measures.models.protocols import Floats, Message, OptionModel
+from scorers.measures.reading.sentence_parts import cut_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scorers.measures.protocols import Floats, GenerationFailure, Message, OptionModel
+from scorers.measures.models.protocols import Floats, GenerationFailure, Message, OptionModel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -98,7 +98,7 @@ def fits_window(
         tokenizer: of the model, with a chat template.
         max_tokens: its window.
     """
-    from scorers.measures.chat_format import render_prompt
+    from scorers.measures.reading.chat_format import render_prompt
 
     return lambda question: (
         len(render_prompt(tokenizer, question, ())) + OPENING_TOKENS <= max_tokens

@@ -21,8 +21,8 @@ from benchmarks.bfloat16_selection import overlap
 from benchmarks.measuring_limit import computed_tokens
 from benchmarks.plain_loop import plain_losses
 from benchmarks.real_rows import DATA_VARIABLE, alpaca_pairs, candidate_pairs
-from scorers.measures.chat_format import RenderedExample
-from scorers.measures.next_token import NextTokenReader, Reading
+from scorers.measures.reading.chat_format import RenderedExample
+from scorers.measures.reading.next_token import NextTokenReader, Reading
 from tests.tiny_models import VOCABULARY, tiny_llama
 
 Main = Callable[[Sequence[str]], int]

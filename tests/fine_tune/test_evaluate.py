@@ -7,12 +7,12 @@ from transformers import AutoModelForCausalLM
 
 from fine_tune import evaluate
 from fine_tune.evaluate import heldout_loss
-from scorers.measures.chat_format import render
-from scorers.measures.models import (
+from scorers.measures.models.loading import (
     load_language_model,
     load_tokenizer,
     resolve_model,
 )
+from scorers.measures.reading.chat_format import render
 from tests.fine_tune.tiny import count_rows, export_for, make_rows
 
 

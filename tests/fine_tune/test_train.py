@@ -12,8 +12,8 @@ from safetensors.numpy import load_file, save_file
 
 from fine_tune import train
 from fine_tune.cost import COST_FILE, read_cost
-from fine_tune.evaluate import HeldOutLoss, heldout_loss, loss_of_rows
-from fine_tune.report import OtherTrainingError, TrainReport
+from fine_tune.evaluate import heldout_loss, loss_of_rows
+from fine_tune.report import HeldOutLoss, OtherTrainingError, TrainReport
 from fine_tune.settings import TrainSettings
 from fine_tune.train import train_adapter
 from fine_tune.trainer import AdapterTrainer

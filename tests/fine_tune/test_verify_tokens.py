@@ -11,8 +11,8 @@ from fine_tune.verify_tokens import (
     count_loss_tokens,
     verify_tokens,
 )
-from pipeline.export_rows import ExportRow
-from scorers.measures.models import resolve_model
+from pipeline.export.rows import ExportRow
+from scorers.measures.models.loading import resolve_model
 from storage.exports_manifest import read_manifest
 from tests.fine_tune.tiny import count_rows, export_for, make_rows
 

@@ -10,11 +10,11 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerFast
 
-from pipeline.dataset_card import ExportFacts
-from pipeline.export_files import write_export
-from pipeline.export_rows import ExportRow
-from scorers.measures.chat_format import render, template_fingerprint
-from scorers.measures.models import load_tokenizer, resolve_model
+from pipeline.export.dataset_card import ExportFacts
+from pipeline.export.files import write_export
+from pipeline.export.rows import ExportRow
+from scorers.measures.models.loading import load_tokenizer, resolve_model
+from scorers.measures.reading.chat_format import render, template_fingerprint
 from storage.exports_manifest import ModelIdentity, Split
 
 WEATHER = {

@@ -15,11 +15,11 @@ from benchmarks.kill_anywhere import prefect_server
 from benchmarks.killed_workspace import write_project
 from flows.backfill_scores import backfill
 from flows.measure_shards import measure_work
-from pipeline.ingest import SourceSettings, identify_sources, ingest_sources
-from pipeline.measuring.losses import Losses
+from pipeline.ingest.stage import SourceSettings, identify_sources, ingest_sources
+from pipeline.measuring.measures.losses import Losses
 from storage.database import read_workspace
-from storage.turns import take_turn
 from storage.workspace import Workspace
+from storage.workspace_lock import take_turn
 
 pytestmark = pytest.mark.slow
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from flows.begin_run import NoRowsError, RunState, TooManyBadRowsError, begin, ingest_stage
-from flows.recipe import Recipe
-from flows.summary import summary_of
+from flows.cli.summary import summary_of
+from flows.recipe.schema import Recipe
 from storage.database import read_workspace
 from storage.runs import read_counts, read_run_sources, read_run_targets
 from storage.sources import list_quarantine
-from tests.pipeline.test_targets import write
+from tests.pipeline.scoring.test_targets import write
 from tests.tiny_models import save_tiny_llama
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flows.begin_run import RunState
-from flows.recipe import Recipe
+from flows.recipe.schema import Recipe
 from flows.stages import STAGES
 from pipeline.run_context import RunContext
 from tests.stage_runner import count_words, start

@@ -20,15 +20,15 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows import measure_shards
 from flows.begin_run import RunState
-from flows.check_recipe import load_recipe
 from flows.curate_dataset import curate_file, curate_on
+from flows.recipe.check import load_recipe
 from flows.runners import ClusterError, RunnerName, find_runner
-from pipeline import shards
 from pipeline.code_version import OtherWorkerError
-from pipeline.shard_work import Measure, MeasuredShard
-from pipeline.shards import ExampleInputs, commit_measured
+from pipeline.measuring import shards
+from pipeline.measuring.shard_work import Measure, MeasuredShard
+from pipeline.measuring.shards import ExampleInputs, commit_measured
 from storage.database import read_workspace
-from storage.shard_place import find_place
+from storage.shard_location import find_place
 from storage.workspace import Workspace
 from tests.moto_server import serve_s3
 from tests.tiny_models import CHAT, save_tiny_llama

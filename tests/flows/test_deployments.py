@@ -11,9 +11,9 @@ from prefect.events.schemas.automations import AutomationCore
 from pydantic import TypeAdapter
 
 from docs.build_reference import ROOT
-from flows.command_line import ENVIRONMENT
+from flows.cli.environment import ENVIRONMENT
+from flows.export_event import EXPORTED_EVENT
 from flows.fine_tune_export import FINISHED_EVENT
-from flows.hand_over import EXPORTED_EVENT
 
 PROJECT = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
 AUTOMATIONS = yaml.safe_load((ROOT / "flows" / "automations.yaml").read_text(encoding="utf-8"))

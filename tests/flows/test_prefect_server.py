@@ -25,7 +25,7 @@ import pytest
 
 from docs.build_reference import ROOT
 from fine_tune.cost import TrainCost
-from flows.command_line import ENVIRONMENT
+from flows.cli.environment import ENVIRONMENT
 from storage.database import open_workspace, read_workspace
 from storage.exports_manifest import read_manifest, verify_export
 from storage.workspace import Workspace

@@ -14,7 +14,9 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import command_line, run_commands, runners
+from flows import runners
+from flows.cli import main as command_line
+from flows.cli import run as run_commands
 from flows.runners import ClusterError, MissingExtraError, RunnerName, do_all, find_runner
 
 SERVER = "http://127.0.0.1:1/api"

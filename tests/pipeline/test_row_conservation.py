@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.dedupe.minhash import MinHash
-from pipeline.score import ScoreSettings
-from pipeline.selection.walk import SelectSettings
+from pipeline.scoring.stage import ScoreSettings
+from pipeline.selection.run_steps import SelectSettings
 from storage.database import Connection, read_workspace
 from storage.runs import read_counts
 from storage.selections import read_run_selections, read_selection

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.selection.grape import select_best_candidates
+from pipeline.selection.methods.grape import select_best_candidates
 from scorers.cappy import score_cappy
 
 

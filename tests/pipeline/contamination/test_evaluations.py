@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.contamination.evaluations import first_rows, read_evaluations
 from pipeline.contamination.settings import EvaluationSettings
-from pipeline.readers import UnreadableSourceError, source_fingerprint
+from pipeline.ingest.readers import UnreadableSourceError, source_fingerprint
 
 
 def write(path: Path, rows: Sequence[Any]) -> Path:

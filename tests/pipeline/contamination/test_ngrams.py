@@ -13,7 +13,7 @@ from pipeline.contamination import ngrams
 from pipeline.contamination.ngrams import NGramMatcher, NGramRule
 from pipeline.contamination.texts import Item, Match, Matched, Row, RowBlock, Turn, plain_words
 from pipeline.contamination.windows import WordIds
-from pipeline.dedupe.shingles import Hashes
+from pipeline.text.shingles import Hashes
 
 PROMPT = "a b c d e f g h"
 ANSWER = "p q r s t u"

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.dedupe.clusters import keep_order, remove_duplicates
-from pipeline.selection.picked import Picked
+from pipeline.ranking.outcome import Picked
 
 
 class Graph:

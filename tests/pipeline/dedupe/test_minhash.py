@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from pipeline.dedupe.clusters import remove_duplicates
 from pipeline.dedupe.minhash import remove_near_duplicates
-from pipeline.dedupe.shingles import Cut, Shingles, hash_shingles
 from pipeline.dedupe.signatures import rows_per_band
-from pipeline.selection.picked import Picked
+from pipeline.ranking.outcome import Picked
+from pipeline.text.shingles import Cut, Shingles, hash_shingles
 
 
 class AllPairs:

@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from pipeline.dedupe.minhash import remove_near_duplicates
-from pipeline.dedupe.shingles import Cut, hash_shingles
+from pipeline.text.shingles import Cut, hash_shingles
 
 FILE = Path(os.environ.get("SLUICE_REAL_DATA", "none")) / "instruct" / "alpaca_9k.json"
 pytestmark = pytest.mark.skipif(

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.dedupe.cells import Cells, nearest_cells, whole_numbers
 from pipeline.dedupe.clusters import remove_duplicates
 from pipeline.dedupe.semantic import Semantic, remove_similar
-from pipeline.selection.apart import cosine
+from pipeline.ranking.greedy_diverse import cosine
+from pipeline.ranking.inverted_index import Cells, nearest_cells, whole_numbers
 
 
 class AllPairs:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline.dedupe.shingles import Cut
 from pipeline.dedupe.signatures import EMPTY, rows_per_band, shared_bands, sign_texts
+from pipeline.text.shingles import Cut
 
 
 def test_a_signature_follows_from_the_text_alone() -> None:

@@ -15,8 +15,8 @@ from pipeline.dedupe import signatures
 from pipeline.dedupe.exact import Exact
 from pipeline.dedupe.minhash import MinHash
 from pipeline.dedupe.semantic import Semantic
+from pipeline.dedupe.stage import deduplicate_examples
 from pipeline.dedupe.step import DedupeStep
-from pipeline.deduplicate import deduplicate_examples
 from pipeline.run_context import RunContext
 from storage.database import read_workspace
 from storage.runs import read_counts

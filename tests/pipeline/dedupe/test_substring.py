@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.dedupe.clusters import keep_order
+from pipeline.dedupe.stage import deduplicate_examples
 from pipeline.dedupe.substring import Substring, remove_shared_spans
-from pipeline.deduplicate import deduplicate_examples
-from pipeline.score import ScoreSettings
-from pipeline.selection.picked import Picked
+from pipeline.ranking.outcome import Picked
+from pipeline.scoring.stage import ScoreSettings
 from storage.database import read_workspace
 from tests.stage_runner import count_words, score, start
 

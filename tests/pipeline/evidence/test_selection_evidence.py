@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from pipeline.candidates import Candidates, Vectors
 from pipeline.evidence.markdown import evidence_lines, evidence_markdown
-from pipeline.report import read_report
-from pipeline.score import ScoreSettings
-from pipeline.select import select_examples
-from pipeline.selection.picked import Picked
-from pipeline.selection.random import Random
-from pipeline.selection.walk import SelectSettings
+from pipeline.ranking.outcome import Picked
+from pipeline.reporting.report import read_report
+from pipeline.scoring.stage import ScoreSettings
+from pipeline.selection.candidates import Candidates, Vectors
+from pipeline.selection.methods.random import Random
+from pipeline.selection.run_steps import SelectSettings
+from pipeline.selection.stage import select_examples
 from storage.database import read_workspace
 from storage.evidence import read_evidence
 from tests.stage_runner import count_words, score, start

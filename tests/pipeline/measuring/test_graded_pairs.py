@@ -10,7 +10,7 @@ from pipeline.measuring.graded_pairs import (
     graded_answers,
     rouge_l,
 )
-from scorers.measures.graded_pair import GradedPair
+from scorers.measures.training.graded_pair import GradedPair
 
 
 def row(name: str, prompt: str, response: str, task: str = "t", generated: bool = False) -> PairRow:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from pipeline.selection.budget import Budget
-from pipeline.selection.picked import Picked, account_for
+from pipeline.ranking.budget import Budget
+from pipeline.ranking.outcome import Picked, account_for
+from pipeline.selection.methods.top_k import select_top_k
 from pipeline.selection.shares import (
     Groups,
     PickGroup,
@@ -19,7 +20,6 @@ from pipeline.selection.shares import (
     select_in_shares,
     shortfalls,
 )
-from pipeline.selection.top_k import select_top_k
 
 NAMES = np.array(["a"] * 50 + ["b"] * 40 + ["c"] * 10, dtype=object)
 IDS = np.array([f"{row:03d}" for row in range(100)], dtype=object)

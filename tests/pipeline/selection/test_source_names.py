@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from flows.command_line import exit_code
+from flows.cli.main import exit_code
 from pipeline.selection.source_names import (
     WrongNameError,
     has_name,

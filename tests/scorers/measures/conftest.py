@@ -8,9 +8,9 @@ second.
 import pytest
 from transformers import PreTrainedTokenizerBase
 
-from scorers.measures.embedder import SentenceEmbedder
-from scorers.measures.language_model import HuggingFaceLanguageModel
-from scorers.measures.models import (
+from scorers.measures.models.embedder import SentenceEmbedder
+from scorers.measures.models.language_model import HuggingFaceLanguageModel
+from scorers.measures.models.loading import (
     ResolvedModel,
     load_embedder,
     load_language_model,

@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from scorers.measures.models import MissingModelError, resolve_model
+from scorers.measures.models.loading import MissingModelError, resolve_model
 from tests.fine_tune.conftest import tiny_model  # noqa: F401
 
 IDS = torch.tensor([[70, 71, 72, 73, 40]])

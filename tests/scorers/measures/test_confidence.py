@@ -14,8 +14,8 @@ from scorers.measures.confidence import (
     sampling_messages,
 )
 from scorers.measures.entailment import PromptedEntailment
-from scorers.measures.language_model import HuggingFaceLanguageModel
-from scorers.measures.protocols import (
+from scorers.measures.models.language_model import HuggingFaceLanguageModel
+from scorers.measures.models.protocols import (
     Floats,
     GenerationFailure,
     Message,

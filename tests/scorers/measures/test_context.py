@@ -7,10 +7,10 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from scorers.measures.context import ContextRow, default_layer, measure_context
-from scorers.measures.language_model import HuggingFaceLanguageModel
-from scorers.measures.models import ResolvedModel, load_language_model
-from scorers.measures.protocols import Floats, Ints, Message
-from scorers.measures.turn_tokens import Turn, TurnTokens, find_turns
+from scorers.measures.models.language_model import HuggingFaceLanguageModel
+from scorers.measures.models.loading import ResolvedModel, load_language_model
+from scorers.measures.models.protocols import Floats, Ints, Message
+from scorers.measures.reading.turn_tokens import Turn, TurnTokens, find_turns
 from tests.tiny_models import CHAT, save_tiny_llama
 
 pytestmark = pytest.mark.usefixtures("one_thread")

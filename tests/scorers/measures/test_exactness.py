@@ -12,10 +12,10 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from scorers.measures.chat_format import RenderedExample, render
 from scorers.measures.losses import measure_losses
-from scorers.measures.models import ResolvedModel, load_language_model
-from tests.scorers.measures.test_language_model import one_by_one
+from scorers.measures.models.loading import ResolvedModel, load_language_model
+from scorers.measures.reading.chat_format import RenderedExample, render
+from tests.scorers.measures.models.test_language_model import one_by_one
 
 TOLERANCE = 1e-4  # nats
 DATA = Path(os.environ.get("SLUICE_REAL_DATA", "none"))

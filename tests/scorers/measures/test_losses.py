@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerBase
 
-from scorers.measures.chat_format import RenderedExample, render
-from scorers.measures.language_model import HuggingFaceLanguageModel
 from scorers.measures.losses import LossRow, measure_losses
-from scorers.measures.protocols import Message, OptionProbabilities, TokenLosses
+from scorers.measures.models.language_model import HuggingFaceLanguageModel
+from scorers.measures.models.protocols import Message, OptionProbabilities, TokenLosses
+from scorers.measures.reading.chat_format import RenderedExample, render
 
 
 class Scripted:

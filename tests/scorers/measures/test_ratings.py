@@ -3,9 +3,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from scorers.measures.endpoint_client import EndpointSettings
-from scorers.measures.endpoint_judge import EndpointJudge
-from scorers.measures.protocols import Message, OptionProbabilities
+from scorers.measures.endpoint.client import EndpointSettings
+from scorers.measures.endpoint.judge import EndpointJudge
+from scorers.measures.models.protocols import Message, OptionProbabilities
 from scorers.measures.ratings import (
     MARKS,
     QUALITY,

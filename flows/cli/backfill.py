@@ -1,0 +1,143 @@
+"""`sluice backfill`: scores for rows that were here before the score was, planned before done."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from flows.cli.plan import spoken
+from flows.cli.read import AsJson, print_json, print_table, say_to_stderr
+from flows.cli.run import RecipeFile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.scoring.backfill import Backfill, PartitionPlan
+    from storage.arrivals import Period
+
+COLUMNS = ["arrived", "rows", "to ask", "time"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(backfill)
+
+
+def backfill(
+    recipe: RecipeFile,
+    scorer: Annotated[
+        list[str] | None,
+        typer.Option(help="A score of the recipe; give it again for more. All if not given."),
+    ] = None,
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day of arrival, UTC.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day of arrival, UTC.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="A pattern for paths of sources, as `sluice sql` shows them.")
+    ] = None,
+    period: Annotated[
+        Literal["day", "week", "month"], typer.Option("--by", help="How long a partition is.")
+    ] = "day",
+    rows: Annotated[
+        int, typer.Option("--try", min=0, help="Rows to try of each measure, to predict the time.")
+    ] = 24,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what is missing, and end.")] = False,
+    submit: Annotated[
+        bool,
+        typer.Option("--submit", help="Have a worker do it: a run of the deployment each."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure and score rows that came in before the score did, a partition at a time.
+
+    First says what is missing and how long it will take. Stop it when you like: the same command
+    goes on with what is missing then. A run that wants the workspace comes first.
+    """
+    from flows.backfill_scores import backfill as backfill_flow
+    from flows.backfill_scores import prepare
+    from flows.recipe.check import load_recipe
+    from storage.arrivals import Window
+
+    first, last = (day.date() if day else None for day in (since, until))
+    loaded = load_recipe(recipe)
+    whole = prepare(loaded, recipe.parent, scorer or [], Window(first, last, source, period))
+    plans = plan_backfill(whole, loaded.name, rows)
+    if as_json:
+        print_json([as_row(each) for each in plans])
+    else:
+        print_plan(plans)
+    if submit:
+        submit_runs(plans, recipe, [each.label for each in whole.scores], (source, period))
+    elif not plan:
+        backfill_flow(str(recipe), scorer or [], first, last, source, period)
+
+
+def plan_backfill(whole: "Backfill", name: str, rows: int) -> "list[PartitionPlan]":
+    """Count tokens, find what is missing, and try a few rows."""
+    from pipeline.scoring.backfill import count_tokens, plan_partitions, predict
+    from storage.workspace_lock import take_turn
+
+    what = f"plan of a backfill of {name}"
+    with take_turn(whole.workspace, what, wait=True, tell=say_to_stderr):
+        count_tokens(whole)
+        plans = plan_partitions(whole)
+        return predict(whole, plans, rows) if rows else plans
+
+
+def print_plan(plans: "Sequence[PartitionPlan]") -> None:
+    """The plan as a table, and in a sentence."""
+    rows = [as_row(each) for each in plans]
+    print_table(
+        COLUMNS,
+        [(r["arrived"], f"{r['rows']:,}", shown(r["to_ask"]), time_of(r["seconds"])) for r in rows],
+    )
+    total = sum(each.seconds or 0.0 for each in plans)
+    busy = sum(any(each.missing.values()) for each in plans)
+    told = f", {spoken(total)} of measuring on this machine" if plans[0].seconds is not None else ""
+    sys.stdout.write(f"{busy} of {len(plans)} partitions lack measurements{told}\n")
+    sys.stdout.flush()
+
+
+def as_row(plan: "PartitionPlan") -> dict[str, Any]:
+    """One partition, with names for its columns."""
+    return {
+        "arrived": str(plan.partition),
+        "rows": len(plan.partition.ids),
+        "to_ask": {name: rows for name, rows in plan.missing.items() if rows},
+        "seconds": plan.seconds,
+    }
+
+
+def shown(asked: dict[str, int]) -> str:
+    """What is asked of how many, in words."""
+    return ", ".join(f"{name} {rows:,}" for name, rows in asked.items()) or "nothing"
+
+
+def time_of(seconds: float | None) -> str:
+    """A time that may not have been predicted."""
+    return "" if seconds is None else spoken(seconds)
+
+
+def submit_runs(
+    plans: "Sequence[PartitionPlan]",
+    recipe: Path,
+    scorers: list[str],
+    rest: "tuple[str | None, Period]",
+) -> None:
+    """Hand each partition that lacks something to the server, as a run of its own."""
+    from flows.submit_backfill import submit_partition
+    from storage.arrivals import Window
+
+    source, period = rest
+    for plan in plans:
+        window = Window(plan.partition.first_day, plan.partition.last_day, source, period)
+        if any(plan.missing.values()):
+            name, state = submit_partition(plan.key, recipe, scorers, window)
+            sys.stdout.write(f"{plan.partition}: run {name}, {state}\n")
+        else:
+            sys.stdout.write(f"{plan.partition}: nothing is missing\n")

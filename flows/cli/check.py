@@ -1,0 +1,174 @@
+"""The verb `check`: a recipe up to its check stage, or plain files against evaluation sets."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.read import print_json
+from flows.cli.run import (
+    OnCluster,
+    OnRunner,
+    RunnerOption,
+    RunOptions,
+    Strict,
+    Wait,
+    run_until,
+)
+
+if TYPE_CHECKING:
+    from pipeline.contamination.report import CheckReport
+
+RECIPE_SUFFIXES = (".yaml", ".yml")
+
+Checked = Annotated[
+    list[str],
+    typer.Argument(
+        help="A recipe (.yaml); or files, folders or patterns of rows, with --against.",
+        show_default=False,
+    ),
+]
+Against = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--against", help="An evaluation set to compare files with; can be given several times."
+    ),
+]
+PromptField = Annotated[
+    str | None,
+    typer.Option("--prompt", help="The sets' field with the prompt; else told from their shape."),
+]
+AnswerField = Annotated[
+    str | None, typer.Option("--answer", help="The sets' field with the answer, beside --prompt.")
+]
+NGramWords = Annotated[int, typer.Option("--words", help="Words in an n-gram.", min=2, max=100)]
+NearCopies = Annotated[
+    bool,
+    typer.Option(
+        "--near",
+        help="Find near copies too: 5-grams that cover 0.7 of a prompt, whatever its numbers.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")]
+FailOnHits = Annotated[
+    bool, typer.Option("--fail-on-hits", help="Exit with 1 if anything was found.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("check")(check)
+
+
+def check(
+    data: Checked,
+    against: Against = None,
+    prompt: PromptField = None,
+    answer: AnswerField = None,
+    words: NGramWords = 13,
+    near: NearCopies = False,
+    as_json: AsJson = False,
+    fail_on_hits: FailOnHits = False,
+    strict: Strict = False,
+    wait: Wait = False,
+    runner: OnRunner = RunnerOption.threads,
+    cluster: OnCluster = None,
+) -> None:
+    """Find rows that hold something of an evaluation set, and say what could not be checked.
+
+    With a recipe it does the stages before it as far as they are missing, and its `check` block
+    says the rest. With files it needs no workspace, and the options say it.
+    """
+    if Path(data[0]).suffix in RECIPE_SUFFIXES:
+        refuse_options_of_files(data, against)
+        how = RunOptions(wait, runner.value, cluster)
+        report = check_recipe(Path(data[0]), how, (as_json, strict))
+    else:
+        fields, rules = (prompt, answer), (words, near)
+        report = check_data(data, against or [], fields, rules, as_json=as_json)
+    if fail_on_hits and report.found:
+        raise typer.Exit(1)
+
+
+def refuse_options_of_files(data: list[str], against: list[str] | None) -> None:
+    """A recipe says itself what is compared with what."""
+    if len(data) > 1 or against:
+        raise typer.BadParameter(
+            "a recipe names its rows and evaluation sets itself: give it alone, or give files of "
+            "rows with --against"
+        )
+
+
+def check_recipe(path: Path, how: RunOptions, outcome: tuple[bool, bool]) -> "CheckReport":
+    """Run a recipe up to its check, and print what the check found.
+
+    Args:
+        path: of the recipe.
+        how: it is run.
+        outcome: whether to print JSON, and whether rows in quarantine are a failure.
+    """
+    from flows.cli.summary import summary_of
+    from flows.recipe.check import RecipeError, load_recipe
+    from pipeline.contamination.report import read_check_report
+    from storage.contamination import ALL
+    from storage.database import read_workspace
+
+    if load_recipe(path).check is None:
+        raise RecipeError(str(path), ["check: missing; name the evaluation sets in a check block"])
+    as_json, strict = outcome
+    state = run_until(path, "check", how, (False, False), quiet=as_json)
+    with read_workspace(state.run.workspace) as con:
+        report = read_check_report(con, state.run.run_id, ALL)
+    assert report is not None
+    if as_json:
+        print_json({"run_id": state.run.run_id, **report.as_json})
+    else:
+        sys.stdout.write(f"\n{report.markdown}")
+    if strict and summary_of(state).quarantined:
+        raise typer.Exit(4)
+    return report
+
+
+def check_data(
+    data: list[str],
+    against: list[str],
+    fields: tuple[str | None, str | None],
+    rules: tuple[int, bool],
+    *,
+    as_json: bool,
+) -> "CheckReport":
+    """Compare files with evaluation sets, and print what was found.
+
+    Args:
+        data: files of rows.
+        against: evaluation sets.
+        fields: of the sets, with prompt and answer.
+        rules: words in an n-gram, and whether near copies are looked for too.
+        as_json: whether to print JSON.
+    """
+    from pipeline.contamination.check_files import check_files
+    from pipeline.contamination.settings import (
+        NEAR_COPIES,
+        CheckSettings,
+        EvaluationSettings,
+        NGramSettings,
+    )
+
+    if not against:
+        raise typer.BadParameter("name the evaluation sets with --against, or give a recipe")
+    prompt, answer = fields
+    if answer and not prompt:
+        raise typer.BadParameter("--answer names a field, so name the one of the prompt too")
+    words, near = rules
+    ngrams = (NGramSettings(words=words), *((NEAR_COPIES,) if near else ()))
+    sets = tuple(EvaluationSettings(path=path, prompt=prompt, answer=answer) for path in against)
+    settings = CheckSettings(against=sets, ngrams=ngrams)
+    report, unreadable = check_files(data, settings)
+    for reason, rows in unreadable.items():
+        sys.stderr.write(f"sluice: {rows} rows could not be read and were not compared: {reason}\n")
+    if as_json:
+        print_json({**report.as_json, "unreadable_rows": unreadable})
+    else:
+        sys.stdout.write(report.markdown)
+    return report

@@ -1,0 +1,152 @@
+"""`sluice mixture`: which proportions of sources to train on next, from short runs on some."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.read import AsJson, print_json, print_table, say_to_stderr
+
+if TYPE_CHECKING:
+    from pipeline.advice.mixture_model import MixtureRuns, RankedMixtures, Validation
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(mixture)
+
+
+def mixture(
+    runs: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV or JSON Lines: mixture, checkpoint from 0, p.SOURCE and s.BENCHMARK."
+        ),
+    ],
+    batch: Annotated[
+        int, typer.Option(min=1, help="Look at proportions in steps of 1/BATCH.")
+    ] = 16,
+    top: Annotated[int, typer.Option(min=1, help="How many mixtures to print.")] = 10,
+    curved: Annotated[
+        bool, typer.Option("--curved", help="Let two sources be better together than alone.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say which mixtures of sources to train on next, from short trainings on some.
+
+    Exits with 1 if the runs tell too little to recommend one; docs/mixtures.md has the file.
+    """
+    from pipeline.advice.mixture_model import (
+        fit_runs,
+        rank_mixtures,
+        replicate_noise,
+        validate_runs,
+    )
+    from pipeline.advice.mixture_runs import read_mixture_runs
+
+    read, left_out = read_mixture_runs(runs)
+    if left_out:
+        say_to_stderr(f"{left_out} rows lack a score and are left out")
+    try:
+        found = validate_runs(read, curved)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    ranked = (
+        rank_mixtures(fit_runs(read, curved), read.proportions, batch, top)
+        if found.useful
+        else None
+    )
+    repeated = replicate_noise(read)
+    if as_json:
+        print_json(mixture_facts(read, found, ranked, repeated))
+    else:
+        if ranked is not None:
+            print_table(["", "mean", *read.benchmarks, *read.sources], mixture_rows(ranked))
+        sys.stdout.write("".join(f"{line}\n" for line in verdict(read, found, ranked, repeated)))
+    if not found.useful:
+        raise typer.Exit(1)
+
+
+def mixture_rows(ranked: "RankedMixtures") -> list[tuple[object, ...]]:
+    """Lines of the table."""
+    return [
+        (
+            place,
+            f"{scores.mean():.2f}",
+            *(f"{score:.2f}" for score in scores),
+            *(f"{share:.1%}" for share in proportions),
+        )
+        for place, (proportions, scores) in enumerate(
+            zip(ranked.proportions, ranked.scores, strict=True), start=1
+        )
+    ]
+
+
+def verdict(
+    runs: "MixtureRuns",
+    found: "Validation",
+    ranked: "RankedMixtures | None",
+    repeated: float | None,
+) -> list[str]:
+    """How far the ranking can be trusted, line by line."""
+    mixtures = len(set(runs.mixtures.tolist()))
+    lines = [
+        f"R^2 on mixtures that were not fitted: {found.r2_mean:.2f} for the mean score "
+        f"({mixtures} mixtures, {len(runs.mixtures)} rows); by benchmark "
+        + ", ".join(f"{n} {r:.2f}" for n, r in zip(runs.benchmarks, found.r2, strict=True)),
+        f"a predicted mean score is off by {found.noise:.2f}"
+        + (f"; the same run twice differs by {repeated:.2f}" if repeated is not None else ""),
+    ]
+    if ranked is None:
+        return [
+            *lines,
+            "no mixture is recommended: a mean would predict as well. Make more runs, on mixtures "
+            "further apart, or take shares by temperature",
+        ]
+    if not len(ranked.proportions):
+        return [*lines, "no mixture lies within what was tried: take a larger batch"]
+    means = ranked.scores.mean(axis=1)
+    tied = int((means >= means[0] - found.noise).sum())
+    lines.append(
+        f"{ranked.searched:,} mixtures within the proportions that were tried; "
+        f"{tied} of the {len(means)} printed are within {found.noise:.2f} of the best, and as good "
+        "as far as this can tell"
+    )
+    return lines
+
+
+def mixture_facts(
+    runs: "MixtureRuns",
+    found: "Validation",
+    ranked: "RankedMixtures | None",
+    repeated: float | None,
+) -> dict[str, object]:
+    """The same for JSON."""
+    best = [] if ranked is None else zip(ranked.proportions, ranked.scores, strict=True)
+    return {
+        "mixtures": len(set(runs.mixtures.tolist())),
+        "rows": len(runs.mixtures),
+        "r2_mean": number_or_none(found.r2_mean),
+        "r2": {
+            name: number_or_none(each)
+            for name, each in zip(runs.benchmarks, found.r2.tolist(), strict=True)
+        },
+        "noise": found.noise,
+        "replicate_noise": repeated,
+        "recommended": ranked is not None,
+        "searched": None if ranked is None else ranked.searched,
+        "ranked": [
+            {
+                "proportions": dict(zip(runs.sources, shares.tolist(), strict=True)),
+                "mean": float(scores.mean()),
+                "scores": dict(zip(runs.benchmarks, scores.tolist(), strict=True)),
+            }
+            for shares, scores in best
+        ],
+    }
+
+
+def number_or_none(value: float) -> float | None:
+    """A number that JSON has; None for NaN."""
+    return None if value != value else value

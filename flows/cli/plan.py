@@ -1,0 +1,163 @@
+"""`sluice plan`: what a recipe will ask of models and how long it will take, before it does."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.read import AsJson, print_json, print_table, say_to_stderr
+from flows.cli.run import RecipeFile
+
+if TYPE_CHECKING:
+    from flows.recipe.schema import Recipe
+    from pipeline.measuring.cost import MeasurePlan
+
+COLUMNS = ["measure", "model", "rows", "to ask", "tokens", "tried", "time", "memory"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(plan)
+
+
+def plan(
+    recipe: RecipeFile,
+    rows: Annotated[
+        int, typer.Option(min=3, help="Rows to try of each measure; more predict better.")
+    ] = 48,
+    rows_affordable: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Rows that all of the money buys, for advice; the budget's if not given."
+        ),
+    ] = None,
+    preference_price_ratio: Annotated[
+        float | None, typer.Option(min=0.001, help="Price of a preference pair, in rows.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a recipe will ask of models, and how long it will take; try a few rows for that.
+
+    Sources are read and tokens counted, which the run will find done. Nothing else is stored.
+    """
+    from flows.recipe.check import load_recipe
+    from pipeline.advice.budget_advice import advise
+    from storage.workspace import Workspace
+    from storage.workspace_lock import take_turn
+
+    loaded = load_recipe(recipe)
+    sys.stderr.write(f"{recipe} is sound; reading its sources\n")
+    workspace = Workspace(Path(loaded.at(recipe.parent).workspace))
+    with take_turn(workspace, f"plan of {loaded.name}", tell=say_to_stderr):
+        plans, prompts = plan_recipe(loaded, recipe.parent, rows)
+    total = sum(each.seconds or 0.0 for each in plans)
+    advice = advise(rows_affordable or budget_rows(loaded), preference_price_ratio)
+    left_out = not_planned(loaded, prompts)
+    if as_json:
+        print_json(
+            {
+                "measures": [asdict(each) for each in plans],
+                "prompts_to_answer": prompts,
+                "not_in_this": left_out,
+                "seconds": total,
+                "advice": [asdict(each) for each in advice],
+            }
+        )
+        return
+    print_table(COLUMNS, [row_of(each) for each in plans])
+    sys.stdout.write(f"in all {spoken(total)} of measuring on this machine\n")
+    sys.stdout.write("".join(f"not in this: {each}\n" for each in left_out))
+    sys.stdout.write("\nWhat papers found about budgets; advice, and nothing that is enforced:\n")
+    sys.stdout.write("".join(f"- {each}\n" for each in advice))
+
+
+def not_planned(recipe: "Recipe", prompts: int) -> list[str]:
+    """What a run of the recipe does beside the measuring that is priced, in its order.
+
+    Args:
+        recipe: as it is.
+        prompts: how many are to be answered.
+    """
+    found = []
+    if prompts:
+        found.append(f"{prompts} prompts to answer first, whose answers will be measured too")
+    if recipe.personal_data:
+        found.append("looking for personal data; what is redacted is measured in its new text")
+    if recipe.indicator:
+        found.append("measuring what gets a mark a second time, with the mark")
+    if recipe.check:
+        embedded = ", and embedding those" if recipe.check.semantic else ""
+        found.append(f"comparing with the evaluation sets{embedded}")
+    if recipe.train:
+        found.append("training the target")
+    return found
+
+
+def budget_rows(recipe: "Recipe") -> int | None:
+    """Rows that the recipe's budget is; None where it is in other units."""
+    from pipeline.selection.step import RankStep
+
+    last = recipe.select.steps[-1]
+    return last.budget.rows if isinstance(last, RankStep) else None
+
+
+def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasurePlan], int]":
+    """Ingest, count tokens, and plan every other measure; also how many prompts lack answers."""
+    from flows.begin_run import identify, read_in, with_targets
+    from flows.recipe.adapters import place_adapters
+    from pipeline.generation.stage import choose_prompts, cut_prompts, repair_key
+    from pipeline.measuring.cost import plan_measure
+    from pipeline.measuring.shards import measure_here
+    from pipeline.measuring.stage import Repairs, plan_measures
+    from storage.database import read_workspace
+    from storage.examples import read_pool
+
+    state, sources = identify(recipe, recipe.at(base))
+    read_in(state, sources)
+    with read_workspace(state.run.workspace) as con:
+        pool = read_pool(con, state.run.source_ids)
+    run = with_targets(state.run)
+    prompts = 0
+    generators = place_adapters(run.workspace, state.placed.generate, recipe.name)
+    for block in generators:
+        batches = cut_prompts(run, block, choose_prompts(run, block))
+        prompts += sum(len(batch.parents) for batch in batches)
+    key = repair_key(generators, run.seed)
+    repairs = Repairs(key, run.source_ids) if key else None
+    measure = state.placed.measure
+    works = plan_measures(run.workspace, measure, pool, run.seed, run.target_ids, repairs)
+    counts = works.pop("token_counts")
+    measure_here(run.workspace, counts.measure, counts.ids)
+    sizes = counts.measure.key()
+    plans = []
+    for name, work in works.items():
+        sys.stderr.write(f"trying {name}\n")
+        plans.append(plan_measure(run.workspace, name, work, sizes, rows))
+    return plans, prompts
+
+
+def row_of(plan: "MeasurePlan") -> tuple[object, ...]:
+    """One line of the table."""
+    took = "stored" if plan.seconds is None else spoken(plan.seconds)
+    memory = "" if plan.peak_bytes is None else f"{plan.peak_bytes / 2**30:.1f} GiB"
+    return (
+        plan.name,
+        plan.model,
+        f"{plan.rows:,}",
+        f"{plan.missing:,}",
+        f"{plan.tokens:,}",
+        plan.tried,
+        took,
+        memory,
+    )
+
+
+def spoken(seconds: float) -> str:
+    """A length of time as a person says it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

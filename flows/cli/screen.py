@@ -1,0 +1,208 @@
+"""`sluice screen`: how many rows to read before training on a selection, and what they prove."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.read import (
+    HERE,
+    AsJson,
+    RunOption,
+    WorkspaceOption,
+    print_json,
+    print_table,
+    say_to_stderr,
+)
+
+if TYPE_CHECKING:
+    from pipeline.advice.review_queue import Demand
+    from pipeline.advice.screen import Estimate
+    from storage.workspace import Workspace
+
+COLUMNS = ["source", "rows", "to read", "read", "bad", "share", "at most", "gate"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(screen)
+
+
+def screen(
+    recipe: Annotated[
+        Path | None, typer.Argument(help="A recipe whose last run is meant; or give -w.")
+    ] = None,
+    workspace: WorkspaceOption = HERE,
+    run: RunOption = None,
+    at_most: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of bad rows to be ruled out.")
+    ] = 0.01,
+    confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="How sure the estimate must be.")
+    ] = 0.95,
+    suspects: Annotated[
+        int, typer.Option(min=0, help="Suspicious rows to read beside the random ones.")
+    ] = 50,
+    queue: Annotated[
+        Path | None,
+        typer.Option(help="Where the queue is written; reports/ of the workspace if not given."),
+    ] = None,
+    verdicts: Annotated[
+        Path | None, typer.Option(help="A queue with verdicts, to be read back.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Queue rows for a person to read for harm; with --verdicts, say what the reading proves.
+
+    Of each source of a selection enough are drawn to rule out more bad rows than --at-most. Exits
+    with 1 if the verdicts block a source. Only rows drawn at random count in the estimate.
+    """
+    from pipeline.advice.review_queue import Demand, read_verdicts
+    from pipeline.advice.screen import rows_to_review
+    from storage.workspace_lock import take_turn
+
+    try:
+        rows_to_review(at_most, confidence)  # an impossible demand is told first
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    place, run_id = find_place(recipe, workspace, run)
+    with take_turn(place, "screen", tell=say_to_stderr):
+        if verdicts is not None:
+            judge(place, run_id, read_verdicts(verdicts), confidence, as_json)
+        else:
+            write_list(place, run_id, Demand(at_most, confidence, suspects), queue, as_json)
+
+
+def find_place(recipe: Path | None, workspace: Path, run: str | None) -> "tuple[Workspace, str]":
+    """The workspace, and the run that is meant.
+
+    Raises:
+        QueryError: if there is no such run.
+    """
+    from flows.recipe.check import load_recipe
+    from storage.database import QueryError, read_tables
+    from storage.runs import find_run, last_run
+    from storage.workspace import Workspace
+
+    loaded = None if recipe is None else load_recipe(recipe)
+    if loaded is not None and recipe is not None:
+        workspace = Path(loaded.at(recipe.parent).workspace)
+    place = Workspace(workspace)
+    with read_tables(place) as con:
+        if loaded is None or run is not None:
+            return place, find_run(con, run)
+        found = last_run(con, loaded.name)
+    if found is None:
+        raise QueryError(
+            f"{loaded.name} has not been run in {workspace} yet: `sluice run {recipe}`"
+        )
+    return place, found
+
+
+def write_list(
+    place: "Workspace", run_id: str, demand: "Demand", queue: Path | None, as_json: bool
+) -> None:
+    """Write the queue, and say how much there is to read."""
+    from pipeline.advice.review_queue import (
+        estimate_sources,
+        find_screened,
+        list_rows,
+        queue_lines,
+        write_queue,
+    )
+    from storage.database import open_tables
+
+    with open_tables(place) as con:
+        screened = find_screened(con, run_id)
+        reviews = list_rows(con, screened, demand)
+        path = queue or place.reports / f"review-{screened.selection_id}.jsonl"
+        if reviews:
+            write_queue(path, queue_lines(con, screened, reviews))
+        estimates = estimate_sources(con, screened, demand.confidence)
+    kinds = [each.drawn for each in reviews]
+    facts = {
+        "run_id": run_id,
+        "selection_id": screened.selection_id,
+        "queue": str(path) if reviews else None,
+        "random": kinds.count("random"),
+        "suspects": kinds.count("suspect"),
+        "sources": [asdict(each) for each in estimates],
+    }
+    if as_json:
+        print_json(facts)
+        return
+    print_table(COLUMNS[:4], [row_of(each)[:4] for each in estimates])
+    if not reviews:
+        sys.stdout.write("every row that has to be read has been read: see --verdicts\n")
+        return
+    sys.stdout.write(
+        f"{facts['random']} rows drawn at random and {facts['suspects']} suspicious ones to read: "
+        f"{path}\nfill in each verdict with ok or bad, then: sluice screen "
+        f"-w {place.directory} --verdicts {path}\n"
+    )
+
+
+def judge(
+    place: "Workspace",
+    run_id: str,
+    found: dict[str, tuple[str, str]],
+    confidence: float,
+    as_json: bool,
+) -> None:
+    """Store verdicts, and say what they prove; exit with 1 if a source is blocked."""
+    from pipeline.advice.review_queue import (
+        count_found,
+        estimate_sources,
+        find_screened,
+        store_verdicts,
+    )
+    from storage.database import open_tables
+
+    with open_tables(place) as con:
+        store_verdicts(con, found)
+        screened = find_screened(con, run_id)
+        estimates = estimate_sources(con, screened, confidence)
+        queued, read, bad = count_found(con, screened)
+    blocked = [each.source for each in estimates if each.gate == "block"]
+    if as_json:
+        print_json(
+            {
+                "run_id": run_id,
+                "selection_id": screened.selection_id,
+                "confidence": confidence,
+                "sources": [asdict(each) for each in estimates],
+                "suspects": {"queued": queued, "read": read, "bad": bad},
+                "blocked": blocked,
+            }
+        )
+    else:
+        print_table(COLUMNS, [row_of(each) for each in estimates])
+        sys.stdout.write(
+            f"{bad} of {read} suspicious rows are bad; they do not count in the shares\n"
+        )
+        sys.stdout.write("".join(f"{line}\n" for line in next_steps(estimates)))
+    if blocked:
+        raise typer.Exit(1)
+
+
+def next_steps(estimates: "list[Estimate]") -> list[str]:
+    """What a person should do about sources that do not pass."""
+    lines = []
+    for each in estimates:
+        unread = each.to_review - each.reviewed
+        if unread:
+            lines.append(f"{each.source}: {unread} rows drawn at random have no verdict yet")
+        if each.gate == "block" and each.bad:
+            lines.append(f"{each.source}: take the bad rows out of it, and look for more like them")
+        elif each.gate == "warn" and not each.bad:
+            lines.append(f"{each.source}: no bad row; --at-most 0.002 queues what it takes to pass")
+    return lines
+
+
+def row_of(each: "Estimate") -> tuple[object, ...]:
+    """A line of the table."""
+    share = "" if each.share is None else f"{each.share:.2%}"
+    counts = (each.source, f"{each.rows:,}", each.to_review, each.reviewed, each.bad)
+    return (*counts, share, f"{each.upper:.2%}", each.gate)

@@ -1,0 +1,49 @@
+"""Adapters that a recipe names by their training: adapter:last and adapter:TRIAL."""
+
+from collections.abc import Sequence
+
+from fine_tune.train import ADAPTER_FOLDER
+from pipeline.generation.stage import GenerateSettings
+from scorers.measures.models.loading import ADAPTER, MissingModelError
+from storage.database import read_workspace
+from storage.selections import read_adapters
+from storage.workspace import Workspace
+
+LAST = "last"
+
+
+def place_adapters(
+    workspace: Workspace, blocks: Sequence[GenerateSettings], recipe: str
+) -> tuple[GenerateSettings, ...]:
+    """The blocks with the folders of the adapters they name; a folder is left as it is.
+
+    Args:
+        workspace: whose trials are meant.
+        blocks: of the recipe.
+        recipe: its name. Its own trainings are not looked at: what it trains now would otherwise
+            be what it generates with the next time, and no run would ever find its work done.
+
+    Raises:
+        MissingModelError: if no training has the name, or several do.
+    """
+    return tuple(
+        block.model_copy(update={"model": find_adapter(workspace, block.model, recipe)})
+        if block.model.startswith(ADAPTER) and "/" not in block.model
+        else block
+        for block in blocks
+    )
+
+
+def find_adapter(workspace: Workspace, model: str, recipe: str) -> str:
+    """The reference to the folder of one training's adapter."""
+    name = model.removeprefix(ADAPTER)
+    with read_workspace(workspace) as con:
+        found = read_adapters(con, not_of=recipe)
+    fitting = found[:1] if name == LAST else [each for each in found if each[0].startswith(name)]
+    if len(fitting) != 1:
+        known = ", ".join(trial for trial, _ in found) or "none"
+        raise MissingModelError(
+            f"{model}: {len(fitting)} trainings of other recipes in {workspace.directory} are "
+            f"called so. There are: {known}. Run the recipe that trains first"
+        )
+    return f"{ADAPTER}{(workspace.directory / fitting[0][1] / ADAPTER_FOLDER).resolve()}"

@@ -1,0 +1,155 @@
+"""Read a recipe and find everything that is wrong with it before any work, all at once.
+
+Its form is looked at in recipe_form.py; then what blocks say of each other and of what is on disk,
+in check_inputs.py, check_measures.py and check_selection.py.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flows.recipe.check_inputs import (
+    check_problems,
+    license_problems,
+    model_problems,
+    source_problems,
+)
+from flows.recipe.check_measures import (
+    dedupe_problems,
+    indicator_problems,
+    measure_problems,
+    rating_problems,
+    score_problems,
+    train_problems,
+)
+from flows.recipe.check_selection import (
+    budget_problems,
+    licence_share_problems,
+    named_source_problems,
+    repair_problems,
+    select_problems,
+    share_problems,
+    unknown_sources,
+)
+from flows.recipe.form import validate
+from flows.recipe.schema import Recipe, place_sources
+
+
+class RecipeError(ValueError):
+    """A recipe cannot be run; `problems` has every reason found."""
+
+    def __init__(self, recipe: str, problems: list[str]) -> None:
+        self.problems = problems
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        noun = "problem" if len(problems) == 1 else "problems"
+        super().__init__(f"{recipe} has {len(problems)} {noun}:\n{listed}")
+
+
+def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe, with its target resolved and its paths still as written.
+
+    Args:
+        path: of the file.
+        changes: settings to use in place of the file's, as PLACE=VALUE.
+
+    Raises:
+        RecipeError: if anything is wrong with it; every problem found is in the message.
+    """
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError(str(path), ["there is no such file"]) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(str(path), [f"it is not YAML: {one_line(error)}"]) from None
+    if not isinstance(value, dict):
+        raise RecipeError(str(path), ["it must be a mapping of blocks; see docs/recipes.md"])
+    for change in changes:
+        put_setting(value, change, path)
+    recipe, problems = validate(value)
+    problems += find_problems(recipe, path.parent)
+    if problems:
+        raise RecipeError(str(path), problems)
+    return Recipe.model_validate(recipe).with_target()
+
+
+def put_setting(recipe: dict[str, Any], change: str, path: Path) -> None:
+    """Put PLACE=VALUE, such as `select.steps.0.at_most=0.9`, into a recipe as it was written.
+
+    Raises:
+        RecipeError: if there is no such place.
+    """
+    place, equals, value = change.partition("=")
+    *blocks, last = place.split(".")
+    inner: Any = recipe
+    hint = "" if equals else "write PLACE=VALUE, as in seed=3"
+    try:
+        for name in blocks:
+            inner = inner[int(name)] if isinstance(inner, list) else inner.setdefault(name, {})
+        inner[int(last) if isinstance(inner, list) else last] = yaml.safe_load(value)
+    except IndexError:
+        hint = hint or f"that list has {len(inner)} entries, counted from 0"
+    except (AttributeError, TypeError, ValueError):
+        hint = hint or "the recipe has no such place"
+    except yaml.YAMLError as error:
+        hint = hint or f"its value is not YAML: {one_line(error)}"
+    if hint:
+        raise RecipeError(str(path), [f"{change!r} sets nothing: {hint}"])
+
+
+def check_given(recipe: Recipe, base: Path) -> Recipe:
+    """Check a recipe that came from no file, its target resolved in what is returned.
+
+    Args:
+        recipe: well-formed.
+        base: directory that its relative paths start from.
+
+    Raises:
+        RecipeError: if anything is wrong with it; every problem found is in the message.
+    """
+    blocks = {name: getattr(recipe, name) for name in Recipe.model_fields}
+    if problems := find_problems(blocks, base):
+        raise RecipeError(recipe.name, problems)
+    return recipe.with_target()
+
+
+def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
+    """What is wrong with blocks that are each valid: with what they name, and with each other."""
+    checks = (
+        (source_problems, {"sources", "targets"}),
+        (model_problems, set(Recipe.model_fields)),
+        (measure_problems, {"measure"}),
+        (score_problems, {"scores", "measure", "targets"}),
+        (rating_problems, {"scores", "measure"}),
+        (indicator_problems, {"scores", "indicator"}),
+        (dedupe_problems, {"scores", "measure", "dedupe"}),
+        (check_problems, {"measure", "check"}),
+        (select_problems, {"scores", "measure", "select"}),
+        (repair_problems, {"generate", "measure", "dedupe", "select"}),
+        (budget_problems, {"sources", "generate", "select"}),
+        (share_problems, {"scores", "select"}),
+        (
+            licence_share_problems,
+            {"sources", "generate", "personal_data", "indicator", "select"},
+        ),
+        (named_source_problems, {"workspace", "sources", "generate", "select"}),
+        (train_problems, {"measure", "train"}),
+        (license_problems, {"sources", "licenses"}),
+    )
+    sources = place_sources(blocks.get("sources", ()), base)
+    check = blocks["check"].placed(base) if blocks.get("check") else None
+    targets = place_sources(blocks.get("targets", ()), base)
+    placed = {"sources": sources, "targets": targets, "check": check}
+    if "workspace" in blocks:
+        placed["workspace"] = str(base / blocks["workspace"])
+    recipe = Recipe.model_construct(**{**blocks, **placed})
+    found = [
+        problem for check, needed in checks if needed <= set(blocks) for problem in check(recipe)
+    ]
+    return found + list(unknown_sources(blocks))
+
+
+def one_line(error: Exception) -> str:
+    """An error's text without line breaks."""
+    return " ".join(str(error).split())

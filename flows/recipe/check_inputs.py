@@ -1,0 +1,176 @@
+"""What a recipe takes from outside: sources, evaluation sets, models and licences."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from flows.recipe.form import nearest
+from flows.recipe.schema import MODEL_KEYS, Recipe
+from pipeline.contamination.evaluations import first_rows
+from pipeline.contamination.settings import CheckSettings, EvaluationSettings
+from pipeline.generation.stage import GenerateSettings
+from pipeline.ingest.readers import UnreadableSourceError, find_format
+from pipeline.ingest.shapes import SHAPES
+from pipeline.ingest.stage import SourceSettings
+from pipeline.measuring.measures.preferences import PreferenceSettings
+from pipeline.measuring.measures.ratings import RatingSettings
+from pipeline.measuring.measures.samples import SampleSettings
+from pipeline.measuring.measures.tags import TagSettings
+from pipeline.measuring.measures.turn_ratings import TurnQuestion
+from pipeline.settings import TARGET
+from scorers.measures.models.loading import WHEEL_MODELS
+from storage.table_queries import TableQueryError, check_database
+
+LOOKED_AT = 100
+"""Rows of an evaluation set that are read to see which fields it has."""
+
+
+def source_problems(recipe: Recipe) -> Iterator[str]:
+    """Sources that are not there, or cannot be read as what they are said to be."""
+    places = {f"sources.{number}": each for number, each in enumerate(recipe.sources)}
+    places |= {f"targets.{number}": each for number, each in enumerate(recipe.targets)}
+    for where, source in places.items():
+        shape = source.shape
+        if shape is not None and shape not in SHAPES:
+            yield f"{where}.shape: no shape named {shape!r}.{nearest(shape, list(SHAPES))}"
+        if source.query is not None:
+            yield from query_problems(where, source)
+            continue
+        files = source.files()
+        if not files:
+            yield f"{where}.path: nothing is at {source.path}"
+        for file in files:
+            try:
+                find_format(file, source.format)
+            except UnreadableSourceError as error:
+                folder = Path(source.path).is_dir() and file != source.path
+                hint = f". To read some files only: {source.path}/**/*.jsonl" if folder else ""
+                yield f"{where}.path: {error}{hint}"
+
+
+def query_problems(where: str, source: SourceSettings) -> Iterator[str]:
+    """A database that cannot be asked. The query itself is asked when the run starts."""
+    try:
+        check_database(source.path)
+    except TableQueryError as error:
+        yield f"{where}.path: {error}"
+    if source.format is not None:
+        yield f"{where}.format: a query's answer has no format; leave it out"
+
+
+def model_problems(recipe: Recipe) -> Iterator[str]:
+    """Embedded models that do not exist, and models that no block names."""
+    for where, name in named_models(recipe.model_dump(), ""):
+        wheel = name.removeprefix("wheel:")
+        if wheel != name and wheel not in WHEEL_MODELS:
+            yield f"{where}: no model {name!r}.{nearest(wheel, list(WHEEL_MODELS))}"
+    for where, block in endpoint_blocks(recipe):
+        if block.endpoint and block.model == TARGET:
+            yield f"{where}.model: missing; name the model that the endpoint serves"
+
+
+def endpoint_blocks(
+    recipe: Recipe,
+) -> Iterator[
+    tuple[
+        str,
+        GenerateSettings
+        | SampleSettings
+        | RatingSettings
+        | TurnQuestion
+        | TagSettings
+        | PreferenceSettings,
+    ]
+]:
+    """Each block that can name an endpoint, with its place."""
+    for number, generator in enumerate(recipe.generate):
+        yield f"generate.{number}", generator
+    if recipe.measure.confidence:
+        yield "measure.confidence.samples", recipe.measure.confidence.samples
+    if recipe.measure.preferences:
+        yield "measure.preferences", recipe.measure.preferences
+    for number, ratings in enumerate(recipe.measure.ratings):
+        yield f"measure.ratings.{number}", ratings
+    if recipe.measure.tags:
+        yield "measure.tags", recipe.measure.tags
+    if recipe.measure.turn_ratings:
+        yield "measure.turn_ratings.complexity", recipe.measure.turn_ratings.complexity
+        yield "measure.turn_ratings.quality", recipe.measure.turn_ratings.quality
+
+
+def named_models(value: object, where: str) -> Iterator[tuple[str, str]]:
+    """Each place of a recipe that names a model, with the name."""
+    inside: Mapping[object, object] = value if isinstance(value, dict) else {}
+    inside = dict(enumerate(value)) if isinstance(value, list | tuple) else inside
+    for key, each in inside.items():
+        place = f"{where}.{key}".removeprefix(".")
+        if key in MODEL_KEYS and isinstance(each, str):
+            yield place, each
+        yield from named_models(each, place)
+
+
+def license_problems(recipe: Recipe) -> Iterator[str]:
+    """Licences that no source has, so that nothing could be chosen."""
+    licenses = {source.license for source in recipe.sources}
+    wanted = recipe.licenses
+    if wanted is not None and wanted.action == "remove" and not wanted.allows(licenses):
+        yield (
+            f"licenses.allowed: no source has one of these, so no row could be chosen; the sources "
+            f"have: {', '.join(sorted(licenses))}"
+        )
+
+
+def check_problems(recipe: Recipe) -> Iterator[str]:
+    """Evaluation sets that are not there, and rules that could find nothing."""
+    check = recipe.check
+    if check is None:
+        return
+    names = [each.name for each in check.against if each.name]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"check.against: two sets are called {name!r}; give each a name of its own"
+    for number, each in enumerate(check.against):
+        yield from evaluation_problems(f"check.against.{number}", each)
+    yield from rule_problems(recipe, check)
+
+
+def rule_problems(recipe: Recipe, check: CheckSettings) -> Iterator[str]:
+    """Rules that contradict themselves, or compare what is not measured."""
+    for number, block in enumerate(check.ngrams):
+        if block.threshold is not None and block.rule == "any":
+            yield f"check.ngrams.{number}.threshold: belongs to `rule: coverage`; name it as well"
+    rules = [block.matching.name for block in check.ngrams]
+    for rule in sorted({rule for rule in rules if rules.count(rule) > 1}):
+        yield f"check.ngrams: two blocks are the rule {rule!r}; leave one out"
+    if not check.ngrams and not check.short and check.semantic is None:
+        yield "check: no rule is left; give ngrams, short or semantic"
+    texts = {block.of for block in recipe.measure.embeddings}
+    if check.semantic and check.semantic.text not in texts:
+        yield (
+            "check.semantic: compares embeddings: add "
+            f"{{of: {check.semantic.text}}} to measure.embeddings"
+        )
+
+
+def evaluation_problems(where: str, evaluation: EvaluationSettings) -> Iterator[str]:
+    """A set that is not there, or has not the fields that are named."""
+    if evaluation.shape is not None and evaluation.shape not in SHAPES:
+        shapes = nearest(evaluation.shape, list(SHAPES))
+        yield f"{where}.shape: no shape named {evaluation.shape!r}.{shapes}"
+    if evaluation.answer and not evaluation.prompt:
+        yield f"{where}.answer: names a field, so name the one of the prompt too"
+    files = evaluation.source.files()
+    if not files:
+        yield f"{where}.path: nothing is at {evaluation.path}"
+    for file in files:
+        try:
+            kind = find_format(file, evaluation.format)
+            rows = [] if kind == "hub" else first_rows(evaluation, file, LOOKED_AT)
+        except UnreadableSourceError as error:
+            yield f"{where}.path: {error}"
+            continue
+        fields = {field for row in rows for field in row.value}
+        for key, field in (("prompt", evaluation.prompt), ("answer", evaluation.answer)):
+            if field and fields and field not in fields:
+                yield (
+                    f"{where}.{key}: no field {field!r} in the first {LOOKED_AT} rows of {file}."
+                    f"{nearest(field, sorted(fields))}"
+                )

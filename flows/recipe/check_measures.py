@@ -1,0 +1,147 @@
+"""What a recipe measures and scores: whether every number that is read will be there."""
+
+from collections.abc import Iterator
+
+from flows.recipe.form import nearest
+from flows.recipe.schema import Recipe
+from pipeline.measuring.measures.embeddings import ComparedField
+from pipeline.measuring.measures.ratings import as_number
+from pipeline.measuring.stage import embeddings_name, ratings_name
+from pipeline.scoring.stage import ScoreSettings, find_scorer, measure_name
+from scorers import SCORERS, scorer_settings
+
+MEASURE_BLOCKS = {
+    "losses": "measure.losses",
+    "trajectories": "measure.trajectories",
+    "judgements": "measure.confidence",
+    "ratings": "measure.ratings",
+    "turn_ratings": "measure.turn_ratings",
+    "tags": "measure.tags",
+    "preferences": "measure.preferences",
+    "context": "measure.context",
+    "cappy": "measure.cappy",
+    "embeddings": "measure.embeddings",
+    "gradients": "measure.gradients",
+}
+"""Measure → the block of the recipe that asks for it."""
+
+
+def measure_problems(recipe: Recipe) -> Iterator[str]:
+    """Two blocks that a run could not tell apart."""
+    texts = [block.of for block in recipe.measure.embeddings]
+    for text in sorted({text for text in texts if texts.count(text) > 1}):
+        yield f"measure.embeddings: two blocks embed {text!r}; a run has one for each text"
+    names = [block.name for block in recipe.measure.ratings]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"measure.ratings: two blocks are called {name!r}; give each a name of its own"
+    cappy = recipe.measure.cappy
+    if cappy and cappy.samples and not recipe.measure.confidence:
+        yield "measure.cappy.samples: no answers are sampled: add the block measure.confidence"
+
+
+def score_problems(recipe: Recipe) -> Iterator[str]:
+    """Scores that do not exist, are set wrongly, or read what is not measured."""
+    labels: set[str] = set()
+    for number, score in enumerate(recipe.scores):
+        where = f"scores.{number}"
+        if score.label in labels:
+            yield f"{where}: a second score called {score.label!r}; give it a name of its own"
+        labels.add(score.label)
+        try:
+            scorer = find_scorer(score.scorer)
+            scorer_settings(scorer, score.settings)
+        except ValueError as error:
+            yield f"{where}: {error}"
+            continue
+        if scorer.targets and not recipe.targets:
+            yield f"{where}: {score.scorer} compares rows with targets: add the block targets"
+        yield from unmeasured(recipe, where, score)
+        losses = recipe.measure.losses
+        if score.scorer == "entropy" and losses is not None and losses.endpoint:
+            yield f"{where}: measure.losses asks an endpoint, which tells no entropies"
+
+
+def unmeasured(recipe: Recipe, where: str, score: ScoreSettings) -> Iterator[str]:
+    """Say so if a score reads what is not measured, or does not say which of several."""
+    measured, measure = recipe.measure.names(), find_scorer(score.scorer).measure
+    if measure_name(score) in measured:
+        return
+    prefix, block = f"{measure}_", MEASURE_BLOCKS.get(measure, "measure.tokens")
+    named = [name.removeprefix(prefix) for name in measured if name.startswith(prefix)]
+    if measure in measured:
+        yield f"{where}.of: {score.scorer} reads {block}, which is one block: leave `of` out"
+    elif named:
+        problem = f"no block {score.of!r} in" if score.of else "missing; name a block of"
+        yield f"{where}.of: {problem} {block}.{nearest(score.of, named)}"
+    else:
+        yield f"{where}: {score.scorer} reads {measure}: add the block {block}"
+
+
+def rating_problems(recipe: Recipe) -> Iterator[str]:
+    """Expected marks of options that are no numbers."""
+    blocks = {ratings_name(block.name): block for block in recipe.measure.ratings}
+    for number, score in enumerate(recipe.scores):
+        if score.scorer not in SCORERS or measure_name(score) not in blocks:
+            continue
+        block = blocks[measure_name(score)]
+        words = [option for option in block.options if as_number(option) is None]
+        if words:
+            yield (
+                f"scores.{number}: an expected mark needs options that are numbers, and "
+                f"{block.name!r} of measure.ratings has {words[0]!r}"
+            )
+
+
+def indicator_problems(recipe: Recipe) -> Iterator[str]:
+    """An indicator by a score that the recipe does not have, or by a label."""
+    if recipe.indicator is None:
+        return
+    yield from unknown_score(recipe, "indicator.score", recipe.indicator.score)
+    if recipe.indicator.score in {score.label for score in recipe.scores if is_label(score.scorer)}:
+        yield f"indicator.score: {recipe.indicator.score!r} is a cluster's label and bounds nothing"
+
+
+def dedupe_problems(recipe: Recipe) -> Iterator[str]:
+    """Deduplication by scores or embeddings that the recipe does not have."""
+    for number, step in enumerate(recipe.dedupe):
+        yield from unknown_score(recipe, f"dedupe.{number}.keep", step.keep)
+        embedded = step.embedded()
+        if embedded:
+            yield from missing_embeddings(recipe, f"dedupe.{number}", embedded)
+
+
+def unknown_score(recipe: Recipe, where: str, name: str | None) -> Iterator[str]:
+    """Say so if a block names a score that the recipe does not have."""
+    labels = [score.label for score in recipe.scores]
+    if name is not None and name not in labels:
+        yield f"{where}: {name!r} is not among the scores of this recipe.{nearest(name, labels)}"
+
+
+def missing_embeddings(recipe: Recipe, where: str, of: ComparedField) -> Iterator[str]:
+    """Say so if a block compares embeddings that are not measured."""
+    if of == "hidden":
+        if recipe.measure.losses is None or not recipe.measure.losses.vectors:
+            yield f"{where}: compares hidden states: add vectors: true to measure.losses"
+    elif embeddings_name(of) not in recipe.measure.names():
+        yield f"{where}: compares embeddings: add {{of: {of}}} to measure.embeddings"
+
+
+def is_label(scorer: str) -> bool:
+    """Whether a scorer gives labels instead of a ranking."""
+    return scorer in SCORERS and SCORERS[scorer].unit == "label"
+
+
+def train_problems(recipe: Recipe) -> Iterator[str]:
+    """Training that would meet rows longer than it may read, or in another template."""
+    if recipe.train and recipe.measure.tokens.template != "chat":
+        yield (
+            "train: trains on the model's chat template, but measure.tokens.template is "
+            f"{recipe.measure.tokens.template}: give the target a chat template, or leave train out"
+        )
+    limit = recipe.train.max_length if recipe.train else None
+    longest = recipe.measure.tokens.max_tokens
+    if limit is not None and limit < longest:
+        yield (
+            f"train.max_length: {limit} tokens, but measure.tokens.max_tokens lets rows of "
+            f"{longest} through: make them equal"
+        )

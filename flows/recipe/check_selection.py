@@ -1,0 +1,140 @@
+"""How a recipe selects: steps whose scores, sources, groups or budget are not to be had."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from flows.recipe.check_measures import is_label, missing_embeddings, unknown_score
+from flows.recipe.form import nearest
+from flows.recipe.schema import Recipe
+from pipeline.ingest.stage import bound_rows, bound_tokens, stored_path
+from pipeline.selection.allocate_budget import COLUMNS
+from pipeline.selection.methods.clear_repair import ClearRepair
+from pipeline.selection.methods.dmt import DMT
+from pipeline.selection.methods.instag import InsTag
+from pipeline.selection.methods.language import Language
+from pipeline.selection.methods.s2l import S2L
+from pipeline.selection.source_names import has_name
+from pipeline.selection.step import Filter, RankStep
+from storage.workspace import Workspace
+
+
+def select_problems(recipe: Recipe) -> Iterator[str]:
+    """Steps that name scores or embeddings that the recipe does not have, or rank by a label."""
+    labels = {score.label for score in recipe.scores if is_label(score.scorer)}
+    for number, step in enumerate(recipe.select.steps):
+        where = f"select.steps.{number}"
+        for score in step.scores():
+            yield from unknown_score(recipe, f"{where}.score", score)
+            if score in labels and not isinstance(step, S2L):
+                yield f"{where}.score: {score!r} is a cluster's label and ranks nothing; use s2l"
+        if isinstance(step, Language) and recipe.measure.language is None:
+            yield f"{where}: needs the language of rows: add language: {{}} to measure"
+        if isinstance(step, InsTag) and recipe.measure.tags is None:
+            yield f"{where}: picks by tags: add the block measure.tags"
+        compared = step.compared() if isinstance(step, RankStep) else None
+        if compared:
+            yield from missing_embeddings(recipe, where, compared)
+
+
+def repair_problems(recipe: Recipe) -> Iterator[str]:
+    """Repairs without what chooses between them and the rows, and the other way round."""
+    repairs = [n for n, block in enumerate(recipe.generate) if block.method == "repair"]
+    choosing = [n for n, step in enumerate(recipe.select.steps) if isinstance(step, ClearRepair)]
+    needing = ["measure.preferences"] if recipe.measure.preferences else []
+    needing += [f"select.steps.{n}" for n in choosing]
+    for where in needing if not repairs else ():
+        yield f"{where}: nothing is repaired: add a block {{method: repair}} to generate"
+    for n in repairs[1:]:
+        yield f"generate.{n}: a second block of repairs; a run has one"
+    if repairs and not choosing:
+        yield f"generate.{repairs[0]}: rows and their repairs would both stay: add clear_repair"
+    if repairs and recipe.dedupe:
+        yield (
+            "dedupe: would take a row for a copy of its repair: leave it out of a recipe that "
+            "repairs"
+        )
+
+
+def budget_problems(recipe: Recipe) -> Iterator[str]:
+    """A budget that the sources cannot fill, as far as that can be told without reading them."""
+    last = recipe.select.steps[-1]
+    files = [(file, source.format) for source in recipe.sources for file in source.files()]
+    if not isinstance(last, RankStep) or not files:
+        return
+    growth = 1 + sum(block.answers for block in recipe.generate)  # each row may be answered anew
+    where = f"select.steps.{len(recipe.select.steps) - 1}.budget"
+    bounds = [bound_rows(file, format) for file, format in files]
+    most = growth * sum(bound or 0 for bound in bounds)
+    if last.budget.rows and None not in bounds and last.budget.rows > most:
+        grown = " and the answers to them" if recipe.generate else ""
+        yield f"{where}.rows: {last.budget.rows} is more than the {most} rows of the sources{grown}"
+    sizes = [bound_tokens(file, format) for file, format in files]
+    if last.budget.loss_tokens and None not in sizes and not recipe.generate:
+        most = sum(size or 0 for size in sizes)
+        if last.budget.loss_tokens > most:
+            yield (
+                f"{where}.loss_tokens: {last.budget.loss_tokens} is more than the sources can "
+                f"hold: they have {most} bytes"
+            )
+
+
+def share_problems(recipe: Recipe) -> Iterator[str]:
+    """Shares by what groups no rows."""
+    last = recipe.select.steps[-1]
+    if not isinstance(last, RankStep) or last.shares is None or last.shares.by in COLUMNS:
+        return
+    labels = [score.label for score in recipe.scores if is_label(score.scorer)]
+    if last.shares.by not in labels:
+        yield (
+            f"select.steps.{len(recipe.select.steps) - 1}.shares.by: {last.shares.by!r} is not a "
+            f"column, nor a score of this recipe whose values are labels."
+            f"{nearest(last.shares.by, [*COLUMNS, *labels])}"
+        )
+
+
+def licence_share_problems(recipe: Recipe) -> Iterator[str]:
+    """Quotas for licences that no source has."""
+    last = recipe.select.steps[-1]
+    if not isinstance(last, RankStep) or last.shares is None or last.shares.by != "license":
+        return
+    known = [source.license for source in recipe.sources]
+    known += ["generated"] if recipe.generate or recipe.personal_data or recipe.indicator else []
+    for name in last.shares.quotas or ():
+        if name not in known:
+            where = f"select.steps.{len(recipe.select.steps) - 1}.shares.quotas"
+            yield f"{where}: no source has the licence {name!r}.{nearest(name, known)}"
+
+
+def named_source_problems(recipe: Recipe) -> Iterator[str]:
+    """Steps that name sources which the recipe does not have."""
+    workspace = Workspace(Path(recipe.workspace))
+    files = [file for source in recipe.sources for file in source.files()]
+    paths = [stored_path(workspace, file) for file in files]  # what a step will see of them
+    if any(source.query is not None for source in recipe.sources):
+        return  # the answer to a query lies in the workspace, under a name of its own
+    paths += ["generated"] if recipe.generate else []
+    for number, step in enumerate(recipe.select.steps):
+        named: tuple[tuple[str, tuple[str, ...]], ...] = ()
+        if isinstance(step, DMT):
+            named = (("specialised", step.specialised),)
+        elif isinstance(step, RankStep) and step.shares and step.shares.by == "source":
+            named = (("shares.quotas", tuple(step.shares.quotas or ())),)
+        for key, names in named:
+            for name in names:
+                if not any(has_name(path, name) for path in paths):
+                    where = f"select.steps.{number}.{key}"
+                    yield f"{where}: no source is called {name!r}.{nearest(name, paths)}"
+
+
+def unknown_sources(blocks: Mapping[str, Any]) -> Iterator[str]:
+    """Steps that name a source the recipe does not have, by paths as they are written."""
+    if not {"sources", "select"} <= set(blocks):
+        return
+    known = [source.path for source in blocks["sources"]]
+    for number, step in enumerate(blocks["select"].steps):
+        named = step.named_sources() if isinstance(step, Filter) else ()
+        for path in named:
+            if path not in known:
+                where = f"select.steps.{number}"
+                yield f"{where}: {path!r} is no source of this recipe.{nearest(path, known)}"

@@ -1,0 +1,168 @@
+"""The recipe: one YAML file that says what a run does; the command line and the UI take it."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from fine_tune.settings import TrainSettings
+from pipeline.cleaning.stage import PersonalDataSettings
+from pipeline.contamination.settings import CheckSettings
+from pipeline.dedupe.steps import Dedupe
+from pipeline.generation.indicator import IndicatorSettings
+from pipeline.generation.stage import GenerateSettings
+from pipeline.ingest.stage import SourceSettings
+from pipeline.measuring.stage import MeasureSettings
+from pipeline.scoring.stage import ScoreSettings
+from pipeline.selection.methods.licenses import LicenseSettings
+from pipeline.selection.run_steps import SelectSettings
+from pipeline.settings import TARGET, Settings
+from storage.shard_files import is_url
+
+
+def name_alone(value: object) -> object:
+    """Let a score be given by its scorer's name alone."""
+    return {"scorer": value} if isinstance(value, str) else value
+
+
+Score = Annotated[ScoreSettings, BeforeValidator(name_alone)]
+
+
+def without_secrets(place: str) -> str:
+    """Refuse a place with a password in it: recipes are stored and shown."""
+    if is_url(place) and "@" in place.split("://")[1].split("/")[0]:
+        raise ValueError(
+            "a place must not name a user or a password; put credentials where the store's own "
+            "tools look for them, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    return place
+
+
+ShardPlace = Annotated[str, Field(min_length=1), AfterValidator(without_secrets)]
+
+
+MODEL_KEYS = ("target", "model", "proxy", "entailment", "encoder")
+"""Keys of a recipe whose value names a model."""
+
+
+class Recipe(Settings):
+    """What a run does, stage by stage. Relative paths are relative to the recipe's own file."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="What runs are called.")
+    workspace: str = Field(description="Directory that keeps everything a run makes.")
+    shards: ShardPlace | None = Field(
+        default=None,
+        description="Where measurements lie if not in the workspace: a directory that all workers "
+        "see, or a URL such as s3://bucket/prefix; a place of its own for each workspace. Null: "
+        "where they are.",
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        description="Of what the run draws: held-out prompts, parts, new answers, selections and "
+        "controls. Samples, proxies, clusters and training have seeds of their own.",
+    )
+    target: str = Field(
+        description="The model to be fine-tuned: wheel:NAME, a directory, or a hub id."
+    )
+    tolerated_bad_rows: float = Field(
+        default=0.1, ge=0, le=1, description="Share of the rows that may go to quarantine."
+    )
+    sources: tuple[SourceSettings, ...] = Field(min_length=1, description="Where rows come from.")
+    targets: tuple[SourceSettings, ...] = Field(
+        default=(), description="Examples to be close to; never selected."
+    )
+    generate: tuple[GenerateSettings, ...] = Field(default=(), description="New answers.")
+    personal_data: PersonalDataSettings | None = Field(
+        default=None, description="What of personal data is looked for, and what happens then."
+    )
+    measure: MeasureSettings = Field(
+        default=MeasureSettings(), description="What models are asked."
+    )
+    scores: tuple[Score, ...] = Field(default=(), description="Numbers made from measurements.")
+    indicator: IndicatorSettings | None = Field(
+        default=None, description="A mark for prompts whose answers depend on them."
+    )
+    dedupe: tuple[Dedupe, ...] = Field(default=(), description="Which copies go.")
+    check: CheckSettings | None = Field(default=None, description="Evaluation sets to keep out.")
+    licenses: LicenseSettings | None = Field(
+        default=None, description="Which licences rows may have; any if not given."
+    )
+    select: SelectSettings = Field(description="Which rows are chosen.")
+    train: TrainSettings | None = Field(default=None, description="LoRA training of the target.")
+
+    def with_target(self) -> Self:
+        """The same recipe with the target's reference wherever a block says `target`."""
+        resolved: Self = self.model_validate(put_target(self.model_dump(), self.target))
+        return resolved
+
+    def at(self, base: Path) -> Self:
+        """The same recipe with its paths as seen from the working directory.
+
+        Args:
+            base: the directory that relative paths start from.
+        """
+        sources = place_sources(self.sources, base)
+        targets = place_sources(self.targets, base)
+        rest = self.model_dump(exclude={"sources", "targets", "workspace"})
+        placed = {name: place_models(value, base) for name, value in rest.items()}
+        if self.check:
+            placed["check"] = self.check.placed(base)
+        if self.target.startswith("."):
+            placed["target"] = os.path.abspath(base / self.target)
+        if self.shards and not is_url(self.shards):
+            placed["shards"] = os.path.abspath(base / self.shards)
+        placed |= {"sources": sources, "targets": targets}
+        placed |= {"workspace": os.path.normpath(base / self.workspace)}
+        moved: Self = self.model_validate(placed)
+        return moved
+
+    def stored(self) -> dict[str, Any]:
+        """As JSON, without the places of workspace and shards: what is kept with a run."""
+        return self.model_dump(mode="json", exclude={"workspace", "shards"})
+
+
+def place_sources(sources: Sequence[SourceSettings], base: Path) -> tuple[SourceSettings, ...]:
+    """Sources with their paths as seen from the working directory."""
+    return tuple(source.placed(base) for source in sources)
+
+
+def put_target(value: object, target: str) -> object:
+    """Replace `target` by the target's reference wherever a block names a model."""
+    if isinstance(value, dict):
+        return {
+            name: target if name in MODEL_KEYS and each == TARGET else put_target(each, target)
+            for name, each in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [put_target(each, target) for each in value]
+    return value
+
+
+def place_models(value: object, base: Path) -> object:
+    """Make model directories that start with a dot relative to the working directory."""
+    if isinstance(value, dict):
+        return {
+            name: os.path.abspath(base / each)  # also for a worker that runs elsewhere
+            if name in MODEL_KEYS and isinstance(each, str) and each.startswith(".")
+            else place_models(each, base)
+            for name, each in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [place_models(each, base) for each in value]
+    return value
+
+
+def step_lines(recipe: Recipe) -> Sequence[str]:
+    """How the recipe chooses, one line for each step that can drop rows."""
+    from pipeline.selection.run_steps import describe
+
+    dedupe = [
+        f"remove duplicates by {step.label()}"
+        + (f", keep the highest {step.keep}" if step.keep else "")
+        for step in recipe.dedupe
+    ]
+    check = [recipe.check.line] if recipe.check else []
+    return [*dedupe, *check, *(describe(step) for step in recipe.select.steps)]

@@ -1,0 +1,1 @@
+"""What to do next: budgets, mixtures, tasks to sample, what to review."""

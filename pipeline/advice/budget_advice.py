@@ -1,0 +1,250 @@
+"""What published experiments say about a budget of labels: advice, with its source, never a rule.
+
+    n_sft = a n;   n_pairs = (1 - a) n / r          n rows would all of the money buy, a the share
+    n_weak = floor((B - n_strong) / c)              B, in strong labels; c, price of a weak one
+
+r is the price of a preference pair in rows. Advice is marked "extrapolated" where its numbers are
+ours and only its direction is the paper's: borders differ from task to task, and none of them was
+tried here. Use it to choose what to try, and a trial to decide.
+
+- SFT or preferences: arXiv:2502.11284. Under about 1,000 rows all SFT; above, a growing share of
+  preferences. No SFT at all is a cold start.
+- Many weak labels or few strong ones: arXiv:2410.13215. Small budgets are better spent on
+  quantity, large ones on quality, between them on both, the weak labels first.
+- How many rows at all: arXiv:2306.05539. A model that is tuned on instructions already needs few.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.selection.methods.random import random_keys
+from scorers.arrays import Floats, Ints
+
+SFT_OR_PREFERENCES = "arXiv:2502.11284"
+QUANTITY_OR_QUALITY = "arXiv:2410.13215"
+QUICK_LEARNERS = "arXiv:2306.05539"
+
+ALL_SFT_BELOW = 1000
+MOSTLY_PREFERENCES_FROM = 5000
+ALL_WEAK_TO = 64
+ALL_STRONG_FROM = 1024
+WEAK_PRICE = 0.1
+LEAST_SFT_ROWS = 100
+SMALL_TASK = 120
+"""A task of fewer rows cannot be split into rows to train, to validate and to test."""
+
+SLICES = (50, 100, 200, 500, 1000)
+EXPONENTS = np.geomspace(0.02, 3, 200)
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """One piece of advice."""
+
+    text: str
+    source: str
+    extrapolated: bool
+
+    def __str__(self) -> str:
+        """As a line, with its source."""
+        return f"{self.text} ({self.source}{', extrapolated' if self.extrapolated else ''})"
+
+
+@dataclass(frozen=True, slots=True)
+class TuningSplit:
+    """One way to spend a budget."""
+
+    sft_share: float
+    sft_rows: int
+    preference_pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSplit:
+    """Labels to buy, in the order they are trained on."""
+
+    weak: int
+    strong: int
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """What is trained on, first to last."""
+        counts = (("weak", self.weak), ("strong", self.strong))
+        return tuple(name for name, labels in counts if labels)
+
+
+def sft_shares(rows: int) -> tuple[float, ...]:
+    """Shares of a budget to try on SFT, the rest on preferences.
+
+    Args:
+        rows: that all of the money would buy.
+    """
+    if rows < ALL_SFT_BELOW:
+        return (1.0,)
+    return (0.5, 0.6, 0.75) if rows < MOSTLY_PREFERENCES_FROM else (0.1, 0.175, 0.25)
+
+
+def split_tuning(rows: int, sft_share: float, price_ratio: float) -> TuningSplit:
+    """Turn a share of the money into rows and pairs; what they cost never exceeds it.
+
+    Args:
+        rows: that all of the money would buy.
+        sft_share: from 0 to 1.
+        price_ratio: of a preference pair, in rows.
+
+    Raises:
+        ValueError: if a share or price is out of range.
+    """
+    if not 0 <= sft_share <= 1 or not price_ratio > 0:
+        raise ValueError(f"expected a share and a price above 0, got {sft_share}, {price_ratio}")
+    sft = min(rows, max(round(rows * sft_share), LEAST_SFT_ROWS if sft_share else 0))
+    return TuningSplit(sft_share, sft, int((rows - sft) / price_ratio))
+
+
+def split_labels(budget: int, strong: int, weak_price: float = WEAK_PRICE) -> LabelSplit:
+    """Buy weak labels with what strong ones leave.
+
+    Args:
+        budget: in strong labels.
+        strong: how many of them, at most the budget.
+        weak_price: of a weak label, in strong ones.
+
+    Raises:
+        ValueError: if a number is out of range.
+    """
+    if not 0 <= strong <= budget or not weak_price > 0:
+        raise ValueError(f"expected 0 to {budget} strong labels at a price above 0, got {strong}")
+    # Rounded first: (7 - 6) / 0.1 is 9.999999999999998 in some orders of arithmetic.
+    return LabelSplit(int(np.floor(round((budget - strong) / weak_price, 9))), strong)
+
+
+def strong_shares(budget: int) -> tuple[float, float]:
+    """The least and the most of a budget, in strong labels, to spend on strong ones."""
+    if budget <= ALL_WEAK_TO:
+        return 0.0, 0.0
+    return (1.0, 1.0) if budget >= ALL_STRONG_FROM else (0.2, 0.6)
+
+
+def advise(rows: int | None, price_ratio: float | None = None) -> list[Advice]:
+    """Advice for a budget.
+
+    Args:
+        rows: that all of the money buys; None where it is not known.
+        price_ratio: of a preference pair, in rows; None where it is not known.
+    """
+    if rows is None:
+        return [*base_advice(), *unknown_rows()]
+    return [tuning_advice(rows, price_ratio or 1.0), label_advice(rows), *base_advice()]
+
+
+def unknown_rows() -> list[Advice]:
+    """What is said where the budget is not in rows."""
+    text = (
+        "the budget is not in rows: --rows-affordable says how many the money would buy, for "
+        "advice on preferences; under about 1,000 labelled rows spend all of it on SFT"
+    )
+    return [Advice(text, SFT_OR_PREFERENCES, extrapolated=False)]
+
+
+def tuning_advice(rows: int, price_ratio: float) -> Advice:
+    """How much of it to keep for preferences."""
+    shares = sft_shares(rows)
+    if len(shares) == 1:
+        text = f"{rows:,} rows: spend all on SFT; preferences pay off from about 1,000 rows on"
+        return Advice(text, SFT_OR_PREFERENCES, extrapolated=False)
+    splits = [split_tuning(rows, share, price_ratio) for share in shares]
+    listed = "; ".join(f"{s.sft_rows:,} rows and {s.preference_pairs:,} pairs" for s in splits)
+    text = (
+        f"money for {rows:,} rows, a preference pair costing {price_ratio:g}: compare {listed}. "
+        "Do not leave SFT out: preferences alone start cold where a format or steps are wanted"
+    )
+    return Advice(text, SFT_OR_PREFERENCES, extrapolated=True)
+
+
+def label_advice(budget: int) -> Advice:
+    """Which labels to buy, if there are cheap ones."""
+    least, most = strong_shares(budget)
+    if most == 0:
+        kind = "all of it on weak labels"
+    elif least == 1:
+        kind = "all of it on strong labels"
+    else:
+        low, high = (split_labels(budget, round(budget * share)) for share in (least, most))
+        kind = (
+            f"between {low.strong:,} strong and {low.weak:,} weak labels and {high.strong:,} and "
+            f"{high.weak:,}, the weak ones trained first"
+        )
+    text = (
+        f"if weak labels cost a tenth: of {budget:,} strong labels' money, {kind}; a larger model "
+        "needs fewer strong ones. Hold out a fifth to stop early, and try two examples in the "
+        "prompt first"
+    )
+    return Advice(text, QUANTITY_OR_QUALITY, extrapolated=True)
+
+
+def base_advice() -> list[Advice]:
+    """How many rows to try first."""
+    text = (
+        "starting from an instruction-tuned model, try 1,000 rows of one task, or 200 of each of "
+        "many: that is where a 3B model met earlier results trained on all; rewriting and titles "
+        "got worse"
+    )
+    return [Advice(text, QUICK_LEARNERS, extrapolated=False)]
+
+
+def nested_slices(
+    ids: Sequence[str], sizes: Sequence[int] = SLICES, test: int = 100, seed: int = 0
+) -> tuple[list[str], dict[int, list[str]]]:
+    """Cut a task into test rows and nested slices to train on, for a curve of scores by rows.
+
+    Args:
+        ids: distinct example ids of one task.
+        sizes: of the slices; those that there are no rows for are left out.
+        test: rows kept aside.
+        seed: of the order, which is a hash of the ids.
+
+    Returns:
+        Test ids; size → ids, each slice within the next and none of them tested on. A task too
+        small to be split has neither.
+    """
+    if len(ids) < max(SMALL_TASK, test + 1):
+        return [], {}
+    keys = random_keys(ids, seed, "slices")
+    order = [example_id for _, example_id in sorted(zip(keys.tolist(), ids, strict=True))]
+    rest = order[test:]
+    return order[:test], {size: rest[:size] for size in sorted(sizes) if size <= len(rest)}
+
+
+def gain_of_doubling(rows: Ints, scores: Floats) -> float:
+    """What twice the rows would add to a score, by a power law through the scores so far.
+
+        score(n) = a - b n^(-c)
+
+    Stop buying when it is less than the noise of the evaluation.
+
+    Args:
+        rows: (k,) trained on, at least 3 different numbers above 0.
+        scores: (k,) held-out scores, higher is better.
+
+    Raises:
+        ValueError: if there are too few points.
+    """
+    if len(rows) != len(scores) or len(np.unique(rows)) < 3 or (rows <= 0).any():
+        raise ValueError(f"a power law needs scores at 3 or more numbers of rows, got {rows}")
+    fits = [_fit_power(rows, scores, exponent) for exponent in EXPONENTS]
+    _, slope, exponent = min(fits)
+    largest = float(rows.max())
+    return float(slope * (largest**-exponent - (2 * largest) ** -exponent))
+
+
+def _fit_power(
+    rows: Ints, scores: NDArray[np.float64], exponent: float
+) -> tuple[float, float, float]:
+    """Square error, b and c of the best law with this exponent."""
+    columns = np.column_stack([np.ones(len(rows)), -(rows.astype(np.float64) ** -exponent)])
+    found = np.linalg.lstsq(columns, scores, rcond=None)[0]
+    error = float(((columns @ found - scores) ** 2).sum())
+    return error, float(found[1]), float(exponent)

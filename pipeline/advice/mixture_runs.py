@@ -1,0 +1,147 @@
+"""Read what short trainings on different mixtures came to: one row for each run and checkpoint.
+
+Columns: `mixture`, `checkpoint` (from 0), `p.NAME` for the proportion of each source and `s.NAME`
+for the score on each benchmark. In JSON Lines proportions and scores may also be objects under `p`
+and `s`.
+"""
+
+import csv
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from pipeline.advice.mixture_model import MixtureRuns
+from pipeline.ingest.readers import UnreadableSourceError
+from scorers.arrays import Floats, Strings
+
+Row = Mapping[str, Any]
+
+SUM_TOLERANCE = 0.01
+"""Proportions may be rounded; they must add up to 1 within this."""
+
+
+def read_mixture_runs(path: Path) -> tuple[MixtureRuns, int]:
+    """Read a CSV or JSON Lines file of runs.
+
+    Args:
+        path: of the file; `.csv`, or JSON Lines.
+
+    Returns:
+        The runs, and how many rows were left out because a score is missing.
+
+    Raises:
+        UnreadableSourceError: if the file cannot be read as runs; the message names the line.
+    """
+    rows = [*read_rows(path)]
+    if not rows:
+        raise UnreadableSourceError(f"{path} holds no run")
+    first = rows[0][1]
+    sources, benchmarks = (
+        tuple(name.removeprefix(prefix) for name in first if name.startswith(prefix))
+        for prefix in ("p.", "s.")
+    )
+    if not sources or not benchmarks:
+        raise UnreadableSourceError(
+            f"{path}: expected columns p.NAME for proportions and s.NAME for scores, "
+            f"got {', '.join(first)}"
+        )
+    numbers = [
+        [number(path, line, row, name) for name in ("checkpoint", *first_names(first))]
+        for line, row in rows
+    ]
+    table = np.array(numbers, dtype=np.float64)
+    names = np.array([str(row.get("mixture", "")) for _, row in rows], dtype=object)
+    check_rows(path, [line for line, _ in rows], names, table[:, : 1 + len(sources)])
+    whole = ~np.isnan(table).any(axis=1)
+    table = table[whole]
+    if not len(table):
+        raise UnreadableSourceError(f"{path}: every run lacks a score")
+    split = 1 + len(sources)
+    runs = MixtureRuns(
+        mixtures=names[whole],
+        proportions=table[:, 1:split],
+        checkpoints=table[:, 0].astype(np.int64),
+        scores=table[:, split:],
+        sources=sources,
+        benchmarks=benchmarks,
+    )
+    return runs, int((~whole).sum())
+
+
+def first_names(first: Row) -> list[str]:
+    """Names of the columns that hold numbers: proportions, then scores."""
+    return [name for prefix in ("p.", "s.") for name in first if name.startswith(prefix)]
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    """Each row with its line."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UnreadableSourceError(f"there is nothing at {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnreadableSourceError(f"{path}: {error}") from error
+    if path.suffix.lower() == ".csv":
+        for line, row in enumerate(csv.DictReader(text.splitlines()), start=2):
+            if None in row:
+                raise UnreadableSourceError(f"{path}, line {line}: more fields than columns")
+            yield line, row
+        return
+    for line, raw in enumerate(text.splitlines(), start=1):
+        if raw.strip():
+            yield line, flatten(path, line, raw)
+
+
+def flatten(path: Path, line: int, raw: str) -> Row:
+    """One line of JSON with the objects `p` and `s` as columns."""
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise UnreadableSourceError(f"{path}, line {line}: {error}") from error
+    if not isinstance(value, dict):
+        raise UnreadableSourceError(f"{path}, line {line}: expected an object")
+    flat: dict[str, Any] = {}
+    for name, each in value.items():
+        inner = each if name in ("p", "s") and isinstance(each, dict) else None
+        flat |= {name: each} if inner is None else {f"{name}.{key}": v for key, v in inner.items()}
+    return flat
+
+
+def number(path: Path, line: int, row: Row, name: str) -> float:
+    """A number of a row; NaN for a score that is not there."""
+    value = row.get(name)
+    if name.startswith("s.") and str(value).lower() in ("none", "", "nan"):
+        return math.nan
+    try:
+        found = float(str(value))
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise UnreadableSourceError(f"{path}, line {line}: {name} must be a number, got {value!r}")
+    return found
+
+
+def check_rows(path: Path, lines: list[int], names: Strings, table: Floats) -> None:
+    """Check names, checkpoints and proportions.
+
+    Raises:
+        UnreadableSourceError: if a run has no name, a checkpoint is no whole number from 0, or
+            proportions are no shares of 1.
+    """
+    sums = table[:, 1:].sum(axis=1)
+    wrong = [
+        (names == "", "it names no mixture"),
+        ((table[:, 0] < 0) | (table[:, 0] % 1 != 0), "checkpoint must be a whole number from 0"),
+        ((table[:, 1:] < 0).any(axis=1), "a proportion is below 0"),
+        (
+            np.abs(sums - 1) > SUM_TOLERANCE,
+            "the proportions do not add up to 1; divide each row by its sum",
+        ),
+    ]
+    for mask, problem in wrong:
+        if mask.any():
+            raise UnreadableSourceError(f"{path}, line {lines[int(np.argmax(mask))]}: {problem}")

@@ -1,0 +1,1 @@
+"""Cleaning: personal data is found and reported, redacted or dropped."""

@@ -1,0 +1,1 @@
+"""Export: a selection is written for a trainer, with its manifest, and checked."""

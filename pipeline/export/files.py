@@ -1,0 +1,166 @@
+"""Write a selection as a folder that a trainer loads as it is.
+
+    data/train-00000-of-00001.parquet    rows for `datasets.load_dataset(folder)` and TRL
+    data/validation-00000-of-00001.parquet
+    train.jsonl, validation.jsonl        the same rows, for everything else
+    README.md                            the dataset card
+    recipe.json                          the recipe that chose them
+    manifest.json                        counts and hashes of all that
+
+The folder is written under another name, counted and hashed again from disk, and renamed: it exists
+only whole. The same rows written twice give the same bytes, and the second time changes nothing.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import orjson
+import pyarrow.parquet as pq
+
+from pipeline.export.dataset_card import ExportFacts, WrittenCounts, write_card
+from pipeline.export.rows import ExportRow, check_row
+from pipeline.export.shards import SplitWriter
+from storage.error_notes import writing_to
+from storage.exports_manifest import (
+    DATA_FOLDER,
+    MANIFEST_FILE,
+    SPLITS,
+    ExportedFile,
+    ExportManifest,
+    SourceCounts,
+    Split,
+    SplitCounts,
+    export_identity,
+    hash_file,
+    manifest_text,
+    read_manifest,
+    verify_export,
+)
+
+LIBRARIES = ("datasets", "orjson", "pyarrow", "tokenizers", "transformers", "trl")
+
+
+class ExportExistsError(FileExistsError):
+    """The folder holds another export, or a damaged one; nothing was overwritten."""
+
+
+def write_export(directory: Path, rows: Iterable[ExportRow], facts: ExportFacts) -> ExportManifest:
+    """Write an export, or find that it is there already.
+
+    Args:
+        directory: the export's own folder, which is made.
+        rows: in the order of their ranks within each split; read once.
+        facts: what the rows do not say of themselves.
+
+    Returns:
+        The manifest on disk: of an earlier run, where that wrote the same export.
+
+    Raises:
+        ExportExistsError: if the folder holds something else, or the same export, damaged.
+        ValueError: if a row cannot be trained as it is, is longer than `facts.max_length`, or
+            stands in the export twice; the message names it. Also if there is no row to train.
+    """
+    partial = directory.with_name(f".{directory.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        with writing_to(directory):
+            (partial / DATA_FOLDER).mkdir(parents=True)
+            manifest = _write_whole(partial, rows, facts)
+            if directory.exists():
+                return _same_export(directory, manifest)
+            partial.rename(directory)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return manifest
+
+
+def _write_whole(partial: Path, rows: Iterable[ExportRow], facts: ExportFacts) -> ExportManifest:
+    counts = _write_rows(partial, rows, facts.max_length)
+    if "train" not in counts.splits:
+        raise ValueError("an export needs at least one row to train on, got none")
+    recipe = orjson.dumps(facts.recipe, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    (partial / "recipe.json").write_bytes(recipe)
+    (partial / "README.md").write_text(write_card(facts, counts), encoding="utf-8", newline="\n")
+    manifest = _describe(partial, facts, counts)
+    (partial / MANIFEST_FILE).write_bytes(manifest_text(manifest))
+    if problems := verify_export(partial):
+        raise ValueError(f"the export was not written: {'; '.join(map(str, problems))}")
+    return manifest
+
+
+def _same_export(directory: Path, manifest: ExportManifest) -> ExportManifest:
+    """The manifest already there, if it is of the same export and holds."""
+    try:
+        existing = read_manifest(directory)
+    except (FileNotFoundError, ValueError) as error:
+        raise ExportExistsError(f"{error}; move it away or choose another folder") from error
+    if existing.export_id != manifest.export_id:
+        raise ExportExistsError(
+            f"{directory} holds export {existing.export_id}, not {manifest.export_id}; "
+            "move it away or choose another folder"
+        )
+    if problems := verify_export(directory):
+        raise ExportExistsError(
+            f"{directory} holds this export, but damaged ({'; '.join(map(str, problems))}); "
+            "move it away and run again"
+        )
+    return existing
+
+
+def _describe(partial: Path, facts: ExportFacts, counts: WrittenCounts) -> ExportManifest:
+    libraries = facts.libraries or {name: version(name) for name in LIBRARIES}
+    files = sorted(path for path in partial.rglob("*") if path.is_file())
+    manifest = ExportManifest(
+        export_id="",
+        name=facts.name,
+        selection_id=facts.selection_id,
+        run_id=facts.run_id,
+        parent=facts.parent,
+        recipe_hash=facts.recipe_hash,
+        seed=facts.seed,
+        model=facts.model,
+        max_length=facts.max_length,
+        splits=counts.splits,
+        sources=tuple(counts.sources),
+        files=tuple(_describe_file(partial, path, counts.splits) for path in files),
+        libraries=libraries,
+    )
+    return manifest.model_copy(update={"export_id": export_identity(manifest)})
+
+
+def _describe_file(partial: Path, path: Path, splits: Mapping[Split, SplitCounts]) -> ExportedFile:
+    rows: int | None = None
+    if path.suffix == ".parquet":
+        rows = pq.read_metadata(path).num_rows
+    elif path.suffix == ".jsonl":
+        rows = {f"{name}.jsonl": split.rows for name, split in splits.items()}[path.name]
+    return ExportedFile(
+        path=path.relative_to(partial).as_posix(),
+        sha256=hash_file(path),
+        bytes=path.stat().st_size,
+        rows=rows,
+    )
+
+
+def _write_rows(partial: Path, rows: Iterable[ExportRow], max_length: int | None) -> WrittenCounts:
+    sources: Counter[tuple[str, str | None]] = Counter()
+    writers = {split: SplitWriter(partial, split) for split in SPLITS}
+    with writers["train"], writers["validation"]:
+        for row in rows:
+            check_row(row, max_length)
+            writers[row.split].write(row)
+            sources[row.source, row.license] += 1
+    written = {split: writer for split, writer in writers.items() if writer.counts.rows}
+    ordered = sorted(sources.items(), key=lambda item: (item[0][0], item[0][1] or ""))
+    return WrittenCounts(
+        splits={split: writer.counts for split, writer in written.items()},
+        sources=[
+            SourceCounts(source=source, license=stated, rows=count)
+            for (source, stated), count in ordered
+        ],
+        arrow_bytes={split: writer.arrow_bytes for split, writer in written.items()},
+        parquet_bytes=sum(writer.parquet_bytes for writer in written.values()),
+    )

@@ -1,0 +1,161 @@
+"""The files of one split: Parquet shards and a JSONL file, written row by row in bounded memory.
+
+The same rows give the same bytes, as long as the same pyarrow writes them: row groups are of a
+fixed number of rows, and nothing of the machine or the hour goes into a file.
+"""
+
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.export.rows import ExportRow, encode_objects
+from storage.exports_manifest import DATA_FOLDER, Split, SplitCounts
+
+ROWS_PER_GROUP = 1_000
+"""Rows in one Parquet row group: small enough for the Hub's viewer to page through."""
+
+BYTES_PER_SHARD = 500_000_000
+"""A shard is closed once it is this large, the Hub's advice."""
+
+JSON_LIST = pa.list_(pa.field("item", pa.json_()))
+TEXT_LIST = pa.list_(pa.field("item", pa.string()))
+SCHEMA = pa.schema(
+    [
+        ("example_id", pa.string()),
+        ("prompt", JSON_LIST),
+        ("completion", JSON_LIST),
+        ("tools", JSON_LIST),
+        ("prompt_tokens", pa.int64()),
+        ("loss_tokens", pa.int64()),
+        ("rank", pa.int64()),
+        ("weight", pa.float64()),
+        ("source", pa.string()),
+        ("license", pa.string()),
+    ]
+)
+JSON_COLUMNS = ("prompt", "completion", "tools")
+
+
+class SplitWriter:
+    """Writes one split; used as a context manager. A split without rows leaves no file."""
+
+    def __init__(self, export: Path, split: Split) -> None:
+        self.counts = SplitCounts()
+        self.arrow_bytes = 0
+        self.parquet_bytes = 0
+        self._export = export
+        self._split = split
+        self._last_rank = 0
+        self._pending: list[dict[str, object]] = []
+        self._shards: list[Path] = []
+        self._shard: tuple[BinaryIO, pq.ParquetWriter] | None = None
+        self._lines: BinaryIO | None = None
+
+    def __enter__(self) -> "SplitWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._flush()
+        self._close_shard()
+        if self._lines is not None:
+            self._lines.close()
+        if kind is None:
+            self._name_shards()
+
+    def write(self, row: ExportRow) -> None:
+        """Add a row.
+
+        Raises:
+            ValueError: if its rank is not above the one before it, or its messages cannot be
+                written as JSON.
+        """
+        if row.rank <= self._last_rank:
+            raise ValueError(
+                f"{row.example_id}: rank {row.rank} in {self._split} after {self._last_rank}; "
+                "rows must come in the order of their ranks, each once"
+            )
+        self._last_rank = row.rank
+        prompt = encode_objects(row.prompt, row.example_id)
+        completion = encode_objects(row.completion, row.example_id)
+        tools = encode_objects(row.tools, row.example_id) or None
+        columns: dict[str, object] = {
+            "example_id": row.example_id,
+            "prompt": prompt,
+            "completion": completion,
+            "tools": tools,
+            "prompt_tokens": row.prompt_tokens,
+            "loss_tokens": row.loss_tokens,
+            "rank": row.rank,
+            "weight": row.weight,
+            "source": row.source,
+            "license": row.license,
+        }
+        self._write_line(columns)
+        self._pending.append(columns)
+        self.counts = SplitCounts(
+            rows=self.counts.rows + 1,
+            prompt_tokens=self.counts.prompt_tokens + row.prompt_tokens,
+            loss_tokens=self.counts.loss_tokens + row.loss_tokens,
+        )
+        if len(self._pending) == ROWS_PER_GROUP:
+            self._flush()
+
+    def _write_line(self, columns: dict[str, object]) -> None:
+        if self._lines is None:
+            self._lines = (self._export / f"{self._split}.jsonl").open("wb")
+        line = {
+            name: [orjson.Fragment(text) for text in value] if isinstance(value, list) else value
+            for name, value in columns.items()
+        }
+        self._lines.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+
+    def _flush(self) -> None:
+        """Write the pending rows as one row group."""
+        if not self._pending:
+            return
+        columns = [
+            pa.array([row[name] for row in self._pending], type=TEXT_LIST).cast(JSON_LIST)
+            if name in JSON_COLUMNS
+            else pa.array([row[name] for row in self._pending], type=SCHEMA.field(name).type)
+            for name in SCHEMA.names
+        ]
+        table = pa.Table.from_arrays(columns, schema=SCHEMA)
+        self._pending.clear()
+        self.arrow_bytes += table.nbytes
+        file, writer = self._shard or self._open_shard()
+        writer.write_table(table)
+        if file.tell() >= BYTES_PER_SHARD:
+            self._close_shard()
+
+    def _open_shard(self) -> tuple[BinaryIO, pq.ParquetWriter]:
+        path = self._export / DATA_FOLDER / f"{self._split}-{len(self._shards):05d}"
+        file = path.open("wb")
+        writer = pq.ParquetWriter(
+            file, SCHEMA, compression="zstd", compression_level=3, version="2.6"
+        )
+        self._shards.append(path)
+        self._shard = file, writer
+        return self._shard
+
+    def _close_shard(self) -> None:
+        if self._shard is None:
+            return
+        file, writer = self._shard
+        writer.close()
+        self.parquet_bytes += file.tell()
+        file.close()
+        self._shard = None
+
+    def _name_shards(self) -> None:
+        for path in self._shards:
+            path.rename(path.with_name(f"{path.name}-of-{len(self._shards):05d}.parquet"))

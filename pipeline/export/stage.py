@@ -1,0 +1,140 @@
+"""Export stage: a run's selection and its held-out rows → a folder that a trainer loads.
+
+Everything in it is read from the workspace; the folder is written by pipeline/export/files.py.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.export.dataset_card import ControlFacts, ExportFacts
+from pipeline.export.files import write_export
+from pipeline.export.rows import ExportRow
+from pipeline.measuring.measures.token_counts import TokenCounts
+from pipeline.measuring.rows import template_of
+from pipeline.run_context import RunContext
+from scorers.measures.models.loading import resolve_model
+from storage.conversations import content_hash
+from storage.database import Connection, open_workspace
+from storage.examples import read_examples, read_first_sources, read_makers
+from storage.exports_manifest import ExportManifest, ModelIdentity, Split
+from storage.measurements import read_measurements
+from storage.runs import Decisions, StageCount, read_counts, write_step
+from storage.selections import read_run_selections, read_selection
+from storage.selections import write_export as record_export
+
+LIMITS = (
+    "Only the last trained answer of a conversation is trained; what is before it is its prompt.",
+    "Loss tokens are counted with the tokenizer and template named here; others count otherwise.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Where an export lies, and what it promises."""
+
+    path: Path
+    manifest: ExportManifest
+
+
+def export_selection(
+    run: RunContext, recipe: Mapping[str, Any], tokens: TokenCounts, steps: Sequence[str]
+) -> Exported:
+    """Write a run's selection for the trainer, its held-out rows as the validation split.
+
+    Args:
+        run: the run whose selection it is.
+        recipe: resolved, for the folder and the card.
+        tokens: how tokens were counted.
+        steps: how the rows were chosen, one line each.
+
+    Raises:
+        ExportExistsError: if the folder holds something else.
+    """
+    with open_workspace(run.workspace) as con:
+        selections = read_run_selections(con, run.run_id)
+        selection_id, rows, loss_tokens = selections["choice"]
+        facts = ExportFacts(
+            name=str(recipe["select"]["name"]),
+            selection_id=selection_id,
+            run_id=run.run_id,
+            recipe=recipe,
+            recipe_hash=content_hash(recipe),
+            seed=run.seed,
+            model=identify_model(tokens, str(recipe["measure"]["tokens"]["model"])),
+            max_length=tokens.max_tokens,
+            funnel=[count for count in read_counts(con, run.run_id) if count.stage != "export"],
+            steps=steps,
+            generators=read_generators(con, selection_id),
+            controls=[
+                ControlFacts(kind, selections[kind][1], selections[kind][2])
+                for kind in ("random", "length_matched")
+            ],
+            limits=LIMITS,
+        )
+        path = run.workspace.exports / f"{facts.name}-{selection_id}-{run.run_id}"
+        chosen = [*export_rows(con, run, selection_id, "train")]
+        aside = [*export_rows(con, run, selections["held_out"][0], "validation")]
+        manifest = write_export(path, [*chosen, *aside], facts)
+        relative = str(path.relative_to(run.workspace.directory))
+        record_export(con, manifest.export_id, selection_id, relative, (rows, loss_tokens))
+        count = StageCount("export", 1, "written for the trainer", rows_in=rows, kept=len(chosen))
+        write_step(con, run.run_id, count, Decisions.keep_all([row.example_id for row in chosen]))
+    return Exported(path, manifest)
+
+
+def identify_model(tokens: TokenCounts, reference: str) -> ModelIdentity:
+    """Whose tokens were counted.
+
+    Args:
+        tokens: how they were counted; a directory is named as seen from the working directory.
+        reference: the model as the recipe names it: the same wherever the recipe is run from, so
+            that the export is the same one.
+    """
+    key = tokens.key()
+    return ModelIdentity(
+        reference=reference,
+        fingerprint=resolve_model(tokens.model).fingerprint,
+        tokenizer_fingerprint=key.model_fingerprint,
+        template=tokens.template,
+        template_fingerprint=template_of(tokens.model, tokens.template),
+    )
+
+
+def read_generators(con: Connection, selection_id: str) -> list[str]:
+    """The models that wrote rows of a selection."""
+    ids, _ = read_selection(con, selection_id)
+    return sorted(set(read_makers(con, ids).values()))
+
+
+def export_rows(
+    con: Connection, run: RunContext, selection_id: str, split: Split
+) -> Iterator[ExportRow]:
+    """The rows of a selection in their order."""
+    ids, weights = read_selection(con, selection_id)
+    examples = {example.example_id: example for example in read_examples(con, ids)}
+    sources = read_first_sources(con, ids, run.source_ids)
+    makers = read_makers(con, ids)
+    names = ("prompt_tokens", "response_tokens")
+    _, tokens = read_measurements(con, run.measures["token_counts"], names, ids)
+    places = {example_id: place for place, example_id in enumerate(sorted(ids))}
+    for rank, (example_id, weight) in enumerate(zip(ids, weights, strict=True), start=1):
+        conversation = examples[example_id].conversation
+        assert conversation.response is not None
+        made = ("", f"generated by {makers.get(example_id)}", None, 0)
+        _, path, stated, _ = sources.get(example_id, made)
+        place = places[example_id]
+        yield ExportRow(
+            example_id=example_id,
+            prompt=conversation.prompt,
+            completion=[conversation.response],
+            tools=conversation.tools,
+            prompt_tokens=int(tokens["prompt_tokens"][place]),
+            loss_tokens=int(tokens["response_tokens"][place]),
+            split=split,
+            rank=rank,
+            weight=weight,
+            source=path,
+            license=stated,
+        )

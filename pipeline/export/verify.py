@@ -1,0 +1,266 @@
+"""Verify: walk every export back to the lines it came from, and say which link does not hold.
+
+    files         the export's files are those of its manifest
+    rows          each row is its example, word for word, at its rank in the selection
+    examples      each example is stored, and hashes to its id
+    origins       each stands in a source of the run, or was made from one that does
+    sources       each source is as it was, and gives the same example at the same position
+    measurements  each file of measurements is as it was when it was committed
+
+A source that was moved or changed since is no damage to the workspace: its rows count as not to be
+walked further. Everything is read in batches, and each source once for all exports.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+
+from pipeline.ingest.readers import HUB_PREFIX, UnreadableSourceError, source_fingerprint
+from pipeline.ingest.stage import read_source
+from storage.database import Connection
+from storage.exports_manifest import SPLITS, read_manifest, verify_export
+from storage.provenance import (
+    NAMED,
+    Broken,
+    ExportRecord,
+    ShardRecord,
+    count_closed_rows,
+    load_export,
+    mark_positions,
+    mark_source,
+    prepare_walk,
+    read_broken_rows,
+    read_export_records,
+    read_held_out,
+    read_not_stored,
+    read_otherwise_stored,
+    read_out_of_place,
+    read_shard_records,
+    read_without_origin,
+    rows_to_compare,
+    wanted_rows,
+    wanted_sources,
+)
+from storage.sources import ReadRow, Source
+from storage.workspace import Workspace
+
+Say = Callable[[str], None]
+"""Is given one line of progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One link of one chain: how many rows or files were walked, and what does not hold."""
+
+    of: str
+    """The export, relative to the workspace; or the measure."""
+    link: str
+    walked: int
+    broken: int
+    """Rows or files that do not hold: damage to the workspace or the export."""
+    closed: int = 0
+    """Rows that cannot be walked further, for their source is gone or changed since."""
+    details: tuple[str, ...] = ()
+    """What, by id and path, for the first few."""
+
+
+def verify_workspace(con: Connection, workspace: Workspace, say: Say) -> list[Link]:
+    """Walk every link of every export, and hash every file of measurements.
+
+    Args:
+        con: the workspace, open for reading, its measurements' views not needed.
+        workspace: the same workspace.
+        say: told what is being read.
+    """
+    prepare_walk(con)
+    links: list[Link] = []
+    whole: list[ExportRecord] = []
+    for export in read_export_records(con):
+        say(f"{export.path}: files, rows, examples and origins")
+        files = walk_files(workspace, export)
+        links.append(files)
+        if not files.broken:
+            links += walk_export(con, workspace, export)
+            whole.append(export)
+    for source, rows in wanted_sources(con):
+        say(f"{source.path}: reading it again for {rows} rows")
+        read_again(con, workspace, source)
+    for export in whole:
+        links.append(walk_sources(con, workspace, export))
+    say("measurements: hashing their files")
+    return [*links, *walk_measurements(workspace, read_shard_records(con))]
+
+
+def walk_files(workspace: Workspace, export: ExportRecord) -> Link:
+    """The files of an export against its manifest."""
+    problems = verify_export(workspace.directory / export.path)
+    named = tuple(str(problem) for problem in problems[:NAMED])
+    try:
+        files = len(read_manifest(workspace.directory / export.path).files)
+    except (FileNotFoundError, ValueError):
+        files = 0
+    return Link(export.path, "files", files, len(problems), details=named)
+
+
+def load(con: Connection, workspace: Workspace, export: ExportRecord) -> int:
+    """Read the rows of an export into the walk; return how many there are."""
+    folder = workspace.directory / export.path
+    manifest = read_manifest(folder)
+    files: dict[str, list[Path]] = {
+        split: [folder / name for name in manifest.data_files(split)] for split in SPLITS
+    }
+    return load_export(con, files, manifest.run_id)
+
+
+def walk_export(con: Connection, workspace: Workspace, export: ExportRecord) -> list[Link]:
+    """The links of an export that need nothing but the workspace."""
+    rows = load(con, workspace, export)
+    manifest = read_manifest(workspace.directory / export.path)
+    selections = {"train": export.selection_id, "validation": read_held_out(con, manifest.run_id)}
+    places = [
+        read_out_of_place(con, split, selection_id)
+        for split, selection_id in selections.items()
+        if selection_id is not None and split in manifest.splits
+    ]
+    not_stored = read_not_stored(con)
+    return [
+        link_of(
+            export,
+            "rows",
+            rows,
+            [("not the example of its id", compare_rows(con))]
+            + [("not at its rank in the selection", each) for each in places],
+        ),
+        link_of(
+            export,
+            "examples",
+            rows,
+            [
+                ("not in the workspace", not_stored),
+                ("stored content hashes to another id", read_otherwise_stored(con)),
+            ],
+        ),
+        link_of(export, "origins", rows, [("in no source of the run", read_without_origin(con))]),
+    ]
+
+
+def link_of(
+    export: ExportRecord, link: str, walked: int, found: Sequence[tuple[str, Broken]]
+) -> Link:
+    """A link with what breaks it, by kind."""
+    details = tuple(
+        f"{what}: {broken.count} rows, {', '.join(broken.first)}"
+        for what, broken in found
+        if broken.count
+    )
+    broken = sum(each.count for _, each in found)
+    return Link(export.path, link, walked, broken, details=details)
+
+
+def compare_rows(con: Connection) -> Broken:
+    """Exported rows that are not what the workspace has under their id.
+
+    Turns after the trained one are not exported, and numbers may be spelled in another way.
+    """
+    count, first = 0, []
+    for batch in rows_to_compare(con):
+        for example_id, *texts in batch:
+            if not is_same_row(*texts):
+                count += 1
+                first.append(example_id)
+        del first[NAMED:]
+    return Broken(count, tuple(first))
+
+
+def is_same_row(
+    prompt: str, completion: str, tools: str, stored: str, response_at: int, stored_tools: str
+) -> bool:
+    """Whether an exported row says what the stored example says up to its response."""
+    try:
+        exported = orjson.loads(f"[[{prompt},{completion}],[{tools}]]")
+    except orjson.JSONDecodeError:
+        return False
+    messages = orjson.loads(stored)[: response_at + 1]
+    return bool(exported == [messages, orjson.loads(stored_tools)])
+
+
+def read_again(con: Connection, workspace: Workspace, source: Source) -> None:
+    """Read a source once more, and remember which of the wanted rows are others than before."""
+    hub = source.path.startswith(HUB_PREFIX)
+    name = source.path if hub else str(workspace.directory / source.path)
+    state = source_state(name, source)
+    if state:
+        mark_source(con, source.source_id, state)
+        return
+    mark_positions(con, source.source_id, find_other_rows(con, name, source))
+
+
+def source_state(name: str, source: Source) -> str:
+    """Why a source cannot be read as it was; empty where it can."""
+    try:
+        if source_fingerprint(name) != source.content_hash:
+            return f"{source.path} is changed since"
+    except (UnreadableSourceError, OSError) as error:
+        gone = not source.path.startswith(HUB_PREFIX) and not Path(name).exists()
+        why = "is gone" if gone else f"cannot be read ({type(error).__name__})"
+        return f"{source.path} {why}"
+    return ""
+
+
+def find_other_rows(con: Connection, name: str, source: Source) -> list[int]:
+    """Positions of wanted rows that no longer read to their examples."""
+    others: list[int] = []
+    again = read_source(name, source)
+    row = next(again, None)
+    for position, wanted in groupby(wanted_rows(con, source.source_id), key=lambda pair: pair[0]):
+        while row is not None and row.position < position:
+            row = next(again, None)
+        same = isinstance(row, ReadRow) and row.position == position
+        found = row.conversation.example_id if same and isinstance(row, ReadRow) else None
+        if any(example_id != found for _, example_id in wanted):
+            others.append(position)
+    return others
+
+
+def walk_sources(con: Connection, workspace: Workspace, export: ExportRecord) -> Link:
+    """The rows of an export against what their sources give now."""
+    rows = load(con, workspace, export)
+    closed = count_closed_rows(con)
+    link = link_of(
+        export, "sources", rows, [("the source has another row there", read_broken_rows(con))]
+    )
+    shut = tuple(f"{n} rows cannot be walked further: {state}" for state, n in closed.items())
+    return Link(
+        link.of, link.link, rows, link.broken, sum(closed.values()), (*link.details, *shut[:NAMED])
+    )
+
+
+def walk_measurements(workspace: Workspace, shards: Iterable[ShardRecord]) -> list[Link]:
+    """The files of measurements against their rows and hashes, a link for each measure."""
+    links = []
+    for measure, group in groupby(shards, key=lambda shard: shard.measure):
+        files = list(group)
+        problems = [(shard.path, problem_of(workspace, shard)) for shard in files]
+        details = [f"{path}: {problem}" for path, problem in problems if problem]
+        named = tuple(details[:NAMED])
+        links.append(Link(measure, "measurements", len(files), len(details), details=named))
+    return links
+
+
+def problem_of(workspace: Workspace, shard: ShardRecord) -> str:
+    """What is wrong with a file of measurements; empty where nothing is."""
+    files = workspace.measurements
+    try:
+        if shard.sha256 is not None and files.hash_file(shard.path) != shard.sha256:
+            return "its SHA-256 is not what it was when it was committed"
+        if (rows := files.count_rows(shard.path)) != shard.rows:
+            return f"has {rows} rows, expected {shard.rows}"
+    except FileNotFoundError:
+        return "is missing"
+    except (OSError, pa.ArrowException) as error:
+        return f"cannot be read ({type(error).__name__})"
+    return ""

@@ -1,0 +1,1 @@
+"""Generation: answers to prompts, repairs and marks of prompts, made by models."""

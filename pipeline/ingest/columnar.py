@@ -1,0 +1,132 @@
+"""Rows of columnar sources: Parquet, and what the `datasets` library keeps as Arrow.
+
+Arrow gives every struct of a column the same keys and fills those a row does not have with null. So
+null and absent cannot be told apart, and both are read as absent, at every depth.
+"""
+
+import base64
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.ingest.rows import RawRow, UnreadableRow, UnreadableSourceError, oversized
+from pipeline.ingest.strict_json import holds_nul
+
+BATCH_ROWS = 256
+
+
+def read_parquet(path: Path, limit: int) -> Iterator[RawRow | UnreadableRow]:
+    """Read rows group by group; each row of a group that is damaged is unreadable.
+
+    Args:
+        path: the Parquet file.
+        limit: bytes of JSON above which a row is not read.
+
+    Raises:
+        UnreadableSourceError: if the file's footer cannot be read.
+    """
+    try:
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UnreadableSourceError(f"{path.name} cannot be read as Parquet: {error}") from error
+    with file:
+        start = 1
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            position = start
+            try:
+                for batch in file.iter_batches(BATCH_ROWS, row_groups=[group]):
+                    yield from read_batch(batch, position, limit)
+                    position += batch.num_rows
+            except (pa.ArrowException, OSError) as error:
+                detail = f"row group {group} is damaged: {error}"
+                for lost in range(position, end):
+                    yield UnreadableRow(lost, "broken_file", detail, b"")
+            start = end
+
+
+def read_batch(batch: pa.RecordBatch, start: int, limit: int) -> Iterator[RawRow | UnreadableRow]:
+    """Turn Arrow rows into JSON rows.
+
+    Args:
+        batch: the rows.
+        start: position of the first.
+        limit: bytes of JSON above which a row is not read.
+    """
+    batch = _with_plain_columns(batch)
+    try:
+        values = batch.to_pylist()
+    except ValueError:
+        for i in range(batch.num_rows):
+            yield _convert_alone(batch.slice(i, 1), start + i, limit)
+        return
+    for position, value in enumerate(values, start):
+        yield _convert(value, position, limit)
+
+
+def _with_plain_columns(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Write times as text: Python has no type for some of them, and no shape reads them."""
+    names = batch.schema.names
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise UnreadableSourceError(f"the source has columns of one name: {', '.join(twice)}")
+    columns = [
+        column.cast(pa.int64()).cast(pa.string()) if _is_wide_time(column.type) else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=names)
+
+
+def _is_wide_time(kind: pa.DataType) -> bool:
+    return isinstance(kind, pa.TimestampType | pa.Time64Type | pa.DurationType)
+
+
+def _convert_alone(row: pa.RecordBatch, position: int, limit: int) -> RawRow | UnreadableRow:
+    """Convert one row of a batch in which some row cannot be converted."""
+    try:
+        value = row.to_pylist()[0]
+    except ValueError as error:
+        raw = _as_stream(row)
+        if isinstance(error, UnicodeDecodeError):
+            detail = "a text is not UTF-8; raw is an Arrow stream of the row"
+            return UnreadableRow(position, "invalid_utf8", detail, raw)
+        return UnreadableRow(position, "invalid_json", f"{error}; raw is an Arrow stream", raw)
+    return _convert(value, position, limit)
+
+
+def _as_stream(row: pa.RecordBatch) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, row.schema) as writer:
+        writer.write_batch(row)
+    stream: bytes = sink.getvalue().to_pybytes()
+    return stream
+
+
+def _convert(value: dict[str, Any], position: int, limit: int) -> RawRow | UnreadableRow:
+    raw = orjson.dumps(value, default=_as_text)
+    if len(raw) > limit:
+        return oversized(raw).unreadable(position, limit)
+    if b"\\u0000" in raw and holds_nul(value):
+        return UnreadableRow(position, "nul_character", "a text holds \\u0000", raw)
+    return RawRow(position, _without_nulls(value), raw)
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Decimal):
+        return str(value)
+    return repr(value)
+
+
+def _without_nulls(value: Any) -> Any:  # noqa: ANN401 (JSON is any value)
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value

@@ -1,0 +1,122 @@
+"""Bytes of a file in blocks of bounded size, decompressed by the file's suffix.
+
+A compressed file that ends early or is damaged gives all the bytes before the damage, then an
+error. Python's own readers lose up to a buffer of them, and zstandard's does not notice the end.
+"""
+
+import lzma
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import zstandard
+
+from pipeline.ingest.rows import UnreadableSourceError
+
+BLOCK_BYTES = 2**20
+COMPRESSED_BYTES = 2**10
+"""Read at once from a compressed file: little, because 4 bytes of zstd can become 128 KiB."""
+
+UTF8_BOM = b"\xef\xbb\xbf"
+UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+
+
+class BrokenStreamError(ValueError):
+    """A stream ends early, is damaged, or goes on after its end.
+
+    Attributes:
+        rest: the bytes of the row that was being read when it broke; added by who reads rows.
+    """
+
+    def __init__(self, fault: str, rest: bytes = b"") -> None:
+        super().__init__(fault)
+        self.rest = rest
+
+
+class Decompressor(Protocol):
+    """What zlib, lzma and zstandard have in common."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the compressed member is complete."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """What was given after the end of the member."""
+
+    def decompress(self, data: bytes, /) -> bytes:
+        """Give all that can be had of the data so far."""
+
+
+DECOMPRESSORS: dict[str, Callable[[], Decompressor]] = {
+    ".gz": lambda: zlib.decompressobj(wbits=31),
+    ".xz": lzma.LZMADecompressor,
+    ".zst": lambda: zstandard.ZstdDecompressor().decompressobj(),
+}
+
+
+def read_blocks(path: Path) -> Iterator[bytes]:
+    """Blocks of a file's text, of about 1 MiB each, without the byte order mark.
+
+    Raises:
+        BrokenStreamError: if the file is compressed and ends early or is damaged, after all that
+            could be had was given.
+        UnreadableSourceError: if the file is UTF-16, or is not compressed as its suffix says.
+    """
+    first = True
+    for block in _of_block_size(_decompressed(path)):
+        if not first:
+            yield block
+            continue
+        first = False
+        if block.startswith(UTF16_BOMS):
+            raise UnreadableSourceError(f"{path.name} is UTF-16; convert it to UTF-8")
+        yield block.removeprefix(UTF8_BOM)
+
+
+def _of_block_size(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    gathered = bytearray()
+    try:
+        for piece in pieces:
+            gathered += piece
+            if len(gathered) >= BLOCK_BYTES:
+                yield bytes(gathered)
+                gathered.clear()
+    except BrokenStreamError:
+        if gathered:
+            yield bytes(gathered)
+        raise
+    if gathered:
+        yield bytes(gathered)
+
+
+def _decompressed(path: Path) -> Iterator[bytes]:
+    new = DECOMPRESSORS.get(path.suffix.lower())
+    size = COMPRESSED_BYTES if new else BLOCK_BYTES
+    with path.open("rb") as file:
+        blocks = iter(lambda: file.read(size), b"")
+        yield from _members(blocks, new, path.name) if new else blocks
+
+
+def _members(
+    blocks: Iterable[bytes], new: Callable[[], Decompressor], name: str
+) -> Iterator[bytes]:
+    """Decompress members one after another; zero bytes may pad the space between them."""
+    member, given = new(), 0
+    pending = False
+    try:
+        for block in blocks:
+            left = block
+            while left := left.lstrip(b"\0") if not pending else left:
+                piece = member.decompress(left)
+                given += len(piece)
+                yield piece
+                pending, left = not member.eof, member.unused_data
+                member = member if pending else new()
+    except (zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+        if not given:
+            raise UnreadableSourceError(f"{name} is not compressed as its suffix says") from error
+        raise BrokenStreamError(f"damaged after {given} bytes of text: {error}") from error
+    if pending:
+        raise BrokenStreamError(f"ends early, after {given} bytes of text")

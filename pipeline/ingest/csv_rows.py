@@ -1,0 +1,146 @@
+"""Rows of a CSV file, as Python's csv module reads them in its strict mode.
+
+The first row names the columns, and every value is a text. A quote that is never closed would take
+in the rest of the file; only the line it stands in is given up, and reading goes on behind it.
+"""
+
+import csv
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pipeline.ingest.compression import BrokenStreamError
+from pipeline.ingest.rows import (
+    MAX_KEPT_BYTES,
+    OversizedRow,
+    RawRow,
+    UnreadableRow,
+    UnreadableSourceError,
+    oversized,
+)
+
+if TYPE_CHECKING:
+    from _csv import Reader
+
+Line = bytes | OversizedRow
+
+
+class _Feed:
+    """Lines as text for csv.reader, and what it was given since the last row began."""
+
+    def __init__(self, lines: Iterator[Line], limit: int) -> None:
+        self._lines = lines
+        self._again: deque[Line] = deque()
+        self._limit = limit
+        self._size = 0
+        self._given: list[Line] = []
+        self.unended = False
+        """Whether the row was stopped because its end could not be found."""
+
+    def __iter__(self) -> "_Feed":
+        return self
+
+    def __next__(self) -> str:
+        """The next line; csv.Error where the row has grown over the limit."""
+        self.unended = True
+        line = self._again.popleft() if self._again else next(self._lines)
+        self._given.append(line)
+        self._size += line.length if isinstance(line, OversizedRow) else len(line) + 1
+        if isinstance(line, OversizedRow) or self._size > self._limit:
+            raise csv.Error("no end of the row within the limit")
+        self.unended = False
+        # Bad bytes must not change where rows are cut; they are looked for in the whole row.
+        return line.decode(errors="surrogateescape") + "\n"
+
+    def begin_row(self) -> None:
+        """Forget what was given."""
+        self._given, self._size = [], 0
+
+    def take(self) -> bytes | OversizedRow:
+        """What was given; of a row without an end its first line, the others come again."""
+        if self.unended and len(self._given) > 1:
+            self._again.extendleft(reversed(self._given[1:]))
+            del self._given[1:]
+        if self._given and isinstance(self._given[0], OversizedRow):
+            return self._given[0]
+        return b"\n".join(line for line in self._given if isinstance(line, bytes))
+
+
+def read_csv_rows(lines: Iterator[Line], limit: int) -> Iterator[RawRow | UnreadableRow]:
+    """Read rows; the position counts them from 1, the header apart.
+
+    Args:
+        lines: the lines of the file without their ends.
+        limit: bytes above which a row is not parsed.
+
+    Raises:
+        UnreadableSourceError: if the header cannot be read or names a column twice.
+        BrokenStreamError: from `lines`; `rest` has the row that was being read.
+    """
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_KEPT_BYTES))
+    feed = _Feed(lines, limit)
+    rows = csv.reader(feed, strict=True)
+    header: list[str] | None = None
+    position = 0
+    while (fields := _next_fields(rows, feed)) is not None:
+        raw = feed.take()
+        if fields == []:
+            continue
+        if header is None:
+            header = _checked_header(fields, raw)
+            continue
+        position += 1
+        yield _row(position, header, fields, raw, limit)
+
+
+def _next_fields(rows: "Reader", feed: _Feed) -> list[str] | csv.Error | None:
+    """The next row; [] for a blank line, the error of a row that is not CSV, None at the end."""
+    feed.begin_row()
+    try:
+        return next(rows, None)
+    except csv.Error as error:
+        return error
+    except BrokenStreamError as error:
+        begun = feed.take()
+        lines = [begun.kept if isinstance(begun, OversizedRow) else begun, error.rest]
+        error.rest = b"\n".join(line for line in lines if line)
+        raise
+
+
+def _checked_header(fields: list[str] | csv.Error, raw: bytes | OversizedRow) -> list[str]:
+    if isinstance(fields, csv.Error) or isinstance(raw, OversizedRow):
+        raise UnreadableSourceError(f"the header of the CSV file is not CSV: {fields}")
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        raise UnreadableSourceError(f"the header of the CSV file is not UTF-8: {error}") from None
+    twice = sorted({name for name in fields if fields.count(name) > 1})
+    if twice:
+        raise UnreadableSourceError(f"the CSV file names columns twice: {', '.join(twice)}")
+    return fields
+
+
+def _row(
+    position: int,
+    header: list[str],
+    fields: list[str] | csv.Error,
+    raw: bytes | OversizedRow,
+    limit: int,
+) -> RawRow | UnreadableRow:
+    if isinstance(raw, OversizedRow):
+        return raw.unreadable(position, limit)
+    if len(raw) > limit:
+        return oversized(raw).unreadable(position, limit)
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        detail = f"{error.reason} at byte {error.start}"
+        return UnreadableRow(position, "invalid_utf8", detail, raw)
+    if b"\0" in raw:
+        return UnreadableRow(position, "nul_character", f"NUL at byte {raw.index(0)}", raw)
+    if isinstance(fields, csv.Error):
+        return UnreadableRow(position, "invalid_csv", str(fields), raw)
+    if len(fields) != len(header):
+        detail = f"the header has {len(header)} columns, the row {len(fields)}"
+        return UnreadableRow(position, "wrong_field_count", detail, raw)
+    return RawRow(position, dict(zip(header, fields, strict=True)), raw)

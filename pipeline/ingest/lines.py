@@ -1,0 +1,45 @@
+"""Lines of a stream of blocks, in memory that does not grow with the line."""
+
+from collections.abc import Iterable, Iterator
+
+from pipeline.ingest.compression import BrokenStreamError
+from pipeline.ingest.rows import OversizedRow
+
+
+def read_lines(blocks: Iterable[bytes], limit: int) -> Iterator[bytes | OversizedRow]:
+    r"""Give each line without its "\n"; the last one also where the file does not end it.
+
+    Args:
+        blocks: the text in pieces of any size.
+        limit: bytes above which a line may come as an OversizedRow. A line that is over the limit
+            and ends in the block where it passes it comes as bytes.
+
+    Raises:
+        BrokenStreamError: from `blocks`, with the unfinished line as its `rest`.
+    """
+    tail = b""
+    large: OversizedRow | None = None
+    try:
+        for block in blocks:
+            left = block
+            if large is not None:
+                head, newline, left = block.partition(b"\n")
+                large.add(head)
+                if not newline:
+                    continue
+                yield large
+                large = None
+            lines = (tail + left).split(b"\n")
+            tail = lines.pop()
+            yield from lines
+            if len(tail) > limit:
+                large = OversizedRow()
+                large.add(tail)
+                tail = b""
+    except BrokenStreamError as error:
+        error.rest = tail if large is None else bytes(large.kept)
+        raise
+    if large is not None:
+        yield large
+    elif tail:
+        yield tail

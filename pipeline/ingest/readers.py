@@ -1,0 +1,194 @@
+"""Read a source row by row, in memory that does not grow with it.
+
+Every physical row gives one item, in order: a RawRow, or an UnreadableRow with its bytes. Blank
+lines are no rows. A file that breaks off gives one more UnreadableRow, `broken_file`, in the place
+where it broke, so that what was read before is kept and the loss is seen.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+from pipeline.ingest.columnar import read_parquet
+from pipeline.ingest.compression import DECOMPRESSORS, BrokenStreamError, read_blocks
+from pipeline.ingest.csv_rows import read_csv_rows
+from pipeline.ingest.hub_datasets import (
+    HUB_PREFIX,
+    is_saved_dataset,
+    read_hub_dataset,
+    read_saved_dataset,
+)
+from pipeline.ingest.json_arrays import read_elements
+from pipeline.ingest.lines import read_lines
+from pipeline.ingest.rows import (
+    MAX_KEPT_BYTES,
+    MAX_ROW_BYTES,
+    OversizedRow,
+    RawRow,
+    UnreadableRow,
+    UnreadableSourceError,
+    read_json_row,
+)
+
+__all__ = [
+    "HUB_PREFIX",
+    "RawRow",
+    "SourceFormat",
+    "UnreadableRow",
+    "UnreadableSourceError",
+    "read_rows",
+    "source_fingerprint",
+]
+
+SourceFormat: TypeAlias = Literal["jsonl", "json", "csv", "parquet", "dataset", "hub"]
+
+FORMATS: tuple[SourceFormat, ...] = get_args(SourceFormat)
+
+SUFFIXES: dict[str, SourceFormat] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".parquet": "parquet",
+}
+"""The first three also with .gz, .xz or .zst behind them."""
+
+Rows: TypeAlias = Iterator[RawRow | UnreadableRow]
+
+FINGERPRINT_LENGTH = 32
+_BLOCK = 2**20
+
+
+def read_rows(
+    source: Path | str, format: str | None = None, max_row_bytes: int = MAX_ROW_BYTES
+) -> Rows:
+    """Read all rows of a source.
+
+    Args:
+        source: a file, a directory written by `save_to_disk`, or "hub:organisation/name".
+        format: what the source is, a SourceFormat; None to go by its suffix.
+        max_row_bytes: a longer row is not parsed and comes as `too_large`.
+
+    Returns:
+        Rows in the order of the source. Rows of a Parquet file or a dataset have their JSON as
+        `raw`, since they have no bytes of their own.
+
+    Raises:
+        UnreadableSourceError: if there is no such source, or its format is not known; and while
+            rows are read, if it turns out not to be of that format at all.
+        ValueError: if max_row_bytes is not in [1, 64 MiB].
+    """
+    if not 1 <= max_row_bytes <= MAX_KEPT_BYTES:
+        raise ValueError(f"expected max_row_bytes in [1, {MAX_KEPT_BYTES}], got {max_row_bytes}")
+    kind = find_format(source, format)
+    if kind == "hub":
+        return read_hub_dataset(str(source), max_row_bytes)
+    path = Path(source)
+    if not path.exists():
+        raise UnreadableSourceError(f"there is no {path}")
+    if path.is_dir() != (kind == "dataset"):
+        seen = "a directory" if path.is_dir() else "a file"
+        raise UnreadableSourceError(f"{path} is {seen}, and cannot be of the format {kind}")
+    readers = {
+        "dataset": read_saved_dataset,
+        "parquet": read_parquet,
+        "csv": _read_csv,
+        "json": _read_json,
+        "jsonl": _read_jsonl,
+    }
+    return readers[kind](path, max_row_bytes)
+
+
+def find_format(source: Path | str, format: str | None = None) -> SourceFormat:
+    """The format of a source: the one that was named, or the one its name shows.
+
+    Raises:
+        UnreadableSourceError: if the format named, or the suffix, is not known.
+    """
+    if format is not None:
+        for known in FORMATS:
+            if format == known:
+                return known
+        raise UnreadableSourceError(f"no format {format!r}; there are: {', '.join(FORMATS)}")
+    if str(source).startswith(HUB_PREFIX):
+        return "hub"
+    path = Path(source)
+    if path.is_dir() and is_saved_dataset(path):
+        return "dataset"
+    compressed = path.suffix.lower() in DECOMPRESSORS
+    suffix = Path(path.stem if compressed else path.name).suffix.lower()
+    kind = SUFFIXES.get(suffix)
+    if kind is None or (compressed and kind == "parquet"):
+        raise UnreadableSourceError(
+            f"cannot tell the format of {path.name}. Known: {', '.join(SUFFIXES)} (text also with "
+            f"{', '.join(DECOMPRESSORS)} behind), a directory written by save_to_disk, "
+            f"{HUB_PREFIX}organisation/name; or name the format"
+        )
+    return kind
+
+
+def source_fingerprint(source: Path | str) -> str:
+    """Hash the content of a source, whatever its name; 32 hex digits of SHA-256.
+
+    A file is hashed by its bytes, a directory by the names and bytes of its files, and a dataset
+    of the hub by its rows.
+
+    Raises:
+        UnreadableSourceError: if there is no such source.
+    """
+    digest = hashlib.sha256()
+    path = Path(source)
+    if str(source).startswith(HUB_PREFIX):
+        for row in read_rows(source):
+            digest.update(b"%d:" % len(row.raw) + row.raw)
+    elif path.is_dir():
+        for file in sorted(item for item in path.rglob("*") if item.is_file()):
+            name = file.relative_to(path).as_posix().encode()
+            digest.update(b"%d:%b%d:" % (len(name), name, file.stat().st_size))
+            _add_file(digest, file)
+    elif path.is_file():
+        _add_file(digest, path)
+    else:
+        raise UnreadableSourceError(f"there is no {path}")
+    return digest.hexdigest()[:FINGERPRINT_LENGTH]
+
+
+def _add_file(digest: "hashlib._Hash", path: Path) -> None:
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+
+
+def _read_jsonl(path: Path, limit: int) -> Rows:
+    position = 0
+    try:
+        for position, line in enumerate(read_lines(read_blocks(path), limit), 1):
+            if isinstance(line, OversizedRow):
+                yield line.unreadable(position, limit)
+            elif line and not line.isspace():
+                yield read_json_row(position, line, limit)
+    except BrokenStreamError as error:
+        yield UnreadableRow(position + 1, "broken_file", f"{path.name} {error}", error.rest)
+
+
+def _read_json(path: Path, limit: int) -> Rows:
+    position = 0
+    try:
+        for position, element in enumerate(read_elements(read_blocks(path), limit), 1):
+            if isinstance(element, OversizedRow):
+                yield element.unreadable(position, limit)
+            else:
+                yield read_json_row(position, element, limit)
+    except BrokenStreamError as error:
+        yield UnreadableRow(position + 1, "broken_file", f"{path.name} {error}", error.rest)
+
+
+def _read_csv(path: Path, limit: int) -> Rows:
+    position = 0
+    try:
+        for row in read_csv_rows(read_lines(read_blocks(path), limit), limit):
+            position = row.position
+            yield row
+    except BrokenStreamError as error:
+        yield UnreadableRow(position + 1, "broken_file", f"{path.name} {error}", error.rest)

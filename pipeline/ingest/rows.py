@@ -1,0 +1,127 @@
+"""What the readers give: a row, or a row that could not be read, with its bytes kept whole.
+
+Every physical row of a source becomes exactly one of the two, so that the sums come out.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from pipeline.ingest.strict_json import InvalidJsonError, JsonReason, parse_json
+
+ReadReason: TypeAlias = (
+    JsonReason
+    | Literal["not_an_object", "too_large", "wrong_field_count", "invalid_csv", "broken_file"]
+)
+"""Why a physical row could not be read; `broken_file` where the file itself breaks off."""
+
+ShapeReason: TypeAlias = Literal[
+    "ambiguous_shape",
+    "bad_chatml",
+    "bad_tool_arguments",
+    "bad_tool_calls",
+    "bad_tools",
+    "conflicting_fields",
+    "empty_prompt",
+    "empty_response",
+    "missing_key",
+    "no_messages",
+    "no_trained_turn",
+    "odd_role_order",
+    "plain_text",
+    "unknown_role",
+    "unknown_shape",
+    "unread_content",
+    "unsupported_content",
+    "wrong_type",
+]
+"""Why a row that was read is not a conversation; docs/row-shapes.md has a line for each."""
+
+MAX_ROW_BYTES = 16 * 2**20
+MAX_KEPT_BYTES = 64 * 2**20
+
+
+class RawRow(NamedTuple):
+    """One row of a source, parsed and not yet understood."""
+
+    position: int
+    """1-based: the line of a JSONL file, the number of the row or element elsewhere."""
+    value: dict[str, Any]
+    raw: bytes
+
+
+class UnreadableRow(NamedTuple):
+    """One row of a source that could not be read."""
+
+    position: int
+    reason: ReadReason
+    detail: str
+    raw: bytes
+
+
+class UnreadableSourceError(ValueError):
+    """A whole source cannot be read: no such file, an unknown format, a bad header."""
+
+
+class UnreadableRowError(ValueError):
+    """A row is not a conversation in one of the named shapes.
+
+    Attributes:
+        reason: which rule it breaks.
+        detail: where and how, without the row's text.
+    """
+
+    def __init__(self, reason: ShapeReason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(slots=True)
+class OversizedRow:
+    """A row too long to be parsed, taken in piece by piece; its first 64 MiB are kept."""
+
+    kept: bytearray = field(default_factory=bytearray)
+    length: int = 0
+    _digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+
+    def add(self, piece: bytes) -> None:
+        """Take in the next piece of the row."""
+        self.kept += piece[: MAX_KEPT_BYTES - len(self.kept)]
+        self.length += len(piece)
+        self._digest.update(piece)
+
+    def unreadable(self, position: int, limit: int) -> UnreadableRow:
+        """The row for the quarantine; the detail has its length, and a hash where it is cut."""
+        detail = f"the row has {self.length} bytes, more than {limit}"
+        if self.length > len(self.kept):
+            digest = self._digest.hexdigest()
+            detail += f"; its first {len(self.kept)} are kept, sha256 of all of it {digest}"
+        return UnreadableRow(position, "too_large", detail, bytes(self.kept))
+
+
+def oversized(raw: bytes) -> OversizedRow:
+    """Wrap a row that is whole in memory and too long."""
+    row = OversizedRow()
+    row.add(raw)
+    return row
+
+
+def read_json_row(position: int, raw: bytes, limit: int) -> RawRow | UnreadableRow:
+    """Parse the bytes of one JSON row.
+
+    Args:
+        position: where the row stands in its source.
+        raw: the bytes of the row, surrounding whitespace allowed.
+        limit: bytes above which a row is not parsed.
+    """
+    if len(raw) > limit:
+        return oversized(raw).unreadable(position, limit)
+    try:
+        value = parse_json(raw)
+    except InvalidJsonError as error:
+        return UnreadableRow(position, error.reason, error.detail, raw)
+    if type(value) is not dict:
+        detail = f"a row must be a JSON object, this one is of type {type(value).__name__}"
+        return UnreadableRow(position, "not_an_object", detail, raw)
+    return RawRow(position, value, raw)

@@ -1,0 +1,156 @@
+"""Row shapes: each turns the keys of a row into a Conversation, or refuses the row by name.
+
+A row is recognised by the keys that carry its content; null counts as absent. Other keys (id,
+source, category, …) are nobody's content and are left out. A row that two shapes could read is
+`ambiguous_shape`: which of them is meant is for the recipe to say.
+
+To add one: write pipeline/shapes/NAME.py and its test, and add its line to SHAPES.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from pipeline.ingest.rows import UnreadableRowError
+from pipeline.ingest.shapes.alpaca import read_alpaca
+from pipeline.ingest.shapes.chatml_text import read_chatml_text
+from pipeline.ingest.shapes.input_output import read_input_output
+from pipeline.ingest.shapes.messages import read_messages
+from pipeline.ingest.shapes.prompt_completion import PAIRS, read_prompt_completion
+from pipeline.ingest.shapes.prompt_only import read_prompt_only
+from pipeline.ingest.shapes.sharegpt import read_sharegpt
+from storage.conversations import Conversation
+
+__all__ = ["SHAPES", "Shape", "UnreadableRowError", "read_conversation"]
+
+Keys: TypeAlias = frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A way of writing a conversation as a row, and the keys it is recognised by."""
+
+    read: Callable[[dict[str, Any]], Conversation]
+    keys: tuple[Keys, ...] = ()
+    """A row has this shape if it has all keys of one of these sets."""
+    weak_keys: tuple[Keys, ...] = ()
+    """As `keys`, where the row has no other shape. `text` is often a rendering of the others."""
+    not_beside: Keys = frozenset()
+    """Keys beside which a row has not this shape, unless the recipe names it."""
+
+
+SHAPES: dict[str, Shape] = {
+    "messages": Shape(read_messages, keys=(frozenset({"messages"}),)),
+    "sharegpt": Shape(read_sharegpt, keys=(frozenset({"conversations"}),)),
+    "alpaca": Shape(read_alpaca, keys=(frozenset({"instruction", "output"}),)),
+    "prompt_completion": Shape(
+        read_prompt_completion,
+        keys=tuple(frozenset(pair) for pair in PAIRS),
+    ),
+    "input_output": Shape(
+        read_input_output,
+        keys=(frozenset({"input", "output"}),),
+        not_beside=frozenset({"instruction"}),
+    ),
+    "prompt_only": Shape(
+        read_prompt_only,
+        weak_keys=(frozenset({"prompt"}),),
+        not_beside=frozenset(
+            {"answer", "chosen", "completion", "output", "rejected", "response", "solution"}
+        ),
+    ),
+    "chatml_text": Shape(read_chatml_text, weak_keys=(frozenset({"text"}),)),
+}
+
+_CONTENT_KEYS: Keys = frozenset().union(
+    *(
+        keys
+        for shape in SHAPES.values()
+        for keys in (*shape.keys, *shape.weak_keys, shape.not_beside)
+    )
+)
+
+
+def read_conversation(value: dict[str, Any], shape: str | None = None) -> tuple[Conversation, str]:
+    """Read a row as a conversation.
+
+    Args:
+        value: the row. It may share parts with the conversation, so it must not be changed after.
+        shape: a name from SHAPES, to read the row as that one only; None to recognise it.
+
+    Returns:
+        The conversation and the name of the shape it was read as.
+
+    Raises:
+        UnreadableRowError: if the row is not a conversation of the shape, or of any.
+        ValueError: if there is no shape of that name.
+    """
+    name = _recognise(value) if shape is None else _require(value, shape)
+    return SHAPES[name].read(value), name
+
+
+def _content_keys(value: dict[str, Any]) -> Keys:
+    found = _known_keys(tuple(value))
+    for key in found:
+        if value[key] is None:
+            return frozenset(key for key in found if value[key] is not None)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _known_keys(keys: tuple[str, ...]) -> Keys:
+    return _CONTENT_KEYS.intersection(keys)
+
+
+def _recognise(value: dict[str, Any]) -> str:
+    found = _content_keys(value)
+    matches = _matches(found)
+    if len(matches) == 1:
+        return matches[0][0]
+    if not matches:
+        raise UnreadableRowError("unknown_shape", _unknown(value, found, SHAPES))
+    readings = " and ".join(f"{name} ({_listed(keys)})" for name, keys in matches)
+    raise UnreadableRowError(
+        "ambiguous_shape", f"could be {readings}; name the shape in the recipe"
+    )
+
+
+@lru_cache(maxsize=1024)
+def _matches(found: Keys) -> tuple[tuple[str, Keys], ...]:
+    """Every shape, with the keys it is recognised by, that the keys allow."""
+    possible = {name: shape for name, shape in SHAPES.items() if not shape.not_beside & found}
+    strong = [(name, keys) for name, shape in possible.items() for keys in shape.keys]
+    weak = [(name, keys) for name, shape in possible.items() for keys in shape.weak_keys]
+    matches = [match for match in strong if match[1] <= found]
+    return tuple(matches or [match for match in weak if match[1] <= found])
+
+
+def _require(value: dict[str, Any], name: str) -> str:
+    """Check that the row has the keys of the shape that was named."""
+    if name not in SHAPES:
+        near = get_close_matches(name, SHAPES, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"no shape named {name!r}.{hint} There are: {', '.join(SHAPES)}.")
+    found = _content_keys(value)
+    shape = SHAPES[name]
+    if not any(keys <= found for keys in (*shape.keys, *shape.weak_keys)):
+        raise UnreadableRowError("unknown_shape", _unknown(value, found, [name]))
+    return name
+
+
+def _unknown(value: dict[str, Any], found: Keys, names: Iterable[str]) -> str:
+    """Say what keys there are, and what is missing for the nearest of the shapes."""
+    options = [
+        (name, keys) for name in names for keys in (*SHAPES[name].keys, *SHAPES[name].weak_keys)
+    ]
+    name, keys = min(options, key=lambda option: (len(option[1] - found), -len(option[1])))
+    there = _listed(key[:40] for key in list(value)[:20]) or "none"
+    if "chosen" in found and "rejected" in found:
+        return f"a preference pair (chosen, rejected), not one conversation; keys: {there}"
+    return f"keys: {there}; the nearest shape, {name}, lacks {_listed(keys - found)}"
+
+
+def _listed(keys: Iterable[str]) -> str:
+    return ", ".join(sorted(keys))

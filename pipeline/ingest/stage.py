@@ -1,0 +1,258 @@
+"""Ingest stage: sources → conversations by content hash, and a quarantine for what is none.
+
+Rows are streamed in batches, so memory does not grow with a source. A source is known by the hash
+of its content: to see it again costs the hash. One that was cut short by a kill is read again from
+its start, and what is stored already stays as it is.
+"""
+
+import glob
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+from pyarrow import parquet
+from pydantic import Field
+
+from pipeline.ingest.hub_datasets import is_saved_dataset
+from pipeline.ingest.readers import (
+    HUB_PREFIX,
+    SourceFormat,
+    UnreadableRow,
+    UnreadableSourceError,
+    find_format,
+    read_rows,
+    source_fingerprint,
+)
+from pipeline.ingest.shapes import UnreadableRowError, read_conversation
+from pipeline.ingest.snapshots import snapshot_query
+from pipeline.settings import Settings
+from storage.conversations import content_hash
+from storage.database import Connection, open_workspace
+from storage.examples import read_pool
+from storage.runs import Decisions, StageCount, write_step
+from storage.sources import (
+    QuarantinedRow,
+    ReadRow,
+    Source,
+    add_source,
+    complete_source,
+    count_occurrences,
+    count_quarantine,
+    write_rows,
+)
+from storage.table_queries import ENVIRONMENT_PREFIX
+from storage.workspace import Workspace
+
+BATCH_ROWS = 5_000
+"""Rows held in memory at a time."""
+
+PLAIN_LINES = (".jsonl", ".ndjson")
+PLAIN_TEXT = (*PLAIN_LINES, ".json", ".csv")
+"""Suffixes of files that are not compressed."""
+
+Progress = Callable[[str, int], None]
+"""Called with what is being done and how many rows are done."""
+
+
+class SourceSettings(Settings):
+    """Sources: a file, a folder of them, a pattern, a dataset of a disk or hub, or a query."""
+
+    path: str = Field(
+        description="A file, a folder whose files are all read, a glob pattern, a directory "
+        "written by `save_to_disk`, or hub:ORG/NAME. With `query`: a DuckDB or SQLite file, or "
+        "env:NAME, an environment variable with the URL of a database. Relative to the recipe."
+    )
+    query: str | None = Field(
+        default=None,
+        description="SQL; its answer is the source, one row each. Give it an `order by`.",
+    )
+    license: str = Field(
+        default="unknown",
+        description="Licence of the rows, an SPDX name; goes to the dataset card.",
+    )
+    format: SourceFormat | None = Field(
+        default=None, description="How the file is written; told from its suffix if not given."
+    )
+    shape: str | None = Field(
+        default=None,
+        description="The shape of its rows; recognised row by row if not given.",
+    )
+
+    def files(self) -> list[str]:
+        """The sources that the path stands for, sorted; empty where it matches nothing."""
+        if self.query is not None or self.path.startswith(HUB_PREFIX):
+            return [self.path]
+        path = Path(self.path)
+        if path.is_dir() and self.format is None and not is_saved_dataset(path):
+            return sorted(str(file) for file in path.rglob("*") if is_visible_file(file, path))
+        if path.exists():
+            return [self.path]
+        return sorted(glob.glob(self.path, recursive=True))
+
+    def placed(self, base: Path) -> Self:
+        """The same source, its path as seen from the working directory.
+
+        Args:
+            base: the directory that relative paths start from.
+        """
+        if self.path.startswith((HUB_PREFIX, ENVIRONMENT_PREFIX)):
+            return self
+        return self.model_copy(update={"path": os.path.normpath(base / self.path)})
+
+
+def is_visible_file(file: Path, folder: Path) -> bool:
+    """Whether a file of a folder is meant to be read: nothing on its way is hidden by a dot."""
+    return file.is_file() and not any(p.startswith(".") for p in file.relative_to(folder).parts)
+
+
+def identify_sources(workspace: Workspace, settings: Sequence[SourceSettings]) -> list[Source]:
+    """Hash every file that the settings name, once for each content, in the order named."""
+    return distinct_sources(identify_block(workspace, block) for block in settings)
+
+
+def distinct_sources(blocks: Iterable[Sequence[Source]]) -> list[Source]:
+    """The sources of several blocks, once for each content, in the order named."""
+    sources: dict[str, Source] = {}
+    for block in blocks:
+        for source in block:
+            sources.setdefault(source.source_id, source)
+    return list(sources.values())
+
+
+def identify_block(workspace: Workspace, block: SourceSettings) -> list[Source]:
+    """Hash every file that one block of settings names."""
+    files = block.files()
+    if block.query is not None:
+        files = [str(snapshot_query(workspace, block.path, block.query))]
+    return [identify_source(workspace, name, block) for name in files]
+
+
+def identify_source(workspace: Workspace, name: str, settings: SourceSettings) -> Source:
+    """Hash one file; how it is read is part of its identity, for it changes what comes out.
+
+    Its path is stored as seen from the workspace, so that both can be moved together.
+    """
+    path = Path(name)
+    fingerprint = source_fingerprint(name)
+    return Source(
+        source_id=content_hash([fingerprint, settings.format, settings.shape])[:16],
+        path=stored_path(workspace, name),
+        format=settings.format,
+        shape=settings.shape,
+        license=settings.license,
+        content_hash=fingerprint,
+        bytes=path.stat().st_size if path.is_file() else 0,
+    )
+
+
+def stored_path(workspace: Workspace, name: str) -> str:
+    """The path that a workspace keeps of a source: as seen from there, so both can be moved."""
+    if name.startswith(HUB_PREFIX):
+        return name
+    return os.path.relpath(Path(name).resolve(), workspace.directory.resolve())
+
+
+def bound_rows(name: str, format: SourceFormat | None) -> int | None:
+    """The most rows a source can have; None where that cannot be told without reading it."""
+    try:
+        kind = find_format(name, format)
+    except UnreadableSourceError:
+        return None
+    if kind == "parquet":
+        return int(parquet.read_metadata(name).num_rows)
+    if kind != "jsonl" or not name.endswith(PLAIN_LINES):
+        return None
+    lines, last = 0, b"\n"
+    with open(name, "rb") as file:
+        for block in iter(lambda: file.read(2**20), b""):
+            lines, last = lines + block.count(b"\n"), block[-1:]
+    return lines + (last != b"\n")
+
+
+def bound_tokens(name: str, format: SourceFormat | None) -> int | None:
+    """The most tokens a source can hold: its bytes, where they are text; else None."""
+    return Path(name).stat().st_size if name.endswith(PLAIN_TEXT) else None
+
+
+def ingest_sources(
+    workspace: Workspace, sources: Sequence[Source], progress: Progress = lambda *_: None
+) -> None:
+    """Read the sources that the workspace does not have yet.
+
+    Raises:
+        UnreadableSourceError: if a whole source cannot be opened.
+    """
+    for source in sources:
+        with open_workspace(workspace) as con:
+            if not add_source(con, source):
+                hub = source.path.startswith(HUB_PREFIX)
+                name = source.path if hub else str(workspace.directory / source.path)
+                ingest_source(con, source, read_source(name, source), progress)
+
+
+def ingest_source(
+    con: Connection, source: Source, items: Iterator[ReadRow | QuarantinedRow], progress: Progress
+) -> None:
+    """Store one source to its end, a batch at a time."""
+    done = 0
+    for batch in batches(items):
+        read = [item for item in batch if isinstance(item, ReadRow)]
+        quarantined = [item for item in batch if isinstance(item, QuarantinedRow)]
+        write_rows(con, source.source_id, read, quarantined)
+        done += len(batch)
+        progress(f"reading {source.path}", done)
+    complete_source(con, source.source_id, done)
+
+
+def read_source(name: str, source: Source) -> Iterator[ReadRow | QuarantinedRow]:
+    """Every row of a source, as a conversation or as one for the quarantine."""
+    for row in read_rows(name, source.format):
+        if isinstance(row, UnreadableRow):
+            yield QuarantinedRow(row.position, row.reason, row.detail, row.raw)
+            continue
+        try:
+            conversation, shape = read_conversation(row.value, source.shape)
+        except UnreadableRowError as error:
+            yield QuarantinedRow(row.position, error.reason, error.detail, row.raw)
+        else:
+            yield ReadRow(row.position, conversation, shape)
+
+
+def batches(
+    items: Iterator[ReadRow | QuarantinedRow],
+) -> Iterator[list[ReadRow | QuarantinedRow]]:
+    """Cut a stream into lists of at most BATCH_ROWS."""
+    while batch := list(islice(items, BATCH_ROWS)):
+        yield batch
+
+
+def count_ingest(
+    workspace: Workspace, run_id: str, source_ids: Sequence[str], notes: Sequence[str] = ()
+) -> StageCount:
+    """Balance the books of the sources of a run, rows → distinct examples, and store them.
+
+    Args:
+        workspace: with all rows of the sources.
+        run_id: of the run.
+        source_ids: of the pool.
+        notes: what else is worth saying of what was read.
+    """
+    with open_workspace(workspace) as con:
+        pool = read_pool(con, source_ids)
+        read = count_occurrences(con, source_ids)
+        quarantined = count_quarantine(con, source_ids)
+        repeats = read - len(pool)
+        count = StageCount(
+            stage="ingest",
+            step=1,
+            label="read",
+            rows_in=read + sum(quarantined.values()),
+            kept=len(pool),
+            dropped={"exact_duplicate": repeats} if repeats else {},
+            quarantined=quarantined,
+            notes=tuple(notes),
+        )
+        write_step(con, run_id, count, Decisions.keep_all(pool))
+    return count

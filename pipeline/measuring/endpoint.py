@@ -1,0 +1,98 @@
+"""A server that models are asked through, as a recipe names it, and one of its models in a run."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from pipeline.settings import Settings
+from scorers.measures.endpoint.client import EndpointSettings
+from scorers.measures.endpoint.generator import endpoint_fingerprint
+from scorers.measures.models.loading import MissingModelError, resolve_model
+
+
+class Endpoint(Settings):
+    """An OpenAI-compatible server, such as vLLM's."""
+
+    base_url: str = Field(description='Up to the version, such as "http://127.0.0.1:8000/v1".')
+    api_key_variable: str | None = Field(
+        default=None, description="Name of the environment variable that holds the key."
+    )
+    max_concurrency: int = Field(default=16, gt=0, description="Requests under way at a time.")
+    timeout_seconds: float = Field(default=300, gt=0, description="For one attempt.")
+    retries: int = Field(default=5, ge=0, description="Attempts after the first.")
+
+    @model_validator(mode="after")
+    def check_address(self) -> Self:
+        """Refuse an address that cannot work."""
+        self.settings("")
+        return self
+
+    def settings(self, model: str, cache: Path | None = None) -> EndpointSettings:
+        """The same for the engine.
+
+        Args:
+            model: the name that the server gives it.
+            cache: folder of the replies that were had; without one none is kept.
+        """
+        return EndpointSettings(model=model, cache=cache, **self.model_dump())
+
+    def fingerprint(self, model: str) -> str:
+        """Ask the server what the model is.
+
+        Raises:
+            MissingModelError: if the server cannot be asked, or does not serve the model.
+        """
+        return endpoint_fingerprint(self.settings(model))
+
+
+class ServedModel(Settings):
+    """A model behind an endpoint, as the server described it when the run came to it."""
+
+    endpoint: Endpoint
+    model: str = Field(description="The name that the server gives it.")
+    fingerprint: str = Field(description="What the server said of it.")
+    requests: Path = Field(description="Folder of the replies that were had, of all models.")
+
+    @classmethod
+    def find(cls, endpoint: Endpoint, model: str, requests: Path) -> Self:
+        """Ask the server for the model.
+
+        Raises:
+            MissingModelError: if the server cannot be asked, or does not serve the model.
+        """
+        fingerprint = endpoint.fingerprint(model)
+        return cls(endpoint=endpoint, model=model, fingerprint=fingerprint, requests=requests)
+
+    def settings(self) -> EndpointSettings:
+        """How to ask it. Each model has a folder of replies, also those of one name."""
+        return self.endpoint.settings(self.model, self.requests / self.fingerprint[:16])
+
+    def connect(self) -> EndpointSettings:
+        """`settings`, once it is sure that the model is still there.
+
+        A server that has gone would otherwise be stored as the failure of every row to come.
+
+        Raises:
+            MissingModelError: if the server cannot be asked, or serves another model by now.
+        """
+        if self.endpoint.fingerprint(self.model) != self.fingerprint:
+            raise MissingModelError(
+                f"{self.endpoint.base_url} serves another {self.model!r} than when the run came to "
+                "it. Start the run again: what was stored stays with the model that said it."
+            )
+        return self.settings()
+
+
+def find_served(endpoint: Endpoint | None, model: str, requests: Path) -> ServedModel | None:
+    """The model behind the endpoint; None where the model is to be loaded here.
+
+    Raises:
+        MissingModelError: if the server cannot be asked, or does not serve the model.
+    """
+    return ServedModel.find(endpoint, model, requests) if endpoint else None
+
+
+def fingerprint_of(model: str, served: ServedModel | None) -> str:
+    """What a model is, served or on this disk."""
+    return served.fingerprint if served else resolve_model(model).fingerprint

@@ -1,0 +1,272 @@
+"""Correctness by a regression model that is trained on the pool itself (Cappy).
+
+The models learn from a pool, so what they learnt from is part of the key and the training is one
+piece of work. They are kept: a pool that grew a little is not trained on again, its new rows are
+scored by the stored models and marked as not trained on.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pyarrow as pa
+from pydantic import Field
+
+from pipeline.measuring.graded_pairs import PairRow, build_pairs, deal_folds
+from pipeline.measuring.measures.samples import Samples
+from pipeline.measuring.measures.trajectories import find_trainings
+from pipeline.measuring.rows import answer_table, no_response
+from pipeline.measuring.shards import SHARD_TOKENS
+from pipeline.settings import Part, Settings
+from scorers.measures.models.devices import borrowed_device, resolve_device, use_allowed_cores
+from scorers.measures.models.loading import resolve_model
+from storage.conversations import content_hash
+from storage.database import Connection, read_workspace
+from storage.examples import read_example_table, read_origins
+from storage.measurements import MeasureKey, read_answers
+from storage.workspace import Workspace
+
+if TYPE_CHECKING:
+    from scorers.measures.training.cappy import Correctness, RegressionSettings
+    from scorers.measures.training.cappy_folds import FoldModels
+
+FIELDS = [
+    pa.field("correctness", pa.float64()),
+    pa.field("tokens", pa.int64()),
+    pa.field("tokens_read", pa.int64()),
+    pa.field("trained", pa.bool_()),
+]
+
+VERSION = 2
+
+NOT_THE_TRAINING = {"encoder", "part", "retrain_above", "samples"}
+"""Settings that stand elsewhere in the key, or change no number."""
+
+
+class CappySettings(Settings):
+    """A small model of which response belongs to which instruction: `cappy` needs it."""
+
+    encoder: str = Field(
+        default="wheel:all-minilm-l6-v2", description="The encoder that is trained, on pairs."
+    )
+    folds: int = Field(
+        default=3,
+        ge=2,
+        description="Parts of the pool; the model that scores a part is trained on the others.",
+    )
+    epochs: int = Field(default=3, gt=0, description="Passes over the pairs.")
+    learning_rate: float = Field(default=1e-4, gt=0, description="Peak, of AdamW, linear decay.")
+    batch_rows: int = Field(default=16, gt=0, description="Pairs in an optimiser step.")
+    max_tokens: int = Field(
+        default=256,
+        gt=8,
+        description="Tokens of instruction and response together; of a longer pair the longer text "
+        "is cut, and the row says so.",
+    )
+    samples: bool = Field(
+        default=False,
+        description="Learn also from the answers sampled for measure.confidence, by their ROUGE-L.",
+    )
+    seed: int = Field(default=0, ge=0, description="Of folds, swaps and the order of training.")
+    part: Part | None = Field(default=None, description="Train on and score part of the pool only.")
+    retrain_above: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Share of the pool's rows that stored models may not have been trained on; "
+        "above it they are trained anew, and every row is scored again.",
+    )
+
+    def regression(self) -> "RegressionSettings":
+        """The same for the engine."""
+        from scorers.measures.training.cappy import RegressionSettings  # imports torch
+
+        return RegressionSettings(
+            epochs=self.epochs,
+            batch_rows=self.batch_rows,
+            learning_rate=self.learning_rate,
+            max_tokens=self.max_tokens,
+            seed=self.seed,
+        )
+
+
+class CappyTraining(Settings):
+    """One training: what the numbers of old and new rows are stored under."""
+
+    shard_tokens: ClassVar[int] = SHARD_TOKENS
+
+    settings: CappySettings
+    samples: Samples | None = Field(default=None, description="Whose answers are graded.")
+    pool: str = Field(description="Hash of the examples that it is trained on.")
+    directory: Path = Field(description="Where models are kept.")
+    note: str = Field(default="", description="What a run says of it.")
+
+    def key(self) -> MeasureKey:
+        """Encoder, how it was trained, and on what."""
+        training = self.settings.model_dump(exclude=NOT_THE_TRAINING)
+        samples = self.samples.key().measure_key if self.samples else ""
+        return MeasureKey(
+            measure="cappy",
+            model=self.settings.encoder,
+            model_fingerprint=resolve_model(self.settings.encoder).fingerprint,
+            template_fingerprint="",
+            settings={"version": VERSION, "pool": self.pool, "samples": samples, **training},
+        )
+
+    def anywhere(self) -> bool:
+        """The models are in the workspace."""
+        return False
+
+    def inputs(self, con: Connection, ids: Sequence[str]) -> pa.Table:
+        """The stored examples with where they are from, and the answers sampled for them."""
+        examples = read_example_table(con, ids)
+        origins = read_origins(con, ids)
+        none: list[list[str] | None] = [None] * len(examples)
+        answers = read_answers(con, self.samples.key(), ids) if self.samples else none
+        found = [origins[each] for each in examples["example_id"].to_pylist()]
+        sources, first_prompts = zip(*found, strict=True) if found else ((), ())
+        examples = examples.append_column("source", pa.array(sources, pa.string()))
+        examples = examples.append_column("first_prompt_id", pa.array(first_prompts, pa.string()))
+        return examples.append_column("answers", pa.array(answers, pa.list_(pa.string())))
+
+    def models(self) -> "FoldModels":
+        """Where this training keeps its models."""
+        from scorers.measures.training.cappy_folds import FoldModels  # imports torch
+
+        directory = self.directory / self.key().measure_key
+        return FoldModels(directory, self.settings.regression(), resolve_device())
+
+    def score(self, models: "FoldModels", examples: pa.Table, trained: bool) -> pa.Table:
+        """Have the models score each example that has a response."""
+        rows = [row for row in pair_rows(examples) if row.response]
+        said = models.score(
+            [(row.prompt_id, row.first_prompt_id) for row in rows],
+            [(row.prompt, row.response) for row in rows],
+        )
+        places = {row.example_id: at for at, row in enumerate(rows)}
+        answers = [
+            answer_of(said, places[each], trained) if each in places else no_response()
+            for each in examples["example_id"].to_pylist()
+        ]
+        return answer_table(examples, answers, FIELDS)
+
+
+class PoolCappy(CappyTraining):
+    """The measure for the pool that the models are trained on."""
+
+    whole_pool: ClassVar[bool] = True
+
+    def measure(self, examples: pa.Table) -> pa.Table:
+        """Train a model for each fold, and score each fold with its own."""
+        rows = [row for row in pair_rows(examples) if row.response]
+        settings = self.settings
+        dealt = deal_folds(rows, settings.folds, settings.seed)
+        with borrowed_device():
+            use_allowed_cores()
+            models = self.models()
+            pairs = build_pairs(rows, dealt, settings.seed)
+            models.train(resolve_model(settings.encoder).path, dealt, pairs)
+            return self.score(models, examples, trained=True)
+
+    def predict_seconds(self, examples: pa.Table, rows: int) -> float:
+        """Seconds for so many rows, by training one model on these for one epoch."""
+        tried = [row for row in pair_rows(examples) if row.response]
+        pairs = build_pairs(tried, dict.fromkeys((row.prompt_id for row in tried), 0), 0).get(0)
+        if not pairs:
+            return 0.0
+        from scorers.measures.training.cappy_folds import FoldModels  # imports torch
+
+        once = self.settings.model_copy(update={"epochs": 1}).regression()
+        with borrowed_device(), TemporaryDirectory() as directory:
+            models = FoldModels(Path(directory), once, resolve_device())
+            started = time.perf_counter()
+            models.train(resolve_model(self.settings.encoder).path, {"a": 0, "b": 1}, {0: pairs})
+            seconds = time.perf_counter() - started
+        passes = self.settings.epochs * (self.settings.folds - 1)
+        return seconds * passes * rows / len(tried)
+
+
+class NewRowCappy(CappyTraining):
+    """The measure for a pool whose new rows are scored by the models of a stored training."""
+
+    whole_pool: ClassVar[bool] = False
+
+    def measure(self, examples: pa.Table) -> pa.Table:
+        """Score each example: by the model of its prompt's fold, or the average of all."""
+        with borrowed_device():
+            use_allowed_cores()
+            return self.score(self.models(), examples, trained=False)
+
+
+def pair_rows(examples: pa.Table) -> list[PairRow]:
+    """What of each example goes into pairs."""
+    return [
+        PairRow(
+            example_id=row["example_id"],
+            prompt_id=row["prompt_id"],
+            prompt=row["prompt"],
+            response=row["response"] if row["response_at"] is not None else "",
+            task=row["source"] or "",
+            generated=row["source"] is None,
+            first_prompt_id=row["first_prompt_id"],
+            samples=row["answers"] or (),
+        )
+        for row in examples.to_pylist()
+    ]
+
+
+def answer_of(said: "Correctness", at: int, trained: bool) -> dict[str, Any]:
+    """What was said of one row."""
+    value = float(said.values[at])
+    if value != value:
+        detail = "the pool has too few prompts: none is left to learn from"
+        return {"state": "not_applicable", "detail": detail}
+    whole, read = int(said.tokens[at]), int(said.read[at])
+    cut = f"{read} of {whole} tokens were read: the longer text was cut" if read < whole else ""
+    return {
+        "state": "ok",
+        "detail": cut,
+        "correctness": value,
+        "tokens": whole,
+        "tokens_read": read,
+        "trained": trained,
+    }
+
+
+def plan_cappy(
+    workspace: Workspace,
+    settings: CappySettings,
+    ids: Sequence[str],
+    samples: Samples | None,
+    sampled: Sequence[str],
+) -> PoolCappy | NewRowCappy:
+    """The measure for the pool with these ids: a training, or the models of a stored one.
+
+    Args:
+        workspace: with the examples.
+        settings: of the recipe.
+        ids: the pool.
+        samples: the measure whose answers are graded; None for none.
+        sampled: ids of the examples that it is asked about.
+    """
+    with read_workspace(workspace) as con:
+        origins = read_origins(con, ids)
+    pool = content_hash([[(each, *origins[each]) for each in sorted(ids)], sorted(sampled)])
+    training = PoolCappy(
+        settings=settings, samples=samples, pool=pool, directory=workspace.models / "cappy"
+    )
+    limit = settings.retrain_above * max(1, len(ids))
+    near = [
+        (stored.unseen, stored.key.settings["pool"] != pool, stored.key.measure_key, stored.key)
+        for stored in find_trainings(workspace, training.key(), ids)
+        if stored.unseen <= limit
+    ]
+    for unseen, _, _, key in sorted(near, key=lambda each: each[:3]):
+        new = NewRowCappy(**{**dict(training), "pool": key.settings["pool"]})
+        if not unseen or new.models().complete():
+            told = f"; scored by stored models and not trained on: {unseen}"
+            return new.model_copy(update={"note": told})
+    note = "; trained again, for the models of an earlier training are gone" if near else ""
+    return training.model_copy(update={"note": note})

@@ -1,0 +1,68 @@
+"""Embeddings: one unit vector for each example, of its prompt, its response or both."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from pipeline.measuring.rows import answer_table
+from pipeline.measuring.shards import ExampleInputs
+from pipeline.settings import Settings
+from scorers.measures.models.devices import borrowed_device
+from scorers.measures.models.loading import load_embedder, resolve_model
+from storage.measurements import MeasureKey
+
+FIELDS = [pa.field("embedding", pa.list_(pa.float32())), pa.field("chunks", pa.int64())]
+
+VERSION = 1
+
+TextField = Literal["prompt", "response", "both"]
+
+ComparedField = Literal["prompt", "response", "both", "hidden"]
+"""What rows are compared by: an embedded text, or the hidden state kept with the losses."""
+
+
+class Embeddings(Settings, ExampleInputs):
+    """Sentence embeddings: semantic deduplication and diverse selection need them."""
+
+    model: str = Field(
+        default="wheel:all-minilm-l6-v2", description="A sentence-transformers model."
+    )
+    of: TextField = Field(default="both", description="Which text is embedded.")
+
+    def key(self) -> MeasureKey:
+        """Model and text."""
+        return MeasureKey(
+            measure="embeddings",
+            model=self.model,
+            model_fingerprint=resolve_model(self.model).fingerprint,
+            template_fingerprint="",
+            settings={"version": VERSION, "of": self.of},
+        )
+
+    def measure(self, examples: pa.Table) -> pa.Table:
+        """Embed each text; a long one in pieces, none cut."""
+        texts = example_texts(examples.to_pylist(), self.of)
+        filled = [text for text in texts if text.strip()]
+        with borrowed_device():
+            embedded = load_embedder(resolve_model(self.model)).embed_with_chunks(filled)
+        vectors = iter(zip(embedded.vectors.tolist(), embedded.chunks.tolist(), strict=True))
+        answers: list[dict[str, Any]] = []
+        for text in texts:
+            if not text.strip():
+                answers.append({"state": "not_applicable", "detail": f"no {self.of} text"})
+                continue
+            vector, chunks = next(vectors)
+            answers.append({"state": "ok", "embedding": vector, "chunks": chunks})
+        return answer_table(examples, answers, FIELDS)
+
+
+def example_texts(rows: Sequence[Mapping[str, Any]], of: TextField) -> list[str]:
+    """The text of each example that is compared; an example without a response has no text."""
+    if of == "both":
+        return [
+            f"{row['prompt']}\n\n{row['response']}" if row["response_at"] is not None else ""
+            for row in rows
+        ]
+    return [row[of] for row in rows]

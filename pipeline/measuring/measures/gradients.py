@@ -1,0 +1,154 @@
+"""Gradients: where each row would move the target's adapters, and where targets want them (LESS).
+
+Adapters are warmed up on a share of the pool, once (warm_up.py). After that each row is asked about
+by itself, at every checkpoint of the warm-up: a pool that grew has only its new rows asked about,
+as long as its warm-up stays the same.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from pipeline.measuring.rows import (
+    Problem,
+    answer_rendered,
+    answer_table,
+    render_rows,
+    template_of,
+)
+from pipeline.measuring.shards import SAMPLING_SHARD_TOKENS, ExampleInputs
+from pipeline.measuring.warm_up import VERSION, GradientSettings, WarmUp, find_warmup
+from pipeline.settings import Settings
+from scorers.measures.models.devices import borrowed_device, resolve_autocast
+from scorers.measures.reading.chat_format import RenderedExample
+from storage.measurements import MeasureKey
+from storage.workspace import Workspace
+
+if TYPE_CHECKING:
+    from scorers.measures.training.gradients import Gradients, Projection
+
+FIELDS = [
+    pa.field("gradient", pa.list_(pa.list_(pa.float16()))),
+    pa.field("rates", pa.list_(pa.float64())),
+]
+
+_training = Lock()
+"""One shard trains; the others wait for it."""
+
+
+class PoolGradients(Settings, ExampleInputs):
+    """The measure for rows of the pool: where Adam would move the adapters for each."""
+
+    shard_tokens: ClassVar[int] = SAMPLING_SHARD_TOKENS
+
+    settings: GradientSettings
+    directory: Path = Field(description="Of the warm-up; its name is the warm-up's key.")
+    of: ClassVar[str] = "pool"
+
+    def key(self) -> MeasureKey:
+        """The warm-up, and how gradients are made short."""
+        settings = self.settings
+        return MeasureKey(
+            measure="gradients",
+            model=settings.model,
+            model_fingerprint=settings.resolved().fingerprint,
+            template_fingerprint=template_of(settings.model, settings.template),
+            settings={
+                "version": VERSION,
+                "of": self.of,
+                "warmup": self.directory.name,
+                "dimension": settings.dimension,
+                "adam": self.projection().adam,
+                "dtype": resolve_autocast(),
+            },
+        )
+
+    def anywhere(self) -> bool:
+        """The checkpoints are in the workspace."""
+        return False
+
+    def projection(self) -> "Projection":
+        """What is taken of each row."""
+        from scorers.measures.training.gradients import Projection  # imports torch
+
+        return Projection(self.settings.dimension, self.settings.seed, self.settings.adam)
+
+    def measure(self, examples: pa.Table) -> pa.Table:
+        """Have the adapters warmed up, and take each example's direction at every checkpoint."""
+        from scorers.measures.training.gradients import record_gradients  # imports torch
+
+        settings = self.settings
+        with _training, borrowed_device():
+            WarmUp(self.directory).train(settings)
+        rendered = render_rows(settings.model, settings.template, examples)
+        asked = [row for row in rendered if isinstance(row, RenderedExample)]
+        with borrowed_device():
+            found = record_gradients(
+                settings.resolved().path,
+                asked,
+                settings.adapters(),
+                self.directory,
+                self.projection(),
+            )
+        answers = answer_rendered(rendered, lambda _: states_of(found))
+        table = answer_table(examples, answers, [])
+        return with_vectors(table, found)
+
+
+class TargetGradients(PoolGradients):
+    """The measure for targets: their plain gradients."""
+
+    of: ClassVar[str] = "targets"
+
+    def projection(self) -> "Projection":
+        """The plain gradient, by the same signs."""
+        from scorers.measures.training.gradients import Projection  # imports torch
+
+        return Projection(self.settings.dimension, self.settings.seed, None)
+
+
+def states_of(found: "Gradients") -> list[Problem]:
+    """One answer for each row that the engine was asked about, without its numbers."""
+    return [
+        {"state": state, "detail": detail}
+        for state, detail in zip(found.states, found.details, strict=True)
+    ]
+
+
+def with_vectors(table: pa.Table, found: "Gradients") -> pa.Table:
+    """The table with the vectors and rates of the rows that are "ok"; null in the others."""
+    ok = np.array([state == "ok" for state in table["state"].to_pylist()], dtype=bool)
+    kept = np.array([state == "ok" for state in found.states], dtype=bool)
+    vectors = found.vectors[kept].astype(np.float16)
+    _, checkpoints, dimension = vectors.shape
+    inner = pa.ListArray.from_arrays(
+        list_offsets(np.full(len(vectors) * checkpoints, dimension)), pa.array(vectors.reshape(-1))
+    )
+    rates = pa.array(np.tile(np.array(found.rates, dtype=np.float64), len(vectors)))
+    offsets, missing = list_offsets(np.where(ok, checkpoints, 0)), pa.array(~ok)
+    for field, values in zip(FIELDS, (inner, rates), strict=True):
+        column = pa.ListArray.from_arrays(offsets, values, mask=missing)
+        table = table.append_column(field, column)
+    return table
+
+
+def list_offsets(lengths: "np.ndarray[Any, np.dtype[np.int64]]") -> pa.Array:
+    """Where lists of these lengths begin, and where the last one ends."""
+    return pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+
+
+def pool_gradients(
+    workspace: Workspace, settings: GradientSettings, pool: Sequence[str]
+) -> tuple[PoolGradients, TargetGradients, str]:
+    """The measures for the pool with these ids and for targets, and what the run says of them.
+
+    Both are of one warm-up, or their directions could not be compared.
+    """
+    warmup, note = find_warmup(workspace, settings, pool)
+    pool_measure = PoolGradients(settings=settings, directory=warmup.directory)
+    return pool_measure, TargetGradients(settings=settings, directory=warmup.directory), note

@@ -1,0 +1,99 @@
+"""Judgements: whether sampled answers contradict the given one, and what the model itself thinks.
+
+CLEAR (arXiv 2403.12776) scores the *given* target: sampled answers are compared with it, not with
+each other. The arithmetic is scorers/confidence.py; here are the probabilities it needs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+import orjson
+import pyarrow as pa
+from pydantic import Field
+
+from pipeline.measuring.judge import Fits, judge_of
+from pipeline.measuring.measures.samples import Samples
+from pipeline.measuring.rows import answer_table, no_response
+from pipeline.measuring.shards import SAMPLING_SHARD_TOKENS
+from pipeline.settings import Settings
+from scorers.measures.confidence import VERSION, JudgeRow, judge_answers
+from scorers.measures.entailment import CrossEncoderEntailment, PromptedEntailment
+from scorers.measures.models.devices import borrowed_device
+from scorers.measures.models.loading import resolve_model
+from scorers.measures.models.protocols import EntailmentModel, OptionModel
+from storage.database import Connection
+from storage.examples import read_example_table
+from storage.measurements import MeasureKey, read_answers
+
+FIELDS = [
+    pa.field("contradiction_forward", pa.list_(pa.float64())),
+    pa.field("contradiction_backward", pa.list_(pa.float64())),
+    pa.field("exact_match", pa.list_(pa.bool_())),
+    pa.field("reflection", pa.list_(pa.list_(pa.float64()))),
+    pa.field("reflection_mass", pa.list_(pa.float64())),
+]
+
+
+class Judgements(Settings):
+    """Entailment and self-reflection over sampled answers: CLEAR's confidence needs them."""
+
+    whole_pool: ClassVar[bool] = False
+    shard_tokens: ClassVar[int] = SAMPLING_SHARD_TOKENS
+
+    samples: Samples = Field(description="The sampled answers that are judged.")
+    entailment: str | None = Field(
+        default=None,
+        description="An NLI model (directory or hub id). Without one the language model is asked "
+        "instead, which is only an approximation of published CLEAR.",
+    )
+
+    def key(self) -> MeasureKey:
+        """The samples' key, and the entailment model."""
+        samples = self.samples.key()
+        judge = resolve_model(self.entailment).fingerprint if self.entailment else "prompted"
+        return MeasureKey(
+            measure="judgements",
+            model=samples.model,
+            model_fingerprint=samples.model_fingerprint,
+            template_fingerprint=samples.template_fingerprint,
+            settings={"version": VERSION, "samples": samples.measure_key, "entailment": judge},
+        )
+
+    def anywhere(self) -> bool:
+        """Where the samples are."""
+        return self.samples.anywhere()
+
+    def inputs(self, con: Connection, ids: Sequence[str]) -> pa.Table:
+        """The stored examples with their sampled answers."""
+        examples = read_example_table(con, ids)
+        answers = read_answers(con, self.samples.key(), ids)
+        return examples.append_column("answers", pa.array(answers, pa.list_(pa.string())))
+
+    def measure(self, examples: pa.Table) -> pa.Table:
+        """Judge each given response against the answers sampled for its prompt."""
+        rows = examples.to_pylist()
+        asked = [judge_row(row) for row in rows if row["response_at"] is not None]
+        with borrowed_device():
+            model, fits = judge_of(self.samples.settings.model, self.samples.served)
+            entailment = self.entailment_model(model, fits)
+            judged = iter(judge_answers(asked, entailment, model, fits))
+        answers = [
+            no_response() if row["response_at"] is None else asdict(next(judged)) for row in rows
+        ]
+        return answer_table(examples, answers, FIELDS)
+
+    def entailment_model(self, model: OptionModel, fits: Fits | None) -> EntailmentModel:
+        """The NLI model, or the language model in its place."""
+        if self.entailment is None:
+            return PromptedEntailment(model, fits)
+        return CrossEncoderEntailment.from_directory(resolve_model(self.entailment).path)
+
+
+def judge_row(row: dict[str, Any]) -> JudgeRow:
+    """What is judged: the prompt, its given response, and the answers sampled for it."""
+    return JudgeRow(
+        prompt_messages=orjson.loads(row["messages"])[: row["response_at"]],
+        target=row["response"],
+        samples=row["answers"] or [],
+    )

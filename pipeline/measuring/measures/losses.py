@@ -1,0 +1,152 @@
+"""Losses: what a language model says of every token of a response, with its prompt and without."""
+
+from dataclasses import asdict
+from typing import Any, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from pipeline.measuring.endpoint import Endpoint, ServedModel
+from pipeline.measuring.rows import (
+    Problem,
+    answer_rendered,
+    answer_table,
+    render_rows,
+    template_of,
+)
+from pipeline.measuring.shards import ExampleInputs
+from pipeline.settings import TARGET, Settings
+from scorers.measures.endpoint.losses import EndpointLosses
+from scorers.measures.losses import measure_losses
+from scorers.measures.models.devices import borrowed_device, resolve_dtype
+from scorers.measures.models.loading import load_language_model, resolve_model
+from scorers.measures.models.protocols import LossModel
+from scorers.measures.reading.chat_format import RenderedExample, Template
+from storage.conversations import content_hash
+from storage.measurements import MeasureKey
+
+FLOATS = pa.list_(pa.float32())
+
+FIELDS = [
+    pa.field("response_tokens", pa.int64()),
+    pa.field("mean_nll", pa.float64()),
+    pa.field("mean_nll_alone", pa.float64()),
+    pa.field("sum_nll", pa.float64()),
+    pa.field("sum_nll_alone", pa.float64()),
+    pa.field("mean_entropy", pa.float64()),
+    pa.field("mean_entropy_alone", pa.float64()),
+    pa.field("top1_rate", pa.float64()),
+    pa.field("top1_rate_alone", pa.float64()),
+    pa.field("nll", FLOATS),
+    pa.field("nll_alone", FLOATS),
+    pa.field("entropy", FLOATS),
+    pa.field("entropy_alone", FLOATS),
+    pa.field("top1", pa.list_(pa.bool_())),
+    pa.field("top1_alone", pa.list_(pa.bool_())),
+    pa.field("vector", FLOATS),
+]
+
+VERSION = 2
+
+
+class LossSettings(Settings):
+    """Losses and entropies of each response token: perplexity, both IFDs and GRAPE need them."""
+
+    model: str = Field(
+        default=TARGET,
+        description="The model that reads the examples; of an endpoint, the one it serves.",
+    )
+    template: Template = Field(
+        default="chat",
+        description="chat: the model's own; question_answer: GRAPE's minimal one; plain: none, as "
+        "Superfiltering's scorer reads.",
+    )
+    max_tokens: int = Field(
+        default=1024,
+        gt=0,
+        description="Tokens of prompt and response the model reads; a longer example is not read, "
+        "and marked truncated.",
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="auto: bfloat16 where the device multiplies it natively, else float32. Of an "
+        "endpoint: what its server was started with, which it does not say itself.",
+    )
+    vectors: bool = Field(
+        default=False,
+        description="Keep the model's last hidden state of each example, to compare them by: "
+        "DEITA's embedding. 4 bytes for each of the model's dimensions.",
+    )
+    endpoint: Endpoint | None = Field(
+        default=None,
+        description="Ask a vLLM server instead of loading the model here; it tells no entropies.",
+    )
+    served_as: str | None = Field(
+        default=None, description="What the endpoint calls the model; must be given with one."
+    )
+
+    @model_validator(mode="after")
+    def check_endpoint(self) -> Self:
+        """Refuse what a server cannot give."""
+        if (self.endpoint is None) != (self.served_as is None):
+            raise ValueError("endpoint and served_as go together: give both, or none of them")
+        if self.endpoint and self.vectors:
+            raise ValueError("an endpoint gives no hidden states: leave vectors out, or endpoint")
+        return self
+
+
+class Losses(Settings, ExampleInputs):
+    """The measure, with the server's model where one is asked."""
+
+    settings: LossSettings
+    served: ServedModel | None = None
+
+    def key(self) -> MeasureKey:
+        """Model, template, window and dtype; of a server also what it says of itself."""
+        settings = self.settings
+        own = resolve_model(settings.model).fingerprint
+        dtype = f"served {settings.dtype}" if self.served else resolve_dtype(settings.dtype)
+        return MeasureKey(
+            measure="losses",
+            model=settings.model,
+            model_fingerprint=content_hash([own, self.served.fingerprint]) if self.served else own,
+            template_fingerprint=template_of(settings.model, settings.template),
+            settings={
+                "version": VERSION,
+                "max_tokens": settings.max_tokens,
+                "dtype": dtype,
+                "vectors": settings.vectors,
+            },
+        )
+
+    def anywhere(self) -> bool:
+        """A server is asked from one place, which keeps its replies."""
+        return self.served is None
+
+    def measure(self, examples: pa.Table) -> pa.Table:
+        """Ask the model for both losses of each example."""
+        rendered = render_rows(self.settings.model, self.settings.template, examples)
+        answers = answer_rendered(rendered, self.ask)
+        return answer_table(examples, answers, FIELDS)
+
+    def ask(self, rows: list[RenderedExample]) -> list[Problem]:
+        """Both losses of each row."""
+        settings = self.settings
+        with borrowed_device():
+            losses = measure_losses(self.model(), rows, settings.max_tokens, settings.vectors)
+        return [plain(asdict(row)) for row in losses]
+
+    def model(self) -> LossModel:
+        """The model to ask, on the device that is borrowed or behind the endpoint."""
+        if self.served:
+            return EndpointLosses(self.served.connect())
+        return load_language_model(resolve_model(self.settings.model), self.settings.dtype)
+
+
+def plain(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer with its arrays as lists."""
+    return {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in answer.items()
+    }

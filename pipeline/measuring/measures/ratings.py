@@ -1,0 +1,139 @@
+"""Ratings: how a judge divides its belief between the marks it could give an example."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from math import isfinite
+from typing import Annotated, Any, Self, TypeAlias
+
+import orjson
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from pipeline.measuring.endpoint import Endpoint, ServedModel, fingerprint_of
+from pipeline.measuring.judge import judge_of
+from pipeline.measuring.rows import answer_table, no_response, template_of
+from pipeline.measuring.shards import ExampleInputs
+from pipeline.settings import TARGET, Part, Settings
+from scorers.measures.endpoint.judge import check_options
+from scorers.measures.models.devices import borrowed_device, resolve_dtype
+from scorers.measures.ratings import (
+    MARKS,
+    QUALITY,
+    VERSION,
+    RatedRow,
+    check_template,
+    rate_answers,
+)
+from storage.measurements import MeasureKey
+
+FIELDS = [
+    pa.field("probabilities", pa.list_(pa.float64())),
+    pa.field("marks", pa.list_(pa.float64())),
+    pa.field("mass", pa.float64()),
+]
+
+Option: TypeAlias = Annotated[str, Field(coerce_numbers_to_str=True)]
+"""A reply; YAML reads a bare 1 as a number."""
+
+
+class RatingSettings(Settings):
+    """A judge's belief about each example, divided between a few marks: `rating` needs it."""
+
+    name: str = Field(
+        default="quality", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="What a score's `of` says."
+    )
+    model: str = Field(default=TARGET, description="A model, or the name an endpoint serves.")
+    endpoint: Endpoint | None = Field(
+        default=None, description="Ask a server instead of loading the model here."
+    )
+    template: str | None = Field(
+        default=None,
+        description="The question, with {prompt} and {response} where they belong; a built-in one "
+        "about quality, answered from 1 to 6, if not given.",
+    )
+    options: tuple[Option, ...] = Field(
+        default=MARKS,
+        min_length=2,
+        description="What the reply may begin with; none may be the beginning of another.",
+    )
+    part: Part | None = Field(default=None, description="Ask about part of the pool only.")
+
+    @model_validator(mode="after")
+    def check_question(self) -> Self:
+        """Refuse a question that cannot be put, or not be answered with the options."""
+        check_options(self.options)
+        if self.template is not None:
+            check_template(self.template)
+        elif self.options != MARKS:
+            raise ValueError("the built-in question is answered from 1 to 6: give a template")
+        return self
+
+    @property
+    def question(self) -> str:
+        """What is asked."""
+        return QUALITY if self.template is None else self.template
+
+    def marks(self) -> list[float | None]:
+        """The numbers that the options stand for; None for an option that is none."""
+        return [as_number(option) for option in self.options]
+
+
+class Ratings(Settings, ExampleInputs):
+    """The measure, with the server's model where one is asked."""
+
+    settings: RatingSettings
+    served: ServedModel | None = None
+
+    def key(self) -> MeasureKey:
+        """Judge, template, question and options; not what the block is called."""
+        model = self.settings.model
+        settings = {
+            "version": VERSION,
+            "template": self.settings.question,
+            "options": list(self.settings.options),
+            "dtype": "" if self.served else resolve_dtype(),  # a server does not say
+        }
+        return MeasureKey(
+            measure="ratings",
+            model=model,
+            model_fingerprint=fingerprint_of(model, self.served),
+            template_fingerprint="" if self.served else template_of(model, "chat"),
+            settings=settings,
+        )
+
+    def anywhere(self) -> bool:
+        """A server is asked from one place, which keeps its replies."""
+        return self.served is None
+
+    def measure(self, examples: pa.Table) -> pa.Table:
+        """Ask the judge about each example that has a response."""
+        rows = examples.to_pylist()
+        asked = [rated_row(row) for row in rows if row["response_at"] is not None]
+        question, options = self.settings.question, self.settings.options
+        with borrowed_device():
+            judge, fits = judge_of(self.settings.model, self.served)
+            rated = iter(rate_answers(asked, question, options, judge, fits))
+        answers = [
+            no_response() if row["response_at"] is None else self.answer(asdict(next(rated)))
+            for row in rows
+        ]
+        return answer_table(examples, answers, FIELDS)
+
+    def answer(self, rated: Mapping[str, Any]) -> dict[str, Any]:
+        """What was said of one example, with the marks that the probabilities are of."""
+        return {**rated, "marks": self.settings.marks() if rated["state"] == "ok" else None}
+
+
+def rated_row(row: Mapping[str, Any]) -> RatedRow:
+    """What is rated: the response, and the prompt it answers."""
+    messages = orjson.loads(row["messages"])
+    return RatedRow(prompt_messages=messages[: row["response_at"]], response=row["response"])
+
+
+def as_number(option: str) -> float | None:
+    """The finite number an option stands for."""
+    try:
+        number = float(option)
+    except ValueError:
+        return None
+    return number if isfinite(number) else None

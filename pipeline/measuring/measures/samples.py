@@ -1,0 +1,133 @@
+"""Samples: answers that a model gives to a prompt, to compare the given one with."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import orjson
+import pyarrow as pa
+from pydantic import Field
+
+from pipeline.measuring.endpoint import Endpoint, ServedModel, fingerprint_of
+from pipeline.measuring.rows import answer_table, no_response, template_of
+from pipeline.measuring.shards import SAMPLING_SHARD_TOKENS, ExampleInputs
+from pipeline.settings import TARGET, Part, Settings
+from scorers.measures.endpoint.generator import EndpointGenerator
+from scorers.measures.models.devices import borrowed_device, resolve_dtype
+from scorers.measures.models.loading import load_language_model, resolve_model
+from scorers.measures.models.protocols import (
+    AnswerGenerator,
+    GeneratedAnswer,
+    GenerationFailure,
+    GenerationRequest,
+)
+from storage.conversations import content_hash
+from storage.measurements import MeasureKey
+
+FIELDS = [
+    pa.field("answers", pa.list_(pa.string())),
+    pa.field("finished", pa.list_(pa.bool_())),
+]
+
+VERSION = 1
+
+Sampled = GeneratedAnswer | GenerationFailure
+
+
+class SampleSettings(Settings):
+    """Answers sampled from a model, a few for each prompt: CLEAR's consistency needs them."""
+
+    model: str = Field(default=TARGET, description="A model, or the name an endpoint serves.")
+    endpoint: Endpoint | None = Field(
+        default=None, description="Ask a server instead of loading the model here."
+    )
+    answers: int = Field(default=5, gt=0, description="Answers for each prompt.")
+    temperature: float = Field(default=1.0, ge=0, description="0: the likeliest token each time.")
+    max_new_tokens: int = Field(default=256, gt=0, description="Tokens of an answer at most.")
+    seed: int = Field(default=0, ge=0, description="Of the sampling.")
+    part: Part | None = Field(default=None, description="Ask for part of the pool only.")
+
+
+class Samples(Settings, ExampleInputs):
+    """The measure, with the server's model where one is asked."""
+
+    shard_tokens: ClassVar[int] = SAMPLING_SHARD_TOKENS
+
+    settings: SampleSettings
+    served: ServedModel | None = None
+
+    def key(self) -> MeasureKey:
+        """Model, template and how it samples; not how much of the pool is asked."""
+        sampling = {"answers", "temperature", "max_new_tokens", "seed"}
+        model = self.settings.model
+        return MeasureKey(
+            measure="samples",
+            model=model,
+            model_fingerprint=fingerprint_of(model, self.served),
+            template_fingerprint="" if self.served else template_of(model, "chat"),
+            settings={
+                "version": VERSION,
+                "dtype": "" if self.served else resolve_dtype(),  # a server does not say
+                **self.settings.model_dump(include=sampling),
+            },
+        )
+
+    def anywhere(self) -> bool:
+        """A server is asked from one place, which keeps its replies."""
+        return self.served is None
+
+    def measure(self, examples: pa.Table) -> pa.Table:
+        """Sample answers; candidates of one prompt share them."""
+        rows = examples.to_pylist()
+        requests = self.requests(rows)
+        flat = [request for group in requests.values() for request in group]
+        with borrowed_device():
+            sampled = iter(self.generator().sample(flat))
+        by_prompt = {prompt: [next(sampled) for _ in group] for prompt, group in requests.items()}
+        answers = [
+            no_response() if row["response_at"] is None else combine(by_prompt[row["prompt_id"]])
+            for row in rows
+        ]
+        return answer_table(examples, answers, FIELDS)
+
+    def generator(self) -> AnswerGenerator:
+        """The model that answers."""
+        if self.served:
+            return EndpointGenerator(self.served.connect())
+        return load_language_model(resolve_model(self.settings.model))
+
+    def requests(self, rows: Sequence[dict[str, Any]]) -> dict[str, list[GenerationRequest]]:
+        """prompt_id → its requests; the seed of each depends on nothing but prompt and number."""
+        return {
+            row["prompt_id"]: [
+                GenerationRequest(
+                    messages=orjson.loads(row["messages"])[: row["response_at"]],
+                    tools=orjson.loads(row["tools"]),
+                    temperature=self.settings.temperature,
+                    max_new_tokens=self.settings.max_new_tokens,
+                    seed=request_seed(self.settings.seed, row["prompt_id"], attempt),
+                )
+                for attempt in range(self.settings.answers)
+            ]
+            for row in rows
+            if row["response_at"] is not None
+        }
+
+
+def request_seed(seed: int, prompt_id: str, attempt: int) -> int:
+    """A seed of 63 bits for one answer to one prompt."""
+    return int(content_hash([seed, prompt_id, attempt])[:16], 16) >> 1
+
+
+def combine(sampled: Sequence[Sampled]) -> dict[str, Any]:
+    """The answers to one prompt; failed ones are left out, and all failed is a failure."""
+    answers = [answer for answer in sampled if isinstance(answer, GeneratedAnswer)]
+    failures = [failure for failure in sampled if isinstance(failure, GenerationFailure)]
+    detail = "; ".join(sorted({f"{failure.reason}: {failure.detail}" for failure in failures}))
+    if not answers:
+        return {"state": "failed", "detail": detail}
+    return {
+        "state": "ok",
+        "detail": detail,
+        "answers": [answer.text for answer in answers],
+        "finished": [answer.finished for answer in answers],
+    }

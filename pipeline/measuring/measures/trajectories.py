@@ -1,0 +1,253 @@
+"""Trajectories: the loss of each example while a small proxy is fine-tuned on the pool (S2L).
+
+The proxy learns from a pool, so what it learnt from is part of the key, and the training is one
+piece of work: it is cut by checkpoints, not by examples. A killed training goes on from its last
+checkpoint.
+
+A pool that grew need not be trained on again. Its new rows are read with the checkpoints of a
+stored training, as long as that saw enough of the pool, and stored beside the old ones, marked as
+not trained on.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pyarrow as pa
+from pydantic import Field
+
+from pipeline.measuring.rows import (
+    Problem,
+    answer_rendered,
+    answer_table,
+    render_rows,
+    template_of,
+)
+from pipeline.measuring.shards import ExampleInputs
+from pipeline.settings import TARGET, Part, Settings
+from scorers.measures.models.devices import borrowed_device, resolve_autocast
+from scorers.measures.models.loading import resolve_model
+from scorers.measures.reading.chat_format import RenderedExample, Template
+from scorers.measures.training.proxy_schedule import ProxySettings
+from scorers.measures.training.trajectory_files import kept_models
+from storage.conversations import content_hash
+from storage.database import Connection, read_workspace
+from storage.measurements import MeasureKey, read_measured_keys, read_measurements
+from storage.workspace import Workspace
+
+if TYPE_CHECKING:
+    from scorers.measures.training.recorded_losses import Trajectories
+
+FIELDS = [
+    pa.field("steps", pa.list_(pa.int64())),
+    pa.field("trajectory", pa.list_(pa.float64())),
+    pa.field("trained", pa.bool_()),
+]
+
+VERSION = 1
+
+NOT_THE_TRAINING = {"proxy", "template", "part", "keep_checkpoints", "retrain_above"}
+"""Settings that stand elsewhere in the key, or change no number."""
+
+
+class TrajectorySettings(Settings):
+    """Loss trajectories of a small proxy fine-tuned on the pool: S2L needs them."""
+
+    proxy: str = Field(default=TARGET, description="The small model that is trained.")
+    layers: int | None = Field(
+        default=None, gt=0, description="Train a copy of the proxy with its first layers only."
+    )
+    template: Template = Field(default="chat", description="How conversations are rendered.")
+    epochs: int = Field(default=3, gt=0, description="Passes over the pool.")
+    checkpoints: int = Field(default=12, gt=0, description="How often losses are recorded.")
+    learning_rate: float = Field(
+        default=2e-5, gt=0, description="Peak, of AdamW with cosine decay."
+    )
+    batch_rows: int = Field(default=32, gt=0, description="Examples in an optimiser step.")
+    max_tokens: int = Field(
+        default=512, gt=0, description="Longer examples are left out and marked truncated."
+    )
+    seed: int = Field(default=0, ge=0, description="Of the order of training.")
+    part: Part | None = Field(default=None, description="Train on part of the pool only.")
+    keep_checkpoints: bool = Field(
+        default=True,
+        description="Keep the weights at each recording, so that new rows need no training. Takes "
+        "parameters x 4 bytes x checkpoints of disk.",
+    )
+    retrain_above: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Share of the pool's rows that a stored proxy may not have been trained on; "
+        "above it a proxy is trained on the whole pool.",
+    )
+
+    def proxy_settings(self) -> ProxySettings:
+        """The same for the engine."""
+        return ProxySettings(
+            epochs=self.epochs,
+            checkpoints=self.checkpoints,
+            learning_rate=self.learning_rate,
+            batch_rows=self.batch_rows,
+            max_tokens=self.max_tokens,
+            seed=self.seed,
+            keep_checkpoints=self.keep_checkpoints,
+        )
+
+
+class ProxyTraining(Settings, ExampleInputs):
+    """One training of a proxy: what the numbers of old and new rows are stored under."""
+
+    settings: TrajectorySettings
+    pool: str = Field(description="Hash of the ids of the examples that it is trained on.")
+    directory: Path = Field(description="Where proxies keep their checkpoints.")
+    note: str = Field(default="", description="What a run says of it.")
+
+    def key(self) -> MeasureKey:
+        """Proxy, template, how it was trained, and on what; not what is kept or asked later."""
+        training = self.settings.model_dump(exclude=NOT_THE_TRAINING)
+        dtype = resolve_autocast(self.settings.proxy_settings().dtype)
+        resolved = resolve_model(self.settings.proxy, self.settings.layers)
+        return MeasureKey(
+            measure="trajectories",
+            model=self.settings.proxy,
+            model_fingerprint=resolved.fingerprint,
+            template_fingerprint=template_of(self.settings.proxy, self.settings.template),
+            settings={"version": VERSION, "pool": self.pool, "dtype": dtype, **training},
+        )
+
+    def anywhere(self) -> bool:
+        """The checkpoints are in the workspace."""
+        return False
+
+    def answer(
+        self,
+        examples: pa.Table,
+        record: Callable[[list[RenderedExample], list[str]], "Trajectories"],
+    ) -> pa.Table:
+        """Have the trajectories of the examples recorded that can be rendered."""
+        rendered = render_rows(self.settings.proxy, self.settings.template, examples)
+        ids = examples["example_id"].to_pylist()
+        known = {id(row): i for i, row in zip(ids, rendered, strict=True)}
+
+        def ask(rows: list[RenderedExample]) -> list[Problem]:
+            with borrowed_device():
+                return answer_rows(record(rows, [known[id(row)] for row in rows]))
+
+        return answer_table(examples, answer_rendered(rendered, ask), FIELDS)
+
+
+class PoolTrajectories(ProxyTraining):
+    """The measure for the pool that the proxy is trained on."""
+
+    whole_pool: ClassVar[bool] = True
+
+    def measure(self, examples: pa.Table) -> pa.Table:
+        """Train the proxy and record every example's loss at each checkpoint."""
+        from scorers.measures.training.trajectories import record_trajectories  # imports torch
+
+        def record(rows: list[RenderedExample], ids: list[str]) -> "Trajectories":
+            proxy = resolve_model(self.settings.proxy, self.settings.layers).path
+            directory = self.directory / self.key().measure_key
+            return record_trajectories(proxy, rows, ids, self.settings.proxy_settings(), directory)
+
+        return self.answer(examples, record)
+
+
+class NewRowTrajectories(ProxyTraining):
+    """The measure for a pool whose new rows are read with the checkpoints of a stored training."""
+
+    whole_pool: ClassVar[bool] = False
+
+    def measure(self, examples: pa.Table) -> pa.Table:
+        """Take every example's loss at each stored checkpoint."""
+        from scorers.measures.training.new_row_trajectories import record_new_rows  # imports torch
+
+        def record(rows: list[RenderedExample], ids: list[str]) -> "Trajectories":
+            directory = self.directory / self.key().measure_key
+            return record_new_rows(directory, rows, self.settings.proxy_settings())
+
+        return self.answer(examples, record)
+
+
+def answer_rows(trajectories: "Trajectories") -> list[dict[str, Any]]:
+    """One answer for each row that the engine was asked about."""
+    return [
+        {"state": state, "detail": detail}
+        if state != "ok"
+        else {
+            "state": "ok",
+            "steps": trajectories.steps.tolist(),
+            "trajectory": losses.tolist(),
+            "trained": trained,
+        }
+        for state, detail, losses, trained in zip(
+            trajectories.states,
+            trajectories.details,
+            trajectories.losses,
+            trajectories.trained.tolist(),
+            strict=True,
+        )
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTraining:
+    """A finished training, and how it stands to a pool."""
+
+    key: MeasureKey
+    unseen: int
+    """Examples of the pool that it did not learn from, though it could have."""
+    missing: int
+    """Those of them that have no measurement yet."""
+
+
+def pool_trajectories(
+    workspace: Workspace, settings: TrajectorySettings, ids: Sequence[str]
+) -> PoolTrajectories | NewRowTrajectories:
+    """The measure for the pool with these ids: a training, or the checkpoints of a stored one.
+
+    Of the stored trainings that saw enough of the pool the one that saw most is taken; among
+    equals the one on this very pool, then the first by key.
+    """
+    directory = workspace.models / "proxies"
+    pool = content_hash(sorted(ids))
+    training = PoolTrajectories(settings=settings, pool=pool, directory=directory)
+    limit = settings.retrain_above
+    stored = find_trainings(workspace, training.key(), ids)
+    near = [each for each in stored if each.unseen / max(1, len(ids)) <= limit]
+    able = [e for e in near if not e.missing or kept_models(directory / e.key.measure_key)]
+    if not able:
+        note = "; trained again, for the checkpoints of an earlier training are gone"
+        return training.model_copy(update={"note": note}) if near else training
+    best = min(
+        able,
+        key=lambda each: (each.unseen, each.key.settings["pool"] != pool, each.key.measure_key),
+    )
+    return NewRowTrajectories(
+        settings=settings,
+        pool=best.key.settings["pool"],
+        directory=directory,
+        note=f"; read with stored checkpoints and not trained on: {best.unseen}",
+    )
+
+
+def find_trainings(
+    workspace: Workspace, key: MeasureKey, ids: Sequence[str]
+) -> list[StoredTraining]:
+    """Finished trainings whose key differs from this one by the pool alone."""
+    with read_workspace(workspace) as con:
+        keys = [
+            each
+            for each in read_measured_keys(con, key)
+            if {**each.settings, "pool": key.settings["pool"]} == key.settings
+        ]
+        return [stored_training(con, each, ids) for each in keys]
+
+
+def stored_training(con: Connection, key: MeasureKey, ids: Sequence[str]) -> StoredTraining:
+    """How a finished training stands to the pool with these ids."""
+    states, columns = read_measurements(con, key, ["trained"], ids)
+    missing = states.count("not_measured")
+    return StoredTraining(key, missing + int((columns["trained"] == 0).sum()), missing)

@@ -1,0 +1,213 @@
+"""Shards: what is missing is cut into pieces of work that need no database.
+
+A shard is a Parquet file with the examples a measure needs. A worker reads it, asks the model, and
+writes one result file under its final name when it is whole. The flow then commits result files to
+DuckDB: one process writes the database, ever. A result that was finished before a kill is found by
+its name and not computed again, for the same missing examples are always cut the same way.
+
+Inputs are written some shards ahead of the work, and small result files are merged as they come in,
+so that neither memory nor the number of files grows with the rows.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.code_version import code_version
+from pipeline.measuring.shard_work import Measure, MeasuredShard, Shard, measure_shard
+from scorers.measures.models.devices import resolve_device
+from storage.conversations import content_hash
+from storage.database import Connection, open_workspace, read_workspace
+from storage.examples import read_example_table
+from storage.measurements import (
+    MeasureKey,
+    add_measure,
+    commit_shards,
+    merge_small_shards,
+    read_missing,
+    read_sizes,
+)
+from storage.workspace import Workspace
+
+SHARD_TOKENS = 32_768
+"""Tokens of the examples in one shard: a minute of work for a small model on two cores."""
+
+SAMPLING_SHARD_TOKENS = 4_096
+"""The same where a model writes answers, which takes many times as long as reading them."""
+
+GPU_FACTOR = 32
+"""A GPU does so many times as much in a minute."""
+
+SHARD_ROWS = 8_192
+"""Rows in one shard at most, however short they are."""
+
+INPUTS_AHEAD = 32
+"""Shards whose inputs are read from the database together."""
+
+
+class ExampleInputs:
+    """For measures that need the conversation and nothing else."""
+
+    whole_pool: ClassVar[bool] = False
+    shard_tokens: ClassVar[int] = SHARD_TOKENS
+
+    def anywhere(self) -> bool:
+        """Anywhere: what it needs is in the shard."""
+        return True
+
+    def inputs(self, con: Connection, ids: Sequence[str]) -> pa.Table:
+        """The stored examples."""
+        return read_example_table(con, ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The missing examples of a measure, cut into shards whose inputs are not written yet."""
+
+    workspace: Workspace
+    measure: Measure
+    key: MeasureKey
+    ids: pa.ChunkedArray
+    """(n,) example ids in the order in which they are asked about."""
+    tokens: NDArray[np.int64]
+    """(n,) of prompt and response."""
+    response_tokens: NDArray[np.int64]
+    """(n,)"""
+    borders: NDArray[np.int64]
+    """(shards + 1,): shard s has the ids from borders[s] to borders[s + 1]."""
+
+    @property
+    def rows(self) -> int:
+        """Examples in all shards."""
+        return len(self.ids)
+
+    def __len__(self) -> int:
+        """How many shards there are."""
+        return len(self.borders) - 1
+
+    def __iter__(self) -> Iterator[Shard]:
+        """The shards in order, each with its input on disk."""
+        for first in range(0, len(self), INPUTS_AHEAD):
+            numbers = range(first, min(first + INPUTS_AHEAD, len(self)))
+            pieces = [self._piece(number) for number in numbers]
+            shards = [name_shard(self.workspace, self.measure, self.key, ids) for ids in pieces]
+            self._write_inputs(shards, pieces)
+            yield from shards
+
+    def _piece(self, number: int) -> list[str]:
+        start, end = self.borders[number], self.borders[number + 1]
+        return sorted(self.ids.slice(start, end - start).to_pylist())
+
+    def _write_inputs(self, shards: Sequence[Shard], pieces: Sequence[list[str]]) -> None:
+        """Write the inputs of shards that have no result yet, with one reading for all."""
+        missing = [number for number, shard in enumerate(shards) if not shard.done()]
+        wanted = sorted(example_id for number in missing for example_id in pieces[number])
+        if not wanted:
+            return
+        with read_workspace(self.workspace) as con:
+            table = self.measure.inputs(con, wanted)
+        places = {example_id: place for place, example_id in enumerate(wanted)}
+        for number in missing:
+            rows = pa.array([places[example_id] for example_id in pieces[number]])
+            self.workspace.pending.write(shards[number].input, table.take(rows))
+
+
+def cut_shards(
+    workspace: Workspace, measure: Measure, ids: Sequence[str], sizes: MeasureKey | None = None
+) -> Cut:
+    """Cut the examples that have no such measurement into shards.
+
+    Examples with the same prompt stand side by side, and so do those whose prompts begin alike: a
+    model reads together what they share.
+
+    Args:
+        workspace: where the examples and the measurements are.
+        measure: what is wanted of them.
+        ids: of the examples.
+        sizes: token counts to cut by; without them a token is taken to have four characters.
+    """
+    key = measure.key()
+    with open_workspace(workspace) as con:
+        add_measure(con, key)
+        missing = read_missing(con, key, ids, sizes)
+        together = measure.whole_pool and len(missing) > 0
+        if together:
+            missing = read_sizes(con, ids, sizes)
+    most = measure.shard_tokens * (1 if resolve_device() == "cpu" else GPU_FACTOR)
+    tokens = missing["tokens"].to_numpy()
+    borders = np.array([0, len(missing)]) if together else cut_by_size(tokens, most)
+    return Cut(
+        workspace,
+        measure,
+        key,
+        missing["example_id"],
+        tokens,
+        missing["response_tokens"].to_numpy(),
+        borders,
+    )
+
+
+def cut_by_size(tokens: NDArray[np.int64], most_tokens: int) -> NDArray[np.int64]:
+    """Borders of pieces, each as long as it can be within `most_tokens` and SHARD_ROWS.
+
+    Args:
+        tokens: (n,) of each row.
+        most_tokens: in a piece; a row that has more is a piece of its own.
+    """
+    ends = np.cumsum(tokens)
+    borders = [0]
+    while borders[-1] < len(tokens):
+        start = borders[-1]
+        before = ends[start - 1] if start else 0
+        reach = int(np.searchsorted(ends, before + most_tokens, side="right"))
+        borders.append(min(max(reach, start + 1), start + SHARD_ROWS))
+    return np.array(borders, dtype=np.int64)
+
+
+def measure_here(
+    workspace: Workspace, measure: Measure, ids: Sequence[str], sizes: MeasureKey | None = None
+) -> int:
+    """Do all that is missing of a measure in this process, a shard at a time.
+
+    Its arguments are those of cut_shards.
+
+    Returns:
+        How many examples were missing.
+    """
+    cut = cut_shards(workspace, measure, ids, sizes)
+    for shard in cut:
+        commit_measured(workspace, measure, [measure_shard(shard)])
+    return cut.rows
+
+
+def name_shard(
+    workspace: Workspace, measure: Measure, key: MeasureKey, ids: Sequence[str]
+) -> Shard:
+    """A shard is named by its content, so that the same work has the same name."""
+    return Shard(
+        measure=measure,
+        key=key,
+        code=code_version(),
+        pending=workspace.pending,
+        measurements=workspace.measurements,
+        name=f"{content_hash(list(ids))[:16]}.parquet",
+        rows=len(ids),
+    )
+
+
+def commit_measured(
+    workspace: Workspace, measure: Measure, measured: Sequence[MeasuredShard]
+) -> None:
+    """Make finished shards part of the workspace and clear their inputs."""
+    key = measure.key()
+    folder = f"{key.measure}/{key.measure_key}"
+    with open_workspace(workspace, views=False) as con:
+        commit_shards(con, workspace, key, [(f"{folder}/{m.name}", m.seconds) for m in measured])
+        merge_small_shards(con, workspace, key)
+    pending = workspace.pending
+    for shard in measured:
+        pending.remove(f"{key.measure_key}/{shard.name}")

@@ -1,0 +1,1 @@
+"""The ground floor of dedupe and selection: orders, budgets, neighbours, outcomes."""

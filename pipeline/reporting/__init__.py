@@ -1,0 +1,1 @@
+"""Reports: the funnel, what changed, score histograms, and what-ifs."""

@@ -1,0 +1,109 @@
+"""The report of a run: what became of its rows, step by step, and what changed since the last.
+
+It has counts, ids and paths, the content of a row only as evidence of contamination, and nothing
+that depends on how often the run was interrupted.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.contamination.report import CheckReport, read_check_report
+from pipeline.evidence.markdown import evidence_markdown
+from pipeline.reporting.changes import changes_markdown, compare_runs
+from storage.changes import describe_run, find_previous
+from storage.database import Connection, read_workspace
+from storage.evidence import read_evidence
+from storage.runs import StageCount, read_counts
+from storage.workspace import Workspace
+
+STAGE_ORDER = ("ingest", "generate", "clean", "indicate", "dedupe", "check", "select", "export")
+
+FunnelRow = tuple[str, str, int, int, str]
+"""Stage, step, rows in, rows kept, and what left by reason."""
+
+
+def funnel_rows(counts: Sequence[StageCount]) -> list[FunnelRow]:
+    """The steps in the order they were taken."""
+    ordered = sorted(counts, key=lambda count: (STAGE_ORDER.index(count.stage), count.step))
+    return [(c.stage, c.label, c.rows_in, c.kept, losses(c)) for c in ordered]
+
+
+def losses(count: StageCount) -> str:
+    """What a step added, dropped and quarantined, largest first."""
+    parts = [f"+{count.added} added"] if count.added else []
+    parts += by_reason(count.dropped)
+    if count.quarantined:
+        total = sum(count.quarantined.values())
+        parts.append(f"quarantined {total} ({', '.join(by_reason(count.quarantined))})")
+    return ", ".join(parts)
+
+
+def by_reason(reasons: Mapping[str, int]) -> list[str]:
+    """Counts by reason, the largest first."""
+    ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    return [f"{reason} {rows}" for reason, rows in ordered]
+
+
+def funnel_markdown(counts: Sequence[StageCount]) -> str:
+    """The funnel as a Markdown table, notes below it."""
+    lines = ["| stage | step | rows in | kept | left, by reason |", "|---|---|--:|--:|---|"]
+    lines += [
+        f"| {stage} | {label} | {rows_in} | {kept} | {left} |"
+        for stage, label, rows_in, kept, left in funnel_rows(counts)
+    ]
+    notes = [f"- {note}" for count in counts for note in count.notes]
+    return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What there is to say of a run."""
+
+    run_id: str
+    name: str
+    """The recipe's."""
+    counts: Sequence[StageCount]
+    evidence: str | None
+    """What the selection is worth, as Markdown; None where there is no selection."""
+    changes: str | None
+    """Since the run before, as Markdown; None for the first of its recipe."""
+    check: CheckReport | None = None
+    """Against evaluation sets; None if there was none."""
+
+    @property
+    def markdown(self) -> str:
+        """The whole of it."""
+        parts = [f"# Run {self.run_id} of {self.name}\n", funnel_markdown(self.counts)]
+        checked = self.check.markdown if self.check else None
+        return "\n".join(part for part in (*parts, checked, self.evidence, self.changes) if part)
+
+
+def read_report(con: Connection, run_id: str) -> RunReport:
+    """Read the report of a run.
+
+    Raises:
+        QueryError: if there is no such run.
+    """
+    name = describe_run(con, run_id).name
+    previous = find_previous(con, run_id)
+    evidence = read_evidence(con, run_id)
+    return RunReport(
+        run_id=run_id,
+        name=name,
+        counts=read_counts(con, run_id),
+        evidence=evidence_markdown(evidence) if evidence else None,
+        changes=changes_markdown(compare_runs(con, previous, run_id)) if previous else None,
+        check=read_check_report(con, run_id),
+    )
+
+
+def write_report(workspace: Workspace, run_id: str) -> RunReport:
+    """Keep the report of a run in the workspace's reports; return it."""
+    with read_workspace(workspace) as con:
+        report = read_report(con, run_id)
+    workspace.reports.mkdir(exist_ok=True)
+    path = workspace.reports / f"{run_id}.md"
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(report.markdown, encoding="utf-8")
+    partial.rename(path)
+    return report

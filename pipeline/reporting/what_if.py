@@ -1,0 +1,149 @@
+"""What if the selection were made in another way: on what a run stored, and nothing is written.
+
+Weights, bounds, quotas, budgets and the order of steps are arithmetic on stored scores, so they can
+be tried on a measured pool of a million rows in seconds. The selection is made by the same walk as
+a run's, from the pool that the run's own selection started from.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.ranking.outcome import Picked
+from pipeline.reporting.changes import RunChanges, SettingChange
+from pipeline.run_context import RunContext
+from pipeline.selection.candidates import (
+    Candidates,
+    Names,
+    count_step,
+    read_candidates,
+    read_vectors,
+    spoken_reasons,
+)
+from pipeline.selection.methods.licenses import LicenseSettings
+from pipeline.selection.run_steps import NOT_HELD_OUT, SelectSettings, choose, unspent, walk
+from storage.changes import ChoiceChange, PoolChange, describe_run
+from storage.database import Connection
+from storage.evidence import read_choice_ids
+from storage.runs import StageCount, read_counts
+from storage.what_if import read_given, read_why_out
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """What a selection would be."""
+
+    run_id: str
+    """The run whose pool and numbers were used, and whose choice it is compared with."""
+    steps: Sequence[StageCount]
+    rows: int
+    loss_tokens: int
+    unspent: str
+    changes: RunChanges
+    """From the run's choice to this one."""
+
+
+def select_again(
+    con: Connection,
+    run: RunContext,
+    settings: SelectSettings,
+    changed: Sequence[SettingChange],
+    licenses: LicenseSettings | None = None,
+) -> WhatIf:
+    """Make the selection of a run again with other settings, and compare the two.
+
+    Args:
+        con: an open workspace.
+        run: the run, with the keys of its measures and of the scores that the settings name.
+        settings: how to select.
+        changed: how the settings differ from those of the run.
+        licenses: which rows may have; None for any.
+    """
+    before = describe_run(con, run.run_id).recipe
+    chosen_then = read_choice_ids(con, run.run_id)
+    first = read_first_steps(con, run.run_id)
+    if (before["seed"], before["select"]["held_out"]) == (run.seed, settings.held_out):
+        rows = read_candidates(con, run, read_given(con, run.run_id, len(first) + 1))
+        notes = Notes(rows, chosen_then, first)
+        choice = choose(rows, settings, read_vectors, run.seed, notes.record)
+    else:  # other rows are held out: from the beginning
+        rows = read_candidates(con, run, read_given(con, run.run_id, 1))
+        notes = Notes(rows, chosen_then, [])
+        choice = walk(rows, settings, read_vectors, run.seed, notes.record, licenses).choice
+    chosen = choice.chosen
+    came = [
+        (rank, str(example_id))
+        for rank, (example_id, place) in enumerate(zip(chosen.ids, chosen.places, strict=True), 1)
+        if not notes.then[place]
+    ]
+    stayed = len(chosen) - len(came)
+    changes = RunChanges(
+        before=run.run_id,
+        after="what-if",
+        settings=changed,
+        sources=[],
+        pool=PoolChange(0, 0, len(rows)),
+        stayed=stayed,
+        choice=[*read_why_out(con, run.run_id, came), *notes.left],
+    )
+    left = unspent(settings.rank.budget, choice.ranked, chosen)
+    tokens = int(chosen.loss_tokens.sum())
+    return WhatIf(run.run_id, notes.counts, len(chosen), tokens, left, changes)
+
+
+def find_ids(ids: Names, wanted: set[str]) -> NDArray[np.bool_]:
+    """(n,) which of some ids, in ascending order, are wanted: faster than asking for each."""
+    found = np.zeros(len(ids), dtype=np.bool_)
+    if len(ids):
+        names = np.array(sorted(wanted), dtype=object)
+        places = np.minimum(np.searchsorted(ids, names), len(ids) - 1)
+        found[places[ids[places] == names]] = True
+    return found
+
+
+class Notes:
+    """Keeps the books of each step, and what became of the rows that the run had chosen."""
+
+    def __init__(self, rows: Candidates, chosen: set[str], counts: Sequence[StageCount]) -> None:
+        self.then = find_ids(rows.pool.ids, chosen)
+        self.counts = list(counts)
+        self.left: list[ChoiceChange] = []
+
+    def record(self, label: str, rows: Candidates, picked: Picked, scores: tuple[str, ...]) -> None:
+        """Count one step; name the rows of the run's choice that it drops."""
+        reasons = spoken_reasons(rows, picked, scores)
+        step = len(self.counts) + 1
+        self.counts.append(count_step("select", step, label, reasons.tolist(), picked.notes))
+        dropped = np.flatnonzero(self.then[rows.places] & (picked.reasons != ""))
+        for row in dropped.tolist():
+            cause, value = int(picked.because_of[row]), float(picked.value[row])
+            self.left.append(
+                ChoiceChange(
+                    change="removed",
+                    rank=0,
+                    example_id=str(rows.pool.ids[rows.places[row]]),
+                    stage="select",
+                    label=label,
+                    reason=str(reasons[row]),
+                    because_of=None if cause < 0 else str(rows.pool.ids[rows.places[cause]]),
+                    value=None if np.isnan(value) else value,
+                )
+            )
+
+
+def read_first_steps(con: Connection, run_id: str) -> list[StageCount]:
+    """The books of what a selection does before the recipe's own steps, as the run kept them."""
+    counts = [each for each in read_counts(con, run_id) if each.stage == "select"]
+    last = next(each.step for each in counts if each.label == NOT_HELD_OUT)
+    return sorted(counts, key=lambda each: each.step)[:last]
+
+
+ANSWERED = ("select", "scores", "train", "tolerated_bad_rows")
+"""Blocks of a recipe that change neither the pool nor its numbers."""
+
+
+def beyond_reach(differences: Sequence[SettingChange]) -> list[SettingChange]:
+    """The differences that a what-if cannot answer for."""
+    return [each for each in differences if each.setting.split(".")[0] not in ANSWERED]

@@ -1,0 +1,1 @@
+"""Scoring: stored measurements become one number per example; backfills of them."""

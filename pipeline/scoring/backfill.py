@@ -1,0 +1,209 @@
+"""Backfill: give examples that are here already a score they do not have yet.
+
+The examples of a window of time are cut into partitions by the day, week or month they arrived in.
+Of each, what is missing is measured and scored. Nothing is kept of a backfill but that: whatever
+stops it, the same backfill goes on with what is still missing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+from pipeline.measuring.cost import MeasurePlan, plan_measure
+from pipeline.measuring.shards import measure_here
+from pipeline.measuring.stage import MeasureSettings, Work, plan_measures, ratings_name
+from pipeline.scoring.stage import ScoreSettings, find_scorer, measure_name
+from storage.arrivals import Period, Window, read_arrivals
+from storage.conversations import content_hash
+from storage.database import read_workspace
+from storage.measurements import read_missing
+from storage.workspace import Workspace
+
+WHOLE_POOL = frozenset({"trajectories", "tags", "cappy"})
+"""Measures in which a row's numbers depend on the other rows."""
+
+
+class BackfillError(ValueError):
+    """What was asked for cannot be backfilled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """Examples that arrived in one day, week or month."""
+
+    first_day: date
+    last_day: date
+    ids: Sequence[str]
+    """Sorted."""
+
+    def __str__(self) -> str:
+        """Its days."""
+        return str(self.first_day) + (
+            "" if self.first_day == self.last_day else f" to {self.last_day}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """What is to be done."""
+
+    workspace: Workspace
+    scores: Sequence[ScoreSettings]
+    works: Mapping[str, Work]
+    """The measures that the scores read, token counts first, of all examples of the window."""
+    partitions: Sequence[Partition]
+
+    def of(self, partition: Partition) -> dict[str, Work]:
+        """The measures of one partition, each of all its examples."""
+        ids = partition.ids
+        return {n: replace(work, ids=ids, pool=len(ids)) for n, work in self.works.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionPlan:
+    """What one partition will cost."""
+
+    partition: Partition
+    missing: Mapping[str, int]
+    """Examples to ask about, by measure."""
+    key: str
+    """Hash of what is missing: the same work has the same key."""
+    seconds: float | None = None
+    """Predicted for asking; None where that was not measured."""
+
+
+def prepare_backfill(
+    workspace: Workspace,
+    measures: MeasureSettings,
+    scores: Sequence[ScoreSettings],
+    window: Window,
+    seed: int,
+) -> Backfill:
+    """Find the examples and the measures.
+
+    Args:
+        workspace: with the examples.
+        measures: the recipe's; what no score reads is left out.
+        scores: to fill.
+        window: of which examples.
+        seed: the recipe's, for measures that are wanted of a part.
+
+    Raises:
+        BackfillError: if a score needs a whole pool at once, a measure is wanted of a part of it,
+            or the window has no example.
+    """
+    for score in scores:
+        scorer = find_scorer(score.scorer)
+        if scorer.whole_pool or scorer.targets or measure_name(score) in WHOLE_POOL:
+            raise BackfillError(
+                f"{score.label} compares the rows of a whole pool, or with targets, so it cannot "
+                "be filled in by partitions: run the recipe instead"
+            )
+        if measure_name(score) == "preferences":
+            raise BackfillError(
+                f"{score.label} compares rows with repairs, which a backfill does not generate: "
+                "run the recipe instead"
+            )
+    with read_workspace(workspace) as con:
+        arrivals = read_arrivals(con, window)
+    if not arrivals:
+        raise BackfillError(
+            "no example arrived in this window; `sluice sql 'select path, ingested_at from "
+            "sources'` lists what did"
+        )
+    partitions = [
+        Partition(max(first, window.since or first), last_day(first, window), ids)
+        for first, ids in arrivals.items()
+    ]
+    pool = sorted(example_id for ids in arrivals.values() for example_id in ids)
+    works = plan_measures(workspace, only_needed(measures, scores), pool, seed)
+    for name, work in works.items():
+        if len(work.ids) < work.pool:
+            raise BackfillError(
+                f"the recipe wants {name} of a part of its pool; a backfill takes all of the "
+                "window: leave `part` out of a copy of the recipe, or narrow the window"
+            )
+    return Backfill(workspace, scores, works, partitions)
+
+
+def last_day(first: date, window: Window) -> date:
+    """The last day of the partition that starts there, or of the window if that ends before."""
+    following: Mapping[Period, date] = {
+        "day": first + timedelta(days=1),
+        "week": first + timedelta(days=7),
+        "month": (first.replace(day=28) + timedelta(days=4)).replace(day=1),
+    }
+    last = following[window.period] - timedelta(days=1)
+    return min(last, window.until or last)
+
+
+def only_needed(measures: MeasureSettings, scores: Sequence[ScoreSettings]) -> MeasureSettings:
+    """The blocks that the scores read."""
+    needed = {measure_name(score) for score in scores}
+    return measures.model_copy(
+        update={
+            "losses": measures.losses if "losses" in needed else None,
+            "embeddings": (),
+            "language": None,
+            "context": measures.context if "context" in needed else None,
+            "cappy": None,
+            "trajectories": None,
+            "tags": None,
+            "gradients": None,
+            "confidence": measures.confidence if "judgements" in needed else None,
+            "turn_ratings": measures.turn_ratings if "turn_ratings" in needed else None,
+            "preferences": None,
+            "ratings": tuple(b for b in measures.ratings if ratings_name(b.name) in needed),
+        }
+    )
+
+
+def count_tokens(backfill: Backfill) -> None:
+    """Take the token counts that are missing: without them nothing can be cut or predicted."""
+    counts = backfill.works["token_counts"]
+    measure_here(backfill.workspace, counts.measure, counts.ids)
+
+
+def plan_partitions(backfill: Backfill) -> list[PartitionPlan]:
+    """What each partition lacks."""
+    return [plan_partition(backfill, partition) for partition in backfill.partitions]
+
+
+def plan_partition(backfill: Backfill, partition: Partition) -> PartitionPlan:
+    """What one partition lacks."""
+    missing: dict[str, list[str]] = {}
+    with read_workspace(backfill.workspace) as con:
+        for name, work in backfill.of(partition).items():
+            lacking = read_missing(con, work.measure.key(), work.ids)
+            missing[name] = sorted(lacking["example_id"].to_pylist())
+    keys = [[work.measure.key().measure_key, missing[n]] for n, work in backfill.works.items()]
+    return PartitionPlan(
+        partition=partition,
+        missing={name: len(ids) for name, ids in missing.items()},
+        key=content_hash(keys)[:16],
+    )
+
+
+def predict(backfill: Backfill, plans: Sequence[PartitionPlan], rows: int) -> list[PartitionPlan]:
+    """Say how long each partition will take, by trying a few rows of each measure.
+
+    Args:
+        backfill: whose token counts are taken.
+        plans: of its partitions.
+        rows: to try of each measure, at most.
+    """
+    sizes = backfill.works["token_counts"].measure.key()
+    tried = {
+        name: plan_measure(backfill.workspace, name, work, sizes, rows)
+        for name, work in backfill.works.items()
+        if name != "token_counts"
+    }
+    return [replace(plan, seconds=seconds_of(plan, tried)) for plan in plans]
+
+
+def seconds_of(plan: PartitionPlan, tried: Mapping[str, MeasurePlan]) -> float:
+    """A partition's share of the time that the whole backfill will take."""
+    return sum(
+        (whole.seconds or 0.0) * plan.missing[name] / max(1, whole.missing)
+        for name, whole in tried.items()
+    )

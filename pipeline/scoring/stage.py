@@ -1,0 +1,206 @@
+"""Score stage: stored measurements → scorer → one number per example. No model is asked."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipeline.scoring.targets import NO_TARGETS, Targets
+from pipeline.settings import Settings
+from scorers import EXAMPLE_ID, SCORERS, Scorer, scorer_settings
+from storage.conversations import canonical_json
+from storage.database import Connection, open_workspace, read_workspace
+from storage.measurements import (
+    MeasuredBlock,
+    MeasureKey,
+    read_measurement_blocks,
+    read_measurements,
+)
+from storage.scores import read_scores, write_scores
+from storage.workspace import Workspace
+
+ScoreKey = tuple[str, int, str]
+"""Scorer, version, settings as JSON: the identity of a number."""
+
+BY_SOURCE = "source"
+"""What a scorer reads of targets that it takes apart by the source they stand in."""
+
+
+class UnmeasuredTargetsError(ValueError):
+    """A score compares with targets, and none of them could be measured."""
+
+
+class ScoreSettings(Settings):
+    """One score."""
+
+    scorer: str = Field(description="A name from scorers/__init__.py.")
+    of: str = Field(
+        default="",
+        description="Which block it reads, of measure.ratings (its name) or measure.embeddings "
+        "(its text).",
+    )
+    settings: dict[str, Any] = Field(default={}, description="The scorer's own settings.")
+    name: str = Field(
+        default="", description="What other blocks call it; the scorer's if not given."
+    )
+
+    @property
+    def label(self) -> str:
+        """The name other blocks use."""
+        return self.name or self.scorer
+
+
+def find_scorer(name: str) -> Scorer:
+    """Look up a scorer.
+
+    Raises:
+        ValueError: if there is none; the message has the nearest name and all of them.
+    """
+    if name not in SCORERS:
+        near = get_close_matches(name, SCORERS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"no scorer named {name!r}.{hint} There are: {', '.join(sorted(SCORERS))}."
+        )
+    return SCORERS[name]
+
+
+def measure_name(settings: ScoreSettings) -> str:
+    """What the measure that a score reads is called in a run."""
+    measure = find_scorer(settings.scorer).measure
+    return f"{measure}_{settings.of}" if settings.of else measure
+
+
+def score_key(
+    settings: ScoreSettings, measures: Mapping[str, MeasureKey], targets: Targets = NO_TARGETS
+) -> ScoreKey:
+    """The key under which a score is stored: it names the measurement the number came from.
+
+    Of a score that compares with targets it names those too: with others it is another number.
+    """
+    scorer = find_scorer(settings.scorer)
+    identity: dict[str, Any] = {
+        "measure_key": measures[measure_name(settings)].measure_key,
+        "settings": scorer_settings(scorer, settings.settings),
+    }
+    if scorer.targets:
+        identity["targets"] = targets.key(by_source=BY_SOURCE in scorer.targets)
+        identity["target_measure_key"] = target_measure(settings, measures).measure_key
+    return settings.scorer, scorer.version, canonical_json(identity).decode()
+
+
+def target_measure(settings: ScoreSettings, measures: Mapping[str, MeasureKey]) -> MeasureKey:
+    """What a score reads of the targets: a measure of their own, or else that of the pool."""
+    name = measure_name(settings)
+    return measures.get(f"target_{name}", measures[name])
+
+
+def score_examples(
+    workspace: Workspace,
+    settings: ScoreSettings,
+    measures: Mapping[str, MeasureKey],
+    pool: Sequence[str],
+    targets: Targets = NO_TARGETS,
+) -> dict[str, int]:
+    """Score the pool and store the scores; return how many rows are in each state.
+
+    Args:
+        workspace: where measurements are read and scores written.
+        settings: the scorer and its settings.
+        measures: measure name → the key this run measured under.
+        pool: example ids, sorted.
+        targets: the examples to be close to, for scorers that compare with them.
+
+    Raises:
+        UnmeasuredTargetsError: if the scorer compares with targets and none has been measured.
+    """
+    scorer = find_scorer(settings.scorer)
+    key = score_key(settings, measures, targets)
+    call = partial(scorer.function, **scorer_settings(scorer, settings.settings))
+    with open_workspace(workspace) as con:
+        others = read_target_columns(con, settings, measures, targets) if scorer.targets else []
+        values, states = np.full(len(pool), np.nan), np.full(len(pool), "", dtype=object)
+        for places, found, columns in read_blocks(con, settings, measures, pool):
+            measured = np.array([state == "ok" for state in found], dtype=bool)
+            states[places] = found
+            if measured.any():
+                arguments = [columns[name][measured] for name in scorer.reads]
+                values[places[measured]] = call(*arguments, *others)
+        final = [
+            "not_applicable" if state == "ok" and np.isnan(value) else state
+            for state, value in zip(states.tolist(), values.tolist(), strict=True)
+        ]
+        _, stored = read_scores(con, key, pool)
+        if scorer.whole_pool or stored != final:
+            write_scores(con, key, pool, values, final)
+    return {state: final.count(state) for state in sorted(set(final))}
+
+
+def read_blocks(
+    con: Connection,
+    settings: ScoreSettings,
+    measures: Mapping[str, MeasureKey],
+    pool: Sequence[str],
+) -> Iterator[MeasuredBlock]:
+    """What a scorer reads of the pool: all at once, or a block after the other.
+
+    Vectors of many checkpoints do not fit into memory together, and need not: a row's value then
+    depends on its own and on the targets'.
+    """
+    scorer, measure = find_scorer(settings.scorer), measures[measure_name(settings)]
+    if scorer.targets and not scorer.whole_pool:
+        yield from read_measurement_blocks(con, measure, scorer.reads, pool)
+        return
+    stored = [name for name in scorer.reads if name != EXAMPLE_ID]
+    states, columns = read_measurements(con, measure, stored, pool)
+    given: dict[str, NDArray[Any]] = {**columns, EXAMPLE_ID: np.array(pool, dtype=object)}
+    yield np.arange(len(pool)), states, given
+
+
+def read_target_columns(
+    con: Connection,
+    settings: ScoreSettings,
+    measures: Mapping[str, MeasureKey],
+    targets: Targets,
+) -> list[NDArray[np.float64]]:
+    """The columns that a scorer reads of the targets, of those that could be measured.
+
+    Raises:
+        UnmeasuredTargetsError: if there is none.
+    """
+    wanted = find_scorer(settings.scorer).targets
+    stored = [name for name in wanted if name != BY_SOURCE]
+    measure = target_measure(settings, measures)
+    states, columns = read_measurements(con, measure, stored, targets.ids)
+    rows = np.flatnonzero(np.array([state == "ok" for state in states], dtype=bool))
+    if not len(rows):
+        raise UnmeasuredTargetsError(
+            f"{settings.label}: none of the {len(targets.ids)} targets has a measurement that it "
+            "can be compared by; give the recipe other targets"
+        )
+    if BY_SOURCE not in wanted:
+        return [columns[name][rows] for name in wanted]
+    places = {targets.ids[row]: row for row in rows.tolist()}
+    pairs = [(places[i], source) for i, source in targets.pairs if i in places]
+    sources = np.unique([source for _, source in pairs], return_inverse=True)[1]
+    at = np.array([place for place, _ in pairs], dtype=np.int64)
+    return [sources.astype(float) if n == BY_SOURCE else columns[n][at] for n in wanted]
+
+
+def unmeasured_targets(
+    workspace: Workspace,
+    settings: ScoreSettings,
+    measures: Mapping[str, MeasureKey],
+    targets: Targets,
+) -> str:
+    """Say so if a score could not be compared with some of the targets; else nothing."""
+    if not find_scorer(settings.scorer).targets:
+        return ""
+    with read_workspace(workspace) as con:
+        states, _ = read_measurements(con, target_measure(settings, measures), (), targets.ids)
+    without = len(states) - states.count("ok")
+    return f"; {without} of the {len(states)} targets have no measurement" if without else ""

@@ -1,0 +1,74 @@
+"""Have the step that ranks spend its budget: on all rows, or in shares."""
+
+from dataclasses import replace
+
+from pipeline.ranking.outcome import Picked
+from pipeline.selection.candidates import Candidates, Vectors
+from pipeline.selection.shares import (
+    Shares,
+    describe_mixture,
+    group_rows,
+    label_names,
+    select_in_shares,
+    shortfalls,
+)
+from pipeline.selection.source_names import name_sources
+from pipeline.selection.step import BudgetSettings, RankStep
+from scorers.arrays import Ints, Strings
+
+COLUMNS = ("source", "license", "origin")
+"""What groups rows by itself; any other name is that of a score."""
+
+
+def spend(rank: RankStep, rows: Candidates, vectors: Vectors, seed: int) -> Picked:
+    """Pick what the budget pays for, within each group where the step has shares.
+
+    Args:
+        rank: the step.
+        rows: what the filters left.
+        vectors: reads embeddings.
+        seed: of what is drawn.
+
+    Returns:
+        The picks; the notes say what each group got, and which fell short.
+
+    Raises:
+        ValueError: if a quota is for a group that no row is in.
+    """
+    if rank.shares is None:
+        return rank.pick(rows, vectors, seed)
+    budget = rank.budget.budget()
+    costs, limit = budget.costs(len(rows), rows.loss_tokens)
+    in_tokens = budget.loss_tokens is not None
+    groups = group_rows(names_of(rows, rank.shares), costs, rank.shares)
+
+    def pick(places: Ints, part: int) -> Picked:
+        own = BudgetSettings(loss_tokens=part) if in_tokens else BudgetSettings(rows=part)
+        step = rank.model_copy(update={"budget": own})
+        return step.pick(rows.at(places), vectors, seed)
+
+    picked, wanted = select_in_shares(groups, costs, limit, pick)
+    unit = "loss tokens" if in_tokens else "rows"
+    notes = [
+        describe_mixture(groups, picked.indices, costs),
+        *shortfalls(groups, wanted, picked.indices, costs, unit),
+    ]
+    return replace(picked, notes=tuple(note for note in notes if note))
+
+
+def names_of(rows: Candidates, shares: Shares) -> Strings:
+    """(m,) the group of each row; "" where it has none."""
+    if shares.by == "source":
+        return name_sources(rows.sources, tuple(shares.quotas or ()))
+    if shares.by == "license":
+        return rows.licenses
+    if shares.by == "origin":
+        return rows.column("origin")
+    return label_names(rows.score(shares.by))
+
+
+def deciding_scores(rank: RankStep) -> tuple[str, ...]:
+    """The scores that a row cannot be picked without: those that rank, and one that groups."""
+    if rank.shares is None or rank.shares.by in COLUMNS:
+        return rank.scores()
+    return (*rank.scores(), rank.shares.by)

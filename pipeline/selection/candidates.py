@@ -1,0 +1,304 @@
+"""The rows a step of deduplication or selection decides about, as aligned arrays.
+
+A pool reads a column when a step first asks for it and keeps it, so that a step which ranks a
+million rows by a number reads that number and no text. Candidates are some of its rows.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.measuring.measures.embeddings import ComparedField, TextField
+from pipeline.measuring.stage import embeddings_name
+from pipeline.ranking.outcome import Picked
+from pipeline.run_context import RunContext
+from scorers.arrays import Floats, Ints
+from storage.conversations import content_hash
+from storage.database import Connection
+from storage.indexes import RowIndex, Words
+from storage.licenses import read_licenses
+from storage.measurements import read_measurements, read_text_lists, read_texts
+from storage.pool_columns import (
+    TextColumn,
+    read_members,
+    read_pool_scores,
+    read_pool_sources,
+    read_pool_tokens,
+    read_pool_vectors,
+    read_prompt_rows,
+    read_text,
+    read_texts_of,
+    register_pool,
+)
+from storage.repairs import read_made, read_repair_places
+from storage.runs import Decisions, StageCount
+
+Names = NDArray[np.object_]
+
+
+class Pool:
+    """All rows a stage may look at, in the order of their ids; columns are read as asked for."""
+
+    def __init__(self, con: Connection, run: RunContext, ids: Sequence[str]) -> None:
+        self.ids: Names = np.array(sorted(ids), dtype=object)
+        self._con = con
+        self._run = run
+        self._texts: dict[TextColumn, Names] = {}
+        self._scores: dict[str, tuple[Floats, Names]] = {}
+        register_pool(con, self.ids.tolist())
+
+    def text(self, name: TextColumn) -> Names:
+        """(n,) a text column of the stored examples."""
+        if name not in self._texts:
+            self._texts[name] = read_text(self._con, name, len(self.ids))
+        return self._texts[name]
+
+    def score(self, name: str) -> tuple[Floats, Names]:
+        """Values (n,), NaN where there is none, and states (n,) of a score of the recipe."""
+        if name not in self._scores:
+            key = self._run.scores[name]
+            self._scores[name] = read_pool_scores(self._con, key, len(self.ids))
+        return self._scores[name]
+
+    def texts_of(self, of: TextField, ids: Sequence[str]) -> list[str]:
+        """The compared text of some examples, in their order; read each time, and no other's."""
+        return read_texts_of(self._con, of, ids)
+
+    def vectors(self, of: ComparedField, places: Ints) -> NDArray[np.float32]:
+        """Unit vectors (m, d) of the rows at these places; NaN where there is none."""
+        slots = np.full(len(self.ids), -1, dtype=np.int64)
+        slots[places] = np.arange(len(places))
+        key = self._run.measures[embeddings_name(of)]
+        column = "vector" if of == "hidden" else "embedding"
+        return read_pool_vectors(self._con, key, column, slots)
+
+    def vectors_key(self, of: ComparedField) -> str:
+        """What those vectors are stored under."""
+        return self._run.measures[embeddings_name(of)].measure_key
+
+    def read_index(self, index: RowIndex) -> tuple[Words, NDArray[np.bool_]]:
+        """What an index has of each row (n, width), and whether it has any (n,)."""
+        return index.read(self._con, len(self.ids))
+
+    def index(self, name: str, settings: Sequence[object], width: int) -> RowIndex:
+        """The index of this workspace that is kept under these settings."""
+        folder = f"{name}-{content_hash([name, *settings])[:16]}"
+        return RowIndex(self._run.workspace.indexes / folder, width)
+
+    @cached_property
+    def tokens(self) -> tuple[Floats, Names]:
+        """Response tokens (n,), NaN where they are not known, and states (n,)."""
+        key = self._run.measures["token_counts"].measure_key
+        return read_pool_tokens(self._con, key, len(self.ids))
+
+    @cached_property
+    def tags(self) -> Names:
+        """(n,) the tags of each row as a list of texts; None where there are none."""
+        lists = read_text_lists(self._con, self._run.measures["tags"], "tags", self.ids.tolist())
+        tags = np.empty(len(self.ids), dtype=object)
+        tags[:] = lists.lists
+        return tags
+
+    @cached_property
+    def sources(self) -> tuple[Names, Names]:
+        """Path (n,) and licence (n,) of the source each row was first read from."""
+        return read_pool_sources(self._con, self._run.source_ids, len(self.ids))
+
+    @cached_property
+    def all_licenses(self) -> Names:
+        """(n,) the licences of all sources a row stands in, or of what it was made from."""
+        found = read_licenses(self._con, self.ids.tolist(), self._run.source_ids)
+        licenses = np.empty(len(self.ids), dtype=object)
+        licenses[:] = [tuple(found.get(example_id, ())) for example_id in self.ids]
+        return licenses
+
+    @cached_property
+    def languages(self) -> tuple[Names, Floats]:
+        """Codes (n,), "" where there is none, and confidence (n,), NaN where there is none."""
+        key, ids = self._run.measures["language"], self.ids.tolist()
+        names = [name or "" for name in read_texts(self._con, key, "language", ids)]
+        _, columns = read_measurements(self._con, key, ("confidence",), ids)
+        return np.array(names, dtype=object), columns["confidence"]
+
+    def members(self, path: str) -> NDArray[np.bool_]:
+        """(n,) whether a row stands in a source, by the path that the recipe gives it."""
+        return read_members(self._con, self._run.named_sources[path], len(self.ids))
+
+    def prompt_rows(self, path: str) -> Ints:
+        """(n,) how many rows of a source have the row's prompt."""
+        return read_prompt_rows(self._con, self._run.named_sources[path], len(self.ids))
+
+    @cached_property
+    def repairs(self) -> Ints:
+        """(n,) the row that is each one's repair; -1 where none is in the pool."""
+        key = self._run.repairs
+        if key is None:
+            return np.full(len(self.ids), -1, dtype=np.int64)
+        return read_repair_places(self._con, key, len(self.ids))
+
+    @cached_property
+    def made(self) -> NDArray[np.bool_]:
+        """(n,) rows that are repairs and stand in no source of the run."""
+        key = self._run.repairs
+        made = set() if key is None else read_made(self._con, key, self._run.source_ids)
+        return np.array([example_id in made for example_id in self.ids], dtype=np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Some rows of a pool, in some order; every array is aligned with that."""
+
+    pool: Pool
+    places: Ints
+    """(m,) rows of the pool."""
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @property
+    def ids(self) -> Names:
+        """(m,) example ids."""
+        return self.pool.ids[self.places]
+
+    @property
+    def sources(self) -> Names:
+        """(m,) path of the source each was first read from; "generated" where there is none."""
+        return self.pool.sources[0][self.places]
+
+    @property
+    def licenses(self) -> Names:
+        """(m,) licence of that source; "generated" where there is none."""
+        return self.pool.sources[1][self.places]
+
+    @property
+    def tags(self) -> Names:
+        """(m,) the tags of each prompt; None where they could not be had."""
+        return self.pool.tags[self.places]
+
+    @property
+    def all_licenses(self) -> Names:
+        """(m,) the licences of all sources a row stands in."""
+        return self.pool.all_licenses[self.places]
+
+    @property
+    def languages(self) -> tuple[Names, Floats]:
+        """Codes (m,), "" where there is none, and confidence (m,)."""
+        names, confidence = self.pool.languages
+        return names[self.places], confidence[self.places]
+
+    @property
+    def states(self) -> Names:
+        """(m,) states of the token counts."""
+        return self.pool.tokens[1][self.places]
+
+    @property
+    def loss_tokens(self) -> Ints:
+        """(m,) tokens the trainer takes a loss on; 0 where they are not known."""
+        return np.nan_to_num(self.pool.tokens[0][self.places], nan=0).astype(np.int64)
+
+    def score(self, name: str) -> Floats:
+        """(m,) a score of the recipe, NaN where there is none."""
+        return self.pool.score(name)[0][self.places]
+
+    def score_states(self, name: str) -> Names:
+        """(m,) the states of a score."""
+        return self.pool.score(name)[1][self.places]
+
+    def members(self, path: str) -> NDArray[np.bool_]:
+        """(m,) whether each stands in a source, by the path that the recipe gives it."""
+        return self.pool.members(path)[self.places]
+
+    def prompt_rows(self, path: str) -> Ints:
+        """(m,) how many rows of a source have the prompt of each."""
+        return self.pool.prompt_rows(path)[self.places]
+
+    def repairs(self) -> Ints:
+        """(m,) where in this order each one's repair is; -1 where it is not here."""
+        here = np.full(len(self.pool.ids) + 1, -1, dtype=np.int64)  # the last one for -1
+        here[self.places] = np.arange(len(self.places))
+        return here[self.pool.repairs[self.places]]
+
+    def made(self) -> NDArray[np.bool_]:
+        """(m,) rows that are repairs and stand in no source of the run."""
+        return self.pool.made[self.places]
+
+    def column(self, name: TextColumn) -> Names:
+        """(m,) a text column of the stored examples."""
+        return self.pool.text(name)[self.places]
+
+    def texts(self, of: TextField) -> list[str]:
+        """The text of each row that is compared; of both, one without a response has none."""
+        return self.pool.texts_of(of, self.ids.tolist())
+
+    def where(self, mask: NDArray[np.bool_]) -> "Candidates":
+        """The rows where the mask is true."""
+        return self.at(np.flatnonzero(mask))
+
+    def at(self, places: Ints) -> "Candidates":
+        """The rows at these places of this order, in the order given."""
+        return Candidates(self.pool, self.places[places])
+
+
+Vectors = Callable[[ComparedField, Candidates], NDArray[np.float32]]
+"""Reads the embeddings (n, d) of one text of the candidates."""
+
+
+def read_candidates(con: Connection, run: RunContext, ids: Sequence[str]) -> Candidates:
+    """All of these examples, in the order of their ids; columns follow when they are asked for."""
+    return Candidates(Pool(con, run, ids), np.arange(len(ids)))
+
+
+def read_vectors(of: ComparedField, rows: Candidates) -> NDArray[np.float32]:
+    """(n, d) unit vectors of the rows, in their order; NaN where there is none."""
+    return rows.pool.vectors(of, rows.places)
+
+
+def decide(candidates: Candidates, picked: Picked, scores: Sequence[str] = ()) -> Decisions:
+    """What a step picked, in the words of the `decisions` table.
+
+    Args:
+        candidates: the rows the step was given.
+        picked: what it made of them.
+        scores: the scores that decided, to say why a row has none.
+    """
+    ids = candidates.ids
+    reasons = spoken_reasons(candidates, picked, scores).tolist()
+    causes = [None if row < 0 else str(ids[row]) for row in picked.because_of.tolist()]
+    values = [None if value != value else value for value in picked.value.tolist()]
+    return Decisions(ids.tolist(), reasons, causes, values)
+
+
+def spoken_reasons(candidates: Candidates, picked: Picked, scores: Sequence[str]) -> Names:
+    """(n,) reasons; with that of a row without a score goes the state of the first it lacks."""
+    unscored = np.flatnonzero(picked.reasons == "no_score")
+    if not unscored.size or not scores:
+        return picked.reasons
+    reasons = picked.reasons.copy()
+    rows = candidates.at(unscored)
+    states = np.full(len(rows), "ok", dtype=object)
+    for name in scores:
+        own = rows.score_states(name)
+        states = np.where(states == "ok", own, states)
+    reasons[unscored] = [f"no_score:{state}" for state in states]
+    return reasons
+
+
+def count_step(
+    stage: str, step: int, label: str, reasons: Sequence[str], notes: Sequence[str] = ()
+) -> StageCount:
+    """Balance the books of a step that drops the rows with a reason and keeps the others."""
+    dropped = Counter(reasons)
+    kept = dropped.pop("", 0)
+    return StageCount(
+        stage=stage,
+        step=step,
+        label=label,
+        rows_in=len(reasons),
+        kept=kept,
+        dropped=dict(sorted(dropped.items())),
+        notes=notes,
+    )

@@ -1,0 +1,78 @@
+"""Rows that may be used by the licences of their sources.
+
+A row passes if one of the sources that hold it has a licence that is allowed; what was generated or
+redacted goes by the sources of what it was made from. Names are compared as SPDX identifiers are,
+without regard to case. `unknown`, which stands for a source whose licence nobody gave, is not
+allowed unless it is named. The licence of a model that generated an answer is not looked at.
+
+For a set that is to be handed on or used under known terms. Not for finding out what a licence
+permits: it compares names that the recipe states, and believes them. No model; it costs nothing.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.ranking.order import sort_rows
+from pipeline.ranking.outcome import Picked, account_for, no_reasons
+from pipeline.selection.candidates import Candidates
+from pipeline.settings import Settings
+from scorers.arrays import Strings
+
+
+class LicenseSettings(Settings):
+    """Which licences rows may have."""
+
+    allowed: tuple[str, ...] = Field(
+        min_length=1,
+        description="SPDX names, as MIT or CC-BY-4.0; unknown, where nobody gave one, counts only "
+        "if it is named.",
+    )
+    action: Literal["report", "remove"] = Field(
+        default="remove",
+        description="What happens to rows of other licences: report keeps and counts them.",
+    )
+
+    def allows(self, licenses: Collection[str]) -> bool:
+        """Whether one of these licences is allowed."""
+        wanted = {name.casefold() for name in self.allowed}
+        return any(name.casefold() in wanted for name in licenses)
+
+    def pick(self, rows: Candidates) -> Picked:
+        """Pick the rows of allowed licences, or all of them where that is only to be reported."""
+        picked = select_licensed(rows.all_licenses.tolist(), rows.ids, self)
+        out = int((picked.reasons != "").sum())
+        note = f"{out} rows have no licence among {', '.join(self.allowed)}"
+        if self.action == "report":
+            n = len(rows)
+            return replace(account_for(np.arange(n), no_reasons(n), picked.value), notes=(note,))
+        return replace(picked, notes=(note,))
+
+
+def select_licensed(
+    licenses: Sequence[Collection[str]], ids: Strings, settings: LicenseSettings
+) -> Picked:
+    """Pick the rows of which a source has a licence that is allowed.
+
+    Args:
+        licenses: (n,) the licences of the sources of every row.
+        ids: (n,) distinct example ids.
+        settings: what is allowed.
+
+    Returns:
+        The picks, by id; the others are "license_not_allowed".
+
+    Raises:
+        ValueError: if lengths differ.
+    """
+    if len(licenses) != len(ids):
+        raise ValueError(f"{len(licenses)} rows have licences, but there are {len(ids)} ids")
+    reasons = no_reasons(len(ids))
+    for row, names in enumerate(licenses):
+        if not settings.allows(names):
+            reasons[row] = "license_not_allowed"
+    order = sort_rows(np.zeros(len(ids)), ids)
+    return account_for(order[reasons[order] == ""], reasons, np.full(len(ids), np.nan))

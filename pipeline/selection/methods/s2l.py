@@ -1,0 +1,149 @@
+"""S2L's draw: share a budget equally over clusters of like rows, small clusters first.
+
+    r_i = floor((B - sum over j < i of t_j) / (M - i + 1)),  t_i = min(c_i, r_i)
+
+c_1 <= ... <= c_M are the sizes of the M clusters, B the budget, t_i what cluster i gets: small
+clusters are taken whole and what they leave over goes to the larger ones. Yang et al. 2024,
+arXiv:2403.07384, with `score_s2l_cluster`. The paper shares over clusters; its code first shares
+over sources in the same way, and puts clusters of one or two rows into a reserve that is drawn
+only when the rest is used up. Both are here; without sources there is one.
+
+For a domain with known sources; not for a mixed pool of general instructions, where another paper
+(arXiv:2502.04194) finds it below random for two of three models. The draw costs nothing; the
+trajectories do.
+"""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.ranking.budget import Budget, within_budget
+from pipeline.ranking.order import group_codes, sort_rows, turn_in_group
+from pipeline.ranking.outcome import Picked, account_for, no_reasons
+from pipeline.selection.candidates import Candidates, Vectors
+from pipeline.selection.methods.random import random_keys
+from pipeline.selection.step import RankStep
+from scorers.arrays import Floats, Ints, Strings, require_same_length
+
+RESERVE_SIZE = 2
+"""A cluster of at most this many rows is noise rather than a kind of row."""
+
+
+def allocate(sizes: Ints, budget: int) -> Ints:
+    """Share a budget equally over groups; those too small for their share are taken whole.
+
+    Args:
+        sizes: (m,) rows in each group.
+        budget: Rows to share out, 0 or more.
+
+    Returns:
+        (m,) rows of each group, at most its size; together min(budget, all rows). Two groups that
+        are not taken whole differ by at most 1, the larger one (in a tie the later) getting more.
+    """
+    taken = np.zeros(len(sizes), dtype=np.int64)
+    left = budget
+    for place, group in enumerate(np.argsort(sizes, kind="stable")):
+        taken[group] = min(int(sizes[group]), left // (len(sizes) - place))
+        left -= taken[group]
+    return taken
+
+
+def _place_by_size(groups: Ints) -> Ints:
+    """The place of each row's group when groups are sorted by size, then code; (n,), 0 is least."""
+    sizes = np.bincount(groups, minlength=1)
+    places = np.empty(len(sizes), dtype=np.int64)
+    places[np.lexsort((np.arange(len(sizes)), sizes))] = np.arange(len(sizes))
+    return places[groups]
+
+
+def equal_share_order(clusters: Ints, sources: Ints, keys: Ints) -> Ints:
+    """Order rows so that its first B rows are the equal shares of a budget of B, for every B.
+
+    Raising the budget of `allocate` by one gives one more row to one group: the largest, then the
+    next smaller one that has rows left, and so on in rounds. So groups that take turns, largest
+    first, give the same counts.
+
+    Args:
+        clusters: (n,) codes.
+        sources: (n,) codes.
+        keys: (n,) a permutation; within a cluster the lower ones are drawn first.
+
+    Returns:
+        (n,) rows.
+    """
+    cells = np.unique(np.stack((sources, clusters)), axis=1, return_inverse=True)[1]
+    by_key = np.argsort(keys)
+    turns = np.empty(len(keys), dtype=np.int64)
+    turns[by_key] = turn_in_group(by_key, cells)
+    places = _place_by_size(cells)
+    reserve = np.bincount(cells, minlength=1)[cells] <= RESERVE_SIZE
+    turns[reserve] = places[reserve] = 0  # among themselves, in the order of the keys
+    within_source = np.lexsort((keys, -places, turns, reserve))
+    rounds = turn_in_group(within_source, sources)
+    order: Ints = within_source[np.lexsort((-_place_by_size(sources)[within_source], rounds))]
+    return order
+
+
+def select_s2l(
+    labels: Floats,
+    ids: Strings,
+    budget: Budget,
+    loss_tokens: Ints | None = None,
+    sources: Strings | None = None,
+    seed: int = 0,
+) -> Picked:
+    """Draw rows equally from every source, and within it from every cluster.
+
+    With one seed, a larger budget adds rows and drops none; so a budget in loss tokens is met by
+    the equal shares of as many rows as it pays for.
+
+    Args:
+        labels: (n,) cluster of every row, NaN where there is none; such rows are out: "no_score".
+        ids: (n,) distinct example ids; the draw is a hash of seed and id.
+        budget: The limit; rows beyond it are "over_budget".
+        loss_tokens: (n,) response tokens; needed for a budget in loss tokens.
+        sources: (n,) names; None to pool them.
+        seed: 0 or more.
+
+    Returns:
+        The picks in the order drawn; values are the labels.
+
+    Raises:
+        ValueError: if lengths differ, or the budget needs tokens that are not given.
+    """
+    n = len(ids)
+    source_codes = np.zeros(n, dtype=np.int64) if sources is None else group_codes(sources)
+    require_same_length(labels=labels, ids=ids, sources=source_codes)
+    rows = np.flatnonzero(~np.isnan(labels))
+    keys = np.empty(len(rows), dtype=np.int64)
+    keys[sort_rows(random_keys(ids[rows], seed, "s2l"), ids[rows])] = np.arange(len(rows))
+    clusters: Ints = np.unique(labels[rows], return_inverse=True)[1]
+    order = rows[equal_share_order(clusters, source_codes[rows], keys)]
+    picks = within_budget(order, budget, n, loss_tokens)
+    reasons = no_reasons(n)
+    reasons[:] = "over_budget"
+    reasons[np.isnan(labels)] = "no_score"
+    reasons[picks] = ""
+    return account_for(picks, reasons, labels)
+
+
+class S2L(RankStep):
+    """S2L: equal shares of every cluster of loss trajectories (arXiv 2403.07384)."""
+
+    method: Literal["s2l"]
+    score: str = Field(default="s2l_cluster", description="The score that holds the cluster.")
+    per_source: bool = Field(
+        default=True, description="Equal shares of every source first, as in the released code."
+    )
+
+    def scores(self) -> tuple[str, ...]:
+        """The clusters."""
+        return (self.score,)
+
+    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Picked:
+        """Draw from the clusters."""
+        sources = rows.sources if self.per_source else None
+        budget = self.budget.budget()
+        labels = rows.score(self.score)
+        return select_s2l(labels, rows.ids, budget, rows.loss_tokens, sources, seed)

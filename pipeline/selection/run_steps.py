@@ -1,0 +1,211 @@
+"""A selection, step by step, as a pure function: candidates in, picks and reasons out.
+
+Rows leave in steps, each with its reason: those that cannot be trained on, those held out, those
+that a filter of the recipe drops, and at last those that the budget has no room for. The select
+stage stores what happens here; a what-if and a sensitivity analysis only look.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from pipeline.ranking.outcome import Picked, account_for, no_reasons, spread
+from pipeline.selection.allocate_budget import deciding_scores, spend
+from pipeline.selection.candidates import Candidates, Vectors
+from pipeline.selection.methods.licenses import LicenseSettings
+from pipeline.selection.methods.random import random_keys
+from pipeline.selection.step import Blend, BudgetSettings, Filter, FilterStep, RankStep
+from pipeline.selection.steps import Step
+from pipeline.settings import Settings
+
+HELD_OUT = "held_out"
+
+NOT_HELD_OUT = "not held out"
+"""The last step before the recipe's own."""
+
+Reasons = NDArray[np.object_]
+
+Record = Callable[[str, Candidates, Picked, tuple[str, ...]], None]
+"""Is told of each step: its label, the rows it was given, what it picked, and by which scores."""
+
+
+class SelectSettings(Settings):
+    """How rows are chosen: filters, then one step that ranks and spends the budget."""
+
+    name: str = Field(default="choice", description="What the selection is called.")
+    held_out: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="Share of the prompts kept aside to measure training on; chosen by a seeded "
+        "hash of the prompt, so a prompt stays where it is when the pool grows.",
+    )
+    sensitivity: bool = Field(
+        default=True,
+        description="Whether the selection is made again with each small change, to tell how far "
+        "it moves: the steps take as long again for each bound, weight and seed. Not before a "
+        "`facility_location` of many rows.",
+    )
+    steps: tuple[Step, ...] = Field(min_length=1, description="In the order they are taken.")
+
+    @model_validator(mode="after")
+    def ends_with_a_rank(self) -> Self:
+        """Check that the budget is spent once, at the end."""
+        ranks = [isinstance(step, RankStep) for step in self.steps]
+        if ranks.count(True) != 1 or not ranks[-1]:
+            raise ValueError(
+                "exactly one step ranks and has the budget, and it comes last; "
+                f"got {', '.join(step.method for step in self.steps)}"
+            )
+        return self
+
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        """All steps but the last."""
+        return tuple(step for step in self.steps if isinstance(step, Filter))
+
+    @property
+    def rank(self) -> RankStep:
+        """The last step."""
+        last = self.steps[-1]
+        assert isinstance(last, RankStep)
+        return last
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the filters left, and what the ranking step took of it."""
+
+    ranked: Candidates
+    """What the ranking step was given."""
+    chosen: Candidates
+    """In the order picked."""
+    notes: tuple[str, ...]
+    """What the ranking step has to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Where a selection came to."""
+
+    held_out: Candidates
+    eligible: Candidates
+    """What the first filter was given, in the order of the ids: controls are drawn from it."""
+    choice: Choice
+
+
+def walk(
+    rows: Candidates,
+    settings: SelectSettings,
+    vectors: Vectors,
+    seed: int,
+    record: Record,
+    licenses: LicenseSettings | None = None,
+) -> Walk:
+    """Take all steps of a selection.
+
+    Args:
+        rows: the pool, in the order of the ids.
+        settings: the recipe's steps.
+        vectors: reads embeddings, for steps that compare them.
+        seed: of what is held out and drawn.
+        record: told of each step as it is taken.
+        licenses: which rows may have; None for any.
+    """
+    if licenses is not None:
+        licensed = licenses.pick(rows)
+        record("licences", rows, licensed, ())
+        rows = rows.where(licensed.reasons == "")
+    trainable = drop_where(untrainable(rows))
+    record("can be trained on", rows, trainable, ())
+    rows = rows.where(trainable.reasons == "")
+    aside = held_out(rows, settings.held_out, seed)
+    kept = drop_where(np.where(aside, HELD_OUT, "").astype(object))
+    record(NOT_HELD_OUT, rows, kept, ())
+    eligible = rows.where(~aside)
+    return Walk(rows.where(aside), eligible, choose(eligible, settings, vectors, seed, record))
+
+
+def tell_nobody(label: str, rows: Candidates, picked: Picked, scores: tuple[str, ...]) -> None:
+    """A record that is not kept."""
+
+
+def choose(
+    rows: Candidates,
+    settings: SelectSettings,
+    vectors: Vectors,
+    seed: int,
+    record: Record = tell_nobody,
+) -> Choice:
+    """Take the recipe's own steps: the filters in their order, then the one that ranks."""
+    for step in settings.filters:
+        passed = filter_rows(step, rows)
+        record(describe(step), rows, passed, step.scores())
+        rows = rows.where(passed.reasons == "")
+    picked = spend(settings.rank, rows, vectors, seed)
+    record(describe(settings.rank), rows, picked, deciding_scores(settings.rank))
+    return Choice(rows, rows.at(picked.indices), picked.notes)
+
+
+def untrainable(rows: Candidates) -> Reasons:
+    """Why a row cannot be trained on: "" where it can."""
+    states = rows.states
+    ok = np.asarray(states == "ok", dtype=np.bool_)
+    reasons = np.where(ok, "", states).astype(object)
+    reasons[states == "not_applicable"] = "no_response"
+    reasons[ok & (rows.loss_tokens < 1)] = "no_loss_tokens"
+    return reasons
+
+
+def held_out(rows: Candidates, share: float, seed: int) -> NDArray[np.bool_]:
+    """Mask (n,) of the rows whose prompt falls into the held-out share."""
+    if not share:
+        return np.zeros(len(rows), dtype=np.bool_)
+    keys = random_keys(rows.column("prompt_id"), seed, "held out")
+    return np.asarray(keys / 2.0**64 < share, dtype=np.bool_)
+
+
+def drop_where(reasons: Reasons) -> Picked:
+    """Pick the rows that have no reason against them."""
+    return account_for(np.flatnonzero(reasons == ""), reasons, np.full(len(reasons), np.nan))
+
+
+def filter_rows(step: Filter, rows: Candidates) -> Picked:
+    """Apply a filter; where the recipe says so, rows without the score pass it by."""
+    if not isinstance(step, FilterStep) or step.unscored == "drop":
+        return step.pick(rows)
+    columns = [rows.score(name) for name in step.scores()]
+    scored = np.flatnonzero(~np.isnan(columns).any(axis=0))
+    return spread(step.pick(rows.at(scored)), scored, no_reasons(len(rows)))
+
+
+def describe(step: Filter | RankStep) -> str:
+    """A step in one line, as its settings say it."""
+    given = step.model_dump(exclude_defaults=True, exclude={"method"})
+    if isinstance(step, RankStep) and step.shares:
+        given["shares"] = step.shares
+    ranked = getattr(step, "score", None)
+    if isinstance(ranked, Blend):
+        given["score"] = ranked
+    budget = given.pop("budget", None)
+    if budget:
+        given |= budget
+    shown = ", ".join(f"{name}={value}" for name, value in given.items())
+    return f"{step.method}({shown})"
+
+
+def unspent(budget: BudgetSettings, rows: Candidates, chosen: Candidates) -> str:
+    """Say so where the pool had less than the budget."""
+    if len(chosen.ids) == len(rows.ids) and not budget.fraction:
+        tokens = int(chosen.loss_tokens.sum())
+        if budget.rows and budget.rows > len(rows.ids):
+            return (
+                f"the budget is {budget.rows} rows, and only {len(rows.ids)} were left: all taken"
+            )
+        if budget.loss_tokens and budget.loss_tokens > tokens:
+            return f"the budget is {budget.loss_tokens} loss tokens, the rows left had {tokens}"
+    return ""

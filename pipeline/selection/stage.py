@@ -1,0 +1,137 @@
+"""Select stage: the pool → an ordered selection, its held-out rows and its two controls.
+
+The steps are taken in selection/walk.py; here each is stored as it is taken.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.evidence.selection_evidence import gather_evidence
+from pipeline.evidence.sensitivity import measure_sensitivity
+from pipeline.measuring.measures.embeddings import ComparedField
+from pipeline.ranking.budget import Budget
+from pipeline.ranking.outcome import Picked
+from pipeline.run_context import RunContext
+from pipeline.selection.candidates import (
+    Candidates,
+    Vectors,
+    count_step,
+    decide,
+    read_candidates,
+    read_vectors,
+)
+from pipeline.selection.methods.length_matched import select_length_matched
+from pipeline.selection.methods.licenses import LicenseSettings
+from pipeline.selection.methods.random import select_random
+from pipeline.selection.run_steps import SelectSettings, unspent, walk
+from scorers import SCORERS
+from scorers.arrays import Ints
+from storage.changes import find_previous
+from storage.database import Connection, open_workspace
+from storage.evidence import read_choice_ids, write_evidence
+from storage.runs import write_step
+from storage.selections import write_selection
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a run selected."""
+
+    selection_id: str
+    rows: int
+    loss_tokens: int
+    unspent: str
+    """What of the budget was not spent, and why; "" where it was."""
+    notes: tuple[str, ...] = ()
+    """What the step that ranked has to say."""
+
+
+def select_examples(
+    run: RunContext,
+    settings: SelectSettings,
+    pool: Sequence[str],
+    licenses: LicenseSettings | None = None,
+) -> Chosen:
+    """Select from the pool; store every decision, the selection, its controls and its evidence.
+
+    Args:
+        run: the run that selects.
+        settings: the recipe's steps.
+        pool: example ids that deduplication left.
+        licenses: which may be chosen; None for any.
+    """
+    with open_workspace(run.workspace) as con:
+        rows = read_candidates(con, run, pool)
+        vectors = LastVectors(read_vectors)
+        taken = walk(rows, settings, vectors, run.seed, Books(con, run).record, licenses)
+        chosen, name = taken.choice.chosen, settings.name
+        selection_id = write(con, run, ("choice", name, None), chosen)
+        write(con, run, ("held_out", f"{name}-held-out", selection_id), taken.held_out)
+        controls = draw_controls(taken.eligible, chosen, run.seed)
+        for kind, drawn in controls.items():
+            write(con, run, (kind, f"{name}-{kind}", selection_id), drawn)
+        moved = None
+        if settings.sensitivity:
+            moved = measure_sensitivity(taken.eligible, chosen, settings, vectors, run.seed)
+        ranking = [label for label, key in run.scores.items() if SCORERS[key[0]].unit != "label"]
+        last = read_last_choice(con, run.run_id)
+        evidence = gather_evidence(taken.eligible, chosen, controls, ranking, moved, last)
+        write_evidence(con, run.run_id, selection_id, evidence)
+    left = unspent(settings.rank.budget, taken.choice.ranked, chosen)
+    tokens = int(chosen.loss_tokens.sum())
+    return Chosen(selection_id, len(chosen), tokens, left, taken.choice.notes)
+
+
+class LastVectors:
+    """Reads embeddings, and keeps the last ones: a sensitivity analysis asks for the same again."""
+
+    def __init__(self, read: Vectors) -> None:
+        self._read = read
+        self._last: tuple[ComparedField, Ints, NDArray[np.float32]] | None = None
+
+    def __call__(self, of: ComparedField, rows: Candidates) -> NDArray[np.float32]:
+        """The embeddings (n, d) of one text of the rows."""
+        if not (self._last and self._last[0] == of and np.array_equal(self._last[1], rows.places)):
+            self._last = of, rows.places, self._read(of, rows)
+        return self._last[2]
+
+
+class Books:
+    """Writes down what each step decided, in order."""
+
+    def __init__(self, con: Connection, run: RunContext) -> None:
+        self.con, self.run, self.step = con, run, 0
+
+    def record(self, label: str, rows: Candidates, picked: Picked, scores: tuple[str, ...]) -> None:
+        """Store the decisions of one step, which decided by these scores."""
+        self.step += 1
+        decisions = decide(rows, picked, scores)
+        count = count_step("select", self.step, label, decisions.reasons, picked.notes)
+        write_step(self.con, self.run.run_id, count, decisions)
+
+
+def write(
+    con: Connection, run: RunContext, named: tuple[str, str, str | None], rows: Candidates
+) -> str:
+    """Store rows as a selection, in their order; `named` is its kind, name and parent."""
+    kind, name, parent = named
+    ids = rows.ids.tolist()
+    tokens = int(rows.loss_tokens.sum())
+    return write_selection(con, run.run_id, kind, parent, (name, ids, [1.0] * len(ids), tokens))
+
+
+def draw_controls(pool: Candidates, chosen: Candidates, seed: int) -> dict[str, Candidates]:
+    """As many rows at random, and as many of the same lengths, from all that was eligible."""
+    random = select_random(pool.ids, Budget(rows=len(chosen)), None, seed)
+    selected = np.searchsorted(pool.places, chosen.places)  # a pool's rows are in its order
+    matched = select_length_matched(selected, pool.loss_tokens, pool.ids, seed)
+    return {"random": pool.at(random.indices), "length_matched": pool.at(matched.indices)}
+
+
+def read_last_choice(con: Connection, run_id: str) -> tuple[str, set[str]] | None:
+    """The run of the same recipe before this one, and the ids it chose."""
+    previous = find_previous(con, run_id)
+    return (previous, read_choice_ids(con, previous)) if previous else None

@@ -1,0 +1,1 @@
+"""Serving: a vLLM server with an environment of its own."""

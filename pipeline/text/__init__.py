@@ -1,0 +1,1 @@
+"""The ground floor of everything that compares texts: tokens, shingles, suffix arrays."""

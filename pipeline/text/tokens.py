@@ -1,0 +1,92 @@
+"""Texts as words and signs, each with its place, so that a span can be read again where it stands.
+
+- A word is a run of letters, digits, underscores and combining marks; "don't" is one word.
+- In scripts written without spaces, each character is a word.
+- Every other character that is not white space is a sign.
+
+Two texts are the same word for word if their words and signs are: white space makes no difference,
+case and punctuation do, and Unicode's composed form (NFC) is taken of each. Deduplication, which
+asks whether rows say the same, looks past case and punctuation (pipeline/text/shingles.py).
+
+A sentence ends behind ". ! ?" or their like, where white space or the end of the text follows,
+also behind a closing quote or bracket; and at an empty line.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from unicodedata import normalize
+
+from pipeline.text.shingles import SPACELESS, combining_marks
+
+APOSTROPHES = "'\u2019"
+CLOSING = r"\"'\u201d\u2019\xbb)\]"
+SENTENCE_END = re.compile(
+    rf"[.!?\u2026]+[{CLOSING}]*(?=\s|\Z)"
+    "|[\u3002\uff01\uff1f]+[\u300d\u300f\u201d\u2019\uff09]*"
+    r"|(?=\n[ \t\r]*\n)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A word or sign of a text."""
+
+    form: str
+    """As it is compared."""
+    start: int
+    end: int
+    """Where it stands in the text, in characters; the end is behind it."""
+
+    @property
+    def is_word(self) -> bool:
+        """Whether it is a word, and no sign."""
+        return is_word(self.form)
+
+
+@cache
+def _tokens() -> re.Pattern[str]:
+    """The pattern of a word or sign."""
+    marks = combining_marks()
+    spaceless = SPACELESS.pattern[1:-1]
+    letters = rf"(?:[^\W{spaceless}]|[{marks}])+"
+    return re.compile(
+        rf"[{spaceless}][{marks}]*|{letters}(?:[{APOSTROPHES}]{letters})*|\S[{marks}]*"
+    )
+
+
+def is_word(form: str) -> bool:
+    """Whether a token is a word, and no sign."""
+    return form[0].isalnum() or form[0] == "_"
+
+
+def split_forms(text: str) -> list[str]:
+    """The words and signs of a text as they are compared."""
+    forms: list[str] = _tokens().findall(text)
+    return forms if text.isascii() else [normalize("NFC", form) for form in forms]
+
+
+def split_tokens(text: str) -> list[Token]:
+    """The same, with their places."""
+    return [
+        Token(normalize("NFC", found[0]), found.start(), found.end())
+        for found in _tokens().finditer(text)
+    ]
+
+
+def sentence_ends(text: str, tokens: list[Token]) -> Iterator[int]:
+    """For each token, the number of the first token that is not of its sentence."""
+    ends = iter([found.end() for found in SENTENCE_END.finditer(text)])
+    borders = []
+    end = next(ends, None)
+    for number, token in enumerate(tokens):
+        while end is not None and end <= token.start:
+            borders.append(number)
+            end = next(ends, None)
+    borders.append(len(tokens))
+    place = 0
+    for number in range(len(tokens)):
+        while borders[place] <= number:
+            place += 1
+        yield borders[place]

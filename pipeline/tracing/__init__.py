@@ -1,0 +1,1 @@
+"""Tracing: which rows of the pool a text comes from."""

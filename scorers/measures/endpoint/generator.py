@@ -1,0 +1,177 @@
+"""Answers from an OpenAI-compatible server: vLLM, llama.cpp, OpenAI and the many alike.
+
+What a server does not promise: that a seed gives the same answer twice, or in other company
+(`seed` is sent; vLLM keeps to it but for rounding), or that its own sampling defaults are off.
+`temperature` and `top_p` 1 are sent; a vLLM server should also be started with
+`--generation-config vllm`, or it takes `top_k` and penalties from the model's folder.
+Replies are kept where the settings name a folder for them, so that none is asked for twice.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scorers.measures.endpoint.client import EndpointSettings, Json, Reply, get_json
+from scorers.measures.endpoint.request_cache import post_once
+from scorers.measures.models.loading import MissingModelError
+from scorers.measures.models.protocols import (
+    GeneratedAnswer,
+    GenerationFailure,
+    GenerationRequest,
+    Message,
+)
+
+COMPLETIONS = "chat/completions"
+
+ENDED_BY_ITSELF = frozenset({"stop", "eos", "eos_token", "stop_sequence"})
+"""Values of finish_reason for an answer that is whole; "length" is one that was cut."""
+
+SEED_LIMIT = 2**31
+"""Servers read seeds as 32 or 64 bits, signed or not; below this all agree."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointGenerator:
+    """An AnswerGenerator over HTTP."""
+
+    settings: EndpointSettings
+
+    def sample(
+        self, requests: Sequence[GenerationRequest]
+    ) -> list[GeneratedAnswer | GenerationFailure]:
+        """Answer each request; failures are values, in the place of the request.
+
+        Reasons: "timeout", "no_connection", "context_length", "http_NNN", "malformed_reply",
+        "empty_answer", "refusal", "content_filter", "tool_calls".
+
+        Raises:
+            ValueError: if the environment variable with the key is not set.
+        """
+        bodies = [_generation_body(self.settings, request) for request in requests]
+        replies = post_once(self.settings, COMPLETIONS, bodies, is_answer)
+        return [read_answer(reply) for reply in replies]
+
+    def fingerprint(self) -> str:
+        """`endpoint_fingerprint` of the served model."""
+        return endpoint_fingerprint(self.settings)
+
+
+def endpoint_fingerprint(settings: EndpointSettings) -> str:
+    """Hash what the server says of the model: its address, the model's name and its root.
+
+    Weak: nothing here changes when other weights are served under the same name.
+
+    Raises:
+        MissingModelError: if the server cannot be asked, or does not serve the model.
+    """
+    reply = get_json(settings, "models")
+    if isinstance(reply, GenerationFailure):
+        raise MissingModelError(
+            f"{settings.base_url}/models: {reply.reason} ({reply.detail}). "
+            "Is the server up, the address right and the key set?"
+        )
+    served = _served_models(reply)
+    if settings.model not in served:
+        raise MissingModelError(
+            f"{settings.base_url} serves no {settings.model!r}. "
+            f"There are: {', '.join(sorted(served)) or 'none'}."
+        )
+    identity = {"base_url": settings.base_url.rstrip("/"), "id": settings.model}
+    root = served[settings.model].get("root")
+    return hashlib.sha256(
+        json.dumps({**identity, "root": root}, sort_keys=True).encode()
+    ).hexdigest()
+
+
+def wire_message(message: Message) -> dict[str, Any]:
+    """A canonical message as the API wants it: arguments as JSON text, no training weight.
+
+    `reasoning_content` is passed on: vLLM gives it to the chat template, OpenAI refuses it.
+    """
+    wire = {key: value for key, value in message.items() if key != "weight"}
+    if "tool_calls" in wire:
+        wire["tool_calls"] = [_wire_call(call) for call in message["tool_calls"]]
+    return wire
+
+
+def read_answer(reply: Reply) -> GeneratedAnswer | GenerationFailure:
+    """Take the answer out of a chat completion; what is not a whole answer gets a name."""
+    if isinstance(reply, GenerationFailure):
+        return reply
+    choice = first_choice(reply)
+    message = choice.get("message") if choice is not None else None
+    if choice is None or not isinstance(message, dict):
+        return GenerationFailure("malformed_reply", "no choices[0].message")
+    finish = str(choice.get("finish_reason"))
+    stopped = _stopped_short(message, finish)
+    if stopped is not None:
+        return stopped
+    text = message.get("content")
+    if text is not None and not isinstance(text, str):
+        return GenerationFailure("malformed_reply", f"content is {type(text).__name__}, not text")
+    if text is None or not text.strip():
+        return GenerationFailure("empty_answer", f"finish_reason {finish}")
+    if finish != "length" and finish not in ENDED_BY_ITSELF:
+        return GenerationFailure("malformed_reply", "finish_reason is none of the known ones")
+    return GeneratedAnswer(text, tokens=_completion_tokens(reply), finished=finish != "length")
+
+
+def is_answer(reply: Json) -> bool:
+    """Whether a chat completion has an answer, whole or cut off."""
+    return isinstance(read_answer(reply), GeneratedAnswer)
+
+
+def first_choice(reply: Json) -> Json | None:
+    """`choices[0]` of a chat completion; None where it has another shape."""
+    choices = reply.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) else None
+
+
+def _generation_body(settings: EndpointSettings, request: GenerationRequest) -> Json:
+    body = {
+        **settings.extra_body,
+        "model": settings.model,
+        "messages": [wire_message(message) for message in request.messages],
+        "temperature": request.temperature,
+        "top_p": 1.0,
+        "seed": request.seed % SEED_LIMIT,
+        settings.length_field: request.max_new_tokens,
+    }
+    return {**body, "tools": list(request.tools)} if request.tools else body
+
+
+def _wire_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = call["function"]
+    arguments = function["arguments"]
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return {**call, "function": {**function, "arguments": text}}
+
+
+def _stopped_short(message: Json, finish: str) -> GenerationFailure | None:
+    """The ways in which a model declines to answer in text."""
+    if message.get("refusal"):
+        return GenerationFailure("refusal", "the model refused")
+    if finish == "content_filter":
+        return GenerationFailure("content_filter", "withheld by the server's filter")
+    if message.get("tool_calls") or finish == "tool_calls":
+        return GenerationFailure("tool_calls", "the model called a tool; only text is taken")
+    return None
+
+
+def _completion_tokens(reply: Json) -> int | None:
+    usage = reply.get("usage")
+    tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    return tokens if isinstance(tokens, int) else None
+
+
+def _served_models(reply: Json) -> dict[str, Json]:
+    listed = reply.get("data")
+    entries = listed if isinstance(listed, list) else []
+    return {
+        entry["id"]: entry
+        for entry in entries
+        if isinstance(entry, dict) and isinstance(entry.get("id"), str)
+    }

@@ -1,0 +1,129 @@
+"""Multiple-choice answers from an OpenAI-compatible server that reports `logprobs`.
+
+A server lists only the likeliest first tokens (20 at most) and not the probability of a token we
+name, so what is read here is a lower bound; with two or three letters as options it is close.
+A server does not give the losses of a given text in a common form, so this is an OptionModel and
+not a LanguageModel. A server that thinks aloud before it answers must have that turned off
+(`extra_body`), or its first token is never an option.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from scorers.measures.endpoint.client import EndpointSettings, Json, Reply
+from scorers.measures.endpoint.generator import (
+    COMPLETIONS,
+    endpoint_fingerprint,
+    first_choice,
+    wire_message,
+)
+from scorers.measures.endpoint.request_cache import post_once
+from scorers.measures.models.protocols import GenerationFailure, Message, OptionProbabilities
+
+MOST_LOGPROBS = 20
+"""The most likely first tokens a server will list; the limit of the API and of vLLM."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointJudge:
+    """An OptionModel over HTTP, from the likeliest first tokens that the server lists."""
+
+    settings: EndpointSettings
+
+    def option_probabilities(
+        self, prompts: Sequence[Sequence[Message]], options: Sequence[str]
+    ) -> OptionProbabilities:
+        """Probability that the answer begins with each option, as far as the server shows it.
+
+        An option that is not among the 20 likeliest first tokens counts as 0; its probability was
+        below all of theirs. Where none is, or no reply was had, the row is NaN and its mass 0, and
+        `failures` says why: "no_option", "no_logprobs", or a reason of EndpointGenerator.
+
+        Raises:
+            ValueError: if there are no options, or one is the beginning of another.
+        """
+        check_options(options)
+        bodies = [_option_body(self.settings, prompt) for prompt in prompts]
+        replies = post_once(self.settings, COMPLETIONS, bodies, lists_tokens)
+        found = np.array([read_options(reply, options) for reply in replies], dtype=np.float64)
+        found = found.reshape(len(prompts), len(options))
+        mass = found.sum(axis=1)
+        probabilities = np.full_like(found, np.nan)
+        np.divide(found, mass[:, None], out=probabilities, where=mass[:, None] > 0)
+        failures = {at: _failure(replies[at]) for at in np.flatnonzero(mass == 0).tolist()}
+        return OptionProbabilities(probabilities, mass, failures)
+
+    def fingerprint(self) -> str:
+        """`endpoint_fingerprint` of the served model."""
+        return endpoint_fingerprint(self.settings)
+
+
+def read_options(reply: Reply, options: Sequence[str]) -> list[float]:
+    """Probability of each option among the listed first tokens; zeros where there are none.
+
+    A token counts for an option when, without blanks, it is the option or the beginning of it and
+    of no other.
+    """
+    found = [0.0] * len(options)
+    for token, logprob in _listed_tokens(reply):
+        begun = [at for at, option in enumerate(options) if option.startswith(token)]
+        if token and len(begun) == 1:
+            found[begun[0]] += math.exp(min(logprob, 0.0))
+    return found
+
+
+def lists_tokens(reply: Json) -> bool:
+    """Whether a reply says how likely any first token was."""
+    return bool(_listed_tokens(reply))
+
+
+def check_options(options: Sequence[str]) -> None:
+    """Refuse options that a first token cannot tell apart.
+
+    Raises:
+        ValueError: if there are none, or one is the beginning of another.
+    """
+    pairs = [(a, b) for i, a in enumerate(options) for j, b in enumerate(options) if i != j]
+    if not options or any(b.startswith(a) for a, b in pairs):
+        raise ValueError(f"expected options with different beginnings, got {list(options)}")
+
+
+def _failure(reply: Reply) -> GenerationFailure:
+    """Why a reply gave no option any probability."""
+    if isinstance(reply, GenerationFailure):
+        return reply
+    if not lists_tokens(reply):
+        return GenerationFailure("no_logprobs", "the server listed no likely first tokens")
+    return GenerationFailure("no_option", "no option is among the tokens that the server listed")
+
+
+def _option_body(settings: EndpointSettings, prompt: Sequence[Message]) -> Json:
+    return {
+        **settings.extra_body,
+        "model": settings.model,
+        "messages": [wire_message(message) for message in prompt],
+        # Some servers report probabilities after the temperature; 1 leaves them as they are.
+        "temperature": 1.0,
+        "top_p": 1.0,
+        settings.length_field: 1,
+        "logprobs": True,
+        "top_logprobs": MOST_LOGPROBS,
+    }
+
+
+def _listed_tokens(reply: Reply) -> list[tuple[str, float]]:
+    """(token without blanks, log probability) at the answer's first place; [] without them."""
+    choice = None if isinstance(reply, GenerationFailure) else first_choice(reply)
+    logprobs = choice.get("logprobs") if choice is not None else None
+    places = logprobs.get("content") if isinstance(logprobs, dict) else None
+    first = places[0] if isinstance(places, list) and places else None
+    listed = first.get("top_logprobs") if isinstance(first, dict) else None
+    entries = [entry for entry in listed or () if isinstance(entry, dict)]
+    return [
+        (entry["token"].strip(), float(entry["logprob"]))
+        for entry in entries
+        if isinstance(entry.get("token"), str) and isinstance(entry.get("logprob"), int | float)
+    ]

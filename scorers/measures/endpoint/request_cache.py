@@ -1,0 +1,93 @@
+"""Replies that were had are kept, so that no server is asked, or paid, for the same twice.
+
+    key = sha256 of base_url, path and the whole body, as JSON with sorted keys
+
+The body has the model, the seed and the sampling. How hard the server is pressed (concurrency,
+timeout, retries) and the API key change no reply and are not part of it. A reply is one file,
+`ab/KEY.json` with the key's first two digits as folder, written under a temporary name as soon as
+it is there and then renamed: a process that is killed loses what was under way and no more, and
+several may share a folder. Only what the caller can use is kept; a failure is asked again.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from scorers.measures.endpoint.client import EndpointSettings, Json, Reply, post_all
+from scorers.measures.models.protocols import GenerationFailure
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCache:
+    """A folder of replies; it need not be there yet."""
+
+    directory: Path
+
+    def read(self, key: str) -> Json | None:
+        """The reply that was kept; None where there is none, or its file is damaged."""
+        try:
+            reply = json.loads(self._path(key).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        return reply if isinstance(reply, dict) else None
+
+    def keep(self, key: str, reply: Json) -> None:
+        """Write a reply; its file is there whole or not at all."""
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Another process may write the same reply, and not on this machine.
+        partial = path.with_name(f".{uuid4().hex}.partial")
+        partial.write_text(json.dumps(reply), encoding="ascii")
+        os.replace(partial, path)
+
+    def _path(self, key: str) -> Path:
+        return self.directory / key[:2] / f"{key}.json"
+
+
+def request_key(base_url: str, path: str, body: Json) -> str:
+    """64 hex digits of one request; the order of keys in the body is nothing."""
+    asked = {"base_url": base_url.rstrip("/"), "path": path, "body": body}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def post_once(
+    settings: EndpointSettings,
+    path: str,
+    bodies: Sequence[Json],
+    is_usable: Callable[[Json], bool],
+) -> list[Reply]:
+    """`post_all`, but for what is kept in `settings.cache`; without a cache nothing is kept.
+
+    With one, equal bodies are asked once and have one reply: after a kill it could be no other way.
+
+    Args:
+        settings: the server, and the folder of replies.
+        path: below the base.
+        bodies: what is asked.
+        is_usable: whether a reply is worth keeping. A server may answer with status 200 and yet
+            say nothing; that is asked again.
+
+    Raises:
+        ValueError, RuntimeError: as `post_all`.
+    """
+    if settings.cache is None:
+        return post_all(settings, path, bodies)
+    cache = RequestCache(settings.cache)
+    keys = [request_key(settings.base_url, path, body) for body in bodies]
+    replies: dict[str, Reply] = {
+        key: kept for key in set(keys) if (kept := cache.read(key)) is not None
+    }
+    missing = {key: body for key, body in zip(keys, bodies, strict=True) if key not in replies}
+    wanted = list(missing)
+
+    def keep(index: int, reply: Reply) -> None:
+        if not isinstance(reply, GenerationFailure) and is_usable(reply):
+            cache.keep(wanted[index], reply)
+
+    had = post_all(settings, path, list(missing.values()), on_reply=keep)
+    replies |= zip(wanted, had, strict=True)
+    return [replies[key] for key in keys]

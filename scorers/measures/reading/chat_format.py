@@ -1,0 +1,252 @@
+"""Turn a conversation into token ids, exactly as the trainer will.
+
+A loss is worth storing only if it was measured on the tokens that will be trained. So the ids are
+those TRL 1.16 makes of a conversational prompt/completion row:
+
+    full     = apply_chat_template(prompt + [response])
+    start    = length of the longest common prefix of full and
+               apply_chat_template(prompt, add_generation_prompt=True)
+    prompt   = full[:start]
+    response = full[start:]
+
+Tokenising the prompt alone and trusting its length would be off by one wherever a token spans the
+boundary; the common prefix is not. The response includes the end of turn and whatever else the
+template writes after it, for that is trained too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from jinja2 import TemplateError
+
+from scorers.measures.models.protocols import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Template = Literal["chat", "question_answer", "plain"]
+"""chat: the tokenizer's own template. question_answer: GRAPE's minimal one (arXiv:2502.04194),
+"Question: PROMPT \\n Answer: RESPONSE" and the end-of-text token, for base models. plain: none, as
+Superfiltering's scorer reads (arXiv:2402.00530), the turns with a line break behind each, and the
+response without an end."""
+
+RULES_VERSION = 1
+"""Raised when the same conversation would be cut otherwise; part of the template's fingerprint."""
+
+RAISED_BY_TEMPLATES = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What a template can come to beside its own errors: it is a program, and the row its input."""
+
+Tools: TypeAlias = Sequence[Mapping[str, Any]]
+
+TURN_END = " \n "
+"""Between the turns of question_answer."""
+
+
+class RenderingError(ValueError):
+    """This conversation cannot be written in this template; other conversations may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedExample:
+    """One conversation as token ids, nothing cut off."""
+
+    prompt: list[int]
+    """Everything before the response, the assistant's header included."""
+    header: list[int]
+    """The assistant's header alone, never empty: header + response is the response without its
+    prompt. It is the end of `prompt`, behind a beginning-of-text token where the prompt has one."""
+    response: list[int]
+    """What the trainer's loss is taken over; empty if the template writes nothing for it."""
+
+
+def render(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    tools: Tools,
+    response_at: int,
+    template: Template,
+) -> RenderedExample:
+    """Tokenise the turns up to and including the response.
+
+    Args:
+        tokenizer: of the model that will read the ids.
+        messages: canonical form; every field is handed to the template.
+        tools: JSON schemas; none is the same as a row without a `tools` field.
+        response_at: index of the response; turns after it are left out.
+        template: see Template.
+
+    Raises:
+        RenderingError: if nothing stands before the response, or the template refuses the turns
+            (some allow no system prompt, or only strictly alternating roles).
+        ValueError: if the tokenizer has no chat template, or no end-of-text token.
+    """
+    prompt, response = list(messages[:response_at]), messages[response_at]
+    if not prompt:
+        raise RenderingError("the conversation begins with the response: there is no prompt")
+    if template == "question_answer":
+        return _render_question_answer(tokenizer, prompt, response, tools)
+    if template == "plain":
+        return _render_plain(tokenizer, prompt, response, tools)
+    _require_chat_template(tokenizer)
+    full = _apply_template(tokenizer, [*prompt, response], tools, header=False)
+    with_header = _apply_template(tokenizer, prompt, tools, header=True)
+    without_header = _apply_template(tokenizer, prompt, tools, header=False)
+    return _cut(tokenizer, full, with_header, without_header)
+
+
+def render_prompt(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Tools
+) -> list[int]:
+    """Token ids of a prompt in the chat template, ending where the assistant is to answer.
+
+    Raises:
+        RenderingError: if there are no messages, or the template refuses them.
+        ValueError: if the tokenizer has no chat template.
+    """
+    if not messages:
+        raise RenderingError("there is no message to answer")
+    _require_chat_template(tokenizer)
+    return _apply_template(tokenizer, list(messages), tools, header=True)
+
+
+def render_text(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Tools
+) -> str:
+    """The text whose token ids `render` gives: a conversation in the chat template, up to its end.
+
+    Raises:
+        RenderingError: if the template refuses the turns.
+        ValueError: if the tokenizer has no chat template.
+    """
+    _require_chat_template(tokenizer)
+    return str(_call_template(tokenizer, list(messages), tools, header=False, tokenize=False))
+
+
+def template_fingerprint(tokenizer: PreTrainedTokenizerBase, template: Template) -> str:
+    """SHA-256, 64 hex digits, of what decides the rendering besides the tokenizer's vocabulary."""
+    written: Any = tokenizer.chat_template if template == "chat" else TURN_END
+    tokens = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+    parts = json.dumps([RULES_VERSION, template, written, tokens], sort_keys=True)
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
+def common_prefix_length(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many leading tokens two sequences share."""
+    shared = 0
+    for a, b in zip(first, second, strict=False):
+        if a != b:
+            break
+        shared += 1
+    return shared
+
+
+def _require_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
+    if not tokenizer.chat_template:
+        raise ValueError(
+            "this tokenizer has no chat template, as base models often have none; "
+            'use template="question_answer"'
+        )
+
+
+def _apply_template(
+    tokenizer: PreTrainedTokenizerBase, messages: list[Message], tools: Tools, header: bool
+) -> list[int]:
+    encoded: Any = _call_template(tokenizer, messages, tools, header, tokenize=True)
+    return list(encoded["input_ids"])
+
+
+def _call_template(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: list[Message],
+    tools: Tools,
+    header: bool,
+    tokenize: bool,
+) -> object:
+    turns: Any = messages  # transformers' annotations know of text fields only
+    # A trainer's row without tools holds null, and templates tell null from [].
+    schemas: Any = list(tools) or None
+    try:
+        written: object = tokenizer.apply_chat_template(
+            turns, tools=schemas, add_generation_prompt=header, tokenize=tokenize, return_dict=True
+        )
+        return written
+    except TemplateError as error:
+        raise RenderingError(f"the chat template refused the conversation: {error}") from error
+    except RAISED_BY_TEMPLATES as error:
+        # Such a message may quote the row; the class of the error does not.
+        name = type(error).__name__
+        raise RenderingError(f"the chat template broke on the conversation: {name}") from error
+
+
+def _cut(
+    tokenizer: PreTrainedTokenizerBase,
+    full: list[int],
+    with_header: list[int],
+    without_header: list[int],
+) -> RenderedExample:
+    """Cut the full ids at the response, and find the header in front of it."""
+    start = common_prefix_length(with_header, full)
+    header_start = common_prefix_length(with_header, without_header)
+    # A template without a header (Mistral's) leaves none; the token that ends the prompt then
+    # plays its part: "[/INST]".
+    header_start = min(header_start, start - 1)
+    if header_start < 0:
+        raise RenderingError("prompt and conversation share no token, so no response can be found")
+    header = full[header_start:start]
+    beginning = tokenizer.bos_token_id
+    if beginning is not None and full[0] == beginning and header[0] != beginning:
+        # Models that always saw this token first (Gemma) predict noise without it.
+        header = [full[0], *header]
+    return RenderedExample(prompt=full[:start], header=header, response=full[start:])
+
+
+def _render_question_answer(
+    tokenizer: PreTrainedTokenizerBase, prompt: list[Message], response: Message, tools: Tools
+) -> RenderedExample:
+    if tokenizer.eos_token is None:
+        raise ValueError("question_answer ends a response with the end-of-text token; none is set")
+    end = str(tokenizer.eos_token)
+    turns = [json.dumps(tool, ensure_ascii=False) for tool in tools]
+    turns += [_write_turn(message) for message in prompt]
+    before = TURN_END.join(turns) + " \n"
+    question = before + " Answer:"
+    answer = f" {_write_message(response)}"
+    full = question + answer + ("" if answer.endswith(end) else end)  # as TRL adds it
+    return _cut(tokenizer, *([*tokenizer(text)["input_ids"]] for text in (full, question, before)))
+
+
+def _render_plain(
+    tokenizer: PreTrainedTokenizerBase, prompt: list[Message], response: Message, tools: Tools
+) -> RenderedExample:
+    turns = [json.dumps(tool, ensure_ascii=False) for tool in tools]
+    before = "\n".join([*turns, *(_write_message(message) for message in prompt)])
+    full = f"{before}\n{_write_message(response)}"
+    texts = (full, f"{before}\n", before)
+    return _cut(tokenizer, *([*tokenizer(text)["input_ids"]] for text in texts))
+
+
+def _write_turn(message: Message) -> str:
+    label = {"user": "Question: ", "assistant": "Answer: "}.get(message["role"], "")
+    return label + _write_message(message)
+
+
+def _write_message(message: Message) -> str:
+    calls = [json.dumps(call["function"], ensure_ascii=False) for call in _calls(message)]
+    parts = [message.get("reasoning_content"), message["content"], *calls]
+    return "\n".join(part for part in parts if part)
+
+
+def _calls(message: Message) -> Sequence[Mapping[str, Any]]:
+    return message.get("tool_calls") or ()

@@ -1,0 +1,297 @@
+"""Sampled answers that do not depend on the company they were asked in.
+
+    token = argmax over v of  logit_v / temperature + g(seed, step, v)
+
+g is Gumbel noise, -log(-log u), and u a hash of the request's seed, the step and the token's
+number; the arg-max is then a draw from softmax(logit / temperature) (Maddison et al. 2014,
+arXiv:1411.0030). There is no generator whose state another request could advance, so an answer is
+a function of its request. What remains is rounding: a batch of another shape changes logits in the
+sixth digit. Only two tokens that close can change places, where drawing a uniform number and
+walking the cumulative distribution would move all its thousands of borders.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.cache_utils import DynamicLayer
+
+from scorers.measures.models.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
+from scorers.measures.reading.chat_format import RenderingError, render, render_prompt
+
+BATCH_TOKENS = 32768
+"""Most tokens that the key-value cache of one batch may come to hold; halved if memory is short."""
+
+BATCH_ANSWERS = 64
+
+GOLDEN = -7046029254386353131
+MIX_1 = -4658895280553007687
+MIX_2 = -7723592293110705685
+"""Of splitmix64 (Steele et al. 2014, doi:10.1145/2660193.2660195), as signed 64-bit numbers."""
+
+
+@dataclass(slots=True)
+class _Draft:
+    """An answer being written."""
+
+    request: GenerationRequest
+    prompt: list[int]
+    tokens: list[int] = field(default_factory=list)
+    stopped: bool = False
+    broken: bool = False
+    """The model's logits were not finite."""
+
+    @property
+    def done(self) -> bool:
+        full = len(self.tokens) >= self.request.max_new_tokens
+        return self.stopped or self.broken or full
+
+
+def sample_answers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    requests: Sequence[GenerationRequest],
+    max_tokens: int,
+) -> list[GeneratedAnswer | GenerationFailure]:
+    """Answer each request; see AnswerGenerator.
+
+    Args:
+        model: in evaluation mode.
+        tokenizer: with a chat template.
+        requests: any mixture of lengths, temperatures and seeds.
+        max_tokens: the model's window. A request that does not fit fails with "context_length"
+            whole, for an answer squeezed into what is left would look unfinished by choice.
+
+    Raises:
+        ValueError: if a temperature is negative, or no new tokens are allowed.
+    """
+    answers: dict[int, GeneratedAnswer | GenerationFailure] = {}
+    drafts: dict[int, _Draft] = {}
+    for i, request in enumerate(requests):
+        draft = _begin(tokenizer, request, max_tokens)
+        if isinstance(draft, GenerationFailure):
+            answers[i] = draft
+        else:
+            drafts[i] = draft
+    stops = stop_tokens(model, tokenizer)
+    # Same prompts side by side, to be read once; long ones first, to meet memory's end early.
+    order = sorted(drafts, key=lambda i: (-len(drafts[i].prompt), drafts[i].prompt, i))
+    _write_all(model, [drafts[i] for i in order], stops)
+    for i, draft in drafts.items():
+        answers[i] = _finish(tokenizer, draft)
+    return [answers[i] for i in range(len(requests))]
+
+
+def stop_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Tokens that end an answer: end of text, and what the chat template ends a turn with."""
+    ends: Any = model.generation_config.eos_token_id if model.generation_config else None
+    stops = set(ends if isinstance(ends, list) else [ends]) | {tokenizer.eos_token_id}
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "x"}]
+    turn = render(tokenizer, turns, (), 1, "chat").response
+    special = [token for token in turn if token in tokenizer.all_special_ids]
+    return frozenset(stops.union(special[-1:]) - {None})
+
+
+def _begin(
+    tokenizer: PreTrainedTokenizerBase, request: GenerationRequest, max_tokens: int
+) -> _Draft | GenerationFailure:
+    if request.temperature < 0:
+        raise ValueError(f"temperature cannot be negative, got {request.temperature}")
+    if request.max_new_tokens < 1:
+        raise ValueError(f"max_new_tokens must be at least 1, got {request.max_new_tokens}")
+    try:
+        prompt = render_prompt(tokenizer, request.messages, request.tools)
+    except RenderingError as error:
+        return GenerationFailure("template", str(error))
+    wanted = len(prompt) + request.max_new_tokens
+    if wanted > max_tokens:
+        detail = f"prompt and new tokens come to {wanted}, the model takes {max_tokens}"
+        return GenerationFailure("context_length", detail)
+    return _Draft(request, prompt)
+
+
+def _finish(
+    tokenizer: PreTrainedTokenizerBase, draft: _Draft
+) -> GeneratedAnswer | GenerationFailure:
+    if draft.broken:
+        detail = f"the model's logits were not finite at new token {len(draft.tokens)}"
+        return GenerationFailure("not_finite", detail)
+    tokens = draft.tokens[:-1] if draft.stopped else draft.tokens
+    text = tokenizer.decode(tokens, skip_special_tokens=True)
+    return GeneratedAnswer(str(text), len(draft.tokens), draft.stopped)
+
+
+def _write_all(model: PreTrainedModel, drafts: Sequence[_Draft], stops: frozenset[int]) -> None:
+    at, most = 0, BATCH_TOKENS
+    while at < len(drafts):
+        # The first prompt is the longest of those left.
+        new = max(draft.request.max_new_tokens for draft in drafts[at : at + BATCH_ANSWERS])
+        size = min(BATCH_ANSWERS, max(1, most // (len(drafts[at].prompt) + new)))
+        batch = drafts[at : at + size]
+        try:
+            _write_batch(model, batch, stops)
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+            most //= 2
+            for draft in batch:
+                draft.tokens.clear()
+                draft.stopped = draft.broken = False
+            continue
+        at += size
+
+
+class _RoomyLayer(DynamicLayer):
+    """Keys and values of one layer, in memory taken once for all tokens that may come.
+
+    transformers' own layer copies what it has for each new token; its static one attends to the
+    whole room at every step. This one writes in place and shows what is written.
+    """
+
+    def __init__(self, room: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.room, self.length = room, 0
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: object) -> tuple[Tensor, Tensor]:
+        """Append (rows, heads, t, width) keys and values; return all there are."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self.all_keys = _with_room(key_states, self.room)
+            self.all_values = _with_room(value_states, self.room)
+        end = self.length + key_states.shape[2]
+        self.all_keys[:, :, self.length : end] = key_states
+        self.all_values[:, :, self.length : end] = value_states
+        return self._show(end)
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep these rows, in this order."""
+        self.all_keys, self.all_values = self.all_keys[indices], self.all_values[indices]
+        self._show(self.length)
+
+    def _show(self, length: int) -> tuple[Tensor, Tensor]:
+        self.length = length
+        shown = self.all_keys[:, :, :length], self.all_values[:, :, :length]
+        self.keys, self.values = shown
+        return shown
+
+
+def _with_room(states: Tensor, room: int) -> Tensor:
+    rows, heads, _, width = states.shape
+    return states.new_empty(rows, heads, room, width)
+
+
+def roomy_cache(model: PreTrainedModel, room: int) -> DynamicCache:
+    """A cache for `room` tokens; layers of another kind, such as windows, are the model's own."""
+    cache = DynamicCache(config=model.config)
+    cache.layers = [
+        _RoomyLayer(room) if type(layer) is DynamicLayer else layer for layer in cache.layers
+    ]
+    return cache
+
+
+class _Batch:
+    """Prompts in a model's key-value cache, and the logits of the token after each."""
+
+    def __init__(
+        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], most_new: int
+    ) -> None:
+        ids, self.mask = _pad_left(prompts, model.device)
+        self.model: Any = model
+        self.cache = roomy_cache(model, ids.shape[1] + most_new)
+        self._read(ids)
+
+    def _read(self, ids: Tensor) -> None:
+        places = (self.mask.cumsum(dim=-1) - 1).clamp_min(0)[:, -ids.shape[1] :]
+        self.logits: Tensor = self.model(
+            input_ids=ids,
+            attention_mask=self.mask,
+            position_ids=places,
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep these rows, in this order; one may be wanted several times."""
+        if list(rows) == list(range(len(self.mask))):
+            return
+        index = torch.tensor(rows, device=self.model.device)
+        self.cache.batch_select_indices(index)
+        self.mask, self.logits = self.mask[index], self.logits[index]
+
+    def advance(self, tokens: Sequence[int]) -> None:
+        """Append one token to each row."""
+        ids = torch.tensor(tokens, device=self.model.device)[:, None]
+        self.mask = torch.cat([self.mask, torch.ones_like(ids)], dim=1)
+        self._read(ids)
+
+
+@torch.inference_mode()
+def _write_batch(model: PreTrainedModel, drafts: Sequence[_Draft], stops: frozenset[int]) -> None:
+    prompts = list({tuple(draft.prompt): None for draft in drafts})
+    batch = _Batch(model, prompts, max(draft.request.max_new_tokens for draft in drafts))
+    batch.select([prompts.index(tuple(draft.prompt)) for draft in drafts])
+    active = list(drafts)
+    while active:
+        finite = batch.logits.isfinite().all(dim=-1).tolist()
+        for draft, token, sound in zip(active, _choose(batch.logits, active), finite, strict=True):
+            draft.tokens.append(token)
+            draft.stopped, draft.broken = token in stops, not sound
+        rows = [row for row, draft in enumerate(active) if not draft.done]
+        active = [active[row] for row in rows]
+        if active:
+            batch.select(rows)
+            batch.advance([draft.tokens[-1] for draft in active])
+
+
+def _choose(logits: Tensor, drafts: Sequence[_Draft]) -> list[int]:
+    """The next token of each draft, from (rows, v) logits."""
+    scores = logits.double()
+    hot = [row for row, draft in enumerate(drafts) if draft.request.temperature > 0]
+    if hot:
+        asked = [drafts[row] for row in hot]
+        heat = scores.new_tensor([draft.request.temperature for draft in asked])[:, None]
+        scores[hot] = scores[hot] / heat + _gumbel_noise(asked, logits)
+    tokens: list[int] = scores.argmax(dim=-1).tolist()
+    return tokens
+
+
+def _gumbel_noise(drafts: Sequence[_Draft], logits: Tensor) -> Tensor:
+    """(rows, v) noise in float64: a function of each draft's seed, its step, and the token."""
+    signed = [_signed(draft.request.seed) for draft in drafts]
+    seeds = torch.tensor(signed, device=logits.device)[:, None]
+    steps = torch.tensor([len(draft.tokens) for draft in drafts], device=logits.device)[:, None]
+    tokens = torch.arange(1, logits.shape[-1] + 1, device=logits.device)[None]
+    bits = _mix(_mix(_mix(seeds) + steps) + tokens * GOLDEN)
+    uniform = (_shift(bits, 12).double() + 0.5) * 2.0**-52  # never 0 and never 1
+    return -(-uniform.log()).log()
+
+
+def _signed(seed: int) -> int:
+    wrapped = seed % (1 << 64)
+    return wrapped - (1 << 64) if wrapped >> 63 else wrapped
+
+
+def _mix(bits: Tensor) -> Tensor:
+    bits = (bits ^ _shift(bits, 30)) * MIX_1
+    bits = (bits ^ _shift(bits, 27)) * MIX_2
+    return bits ^ _shift(bits, 31)
+
+
+def _shift(bits: Tensor, by: int) -> Tensor:
+    """To the right, filling with zeros, where torch would repeat the sign."""
+    return (bits >> by) & ((1 << (64 - by)) - 1)
+
+
+def _pad_left(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """(rows, t) ids and mask, so that all prompts end in the last column."""
+    width = max(len(prompt) for prompt in prompts)
+    ids = torch.zeros(len(prompts), width, dtype=torch.int64)
+    mask = torch.zeros(len(prompts), width, dtype=torch.int64)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) :] = torch.tensor(prompt)
+        mask[row, width - len(prompt) :] = 1
+    return ids.to(device), mask.to(device)

@@ -1,0 +1,1 @@
+"""Measures that train: trajectories, gradients and Cappy."""

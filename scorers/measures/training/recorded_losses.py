@@ -1,0 +1,128 @@
+"""What a proxy says of rows at one state of its weights, and what becomes of rows it cannot read.
+
+The same for the rows a proxy is trained on and for those that come later, so that their numbers
+can stand side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from scorers.measures.models.devices import resolve_autocast
+from scorers.measures.models.protocols import Floats
+from scorers.measures.training.proxy_schedule import ProxySettings
+
+if TYPE_CHECKING:
+    from scorers.measures.models.language_model import HuggingFaceLanguageModel
+    from scorers.measures.reading.chat_format import RenderedExample
+
+State = Literal["ok", "truncated", "failed", "not_applicable"]
+
+ROWS_AT_ONCE = 4096
+"""Rows handed to the engine together; it sorts them by length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectories:
+    """Losses of n rows at T recorded steps, aligned with the rows given."""
+
+    steps: NDArray[np.int64]
+    """(T,) optimizer steps taken, strictly increasing."""
+    losses: Floats
+    """(n, T) nats per response token; NaN in a row whose state is not "ok"."""
+    trained: NDArray[np.bool_]
+    """(n,) whether the proxy learnt from the row, and did not only read it."""
+    states: list[State]
+    """(n,)"""
+    details: list[str | None]
+    """(n,) why the state is not "ok"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a row has no trajectory."""
+
+    state: State
+    detail: str
+
+
+def find_problems(
+    model: Path, rows: Sequence[RenderedExample], settings: ProxySettings
+) -> list[Problem | None]:
+    """(n,) why each row cannot be read; None where it can.
+
+    Args:
+        model: folder of the proxy.
+        rows: n rows as token ids.
+        settings: `max_tokens` is looked at, and the model's own window.
+    """
+    window = min(settings.max_tokens, _model_window(model))
+    return [_find_problem(row, window) for row in rows]
+
+
+def _model_window(model: Path) -> int:
+    from transformers import AutoConfig
+
+    config: Any = AutoConfig.from_pretrained(model, local_files_only=True).get_text_config()
+    return int(config.max_position_embeddings)
+
+
+def _find_problem(row: RenderedExample, window: int) -> Problem | None:
+    tokens = len(row.prompt) + len(row.response)
+    if not row.response or not row.prompt:
+        part = "prompt" if row.response else "response"
+        return Problem("not_applicable", f"the {part} has no token")
+    if tokens > window:
+        return Problem("truncated", f"{tokens} tokens, {window} fit")
+    return None
+
+
+def forward_precision(device: str, settings: ProxySettings) -> AbstractContextManager[Any]:
+    """What forward passes of float32 weights run in: entered again for each."""
+    if resolve_autocast(settings.dtype, device) == "float32":
+        return nullcontext()
+    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
+
+
+def mean_losses(model: HuggingFaceLanguageModel, rows: Sequence[RenderedExample]) -> Floats:
+    """(m,) nats per response token, by the engine that measures losses everywhere else."""
+    means = np.empty(len(rows))
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        part = rows[start : start + ROWS_AT_ONCE]
+        found = model.token_losses([row.prompt for row in part], [row.response for row in part])
+        means[start : start + len(part)] = [losses.nll.mean(dtype=np.float64) for losses in found]
+    return means
+
+
+def with_states(
+    steps: Sequence[int],
+    losses: Floats,
+    trained: NDArray[np.bool_],
+    problems: Sequence[Problem | None],
+) -> Trajectories:
+    """Give each row its state; a row with a loss that is no number loses the others too.
+
+    Args:
+        steps: (T,)
+        losses: (n, T) nats per response token; NaN in rows with a problem. Changed in place.
+        trained: (n,)
+        problems: (n,) from `find_problems`.
+    """
+    states: list[State] = []
+    details: list[str | None] = []
+    for row, problem in enumerate(problems):
+        if problem is None and not np.isfinite(losses[row]).all():
+            step = np.array(steps)[~np.isfinite(losses[row])][0]
+            problem = Problem("failed", f"the loss after step {step} is not finite")
+            losses[row] = np.nan
+        states.append(problem.state if problem else "ok")
+        details.append(problem.detail if problem else None)
+    return Trajectories(np.array(steps, dtype=np.int64), losses, trained, states, details)

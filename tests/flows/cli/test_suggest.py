@@ -1,0 +1,48 @@
+"""`sluice suggest` as a user types it, on verdicts that are in the workspace."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli.main import app
+from pipeline.selection.run_steps import SelectSettings
+from pipeline.selection.stage import select_examples
+from storage.database import QueryError
+from tests.stage_runner import count_words, start
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """One source with two answers that were judged."""
+    pairs = [("1 + 1?", "#### 2"), ("1 + 1?", "2"), ("1 + 1?", "it is 3")]
+    rows = [json.dumps({"prompt": prompt, "completion": text}) for prompt, text in pairs]
+    (tmp_path / "sums.jsonl").write_text("\n".join(rows))
+    run, pool = start(tmp_path / "work", [tmp_path / "sums.jsonl"])
+    steps = [
+        {"method": "correct_answer", "marker": "####"},
+        {"method": "random", "budget": {"fraction": 1}},
+    ]
+    settings = SelectSettings.model_validate({"held_out": 0, "steps": steps})
+    select_examples(count_words(run, pool), settings, pool)
+    return run.workspace.directory
+
+
+def test_names_what_to_generate_for(workspace: Path) -> None:
+    shown = CliRunner().invoke(app, ["suggest", "-w", str(workspace), "--json"])
+    assert shown.exit_code == 0
+    (task,) = json.loads(shown.stdout)
+    assert Path(task["task"]).name == "sums.jsonl"
+    assert (task["correct"], task["tried"], task["expected"]) == (1, 2, 0.5)
+    table = CliRunner().invoke(app, ["suggest", "-w", str(workspace), "--by", "prompt"])
+    assert table.exit_code == 0 and "0.50" in table.stdout
+    assert "there are 1 in all" in table.stderr
+
+
+def test_a_workspace_without_verdicts_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "a", "completion": "b"}))
+    run, _ = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
+    failed = CliRunner().invoke(app, ["suggest", "-w", str(run.workspace.directory)])
+    assert isinstance(failed.exception, QueryError)
+    assert "run a recipe with a correct_answer step" in str(failed.exception)

@@ -1,0 +1,379 @@
+"""A wrong recipe is told before any work: every problem at once, with the nearest right name."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.cli.run import STARTER
+from flows.recipe.check import RecipeError, load_recipe
+
+SERVED = {"base_url": "http://127.0.0.1:8000/v1"}
+
+GOOD: dict[str, Any] = {
+    "name": "good",
+    "workspace": "work",
+    "target": "wheel:smollm2-135m-instruct",
+    "sources": [{"path": "rows.jsonl"}],
+    "measure": {"losses": {}},
+    "scores": ["ifd"],
+    "select": {"steps": [{"method": "top_k", "score": "ifd", "budget": {"rows": 2}}]},
+}
+
+
+def problems_of(folder: Path, recipe: object) -> list[str]:
+    (folder / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n' * 3)
+    path = folder / "recipe.yaml"
+    path.write_text(recipe if isinstance(recipe, str) else yaml.safe_dump(recipe))
+    try:
+        load_recipe(path)
+    except RecipeError as error:
+        return error.problems
+    return []
+
+
+def test_a_good_recipe_has_none_and_knows_its_target(tmp_path: Path) -> None:
+    assert problems_of(tmp_path, GOOD) == []
+    recipe = load_recipe(tmp_path / "recipe.yaml")
+    assert recipe.measure.losses is not None
+    assert recipe.measure.losses.model == recipe.measure.tokens.model == GOOD["target"]
+    assert recipe.sources[0].path == "rows.jsonl"
+
+
+def test_a_score_says_which_ratings_it_reads(tmp_path: Path) -> None:
+    blocks = [
+        {"model": "m", "endpoint": SERVED},
+        {"name": "depth", "template": "{prompt}", "options": [1, 2, 3]},
+    ]
+    scores = [
+        {"scorer": "rating", "of": "quality"},
+        {"scorer": "rating", "of": "depth", "name": "depth"},
+    ]
+    select = {"steps": [{"method": "top_k", "score": "depth", "budget": {"rows": 2}}]}
+    recipe = {**GOOD, "measure": {"ratings": blocks}, "scores": scores, "select": select}
+    assert problems_of(tmp_path, recipe) == []
+    first, second = load_recipe(tmp_path / "recipe.yaml").measure.ratings
+    assert (first.model, second.model) == ("m", GOOD["target"])
+
+
+def test_a_step_names_a_source_as_the_recipe_does(tmp_path: Path) -> None:
+    trusting = {"method": "correct_answer", "reference": ["rows.jsonl"]}
+    steps = [trusting, {"method": "random", "budget": {"rows": 2}}]
+    assert problems_of(tmp_path, {**GOOD, "select": {"steps": steps}}) == []
+    wrong = [{**trusting, "reference": ["row.jsonl"]}, steps[1]]
+    (problem,) = problems_of(tmp_path, {**GOOD, "select": {"steps": wrong}})
+    assert problem.startswith("select.steps.0: 'row.jsonl' is no source of this recipe. Did you")
+
+
+REPAIR = {"method": "repair", "prompts": "all", "temperature": 0, "model": "adapter:last"}
+REPAIRING = {
+    **GOOD,
+    "generate": [REPAIR],
+    "measure": {"confidence": {}, "preferences": {}},
+    "scores": ["confidence", "preference"],
+    "select": {
+        "steps": [{"method": "clear_repair"}, {"method": "random", "budget": {"fraction": 1}}]
+    },
+}
+
+
+def test_repairs_come_with_what_chooses_between_them_and_the_rows(tmp_path: Path) -> None:
+    assert problems_of(tmp_path, REPAIRING) == []
+    none = problems_of(tmp_path, {**REPAIRING, "generate": []})
+    assert [problem.split(":")[0] for problem in none] == ["measure.preferences", "select.steps.0"]
+    assert all("add a block {method: repair} to generate" in problem for problem in none)
+    steps = [{"method": "random", "budget": {"fraction": 1}}]
+    (unused,) = problems_of(tmp_path, {**REPAIRING, "select": {"steps": steps}})
+    assert unused.startswith("generate.0: rows and their repairs would both stay")
+    (second,) = problems_of(tmp_path, {**REPAIRING, "generate": [REPAIR, REPAIR]})
+    assert second == "generate.1: a second block of repairs; a run has one"
+    (copies,) = problems_of(tmp_path, {**REPAIRING, "dedupe": [{"method": "minhash"}]})
+    assert copies.startswith("dedupe: would take a row for a copy of its repair")
+    (unmeasured,) = problems_of(tmp_path, {**REPAIRING, "measure": {"confidence": {}}})
+    assert "preference reads preferences: add the block measure.preferences" in unmeasured
+    for change in ({"temperature": 0.8}, {"answers": 2}, {"prompts": "unanswered"}):
+        (wrong,) = problems_of(tmp_path, {**REPAIRING, "generate": [{**REPAIR, **change}]})
+        assert "a repair is the likeliest answer to each row" in wrong
+
+
+def test_the_starter_recipe_is_sound(tmp_path: Path) -> None:
+    assert problems_of(tmp_path, STARTER.format(name="mine", path="rows.jsonl")) == []
+
+
+def test_everything_is_told_at_once(tmp_path: Path) -> None:
+    wrong = {
+        **GOOD,
+        "sources": [{"path": "rows.jsonl"}, {"path": "missing.jsonl"}],
+        "scores": ["ifdd"],
+        "seeed": 3,
+        "measure": {"losses": {"max_token": 9}},
+        "select": {"steps": [{"method": "top_k", "score": "ifd", "budget": {"rows": 0}}]},
+    }
+    problems = problems_of(tmp_path, wrong)
+    assert any(p.startswith("seeed: unknown key. Did you mean 'seed'?") for p in problems)
+    assert any(
+        "measure.losses.max_token: unknown key. Did you mean 'max_tokens'?" in p for p in problems
+    )
+    assert any("scores.0: no scorer named 'ifdd'. Did you mean 'ifd'?" in p for p in problems)
+    assert any("sources.1.path: nothing is at" in p and "missing.jsonl" in p for p in problems)
+    assert any(p.startswith("select.steps.0.top_k.budget.rows:") for p in problems)
+    assert len(problems) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"measure": {}}, "scores.0: ifd reads losses: add the block measure.losses"),
+        (
+            {"scores": [{"scorer": "s2l_cluster"}, "ifd"]},
+            "scores.0: s2l_cluster reads trajectories: add the block measure.trajectories",
+        ),
+        (
+            {"scores": [{"scorer": "ifd", "settings": {"x": 1}}]},
+            "scores.0: no setting named 'x'",
+        ),
+        ({"scores": ["ifd", "ifd"]}, "a second score called 'ifd'"),
+        (
+            {"dedupe": [{"method": "minhash", "keep": "grape"}]},
+            "dedupe.0.keep: 'grape' is not among the scores",
+        ),
+        (
+            {"dedupe": [{"method": "semantic"}]},
+            "dedupe.0: compares embeddings: add {of: both} to measure.embeddings",
+        ),
+        ({"dedupe": [{"method": "minhsh"}]}, "no method named 'minhsh'. Did you mean 'minhash'?"),
+        (
+            {"sources": [{"path": "rows.jsonl", "shape": "sharegtp"}]},
+            "sources.0.shape: no shape named 'sharegtp'. Did you mean 'sharegpt'?",
+        ),
+        (
+            {"check": {"against": [{"path": "none.jsonl"}]}},
+            "check.against.0.path: nothing is at",
+        ),
+        (
+            {"check": {"against": [{"path": "rows.jsonl", "prompt": "promt"}]}},
+            "check.against.0.prompt: no field 'promt' in the first 100 rows of",
+        ),
+        (
+            {"check": {"against": [{"path": "rows.jsonl", "answer": "x"}]}},
+            "check.against.0.answer: names a field, so name the one of the prompt too",
+        ),
+        (
+            {"check": {"against": [{"path": "rows.jsonl", "shape": "sharegtp"}]}},
+            "check.against.0.shape: no shape named 'sharegtp'. Did you mean 'sharegpt'?",
+        ),
+        (
+            {"check": {"against": [{"path": "recipe.yaml"}]}},
+            "check.against.0.path: cannot tell the format of recipe.yaml",
+        ),
+        (
+            {"check": {"against": [{"path": "rows.jsonl", "name": "a"}] * 2}},
+            "check.against: two sets are called 'a'",
+        ),
+        (
+            {"check": {"against": [{"path": "rows.jsonl"}], "ngrams": {"threshold": 0.5}}},
+            "check.ngrams.0.threshold: belongs to `rule: coverage`",
+        ),
+        (
+            {"check": {"against": [{"path": "rows.jsonl"}], "ngrams": [{}, {}]}},
+            "check.ngrams: two blocks are the rule '13-grams, any'",
+        ),
+        (
+            {"check": {"against": [{"path": "rows.jsonl"}], "ngrams": None, "short": False}},
+            "check: no rule is left; give ngrams, short or semantic",
+        ),
+        (
+            {"check": {"against": [{"path": "rows.jsonl"}], "semantic": {"text": "prompt"}}},
+            "check.semantic: compares embeddings: add {of: prompt} to measure.embeddings",
+        ),
+        ({"check": {"against": [{"path": "rows.jsonl"}], "actoin": "flag"}}, "mean 'action'?"),
+        ({"sources": [{"path": "recipe.yaml"}]}, "cannot tell the format of recipe.yaml"),
+        ({"train": {"max_length": 9}}, "make them equal"),
+        (
+            {"measure": {"confidence": {"samples": {"endpoint": SERVED}}}},
+            "measure.confidence.samples.model: missing; name the model that the endpoint serves",
+        ),
+        (
+            {"measure": {"ratings": [{"endpoint": {**SERVED, "retry": 3}}]}},
+            "measure.ratings.0.endpoint.retry: unknown key. Did you mean 'retries'?",
+        ),
+        (
+            {"measure": {"ratings": [{"endpoint": SERVED}]}},
+            "measure.ratings.0.model: missing; name the model that the endpoint serves",
+        ),
+        (
+            {"generate": [{"model": "m", "endpoint": {"base_url": "127.0.0.1/v1"}}]},
+            "base_url must start with http",
+        ),
+        ({"measure": {"ratings": [{}, {}]}}, "measure.ratings: two blocks are called 'quality'"),
+        (
+            {"measure": {"ratings": [{"template": "{promt}"}]}},
+            "measure.ratings.0: nothing to put in for {promt}. Did you mean {prompt}?",
+        ),
+        ({"scores": ["deita"]}, "deita reads turn_ratings: add the block measure.turn_ratings"),
+        (
+            {"measure": {"turn_ratings": {"quality": {"endpoint": SERVED}}}},
+            "measure.turn_ratings.quality.model: missing; name the model that the endpoint serves",
+        ),
+        (
+            {"select": {"steps": [{"method": "k_centre", "budget": {"rows": 1}}]}},
+            "select.steps.0: compares embeddings: add {of: both} to measure.embeddings",
+        ),
+        ({"scores": ["tag_count"]}, "tag_count reads tags: add the block measure.tags"),
+        (
+            {"select": {"steps": [{"method": "instag", "budget": {"rows": 1}}]}},
+            "select.steps.0: picks by tags: add the block measure.tags",
+        ),
+        ({"scores": ["rating"]}, "rating reads ratings: add the block measure.ratings"),
+        (
+            {"scores": ["rating"], "measure": {"ratings": [{}]}},
+            "scores.0.of: missing; name a block of measure.ratings. There are: quality.",
+        ),
+        (
+            {"scores": [{"scorer": "rating", "of": "qualty"}], "measure": {"ratings": [{}]}},
+            "scores.0.of: no block 'qualty' in measure.ratings. Did you mean 'quality'?",
+        ),
+        (
+            {"scores": [{"scorer": "ifd", "of": "quality"}]},
+            "scores.0.of: ifd reads measure.losses, which is one block: leave `of` out",
+        ),
+        (
+            {
+                "scores": [{"scorer": "rating", "of": "quality"}],
+                "measure": {"ratings": [{"template": "{prompt}", "options": ["1", "no"]}]},
+            },
+            "scores.0: an expected mark needs options that are numbers, and 'quality' of "
+            "measure.ratings has 'no'",
+        ),
+        (
+            {"targets": [{"path": "missing.jsonl"}, {"path": "rows.jsonl"}]},
+            "targets.0.path: nothing is at",
+        ),
+        (
+            {"scores": [{"scorer": "got_d", "of": "both"}], "measure": {"embeddings": [{}]}},
+            "scores.0: got_d compares rows with targets: add the block targets",
+        ),
+        (
+            {"scores": ["got_d"], "measure": {"embeddings": [{}]}},
+            "scores.0.of: missing; name a block of measure.embeddings. There are: both.",
+        ),
+        ({"name": "Bad Name"}, "name: String should match pattern"),
+    ],
+)
+def test_a_problem_is_named(tmp_path: Path, change: dict[str, Any], problem: str) -> None:
+    found = problems_of(tmp_path, {**GOOD, **change})
+    assert any(problem in each for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("budget", "problem"),
+    [
+        ({"rows": 5}, "5 is more than the 3 rows"),
+        ({"loss_tokens": 10**6}, "more than the sources can hold"),
+    ],
+)
+def test_a_budget_larger_than_the_pool_is_told(
+    tmp_path: Path, budget: dict[str, int], problem: str
+) -> None:
+    select = {"steps": [{"method": "top_k", "score": "ifd", "budget": budget}]}
+    found = problems_of(tmp_path, {**GOOD, "select": select})
+    assert any(problem in each for each in found), found
+
+
+def test_a_name_is_looked_for_in_the_path_that_the_workspace_keeps(tmp_path: Path) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    for name, known in (("here/rows.jsonl", False), ("rows.jsonl", True)):
+        shares = {"quotas": {name: 0.5}}
+        rank = {"method": "top_k", "score": "ifd", "budget": {"rows": 2}, "shares": shares}
+        problems = problems_of(folder, {**GOOD, "select": {"steps": [rank]}})
+        assert (problems == []) is known, "from work/ the file is ../rows.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("step", "problem"),
+    [
+        (
+            {"shares": {"quotas": {"row.jsonl": 0.5}}},
+            "select.steps.0.shares.quotas: no source is called 'row.jsonl'. Did you mean",
+        ),
+        (
+            {"shares": {"by": "ifd", "temperature": 2}},
+            "select.steps.0.shares.by: 'ifd' is not a column, nor a score of this recipe whose "
+            "values are labels. There are: license, origin, source.",
+        ),
+        ({"shares": {"by": "licence", "temperature": 2}}, "Did you mean 'license'?"),
+        (
+            {"score": {"weights": {"ifd": 0}}},
+            "select.steps.0.top_k.score: a weight of 0 says nothing: leave ifd out",
+        ),
+        (
+            {"shares": {"by": "license", "quotas": {"MTI": 0.5, "unknown": 0.1}}},
+            "select.steps.0.shares.quotas: no source has the licence 'MTI'. There are: unknown.",
+        ),
+        ({"shares": {"by": "source"}}, "give quotas, a temperature, or both"),
+    ],
+)
+def test_what_a_ranking_cannot_go_by_is_told(
+    tmp_path: Path, step: dict[str, Any], problem: str
+) -> None:
+    rank = {"method": "top_k", "score": "ifd", "budget": {"rows": 2}, **step}
+    problems = problems_of(tmp_path, {**GOOD, "select": {"steps": [rank]}})
+    assert len(problems) == 1 and problem in problems[0]
+
+
+def test_sources_are_named_by_parts_of_their_paths(tmp_path: Path) -> None:
+    rank = {"method": "top_k", "score": "ifd", "budget": {"rows": 2}}
+    shared = {**rank, "shares": {"quotas": {"rows.jsonl": 0.5}}}
+    dmt = {"method": "dmt", "specialised": ["rows.jsonl"], "stage": 1}
+    assert problems_of(tmp_path, {**GOOD, "select": {"steps": [dmt, shared]}}) == []
+    wrong = {"steps": [{**dmt, "specialised": ["maths"]}, rank]}
+    (problem,) = problems_of(tmp_path, {**GOOD, "select": wrong})
+    assert problem.startswith("select.steps.0.specialised: no source is called 'maths'.")
+
+
+def test_a_missing_block_is_named(tmp_path: Path) -> None:
+    recipe = {key: value for key, value in GOOD.items() if key != "select"}
+    assert "select: missing; it must be given" in problems_of(tmp_path, recipe)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"), [("a: [", "it is not YAML"), ("- a", "it must be a mapping")]
+)
+def test_what_is_no_recipe_at_all(tmp_path: Path, text: str, problem: str) -> None:
+    assert any(problem in each for each in problems_of(tmp_path, text))
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="there is no such file"):
+        load_recipe(tmp_path / "none.yaml")
+
+
+def test_the_indicator_needs_a_score_that_ranks(tmp_path: Path) -> None:
+    (unknown,) = problems_of(tmp_path, {**GOOD, "indicator": {}})
+    assert unknown.startswith("indicator.score: 'context_dependency' is not among the scores")
+    measure = {**GOOD["measure"], "context": {}}
+    scores = ["ifd", "context_dependency"]
+    assert (
+        problems_of(tmp_path, {**GOOD, "measure": measure, "scores": scores, "indicator": {}}) == []
+    )
+
+
+def test_what_reads_an_unmeasured_probe_or_unsampled_answers_is_told(tmp_path: Path) -> None:
+    (probe,) = problems_of(tmp_path, {**GOOD, "scores": ["ifd", "context_dependency"]})
+    assert probe.endswith("context_dependency reads context: add the block measure.context")
+    measure = {**GOOD["measure"], "cappy": {"samples": True}}
+    (sampled,) = problems_of(tmp_path, {**GOOD, "measure": measure})
+    assert sampled.startswith("measure.cappy.samples: no answers are sampled")
+
+
+def test_a_recipe_is_read_without_torch() -> None:
+    # `sluice what-if` and `sluice plan` answer while a user waits; torch alone takes seconds.
+    script = (
+        "import sys; import flows.recipe.check;"
+        "assert not {'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

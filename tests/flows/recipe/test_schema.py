@@ -1,0 +1,81 @@
+"""The recipe's places: seen from anywhere, no part of what a run is, and without secrets."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from flows.recipe.schema import Recipe, step_lines
+
+GIVEN = {
+    "name": "r",
+    "workspace": "work",
+    "target": "./model",
+    "sources": [{"path": "rows.jsonl"}],
+    "measure": {"losses": {"model": "../other"}},
+    "select": {"steps": [{"method": "random", "budget": {"rows": 1}}]},
+}
+
+
+def recipe(shards: str | None = None) -> Recipe:
+    return Recipe.model_validate({**GIVEN, "shards": shards})
+
+
+def test_evaluation_sets_are_placed_like_sources() -> None:
+    check = {"against": [{"path": "eval.jsonl"}, {"path": "hub:org/set"}]}
+    given = Recipe.model_validate({**GIVEN, "check": check})
+    placed = given.at(Path("/data")).check
+    assert placed is not None
+    assert [each.path for each in placed.against] == ["/data/eval.jsonl", "hub:org/set"]
+
+
+def test_the_check_is_a_line_among_the_steps() -> None:
+    check = {"against": [{"path": "a/eval.jsonl"}, {"path": "b", "name": "mine"}], "semantic": {}}
+    given = Recipe.model_validate({**GIVEN, "check": {**check, "action": "remove"}})
+    line = (
+        "remove rows that hold something of eval.jsonl, mine "
+        "(13-grams, any; short prompts; embeddings of prompt at 0.9)"
+    )
+    assert step_lines(given)[0] == line
+    assert len(step_lines(given)) == len(step_lines(recipe())) + 1
+
+
+def test_what_is_sent_to_workers_does_not_depend_on_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    placed = recipe("../shared/").at(Path("project"))
+    assert placed.shards == str(tmp_path / "shared")
+    assert placed.target == str(tmp_path / "project/model")
+    assert placed.measure.losses and placed.measure.losses.model == str(tmp_path / "other")
+
+
+def test_targets_are_placed_as_sources_are() -> None:
+    targets = [{"path": "wanted.jsonl"}, {"path": "hub:org/name"}]
+    given = Recipe.model_validate({**GIVEN, "targets": targets})
+    assert [each.path for each in given.at(Path("project")).targets] == [
+        "project/wanted.jsonl",
+        "hub:org/name",
+    ]
+    assert given.stored()["targets"][0]["path"] == "wanted.jsonl"
+
+
+def test_a_store_is_the_same_seen_from_anywhere() -> None:
+    assert recipe("s3://bucket/prefix").at(Path("/somewhere")).shards == "s3://bucket/prefix"
+
+
+def test_where_shards_lie_is_no_part_of_what_a_run_is() -> None:
+    assert recipe("s3://bucket/prefix").stored() == recipe().stored()
+    assert "shards" not in recipe().stored()
+
+
+@pytest.mark.parametrize("place", ["s3://key:secret@bucket/prefix", "sftp://user@host/folder"])
+def test_a_place_with_a_secret_in_it_is_refused(place: str) -> None:
+    with pytest.raises(ValidationError, match="must not name a user or a password") as raised:
+        recipe(place)
+    assert "secret" not in raised.value.errors()[0]["msg"]
+
+
+def test_an_at_sign_elsewhere_is_none() -> None:
+    for place in ("s3://bucket/a@b", "/data/a@b"):
+        assert recipe(place).shards == place

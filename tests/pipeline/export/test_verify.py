@@ -1,0 +1,231 @@
+"""The walk from an export to its sources: whole, and with each link broken in turn."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.export import verify
+from pipeline.export.verify import Link, verify_workspace
+from pipeline.ingest.stage import read_source
+from storage.database import read_tables
+from storage.exports_manifest import (
+    ExportManifest,
+    export_identity,
+    hash_file,
+    manifest_text,
+    read_manifest,
+)
+from storage.workspace import Workspace
+from tests.exported_workspace import export_workspace
+
+ROWS = 14
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    export_workspace(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "copy"))
+
+
+def walk(folder: Path) -> dict[str, Link]:
+    workspace = Workspace(folder / "workspace")
+    with read_tables(workspace) as con:
+        return {each.link: each for each in verify_workspace(con, workspace, lambda line: None)}
+
+
+def change(folder: Path, statement: str) -> None:
+    with duckdb.connect(str(folder / "workspace" / "workspace.duckdb")) as con:
+        assert con.execute(statement).fetchall() == [(1,)], "one row was to be changed"
+
+
+def export_of(folder: Path) -> Path:
+    (path,) = (folder / "workspace" / "exports").iterdir()
+    return path
+
+
+def only_broken(links: dict[str, Link], link: str, count: int = 1) -> str:
+    """The details of the one link that is broken."""
+    assert {name: each.broken for name, each in links.items() if each.broken} == {link: count}
+    return " ".join(links[link].details)
+
+
+def test_every_link_of_an_untouched_export_holds(folder: Path) -> None:
+    links = walk(folder)
+    names = ["files", "rows", "examples", "origins", "sources", "measurements"]
+    assert list(links) == names
+    assert not any(each.broken or each.closed or each.details for each in links.values())
+    assert [links[name].walked for name in names[1:5]] == [ROWS] * 4
+
+
+def rewrite_row(folder: Path, column: str, value: object) -> str:
+    """Change one exported row of the train split, and the manifest so that the files hold."""
+    export = export_of(folder)
+    manifest = read_manifest(export)
+    (name,) = manifest.data_files("train")
+    table = pq.read_table(export / name)
+    values = table[column].to_pylist()
+    values[0] = value
+    changed = pa.array(values, type=pa.list_(pa.string()) if column == "completion" else pa.int64())
+    place = table.schema.get_field_index(column)
+    field = table.schema.field(column)
+    pq.write_table(table.set_column(place, field, changed.cast(field.type)), export / name)
+    files = tuple(
+        file.model_copy(
+            update={"sha256": hash_file(export / name), "bytes": (export / name).stat().st_size}
+        )
+        if file.path == name
+        else file
+        for file in manifest.files
+    )
+    forged = manifest.model_copy(update={"files": files})
+    forged = forged.model_copy(update={"export_id": export_identity(forged)})
+    assert isinstance(forged, ExportManifest)
+    (export / "manifest.json").write_bytes(manifest_text(forged))
+    return str(table["example_id"][0])
+
+
+def test_a_changed_file_of_an_export_stops_its_walk(folder: Path) -> None:
+    (export_of(folder) / "train.jsonl").write_text("{}")
+    links = walk(folder)
+    assert "train.jsonl" in only_broken(links, "files")
+    assert "rows" not in links
+
+
+def test_a_row_with_another_answer_is_named_even_under_a_forged_manifest(folder: Path) -> None:
+    answer = orjson.dumps({"role": "assistant", "content": "199"}).decode()
+    example_id = rewrite_row(folder, "completion", [answer])
+    details = only_broken(walk(folder), "rows")
+    assert "not the example of its id" in details and example_id in details
+
+
+def test_a_row_at_another_rank_is_named(folder: Path) -> None:
+    example_id = rewrite_row(folder, "rank", 0)
+    details = only_broken(walk(folder), "rows", count=2)  # one out of place, and one missing there
+    assert "not at its rank" in details and example_id in details
+
+
+def test_a_row_that_the_selection_does_not_have_is_named(folder: Path) -> None:
+    change(
+        folder,
+        "delete from selection_rows where rank = 2 and selection_id = (select selection_id "
+        "from run_selections where kind = 'choice')",
+    )
+    only_broken(walk(folder), "rows")
+
+
+def test_an_example_whose_stored_answer_was_changed_is_named(folder: Path) -> None:
+    change(
+        folder,
+        "update examples set messages = replace(messages, '\"20 11\"', '\"21 11\"') "
+        "where contains(messages, '\"20 11\"')",
+    )
+    assert "hashes to another id" in only_broken(walk(folder), "examples")
+
+
+def test_a_prompt_that_an_answer_was_made_from_is_hashed_as_well(folder: Path) -> None:
+    change(
+        folder,
+        "update examples set messages = replace(messages, '\"50\"', '\"52\"') "
+        "where response_at is null",
+    )
+    only_broken(walk(folder), "examples")
+
+
+def test_an_example_that_is_gone_is_named(folder: Path) -> None:
+    change(folder, "delete from examples where prompt = '21 10'")
+    assert "not in the workspace" in only_broken(walk(folder), "examples")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "delete from occurrences where example_id = "
+        "(select example_id from examples where prompt = '21 10')",
+        "delete from lineage",
+    ],
+)
+def test_a_row_from_nowhere_is_named(folder: Path, statement: str) -> None:
+    change(folder, statement)
+    assert "in no source of the run" in only_broken(walk(folder), "origins")
+
+
+def test_an_occurrence_at_the_wrong_line_is_named(folder: Path) -> None:
+    change(
+        folder,
+        "update occurrences set position = 99 where position = 5",
+    )
+    assert "another row there" in only_broken(walk(folder), "sources")
+
+
+@pytest.mark.parametrize(
+    "mend",
+    [lambda path: path.unlink(), lambda path: path.write_text("{}")],
+    ids=["gone", "changed"],
+)
+def test_a_source_that_is_gone_or_changed_is_no_damage(
+    folder: Path, mend: Callable[[Path], object]
+) -> None:
+    mend(folder / "first.jsonl")
+    links = walk(folder)
+    assert not any(each.broken for each in links.values())
+    assert links["sources"].closed == 12
+    (detail,) = links["sources"].details
+    assert "12 rows cannot be walked further: ../first.jsonl is" in detail
+
+
+def test_each_source_is_read_once_for_all_exports(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(
+        folder,
+        "insert into exports select 'again', selection_id, path, rows, loss_tokens from exports",
+    )
+    read: list[str] = []
+
+    def count(name: str, source: object) -> object:
+        read.append(name)
+        return read_source(name, source)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(verify, "read_source", count)
+    links = walk(folder)
+    assert len(read) == 2
+    assert not any(each.broken for each in links.values())
+
+
+def test_a_file_of_measurements_is_hashed(folder: Path) -> None:
+    (path,) = (folder / "workspace" / "measurements").rglob("*.parquet")
+    whole = path.read_bytes()
+    pq.write_table(pq.read_table(path), path, compression="snappy")
+    assert "SHA-256" in only_broken(walk(folder), "measurements")
+    path.write_bytes(whole)
+    assert not walk(folder)["measurements"].broken
+    path.unlink()
+    assert "is missing" in only_broken(walk(folder), "measurements")
+
+
+def test_a_file_of_an_older_version_is_counted(folder: Path) -> None:
+    change(folder, "update shards set sha256 = null")
+    assert not walk(folder)["measurements"].broken
+    change(folder, "update shards set rows = rows + 1")
+    assert "rows, expected" in only_broken(walk(folder), "measurements")
+
+
+def test_a_number_that_the_export_spells_anew_is_the_same_number(folder: Path) -> None:
+    lines = (export_of(folder) / "train.jsonl").read_text().splitlines()
+    lines += (export_of(folder) / "validation.jsonl").read_text().splitlines()
+    (called,) = (line for line in lines if "grams" in line)
+    assert "3.699e-06" not in called and json.loads(called)["tools"]
+    assert walk(folder)["rows"].broken == 0

@@ -1,0 +1,107 @@
+import csv
+import io
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.ingest.compression import BrokenStreamError
+from pipeline.ingest.csv_rows import read_csv_rows
+from pipeline.ingest.lines import read_lines
+from pipeline.ingest.rows import RawRow, UnreadableRow, UnreadableSourceError
+
+LIMIT = 1000
+TEXTS = st.text(st.sampled_from('ab",; \té\n'), max_size=10)
+
+
+def read(text: bytes, limit: int = LIMIT) -> list[RawRow | UnreadableRow]:
+    return list(read_csv_rows(read_lines([text], limit), limit))
+
+
+def values(rows: list[RawRow | UnreadableRow]) -> list[object]:
+    return [row.value if isinstance(row, RawRow) else row.reason for row in rows]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(TEXTS, TEXTS), max_size=6), st.sampled_from(["\n", "\r\n"]))
+def test_what_python_writes_comes_back(table: list[tuple[str, str]], end: str) -> None:
+    file = io.StringIO(newline="")
+    csv.writer(file, lineterminator=end).writerows([("prompt", "completion"), *table])
+    text = file.getvalue().encode()
+    rows = read(text)
+    assert values(rows) == [{"prompt": a, "completion": b} for a, b in table]
+    assert [row.position for row in rows] == list(range(1, len(table) + 1))
+    body = text.split(b"\n", 1)[1]
+    assert b"\n".join(row.raw for row in rows) == body.removesuffix(b"\n")
+
+
+def test_blank_lines_are_no_rows() -> None:
+    assert values(read(b"\n\na\n\n1\n\n\n2\n")) == [{"a": "1"}, {"a": "2"}]
+    assert read(b"") == read(b"\n") == read(b"a,b\n") == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (b"only one", "wrong_field_count"),
+        (b"one,two,three", "wrong_field_count"),
+        (b'"one" more,two', "invalid_csv"),
+        (b"one,tw\xff", "invalid_utf8"),
+        (b'"o\xffne\nmore",two', "invalid_utf8"),
+        (b"one,t\0wo", "nul_character"),
+        (b"one,tw\ro", "invalid_csv"),
+        (b"one," + b"x" * LIMIT, "too_large"),
+    ],
+)
+def test_a_bad_row_costs_itself(bad: bytes, reason: str) -> None:
+    rows = read(b"a,b\n1,2\n" + bad + b"\n3,4\n")
+    assert values(rows) == [{"a": "1", "b": "2"}, reason, {"a": "3", "b": "4"}]
+    assert rows[1].raw == bad
+    assert [row.position for row in rows] == [1, 2, 3]
+
+
+def test_an_open_quote_does_not_take_in_the_rest() -> None:
+    rows = read(b'a,b\n1,2\n"3,4\n5,6\n7,8\n')
+    assert values(rows) == [
+        {"a": "1", "b": "2"},
+        "invalid_csv",
+        {"a": "5", "b": "6"},
+        {"a": "7", "b": "8"},
+    ]
+    assert rows[1].raw == b'"3,4'
+    many = b'a,b\n"3,4\n' + b"5,6\n" * LIMIT
+    assert len(read(many)) == LIMIT + 1
+
+
+def test_a_row_whose_end_is_too_far_is_given_up_line_by_line() -> None:
+    rows = read(b'a,b\none,"' + b"x" * 600 + b"\n" + b"x" * 600 + b'"\n3,4\n')
+    assert values(rows) == ["invalid_csv", "wrong_field_count", {"a": "3", "b": "4"}]
+
+
+def test_a_line_over_the_limit_ends_an_open_quote() -> None:
+    lines = iter([b"a,b", b'"1,2', b"3,4", *read_lines([b"x" * 60, b"x" * 60 + b"\n5,6"], 50)])
+    rows = list(read_csv_rows(lines, 50))
+    assert values(rows) == ["invalid_csv", {"a": "3", "b": "4"}, "too_large", {"a": "5", "b": "6"}]
+    assert [len(row.raw) for row in rows] == [4, 3, 120, 3]
+
+
+@pytest.mark.parametrize(
+    ("header", "detail"),
+    [(b"a,b,a", "twice: a"), (b"a,\xff", "not UTF-8"), (b'"a,b', "not CSV"), (b'"a"b', "not CSV")],
+)
+def test_a_bad_header_is_refused(header: bytes, detail: str) -> None:
+    with pytest.raises(UnreadableSourceError, match=detail):
+        read(header + b"\n1,2\n")
+
+
+def test_a_broken_stream_hands_over_its_last_row() -> None:
+    def lines() -> Iterator[bytes]:
+        yield from (b"a,b", b"1,2", b'3,"4')
+        raise BrokenStreamError("damaged", b"5,")
+
+    rows = read_csv_rows(lines(), LIMIT)
+    assert isinstance(next(rows), RawRow)
+    with pytest.raises(BrokenStreamError, match="damaged") as broken:
+        next(rows)
+    assert broken.value.rest == b'3,"4\n5,'

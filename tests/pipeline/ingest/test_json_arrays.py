@@ -1,0 +1,114 @@
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.ingest.compression import BrokenStreamError
+from pipeline.ingest.json_arrays import read_elements
+from pipeline.ingest.rows import OversizedRow, UnreadableSourceError
+
+LIMIT = 10_000
+TEXTS = st.text(st.sampled_from('ab"\\[]{},: \n\té'), max_size=8)
+VALUES = st.recursive(
+    st.none() | st.integers() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def cut(text: bytes, size: int) -> list[bytes]:
+    return [text[i : i + size] for i in range(0, len(text), size)]
+
+
+def read(text: bytes, size: int = 7, limit: int = LIMIT) -> list[bytes]:
+    return [
+        bytes(element.kept) if isinstance(element, OversizedRow) else element
+        for element in read_elements(cut(text, size), limit)
+    ]
+
+
+@settings(deadline=None)
+@given(st.lists(VALUES, max_size=6), st.sampled_from([None, 2]), st.integers(1, 40))
+def test_elements_do_not_depend_on_blocks(values: list[Any], indent: int | None, size: int) -> None:
+    text = f" \n{json.dumps(values, indent=indent, ensure_ascii=False)}\r\n ".encode()
+    assert [json.loads(element) for element in read(text, size)] == values
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        '{"a": }',
+        '{"a": [1}',  # an open bracket inside
+        '{"a": "b\nc"}',
+        "nonsense",
+        '{"a": 1} {"a": 2}',  # no comma between
+        "",  # no element between commas
+    ],
+)
+def test_a_bad_element_costs_itself(bad: str, size: int) -> None:
+    found = read(f'[{{"x": 1}}, {bad}, {{"y": 2}}]'.encode(), size)
+    assert found == [b'{"x": 1}', bad.encode(), b'{"y": 2}']
+
+
+def test_a_comma_before_the_end_is_an_empty_element() -> None:
+    assert read(b"[1, ]") == [b"1", b""]
+    assert read(b"[ ]") == []
+    assert read(b"[,]") == [b"", b""]
+
+
+@pytest.mark.parametrize("text", [b"", b" \n\t", b"\n" * 50])
+def test_nothing_is_no_elements(text: bytes) -> None:
+    assert read(text) == []
+
+
+@pytest.mark.parametrize("text", [b'{"data": []}', b'{"a": 1}\n{"a": 2}\n', b"1", b"  x"])
+def test_what_is_no_array_is_refused(text: bytes) -> None:
+    with pytest.raises(UnreadableSourceError, match=r"must be one array.*jsonl"):
+        read(text)
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+@pytest.mark.parametrize(
+    ("text", "rest", "fault"),
+    [
+        (b'[{"x": 1}, {"y": 2', b'{"y": 2', "has no end"),
+        (b'[{"x": 1}, {"y": "', b'{"y": "', "has no end"),
+        (b'[{"x": 1}, {"y": 2}', b'{"y": 2}', "has no end"),
+        (b'[{"x": 1},', b"", "has no end"),
+        (b'[{"x": 1}, {"y": "2}, {"z": 3}]', b'{"y": "2}, {"z": 3}]', "has no end"),
+        (b'[{"x": 1}, {"y": 2], {"z": 3}]', b'{"y": 2], {"z": 3}]', "has no end"),
+        (b'[{"x": 1}] , {"y": 2}', b', {"y": 2}', "goes on"),
+    ],
+)
+def test_what_cannot_be_placed_is_handed_over(
+    text: bytes, rest: bytes, fault: str, size: int
+) -> None:
+    elements = read_elements(cut(text, size), LIMIT)
+    assert next(elements) == b'{"x": 1}'
+    with pytest.raises(BrokenStreamError, match=fault) as broken:
+        next(elements)
+    assert broken.value.rest == rest
+
+
+def test_a_large_element_is_not_gathered() -> None:
+    large = b'{"a": "' + b"x" * 100 + b'"}'
+    _, element, last = read_elements(cut(b"[1, " + large + b", 2]", 10), limit=50)
+    assert isinstance(element, OversizedRow)
+    assert bytes(element.kept).strip() == large
+    assert last == b"2"
+
+
+def test_a_broken_stream_hands_over_its_last_element() -> None:
+    def blocks() -> Iterator[bytes]:
+        yield b'[1, {"a'
+        raise BrokenStreamError("damaged")
+
+    elements = read_elements(blocks(), LIMIT)
+    assert next(elements) == b"1"
+    with pytest.raises(BrokenStreamError, match="damaged") as broken:
+        next(elements)
+    assert broken.value.rest.strip() == b'{"a'

@@ -1,0 +1,159 @@
+"""The ingest stage: every bad row costs exactly itself, and nothing is read twice."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.ingest import stage as ingest
+from pipeline.ingest.readers import read_rows
+from pipeline.ingest.stage import (
+    SourceSettings,
+    bound_rows,
+    count_ingest,
+    identify_sources,
+    ingest_sources,
+)
+from storage.database import open_workspace, read_workspace
+from storage.runs import read_counts
+from storage.sources import write_rows
+from storage.workspace import Workspace
+
+
+def line(question: str, answer: str = "yes") -> bytes:
+    return json.dumps({"prompt": question, "completion": answer}).encode()
+
+
+CORRUPT = {
+    "truncated line": (line("a")[:-4], "invalid_json"),
+    "NUL": (b'{"prompt": "a\\u0000", "completion": "b"}', "nul_character"),
+    "invalid UTF-8": (b'{"prompt": "\xff", "completion": "b"}', "invalid_utf8"),
+    "duplicate keys": (b'{"prompt": "a", "prompt": "b", "completion": "c"}', "duplicate_keys"),
+    "NaN": (b'{"prompt": "a", "completion": NaN}', "invalid_json"),
+    "50 MB line": (line("x" * 50_000_000), "too_large"),
+    "empty response": (line("a", " "), "empty_response"),
+    "odd role order": (
+        b'{"messages": [{"role": "user", "content": "a"}, {"role": "tool", "content": "b"}, '
+        b'{"role": "assistant", "content": "c"}]}',
+        "odd_role_order",
+    ),
+}
+
+
+def read(workspace: Workspace, *paths: Path) -> list[str]:
+    sources = identify_sources(workspace, [SourceSettings(path=str(path)) for path in paths])
+    ingest_sources(workspace, sources)
+    return sorted(source.source_id for source in sources)
+
+
+def test_each_corrupt_kind_loses_exactly_its_row(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    rows = [b"\xef\xbb\xbf" + line("with a byte order mark")]
+    for number, (bad, _) in enumerate(CORRUPT.values()):
+        rows += [bad, line(f"good {number}")]
+    file.write_bytes(b"\n".join(rows) + b"\n")
+    workspace = Workspace(tmp_path / "w")
+    ids = read(workspace, file)
+    with read_workspace(workspace) as con:
+        query = "select position, reason, raw from quarantine order by position"
+        found = con.execute(query).fetchall()
+        questions = {row[0] for row in con.execute("select prompt from examples").fetchall()}
+    expected = [(2 * n + 2, reason, bad) for n, (bad, reason) in enumerate(CORRUPT.values())]
+    assert found == expected
+    good = {f"good {number}" for number in range(len(CORRUPT))}
+    assert questions == good | {"with a byte order mark"}
+    count = count_ingest(workspace, "run", ids)
+    assert (count.rows_in, count.kept) == (17, 9)
+
+
+def test_an_empty_file_is_a_source_without_rows(tmp_path: Path) -> None:
+    (tmp_path / "none.jsonl").write_bytes(b"")
+    workspace = Workspace(tmp_path / "w")
+    assert count_ingest(workspace, "run", read(workspace, tmp_path / "none.jsonl")).rows_in == 0
+
+
+def test_the_same_conversation_is_one_example_with_every_occurrence(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(line("q") + b"\n" + line("q") + b"\n")
+    shared = {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "yes"}]}
+    (tmp_path / "b.jsonl").write_text(json.dumps(shared))
+    workspace = Workspace(tmp_path / "w")
+    ids = read(workspace, tmp_path / "a.jsonl", tmp_path / "b.jsonl")
+    count = count_ingest(workspace, "run", ids)
+    assert (count.rows_in, count.kept, count.dropped) == (3, 1, {"exact_duplicate": 2})
+    with read_workspace(workspace) as con:
+        found = con.execute("select shape, position from occurrences order by all").fetchall()
+    assert found == [("prompt_completion", 1), ("prompt_completion", 2), ("sharegpt", 1)]
+
+
+def test_a_source_that_was_read_is_not_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jsonl").write_bytes(line("q"))
+    workspace = Workspace(tmp_path / "w")
+    read(workspace, tmp_path / "a.jsonl")
+    monkeypatch.setattr(ingest, "read_source", lambda *_: pytest.fail("it was read again"))
+    read(workspace, tmp_path / "a.jsonl")
+    (tmp_path / "copy.jsonl").write_bytes(line("q"))
+    assert len(read(workspace, tmp_path / "a.jsonl", tmp_path / "copy.jsonl")) == 1
+
+
+def test_a_source_cut_short_is_finished_with_the_same_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(line(f"q{n}") for n in range(25)))
+    monkeypatch.setattr(ingest, "BATCH_ROWS", 10)
+    workspace, real = Workspace(tmp_path / "w"), write_rows
+    calls = []
+
+    def killed_at_the_second_batch(*arguments: object) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ingest, "write_rows", killed_at_the_second_batch)
+    with pytest.raises(KeyboardInterrupt):
+        read(workspace, tmp_path / "a.jsonl")
+    with read_workspace(workspace) as con:
+        assert con.execute("select complete, rows from sources").fetchall() == [(False, None)]
+    ids = read(workspace, tmp_path / "a.jsonl")
+    assert count_ingest(workspace, "run", ids).kept == 25
+    with open_workspace(workspace) as con:
+        assert con.execute("select complete, rows from sources").fetchall() == [(True, 25)]
+        assert [count.stage for count in read_counts(con, "run")] == ["ingest"]
+
+
+@pytest.mark.parametrize(("content", "rows"), [(b"", 0), (b"{}\n{}\n", 2), (b"{}\n{}", 2)])
+def test_rows_are_bounded_without_parsing(tmp_path: Path, content: bytes, rows: int) -> None:
+    (tmp_path / "a.jsonl").write_bytes(content)
+    assert bound_rows(str(tmp_path / "a.jsonl"), None) == rows
+
+
+def test_a_folder_is_all_its_files_and_hidden_ones_are_not_meant(tmp_path: Path) -> None:
+    folder = tmp_path / "incoming"
+    for name in ("b.jsonl", "deep/a.jsonl", ".git/config", "deep/.half.jsonl"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(line(name))
+    found = SourceSettings(path=str(folder)).files()
+    assert found == [str(folder / "b.jsonl"), str(folder / "deep" / "a.jsonl")]
+
+
+def test_a_new_file_of_a_folder_is_read_and_the_others_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, workspace = tmp_path / "incoming", Workspace(tmp_path / "w")
+    folder.mkdir()
+    (folder / "monday.jsonl").write_bytes(line("a"))
+    settings = [SourceSettings(path=str(folder))]
+    ingest_sources(workspace, identify_sources(workspace, settings))
+    (folder / "monday.jsonl").rename(folder / "renamed.jsonl")
+    (folder / "tuesday.jsonl").write_bytes(line("b"))
+    read: list[str] = []
+
+    def noted(name: str, format: str | None) -> object:
+        read.append(Path(name).name)
+        return read_rows(name, format)
+
+    monkeypatch.setattr("pipeline.ingest.stage.read_rows", noted)
+    ingest_sources(workspace, identify_sources(workspace, settings))
+    assert read == ["tuesday.jsonl"]

@@ -1,0 +1,78 @@
+"""Losses through a server: the same rows and columns, no entropies, and failures as states."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.measuring.measures.losses import LossSettings
+from pipeline.measuring.shards import measure_here
+from pipeline.measuring.stage import MeasureSettings, plan_measures
+from storage.database import read_workspace
+from tests.fake_endpoint import Body, Canned, scored, serve
+from tests.stage_runner import start
+from tests.tiny_models import save_tiny_llama
+
+
+def loss(before: int, token: int) -> float:
+    return 0.25 + (before * 7 + token) % 5
+
+
+def respond(body: Body, _: int) -> Canned:
+    if "prompt" not in body:
+        return Canned(body={"data": [{"id": "served", "root": "/weights"}]})
+    if 66 in body["prompt"]:
+        return Canned(status=400, body={"error": {"message": "a bad row"}})
+    return scored(body, loss)
+
+
+def test_a_server_may_read_the_rows(tmp_path: Path) -> None:
+    model = str(save_tiny_llama(tmp_path / "model"))
+    rows = [{"prompt": "1 2 3", "completion": answer} for answer in ("4 5", "66 7", "8 9 10")]
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    run, ids = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
+    with serve(respond) as server:
+        asked = {
+            "model": model,
+            "template": "question_answer",
+            "endpoint": {"base_url": server.base_url, "retries": 0},
+            "served_as": "served",
+        }
+        tokens = {"model": model, "template": "question_answer"}
+        settings = MeasureSettings.model_validate({"tokens": tokens, "losses": asked})
+        work = plan_measures(run.workspace, settings, ids, run.seed)["losses"]
+        measure_here(run.workspace, work.measure, work.ids)
+    with read_workspace(run.workspace) as con:
+        found = con.execute(
+            "select response, state, nll, mean_nll, mean_nll_alone, mean_entropy, entropy, detail "
+            "from losses join examples using (example_id) order by response"
+        ).fetchall()
+    assert [(row[0], row[1]) for row in found] == [
+        ("4 5", "ok"),
+        ("66 7", "failed"),
+        ("8 9 10", "ok"),
+    ]
+    assert found[1][2:7] == (None,) * 5 and found[1][7].startswith("http_400")
+    assert found[0][5] is None and found[0][6] is None  # a server tells no entropies
+    assert found[0][3] == pytest.approx(sum(found[0][2]) / len(found[0][2]))
+    in_process = LossSettings.model_validate({**asked, "endpoint": None, "served_as": None})
+    other = plan_measures(
+        run.workspace, settings.model_copy(update={"losses": in_process}), ids, run.seed
+    )
+    assert other["losses"].measure.key().measure_key != work.measure.key().measure_key
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"endpoint": {"base_url": "http://h/v1"}}, "go together"),
+        ({"served_as": "m"}, "go together"),
+        (
+            {"endpoint": {"base_url": "http://h/v1"}, "served_as": "m", "vectors": True},
+            "no hidden states",
+        ),
+    ],
+)
+def test_what_a_server_cannot_give_is_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LossSettings.model_validate({"model": "m", **wrong})

@@ -1,0 +1,170 @@
+"""What changed overnight, and why: each row that came or went has one reason."""
+
+import json
+from pathlib import Path
+
+from pipeline.reporting.changes import RunChanges, changes_markdown, compare_runs, differences, why
+from pipeline.reporting.report import read_report, write_report
+from pipeline.scoring.stage import ScoreSettings
+from pipeline.selection.run_steps import SelectSettings
+from storage.database import open_workspace, read_workspace
+from storage.runs import start_run
+from storage.workspace import Workspace
+from tests.stage_runner import count_words, dedupe_and_select, score, start
+
+LONGEST_FIRST = ScoreSettings(scorer="response_length")
+
+
+def write_rows(path: Path, words: dict[str, int]) -> None:
+    """A row for each prompt, its answer so many words long."""
+    path.parent.mkdir(exist_ok=True)
+    rows = [
+        {"prompt": prompt, "completion": " ".join([f"secret{prompt}"] * n)}
+        for prompt, n in words.items()
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def night(
+    tmp_path: Path,
+    run_id: str,
+    budget: int = 2,
+    least: int = 1,
+    recipe: dict[str, object] | None = None,
+) -> Workspace:
+    """Ingest the folder, keep answers of so many words, choose the longest."""
+    files = sorted((tmp_path / "incoming").iterdir())
+    run, pool = start(tmp_path / "w", files, run_id=run_id)
+    described = {"name": "test", "seed": 0, **(recipe or {})}
+    with open_workspace(run.workspace) as con:
+        con.execute("delete from runs where run_id = ?", [run_id])
+        start_run(con, run_id, described, "code", {}, run.source_ids)
+    run = score(count_words(run, pool), LONGEST_FIRST, pool)
+    steps = [
+        {"method": "threshold", "score": "response_length", "at_least": least},
+        {"method": "top_k", "score": "response_length", "budget": {"rows": budget}},
+    ]
+    settings = SelectSettings.model_validate({"held_out": 0, "steps": steps})
+    dedupe_and_select(run, pool, [], settings)
+    return run.workspace
+
+
+def compare(workspace: Workspace) -> RunChanges:
+    with read_workspace(workspace) as con:
+        return compare_runs(con, "one", "two")
+
+
+def reasons(workspace: Workspace, changes: RunChanges) -> dict[str, tuple[str, str]]:
+    """Prompt → what became of it, and why."""
+    with read_workspace(workspace) as con:
+        prompts = dict(con.execute("select example_id, prompt from examples").fetchall())
+    return {prompts[each.example_id]: (each.change, why(each)) for each in changes.choice}
+
+
+def test_each_change_of_the_selection_has_its_reason(tmp_path: Path) -> None:
+    file = tmp_path / "incoming" / "a.jsonl"
+    write_rows(file, {"gone": 9, "stays": 8, "waits": 7, "short": 2})
+    workspace = night(tmp_path, "one")
+    write_rows(file, {"stays": 8, "waits": 7, "short": 2, "new": 9, "newer": 6})
+    night(tmp_path, "two", budget=3)
+    changes = compare(workspace)
+    assert changes.stayed == 1
+    assert reasons(workspace, changes) == {
+        "gone": ("removed", "its row is gone from the sources"),
+        "new": ("added", "new row"),
+        "waits": ("added", "no longer over_budget (select: top_k(score=response_length, rows=2))"),
+    }
+    assert (changes.pool.new, changes.pool.retired, changes.pool.stayed) == (2, 1, 3)
+    edited = [(each.change, each.examples_new, each.examples_gone) for each in changes.sources]
+    assert edited == [("new", 2, 0), ("gone", 0, 1)]
+
+
+def test_a_step_that_drops_a_row_now_is_named(tmp_path: Path) -> None:
+    write_rows(tmp_path / "incoming" / "a.jsonl", {"a": 3, "b": 5, "c": 7})
+    workspace = night(tmp_path, "one", budget=3)
+    night(tmp_path, "two", budget=3, least=4)
+    changes = compare(workspace)
+    step = "threshold(score=response_length, at_least=4.0)"
+    assert reasons(workspace, changes) == {
+        "a": ("removed", f"now below_threshold (select: {step})")
+    }
+
+
+def test_changed_settings_are_told_by_their_names(tmp_path: Path) -> None:
+    write_rows(tmp_path / "incoming" / "a.jsonl", {"a": 3})
+    workspace = night(tmp_path, "one", recipe={"steps": [{"at_most": 1.0}], "old": True})
+    night(tmp_path, "two", recipe={"steps": [{"at_most": 0.9}], "list": []})
+    told = [(each.setting, each.before, each.after) for each in compare(workspace).settings]
+    assert told == [("steps.0.at_most", 1.0, 0.9), ("old", True, None), ("list", None, [])]
+
+
+def test_a_run_follows_the_last_that_chose(tmp_path: Path) -> None:
+    write_rows(tmp_path / "incoming" / "a.jsonl", {"a": 3})
+    workspace = night(tmp_path, "one")
+    with open_workspace(workspace) as con:  # killed before it chose: nobody follows it
+        start_run(con, "killed", {"name": "test", "seed": 0}, "code", {}, [])
+        start_run(con, "elsewhere", {"name": "another", "seed": 0}, "code", {}, [])
+    night(tmp_path, "two")
+    with open_workspace(workspace) as con:
+        query = "select run_id, previous_run_id from runs"
+        expected = {"one": None, "killed": "one", "elsewhere": None, "two": "one"}
+        assert dict(con.execute(query).fetchall()) == expected
+        start_run(con, "two", {"name": "test", "seed": 0}, "code", {}, [])  # goes on after a kill
+        assert dict(con.execute(query).fetchall()) == expected
+        start_run(con, "one", {"name": "test", "seed": 0}, "code", {}, [])  # as it was before
+        assert dict(con.execute(query).fetchall()) == {**expected, "one": "two"}
+
+
+def test_the_report_has_counts_and_ids_and_no_text(tmp_path: Path) -> None:
+    write_rows(tmp_path / "incoming" / "a.jsonl", {"a": 3, "b": 4})
+    workspace = night(tmp_path, "one")
+    write_rows(tmp_path / "incoming" / "b.jsonl", {"c": 5})
+    night(tmp_path, "two")
+    report = write_report(workspace, "two").markdown
+    assert (workspace.reports / "two.md").read_text() == report
+    assert "What changed since run one" in report
+    assert "| added | 1 | new row |" in report
+    assert "secret" not in report
+    with read_workspace(workspace) as con:
+        assert "What changed" not in read_report(con, "one").markdown
+
+
+def test_nothing_changed_is_said_in_numbers(tmp_path: Path) -> None:
+    write_rows(tmp_path / "incoming" / "a.jsonl", {"a": 3, "b": 4})
+    workspace = night(tmp_path, "one")
+    night(tmp_path, "two")
+    text = changes_markdown(compare(workspace))
+    assert "- examples: 0 new, 0 retired, 2 as before" in text
+    assert "- selection: 0 rows came in, 0 left, 2 stayed" in text
+    assert "|" not in text
+
+
+def test_a_block_that_one_recipe_lacks_is_one_change() -> None:
+    before = {"a": {"b": [1, {"c": None}]}, "d": {}}
+    after = {"a": {"b": [1, {"c": 2}, {"x": 1, "y": 2}]}, "e": {"f": {"g": 1}}}
+    told = [(each.setting, each.after) for each in differences(before, after, "")]
+    expected = [("a.b.1.c", 2), ("a.b.2", {"x": 1, "y": 2}), ("d", None), ("e", {"f": {"g": 1}})]
+    assert told == expected
+
+
+def test_an_edited_file_is_one_change(tmp_path: Path) -> None:
+    file = tmp_path / "incoming" / "a.jsonl"
+    write_rows(file, {"a": 3, "b": 4})
+    workspace = night(tmp_path, "one")
+    write_rows(file, {"a": 3, "c": 4, "d": 5})
+    night(tmp_path, "two")
+    text = changes_markdown(compare(workspace))
+    assert "a.jsonl | edited | 3 | 2 | 1 |" in text
+    assert "| gone |" not in text
+
+
+def test_a_run_that_has_not_chosen_yet_is_not_compared_in_that(tmp_path: Path) -> None:
+    write_rows(tmp_path / "incoming/rows.jsonl", {"a": 3, "b": 2})
+    workspace = night(tmp_path, "one")
+    run, _ = start(tmp_path / "w", [tmp_path / "incoming/rows.jsonl"], run_id="two")
+    assert run.run_id == "two"
+    changes = compare(workspace)
+    assert changes.unselected == ["two"] and not changes.choice
+    page = changes_markdown(changes)
+    assert "- selection: not compared, for nothing is chosen yet in two\n" in page
+    assert "gone from the sources" not in page and changes.pool.stayed == 2

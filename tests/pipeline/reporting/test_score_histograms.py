@@ -1,0 +1,83 @@
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import orjson
+import pytest
+
+from pipeline.reporting import score_histograms
+from pipeline.reporting.score_histograms import (
+    MOST_BINS,
+    ScoreSpread,
+    bin_edges,
+    draw,
+    draw_score_histograms,
+    heading,
+    read_spreads,
+    shares,
+)
+from pipeline.scoring.stage import ScoreSettings
+from storage.database import open_workspace
+from storage.selections import write_selection
+from tests.stage_runner import count_words, score, start
+
+NAN = np.nan
+
+
+def test_shares_are_of_the_scored_rows_and_the_tails_are_in_the_outer_bins() -> None:
+    edges = np.array([0.0, 1.0, 2.0])
+    found = shares(np.array([-5.0, 0.5, 1.5, 99.0, NAN]), edges)
+    assert found.tolist() == [0.5, 0.5]
+    assert shares(np.array([NAN]), edges).tolist() == [0.0, 0.0]
+
+
+def test_one_far_value_does_not_set_the_scale() -> None:
+    values = np.append(np.linspace(0, 1, 1000), 1e9)
+    edges = bin_edges(values)
+    assert edges[-1] < 1.1 and len(edges) == 31 + 1  # the root of 1001
+    assert len(bin_edges(np.linspace(0, 1, 100_000))) == MOST_BINS + 1
+
+
+@pytest.mark.parametrize("values", [[], [NAN, NAN], [3.0, 3.0]])
+def test_edges_rise_whatever_the_scores_are(values: list[float]) -> None:
+    assert (np.diff(bin_edges(np.array(values, dtype=np.float64))) > 0).all()
+
+
+def test_there_is_a_panel_for_each_score() -> None:
+    pool = np.linspace(0, 1, 50)
+    spreads = [ScoreSpread(name, "ratio", pool, pool[:5]) for name in "abcde"]
+    heights = [matplotlib.image.imread(BytesIO(draw(spreads[:n], 50))).shape for n in (1, 3, 5)]
+    assert heights[0][1] < heights[1][1] == heights[2][1]
+    assert heights[1][0] < heights[2][0]
+    assert draw(spreads, 50) == draw(spreads, 50)
+
+
+def test_the_heading_says_when_only_a_part_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(score_histograms, "MOST_ROWS", 10)
+    spread = ScoreSpread("a", "ratio", np.zeros(9), np.zeros(2))
+    assert heading([spread], 9) == "Scores of 9 rows of the pool and of 2 selected"
+    assert "25 rows of the pool (every 3th drawn)" in heading([spread], 25)
+
+
+def test_pool_and_selection_are_read_from_the_workspace(tmp_path: Path) -> None:
+    rows = [{"prompt": "one", "completion": "a " * n} for n in range(1, 7)]
+    (tmp_path / "rows.jsonl").write_bytes(b"\n".join(orjson.dumps(row) for row in rows))
+    run, pool = start(tmp_path / "work", [tmp_path / "rows.jsonl"])
+    assert draw_score_histograms(run, pool) is None  # nothing is scored yet
+    run = score(count_words(run, pool), ScoreSettings(scorer="response_length"), pool)
+    with open_workspace(run.workspace) as con:
+        write_selection(con, run.run_id, "choice", None, ("best", pool[:2], [1.0, 1.0], 5))
+    (spread,) = read_spreads(run, pool)
+    assert (spread.label, spread.unit) == ("response_length", "tokens")
+    assert sorted(spread.pool) == [1, 2, 3, 4, 5, 6]
+    assert spread.chosen.tolist() == spread.pool[:2].tolist()
+    picture = draw_score_histograms(run, pool)
+    assert picture is not None and picture.startswith(b"\x89PNG")
+
+
+def test_long_tails_are_cut_by_ratios() -> None:
+    edges = bin_edges(np.array([1.0, 10.0, 100.0, 1000.0] * 30), logarithmic=True)
+    np.testing.assert_allclose(edges[1:] / edges[:-1], edges[1] / edges[0])
+    alone = bin_edges(np.array([8.0]), logarithmic=True)
+    np.testing.assert_allclose([alone[0], alone[-1]], [4.0, 16.0])
