@@ -78,7 +78,10 @@ def write_rows(path: Path, rows: int) -> None:
     with path.open("w") as file:
         for row in range(rows):
             picked = [words[i] for i in draw.integers(0, len(words), 70)]
-            line = {"prompt": " ".join(picked[:20]), "completion": f"{row} {' '.join(picked[20:])}"}
+            line = {
+                "prompt": " ".join(picked[:20]),
+                "completion": f"{row} {' '.join(picked[20:])}",
+            }
             file.write(json.dumps(line) + "\n")
 
 

@@ -101,9 +101,9 @@ def measure_on(workers: int, shards: int, seconds: float) -> dict[str, float]:
     from distributed import LocalCluster
     from prefect import flow
 
-    from flows.measure_shards import measure_work
+    from flows.measure_shards import measure_job
     from flows.runners import find_runner
-    from pipeline.measuring.stage import Work
+    from pipeline.measuring.stage import MeasureJob
 
     with tempfile.TemporaryDirectory() as directory:
         rows = workers * shards * SleepingLosses.shard_tokens // ROW_TOKENS
@@ -116,7 +116,9 @@ def measure_on(workers: int, shards: int, seconds: float) -> dict[str, float]:
         def do(name: str, wait: float, ids: Sequence[str]) -> float:
             measure = SleepingLosses(name=name, seconds=wait)
             started = time.perf_counter()
-            measure_work(workspace, "scaling", name, Work(measure, ids, len(ids)), measure.key())
+            measure_job(
+                workspace, "scaling", name, MeasureJob(measure, ids, len(ids)), measure.key()
+            )
             return time.perf_counter() - started
 
         with LocalCluster(

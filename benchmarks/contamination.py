@@ -38,7 +38,7 @@ from benchmarks.peer_wana import WANA, check_with_wana, install_wana
 from benchmarks.real_rows import ALPACA, alpaca_pairs, real_data
 from benchmarks.running import RESULTS, machine_facts, run_python, write_result
 from pipeline.contamination.leaks import KINDS, Leak, make_leaks
-from pipeline.contamination.texts import Item, Turn, plain_words
+from pipeline.contamination.texts import Item, TurnText, plain_words
 
 TRAIN, TEST = Path("gsm8k") / "train.jsonl", Path("gsm8k") / "test.jsonl"
 WORDS = 13
@@ -55,7 +55,7 @@ def read_pairs(file: Path) -> list[Text]:
     return [(row["question"], row["answer"]) for row in rows]
 
 
-def write_rows(file: Path, rows: Sequence[Sequence[Turn]]) -> Path:
+def write_rows(file: Path, rows: Sequence[Sequence[TurnText]]) -> Path:
     """Write rows as OpenAI messages, which both sides read."""
     lines = [
         json.dumps({"messages": [{"role": role, "content": text} for role, text in row]})
@@ -65,9 +65,9 @@ def write_rows(file: Path, rows: Sequence[Sequence[Turn]]) -> Path:
     return file
 
 
-def as_turns(pairs: Sequence[Text]) -> list[list[Turn]]:
+def as_turns(pairs: Sequence[Text]) -> list[list[TurnText]]:
     """Pairs as rows of two turns."""
-    return [[Turn("user", prompt), Turn("assistant", answer)] for prompt, answer in pairs]
+    return [[TurnText("user", prompt), TurnText("assistant", answer)] for prompt, answer in pairs]
 
 
 def exhaustive_pairs(rows: Sequence[Text], items: Sequence[Text]) -> set[tuple[int, int]]:

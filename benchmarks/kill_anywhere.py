@@ -193,8 +193,8 @@ def kill_anywhere(
 def tell(kills: Sequence[Kill]) -> None:
     """Say how the last one went."""
     last = kills[-1]
-    outcome = f"differs in {', '.join(last.differs)}" if last.differs else "the same"
-    sys.stderr.write(f"{len(kills)}: {last.where}: {last.starts} starts, {outcome}\n")
+    picked = f"differs in {', '.join(last.differs)}" if last.differs else "the same"
+    sys.stderr.write(f"{len(kills)}: {last.where}: {last.starts} starts, {picked}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -42,11 +42,11 @@ def measure_rows(rows: Sequence[dict[str, str]], model: str, directory: Path) ->
     with read_workspace(workspace) as con:
         pool = read_pool(con, [source.source_id for source in sources])
     asked = {"tokens": {"model": model}, "losses": {"model": model, "dtype": "float32"}}
-    works = plan_measures(workspace, MeasureSettings.model_validate(asked), pool, 0)
-    sizes = works["token_counts"].measure.key()
-    counting = do(workspace, works["token_counts"], None)
-    losses = do(workspace, works["losses"], sizes)
-    keys = {name: work.measure.key() for name, work in works.items()}
+    jobs = plan_measures(workspace, MeasureSettings.model_validate(asked), pool, 0)
+    sizes = jobs["token_counts"].measure.key()
+    counting = do(workspace, jobs["token_counts"], None)
+    losses = do(workspace, jobs["losses"], sizes)
+    keys = {name: job.measure.key() for name, job in jobs.items()}
     scoring = []
     for scorer in SCORES:
         started = time.perf_counter()

@@ -32,11 +32,11 @@ def run_plainly(recipe_file: Path) -> None:
     count_ingest(run.workspace, run.run_id, run.source_ids)
     with read_workspace(run.workspace) as con:
         pool: Sequence[str] = read_pool(con, run.source_ids)
-    works = plan_measures(run.workspace, placed.measure, pool, run.seed)
-    sizes = works["token_counts"].measure.key()
-    for work in works.values():
-        measure_here(run.workspace, work.measure, work.ids, sizes)
-    measures = {name: work.measure.key() for name, work in works.items()}
+    jobs = plan_measures(run.workspace, placed.measure, pool, run.seed)
+    sizes = jobs["token_counts"].measure.key()
+    for job in jobs.values():
+        measure_here(run.workspace, job.measure, job.ids, sizes)
+    measures = {name: job.measure.key() for name, job in jobs.items()}
     scores = {each.label: score_key(each, measures) for each in recipe.scores}
     run = RunContext(run.workspace, run.run_id, run.seed, run.source_ids, measures, scores)
     for each in recipe.scores:

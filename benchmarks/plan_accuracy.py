@@ -39,10 +39,10 @@ MEASURES = {
 }
 
 
-def do(workspace: Workspace, work: Any, sizes: Any) -> float:  # noqa: ANN401 - Work, MeasureKey
+def do(workspace: Workspace, job: Any, sizes: Any) -> float:  # noqa: ANN401 - Work, MeasureKey
     """Do a measure as a run does; seconds."""
     started = time.perf_counter()
-    measure_here(workspace, work.measure, work.ids, sizes)
+    measure_here(workspace, job.measure, job.ids, sizes)
     return time.perf_counter() - started
 
 
@@ -54,14 +54,14 @@ def compare(data: Path, rows: int, directory: Path) -> dict[str, Any]:
     ingest_sources(workspace, sources)
     with read_workspace(workspace) as con:
         pool = read_pool(con, [source.source_id for source in sources])
-    works = plan_measures(workspace, MeasureSettings.model_validate(MEASURES), pool, 0)
-    counts = works.pop("token_counts")
+    jobs = plan_measures(workspace, MeasureSettings.model_validate(MEASURES), pool, 0)
+    counts = jobs.pop("token_counts")
     do(workspace, counts, None)
     sizes = counts.measure.key()
-    plans = {name: plan_measure(workspace, name, w, sizes, TRIED) for name, w in works.items()}
+    plans = {name: plan_measure(workspace, name, w, sizes, TRIED) for name, w in jobs.items()}
     result = {}
-    for name, work in works.items():
-        planned, real = plans[name].seconds or 0.0, do(workspace, work, sizes)
+    for name, job in jobs.items():
+        planned, real = plans[name].seconds or 0.0, do(workspace, job, sizes)
         result[name] = {
             "predicted_seconds": round(planned, 1),
             "real_seconds": round(real, 1),

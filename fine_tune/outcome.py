@@ -12,7 +12,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict
 
 from fine_tune.cost import TrainCost, read_cost
-from fine_tune.report import TRAINING_FILE, Training, read_report
+from fine_tune.report import TRAINING_FILE, Training, read_train_report
 from fine_tune.settings import TrainSettings
 from storage.conversations import content_hash
 
@@ -64,7 +64,7 @@ def read_outcome(folder: Path, workspace: Path | None) -> TrainingOutcome | None
         folder: the training's own.
         workspace: the one it belongs to, if any.
     """
-    report = read_report(folder)
+    report = read_train_report(folder)
     if report is None:
         return None
     training = Training.model_validate_json((folder / TRAINING_FILE).read_bytes())

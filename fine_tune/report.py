@@ -95,13 +95,13 @@ def claim_folder(output: Path, training: Training) -> None:
     write_whole(path, _text(training))
 
 
-def read_report(output: Path) -> TrainReport | None:
+def read_train_report(output: Path) -> TrainReport | None:
     """The report of a finished training, or None where there is none yet."""
     path = output / REPORT_FILE
     return TrainReport.model_validate_json(path.read_bytes()) if path.is_file() else None
 
 
-def write_report(output: Path, report: TrainReport) -> None:
+def write_train_report(output: Path, report: TrainReport) -> None:
     """Write the report; from here on the training is done."""
     write_whole(output / REPORT_FILE, _text(report))
 

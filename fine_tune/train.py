@@ -31,8 +31,8 @@ from fine_tune.report import (
     Training,
     TrainReport,
     claim_folder,
-    read_report,
-    write_report,
+    read_train_report,
+    write_train_report,
 )
 from fine_tune.settings import TrainSettings
 from fine_tune.verify_tokens import ROWS_NAMED, compare_tokens, require_chat_template
@@ -96,7 +96,7 @@ def train_adapter(
     )
     with writing_to(output):
         claim_folder(output, training)
-    report = read_report(output)
+    report = read_train_report(output)
     if report is None:
         _require_whole(export, manifest)
         meter = CostMeter(output)
@@ -182,7 +182,7 @@ def _run(
         precision="bfloat16" if trainer.args.bf16 else "float32",
         libraries={name: version(name) for name in LIBRARIES},
     )
-    write_report(output, report)
+    write_train_report(output, report)
     return report
 
 

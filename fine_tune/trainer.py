@@ -38,7 +38,7 @@ OnStep: TypeAlias = Callable[[int, int, float], None]
 ROW_WEIGHT = "row_weight"
 """A column of rows that are not to count alike; it is the trainer's own, no export has it."""
 
-Rows: TypeAlias = Sequence[Mapping[str, Any]]
+TrainingRows: TypeAlias = Sequence[Mapping[str, Any]]
 
 CHECKPOINTS_KEPT = 2
 """The last is what a resumed training needs; the one before it, if the last is half written."""
@@ -50,7 +50,7 @@ class WeightedRows:
 
     pad: Callable[..., Any]
 
-    def __call__(self, rows: Rows) -> dict[str, torch.Tensor]:
+    def __call__(self, rows: TrainingRows) -> dict[str, torch.Tensor]:
         """A batch; with weights (rows,) where its rows have them."""
         batch: dict[str, torch.Tensor] = self.pad(rows)
         if ROW_WEIGHT in rows[0]:
@@ -195,7 +195,7 @@ def build_trainer(
         args=trainer_config(settings, checkpoints),
         train_dataset=splits["train"],
         eval_dataset=splits.get("validation"),
-        processing_class=load_tokenizer(model),
+        processing_class=load_chat_tokenizer(model),
         peft_config=adapter,
     )
     trainer.data_collator = WeightedRows(trainer.data_collator)
@@ -214,7 +214,7 @@ def build_evaluator(
         model=loaded,
         args=trainer_config(TrainSettings(), folder),
         train_dataset=rows,
-        processing_class=load_tokenizer(model),
+        processing_class=load_chat_tokenizer(model),
     )
 
 
@@ -244,7 +244,7 @@ def prepare_without_model(rows: Dataset, tokenizer: Path, max_length: int | None
             model=stand_in,
             args=trainer_config(TrainSettings(max_length=max_length), Path(folder)),
             train_dataset=rows,
-            processing_class=load_tokenizer(tokenizer),
+            processing_class=load_chat_tokenizer(tokenizer),
         )
         return prepared_rows(trainer)
 
@@ -305,7 +305,7 @@ def load_model(folder: Path) -> PreTrainedModel:
     return model
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def load_chat_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Load a tokenizer with its chat template."""
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
         folder, local_files_only=True

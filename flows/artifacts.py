@@ -201,7 +201,7 @@ def training_markdown(outcome: TrainingOutcome) -> str:
     return "\n".join(["| | |", "|---|---|", *lines])
 
 
-class Progress:
+class ProgressArtifact:
     """The progress of a long stage on the page; gives up at the first failure, and says so."""
 
     def __init__(self, key: str, description: str) -> None:

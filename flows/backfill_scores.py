@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows.curate_dataset import ON_THREADS
-from flows.measure_shards import measure_work
+from flows.measure_shards import measure_job
 from flows.progress import say
 from flows.recipe.check import load_recipe
 from flows.recipe.form import nearest
@@ -22,7 +22,7 @@ from pipeline.scoring.backfill import (
 from pipeline.scoring.stage import ScoreSettings, score_examples
 from storage.arrivals import Period, Window
 from storage.workspace import Workspace
-from storage.workspace_lock import Turn, take_turn
+from storage.workspace_lock import WorkspaceLock, lock_workspace
 
 
 @flow(
@@ -89,21 +89,23 @@ def fill(whole: Backfill, partition: Partition, recipe: str) -> None:
     """Fill one partition; a run that wants the workspace comes before the next shard."""
     what, done = f"backfill of {recipe}", False
     while not done:
-        with take_turn(whole.workspace, what, wait=True, yields=True, tell=say) as turn:
-            done = fill_until_wanted(whole, partition, recipe, turn)
+        with lock_workspace(whole.workspace, what, wait=True, yields=True, tell=say) as held:
+            done = fill_until_wanted(whole, partition, recipe, held)
         if not done:
             say(f"{what}: makes way for a run, and goes on after it", again=True)
 
 
-def fill_until_wanted(whole: Backfill, partition: Partition, recipe: str, turn: Turn) -> bool:
+def fill_until_wanted(
+    whole: Backfill, partition: Partition, recipe: str, held: WorkspaceLock
+) -> bool:
     """Measure and score; return whether all was done."""
-    works = whole.of(partition)
-    sizes = works["token_counts"].measure.key()
-    for name, work in works.items():
-        measure_work(whole.workspace, recipe, name, work, sizes, turn.wanted)
-        if turn.wanted():
+    jobs = whole.of(partition)
+    sizes = jobs["token_counts"].measure.key()
+    for name, job in jobs.items():
+        measure_job(whole.workspace, recipe, name, job, sizes, held.wanted)
+        if held.wanted():
             return False
-    keys = {name: work.measure.key() for name, work in works.items()}
+    keys = {name: job.measure.key() for name, job in jobs.items()}
     for score in whole.scores:
         states = score_examples(whole.workspace, score, keys, partition.ids)
         shown = ", ".join(f"{count} {name}" for name, count in states.items())

@@ -28,7 +28,7 @@ from storage.conversations import content_hash
 from storage.database import open_workspace, read_workspace
 from storage.examples import read_pool
 from storage.runs import start_run, write_run_targets
-from storage.shard_location import set_place
+from storage.shard_location import set_shard_location
 from storage.sources import Source
 from storage.workspace import Workspace
 
@@ -69,7 +69,7 @@ def begin(recipe: Recipe, placed: Recipe) -> RunState:
 def identify(recipe: Recipe, placed: Recipe) -> tuple[RunState, Sequence[Source]]:
     """Identify the sources, and with them the run: the same recipe on the same rows is the same."""
     workspace = Workspace(Path(placed.workspace))
-    set_place(workspace.directory, placed.shards)
+    set_shard_location(workspace.directory, placed.shards)
     blocks = [identify_block(workspace, block) for block in placed.sources]
     sources = distinct_sources(blocks)
     targets = identify_sources(workspace, placed.targets)

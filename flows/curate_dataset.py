@@ -18,10 +18,10 @@ from flows.record_training import collect_trainings
 from flows.run_names import name_curation
 from flows.runners import RunnerName, find_runner
 from flows.stages import STAGES, StageName, finish
-from pipeline.reporting.report import funnel_rows, write_report
+from pipeline.reporting.report import funnel_rows, write_run_report
 from pipeline.reporting.score_histograms import draw_score_histograms
 from storage.workspace import Workspace
-from storage.workspace_lock import take_turn
+from storage.workspace_lock import lock_workspace
 
 ON_THREADS: Any = find_runner("threads", None)
 
@@ -60,7 +60,7 @@ def curate(
     resolved = recipe.with_target()
     placed = resolved.at(Path(base))
     workspace = Workspace(Path(placed.workspace))
-    with take_turn(workspace, f"run {recipe.name}", wait=wait, tell=say):
+    with lock_workspace(workspace, f"run {recipe.name}", wait=wait, tell=say):
         state = start(resolved, placed)
         if missed := collect_trainings(workspace):
             say(f"train: {missed} trainings were done elsewhere and are recorded now", again=True)
@@ -137,7 +137,7 @@ def say_where_the_page_is() -> None:
 def show_report(state: RunState) -> None:
     """Put funnel, evidence, changes and scores on the run's page, and into the workspace."""
     workspace, run_id, name = state.run.workspace, state.run.run_id, state.recipe.name
-    report = write_report(workspace, run_id)
+    report = write_run_report(workspace, run_id)
     show_funnel(name, run_id, funnel_rows(report.counts))
     if report.evidence is not None:
         show_evidence(name, run_id, report.evidence)

@@ -28,7 +28,7 @@ from fine_tune.outcome import (
 from fine_tune.report import TrainReport
 from fine_tune.settings import TrainSettings
 from fine_tune.train import train_adapter
-from flows.artifacts import Progress, artifact_key, show_training
+from flows.artifacts import ProgressArtifact, artifact_key, show_training
 from flows.progress import say
 from flows.run_names import name_training
 from scorers.measures.models.loading import resolve_model
@@ -50,7 +50,9 @@ class Approval(RunInput):
 def train_export(export: Path, target: str, output: Path, settings: TrainSettings) -> TrainReport:
     """Train a LoRA adapter, or find that it is trained already."""
     name = str(read_recipe(export)["name"])
-    progress = Progress(artifact_key(name, "training-progress"), f"training on {export.name}")
+    progress = ProgressArtifact(
+        artifact_key(name, "training-progress"), f"training on {export.name}"
+    )
 
     def on_step(step: int, total: int, loss: float) -> None:
         say(f"train: step {step} of {total}, loss {loss:.3f}", again=step == total)

@@ -7,12 +7,12 @@ from itertools import takewhile
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows.artifacts import Progress, artifact_key
+from flows.artifacts import ProgressArtifact, artifact_key
 from flows.progress import say
 from flows.runners import do_all
 from pipeline.measuring.shard_work import MeasuredShard, Shard, measure_shard
 from pipeline.measuring.shards import commit_measured, cut_shards
-from pipeline.measuring.stage import Work
+from pipeline.measuring.stage import MeasureJob
 from storage.measurements import MeasureKey
 from storage.workspace import Workspace
 
@@ -28,11 +28,11 @@ def never() -> bool:
     return False
 
 
-def measure_work(
+def measure_job(
     workspace: Workspace,
     recipe: str,
     name: str,
-    work: Work,
+    job: MeasureJob,
     sizes: MeasureKey,
     stop: Callable[[], bool] = never,
 ) -> int:
@@ -42,17 +42,17 @@ def measure_work(
         workspace: where it is done.
         recipe: its name, for the page.
         name: of the measure in the run.
-        work: what is wanted of which examples.
+        job: what is wanted of which examples.
         sizes: key of the token counts.
         stop: asked before each shard; what is under way then is still committed.
 
     Returns:
         How many examples were asked about.
     """
-    cut = cut_shards(workspace, work.measure, work.ids, sizes)
-    part = "" if len(work.ids) == work.pool else f", a part of the pool of {work.pool}"
-    asked = f"{cut.rows} to ask for{work.note}"
-    say(f"measure: {name} of {len(work.ids)} rows{part}; {asked}", again=True)
+    cut = cut_shards(workspace, job.measure, job.ids, sizes)
+    part = "" if len(job.ids) == job.pool else f", a part of the pool of {job.pool}"
+    asked = f"{cut.rows} to ask for{job.note}"
+    say(f"measure: {name} of {len(job.ids)} rows{part}; {asked}", again=True)
     if not cut.rows:
         return 0
 
@@ -64,12 +64,12 @@ def measure_work(
         takewhile(lambda _: not stop(), enumerate(cut, start=1)),
         lambda piece: measure.submit(piece[1], label(piece)),
         lambda piece: measure(piece[1], label(piece)),
-        anywhere=work.measure.anywhere(),
+        anywhere=job.measure.anywhere(),
     )
-    progress = Progress(artifact_key(recipe, "measuring", name), f"measuring {name}")
+    progress = ProgressArtifact(artifact_key(recipe, "measuring", name), f"measuring {name}")
     started, done = time.monotonic(), 0
     for (_, shard), result in measured:
-        commit_measured(workspace, work.measure, [result])
+        commit_measured(workspace, job.measure, [result])
         done += shard.rows
         progress.at(done, cut.rows)
         took = f"{time.monotonic() - started:.0f} s"

@@ -17,7 +17,7 @@ from storage.database import (
 )
 from storage.selections import has_export, read_costed_trials, write_trial
 from storage.workspace import Workspace
-from storage.workspace_lock import take_turn
+from storage.workspace_lock import lock_workspace
 
 
 @task(
@@ -39,7 +39,7 @@ def write(outcome: TrainingOutcome, workspace: Workspace) -> None:
             "that trains sees it elsewhere, set `workspace` of the deployment record-training"
         )
     what = f"record of training {outcome.trial_id}"
-    with take_turn(workspace, what, wait=True, tell=say), open_workspace(workspace) as con:
+    with lock_workspace(workspace, what, wait=True, tell=say), open_workspace(workspace) as con:
         if not has_export(con, outcome.export_id):
             raise QueryError(
                 f"{workspace.directory} made no export {outcome.export_id}; set `workspace` of "

@@ -7,7 +7,7 @@ from prefect import flow
 from flows.artifacts import show_changes, show_export, show_funnel, show_histograms
 from flows.progress import say
 from flows.run_names import name_report
-from pipeline.reporting.report import funnel_rows, read_report
+from pipeline.reporting.report import funnel_rows, read_run_report
 from storage.database import read_workspace
 from storage.exports_manifest import read_manifest
 from storage.runs import find_run
@@ -26,7 +26,7 @@ def report_workspace(workspace: str, run_id: str | None = None) -> None:
     place = Workspace(Path(workspace))
     with read_workspace(place) as con:
         run = find_run(con, run_id)
-        report = read_report(con, run)
+        report = read_run_report(con, run)
         exports = read_run_exports(con, run)
     name, rows = report.name, funnel_rows(report.counts)
     say(f"report: run {run} of {name}, {len(rows)} steps, {len(exports)} exports", again=True)

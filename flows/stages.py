@@ -15,7 +15,7 @@ from fine_tune.train import ADAPTER_FOLDER
 from flows.artifacts import show_training
 from flows.begin_run import NoRowsError, RunState, ingest_stage
 from flows.fine_tune_export import train_export
-from flows.measure_shards import measure_work
+from flows.measure_shards import measure_job
 from flows.progress import say
 from flows.recipe.adapters import place_adapters
 from flows.recipe.schema import step_lines
@@ -116,15 +116,15 @@ def measure_stage(state: RunState) -> RunState:
     run = state.run
     repairs = Repairs(run.repairs, run.source_ids) if run.repairs else None
     wanted = state.placed.measure
-    works = plan_measures(run.workspace, wanted, state.pool, run.seed, run.target_ids, repairs)
+    jobs = plan_measures(run.workspace, wanted, state.pool, run.seed, run.target_ids, repairs)
     asked = dict(state.asked)
-    sizes = works["token_counts"].measure.key()
-    for name, work in works.items():
-        asked[name] = measure_work(run.workspace, state.recipe.name, name, work, sizes)
-    keys = {name: work.measure.key() for name, work in works.items()}
+    sizes = jobs["token_counts"].measure.key()
+    for name, job in jobs.items():
+        asked[name] = measure_job(run.workspace, state.recipe.name, name, job, sizes)
+    keys = {name: job.measure.key() for name, job in jobs.items()}
     with open_workspace(run.workspace) as con:
         write_run_measures(con, run.run_id, keys)
-    parts = {name: len(work.ids) for name, work in works.items() if len(work.ids) < work.pool}
+    parts = {name: len(job.ids) for name, job in jobs.items() if len(job.ids) < job.pool}
     return replace(state, run=replace(run, measures=keys), asked=asked, parts=parts)
 
 

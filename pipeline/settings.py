@@ -18,7 +18,7 @@ TARGET = "target"
 """In a recipe: the model that is going to be fine-tuned."""
 
 
-class Part(Settings):
+class Subset(Settings):
     """Which part of the pool is asked, where asking everything would take too long."""
 
     rows: int = Field(gt=0, description="How many rows; chosen by a seeded hash of their content.")

@@ -20,7 +20,7 @@ def vectors_file(workspace: Workspace, key: str) -> Path:
     return workspace.evaluations / f"{key}.parquet"
 
 
-def read_vectors(workspace: Workspace, key: str) -> NDArray[np.float64] | None:
+def read_evaluation_vectors(workspace: Workspace, key: str) -> NDArray[np.float64] | None:
     """(n, d) embeddings, NaN where a text had none; None if they are not there."""
     path = vectors_file(workspace, key)
     if not path.exists():

@@ -65,7 +65,7 @@ where example_id = $id
 """
 
 
-def read_story(con: Connection, example_id: str, run_id: str | None) -> dict[str, Any]:
+def read_explanation(con: Connection, example_id: str, run_id: str | None) -> dict[str, Any]:
     """Everything the workspace knows of an example, in the order it happened.
 
     Args:

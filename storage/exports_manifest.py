@@ -108,7 +108,7 @@ class ExportManifest(_Frozen):
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ExportProblem:
     """One way in which an export is not what its manifest says."""
 
     path: str
@@ -172,7 +172,7 @@ def read_manifest(directory: Path) -> ExportManifest:
         raise ValueError(f"{path} is not a manifest this version can read: {error}") from error
 
 
-def verify_export(directory: Path) -> list[Problem]:
+def verify_export(directory: Path) -> list[ExportProblem]:
     """Hash and count an export again; what disagrees with its manifest.
 
     Returns:
@@ -182,32 +182,34 @@ def verify_export(directory: Path) -> list[Problem]:
     try:
         manifest = read_manifest(directory)
     except (FileNotFoundError, ValueError) as error:
-        return [Problem(MANIFEST_FILE, str(error))]
+        return [ExportProblem(MANIFEST_FILE, str(error))]
     problems = [*_check_files(directory, manifest), *_check_foreign(directory, manifest)]
     if export_identity(manifest) != manifest.export_id:
-        problems.append(Problem(MANIFEST_FILE, "export_id does not follow from its content"))
+        problems.append(ExportProblem(MANIFEST_FILE, "export_id does not follow from its content"))
     return problems or _check_counts(directory, manifest)
 
 
-def _check_files(directory: Path, manifest: ExportManifest) -> list[Problem]:
-    problems: list[Problem] = []
+def _check_files(directory: Path, manifest: ExportManifest) -> list[ExportProblem]:
+    problems: list[ExportProblem] = []
     for file in manifest.files:
         path = directory / file.path
         if not path.is_file():
-            problems.append(Problem(file.path, "is missing"))
+            problems.append(ExportProblem(file.path, "is missing"))
         elif (size := path.stat().st_size) != file.bytes:
-            problems.append(Problem(file.path, f"has {size} bytes, expected {file.bytes}"))
+            problems.append(ExportProblem(file.path, f"has {size} bytes, expected {file.bytes}"))
         elif (found := hash_file(path)) != file.sha256:
-            problems.append(Problem(file.path, f"has SHA-256 {found}, expected {file.sha256}"))
+            problems.append(
+                ExportProblem(file.path, f"has SHA-256 {found}, expected {file.sha256}")
+            )
     return problems
 
 
-def _check_foreign(directory: Path, manifest: ExportManifest) -> list[Problem]:
+def _check_foreign(directory: Path, manifest: ExportManifest) -> list[ExportProblem]:
     """Files under data/ that nobody promised: a loader would read them as rows."""
     known = {file.path for file in manifest.files}
     found = sorted(path.name for path in (directory / DATA_FOLDER).glob("*"))
     paths = (f"{DATA_FOLDER}/{name}" for name in found)
-    return [Problem(path, "is not in the manifest") for path in paths if path not in known]
+    return [ExportProblem(path, "is not in the manifest") for path in paths if path not in known]
 
 
 def recount(directory: Path, manifest: ExportManifest) -> Recount:
@@ -238,25 +240,27 @@ def recount(directory: Path, manifest: ExportManifest) -> Recount:
     return Recount(splits, sources, repeated)
 
 
-def _check_counts(directory: Path, manifest: ExportManifest) -> list[Problem]:
+def _check_counts(directory: Path, manifest: ExportManifest) -> list[ExportProblem]:
     found = recount(directory, manifest)
-    problems: list[Problem] = []
+    problems: list[ExportProblem] = []
     for split in SPLITS:
         counted, promised = found.splits.get(split, SplitCounts()), manifest.counts(split)
         if counted != promised:
-            problems.append(Problem(split, f"has {counted}, the manifest promises {promised}"))
+            problems.append(
+                ExportProblem(split, f"has {counted}, the manifest promises {promised}")
+            )
     promised_sources = {(item.source, item.license): item.rows for item in manifest.sources}
     if dict(found.sources) != promised_sources:
-        problems.append(Problem(MANIFEST_FILE, "rows for each source do not add up"))
+        problems.append(ExportProblem(MANIFEST_FILE, "rows for each source do not add up"))
     if found.repeated:
         names = ", ".join(found.repeated[:5])
         detail = f"{len(found.repeated)} examples stand in it more than once: {names}"
-        problems.append(Problem(DATA_FOLDER, detail))
+        problems.append(ExportProblem(DATA_FOLDER, detail))
     for file in manifest.files:
         if file.path.endswith(".jsonl"):
             with (directory / file.path).open("rb") as lines:
                 count = sum(1 for _ in lines)
             if count != file.rows:
                 detail = f"has {count} lines, the manifest promises {file.rows}"
-                problems.append(Problem(file.path, detail))
+                problems.append(ExportProblem(file.path, detail))
     return problems

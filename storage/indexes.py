@@ -22,7 +22,7 @@ from storage.database import Connection
 from storage.error_notes import writing_to
 from storage.pool_columns import POOL
 
-Words = NDArray[np.uint32]
+SignatureWords = NDArray[np.uint32]
 
 READ = f"""
 select n, "values" from {POOL} join read_parquet([{{pieces}}]) using (example_id)
@@ -42,7 +42,7 @@ class RowIndex:
     width: int
     """Numbers of a row."""
 
-    def read(self, con: Connection, n: int) -> tuple[Words, NDArray[np.bool_]]:
+    def read(self, con: Connection, n: int) -> tuple[SignatureWords, NDArray[np.bool_]]:
         """What is kept of the registered pool of n examples.
 
         Returns:
@@ -59,7 +59,7 @@ class RowIndex:
             known[rows] = True
         return values, known
 
-    def add(self, ids: Sequence[str], values: Words) -> None:
+    def add(self, ids: Sequence[str], values: SignatureWords) -> None:
         """Keep the numbers (m, width) of m examples that the index does not have."""
         if not len(ids):
             return

@@ -17,12 +17,12 @@ Hits = tuple[str, str, str, int]
 def write_hits(con: Connection, run_id: str, found: Sequence[Hits]) -> None:
     """Store what a run found, in place of what it found before."""
     columns = list(zip(*found, strict=True)) if found else [(), (), (), ()]
-    ids, kinds, places, hits = columns
+    ids, kinds, indices, hits = columns
     table = pa.table(
         {
             "example_id": pa.array(ids, pa.string()),
             "kind": pa.array(kinds, pa.string()),
-            "place": pa.array(places, pa.string()),
+            "place": pa.array(indices, pa.string()),
             "hits": pa.array(hits, pa.int32()),
         }
     )

@@ -196,12 +196,12 @@ def place_numbers(table: pa.Table, n: int) -> NDArray[np.float64]:
 
 def place_states(table: pa.Table, n: int) -> Strings:
     """States at the places the column n has, "ok" where it says none; "not_measured" elsewhere."""
-    places = table["n"].to_numpy()
+    indices = table["n"].to_numpy()
     found = np.zeros(n, dtype=np.int8)
-    found[places] = 1
+    found[indices] = 1
     placed = np.array(["not_measured", "ok"], dtype=object)[found]
     said = table["state"].is_valid().to_numpy()
-    placed[places[said]] = table["state"].drop_null().to_numpy()
+    placed[indices[said]] = table["state"].drop_null().to_numpy()
     return placed
 
 

@@ -161,7 +161,7 @@ class ShardRecord:
     """None where an older version committed it."""
 
 
-def prepare_walk(con: Connection) -> None:
+def prepare_provenance(con: Connection) -> None:
     """Make the temporary tables."""
     for statement in TABLES:
         con.execute(statement)

@@ -48,6 +48,6 @@ def read_repair_places(con: Connection, key: str, n: int) -> NDArray[np.int64]:
     """(n,) the row of the registered pool that each was repaired with; -1 where none is there."""
     con.execute(PLACES, {"key": key})
     table = con.to_arrow_table()
-    places = np.full(n, -1, dtype=np.int64)
-    places[table["n"].to_numpy()] = table["repair"].to_numpy()
-    return places
+    indices = np.full(n, -1, dtype=np.int64)
+    indices[table["n"].to_numpy()] = table["repair"].to_numpy()
+    return indices

@@ -142,7 +142,7 @@ def read_named_files(con: Connection) -> set[str]:
     return {str(path) for (path,) in con.execute(NAMED_FILES).fetchall()}
 
 
-def read_adapters(con: Connection) -> set[str]:
+def read_kept_adapters(con: Connection) -> set[str]:
     """Folders of finished trainings, relative to the workspace."""
     return {str(path) for (path,) in con.execute(ADAPTERS).fetchall()}
 

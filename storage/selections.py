@@ -106,7 +106,7 @@ def read_run_selections(con: Connection, run_id: str) -> dict[str, tuple[str, in
     return {str(row[0]): (str(row[1]), int(row[2]), int(row[3])) for row in rows}
 
 
-def write_export(
+def record_export(
     con: Connection, export_id: str, selection_id: str, path: str, totals: tuple[int, int]
 ) -> None:
     """Record an export: its path in the workspace, and its rows and loss tokens."""

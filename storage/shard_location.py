@@ -16,11 +16,11 @@ from storage.shard_files import ShardFiles, explained, is_url
 CLAIM = "claim.json"
 
 
-class OtherPlaceError(ValueError):
+class OtherShardLocationError(ValueError):
     """The shards are elsewhere already, or the place belongs to another workspace."""
 
 
-def find_place(directory: Path) -> ShardFiles:
+def find_shard_location(directory: Path) -> ShardFiles:
     """Where the shards of a workspace are.
 
     Args:
@@ -30,7 +30,7 @@ def find_place(directory: Path) -> ShardFiles:
     return ShardFiles(stored["place"] if stored else os.path.abspath(directory))
 
 
-def set_place(directory: Path, place: str | None) -> None:
+def set_shard_location(directory: Path, place: str | None) -> None:
     """Keep the shards of a workspace in a place from now on, and see that it can be written to.
 
     Args:
@@ -39,7 +39,7 @@ def set_place(directory: Path, place: str | None) -> None:
             directory.
 
     Raises:
-        OtherPlaceError: if the shards are elsewhere, or the place is another workspace's.
+        OtherShardLocationError: if the shards are elsewhere, or the place is another workspace's.
         ShardsUnreachableError: if the place cannot be written to.
         MissingStorePackageError: if the package for this kind of store is not installed.
     """
@@ -49,13 +49,13 @@ def set_place(directory: Path, place: str | None) -> None:
         return
     place = stored["place"] if place is None else absolute(place)
     if stored and stored["place"] != place:
-        raise OtherPlaceError(
+        raise OtherShardLocationError(
             f"the shards of {directory} are in {stored['place']}, and the recipe says {place}. "
             f"Give `shards` that place or leave it out; to move them, copy them to {place} and "
             f"write the new place into {file}"
         )
     if not stored and any((directory / "measurements").rglob("*.parquet")):
-        raise OtherPlaceError(
+        raise OtherShardLocationError(
             f"the shards of {directory} are in the workspace itself, and the recipe says {place}. "
             "Leave `shards` out, or use a new workspace"
         )
@@ -66,7 +66,7 @@ def set_place(directory: Path, place: str | None) -> None:
         if taken is None:
             files.write_bytes(CLAIM, orjson.dumps({"claim": claim}))
     if taken not in (None, claim):
-        raise OtherPlaceError(
+        raise OtherShardLocationError(
             f"{place} has the shards of another workspace: name a place of its own for each"
         )
     if not stored:  # last, so that a place that cannot be used is not kept

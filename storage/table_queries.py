@@ -20,14 +20,14 @@ BATCH_ROWS = 5_000
 DUCKDB_MAGIC = (8, b"DUCK")
 SQLITE_MAGIC = (0, b"SQLite format 3\0")
 
-Row = dict[str, Any]
+TableRow = dict[str, Any]
 
 
 class TableQueryError(ValueError):
     """A database that cannot be opened, or a query that it does not answer."""
 
 
-def read_table_query(database: str, query: str) -> Iterator[list[Row]]:
+def read_table_query(database: str, query: str) -> Iterator[list[TableRow]]:
     """The rows of a query, a batch at a time, in the order in which the database gives them.
 
     Args:
@@ -82,7 +82,7 @@ def starts_with(path: str, magic: tuple[int, bytes]) -> bool:
         return file.read(len(expected)) == expected
 
 
-def read_duckdb(database: str, query: str) -> Iterator[list[Row]]:
+def read_duckdb(database: str, query: str) -> Iterator[list[TableRow]]:
     """Ask a DuckDB file; columns of the type JSON are parsed."""
     with told_apart(database), duckdb.connect(database, read_only=True) as con:
         con.execute(query)
@@ -98,7 +98,7 @@ def read_duckdb(database: str, query: str) -> Iterator[list[Row]]:
             ]
 
 
-def read_sqlalchemy(database: str, query: str) -> Iterator[list[Row]]:
+def read_sqlalchemy(database: str, query: str) -> Iterator[list[TableRow]]:
     """Ask through SQLAlchemy."""
     import sqlalchemy  # late, for it is slow to import and few sources are databases
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.shard_files import ShardFiles
-from storage.shard_location import find_place
+from storage.shard_location import find_shard_location
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,12 @@ class Workspace:
     @property
     def measurements(self) -> ShardFiles:
         """Parquet shards with what models said, one folder for each measurement key."""
-        return find_place(self.directory).below("measurements")
+        return find_shard_location(self.directory).below("measurements")
 
     @property
     def pending(self) -> ShardFiles:
         """Inputs of measurement tasks that have not been committed yet."""
-        return find_place(self.directory).below("pending")
+        return find_shard_location(self.directory).below("pending")
 
     @property
     def exports(self) -> Path:
@@ -66,7 +66,7 @@ class Workspace:
         return self.directory / "indexes"
 
     @property
-    def turns(self) -> Path:
+    def lock_folder(self) -> Path:
         """Lock files, and a note of who works on the workspace."""
         return self.directory / "turns"
 

@@ -1,7 +1,7 @@
-"""Turns: one process at a time works on a workspace, and one that can wait lets others pass.
+"""The lock of a workspace: one process at a time works on it; one that can wait lets others pass.
 
-A run has its turn from its start to its end, so that nothing moves under it. A backfill gives its
-turn back after any piece of work if somebody wants it. Two lock files make that fair: whoever has
+A run holds it from its start to its end, so that nothing moves under it. A backfill gives it back
+after any piece of work if somebody wants it. Two lock files make that fair: whoever has
 `turn.lock` works, whoever has `next.lock` comes next. The system frees them when their process
 ends, however it ends.
 """
@@ -22,7 +22,7 @@ from storage.database import WorkspaceBusyError
 from storage.workspace import Workspace
 
 POLL_SECONDS = 0.2
-"""A freed turn is noticed after so long."""
+"""A freed lock is noticed after so long."""
 
 SECONDS_BETWEEN_WORDS = 60.0
 """Somebody who waits says so this often."""
@@ -47,8 +47,8 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """A turn that was taken."""
+class WorkspaceLock:
+    """The lock while it is held."""
 
     folder: Path
 
@@ -64,46 +64,46 @@ class Turn:
 
 
 @contextmanager
-def take_turn(
+def lock_workspace(
     workspace: Workspace,
     what: str,
     *,
     wait: bool = False,
     yields: bool = False,
     tell: Callable[[str], None] = lambda _: None,
-) -> Iterator[Turn]:
+) -> Iterator[WorkspaceLock]:
     """Work on a workspace alone.
 
     Args:
         workspace: made if it is not there.
         what: is done with it; others are told.
         wait: for a run that has it, however long that takes. One that yields is always waited for.
-        yields: whether this turn will be given back soon after somebody wants it.
+        yields: whether the lock will be given back soon after somebody wants it.
         tell: is called with what is waited for, now and then.
 
     Raises:
         WorkspaceBusyError: if a run has it that does not yield, unless told to wait.
     """
-    folder = workspace.turns
+    folder = workspace.lock_folder
     folder.mkdir(parents=True, exist_ok=True)
-    turn = file_lock(folder / "turn.lock")
-    stand_in_line(turn, folder, what, wait, tell)
+    held = file_lock(folder / "turn.lock")
+    stand_in_line(held, folder, what, wait, tell)
     try:
         write_holder(folder, Holder(what, os.getpid(), socket.gethostname(), utc_now(), yields))
-        yield Turn(folder)
+        yield WorkspaceLock(folder)
     finally:
         (folder / "holder.json").unlink(missing_ok=True)
-        turn.release()
+        held.release()
 
 
 def stand_in_line(
-    turn: FileLock, folder: Path, what: str, wait: bool, tell: Callable[[str], None]
+    held: FileLock, folder: Path, what: str, wait: bool, tell: Callable[[str], None]
 ) -> None:
-    """Come next, then take the turn; nobody takes it past those who wait."""
+    """Come next, then take the lock; nobody takes it past those who wait."""
     in_line = file_lock(folder / "next.lock")
     last_word = -SECONDS_BETWEEN_WORDS
     try:
-        for lock in (in_line, turn):
+        for lock in (in_line, held):
             while not try_to(lock):
                 holder = read_holder(folder)
                 if not wait and holder is not None and not holder.yields:
@@ -144,7 +144,7 @@ def write_holder(folder: Path, holder: Holder) -> None:
 
 
 def read_holder(folder: Path) -> Holder | None:
-    """The note of who works; None between two turns."""
+    """The note of who works; None while nobody does."""
     with suppress(FileNotFoundError):
         return Holder(**orjson.loads((folder / "holder.json").read_bytes()))
     return None

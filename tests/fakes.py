@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorers.measures.models.protocols import (
-    Embeddings,
     Floats,
     GeneratedAnswer,
     GenerationFailure,
     GenerationRequest,
     Message,
     OptionProbabilities,
+    TextVectors,
     TokenLosses,
 )
 
@@ -117,7 +117,7 @@ class FakeEmbedder:
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return self.embed_with_chunks(texts).vectors
 
-    def embed_with_chunks(self, texts: Sequence[str]) -> Embeddings:
+    def embed_with_chunks(self, texts: Sequence[str]) -> TextVectors:
         vectors = np.zeros((len(texts), self.dimensions), dtype=np.float64)
         chunks = np.zeros(len(texts), dtype=np.int64)
         for row, text in enumerate(texts):
@@ -128,7 +128,7 @@ class FakeEmbedder:
                 vectors[row] += [fraction(word, at) - 0.5 for at in range(self.dimensions)]
             chunks[row] = -(-len(words) // self.window)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return Embeddings((vectors / lengths).astype(np.float32), chunks)
+        return TextVectors((vectors / lengths).astype(np.float32), chunks)
 
 
 @dataclass

@@ -64,10 +64,10 @@ def measure(
     run: RunContext, settings: MeasureSettings, pool: Sequence[str]
 ) -> tuple[RunContext, dict[str, int]]:
     """Ask for all but token counts; the run that knows the measures, and rows asked for each."""
-    works = plan_measures(run.workspace, settings, pool, run.seed, run.target_ids)
-    del works["token_counts"]
-    asked = {n: measure_here(run.workspace, w.measure, w.ids) for n, w in works.items()}
-    keys = {name: work.measure.key() for name, work in works.items()}
+    jobs = plan_measures(run.workspace, settings, pool, run.seed, run.target_ids)
+    del jobs["token_counts"]
+    asked = {n: measure_here(run.workspace, w.measure, w.ids) for n, w in jobs.items()}
+    keys = {name: job.measure.key() for name, job in jobs.items()}
     return replace(run, measures={**run.measures, **keys}), asked
 
 

@@ -80,10 +80,10 @@ def backfill(
 def plan_backfill(whole: "Backfill", name: str, rows: int) -> "list[PartitionPlan]":
     """Count tokens, find what is missing, and try a few rows."""
     from pipeline.scoring.backfill import count_tokens, plan_partitions, predict
-    from storage.workspace_lock import take_turn
+    from storage.workspace_lock import lock_workspace
 
     what = f"plan of a backfill of {name}"
-    with take_turn(whole.workspace, what, wait=True, tell=say_to_stderr):
+    with lock_workspace(whole.workspace, what, wait=True, tell=say_to_stderr):
         count_tokens(whole)
         plans = plan_partitions(whole)
         return predict(whole, plans, rows) if rows else plans

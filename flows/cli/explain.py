@@ -9,17 +9,17 @@ SHOWN = 400
 """Characters of a message that are shown; --json has all of it."""
 
 
-def story_lines(story: Mapping[str, Any]) -> list[str]:
+def explanation_lines(explanation: Mapping[str, Any]) -> list[str]:
     """Tell it from the source to the selection."""
     return [
-        f"example {story['example_id']} ({story['origin']})",
-        *message_lines(story),
-        *origin_lines(story),
-        *measurement_lines(story),
-        *score_lines(story),
-        *decision_lines(story),
-        *contamination_lines(story),
-        *selection_lines(story),
+        f"example {explanation['example_id']} ({explanation['origin']})",
+        *message_lines(explanation),
+        *origin_lines(explanation),
+        *measurement_lines(explanation),
+        *score_lines(explanation),
+        *decision_lines(explanation),
+        *contamination_lines(explanation),
+        *selection_lines(explanation),
     ]
 
 
@@ -29,56 +29,56 @@ def shorten(text: str) -> str:
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}… ({len(text)} characters)"
 
 
-def message_lines(story: Mapping[str, Any]) -> Iterator[str]:
+def message_lines(explanation: Mapping[str, Any]) -> Iterator[str]:
     """The conversation, the trained response marked."""
     yield "\nconversation"
-    for place, message in enumerate(story["messages"]):
-        mark = "  (trained)" if place == story["response_at"] else ""
+    for place, message in enumerate(explanation["messages"]):
+        mark = "  (trained)" if place == explanation["response_at"] else ""
         text = message["content"] or orjson.dumps(message.get("tool_calls", [])).decode()
         yield f"  {message['role']}{mark}: {shorten(text)}"
-    if story["response_at"] is None:
+    if explanation["response_at"] is None:
         yield "  (a prompt only: there is no response to train on)"
 
 
-def origin_lines(story: Mapping[str, Any]) -> Iterator[str]:
+def origin_lines(explanation: Mapping[str, Any]) -> Iterator[str]:
     """Where it was read, or what made it."""
     yield "\ncame from"
-    for source in story["sources"]:
+    for source in explanation["sources"]:
         yield (
             f"  {source['path']}, row {source['position']}, read as {source['shape']}, "
             f"licence {source['license']}"
         )
-    for made in story["lineage"]:
+    for made in explanation["lineage"]:
         parent = made["parent_id"][:8]
         by = f" by {made['model']} to the prompt of {parent}" if made["model"] else f": {parent}"
         yield f"  {made['method']}{by}, with {made['settings']}"
-    if story["candidates"]:
-        others = ", ".join(each[:8] for each in story["candidates"])
+    if explanation["candidates"]:
+        others = ", ".join(each[:8] for each in explanation["candidates"])
         yield f"  other answers to the same prompt: {others}"
-    if story["children"]:
-        yield f"  made from it: {', '.join(each[:8] for each in story['children'])}"
+    if explanation["children"]:
+        yield f"  made from it: {', '.join(each[:8] for each in explanation['children'])}"
 
 
-def measurement_lines(story: Mapping[str, Any]) -> Iterator[str]:
+def measurement_lines(explanation: Mapping[str, Any]) -> Iterator[str]:
     """What models were asked about it."""
     yield "\nmeasured"
-    for row in story["measurements"]:
+    for row in explanation["measurements"]:
         detail = f" ({row['detail']})" if row["detail"] else ""
         yield f"  {row['measure']:<14} {row['state']}{detail}, by {row['model']}"
 
 
-def score_lines(story: Mapping[str, Any]) -> Iterator[str]:
+def score_lines(explanation: Mapping[str, Any]) -> Iterator[str]:
     """What was made of that."""
     yield "\nscores"
-    for row in story["scores"]:
+    for row in explanation["scores"]:
         value = row["state"] if row["value"] is None else f"{row['value']:.4f}"
         yield f"  {row['scorer']:<16} {value}"
 
 
-def decision_lines(story: Mapping[str, Any]) -> Iterator[str]:
+def decision_lines(explanation: Mapping[str, Any]) -> Iterator[str]:
     """What each run decided about it, step by step."""
     run = None
-    for row in story["decisions"]:
+    for row in explanation["decisions"]:
         if row["run_id"] != run:
             run = row["run_id"]
             yield f"\nin run {run} ({row['name']})"
@@ -88,21 +88,21 @@ def decision_lines(story: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {row['stage']:<9} {row['label']}: {outcome}"
 
 
-def contamination_lines(story: Mapping[str, Any]) -> Iterator[str]:
+def contamination_lines(explanation: Mapping[str, Any]) -> Iterator[str]:
     """What it shares with evaluation sets, if it was compared with any and shares something."""
-    if story["contamination"]:
+    if explanation["contamination"]:
         yield "\nholds something of"
-    for row in story["contamination"]:
+    for row in explanation["contamination"]:
         yield (
             f"  {row['evaluation']}, item {row['item']}: its {row['matched']}, by {row['rule']}, "
             f"at {row['similarity']:.4f} (run {row['run_id']})"
         )
 
 
-def selection_lines(story: Mapping[str, Any]) -> Iterator[str]:
+def selection_lines(explanation: Mapping[str, Any]) -> Iterator[str]:
     """Which selections it is in."""
     yield "\nselections"
-    for row in story["selections"]:
+    for row in explanation["selections"]:
         yield f"  {row['name']} ({row['kind']}), rank {row['rank']} of {row['rows']}"
-    if not story["selections"]:
+    if not explanation["selections"]:
         yield "  none"

@@ -132,7 +132,7 @@ EXIT_CODES = {
         "OtherTrainingError",
         "PortInUseError",
         "ClusterError",
-        "OtherPlaceError",
+        "OtherShardLocationError",
         "OtherWorkerError",
         "ShardsUnreachableError",
     },

@@ -45,12 +45,12 @@ def plan(
     from flows.recipe.check import load_recipe
     from pipeline.advice.budget_advice import advise
     from storage.workspace import Workspace
-    from storage.workspace_lock import take_turn
+    from storage.workspace_lock import lock_workspace
 
     loaded = load_recipe(recipe)
     sys.stderr.write(f"{recipe} is sound; reading its sources\n")
     workspace = Workspace(Path(loaded.at(recipe.parent).workspace))
-    with take_turn(workspace, f"plan of {loaded.name}", tell=say_to_stderr):
+    with lock_workspace(workspace, f"plan of {loaded.name}", tell=say_to_stderr):
         plans, prompts = plan_recipe(loaded, recipe.parent, rows)
     total = sum(each.seconds or 0.0 for each in plans)
     advice = advise(rows_affordable or budget_rows(loaded), preference_price_ratio)
@@ -127,14 +127,14 @@ def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasureP
     key = repair_key(generators, run.seed)
     repairs = Repairs(key, run.source_ids) if key else None
     measure = state.placed.measure
-    works = plan_measures(run.workspace, measure, pool, run.seed, run.target_ids, repairs)
-    counts = works.pop("token_counts")
+    jobs = plan_measures(run.workspace, measure, pool, run.seed, run.target_ids, repairs)
+    counts = jobs.pop("token_counts")
     measure_here(run.workspace, counts.measure, counts.ids)
     sizes = counts.measure.key()
     plans = []
-    for name, work in works.items():
+    for name, job in jobs.items():
         sys.stderr.write(f"trying {name}\n")
-        plans.append(plan_measure(run.workspace, name, work, sizes, rows))
+        plans.append(plan_measure(run.workspace, name, job, sizes, rows))
     return plans, prompts
 
 

@@ -58,25 +58,25 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Tell the whole story of an example: from its source line to why it is in or out."""
-    from flows.cli.explain import story_lines
+    from flows.cli.explain import explanation_lines
     from storage.database import read_workspace
     from storage.examples import find_example
-    from storage.explain import read_story
+    from storage.explain import read_explanation
     from storage.workspace import Workspace
 
     with read_workspace(Workspace(workspace)) as con:
-        story = read_story(con, find_example(con, example), run)
+        explanation = read_explanation(con, find_example(con, example), run)
     if as_json:
-        print_json(story)
+        print_json(explanation)
         return
-    sys.stdout.write("\n".join(story_lines(story)) + "\n")
+    sys.stdout.write("\n".join(explanation_lines(explanation)) + "\n")
 
 
 def report(
     workspace: WorkspaceOption = HERE, run: RunOption = None, as_json: AsJson = False
 ) -> None:
     """Print the report of a run as Markdown: its funnel, and what changed since the last run."""
-    from pipeline.reporting.report import funnel_rows, read_report
+    from pipeline.reporting.report import funnel_rows, read_run_report
     from storage.database import read_workspace
     from storage.runs import find_run, read_counts
     from storage.workspace import Workspace
@@ -86,7 +86,7 @@ def report(
         if as_json:
             print_json({"run_id": run_id, "funnel": funnel_rows(read_counts(con, run_id))})
             return
-        whole = read_report(con, run_id)
+        whole = read_run_report(con, run_id)
     sys.stdout.write(whole.markdown)
 
 

@@ -79,17 +79,17 @@ def gc(
     as_json: AsJson = False,
 ) -> None:
     """Remove what a workspace holds and nobody needs; no run may be going on in it."""
-    from pipeline.upkeep.leftovers import Wanted, find_leftovers, remove_leftovers
+    from pipeline.upkeep.leftovers import RemovalOptions, find_leftovers, remove_leftovers
     from storage.database import read_tables
     from storage.workspace import Workspace
-    from storage.workspace_lock import take_turn
+    from storage.workspace_lock import lock_workspace
 
     place = Workspace(workspace)
-    wanted = Wanted(unused_since and unused_since.date(), lost, requests, backups)
+    wanted = RemovalOptions(unused_since and unused_since.date(), lost, requests, backups)
     with read_tables(place) as con:  # also says where there is no workspace
         found = find_leftovers(con, place, wanted)
     if not dry_run:
-        with take_turn(place, "gc", tell=say_to_stderr):
+        with lock_workspace(place, "gc", tell=say_to_stderr):
             found = remove_leftovers(place, wanted)
     if as_json:
         print_json([leftover_facts(leftover) for leftover in found])

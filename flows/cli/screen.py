@@ -61,14 +61,14 @@ def screen(
     """
     from pipeline.advice.review_queue import Demand, read_verdicts
     from pipeline.advice.screen import rows_to_review
-    from storage.workspace_lock import take_turn
+    from storage.workspace_lock import lock_workspace
 
     try:
         rows_to_review(at_most, confidence)  # an impossible demand is told first
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     place, run_id = find_place(recipe, workspace, run)
-    with take_turn(place, "screen", tell=say_to_stderr):
+    with lock_workspace(place, "screen", tell=say_to_stderr):
         if verdicts is not None:
             judge(place, run_id, read_verdicts(verdicts), confidence, as_json)
         else:

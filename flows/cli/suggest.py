@@ -36,7 +36,7 @@ def suggest(
 
     It counts the verdicts of correct_answer steps; each run is a round (MoPPS, arXiv:2507.04632).
     """
-    from pipeline.advice.suggest import NoVerdictsError, Wanted, suggest_tasks
+    from pipeline.advice.suggest import NoVerdictsError, SuggestionRequest, suggest_tasks
     from storage.database import QueryError, read_workspace
     from storage.verdicts import read_verdicts
     from storage.workspace import Workspace
@@ -44,7 +44,7 @@ def suggest(
     with read_workspace(Workspace(workspace)) as con:
         verdicts = read_verdicts(con, by.value)
     try:
-        found = suggest_tasks(verdicts, Wanted(count=count, memory=memory, seed=seed))
+        found = suggest_tasks(verdicts, SuggestionRequest(count=count, memory=memory, seed=seed))
     except NoVerdictsError as error:
         raise QueryError(str(error)) from None
     if as_json:

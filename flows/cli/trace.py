@@ -113,8 +113,8 @@ def trace_lines(report: "TraceReport") -> Iterator[str]:
         short = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
         phrase = ", a common phrase" if span.common else ""
         yield f"\n{number}. {short}"
-        places = f"{counted(span.count, 'place')} in {counted(span.rows, 'row')}"
-        yield f"   {span.words} words, {places}{phrase}"
+        indices = f"{counted(span.count, 'place')} in {counted(span.rows, 'row')}"
+        yield f"   {span.words} words, {indices}{phrase}"
         for place in span.places[:PLACES]:
             yield f"   {place_line(report, place)}"
         if len(span.places) > PLACES:

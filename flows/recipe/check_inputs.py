@@ -26,9 +26,9 @@ LOOKED_AT = 100
 
 def source_problems(recipe: Recipe) -> Iterator[str]:
     """Sources that are not there, or cannot be read as what they are said to be."""
-    places = {f"sources.{number}": each for number, each in enumerate(recipe.sources)}
-    places |= {f"targets.{number}": each for number, each in enumerate(recipe.targets)}
-    for where, source in places.items():
+    indices = {f"sources.{number}": each for number, each in enumerate(recipe.sources)}
+    indices |= {f"targets.{number}": each for number, each in enumerate(recipe.targets)}
+    for where, source in indices.items():
         shape = source.shape
         if shape is not None and shape not in SHAPES:
             yield f"{where}.shape: no shape named {shape!r}.{nearest(shape, list(SHAPES))}"

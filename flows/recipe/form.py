@@ -100,10 +100,10 @@ def nearest(name: str, known: list[str]) -> str:
 
 def keys_at(schema: dict[str, Any], location: tuple[int | str, ...]) -> list[str]:
     """The keys that the block at a location can have, from the JSON schema."""
-    places = [schema]
+    indices = [schema]
     for step in location:
-        places = [each for place in places for each in step_into(schema, place, step)]
-    keys = [key for place in places for key in expand(schema, place)]
+        indices = [each for place in indices for each in step_into(schema, place, step)]
+    keys = [key for place in indices for key in expand(schema, place)]
     return sorted({name for place in keys for name in place.get("properties", {})})
 
 

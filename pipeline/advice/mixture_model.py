@@ -233,11 +233,11 @@ def group_of(runs: MixtureRuns) -> Ints:
 
 def r_squared(scores: Floats, predicted: Floats, checkpoints: Ints) -> Floats:
     """(k,) share of the variance within checkpoints that is predicted; NaN where there is none."""
-    places = np.unique(checkpoints, return_inverse=True)[1]
-    counts = np.bincount(places)[:, None]
+    indices = np.unique(checkpoints, return_inverse=True)[1]
+    counts = np.bincount(indices)[:, None]
     sums = np.zeros((len(counts), scores.shape[1]))
-    np.add.at(sums, places, scores)
-    around = ((scores - (sums / counts)[places]) ** 2).sum(axis=0)
+    np.add.at(sums, indices, scores)
+    around = ((scores - (sums / counts)[indices]) ** 2).sum(axis=0)
     missed = ((scores - predicted) ** 2).sum(axis=0)
     varies = around > 1e-12 * (1 + (scores**2).sum(axis=0))
     return np.where(varies, 1 - missed / np.where(varies, around, 1.0), np.nan)
@@ -265,11 +265,11 @@ def enumerate_mixtures(sources: int, batch: int) -> Iterator[Floats]:
             f"{MOST_MIXTURES:,}: take a smaller batch"
         )
     # Between m sources stand m - 1 bars in a row of b + m - 1 places; what is between them is n.
-    places = batch + sources - 1
-    bars = combinations(range(places), sources - 1)
+    indices = batch + sources - 1
+    bars = combinations(range(indices), sources - 1)
     while block := list(islice(bars, BLOCK)):
         cut = np.array(block, dtype=np.int64).reshape(len(block), sources - 1)
-        ends = np.column_stack([np.full(len(cut), -1), cut, np.full(len(cut), places)])
+        ends = np.column_stack([np.full(len(cut), -1), cut, np.full(len(cut), indices)])
         yield (np.diff(ends, axis=1) - 1) / batch
 
 

@@ -18,7 +18,7 @@ from pipeline.advice.mixture_model import MixtureRuns
 from pipeline.ingest.readers import UnreadableSourceError
 from scorers.arrays import Floats, Strings
 
-Row = Mapping[str, Any]
+MixtureRow = Mapping[str, Any]
 
 SUM_TOLERANCE = 0.01
 """Proportions may be rounded; they must add up to 1 within this."""
@@ -36,7 +36,7 @@ def read_mixture_runs(path: Path) -> tuple[MixtureRuns, int]:
     Raises:
         UnreadableSourceError: if the file cannot be read as runs; the message names the line.
     """
-    rows = [*read_rows(path)]
+    rows = [*read_mixture_rows(path)]
     if not rows:
         raise UnreadableSourceError(f"{path} holds no run")
     first = rows[0][1]
@@ -72,12 +72,12 @@ def read_mixture_runs(path: Path) -> tuple[MixtureRuns, int]:
     return runs, int((~whole).sum())
 
 
-def first_names(first: Row) -> list[str]:
+def first_names(first: MixtureRow) -> list[str]:
     """Names of the columns that hold numbers: proportions, then scores."""
     return [name for prefix in ("p.", "s.") for name in first if name.startswith(prefix)]
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
+def read_mixture_rows(path: Path) -> Iterator[tuple[int, MixtureRow]]:
     """Each row with its line."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -96,7 +96,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
             yield line, flatten(path, line, raw)
 
 
-def flatten(path: Path, line: int, raw: str) -> Row:
+def flatten(path: Path, line: int, raw: str) -> MixtureRow:
     """One line of JSON with the objects `p` and `s` as columns."""
     try:
         value = orjson.loads(raw)
@@ -111,7 +111,7 @@ def flatten(path: Path, line: int, raw: str) -> Row:
     return flat
 
 
-def number(path: Path, line: int, row: Row, name: str) -> float:
+def number(path: Path, line: int, row: MixtureRow, name: str) -> float:
     """A number of a row; NaN for a score that is not there."""
     value = row.get(name)
     if name.startswith("s.") and str(value).lower() in ("none", "", "nan"):

@@ -50,7 +50,7 @@ class LearnerSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class TaskPrediction:
     """What is expected of m tasks, in the unit of the losses."""
 
     mean: Floats
@@ -118,7 +118,7 @@ class RiskLearner:
         self._scale, self._last = _Scale(), _Round()
 
     @torch.no_grad()
-    def predict(self, descriptions: Floats) -> Prediction:
+    def predict(self, descriptions: Floats) -> TaskPrediction:
         """Say what is expected of tasks, from the round before.
 
         Args:
@@ -126,7 +126,7 @@ class RiskLearner:
         """
         said = self._decode(_as_tensor(descriptions), *self._infer()).numpy().astype(np.float64)
         mean, deviation = said.mean(axis=0), said.std(axis=0)
-        return Prediction(
+        return TaskPrediction(
             mean * self._scale.deviation + self._scale.mean, deviation * self._scale.deviation
         )
 

@@ -16,7 +16,7 @@ import orjson
 from pipeline.advice.screen import (
     SIGNALS,
     Estimate,
-    Kind,
+    SignalKind,
     draw_for_review,
     estimate_source,
     rank_suspects,
@@ -104,7 +104,7 @@ def list_rows(con: Connection, screened: Screened, demand: Demand) -> list[Revie
 
 def read_signals(
     con: Connection, screened: Screened, ids: Sequence[str]
-) -> dict[str, tuple[Floats, Kind]]:
+) -> dict[str, tuple[Floats, SignalKind]]:
     """Label → values and what of them is suspicious, of the run's scores that are signals."""
     measures = read_run_measures(con, screened.run_id)
     recipe, _ = read_run_recipe(con, screened.run_id)

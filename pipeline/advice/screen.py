@@ -36,10 +36,10 @@ PASS_AT_MOST = 0.002
 WARN_AT_MOST = 0.01
 
 Gate = Literal["pass", "warn", "block"]
-Kind = Literal["low", "above_1"]
+SignalKind = Literal["low", "above_1"]
 """What of a signal is suspicious: low values, or those above 1."""
 
-SIGNALS: Mapping[str, Kind] = {
+SIGNALS: Mapping[str, SignalKind] = {
     "confidence": "low",
     "rating": "low",
     "ifd": "above_1",
@@ -150,7 +150,9 @@ def draw_for_review(ids: Strings, sources: Strings, per_source: int, seed: int) 
     return np.concatenate(drawn)
 
 
-def rank_suspects(signals: Mapping[str, tuple[Floats, Kind]], ids: Strings) -> tuple[Ints, Strings]:
+def rank_suspects(
+    signals: Mapping[str, tuple[Floats, SignalKind]], ids: Strings
+) -> tuple[Ints, Strings]:
     """Order rows by their worst signal.
 
     Args:
@@ -165,11 +167,11 @@ def rank_suspects(signals: Mapping[str, tuple[Floats, Kind]], ids: Strings) -> t
     for name, (values, kind) in sorted(signals.items()):
         speaks = ~np.isnan(values) & ((values > 1) | (kind == "low"))
         said = values[speaks] if kind == "low" else -values[speaks]
-        places = np.full(len(ids), np.inf)
-        places[speaks] = np.searchsorted(np.sort(said), said) / max(
+        indices = np.full(len(ids), np.inf)
+        indices[speaks] = np.searchsorted(np.sort(said), said) / max(
             1, int((~np.isnan(values)).sum())
         )
-        worse = places < worst
-        worst[worse], why[worse] = places[worse], name
+        worse = indices < worst
+        worst[worse], why[worse] = indices[worse], name
     rows = np.flatnonzero(np.isfinite(worst))
     return rows[sort_rows(worst[rows], ids[rows])], why

@@ -17,7 +17,7 @@ class NoVerdictsError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SuggestionRequest:
     """What is asked of a suggestion."""
 
     count: int = 8
@@ -41,7 +41,7 @@ class Suggestion:
     """The rate that was drawn, and that it was chosen by."""
 
 
-def suggest_tasks(verdicts: pa.Table, wanted: Wanted) -> list[Suggestion]:
+def suggest_tasks(verdicts: pa.Table, wanted: SuggestionRequest) -> list[Suggestion]:
     """The tasks to generate for next, the best first; all of them where there are fewer.
 
     Args:
@@ -55,7 +55,7 @@ def suggest_tasks(verdicts: pa.Table, wanted: Wanted) -> list[Suggestion]:
         raise NoVerdictsError(
             "no answer has been judged in this workspace: run a recipe with a correct_answer step"
         )
-    names, places = np.unique(verdicts["task"].to_numpy(), return_inverse=True)
+    names, indices = np.unique(verdicts["task"].to_numpy(), return_inverse=True)
     rounds, counts = (
         verdicts["round"].to_numpy(),
         np.stack([verdicts["correct"].to_numpy(), verdicts["tried"].to_numpy()]),
@@ -63,7 +63,7 @@ def suggest_tasks(verdicts: pa.Table, wanted: Wanted) -> list[Suggestion]:
     posterior = Posterior.unknown(len(names))
     totals = np.zeros((2, len(names)), dtype=np.int64)
     for round in range(int(rounds.max()) + 1):
-        now = per_task(counts[:, rounds == round], places[rounds == round], len(names))
+        now = per_task(counts[:, rounds == round], indices[rounds == round], len(names))
         posterior = update(posterior, now[0], now[1], wanted.memory)
         totals += now
     drawn = draw_rates(posterior, names, wanted.seed, int(rounds.max()) + 1)
@@ -80,8 +80,8 @@ def suggest_tasks(verdicts: pa.Table, wanted: Wanted) -> list[Suggestion]:
     ]
 
 
-def per_task(counts: Ints, places: Ints, tasks: int) -> Ints:
+def per_task(counts: Ints, indices: Ints, tasks: int) -> Ints:
     """(2, tasks) counts of one round at the places of their tasks."""
     placed = np.zeros((2, tasks), dtype=np.int64)
-    placed[:, places] = counts
+    placed[:, indices] = counts
     return placed

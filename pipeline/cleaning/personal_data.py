@@ -51,9 +51,9 @@ from stdnum import iban, luhn
 VERSION = 1
 """Raise it whenever the same text may give other hits."""
 
-Kind = Literal["email", "phone", "key", "card", "iban", "ip"]
+PIIKind = Literal["email", "phone", "key", "card", "iban", "ip"]
 
-PRECEDENCE: tuple[Kind, ...] = ("key", "iban", "card", "email", "phone", "ip")
+PRECEDENCE: tuple[PIIKind, ...] = ("key", "iban", "card", "email", "phone", "ip")
 """Of two hits that overlap, the kind that comes first here stays."""
 
 EMAIL = re.compile(
@@ -86,12 +86,12 @@ REST_OF_KEY = re.compile(r"[\w\-./+=]*[\w\-/+=]|")
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Hit:
+class PIIHit:
     """A place in a text."""
 
     start: int
     end: int
-    kind: Kind
+    kind: PIIKind
 
 
 @cache
@@ -173,8 +173,10 @@ def find_addresses(text: str) -> Iterator[tuple[int, int]]:
 
 
 def find_personal_data(
-    text: str, kinds: Sequence[Kind] = get_args(Kind), regions: Sequence[str] = ()
-) -> list[Hit]:
+    text: str,
+    kinds: Sequence[PIIKind] = get_args(PIIKind),
+    regions: Sequence[str] = (),
+) -> list[PIIHit]:
     """Every place of personal data in a text, in order; none overlaps another.
 
     Args:
@@ -187,7 +189,7 @@ def find_personal_data(
         ValueError: if there is no such kind or region.
     """
     check_kinds(kinds, regions)
-    finders: dict[Kind, Callable[[], Iterator[tuple[int, int]]]] = {
+    finders: dict[PIIKind, Callable[[], Iterator[tuple[int, int]]]] = {
         "email": lambda: find_emails(text),
         "phone": lambda: find_phones(text, regions),
         "key": lambda: find_keys(text),
@@ -195,11 +197,11 @@ def find_personal_data(
         "iban": lambda: find_ibans(text),
         "ip": lambda: find_addresses(text),
     }
-    hits: list[Hit] = []
+    hits: list[PIIHit] = []
     for kind in PRECEDENCE:
         for start, end in sorted(finders[kind]()) if kind in kinds else ():
             if all(end <= hit.start or hit.end <= start for hit in hits):
-                hits.append(Hit(start, end, kind))
+                hits.append(PIIHit(start, end, kind))
     return sorted(hits)
 
 
@@ -217,7 +219,7 @@ def check_kinds(kinds: Sequence[str], regions: Sequence[str]) -> None:
         raise ValueError(f"no regions {unknown}; give codes of ISO 3166 in capitals, as US or DE")
 
 
-def redact(text: str, hits: Sequence[Hit]) -> str:
+def redact(text: str, hits: Sequence[PIIHit]) -> str:
     """The text with each hit replaced by its kind, as [EMAIL]."""
     pieces, reached = [], 0
     for hit in sorted(hits):

@@ -14,7 +14,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from pipeline.cleaning.personal_data import VERSION, Kind, check_kinds, find_personal_data, redact
+from pipeline.cleaning.personal_data import (
+    VERSION,
+    PIIKind,
+    check_kinds,
+    find_personal_data,
+    redact,
+)
 from pipeline.run_context import RunContext
 from pipeline.settings import Settings
 from storage.conversations import Conversation, canonical_json, content_hash
@@ -40,7 +46,7 @@ Cleaner = Callable[[str], str]
 class PersonalDataSettings(Settings):
     """What is looked for in the pool, and what happens to the rows that have it."""
 
-    kinds: tuple[Kind, ...] = Field(
+    kinds: tuple[PIIKind, ...] = Field(
         default=("email", "phone", "key", "card", "iban"),
         min_length=1,
         description="What is looked for; ip addresses only where they are named here.",

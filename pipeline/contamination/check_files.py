@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 
 from pipeline.contamination.evaluations import read_evaluations
 from pipeline.contamination.recall import measure_recall
-from pipeline.contamination.report import CheckReport, Hit
+from pipeline.contamination.report import CheckReport, ContaminationHit
 from pipeline.contamination.search import (
     BLOCK_ROWS,
-    Search,
+    ItemSearch,
     all_items,
     summarise_sets,
     text_matchers,
 )
 from pipeline.contamination.settings import CheckSettings
-from pipeline.contamination.texts import Row, RowBlock, read_turns
+from pipeline.contamination.texts import RowBlock, RowTurns, read_turn_texts
 from pipeline.ingest.readers import UnreadableRow, UnreadableSourceError, read_rows
 from pipeline.ingest.shapes import UnreadableRowError, read_conversation
 from pipeline.ingest.stage import SourceSettings
@@ -49,7 +49,7 @@ class FileRows:
             UnreadableSourceError: if there is nothing at a path, or a file cannot be read.
         """
         ids: list[str] = []
-        rows: list[Row] = []
+        rows: list[RowTurns] = []
         for name, row in self._rows():
             ids.append(name)
             rows.append(row)
@@ -58,7 +58,7 @@ class FileRows:
                 ids, rows = [], []
         yield RowBlock(ids, rows, None)
 
-    def _rows(self) -> Iterator[tuple[str, Row]]:
+    def _rows(self) -> Iterator[tuple[str, RowTurns]]:
         for source in self.settings:
             files = source.files()
             if not files:
@@ -66,7 +66,7 @@ class FileRows:
             for file in files:
                 yield from self._rows_of(file, source)
 
-    def _rows_of(self, file: str, source: SourceSettings) -> Iterator[tuple[str, Row]]:
+    def _rows_of(self, file: str, source: SourceSettings) -> Iterator[tuple[str, RowTurns]]:
         for row in read_rows(file, source.format):
             if isinstance(row, UnreadableRow):
                 self.unreadable[row.reason] += 1
@@ -77,7 +77,7 @@ class FileRows:
                 self.unreadable[error.reason] += 1
             else:
                 self.read += 1
-                yield f"{file}:{row.position}", read_turns(conversation.messages)
+                yield f"{file}:{row.position}", read_turn_texts(conversation.messages)
 
 
 def check_files(
@@ -101,7 +101,7 @@ def check_files(
         raise ValueError("embeddings are compared by the check of a recipe only")
     evaluations = read_evaluations(settings.against)
     items = all_items(evaluations)
-    search = Search(evaluations, items, text_matchers(settings, items))
+    search = ItemSearch(evaluations, items, text_matchers(settings, items))
     rows = FileRows([SourceSettings(path=path) for path in paths])
     hits = list(search.find(rows.blocks()))
     if not rows.read:
@@ -119,7 +119,7 @@ def check_files(
     return report, dict(sorted(rows.unreadable.items()))
 
 
-def count_by_set(hits: Sequence[Hit]) -> dict[str, tuple[int, int, int]]:
+def count_by_set(hits: Sequence[ContaminationHit]) -> dict[str, tuple[int, int, int]]:
     """Set → hits, rows with one, items with one."""
     return {
         name: (

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from pipeline.contamination.texts import NUMBER, Item, Row, Turn, plain_words
+from pipeline.contamination.texts import NUMBER, Item, RowTurns, TurnText, plain_words
 from storage.conversations import content_hash
 
 LeakKind = Literal["verbatim", "other answer", "short", "reordered", "changed numbers"]
@@ -42,7 +42,7 @@ class Leak:
     item: int
     """Place in the list of items."""
     kind: LeakKind
-    row: Row
+    row: RowTurns
 
 
 def make_leaks(items: Sequence[Item], most: int, short_words: int, seed: int) -> list[Leak]:
@@ -75,9 +75,9 @@ def make_leaks(items: Sequence[Item], most: int, short_words: int, seed: int) ->
     return leaks
 
 
-def as_row(prompt: str, answer: str) -> Row:
+def as_row(prompt: str, answer: str) -> RowTurns:
     """A row of one question and, if there is one, its answer."""
-    return [Turn("user", prompt), *([Turn("assistant", answer)] if answer else [])]
+    return [TurnText("user", prompt), *([TurnText("assistant", answer)] if answer else [])]
 
 
 def change_prompt(kind: LeakKind, prompt: str, short_words: int, seed: int) -> str | None:

@@ -27,7 +27,7 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.contamination.texts import MATCHED, Item, Match, Matched, Numbers, RowBlock
+from pipeline.contamination.texts import MATCHED, Item, ItemMatch, Matched, Numbers, RowBlock
 from pipeline.contamination.texts import plain_words as split_plain
 from pipeline.contamination.windows import (
     WordIds,
@@ -89,13 +89,13 @@ class _Pairs:
     item_places: Ints
     row_places: Ints
 
-    def at(self, places: Ints | slice) -> "_Pairs":
+    def at(self, indices: Ints | slice) -> "_Pairs":
         """Some of the pairs."""
         return _Pairs(
-            self.rows[places],
-            self.codes[places],
-            self.item_places[places],
-            self.row_places[places],
+            self.rows[indices],
+            self.codes[indices],
+            self.item_places[indices],
+            self.row_places[indices],
         )
 
 
@@ -144,21 +144,21 @@ class NGramMatcher:
         """Sort the n-grams of the parts that are compared by hash."""
         n, texts = self._settings.words, self._texts
         items = find_owners(self._item_starts)
-        places = whole_windows(items, n)
-        hashes = hash_windows(texts.ids, n)[places]
-        items = items[places]
+        indices = whole_windows(items, n)
+        hashes = hash_windows(texts.ids, n)[indices]
+        items = items[indices]
         boundaries = texts.starts[1::2][items]  # where the answer begins
-        part = np.where(places + n <= boundaries, 0, np.where(places >= boundaries, 1, 2))
+        part = np.where(indices + n <= boundaries, 0, np.where(indices >= boundaries, 1, 2))
         wanted = np.isin(part, [MATCHED.index(name) for name in self._settings.compare])
-        places, hashes, items, part = places[wanted], hashes[wanted], items[wanted], part[wanted]
+        indices, hashes, items, part = indices[wanted], hashes[wanted], items[wanted], part[wanted]
         order = np.argsort(hashes, kind="stable")  # by hash, item and place
-        hashes, places = hashes[order], places[order]
+        hashes, indices = hashes[order], indices[order]
         items, codes = items[order], (items * PARTS + part)[order]
         common = shared_by_many(hashes, items, evaluations, self._settings.shared_by)
         self.template_ngrams = len(np.unique(hashes[common]))
         # a repeat within the same part tells nothing new
         kept = ~common & is_first(hashes, codes)
-        self._hashes, self._places, self._codes = hashes[kept], places[kept], codes[kept]
+        self._hashes, self._places, self._codes = hashes[kept], indices[kept], codes[kept]
         order = np.argsort(self._places)  # and so by code: parts follow each other
         covered = count_covered(self._codes[order], self._places[order], n)
         size = PARTS * len(evaluations)
@@ -169,7 +169,7 @@ class NGramMatcher:
         self._table = np.zeros(1 << bits, dtype=bool)
         self._table[self._hashes >> self._shift] = True
 
-    def find(self, block: RowBlock) -> list[Match]:
+    def find(self, block: RowBlock) -> list[ItemMatch]:
         """See Matcher.find."""
         get, flat, turns = self._numbers.get, array("q"), array("q", [0])
         for row in block.rows:
@@ -195,20 +195,20 @@ class NGramMatcher:
         n = self._settings.words
         owners = find_owners(rows.starts)
         unknown = np.concatenate(([0], np.cumsum(rows.ids == UNKNOWN)))
-        places = whole_windows(owners, n)
-        places = places[unknown[places + n] == unknown[places]]
-        hashes = hash_windows(rows.ids, n)[places]
+        indices = whole_windows(owners, n)
+        indices = indices[unknown[indices + n] == unknown[indices]]
+        hashes = hash_windows(rows.ids, n)[indices]
         likely = self._table[hashes >> self._shift]
-        places, hashes = places[likely], hashes[likely]
+        indices, hashes = indices[likely], hashes[likely]
         first = np.searchsorted(self._hashes, hashes, side="left")
         counts = np.searchsorted(self._hashes, hashes, side="right") - first
-        found = np.repeat(np.arange(len(places)), counts)
+        found = np.repeat(np.arange(len(indices)), counts)
         step = np.arange(len(found)) - np.repeat(np.cumsum(counts) - counts, counts)
         entries = first[found] + step
-        same = self._same_words(rows.ids, places[found], self._places[entries])
+        same = self._same_words(rows.ids, indices[found], self._places[entries])
         found, entries = found[same], entries[same]
         pairs = _Pairs(
-            owners[places[found]], self._codes[entries], self._places[entries], places[found]
+            owners[indices[found]], self._codes[entries], self._places[entries], indices[found]
         )
         return pairs.at(np.lexsort((pairs.row_places, pairs.item_places, pairs.codes, pairs.rows)))
 
@@ -223,7 +223,7 @@ class NGramMatcher:
             same[part] = (ours == theirs).all(axis=1)
         return same
 
-    def _matches(self, pairs: _Pairs, locate: "Locate") -> list[Match]:
+    def _matches(self, pairs: _Pairs, locate: "Locate") -> list[ItemMatch]:
         """The pairs of each row and part, judged by the rule; `pairs` are sorted."""
         starts = np.flatnonzero(is_first(pairs.rows, pairs.codes))
         groups = np.cumsum(is_first(pairs.rows, pairs.codes)) - 1
@@ -241,7 +241,7 @@ class NGramMatcher:
             for g in np.flatnonzero(shares >= least - 1e-9)
         ]
 
-    def _match(self, pairs: _Pairs, share: float, ngrams: int, locate: "Locate") -> Match:
+    def _match(self, pairs: _Pairs, share: float, ngrams: int, locate: "Locate") -> ItemMatch:
         """One row and part, with the longest run of words they share as evidence."""
         row, code = int(pairs.rows[0]), int(pairs.codes[0])
         item, part = divmod(code, PARTS)
@@ -259,7 +259,7 @@ class NGramMatcher:
             "ngrams": ngrams,
             "of_ngrams": int(self._ngrams[code]),
         }
-        return Match(row, item, MATCHED[part], self.rule, round(float(share), 6), evidence)
+        return ItemMatch(row, item, MATCHED[part], self.rule, round(float(share), 6), evidence)
 
 
 Locate = Callable[[int, int], tuple[int, str, int]]

@@ -9,16 +9,16 @@ import numpy as np
 
 from pipeline.contamination.leaks import KINDS, Leak, make_leaks
 from pipeline.contamination.report import Recall
-from pipeline.contamination.search import Search
-from pipeline.contamination.texts import Row, RowBlock
+from pipeline.contamination.search import ItemSearch
+from pipeline.contamination.texts import RowBlock, RowTurns
 from scorers.arrays import Floats
 
-EmbedRows = Callable[[Sequence[Row]], Floats]
+EmbedRows = Callable[[Sequence[RowTurns]], Floats]
 """Embeds rows as the pool was embedded; (n, d), NaN where a row has no text."""
 
 
 def measure_recall(
-    search: Search, most: int, short_words: int, seed: int, embed: EmbedRows | None = None
+    search: ItemSearch, most: int, short_words: int, seed: int, embed: EmbedRows | None = None
 ) -> list[Recall]:
     """Inject leaks of every set, and count what the matchers find.
 
@@ -38,16 +38,16 @@ def measure_recall(
         leaks = make_leaks(evaluation.items, most, short_words, seed)
         found = found_by_rule(search, leaks, first, embed)
         for kind in KINDS:
-            places = {place for place, leak in enumerate(leaks) if leak.kind == kind}
-            by_rule = {rule: len(places & hit) for rule, hit in found.items()}
-            hit = len(places & set().union(*found.values()))
-            lines.append(Recall(evaluation.name, kind, len(places), hit, by_rule))
+            indices = {place for place, leak in enumerate(leaks) if leak.kind == kind}
+            by_rule = {rule: len(indices & hit) for rule, hit in found.items()}
+            hit = len(indices & set().union(*found.values()))
+            lines.append(Recall(evaluation.name, kind, len(indices), hit, by_rule))
         first += len(evaluation.items)
     return lines
 
 
 def found_by_rule(
-    search: Search, leaks: Sequence[Leak], first: int, embed: EmbedRows | None
+    search: ItemSearch, leaks: Sequence[Leak], first: int, embed: EmbedRows | None
 ) -> dict[str, set[int]]:
     """Rule → the leaks it finds; `first` is the place of the set's first item among all items."""
     rows = [leak.row for leak in leaks]

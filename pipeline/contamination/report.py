@@ -20,7 +20,7 @@ EVIDENCE_CHARACTERS = 160
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class ContaminationHit:
     """A row that holds something of an item, by names that last."""
 
     row: str
@@ -87,7 +87,7 @@ class CheckReport:
     recall: Sequence[Recall]
     counts: Mapping[str, tuple[int, int, int]]
     """Set → hits, rows with one, items with one."""
-    hits: Sequence[Hit]
+    hits: Sequence[ContaminationHit]
     """The most similar first; all of them, or as many as a page lists."""
     unchecked: Sequence[Unchecked]
 
@@ -189,7 +189,7 @@ def read_check_report(con: Connection, run_id: str, most: int = MOST_LINES) -> C
         evaluations=[SetSummary(**each) for each in summary["evaluations"]],
         recall=[Recall(**line) for line in summary["recall"]],
         counts=count_hits(con, run_id),
-        hits=[Hit(*row) for row in read_hits(con, run_id, most)],
+        hits=[ContaminationHit(*row) for row in read_hits(con, run_id, most)],
         unchecked=[Unchecked(*row) for row in read_unchecked(con, run_id)],
     )
 

@@ -10,28 +10,28 @@ import numpy as np
 
 from pipeline.contamination.evaluations import Evaluation
 from pipeline.contamination.ngrams import NGramMatcher
-from pipeline.contamination.report import Hit, SetSummary, Unchecked
+from pipeline.contamination.report import ContaminationHit, SetSummary, Unchecked
 from pipeline.contamination.settings import CheckSettings
 from pipeline.contamination.short import ShortMatcher
-from pipeline.contamination.texts import MATCHED, Item, Match, Matcher, RowBlock
+from pipeline.contamination.texts import MATCHED, Item, ItemMatch, Matcher, RowBlock
 
 BLOCK_ROWS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class ItemSearch:
     """The items of all sets, and a matcher for each rule."""
 
     evaluations: Sequence[Evaluation]
     items: Sequence[Item]
     matchers: Sequence[Matcher]
 
-    def find(self, blocks: Iterable[RowBlock]) -> Iterator[Hit]:
+    def find(self, blocks: Iterable[RowBlock]) -> Iterator[ContaminationHit]:
         """Every hit, block by block; within a block by row, item, part and rule."""
         for block in blocks:
             for match in self.matches(block):
                 item = self.items[match.item]
-                yield Hit(
+                yield ContaminationHit(
                     block.ids[match.row],
                     self.evaluations[item.evaluation].name,
                     item.position,
@@ -41,7 +41,7 @@ class Search:
                     match.evidence,
                 )
 
-    def matches(self, block: RowBlock) -> list[Match]:
+    def matches(self, block: RowBlock) -> list[ItemMatch]:
         """The matches of one block by all rules."""
         found = [match for matcher in self.matchers for match in matcher.find(block)]
         return sorted(found, key=lambda m: (m.row, m.item, MATCHED.index(m.matched), m.rule))
@@ -83,7 +83,7 @@ def all_items(evaluations: Sequence[Evaluation]) -> list[Item]:
     return [item for evaluation in evaluations for item in evaluation.items]
 
 
-def summarise_sets(search: Search) -> list[SetSummary]:
+def summarise_sets(search: ItemSearch) -> list[SetSummary]:
     """Each set with what the rules can see of it."""
     summaries = []
     first = 0

@@ -17,7 +17,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.contamination.texts import MATCHED, Item, Match, Matched, RowBlock
+from pipeline.contamination.texts import MATCHED, Item, ItemMatch, Matched, RowBlock
 from pipeline.measuring.measures.embeddings import TextField
 from pipeline.ranking.greedy_diverse import DECIMALS
 from scorers.arrays import Floats, Ints
@@ -81,7 +81,7 @@ class SemanticMatcher:
         checked[MATCHED_BY[self._of]][self._embedded] = True
         return checked
 
-    def find(self, block: RowBlock) -> list[Match]:
+    def find(self, block: RowBlock) -> list[ItemMatch]:
         """See Matcher.find.
 
         Raises:
@@ -104,14 +104,14 @@ class SemanticMatcher:
             for pair in order
         ]
 
-    def _match(self, block: RowBlock, row: int, item: int, similarity: float) -> Match:
+    def _match(self, block: RowBlock, row: int, item: int, similarity: float) -> ItemMatch:
         roles = {"prompt": ("user",), "response": ("assistant",), "both": ("user", "assistant")}
         texts = [turn.text for turn in block.rows[row] if turn.role in roles[self._of]]
         evidence = {
             "item_text": item_text(self._items[item], self._of)[:EXCERPT],
             "row_text": "\n\n".join(texts)[:EXCERPT],
         }
-        return Match(row, item, MATCHED_BY[self._of], self.rule, similarity, evidence)
+        return ItemMatch(row, item, MATCHED_BY[self._of], self.rule, similarity, evidence)
 
 
 def cosine_between(left: Floats, i: Ints, right: Floats, j: Ints) -> Floats:

@@ -18,15 +18,15 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.contamination.texts import MATCHED, Item, Match, Matched, RowBlock
+from pipeline.contamination.texts import MATCHED, Item, ItemMatch, Matched, RowBlock
 from pipeline.text.shingles import ASCII_WORDS, split_words
 
 RULE = "short, the same words"
 
-Words = tuple[str, ...]
+WordTuple = tuple[str, ...]
 
 
-def first_words(text: str, most: int) -> Words:
+def first_words(text: str, most: int) -> WordTuple:
     """The words of a text, or the first `most` + 1 of a longer one."""
     if not text.isascii():
         return tuple(split_words(text)[: most + 1])
@@ -40,7 +40,7 @@ class ShortMatcher:
     def __init__(self, items: Sequence[Item], words: int) -> None:
         """Index the items whose prompt has fewer words than this."""
         self._most = words - 1
-        self._texts: dict[Words, list[tuple[int, Matched]]] = {}
+        self._texts: dict[WordTuple, list[tuple[int, Matched]]] = {}
         self._short = {part: np.zeros(len(items), dtype=bool) for part in MATCHED}
         for number, item in enumerate(items):
             for part, text in short_texts(item):
@@ -59,11 +59,11 @@ class ShortMatcher:
         """See Matcher.checked."""
         return self._short
 
-    def find(self, block: RowBlock) -> list[Match]:
+    def find(self, block: RowBlock) -> list[ItemMatch]:
         """See Matcher.find."""
         return [match for row in range(len(block.rows)) for match in self._find_in(block, row)]
 
-    def _find_in(self, block: RowBlock, row: int) -> Iterator[Match]:
+    def _find_in(self, block: RowBlock, row: int) -> Iterator[ItemMatch]:
         """The matches of one row, each item and part once."""
         seen = set()
         for number, turn in enumerate(block.rows[row]):
@@ -81,7 +81,7 @@ class ShortMatcher:
                         "role": turn.role,
                         "turn_word": 0,
                     }
-                    yield Match(row, item, part, self.rule, 1.0, evidence)
+                    yield ItemMatch(row, item, part, self.rule, 1.0, evidence)
 
 
 def short_texts(item: Item) -> Iterator[tuple[Matched, str]]:

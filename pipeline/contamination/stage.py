@@ -15,14 +15,14 @@ from pipeline.contamination.evaluations import read_evaluations
 from pipeline.contamination.recall import EmbedRows, measure_recall
 from pipeline.contamination.search import (
     BLOCK_ROWS,
-    Search,
+    ItemSearch,
     all_items,
     summarise_sets,
     text_matchers,
 )
 from pipeline.contamination.semantic import SemanticMatcher, item_text
 from pipeline.contamination.settings import CheckSettings, EvaluationSettings
-from pipeline.contamination.texts import Item, Row, RowBlock, read_turns
+from pipeline.contamination.texts import Item, RowBlock, RowTurns, read_turn_texts
 from pipeline.ingest.readers import source_fingerprint
 from pipeline.measuring.measures.embeddings import Embeddings, TextField
 from pipeline.measuring.stage import embeddings_name
@@ -33,7 +33,7 @@ from scorers.measures.models.loading import load_embedder, resolve_model
 from storage.contamination import HitRow, count_hits, read_contaminated, write_check
 from storage.conversations import content_hash
 from storage.database import Connection, open_workspace
-from storage.evaluation_vectors import read_vectors, write_vectors
+from storage.evaluation_vectors import read_evaluation_vectors, write_vectors
 from storage.examples import read_examples
 from storage.measurements import read_measurements
 from storage.runs import Decisions, StageCount, write_step
@@ -79,7 +79,7 @@ def check_examples(
     with open_workspace(run.workspace) as con:
         hits = find_hits(con, run, search, settings, ids)
         write_check(con, run.run_id, hits, unchecked, summary)
-        decisions = decide(settings, ids, read_contaminated(con, run.run_id))
+        decisions = decide_contamination(settings, ids, read_contaminated(con, run.run_id))
         notes = check_notes(con, run.run_id, search)
         count = count_check(settings, search, decisions, notes)
         write_step(con, run.run_id, count, decisions)
@@ -88,26 +88,26 @@ def check_examples(
 
 def prepare_search(
     workspace: Workspace, settings: CheckSettings, embeddings: Sequence[Embeddings]
-) -> tuple[Search, EmbedRows | None]:
+) -> tuple[ItemSearch, EmbedRows | None]:
     """Read the sets, make the matchers, and say how leaks are embedded."""
     evaluations = read_evaluations(settings.against)
     items = all_items(evaluations)
     matchers = text_matchers(settings, items)
     if settings.semantic is None:
-        return Search(evaluations, items, matchers), None
+        return ItemSearch(evaluations, items, matchers), None
     of = settings.semantic.text
     (model,) = [block.model for block in embeddings if block.of == of]
     vectors = embed_texts(workspace, model, [item_text(item, of) for item in items])
     matchers.append(SemanticMatcher(items, vectors, of, settings.semantic.threshold))
 
-    def embed_rows(rows: Sequence[Row]) -> Floats:
+    def embed_rows(rows: Sequence[RowTurns]) -> Floats:
         texts = [item_text(row_item(row), of) for row in rows]
         return embed_texts(workspace, model, texts)
 
-    return Search(evaluations, items, matchers), embed_rows
+    return ItemSearch(evaluations, items, matchers), embed_rows
 
 
-def row_item(row: Row) -> Item:
+def row_item(row: RowTurns) -> Item:
     """Prompt and answer of an injected row."""
     answers = [turn.text for turn in row if turn.role == "assistant"]
     return Item(0, 0, row[0].text, answers[0] if answers else "")
@@ -117,7 +117,7 @@ def embed_texts(workspace: Workspace, model: str, texts: Sequence[str]) -> Float
     """(n, d) embeddings, NaN for an empty text; each list of texts is embedded once and kept."""
     resolved = resolve_model(model)
     key = content_hash([resolved.fingerprint, list(texts)])
-    stored = read_vectors(workspace, key)
+    stored = read_evaluation_vectors(workspace, key)
     if stored is not None:
         return stored
     filled = [place for place, text in enumerate(texts) if text.strip()]
@@ -133,7 +133,7 @@ def embed_texts(workspace: Workspace, model: str, texts: Sequence[str]) -> Float
 def find_hits(
     con: Connection,
     run: RunContext,
-    search: Search,
+    search: ItemSearch,
     settings: CheckSettings,
     ids: Sequence[str],
 ) -> Iterator[list[HitRow]]:
@@ -151,7 +151,7 @@ def read_block(
     con: Connection, run: RunContext, ids: Sequence[str], of: TextField | None
 ) -> RowBlock:
     """Some rows of the pool as turns, with their embeddings where these are compared."""
-    rows = [read_turns(example.messages) for example in read_examples(con, ids)]
+    rows = [read_turn_texts(example.messages) for example in read_examples(con, ids)]
     if of is None:
         return RowBlock(ids, rows, None)
     key = run.measures[embeddings_name(of)]
@@ -159,7 +159,7 @@ def read_block(
     return RowBlock(ids, rows, columns["embedding"])
 
 
-def decide(
+def decide_contamination(
     settings: CheckSettings, ids: Sequence[str], contaminated: dict[str, float]
 ) -> Decisions:
     """What becomes of the rows; the value is the largest similarity of a row's hits."""
@@ -173,7 +173,7 @@ def decide(
     )
 
 
-def check_notes(con: Connection, run_id: str, search: Search) -> list[str]:
+def check_notes(con: Connection, run_id: str, search: ItemSearch) -> list[str]:
     """A line for each set: what was found, and what could not be checked."""
     counts, missed = count_hits(con, run_id), search.unchecked()
     lines = []
@@ -188,7 +188,7 @@ def check_notes(con: Connection, run_id: str, search: Search) -> list[str]:
 
 
 def count_check(
-    settings: CheckSettings, search: Search, decisions: Decisions, notes: Sequence[str]
+    settings: CheckSettings, search: ItemSearch, decisions: Decisions, notes: Sequence[str]
 ) -> StageCount:
     """Balance the books of the check."""
     dropped = sum(1 for reason in decisions.reasons if reason)

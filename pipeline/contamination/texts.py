@@ -50,18 +50,18 @@ class Item:
     """"" where the set has none."""
 
 
-class Turn(NamedTuple):
+class TurnText(NamedTuple):
     """One message of a row."""
 
     role: str
     text: str
 
 
-Row: TypeAlias = Sequence[Turn]
+RowTurns: TypeAlias = Sequence[TurnText]
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class ItemMatch:
     """A row that holds something of an item."""
 
     row: int
@@ -80,7 +80,7 @@ class RowBlock(NamedTuple):
     """Some rows, in the order of their ids."""
 
     ids: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[RowTurns]
     vectors: NDArray[np.float64] | None
     """(n, d) embeddings, NaN where a row has none; None if no matcher compares them."""
 
@@ -98,7 +98,7 @@ class Matcher(Protocol):
         """Part → (m,) whether the rule can find that part of an item at all."""
         ...
 
-    def find(self, block: RowBlock) -> list[Match]:
+    def find(self, block: RowBlock) -> list[ItemMatch]:
         """All matches of a block, by row and item."""
         ...
 
@@ -122,6 +122,6 @@ def plain_words(text: str, numbers: Numbers = "exact") -> list[str]:
     return _word().findall(text)
 
 
-def read_turns(messages: Iterable[Message]) -> list[Turn]:
+def read_turn_texts(messages: Iterable[Message]) -> list[TurnText]:
     """The messages of a conversation as turns of plain text."""
-    return [Turn(str(message["role"]), message_text(message)) for message in messages]
+    return [TurnText(str(message["role"]), message_text(message)) for message in messages]

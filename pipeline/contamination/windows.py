@@ -16,8 +16,8 @@ def find_owners(starts: Ints) -> Ints:
 
 def whole_windows(owners: Ints, n: int) -> Ints:
     """Places from which n words of one text follow."""
-    places: Ints = np.flatnonzero(owners[: max(len(owners) - n + 1, 0)] == owners[n - 1 :])
-    return places
+    indices: Ints = np.flatnonzero(owners[: max(len(owners) - n + 1, 0)] == owners[n - 1 :])
+    return indices
 
 
 def hash_windows(ids: WordIds, n: int) -> Hashes:
@@ -46,11 +46,11 @@ def shared_by_many(hashes: Hashes, items: Ints, evaluations: Ints, most: int) ->
     return common
 
 
-def count_covered(groups: Ints, places: Ints, n: int) -> Ints:
+def count_covered(groups: Ints, indices: Ints, n: int) -> Ints:
     """How many words each n-gram adds to those before it; sorted by group and place."""
-    added = np.full(len(places), n)
-    if len(places):
-        gaps = np.minimum(np.diff(places), n)
+    added = np.full(len(indices), n)
+    if len(indices):
+        gaps = np.minimum(np.diff(indices), n)
         added[1:] = np.where(groups[1:] == groups[:-1], gaps, n)
     return added
 

@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 
 from pipeline.ranking.order import rank_by_score, sort_rows
-from pipeline.ranking.outcome import Picked, Reason, account_for, no_causes, no_reasons
+from pipeline.ranking.outcome import Outcome, Reason, account_for, no_causes, no_reasons
 from scorers.arrays import Floats, Ints, Strings
 
 
@@ -48,7 +48,7 @@ def remove_duplicates(
     keep_scores: Floats,
     ids: Strings,
     reason: Reason = "near_duplicate",
-) -> Picked:
+) -> Outcome:
     """Keep every row that has no neighbour among the rows kept before it.
 
     Args:

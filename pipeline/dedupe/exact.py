@@ -26,7 +26,7 @@ from pydantic import Field
 from pipeline.dedupe.clusters import keep_order
 from pipeline.dedupe.step import DedupeStep
 from pipeline.measuring.measures.embeddings import TextField
-from pipeline.ranking.outcome import Picked, account_for, no_causes, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_causes, no_reasons
 from pipeline.selection.candidates import Candidates
 from pipeline.text.shingles import split_words
 from scorers.arrays import Floats, Strings, require_same_length
@@ -51,7 +51,7 @@ def digest_texts(texts: Sequence[str], ignore: Ignore) -> list[bytes]:
     return [blake2b(left, digest_size=16).digest() if left else b"" for left in forms]
 
 
-def remove_exact(digests: Sequence[bytes], keep_scores: Floats, ids: Strings) -> Picked:
+def remove_exact(digests: Sequence[bytes], keep_scores: Floats, ids: Strings) -> Outcome:
     """Keep the best of each set of rows with equal texts.
 
     Args:
@@ -92,7 +92,7 @@ class Exact(DedupeStep):
         """Method, text and what may differ."""
         return f"exact on {self.text}, ignoring {self.ignore}"
 
-    def remove(self, rows: Candidates) -> Picked:
+    def remove(self, rows: Candidates) -> Outcome:
         """Compare whole texts."""
         ids, digests = rows.ids, list[bytes]()
         for start in range(0, len(rows), TEXTS_AT_ONCE):

@@ -38,9 +38,9 @@ from pipeline.dedupe.signatures import (
 )
 from pipeline.dedupe.step import DedupeStep
 from pipeline.measuring.measures.embeddings import TextField
-from pipeline.ranking.outcome import Picked
+from pipeline.ranking.outcome import Outcome
 from pipeline.selection.candidates import Candidates
-from pipeline.text.shingles import Cut, Unit, hash_shingles
+from pipeline.text.shingles import Shingling, Unit, hash_shingles
 from scorers.arrays import Floats, Ints, Strings
 
 TextsOf = Callable[[Ints], Sequence[str]]
@@ -51,7 +51,7 @@ class _ShingleSearch:
     """Looks for the kept texts that share a band, and compares the sets of shingles."""
 
     def __init__(
-        self, signatures: Signatures, texts_of: TextsOf, threshold: float, cut: Cut
+        self, signatures: Signatures, texts_of: TextsOf, threshold: float, cut: Shingling
     ) -> None:
         rows, self._bands = shared_bands(signatures, rows_per_band(threshold, signatures.shape[1]))
         self._threshold = threshold
@@ -66,12 +66,12 @@ class _ShingleSearch:
         if own is None:
             return None
         bands = self._bands[own]
-        places = {place for band in bands for place in self._kept_with_band.get(band, ())}
-        if not places:
+        indices = {place for band in bands for place in self._kept_with_band.get(band, ())}
+        if not indices:
             return None
         mine = self._shingles.of(own)
         best: tuple[int, float] | None = None
-        for place in sorted(places):
+        for place in sorted(indices):
             other, theirs = self._kept[place]
             common = len(mine & theirs)
             similarity = common / (len(mine) + len(theirs) - common)
@@ -94,9 +94,9 @@ def remove_near_duplicates(
     keep_scores: Floats,
     ids: Strings,
     threshold: float = 0.7,
-    cut: Cut = Cut(),  # noqa: B008
+    cut: Shingling = Shingling(),  # noqa: B008
     permutations: int = 128,
-) -> Picked:
+) -> Outcome:
     """Keep every text that is not within the threshold of a text kept before it.
 
     Args:
@@ -134,8 +134,8 @@ def remove_signed(
     texts_of: TextsOf,
     keep_scores: Floats,
     ids: Strings,
-    likeness: tuple[float, Cut],
-) -> Picked:
+    likeness: tuple[float, Shingling],
+) -> Outcome:
     """The same by signatures (n, permutations); only texts that share a band are read.
 
     `likeness` is the threshold, and how the texts were cut.
@@ -177,9 +177,9 @@ class MinHash(DedupeStep):
         cut = "" if (self.unit, self.n) == ("words", 5) else f", by {self.n} {self.unit}"
         return f"minhash on {self.text}, at {self.threshold:g}{cut}"
 
-    def remove(self, rows: Candidates) -> Picked:
+    def remove(self, rows: Candidates) -> Outcome:
         """Compare words or characters."""
-        cut = Cut(self.unit, self.n)
+        cut = Shingling(self.unit, self.n)
         signatures = read_signatures(rows, self.text, cut, self.permutations)
         ids = rows.ids
         read = partial(rows.pool.texts_of, self.text)

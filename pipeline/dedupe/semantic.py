@@ -42,10 +42,10 @@ from pipeline.measuring.measures.embeddings import ComparedField
 from pipeline.ranking.greedy_diverse import (
     BLOCK_ROWS,
     DECIMALS,
-    Kept,
+    KeptRows,
     cosine,
-    keep_apart,
     keep_by,
+    keep_diverse,
     margin_of,
     screen_rows,
 )
@@ -60,7 +60,7 @@ from pipeline.ranking.inverted_index import (
     nearest_cells,
     whole_numbers,
 )
-from pipeline.ranking.outcome import Picked, account_for, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_reasons
 from pipeline.ranking.searches import FlatSearch, Screen, Vectors32, one_blas_thread
 from pipeline.selection.candidates import Candidates
 from scorers.arrays import Floats, Ints, Strings, require_same_length
@@ -78,7 +78,7 @@ def remove_similar(
     ids: Strings,
     threshold: float = 0.9,
     cells: Cells | None = None,
-) -> Picked:
+) -> Outcome:
     """Keep every row that is not within the threshold of a row kept before it.
 
     Args:
@@ -110,17 +110,17 @@ def remove_similar(
     ones = np.ones(n, dtype=np.int64)
     notes: tuple[str, ...] = ()
     if cells is None:
-        apart = keep_apart(vectors, order_embedded, bound, ones, n)
+        apart = keep_diverse(vectors, order_embedded, bound, ones, n)
     else:
         screen = screen_rows(vectors, order_embedded, bound)
-        kept = Kept(vectors, bound, CellSearch(cells, screen, d))
+        kept = KeptRows(vectors, bound, CellSearch(cells, screen, d))
         apart = keep_by(kept, order_embedded, ones, n)
         notes = (say_recall(vectors, (apart.kept, apart.because_of), ids, (bound, screen), cells),)
     reasons = no_reasons(n)
     reasons[apart.because_of >= 0] = "near_duplicate"
     kept_rows = order[reasons[order] == ""]
-    picked = account_for(kept_rows, reasons, apart.similarity, apart.because_of)
-    return replace(picked, notes=notes)
+    outcome = account_for(kept_rows, reasons, apart.similarity, apart.because_of)
+    return replace(outcome, notes=notes)
 
 
 def embedded_rows(vectors: Vectors32) -> NDArray[np.bool_]:
@@ -219,9 +219,9 @@ class Semantic(DedupeStep):
         """The text itself."""
         return self.text
 
-    def remove(self, rows: Candidates) -> Picked:
+    def remove(self, rows: Candidates) -> Outcome:
         """Compare embeddings."""
-        embeddings = rows.pool.vectors(self.text, rows.places)
+        embeddings = rows.pool.vectors(self.text, rows.indices)
         cells = self.find_cells(rows, embeddings) if self.by_cells(len(rows)) else None
         return remove_similar(embeddings, self.keep_scores(rows), rows.ids, self.threshold, cells)
 
@@ -242,7 +242,7 @@ class Semantic(DedupeStep):
             centres = whole_numbers(as_units(embeddings, np.sort(drawn)))
             index.store_constants(centres)
         stored, known = rows.pool.read_index(index)
-        nearest, missing = stored[rows.places], embedded[~known[rows.places][embedded]]
+        nearest, missing = stored[rows.indices], embedded[~known[rows.indices][embedded]]
         for start in range(0, len(missing), ROWS_AT_ONCE):
             part = missing[start : start + ROWS_AT_ONCE]
             nearest[part] = nearest_cells(as_units(embeddings, part), centres)

@@ -14,7 +14,7 @@ from rensa import RMinHash
 
 from pipeline.measuring.measures.embeddings import TextField
 from pipeline.selection.candidates import Candidates
-from pipeline.text.shingles import MULTIPLIER, VERSION, Cut, Hashes, hash_shingles
+from pipeline.text.shingles import MULTIPLIER, VERSION, Hashes, Shingling, hash_shingles
 from scorers.arrays import Ints
 
 Signatures = NDArray[np.uint32]
@@ -54,7 +54,7 @@ def rows_per_band(threshold: float, permutations: int) -> int:
     return rows
 
 
-def sign_texts(texts: Sequence[str], cut: Cut, permutations: int) -> Signatures:
+def sign_texts(texts: Sequence[str], cut: Shingling, permutations: int) -> Signatures:
     """Signatures (n, permutations) of texts; EMPTY in every place where a text has no shingle."""
     signatures = np.full((len(texts), permutations), EMPTY, dtype=np.uint32)
     for start in range(0, len(texts), TEXTS_AT_ONCE):
@@ -105,13 +105,15 @@ def shared_bands(signatures: Signatures, band_rows: int) -> tuple[Ints, list[lis
     return rows, [part.tolist() for part in parts[: len(rows)]]
 
 
-def read_signatures(rows: Candidates, of: TextField, cut: Cut, permutations: int) -> Signatures:
+def read_signatures(
+    rows: Candidates, of: TextField, cut: Shingling, permutations: int
+) -> Signatures:
     """Signatures (n, permutations) of rows; those not stored yet are made, and stored."""
     made_by = [VERSION, unidata_version, RMinHash.ALGORITHM_VERSION, SEED]
     settings = [of, cut.unit, cut.n, permutations, *made_by]
     index = rows.pool.index("minhash", settings, permutations)
     stored, known = rows.pool.read_index(index)
-    signatures, missing = stored[rows.places], np.flatnonzero(~known[rows.places])
+    signatures, missing = stored[rows.indices], np.flatnonzero(~known[rows.indices])
     ids = rows.ids
     for start in range(0, len(missing), TEXTS_AT_ONCE):
         part = missing[start : start + TEXTS_AT_ONCE]

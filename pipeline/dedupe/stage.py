@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pipeline.dedupe.step import DedupeStep
 from pipeline.run_context import RunContext
-from pipeline.selection.candidates import count_step, decide, read_candidates
+from pipeline.selection.candidates import count_step, describe_decisions, read_candidates
 from storage.database import open_workspace
 from storage.runs import write_step
 
@@ -20,9 +20,9 @@ def deduplicate_examples(
     with open_workspace(run.workspace) as con:
         rows = read_candidates(con, run, pool)
         for number, step in enumerate(steps, start=1):
-            picked = step.remove(rows)
-            decisions = decide(rows, picked)
-            count = count_step("dedupe", number, step.label(), decisions.reasons, picked.notes)
+            outcome = step.remove(rows)
+            decisions = describe_decisions(rows, outcome)
+            count = count_step("dedupe", number, step.label(), decisions.reasons, outcome.notes)
             write_step(con, run.run_id, count, decisions)
-            rows = rows.where(picked.reasons == "")
+            rows = rows.where(outcome.reasons == "")
     return [str(example_id) for example_id in rows.ids]

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.measuring.measures.embeddings import ComparedField
-from pipeline.ranking.outcome import Picked
+from pipeline.ranking.outcome import Outcome
 from pipeline.selection.candidates import Candidates
 from pipeline.settings import Settings
 from scorers.arrays import Floats
@@ -35,6 +35,6 @@ class DedupeStep(Settings):
         """The text whose embeddings are compared; None where none are."""
         return None
 
-    def remove(self, rows: Candidates) -> Picked:
+    def remove(self, rows: Candidates) -> Outcome:
         """Say which rows stay, and because of which of them each of the others goes."""
         raise NotImplementedError

@@ -33,7 +33,7 @@ from pydivsufsort import kasai
 from pipeline.dedupe.clusters import remove_duplicates
 from pipeline.dedupe.step import DedupeStep
 from pipeline.measuring.measures.embeddings import TextField
-from pipeline.ranking.outcome import Picked
+from pipeline.ranking.outcome import Outcome
 from pipeline.selection.candidates import Candidates
 from pipeline.text.shingles import split_words
 from pipeline.text.suffix_array import SEPARATOR, order_suffixes
@@ -48,7 +48,7 @@ def remove_shared_spans(
     ids: Strings,
     words: int = SPAN_WORDS,
     share: float | None = None,
-) -> Picked:
+) -> Outcome:
     """Keep every text that shares no long run of words with a text kept before it.
 
     Args:
@@ -210,8 +210,8 @@ def covered_words(here: Ints, rows: Ints, words: int) -> dict[int, int]:
     same = np.diff(pairs[:, 0]) == 0
     steps = np.where(same, np.minimum(np.diff(pairs[:, 1]), words), words)
     new = np.concatenate((steps, [words]))  # words up to the next window, all at the last
-    others, places = np.unique(pairs[:, 0], return_inverse=True)
-    totals = np.bincount(places.ravel(), weights=new)
+    others, indices = np.unique(pairs[:, 0], return_inverse=True)
+    totals = np.bincount(indices.ravel(), weights=new)
     return dict(zip(others.tolist(), totals.astype(np.int64).tolist(), strict=True))
 
 
@@ -234,7 +234,7 @@ class Substring(DedupeStep):
         share = "" if self.share is None else f", over {self.share:g} of the row"
         return f"substring on {self.text}, of {self.words} words{share}"
 
-    def remove(self, rows: Candidates) -> Picked:
+    def remove(self, rows: Candidates) -> Outcome:
         """Compare passages."""
         texts, scores = rows.texts(self.text), self.keep_scores(rows)
         return remove_shared_spans(texts, scores, rows.ids, self.words, self.share)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.methods.threshold import Threshold
-from pipeline.selection.run_steps import SelectSettings, choose
+from pipeline.selection.run_steps import SelectSettings, choose_rows
 from pipeline.selection.step import Blend
 from pipeline.selection.steps import Step
 
@@ -84,9 +84,9 @@ def measure_sensitivity(
         vectors: reads embeddings.
         seed: it was made with.
     """
-    picks = set(chosen.places.tolist())
+    picks = set(chosen.indices.tolist())
     found = []
     for change, changed, drawn in variants(settings, seed) if picks else ():
-        again = set(choose(eligible, changed, vectors, drawn).chosen.places.tolist())
+        again = set(choose_rows(eligible, changed, vectors, drawn).chosen.indices.tolist())
         found.append(Moved(change, len(picks - again) / len(picks), len(again)))
     return found

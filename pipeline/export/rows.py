@@ -20,7 +20,7 @@ import orjson
 from storage.conversations import Message
 from storage.exports_manifest import Split
 
-Json: TypeAlias = Mapping[str, Any]
+JsonObject: TypeAlias = Mapping[str, Any]
 
 SIGNIFICANT_DIGITS = (17, 18, 19, 16, 15)
 """Lengths of the mantissa tried, likeliest first; an unsigned 64-bit number holds 19."""
@@ -35,7 +35,7 @@ class ExportRow:
     """At least one message; in canonical form."""
     completion: Sequence[Message]
     """The trained response, alone."""
-    tools: Sequence[Json]
+    tools: Sequence[JsonObject]
     prompt_tokens: int
     loss_tokens: int
     split: Split
@@ -78,7 +78,7 @@ def check_row(row: ExportRow, max_length: int | None) -> None:
         )
 
 
-def encode_objects(values: Sequence[Json], owner: str) -> list[bytes]:
+def encode_objects(values: Sequence[JsonObject], owner: str) -> list[bytes]:
     """Write objects as JSON that exact parsers and the `datasets` library decode to the same.
 
     Keys keep their order, because a chat template prints tools in it.
@@ -94,7 +94,7 @@ def encode_objects(values: Sequence[Json], owner: str) -> list[bytes]:
     return [_encode_object(value, owner) for value in values]
 
 
-def _encode_object(value: Json, owner: str) -> bytes:
+def _encode_object(value: JsonObject, owner: str) -> bytes:
     try:
         text = orjson.dumps(value)
         if _decoder()(text.decode()) == value:
@@ -112,7 +112,7 @@ def _encode_object(value: Json, owner: str) -> bytes:
 @cache
 def _decoder() -> Callable[[str], object]:
     """The trainer's own decoder; imported late, because `datasets` takes seconds to import."""
-    from datasets import Json as JsonFeature
+    from datasets import JsonObject as JsonFeature
 
     decode: Callable[[str], object] = JsonFeature().decode_example
     return decode

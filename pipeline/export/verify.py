@@ -32,7 +32,7 @@ from storage.provenance import (
     load_export,
     mark_positions,
     mark_source,
-    prepare_walk,
+    prepare_provenance,
     read_broken_rows,
     read_export_records,
     read_held_out,
@@ -76,7 +76,7 @@ def verify_workspace(con: Connection, workspace: Workspace, say: Say) -> list[Li
         workspace: the same workspace.
         say: told what is being read.
     """
-    prepare_walk(con)
+    prepare_provenance(con)
     links: list[Link] = []
     whole: list[ExportRecord] = []
     for export in read_export_records(con):

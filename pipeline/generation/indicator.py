@@ -76,7 +76,9 @@ def indicate_examples(
         replaced = dict(zip(parents, children, strict=True))
         grown = sorted({*ids, *children} - set(parents))
         scores = dict(zip(ids, values.tolist(), strict=True))
-        write_step(con, run.run_id, count(ids, replaced, grown), decide(ids, replaced, scores))
+        write_step(
+            con, run.run_id, count(ids, replaced, grown), decide_indicated(ids, replaced, scores)
+        )
     return grown
 
 
@@ -107,7 +109,7 @@ def count(ids: Sequence[str], replaced: Mapping[str, str], grown: Sequence[str])
     )
 
 
-def decide(
+def decide_indicated(
     ids: Sequence[str], replaced: Mapping[str, str], scores: Mapping[str, float]
 ) -> Decisions:
     """Of each example whether it stays, or which indicated one stands for it."""

@@ -54,7 +54,7 @@ SUFFIXES: dict[str, SourceFormat] = {
 }
 """The first three also with .gz, .xz or .zst behind them."""
 
-Rows: TypeAlias = Iterator[RawRow | UnreadableRow]
+ReadRows: TypeAlias = Iterator[RawRow | UnreadableRow]
 
 FINGERPRINT_LENGTH = 32
 _BLOCK = 2**20
@@ -62,7 +62,7 @@ _BLOCK = 2**20
 
 def read_rows(
     source: Path | str, format: str | None = None, max_row_bytes: int = MAX_ROW_BYTES
-) -> Rows:
+) -> ReadRows:
     """Read all rows of a source.
 
     Args:
@@ -160,7 +160,7 @@ def _add_file(digest: "hashlib._Hash", path: Path) -> None:
             digest.update(block)
 
 
-def _read_jsonl(path: Path, limit: int) -> Rows:
+def _read_jsonl(path: Path, limit: int) -> ReadRows:
     position = 0
     try:
         for position, line in enumerate(read_lines(read_blocks(path), limit), 1):
@@ -172,7 +172,7 @@ def _read_jsonl(path: Path, limit: int) -> Rows:
         yield UnreadableRow(position + 1, "broken_file", f"{path.name} {error}", error.rest)
 
 
-def _read_json(path: Path, limit: int) -> Rows:
+def _read_json(path: Path, limit: int) -> ReadRows:
     position = 0
     try:
         for position, element in enumerate(read_elements(read_blocks(path), limit), 1):
@@ -184,7 +184,7 @@ def _read_json(path: Path, limit: int) -> Rows:
         yield UnreadableRow(position + 1, "broken_file", f"{path.name} {error}", error.rest)
 
 
-def _read_csv(path: Path, limit: int) -> Rows:
+def _read_csv(path: Path, limit: int) -> ReadRows:
     position = 0
     try:
         for row in read_csv_rows(read_lines(read_blocks(path), limit), limit):

@@ -52,7 +52,7 @@ PLAIN_LINES = (".jsonl", ".ndjson")
 PLAIN_TEXT = (*PLAIN_LINES, ".json", ".csv")
 """Suffixes of files that are not compressed."""
 
-Progress = Callable[[str, int], None]
+ReportRows = Callable[[str, int], None]
 """Called with what is being done and how many rows are done."""
 
 
@@ -177,7 +177,7 @@ def bound_tokens(name: str, format: SourceFormat | None) -> int | None:
 
 
 def ingest_sources(
-    workspace: Workspace, sources: Sequence[Source], progress: Progress = lambda *_: None
+    workspace: Workspace, sources: Sequence[Source], progress: ReportRows = lambda *_: None
 ) -> None:
     """Read the sources that the workspace does not have yet.
 
@@ -193,7 +193,7 @@ def ingest_sources(
 
 
 def ingest_source(
-    con: Connection, source: Source, items: Iterator[ReadRow | QuarantinedRow], progress: Progress
+    con: Connection, source: Source, items: Iterator[ReadRow | QuarantinedRow], progress: ReportRows
 ) -> None:
     """Store one source to its end, a batch at a time."""
     done = 0

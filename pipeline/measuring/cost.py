@@ -23,8 +23,8 @@ from pipeline.measuring.measures.tags import TagReplies
 from pipeline.measuring.measures.trajectories import NewRowTrajectories, PoolTrajectories
 from pipeline.measuring.rows import render_rows
 from pipeline.measuring.shard_work import Measure
-from pipeline.measuring.shards import Cut, cut_shards
-from pipeline.measuring.stage import Work
+from pipeline.measuring.shards import ShardPlan, cut_shards
+from pipeline.measuring.stage import MeasureJob
 from pipeline.measuring.warm_up import WarmUp
 from scorers.measures.models.loading import resolve_model
 from scorers.measures.reading.chat_format import RenderedExample, Template
@@ -68,19 +68,19 @@ class MeasurePlan:
 
 
 def plan_measure(
-    workspace: Workspace, name: str, work: Work, sizes: MeasureKey, rows: int
+    workspace: Workspace, name: str, job: MeasureJob, sizes: MeasureKey, rows: int
 ) -> MeasurePlan:
     """Predict the cost of one measure.
 
     Args:
         workspace: with the token counts of the examples.
         name: of the measure in the run.
-        work: what is wanted of which examples.
+        job: what is wanted of which examples.
         sizes: key of the token counts.
         rows: how many to try, at most.
     """
-    cut = cut_shards(workspace, work.measure, work.ids, sizes)
-    read = tokens_read(work.measure, cut)
+    cut = cut_shards(workspace, job.measure, job.ids, sizes)
+    read = tokens_read(job.measure, cut)
     tried: list[int] = []
     seconds = None
     if cut.rows:
@@ -88,7 +88,7 @@ def plan_measure(
     return MeasurePlan(
         name=name,
         model=cut.key.model,
-        rows=len(work.ids),
+        rows=len(job.ids),
         missing=cut.rows,
         tokens=int(read.sum()),
         tried=len(tried),
@@ -97,7 +97,7 @@ def plan_measure(
     )
 
 
-def tokens_read(measure: Measure, cut: Cut) -> NDArray[np.int64]:
+def tokens_read(measure: Measure, cut: ShardPlan) -> NDArray[np.int64]:
     """(n,) tokens that the measure has the model read of each missing row."""
     if isinstance(measure, Losses):  # with its prompt and without it
         return cut.tokens + cut.response_tokens
@@ -125,7 +125,7 @@ def choose_rows(missing: int, rows: int) -> list[int]:
 
 
 def try_out(
-    workspace: Workspace, cut: Cut, read: NDArray[np.int64], rows: int
+    workspace: Workspace, cut: ShardPlan, read: NDArray[np.int64], rows: int
 ) -> tuple[list[int], float]:
     """The rows that were tried, and the seconds predicted for all that are missing.
 
@@ -153,7 +153,7 @@ def try_out(
     return tried, seconds * float(read.sum()) / max(1.0, float(read[tried].sum()))
 
 
-def time_rows(workspace: Workspace, cut: Cut, tried: Sequence[int]) -> float:
+def time_rows(workspace: Workspace, cut: ShardPlan, tried: Sequence[int]) -> float:
     """Seconds of the measure over some of the missing rows."""
     table = inputs_of(workspace, cut.measure, cut.ids.take(pa.array(tried)).to_pylist())
     time_of(lambda: cut.measure.measure(table.slice(0, WARM_UP_ROWS)))

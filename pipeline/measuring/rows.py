@@ -44,13 +44,13 @@ def template_of(model: str, template: Template) -> str:
     return template_fingerprint(tokenizer_of(model), template)
 
 
-Problem = dict[str, Any]
+Unmeasured = dict[str, Any]
 """The state of an example that no model can be asked about, and why."""
 
 
 def render_rows(
     model: str, template: Template, examples: pa.Table
-) -> list[RenderedExample | Problem]:
+) -> list[RenderedExample | Unmeasured]:
     """Token ids of each example, or why there are none; a row that fails does so alone."""
     with _rendering:
         tokenizer = tokenizer_of(model)
@@ -59,7 +59,7 @@ def render_rows(
 
 def render_row(
     tokenizer: "PreTrainedTokenizerBase", template: Template, row: Mapping[str, Any]
-) -> RenderedExample | Problem:
+) -> RenderedExample | Unmeasured:
     """Token ids of one example, or why there are none."""
     if row["response_at"] is None:
         return no_response()
@@ -76,7 +76,7 @@ def render_row(
     return rendered
 
 
-def find_row_turns(model: str, examples: pa.Table) -> list[TurnTokens | Problem]:
+def find_row_turns(model: str, examples: pa.Table) -> list[TurnTokens | Unmeasured]:
     """The turns of each example up to its response, or why they cannot be told."""
     with _rendering:
         tokenizer = tokenizer_of(model)
@@ -85,7 +85,7 @@ def find_row_turns(model: str, examples: pa.Table) -> list[TurnTokens | Problem]
 
 def turns_of_row(
     tokenizer: "PreTrainedTokenizerBase", row: Mapping[str, Any]
-) -> TurnTokens | Problem:
+) -> TurnTokens | Unmeasured:
     """The turns of one example up to its response, or why they cannot be told."""
     if row["response_at"] is None:
         return no_response()
@@ -97,15 +97,15 @@ def turns_of_row(
 
 
 def answer_rendered(
-    rendered: Sequence[RenderedExample | Problem],
-    ask: Callable[[list[RenderedExample]], Sequence[Problem]],
-) -> list[Problem]:
+    rendered: Sequence[RenderedExample | Unmeasured],
+    ask: Callable[[list[RenderedExample]], Sequence[Unmeasured]],
+) -> list[Unmeasured]:
     """Ask about the rows that could be rendered, and put the answers where their rows are."""
     answers = iter(ask([row for row in rendered if isinstance(row, RenderedExample)]))
     return [next(answers) if isinstance(row, RenderedExample) else row for row in rendered]
 
 
-def no_response() -> Problem:
+def no_response() -> Unmeasured:
     """The state of an example that is a prompt only."""
     return {"state": "not_applicable", "detail": "the example has no response"}
 

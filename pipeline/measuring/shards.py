@@ -65,7 +65,7 @@ class ExampleInputs:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class ShardPlan:
     """The missing examples of a measure, cut into shards whose inputs are not written yet."""
 
     workspace: Workspace
@@ -110,15 +110,15 @@ class Cut:
             return
         with read_workspace(self.workspace) as con:
             table = self.measure.inputs(con, wanted)
-        places = {example_id: place for place, example_id in enumerate(wanted)}
+        indices = {example_id: place for place, example_id in enumerate(wanted)}
         for number in missing:
-            rows = pa.array([places[example_id] for example_id in pieces[number]])
+            rows = pa.array([indices[example_id] for example_id in pieces[number]])
             self.workspace.pending.write(shards[number].input, table.take(rows))
 
 
 def cut_shards(
     workspace: Workspace, measure: Measure, ids: Sequence[str], sizes: MeasureKey | None = None
-) -> Cut:
+) -> ShardPlan:
     """Cut the examples that have no such measurement into shards.
 
     Examples with the same prompt stand side by side, and so do those whose prompts begin alike: a
@@ -140,7 +140,7 @@ def cut_shards(
     most = measure.shard_tokens * (1 if resolve_device() == "cpu" else GPU_FACTOR)
     tokens = missing["tokens"].to_numpy()
     borders = np.array([0, len(missing)]) if together else cut_by_size(tokens, most)
-    return Cut(
+    return ShardPlan(
         workspace,
         measure,
         key,

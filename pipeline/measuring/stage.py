@@ -26,7 +26,7 @@ from pipeline.measuring.measures.trajectories import TrajectorySettings, pool_tr
 from pipeline.measuring.measures.turn_ratings import TurnRated, TurnRatingSettings
 from pipeline.measuring.shard_work import Measure
 from pipeline.measuring.warm_up import GradientSettings
-from pipeline.settings import Part, Settings
+from pipeline.settings import Settings, Subset
 from storage.conversations import content_hash
 from storage.database import read_workspace
 from storage.examples import read_response_lengths
@@ -121,7 +121,7 @@ class Repairs:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class MeasureJob:
     """One measure and the examples it is wanted of."""
 
     measure: Measure
@@ -133,7 +133,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class MeasureScope:
     """The rows that measures are wanted of."""
 
     workspace: Workspace
@@ -141,13 +141,13 @@ class Wanted:
     seed: int
     """The recipe's, for measures that are wanted of a part."""
 
-    def part(self, part: Part | None) -> list[str]:
+    def part(self, part: Subset | None) -> list[str]:
         """The rows of the pool that a part stands for."""
-        return choose_part(self.workspace, part, self.pool, self.seed)
+        return choose_subset(self.workspace, part, self.pool, self.seed)
 
-    def work(self, measure: Measure, part: Part | None) -> Work:
+    def job(self, measure: Measure, part: Subset | None) -> MeasureJob:
         """A measure that is wanted of a part of the pool, or of all of it."""
-        return Work(measure, self.part(part), len(self.pool))
+        return MeasureJob(measure, self.part(part), len(self.pool))
 
 
 def plan_measures(
@@ -157,7 +157,7 @@ def plan_measures(
     seed: int,
     targets: Sequence[str] = (),
     repairs: Repairs | None = None,
-) -> dict[str, Work]:
+) -> dict[str, MeasureJob]:
     """Everything to measure, by name, in an order in which each finds what it reads.
 
     Args:
@@ -171,40 +171,40 @@ def plan_measures(
     Raises:
         ValueError: if preferences are wanted, but nothing was repaired.
     """
-    wanted = Wanted(workspace, pool, seed)
-    work = plan_readings(settings, wanted, targets)
+    wanted = MeasureScope(workspace, pool, seed)
+    job = plan_readings(settings, wanted, targets)
     if settings.confidence:
-        work |= plan_confidence(settings.confidence, wanted, repairs)
+        job |= plan_confidence(settings.confidence, wanted, repairs)
     if settings.preferences:
-        work["preferences"] = plan_preferences(workspace, settings.preferences, pool, repairs)
-    work |= plan_marks(settings, wanted)
-    return work | plan_trainings(settings, wanted, targets, work.get("samples"))
+        job["preferences"] = plan_preferences(workspace, settings.preferences, pool, repairs)
+    job |= plan_marks(settings, wanted)
+    return job | plan_trainings(settings, wanted, targets, job.get("samples"))
 
 
 def plan_readings(
-    settings: MeasureSettings, wanted: Wanted, targets: Sequence[str]
-) -> dict[str, Work]:
+    settings: MeasureSettings, wanted: MeasureScope, targets: Sequence[str]
+) -> dict[str, MeasureJob]:
     """What a model that stays as it is says on reading a row."""
     workspace, pool = wanted.workspace, wanted.pool
-    work = {"token_counts": Work(settings.tokens, pool, len(pool))}
+    job = {"token_counts": MeasureJob(settings.tokens, pool, len(pool))}
     if settings.losses:
         name = settings.losses.served_as or ""
         served = find_served(settings.losses.endpoint, name, workspace.requests)
-        work["losses"] = Work(Losses(settings=settings.losses, served=served), pool, len(pool))
+        job["losses"] = MeasureJob(Losses(settings=settings.losses, served=served), pool, len(pool))
     for each in settings.embeddings:
         ids = sorted({*pool, *targets})
         note = f"; {len(ids) - len(pool)} of them are targets only" if targets else ""
-        work[embeddings_name(each.of)] = Work(each, ids, len(ids), note)
+        job[embeddings_name(each.of)] = MeasureJob(each, ids, len(ids), note)
     if settings.language:
-        work["language"] = Work(settings.language, pool, len(pool))
+        job["language"] = MeasureJob(settings.language, pool, len(pool))
     if settings.context:
-        work["context"] = wanted.work(Context(settings=settings.context), settings.context.part)
-    return work
+        job["context"] = wanted.job(Context(settings=settings.context), settings.context.part)
+    return job
 
 
 def plan_confidence(
-    settings: ConfidenceSettings, wanted: Wanted, repairs: Repairs | None
-) -> dict[str, Work]:
+    settings: ConfidenceSettings, wanted: MeasureScope, repairs: Repairs | None
+) -> dict[str, MeasureJob]:
     """Sampled answers and what judges them; not for the repairs, which would replace a row."""
     workspace, asked = wanted.workspace, settings.samples
     made: set[str] = set()
@@ -212,60 +212,63 @@ def plan_confidence(
         with read_workspace(workspace) as con:
             made = read_made(con, repairs.key, repairs.source_ids)
     given = [example_id for example_id in wanted.pool if example_id not in made]
-    ids = choose_part(workspace, asked.part, given, wanted.seed)
+    ids = choose_subset(workspace, asked.part, given, wanted.seed)
     served = find_served(asked.endpoint, asked.model, workspace.requests)
     samples = Samples(settings=asked, served=served)
     judge = Judgements(samples=samples, entailment=settings.entailment)
     pool = len(wanted.pool)
-    return {"samples": Work(samples, ids, pool), "judgements": Work(judge, ids, pool)}
+    return {"samples": MeasureJob(samples, ids, pool), "judgements": MeasureJob(judge, ids, pool)}
 
 
-def plan_marks(settings: MeasureSettings, wanted: Wanted) -> dict[str, Work]:
+def plan_marks(settings: MeasureSettings, wanted: MeasureScope) -> dict[str, MeasureJob]:
     """What a judge says of rows: marks, marks of each turn, tags."""
     workspace = wanted.workspace
-    work: dict[str, Work] = {}
+    job: dict[str, MeasureJob] = {}
     for block in settings.ratings:
         served = find_served(block.endpoint, block.model, workspace.requests)
         ratings = Ratings(settings=block, served=served)
-        work[ratings_name(block.name)] = wanted.work(ratings, block.part)
+        job[ratings_name(block.name)] = wanted.job(ratings, block.part)
     if settings.turn_ratings:
         rated = TurnRated.find(settings.turn_ratings, workspace)
-        work["turn_ratings"] = wanted.work(rated, settings.turn_ratings.part)
+        job["turn_ratings"] = wanted.job(rated, settings.turn_ratings.part)
     if settings.tags:
         ids = wanted.part(settings.tags.part)
-        work |= plan_tags(workspace, settings.tags, ids, len(wanted.pool))
-    return work
+        job |= plan_tags(workspace, settings.tags, ids, len(wanted.pool))
+    return job
 
 
 def plan_trainings(
-    settings: MeasureSettings, wanted: Wanted, targets: Sequence[str], answered: Work | None
-) -> dict[str, Work]:
+    settings: MeasureSettings,
+    wanted: MeasureScope,
+    targets: Sequence[str],
+    answered: MeasureJob | None,
+) -> dict[str, MeasureJob]:
     """What models say that are trained on the pool for it."""
     workspace, pool = wanted.workspace, wanted.pool
-    work: dict[str, Work] = {}
+    job: dict[str, MeasureJob] = {}
     if settings.cappy:
         ids = wanted.part(settings.cappy.part)
-        work["cappy"] = learn_pairs(workspace, settings.cappy, ids, pool, answered)
+        job["cappy"] = learn_pairs(workspace, settings.cappy, ids, pool, answered)
     if settings.trajectories:
         ids = wanted.part(settings.trajectories.part)
         measure = pool_trajectories(workspace, settings.trajectories, ids)
-        work["trajectories"] = Work(measure, ids, len(pool), measure.note)
+        job["trajectories"] = MeasureJob(measure, ids, len(pool), measure.note)
     if settings.gradients:
         of_pool, of_targets, note = pool_gradients(workspace, settings.gradients, pool)
-        work["gradients"] = Work(of_pool, pool, len(pool), note)
+        job["gradients"] = MeasureJob(of_pool, pool, len(pool), note)
         if targets:
-            work["target_gradients"] = Work(of_targets, sorted(targets), len(targets))
-    return work
+            job["target_gradients"] = MeasureJob(of_targets, sorted(targets), len(targets))
+    return job
 
 
 def plan_tags(
     workspace: Workspace, settings: TagSettings, ids: Sequence[str], pool: int
-) -> dict[str, Work]:
+) -> dict[str, MeasureJob]:
     """What is written of the prompts, and then how it is named."""
     served = find_served(settings.endpoint, settings.model, workspace.requests)
     replies = TagReplies(settings=settings, served=served)
     tags = Tags(replies=replies, pool=content_hash(ids))
-    return {"tag_replies": Work(replies, ids, pool), "tags": Work(tags, ids, pool)}
+    return {"tag_replies": MeasureJob(replies, ids, pool), "tags": MeasureJob(tags, ids, pool)}
 
 
 def plan_preferences(
@@ -273,7 +276,7 @@ def plan_preferences(
     settings: PreferenceSettings,
     pool: Sequence[str],
     repairs: Repairs | None,
-) -> Work:
+) -> MeasureJob:
     """The comparison of every row with its repair, where it has one."""
     if repairs is None:
         raise ValueError(
@@ -284,7 +287,7 @@ def plan_preferences(
         repaired = read_repairs(con, repairs.key, pool)
     served = find_served(settings.endpoint, settings.model, workspace.requests)
     measure = Preferences(settings=settings, repairs=repairs.key, served=served)
-    return Work(measure, sorted(repaired), len(pool))
+    return MeasureJob(measure, sorted(repaired), len(pool))
 
 
 def learn_pairs(
@@ -292,8 +295,8 @@ def learn_pairs(
     settings: CappySettings,
     ids: Sequence[str],
     pool: Sequence[str],
-    answered: Work | None,
-) -> Work:
+    answered: MeasureJob | None,
+) -> MeasureJob:
     """The work of a correctness model; it also learns from sampled answers if it is told to.
 
     Args:
@@ -307,11 +310,11 @@ def learn_pairs(
     assert samples is None or isinstance(samples, Samples)
     sampled = answered.ids if answered and samples else ()
     measure = plan_cappy(workspace, settings, ids, samples, sampled)
-    return Work(measure, ids, len(pool), measure.note)
+    return MeasureJob(measure, ids, len(pool), measure.note)
 
 
-def choose_part(
-    workspace: Workspace, part: Part | None, ids: Sequence[str], seed: int
+def choose_subset(
+    workspace: Workspace, part: Subset | None, ids: Sequence[str], seed: int
 ) -> list[str]:
     """The examples of a pool that a part stands for, sorted by id; all of them without a part.
 

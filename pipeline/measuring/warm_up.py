@@ -157,12 +157,12 @@ class WarmUp:
             ValueError: if none of the rows can be trained on.
         """
         from scorers.measures.training.adapter_training import train_adapters  # imports torch
-        from scorers.measures.training.recorded_losses import find_problems
+        from scorers.measures.training.recorded_losses import find_unread_rows
 
         model, adapters = settings.resolved().path, settings.adapters()
         rendered = render_rows(settings.model, settings.template, pq.read_table(self.rows))
         rows = [row for row in rendered if isinstance(row, RenderedExample)]
-        problems = find_problems(model, rows, adapters.training)
+        problems = find_unread_rows(model, rows, adapters.training)
         able = [row for row, problem in zip(rows, problems, strict=True) if problem is None]
         train_adapters(model, able, adapters, self.directory)
 

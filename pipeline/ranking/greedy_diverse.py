@@ -20,8 +20,8 @@ from pipeline.ranking.outcome import no_causes
 from pipeline.ranking.searches import (
     SAMPLE_ROWS,
     FlatSearch,
+    NeighbourSearch,
     Screen,
-    Search,
     choose_screen,
     one_blas_thread,
 )
@@ -35,7 +35,7 @@ PAIRS_AT_ONCE = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
-class Apart:
+class DiverseRows:
     """Which rows were kept, and what ruled out the others."""
 
     kept: Ints
@@ -88,10 +88,10 @@ def screen_rows(vectors: NDArray[np.float32], order: Ints, bound: float) -> Scre
     return choose_screen(units, len(order), bound - margin_of(vectors.shape[1]))
 
 
-class Kept:
+class KeptRows:
     """The rows kept so far, and the search among them."""
 
-    def __init__(self, vectors: NDArray[np.float32], bound: float, search: Search) -> None:
+    def __init__(self, vectors: NDArray[np.float32], bound: float, search: NeighbourSearch) -> None:
         self.vectors = vectors
         self.bound = bound
         self.margin = margin_of(vectors.shape[1])
@@ -160,7 +160,9 @@ def _keep_nearer(
     similarity[nearer] = other_similarity[nearer]
 
 
-def _filter_block(kept: Kept, rows: Ints, units: NDArray[np.float32]) -> tuple[Ints, Ints, Floats]:
+def _filter_block(
+    kept: KeptRows, rows: Ints, units: NDArray[np.float32]
+) -> tuple[Ints, Ints, Floats]:
     """Filter rows (b,) against the kept ones and, one after another, among themselves.
 
     Returns:
@@ -185,14 +187,14 @@ def _filter_block(kept: Kept, rows: Ints, units: NDArray[np.float32]) -> tuple[I
     return free[winners], because_of, similarity
 
 
-def keep_apart(
+def keep_diverse(
     vectors: NDArray[np.float32],
     order: Ints,
     bound: float,
     costs: Ints,
     limit: int,
     block_rows: int = BLOCK_ROWS,
-) -> Apart:
+) -> DiverseRows:
     """Keep rows, in order, whose similarity to every row kept before is at most the bound.
 
     Args:
@@ -211,12 +213,12 @@ def keep_apart(
         ValueError: if a vector in `order` is not of length 1.
     """
     search = FlatSearch(screen_rows(vectors, order, bound), vectors.shape[1])
-    return keep_by(Kept(vectors, bound, search), order, costs, limit, block_rows)
+    return keep_by(KeptRows(vectors, bound, search), order, costs, limit, block_rows)
 
 
 def keep_by(
-    kept: Kept, order: Ints, costs: Ints, limit: int, block_rows: int = BLOCK_ROWS
-) -> Apart:
+    kept: KeptRows, order: Ints, costs: Ints, limit: int, block_rows: int = BLOCK_ROWS
+) -> DiverseRows:
     """The same with a search of one's own; `kept` has no rows yet."""
     n = len(kept.vectors)
     because_of, similarity = no_causes(n), np.full(n, np.nan)
@@ -224,16 +226,16 @@ def keep_by(
         for start in range(0, len(order), block_rows):
             rows = order[start : start + block_rows]
             units = unit_vectors(kept.vectors[rows])
-            places, causes, values = _filter_block(kept, rows, units)
-            fitting = count_fitting(costs[rows[places]], limit)
-            limit -= int(costs[rows[places[:fitting]]].sum())
+            indices, causes, values = _filter_block(kept, rows, units)
+            fitting = count_fitting(costs[rows[indices]], limit)
+            limit -= int(costs[rows[indices[:fitting]]].sum())
             end = len(rows)
-            if fitting < len(places):
-                end = places[fitting]
+            if fitting < len(indices):
+                end = indices[fitting]
             if limit <= 0:
-                end = places[fitting - 1] + 1 if fitting else 0
-            kept.keep(rows[places[:fitting]], units[places[:fitting]])
+                end = indices[fitting - 1] + 1 if fitting else 0
+            kept.keep(rows[indices[:fitting]], units[indices[:fitting]])
             because_of[rows[:end]], similarity[rows[:end]] = causes[:end], values[:end]
             if end < len(rows):
                 break
-    return Apart(kept.rows, because_of, similarity)
+    return DiverseRows(kept.rows, because_of, similarity)

@@ -105,10 +105,10 @@ class CellSearch:
         """The rows in the same cells that may be above `least`."""
         searched = self._cells.nearest[rows, : self._cells.searched].astype(np.int64)
         seen = np.ascontiguousarray(self._screen.view(units))
-        limits, products, places = range_search_preassigned(  # type: ignore[no-untyped-call]
+        limits, products, indices = range_search_preassigned(  # type: ignore[no-untyped-call]
             self._index, seen, least, searched
         )
-        return as_found(limits, places, products if self._screen.columns is None else None)
+        return as_found(limits, indices, products if self._screen.columns is None else None)
 
     def keep(self, rows: Ints, units: Vectors32) -> None:
         """Put them into their homes."""

@@ -23,10 +23,10 @@ def sort_rows(keys: NDArray[np.generic], ids: Strings) -> Ints:
     ranked = keys[order]
     ties = np.flatnonzero(ranked[1:] == ranked[:-1])
     if ties.size:  # only tied rows look at their ids: sorting millions of strings is slow
-        places = np.union1d(ties, ties + 1)
-        tied = order[places]
+        indices = np.union1d(ties, ties + 1)
+        tied = order[indices]
         names = np.asarray(ids[tied], dtype=np.str_)
-        order[places] = tied[np.lexsort((names, keys[tied]))]
+        order[indices] = tied[np.lexsort((names, keys[tied]))]
     return order
 
 

@@ -68,7 +68,7 @@ def no_causes(n: int) -> Ints:
 
 
 @dataclass(frozen=True, slots=True)
-class Picked:
+class Outcome:
     """The picks of a method and what it thought of every row; n rows in, n rows accounted for."""
 
     indices: Ints
@@ -108,10 +108,10 @@ def account_for(
     value: Floats,
     because_of: Ints | None = None,
     remarks: NDArray[np.object_] | None = None,
-) -> Picked:
-    """Build a Picked; without causes and remarks where a method has none."""
+) -> Outcome:
+    """Build an Outcome; without causes and remarks where a method has none."""
     n = len(reasons)
-    return Picked(
+    return Outcome(
         indices=indices,
         reasons=reasons,
         because_of=no_causes(n) if because_of is None else because_of,
@@ -120,21 +120,21 @@ def account_for(
     )
 
 
-def spread(picked: Picked, places: Ints, reasons: NDArray[np.object_]) -> Picked:
-    """What a method made of some rows, as a Picked of all n of them.
+def spread(outcome: Outcome, indices: Ints, reasons: NDArray[np.object_]) -> Outcome:
+    """What a method made of some rows, as an Outcome of all n of them.
 
     Args:
-        picked: of the m rows that the method was given.
-        places: (m,) which of the n they are.
+        outcome: of the m rows that the method was given.
+        indices: (m,) which of the n they are.
         reasons: (n,) what holds for the others: "" for those that are kept without being asked
             about; they come after the picks.
     """
     n = len(reasons)
     merged, causes, remarks = reasons.copy(), no_causes(n), no_reasons(n)
     values = np.full(n, np.nan)
-    merged[places], values[places] = picked.reasons, picked.value
-    remarks[places] = picked.remarks
-    causes[places] = np.where(picked.because_of < 0, -1, places[picked.because_of])
-    picks = places[picked.indices]
+    merged[indices], values[indices] = outcome.reasons, outcome.value
+    remarks[indices] = outcome.remarks
+    causes[indices] = np.where(outcome.because_of < 0, -1, indices[outcome.because_of])
+    picks = indices[outcome.indices]
     others = np.setdiff1d(np.flatnonzero(merged == ""), picks)
-    return Picked(np.concatenate((picks, others)), merged, causes, values, remarks, picked.notes)
+    return Outcome(np.concatenate((picks, others)), merged, causes, values, remarks, outcome.notes)

@@ -47,7 +47,7 @@ class Found:
     """Their float32 similarity; inf where a search does not tell."""
 
 
-class Search(Protocol):
+class NeighbourSearch(Protocol):
     """A search among the rows kept so far."""
 
     def near(self, rows: Ints, units: Vectors32, least: float) -> Found:
@@ -179,10 +179,10 @@ def find_blas() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
 
 
-def as_found(limits: NDArray[np.generic], places: Ints, products: Vectors32 | None) -> Found:
+def as_found(limits: NDArray[np.generic], indices: Ints, products: Vectors32 | None) -> Found:
     """What FAISS answers to a range search, as pairs."""
     ends = limits.astype(np.int64)
     counts = ends[1:] - ends[:-1]
     if products is None:
-        products = np.full(len(places), np.inf, dtype=np.float32)
-    return Found(np.repeat(np.arange(len(counts)), counts), places, products)
+        products = np.full(len(indices), np.inf, dtype=np.float32)
+    return Found(np.repeat(np.arange(len(counts)), counts), indices, products)

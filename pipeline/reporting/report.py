@@ -78,7 +78,7 @@ class RunReport:
         return "\n".join(part for part in (*parts, checked, self.evidence, self.changes) if part)
 
 
-def read_report(con: Connection, run_id: str) -> RunReport:
+def read_run_report(con: Connection, run_id: str) -> RunReport:
     """Read the report of a run.
 
     Raises:
@@ -97,10 +97,10 @@ def read_report(con: Connection, run_id: str) -> RunReport:
     )
 
 
-def write_report(workspace: Workspace, run_id: str) -> RunReport:
+def write_run_report(workspace: Workspace, run_id: str) -> RunReport:
     """Keep the report of a run in the workspace's reports; return it."""
     with read_workspace(workspace) as con:
-        report = read_report(con, run_id)
+        report = read_run_report(con, run_id)
     workspace.reports.mkdir(exist_ok=True)
     path = workspace.reports / f"{run_id}.md"
     partial = path.with_name(f".{path.name}.partial")

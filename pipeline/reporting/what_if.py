@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ranking.outcome import Picked
+from pipeline.ranking.outcome import Outcome
 from pipeline.reporting.changes import RunChanges, SettingChange
 from pipeline.run_context import RunContext
 from pipeline.selection.candidates import (
@@ -23,7 +23,13 @@ from pipeline.selection.candidates import (
     spoken_reasons,
 )
 from pipeline.selection.methods.licenses import LicenseSettings
-from pipeline.selection.run_steps import NOT_HELD_OUT, SelectSettings, choose, unspent, walk
+from pipeline.selection.run_steps import (
+    NOT_HELD_OUT,
+    SelectSettings,
+    choose_rows,
+    run_steps,
+    unspent,
+)
 from storage.changes import ChoiceChange, PoolChange, describe_run
 from storage.database import Connection
 from storage.evidence import read_choice_ids
@@ -67,15 +73,15 @@ def select_again(
     if (before["seed"], before["select"]["held_out"]) == (run.seed, settings.held_out):
         rows = read_candidates(con, run, read_given(con, run.run_id, len(first) + 1))
         notes = Notes(rows, chosen_then, first)
-        choice = choose(rows, settings, read_vectors, run.seed, notes.record)
+        choice = choose_rows(rows, settings, read_vectors, run.seed, notes.record)
     else:  # other rows are held out: from the beginning
         rows = read_candidates(con, run, read_given(con, run.run_id, 1))
         notes = Notes(rows, chosen_then, [])
-        choice = walk(rows, settings, read_vectors, run.seed, notes.record, licenses).choice
+        choice = run_steps(rows, settings, read_vectors, run.seed, notes.record, licenses).choice
     chosen = choice.chosen
     came = [
         (rank, str(example_id))
-        for rank, (example_id, place) in enumerate(zip(chosen.ids, chosen.places, strict=True), 1)
+        for rank, (example_id, place) in enumerate(zip(chosen.ids, chosen.indices, strict=True), 1)
         if not notes.then[place]
     ]
     stayed = len(chosen) - len(came)
@@ -98,8 +104,8 @@ def find_ids(ids: Names, wanted: set[str]) -> NDArray[np.bool_]:
     found = np.zeros(len(ids), dtype=np.bool_)
     if len(ids):
         names = np.array(sorted(wanted), dtype=object)
-        places = np.minimum(np.searchsorted(ids, names), len(ids) - 1)
-        found[places[ids[places] == names]] = True
+        indices = np.minimum(np.searchsorted(ids, names), len(ids) - 1)
+        found[indices[ids[indices] == names]] = True
     return found
 
 
@@ -111,23 +117,25 @@ class Notes:
         self.counts = list(counts)
         self.left: list[ChoiceChange] = []
 
-    def record(self, label: str, rows: Candidates, picked: Picked, scores: tuple[str, ...]) -> None:
+    def record(
+        self, label: str, rows: Candidates, outcome: Outcome, scores: tuple[str, ...]
+    ) -> None:
         """Count one step; name the rows of the run's choice that it drops."""
-        reasons = spoken_reasons(rows, picked, scores)
+        reasons = spoken_reasons(rows, outcome, scores)
         step = len(self.counts) + 1
-        self.counts.append(count_step("select", step, label, reasons.tolist(), picked.notes))
-        dropped = np.flatnonzero(self.then[rows.places] & (picked.reasons != ""))
+        self.counts.append(count_step("select", step, label, reasons.tolist(), outcome.notes))
+        dropped = np.flatnonzero(self.then[rows.indices] & (outcome.reasons != ""))
         for row in dropped.tolist():
-            cause, value = int(picked.because_of[row]), float(picked.value[row])
+            cause, value = int(outcome.because_of[row]), float(outcome.value[row])
             self.left.append(
                 ChoiceChange(
                     change="removed",
                     rank=0,
-                    example_id=str(rows.pool.ids[rows.places[row]]),
+                    example_id=str(rows.pool.ids[rows.indices[row]]),
                     stage="select",
                     label=label,
                     reason=str(reasons[row]),
-                    because_of=None if cause < 0 else str(rows.pool.ids[rows.places[cause]]),
+                    because_of=None if cause < 0 else str(rows.pool.ids[rows.indices[cause]]),
                     value=None if np.isnan(value) else value,
                 )
             )

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 
 from pipeline.measuring.cost import MeasurePlan, plan_measure
 from pipeline.measuring.shards import measure_here
-from pipeline.measuring.stage import MeasureSettings, Work, plan_measures, ratings_name
+from pipeline.measuring.stage import MeasureJob, MeasureSettings, plan_measures, ratings_name
 from pipeline.scoring.stage import ScoreSettings, find_scorer, measure_name
 from storage.arrivals import Period, Window, read_arrivals
 from storage.conversations import content_hash
@@ -49,14 +49,14 @@ class Backfill:
 
     workspace: Workspace
     scores: Sequence[ScoreSettings]
-    works: Mapping[str, Work]
+    jobs: Mapping[str, MeasureJob]
     """The measures that the scores read, token counts first, of all examples of the window."""
     partitions: Sequence[Partition]
 
-    def of(self, partition: Partition) -> dict[str, Work]:
+    def of(self, partition: Partition) -> dict[str, MeasureJob]:
         """The measures of one partition, each of all its examples."""
         ids = partition.ids
-        return {n: replace(work, ids=ids, pool=len(ids)) for n, work in self.works.items()}
+        return {n: replace(job, ids=ids, pool=len(ids)) for n, job in self.jobs.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +116,14 @@ def prepare_backfill(
         for first, ids in arrivals.items()
     ]
     pool = sorted(example_id for ids in arrivals.values() for example_id in ids)
-    works = plan_measures(workspace, only_needed(measures, scores), pool, seed)
-    for name, work in works.items():
-        if len(work.ids) < work.pool:
+    jobs = plan_measures(workspace, only_needed(measures, scores), pool, seed)
+    for name, job in jobs.items():
+        if len(job.ids) < job.pool:
             raise BackfillError(
                 f"the recipe wants {name} of a part of its pool; a backfill takes all of the "
                 "window: leave `part` out of a copy of the recipe, or narrow the window"
             )
-    return Backfill(workspace, scores, works, partitions)
+    return Backfill(workspace, scores, jobs, partitions)
 
 
 def last_day(first: date, window: Window) -> date:
@@ -160,7 +160,7 @@ def only_needed(measures: MeasureSettings, scores: Sequence[ScoreSettings]) -> M
 
 def count_tokens(backfill: Backfill) -> None:
     """Take the token counts that are missing: without them nothing can be cut or predicted."""
-    counts = backfill.works["token_counts"]
+    counts = backfill.jobs["token_counts"]
     measure_here(backfill.workspace, counts.measure, counts.ids)
 
 
@@ -173,10 +173,10 @@ def plan_partition(backfill: Backfill, partition: Partition) -> PartitionPlan:
     """What one partition lacks."""
     missing: dict[str, list[str]] = {}
     with read_workspace(backfill.workspace) as con:
-        for name, work in backfill.of(partition).items():
-            lacking = read_missing(con, work.measure.key(), work.ids)
+        for name, job in backfill.of(partition).items():
+            lacking = read_missing(con, job.measure.key(), job.ids)
             missing[name] = sorted(lacking["example_id"].to_pylist())
-    keys = [[work.measure.key().measure_key, missing[n]] for n, work in backfill.works.items()]
+    keys = [[job.measure.key().measure_key, missing[n]] for n, job in backfill.jobs.items()]
     return PartitionPlan(
         partition=partition,
         missing={name: len(ids) for name, ids in missing.items()},
@@ -192,10 +192,10 @@ def predict(backfill: Backfill, plans: Sequence[PartitionPlan], rows: int) -> li
         plans: of its partitions.
         rows: to try of each measure, at most.
     """
-    sizes = backfill.works["token_counts"].measure.key()
+    sizes = backfill.jobs["token_counts"].measure.key()
     tried = {
-        name: plan_measure(backfill.workspace, name, work, sizes, rows)
-        for name, work in backfill.works.items()
+        name: plan_measure(backfill.workspace, name, job, sizes, rows)
+        for name, job in backfill.jobs.items()
         if name != "token_counts"
     }
     return [replace(plan, seconds=seconds_of(plan, tried)) for plan in plans]

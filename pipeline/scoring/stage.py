@@ -124,12 +124,12 @@ def score_examples(
     with open_workspace(workspace) as con:
         others = read_target_columns(con, settings, measures, targets) if scorer.targets else []
         values, states = np.full(len(pool), np.nan), np.full(len(pool), "", dtype=object)
-        for places, found, columns in read_blocks(con, settings, measures, pool):
+        for indices, found, columns in read_score_blocks(con, settings, measures, pool):
             measured = np.array([state == "ok" for state in found], dtype=bool)
-            states[places] = found
+            states[indices] = found
             if measured.any():
                 arguments = [columns[name][measured] for name in scorer.reads]
-                values[places[measured]] = call(*arguments, *others)
+                values[indices[measured]] = call(*arguments, *others)
         final = [
             "not_applicable" if state == "ok" and np.isnan(value) else state
             for state, value in zip(states.tolist(), values.tolist(), strict=True)
@@ -140,7 +140,7 @@ def score_examples(
     return {state: final.count(state) for state in sorted(set(final))}
 
 
-def read_blocks(
+def read_score_blocks(
     con: Connection,
     settings: ScoreSettings,
     measures: Mapping[str, MeasureKey],
@@ -184,8 +184,8 @@ def read_target_columns(
         )
     if BY_SOURCE not in wanted:
         return [columns[name][rows] for name in wanted]
-    places = {targets.ids[row]: row for row in rows.tolist()}
-    pairs = [(places[i], source) for i, source in targets.pairs if i in places]
+    indices = {targets.ids[row]: row for row in rows.tolist()}
+    pairs = [(indices[i], source) for i, source in targets.pairs if i in indices]
     sources = np.unique([source for _, source in pairs], return_inverse=True)[1]
     at = np.array([place for place, _ in pairs], dtype=np.int64)
     return [sources.astype(float) if n == BY_SOURCE else columns[n][at] for n in wanted]

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pipeline.ranking.outcome import Picked
+from pipeline.ranking.outcome import Outcome
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.shares import (
     Shares,
@@ -20,7 +20,7 @@ COLUMNS = ("source", "license", "origin")
 """What groups rows by itself; any other name is that of a score."""
 
 
-def spend(rank: RankStep, rows: Candidates, vectors: Vectors, seed: int) -> Picked:
+def allocate_budget(rank: RankStep, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
     """Pick what the budget pays for, within each group where the step has shares.
 
     Args:
@@ -42,18 +42,18 @@ def spend(rank: RankStep, rows: Candidates, vectors: Vectors, seed: int) -> Pick
     in_tokens = budget.loss_tokens is not None
     groups = group_rows(names_of(rows, rank.shares), costs, rank.shares)
 
-    def pick(places: Ints, part: int) -> Picked:
+    def pick(indices: Ints, part: int) -> Outcome:
         own = BudgetSettings(loss_tokens=part) if in_tokens else BudgetSettings(rows=part)
         step = rank.model_copy(update={"budget": own})
-        return step.pick(rows.at(places), vectors, seed)
+        return step.pick(rows.at(indices), vectors, seed)
 
-    picked, wanted = select_in_shares(groups, costs, limit, pick)
+    outcome, wanted = select_in_shares(groups, costs, limit, pick)
     unit = "loss tokens" if in_tokens else "rows"
     notes = [
-        describe_mixture(groups, picked.indices, costs),
-        *shortfalls(groups, wanted, picked.indices, costs, unit),
+        describe_mixture(groups, outcome.indices, costs),
+        *shortfalls(groups, wanted, outcome.indices, costs, unit),
     ]
-    return replace(picked, notes=tuple(note for note in notes if note))
+    return replace(outcome, notes=tuple(note for note in notes if note))
 
 
 def names_of(rows: Candidates, shares: Shares) -> Strings:

@@ -42,9 +42,9 @@ def shares_below(scores: Floats, groups: Ints) -> Floats:
     lasts = np.concatenate((firsts[1:], [n])) - 1
     starts = np.searchsorted(codes, codes)  # where the group of each row begins
     sizes = np.bincount(codes)[codes]
-    places = (firsts + lasts)[tie] / 2 - starts
+    indices = (firsts + lasts)[tie] / 2 - starts
     shares = np.empty(n)
-    shares[order] = np.where(sizes > 1, places / np.maximum(sizes - 1, 1), 0.5)
+    shares[order] = np.where(sizes > 1, indices / np.maximum(sizes - 1, 1), 0.5)
     return shares
 
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from pipeline.measuring.measures.embeddings import ComparedField, TextField
 from pipeline.measuring.stage import embeddings_name
-from pipeline.ranking.outcome import Picked
+from pipeline.ranking.outcome import Outcome
 from pipeline.run_context import RunContext
 from scorers.arrays import Floats, Ints
 from storage.conversations import content_hash
 from storage.database import Connection
-from storage.indexes import RowIndex, Words
+from storage.indexes import RowIndex, SignatureWords
 from storage.licenses import read_licenses
 from storage.measurements import read_measurements, read_text_lists, read_texts
 from storage.pool_columns import (
@@ -68,10 +68,10 @@ class Pool:
         """The compared text of some examples, in their order; read each time, and no other's."""
         return read_texts_of(self._con, of, ids)
 
-    def vectors(self, of: ComparedField, places: Ints) -> NDArray[np.float32]:
+    def vectors(self, of: ComparedField, indices: Ints) -> NDArray[np.float32]:
         """Unit vectors (m, d) of the rows at these places; NaN where there is none."""
         slots = np.full(len(self.ids), -1, dtype=np.int64)
-        slots[places] = np.arange(len(places))
+        slots[indices] = np.arange(len(indices))
         key = self._run.measures[embeddings_name(of)]
         column = "vector" if of == "hidden" else "embedding"
         return read_pool_vectors(self._con, key, column, slots)
@@ -80,7 +80,7 @@ class Pool:
         """What those vectors are stored under."""
         return self._run.measures[embeddings_name(of)].measure_key
 
-    def read_index(self, index: RowIndex) -> tuple[Words, NDArray[np.bool_]]:
+    def read_index(self, index: RowIndex) -> tuple[SignatureWords, NDArray[np.bool_]]:
         """What an index has of each row (n, width), and whether it has any (n,)."""
         return index.read(self._con, len(self.ids))
 
@@ -153,82 +153,82 @@ class Candidates:
     """Some rows of a pool, in some order; every array is aligned with that."""
 
     pool: Pool
-    places: Ints
+    indices: Ints
     """(m,) rows of the pool."""
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.indices)
 
     @property
     def ids(self) -> Names:
         """(m,) example ids."""
-        return self.pool.ids[self.places]
+        return self.pool.ids[self.indices]
 
     @property
     def sources(self) -> Names:
         """(m,) path of the source each was first read from; "generated" where there is none."""
-        return self.pool.sources[0][self.places]
+        return self.pool.sources[0][self.indices]
 
     @property
     def licenses(self) -> Names:
         """(m,) licence of that source; "generated" where there is none."""
-        return self.pool.sources[1][self.places]
+        return self.pool.sources[1][self.indices]
 
     @property
     def tags(self) -> Names:
         """(m,) the tags of each prompt; None where they could not be had."""
-        return self.pool.tags[self.places]
+        return self.pool.tags[self.indices]
 
     @property
     def all_licenses(self) -> Names:
         """(m,) the licences of all sources a row stands in."""
-        return self.pool.all_licenses[self.places]
+        return self.pool.all_licenses[self.indices]
 
     @property
     def languages(self) -> tuple[Names, Floats]:
         """Codes (m,), "" where there is none, and confidence (m,)."""
         names, confidence = self.pool.languages
-        return names[self.places], confidence[self.places]
+        return names[self.indices], confidence[self.indices]
 
     @property
     def states(self) -> Names:
         """(m,) states of the token counts."""
-        return self.pool.tokens[1][self.places]
+        return self.pool.tokens[1][self.indices]
 
     @property
     def loss_tokens(self) -> Ints:
         """(m,) tokens the trainer takes a loss on; 0 where they are not known."""
-        return np.nan_to_num(self.pool.tokens[0][self.places], nan=0).astype(np.int64)
+        return np.nan_to_num(self.pool.tokens[0][self.indices], nan=0).astype(np.int64)
 
     def score(self, name: str) -> Floats:
         """(m,) a score of the recipe, NaN where there is none."""
-        return self.pool.score(name)[0][self.places]
+        return self.pool.score(name)[0][self.indices]
 
     def score_states(self, name: str) -> Names:
         """(m,) the states of a score."""
-        return self.pool.score(name)[1][self.places]
+        return self.pool.score(name)[1][self.indices]
 
     def members(self, path: str) -> NDArray[np.bool_]:
         """(m,) whether each stands in a source, by the path that the recipe gives it."""
-        return self.pool.members(path)[self.places]
+        return self.pool.members(path)[self.indices]
 
     def prompt_rows(self, path: str) -> Ints:
         """(m,) how many rows of a source have the prompt of each."""
-        return self.pool.prompt_rows(path)[self.places]
+        return self.pool.prompt_rows(path)[self.indices]
 
     def repairs(self) -> Ints:
         """(m,) where in this order each one's repair is; -1 where it is not here."""
         here = np.full(len(self.pool.ids) + 1, -1, dtype=np.int64)  # the last one for -1
-        here[self.places] = np.arange(len(self.places))
-        return here[self.pool.repairs[self.places]]
+        here[self.indices] = np.arange(len(self.indices))
+        return here[self.pool.repairs[self.indices]]
 
     def made(self) -> NDArray[np.bool_]:
         """(m,) rows that are repairs and stand in no source of the run."""
-        return self.pool.made[self.places]
+        return self.pool.made[self.indices]
 
     def column(self, name: TextColumn) -> Names:
         """(m,) a text column of the stored examples."""
-        return self.pool.text(name)[self.places]
+        return self.pool.text(name)[self.indices]
 
     def texts(self, of: TextField) -> list[str]:
         """The text of each row that is compared; of both, one without a response has none."""
@@ -238,9 +238,9 @@ class Candidates:
         """The rows where the mask is true."""
         return self.at(np.flatnonzero(mask))
 
-    def at(self, places: Ints) -> "Candidates":
+    def at(self, indices: Ints) -> "Candidates":
         """The rows at these places of this order, in the order given."""
-        return Candidates(self.pool, self.places[places])
+        return Candidates(self.pool, self.indices[indices])
 
 
 Vectors = Callable[[ComparedField, Candidates], NDArray[np.float32]]
@@ -254,30 +254,32 @@ def read_candidates(con: Connection, run: RunContext, ids: Sequence[str]) -> Can
 
 def read_vectors(of: ComparedField, rows: Candidates) -> NDArray[np.float32]:
     """(n, d) unit vectors of the rows, in their order; NaN where there is none."""
-    return rows.pool.vectors(of, rows.places)
+    return rows.pool.vectors(of, rows.indices)
 
 
-def decide(candidates: Candidates, picked: Picked, scores: Sequence[str] = ()) -> Decisions:
+def describe_decisions(
+    candidates: Candidates, outcome: Outcome, scores: Sequence[str] = ()
+) -> Decisions:
     """What a step picked, in the words of the `decisions` table.
 
     Args:
         candidates: the rows the step was given.
-        picked: what it made of them.
+        outcome: what it made of them.
         scores: the scores that decided, to say why a row has none.
     """
     ids = candidates.ids
-    reasons = spoken_reasons(candidates, picked, scores).tolist()
-    causes = [None if row < 0 else str(ids[row]) for row in picked.because_of.tolist()]
-    values = [None if value != value else value for value in picked.value.tolist()]
+    reasons = spoken_reasons(candidates, outcome, scores).tolist()
+    causes = [None if row < 0 else str(ids[row]) for row in outcome.because_of.tolist()]
+    values = [None if value != value else value for value in outcome.value.tolist()]
     return Decisions(ids.tolist(), reasons, causes, values)
 
 
-def spoken_reasons(candidates: Candidates, picked: Picked, scores: Sequence[str]) -> Names:
+def spoken_reasons(candidates: Candidates, outcome: Outcome, scores: Sequence[str]) -> Names:
     """(n,) reasons; with that of a row without a score goes the state of the first it lacks."""
-    unscored = np.flatnonzero(picked.reasons == "no_score")
+    unscored = np.flatnonzero(outcome.reasons == "no_score")
     if not unscored.size or not scores:
-        return picked.reasons
-    reasons = picked.reasons.copy()
+        return outcome.reasons
+    reasons = outcome.reasons.copy()
     rows = candidates.at(unscored)
     states = np.full(len(rows), "ok", dtype=object)
     for name in scores:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from pipeline.ranking.outcome import Picked, account_for, no_reasons, spread
-from pipeline.selection.allocate_budget import deciding_scores, spend
+from pipeline.ranking.outcome import Outcome, account_for, no_reasons, spread
+from pipeline.selection.allocate_budget import allocate_budget, deciding_scores
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.methods.licenses import LicenseSettings
 from pipeline.selection.methods.random import random_keys
@@ -29,7 +29,7 @@ NOT_HELD_OUT = "not held out"
 
 Reasons = NDArray[np.object_]
 
-Record = Callable[[str, Candidates, Picked, tuple[str, ...]], None]
+Record = Callable[[str, Candidates, Outcome, tuple[str, ...]], None]
 """Is told of each step: its label, the rows it was given, what it picked, and by which scores."""
 
 
@@ -89,7 +89,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class StepsOutcome:
     """Where a selection came to."""
 
     held_out: Candidates
@@ -98,14 +98,14 @@ class Walk:
     choice: Choice
 
 
-def walk(
+def run_steps(
     rows: Candidates,
     settings: SelectSettings,
     vectors: Vectors,
     seed: int,
     record: Record,
     licenses: LicenseSettings | None = None,
-) -> Walk:
+) -> StepsOutcome:
     """Take all steps of a selection.
 
     Args:
@@ -127,14 +127,16 @@ def walk(
     kept = drop_where(np.where(aside, HELD_OUT, "").astype(object))
     record(NOT_HELD_OUT, rows, kept, ())
     eligible = rows.where(~aside)
-    return Walk(rows.where(aside), eligible, choose(eligible, settings, vectors, seed, record))
+    return StepsOutcome(
+        rows.where(aside), eligible, choose_rows(eligible, settings, vectors, seed, record)
+    )
 
 
-def tell_nobody(label: str, rows: Candidates, picked: Picked, scores: tuple[str, ...]) -> None:
+def tell_nobody(label: str, rows: Candidates, outcome: Outcome, scores: tuple[str, ...]) -> None:
     """A record that is not kept."""
 
 
-def choose(
+def choose_rows(
     rows: Candidates,
     settings: SelectSettings,
     vectors: Vectors,
@@ -146,9 +148,9 @@ def choose(
         passed = filter_rows(step, rows)
         record(describe(step), rows, passed, step.scores())
         rows = rows.where(passed.reasons == "")
-    picked = spend(settings.rank, rows, vectors, seed)
-    record(describe(settings.rank), rows, picked, deciding_scores(settings.rank))
-    return Choice(rows, rows.at(picked.indices), picked.notes)
+    outcome = allocate_budget(settings.rank, rows, vectors, seed)
+    record(describe(settings.rank), rows, outcome, deciding_scores(settings.rank))
+    return Choice(rows, rows.at(outcome.indices), outcome.notes)
 
 
 def untrainable(rows: Candidates) -> Reasons:
@@ -169,12 +171,12 @@ def held_out(rows: Candidates, share: float, seed: int) -> NDArray[np.bool_]:
     return np.asarray(keys / 2.0**64 < share, dtype=np.bool_)
 
 
-def drop_where(reasons: Reasons) -> Picked:
+def drop_where(reasons: Reasons) -> Outcome:
     """Pick the rows that have no reason against them."""
     return account_for(np.flatnonzero(reasons == ""), reasons, np.full(len(reasons), np.nan))
 
 
-def filter_rows(step: Filter, rows: Candidates) -> Picked:
+def filter_rows(step: Filter, rows: Candidates) -> Outcome:
     """Apply a filter; where the recipe says so, rows without the score pass it by."""
     if not isinstance(step, FilterStep) or step.unscored == "drop":
         return step.pick(rows)

@@ -28,7 +28,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
-from pipeline.ranking.outcome import Picked, account_for, no_causes, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_causes, no_reasons
 from pipeline.selection.apportion import (
     Weights,
     largest_remainders,
@@ -43,7 +43,7 @@ from scorers.arrays import Floats, Ints, Strings, require_same_length
 GROUPS_SAID = 12
 """A note names at most so many groups."""
 
-PickGroup = Callable[[Ints, int], Picked]
+PickGroup = Callable[[Ints, int], Outcome]
 """Picks from the rows at these places, for this many rows or tokens; what it says is of them."""
 
 
@@ -111,14 +111,14 @@ class Groups:
     """(n,) the group of each row; "" for none."""
     weights: Weights
 
-    def places(self, name: str) -> Ints:
+    def rows_of(self, name: str) -> Ints:
         """Rows of a group, in their order."""
         return np.flatnonzero(self.names == name)
 
 
 def select_in_shares(
     groups: Groups, costs: Ints, total: int, pick: PickGroup
-) -> tuple[Picked, dict[str, int]]:
+) -> tuple[Outcome, dict[str, int]]:
     """Pick within each group for its share of a budget.
 
     A group has fallen short when it has nothing left that only the budget keeps out: no row is
@@ -138,9 +138,9 @@ def select_in_shares(
         ValueError: if lengths differ.
     """
     require_same_length(groups=groups.names, costs=costs)
-    places = {name: groups.places(name) for name in sorted(groups.weights)}
-    holds = {name: int(costs[rows].sum()) for name, rows in places.items()}
-    picked: dict[str, Picked] = {}
+    members = {name: groups.rows_of(name) for name in sorted(groups.weights)}
+    holds = {name: int(costs[rows].sum()) for name, rows in members.items()}
+    outcome: dict[str, Outcome] = {}
     spent: dict[str, int] = {}
     wanted: dict[str, int] = {}
     while True:
@@ -148,15 +148,15 @@ def select_in_shares(
         wanted = wanted or uncapped(groups.weights, total)
         changed = [name for name, part in parts.items() if part and spent.get(name) != part]
         for name in changed:
-            picked[name], spent[name] = pick(places[name], parts[name]), parts[name]
+            outcome[name], spent[name] = pick(members[name], parts[name]), parts[name]
         short = {
-            name: int(costs[places[name][each.indices]].sum())
-            for name, each in picked.items()
+            name: int(costs[members[name][each.indices]].sum())
+            for name, each in outcome.items()
             if "over_budget" not in each.reasons
         }
         short = {name: used for name, used in short.items() if used < holds[name]}
         if not short:
-            return join(groups, places, picked), wanted
+            return join(groups, members, outcome), wanted
         holds |= short
         spent |= short
 
@@ -167,20 +167,20 @@ def uncapped(weights: Weights, total: int) -> dict[str, int]:
     return largest_remainders(weights, total) if some else dict.fromkeys(weights, 0)
 
 
-def join(groups: Groups, places: Mapping[str, Ints], picked: Mapping[str, Picked]) -> Picked:
+def join(groups: Groups, members: Mapping[str, Ints], outcome: Mapping[str, Outcome]) -> Outcome:
     """The picks of all groups in one order, and what was said of every row."""
     n = len(groups.names)
     reasons, remarks, causes = no_reasons(n), no_reasons(n), no_causes(n)
     value: Floats = np.full(n, np.nan)
     reasons[:] = "no_score"
-    for name, rows in places.items():
+    for name, rows in members.items():
         reasons[rows] = "over_budget" if groups.weights[name] else "no_share"
-    for name, each in picked.items():
-        rows = places[name]
+    for name, each in outcome.items():
+        rows = members[name]
         reasons[rows], remarks[rows], value[rows] = each.reasons, each.remarks, each.value
         causes[rows] = np.where(each.because_of < 0, -1, rows[each.because_of])
-    order = take_turns({name: len(each.indices) for name, each in picked.items()})
-    indices = [places[name][picked[name].indices[turn]] for name, turn in order]
+    order = take_turns({name: len(each.indices) for name, each in outcome.items()})
+    indices = [members[name][outcome[name].indices[turn]] for name, turn in order]
     return account_for(np.array(indices, dtype=np.int64), reasons, value, causes, remarks)
 
 
@@ -229,7 +229,7 @@ def shortfalls(
     for name, share in sorted(wanted.items()):
         chosen = picks[groups.names[picks] == name]
         used = int(costs[chosen].sum())
-        left = np.setdiff1d(groups.places(name), chosen)
+        left = np.setdiff1d(groups.rows_of(name), chosen)
         # Of tokens, less than a row's worth is left over wherever a budget ends.
         most = int(costs[left].max(initial=0)) if not rows else 1
         if used < share and share - used >= most:

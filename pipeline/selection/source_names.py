@@ -40,14 +40,14 @@ def name_sources(paths: Strings, names: Sequence[str]) -> Strings:
     Raises:
         WrongNameError: if a source has two of the names.
     """
-    distinct, places = np.unique(np.asarray(paths, dtype=np.str_), return_inverse=True)
+    distinct, indices = np.unique(np.asarray(paths, dtype=np.str_), return_inverse=True)
     called = np.empty(len(distinct), dtype=object)
     for at, path in enumerate(distinct.tolist()):
         found = [name for name in names if has_name(path, name)]
         if len(found) > 1:
             raise WrongNameError(f"{' and '.join(found)} both name {path}: give longer names")
         called[at] = found[0] if found else path
-    named: Strings = called[places]
+    named: Strings = called[indices]
     return named
 
 

@@ -13,20 +13,20 @@ from pipeline.evidence.selection_evidence import gather_evidence
 from pipeline.evidence.sensitivity import measure_sensitivity
 from pipeline.measuring.measures.embeddings import ComparedField
 from pipeline.ranking.budget import Budget
-from pipeline.ranking.outcome import Picked
+from pipeline.ranking.outcome import Outcome
 from pipeline.run_context import RunContext
 from pipeline.selection.candidates import (
     Candidates,
     Vectors,
     count_step,
-    decide,
+    describe_decisions,
     read_candidates,
     read_vectors,
 )
 from pipeline.selection.methods.length_matched import select_length_matched
 from pipeline.selection.methods.licenses import LicenseSettings
 from pipeline.selection.methods.random import select_random
-from pipeline.selection.run_steps import SelectSettings, unspent, walk
+from pipeline.selection.run_steps import SelectSettings, run_steps, unspent
 from scorers import SCORERS
 from scorers.arrays import Ints
 from storage.changes import find_previous
@@ -66,13 +66,13 @@ def select_examples(
     with open_workspace(run.workspace) as con:
         rows = read_candidates(con, run, pool)
         vectors = LastVectors(read_vectors)
-        taken = walk(rows, settings, vectors, run.seed, Books(con, run).record, licenses)
+        taken = run_steps(rows, settings, vectors, run.seed, Books(con, run).record, licenses)
         chosen, name = taken.choice.chosen, settings.name
-        selection_id = write(con, run, ("choice", name, None), chosen)
-        write(con, run, ("held_out", f"{name}-held-out", selection_id), taken.held_out)
+        selection_id = store_selection(con, run, ("choice", name, None), chosen)
+        store_selection(con, run, ("held_out", f"{name}-held-out", selection_id), taken.held_out)
         controls = draw_controls(taken.eligible, chosen, run.seed)
         for kind, drawn in controls.items():
-            write(con, run, (kind, f"{name}-{kind}", selection_id), drawn)
+            store_selection(con, run, (kind, f"{name}-{kind}", selection_id), drawn)
         moved = None
         if settings.sensitivity:
             moved = measure_sensitivity(taken.eligible, chosen, settings, vectors, run.seed)
@@ -94,8 +94,8 @@ class LastVectors:
 
     def __call__(self, of: ComparedField, rows: Candidates) -> NDArray[np.float32]:
         """The embeddings (n, d) of one text of the rows."""
-        if not (self._last and self._last[0] == of and np.array_equal(self._last[1], rows.places)):
-            self._last = of, rows.places, self._read(of, rows)
+        if not (self._last and self._last[0] == of and np.array_equal(self._last[1], rows.indices)):
+            self._last = of, rows.indices, self._read(of, rows)
         return self._last[2]
 
 
@@ -105,15 +105,17 @@ class Books:
     def __init__(self, con: Connection, run: RunContext) -> None:
         self.con, self.run, self.step = con, run, 0
 
-    def record(self, label: str, rows: Candidates, picked: Picked, scores: tuple[str, ...]) -> None:
+    def record(
+        self, label: str, rows: Candidates, outcome: Outcome, scores: tuple[str, ...]
+    ) -> None:
         """Store the decisions of one step, which decided by these scores."""
         self.step += 1
-        decisions = decide(rows, picked, scores)
-        count = count_step("select", self.step, label, decisions.reasons, picked.notes)
+        decisions = describe_decisions(rows, outcome, scores)
+        count = count_step("select", self.step, label, decisions.reasons, outcome.notes)
         write_step(self.con, self.run.run_id, count, decisions)
 
 
-def write(
+def store_selection(
     con: Connection, run: RunContext, named: tuple[str, str, str | None], rows: Candidates
 ) -> str:
     """Store rows as a selection, in their order; `named` is its kind, name and parent."""
@@ -126,7 +128,7 @@ def write(
 def draw_controls(pool: Candidates, chosen: Candidates, seed: int) -> dict[str, Candidates]:
     """As many rows at random, and as many of the same lengths, from all that was eligible."""
     random = select_random(pool.ids, Budget(rows=len(chosen)), None, seed)
-    selected = np.searchsorted(pool.places, chosen.places)  # a pool's rows are in its order
+    selected = np.searchsorted(pool.indices, chosen.indices)  # a pool's rows are in its order
     matched = select_length_matched(selected, pool.loss_tokens, pool.ids, seed)
     return {"random": pool.at(random.indices), "length_matched": pool.at(matched.indices)}
 

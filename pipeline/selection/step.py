@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from pipeline.measuring.measures.embeddings import ComparedField
 from pipeline.ranking.budget import Budget
-from pipeline.ranking.outcome import Picked
+from pipeline.ranking.outcome import Outcome
 from pipeline.selection.blend import blend_ranks
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.shares import Shares
@@ -101,7 +101,7 @@ class Filter(Settings):
         """The sources whose rows it treats in a way of their own, by their paths."""
         return ()
 
-    def pick(self, rows: Candidates) -> Picked:
+    def pick(self, rows: Candidates) -> Outcome:
         """Say which rows pass, and why the others do not."""
         raise NotImplementedError
 
@@ -136,6 +136,6 @@ class RankStep(Settings):
         """The text whose embeddings are compared; None where none are."""
         return None
 
-    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Picked:
+    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
         """Order the rows and take what the budget pays for."""
         raise NotImplementedError

@@ -84,7 +84,7 @@ Unit = Literal["words", "characters"]
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class Shingling:
     """How texts are cut into shingles."""
 
     unit: Unit = "words"
@@ -106,7 +106,7 @@ class Shingles:
         return set(self.hashes[self.starts[row] : self.starts[row + 1]].tolist())
 
 
-def hash_shingles(texts: Iterable[str], cut: Cut) -> Shingles:
+def hash_shingles(texts: Iterable[str], cut: Shingling) -> Shingles:
     """Cut texts into shingles.
 
     Args:

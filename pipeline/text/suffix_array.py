@@ -97,10 +97,10 @@ class SuffixIndex:
         if not len(pattern) or (np.asarray(pattern) == SEPARATOR).any():
             return 0, 0
         wanted, length = pattern.astype(BIG_ENDIAN).tobytes(), len(pattern)
-        places = range(len(self.order))
+        indices = range(len(self.order))
         return (
-            bisect_left(places, wanted, key=lambda place: self._begins(place, length)),
-            bisect_right(places, wanted, key=lambda place: self._begins(place, length)),
+            bisect_left(indices, wanted, key=lambda place: self._begins(place, length)),
+            bisect_right(indices, wanted, key=lambda place: self._begins(place, length)),
         )
 
     def longest(self, pattern: NDArray[np.integer]) -> int:
@@ -110,8 +110,8 @@ class SuffixIndex:
         if not len(pattern):
             return 0
         wanted, length = pattern.astype(BIG_ENDIAN).tobytes(), len(pattern)
-        places = range(len(self.order))
-        near = bisect_left(places, wanted, key=lambda place: self._begins(place, length))
+        indices = range(len(self.order))
+        near = bisect_left(indices, wanted, key=lambda place: self._begins(place, length))
         # What shares most with the pattern stands next to where it would stand itself.
         return max(self._shared(place, pattern) for place in (near - 1, near))
 

@@ -16,7 +16,7 @@ NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class TokenRun:
     """A run of the completion's tokens that stands in the rows."""
 
     first: int
@@ -41,7 +41,7 @@ class Match:
 class FoundSpan:
     """A span that is reported."""
 
-    match: Match
+    match: TokenRun
     start: int
     end: int
     """Where it stands in the completion, in characters."""

@@ -153,7 +153,7 @@ def report_trace(
         spans=spans,
         rows=rows,
         rows_hit=traced.rows_hit,
-        origins=read_origins(con, sorted(shown), corpus.source_ids),
+        origins=read_row_origins(con, sorted(shown), corpus.source_ids),
         neighbours=near,
     )
 
@@ -184,7 +184,7 @@ def report_span(
     for part, position in zip(parts.tolist(), positions.tolist(), strict=True):
         example = examples[corpus.ids[part // len(PARTS)]]
         first = position - int(index.starts[part])
-        places.append(find_place(example, PARTS[part % len(PARTS)], first, text))
+        places.append(find_span(example, PARTS[part % len(PARTS)], first, text))
     return SpanReport(
         text=text,
         start=span.start,
@@ -199,7 +199,7 @@ def report_span(
     )
 
 
-def find_place(example: Example, part: str, first: int, text: str) -> Place:
+def find_span(example: Example, part: str, first: int, text: str) -> Place:
     """Where a span stands in the text of a row.
 
     Args:
@@ -222,7 +222,7 @@ def find_place(example: Example, part: str, first: int, text: str) -> Place:
     return Place(example.example_id, part, tokens[0].start, tokens[-1].end)
 
 
-def read_origins(
+def read_row_origins(
     con: Connection, ids: Sequence[str], source_ids: Sequence[str]
 ) -> dict[str, Origin]:
     """Where examples are from."""

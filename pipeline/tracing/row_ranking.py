@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.text.suffix_array import PARTS, SuffixIndex, Tokens
-from pipeline.tracing.found import FoundSpan, Match
+from pipeline.tracing.found import FoundSpan, TokenRun
 from scorers.arrays import Floats, Ints
 
 BM25_K1, BM25_B = 1.2, 0.75
@@ -80,7 +80,7 @@ def cover_row(
     return prompt, response
 
 
-def share_within(words: NDArray[np.bool_], matches: Sequence[Match]) -> float:
+def share_within(words: NDArray[np.bool_], matches: Sequence[TokenRun]) -> float:
     """Share of the words that lie in one of the matches; 0 where there is no word."""
     inside = np.zeros(len(words), dtype=bool)
     for match in matches:

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from pipeline.text.suffix_array import PARTS, SuffixIndex, Tokens
 from pipeline.text.tokens import Token, sentence_ends, split_tokens
-from pipeline.tracing.found import FoundSpan, Match
+from pipeline.tracing.found import FoundSpan, TokenRun
 from pipeline.tracing.row_ranking import RankedRow, rank_rows, rows_of, share_within
 
 MIN_WORDS = 6
@@ -111,7 +111,7 @@ def trace_text(
 
 def find_matches(
     index: SuffixIndex, query: Tokens, words: NDArray[np.bool_], ends: Sequence[int]
-) -> list[Match]:
+) -> list[TokenRun]:
     """The longest run from each word that no earlier one contains, in order.
 
     Args:
@@ -120,14 +120,14 @@ def find_matches(
         words: (t,) whether each is a word; a run begins with one.
         ends: (t,) where the sentence of each ends.
     """
-    matches: list[Match] = []
+    matches: list[TokenRun] = []
     reached = 0
     for first in np.flatnonzero(words).tolist():
         end = first + index.longest(query[first : ends[first]])
         if end > reached:
             reached = end
             interval = index.find(query[first:end])
-            matches.append(Match(first, end, int(words[first:end].sum()), interval))
+            matches.append(TokenRun(first, end, int(words[first:end].sum()), interval))
     return matches
 
 
@@ -136,7 +136,9 @@ def spell(tokens: Sequence[Token]) -> str:
     return f" {' '.join(token.form for token in tokens)} "
 
 
-def rarest(index: SuffixIndex, query: Tokens, matches: Sequence[Match], most: int) -> list[Match]:
+def rarest(
+    index: SuffixIndex, query: Tokens, matches: Sequence[TokenRun], most: int
+) -> list[TokenRun]:
     """The matches of the lowest probability, in the order of the completion; the first in a tie."""
     chances = [log_probability(index, query[match.first : match.end]) for match in matches]
     order = sorted(range(len(matches)), key=lambda number: (chances[number], number))
@@ -149,7 +151,9 @@ def log_probability(index: SuffixIndex, span: Tokens) -> float:
     return float(np.log(shares).sum())
 
 
-def locate(index: SuffixIndex, query: Tokens, tokens: Sequence[Token], match: Match) -> FoundSpan:
+def locate(
+    index: SuffixIndex, query: Tokens, tokens: Sequence[Token], match: TokenRun
+) -> FoundSpan:
     """Find the rows that a match stands in."""
     positions = np.sort(index.order[slice(*match.interval)].astype(np.int64))
     parts, firsts = np.unique(index.parts_at(positions), return_index=True)

@@ -99,14 +99,14 @@ def open_index(workspace: Workspace, corpus: Corpus, tell: Tell) -> SuffixIndex:
         return stored
     tell(f"indexing {len(corpus.ids)} rows; the next trace of them reads {folder}")
     with read_workspace(workspace) as con:
-        write_index(folder, digest, build_index(read_texts(con, corpus.ids)))
+        write_index(folder, digest, build_index(read_traced_texts(con, corpus.ids)))
     built = read_index(folder, digest)
     if built is None:
         raise IndexDamagedError(f"{folder} was written and cannot be read again: look at the disk")
     return built
 
 
-def read_texts(con: Connection, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+def read_traced_texts(con: Connection, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Prompt and response of examples, in the order of their sorted ids."""
     for first in range(0, len(ids), BATCH_ROWS):
         for example in read_examples(con, ids[first : first + BATCH_ROWS]):

@@ -21,7 +21,7 @@ from storage.retention import (
     covers,
     forget_files,
     forget_measures,
-    read_adapters,
+    read_kept_adapters,
     read_named_files,
     read_trainings,
     read_unused,
@@ -88,7 +88,7 @@ class Leftover:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RemovalOptions:
     """What may go besides what is never of use again."""
 
     unused_since: date | None = None
@@ -97,7 +97,7 @@ class Wanted:
     backups: bool = False
 
 
-def find_leftovers(con: Connection, workspace: Workspace, wanted: Wanted) -> list[Leftover]:
+def find_leftovers(con: Connection, workspace: Workspace, wanted: RemovalOptions) -> list[Leftover]:
     """What can go, by kind; kinds of which there is nothing are left out.
 
     Args:
@@ -187,7 +187,7 @@ def find_lost(workspace: Workspace, named: set[str]) -> list[ShardFile]:
 
 def find_trained(con: Connection, workspace: Workspace) -> list[Path]:
     """What finished trainings needed while they ran."""
-    trained = [workspace.directory / path for path in read_adapters(con)]
+    trained = [workspace.directory / path for path in read_kept_adapters(con)]
     return [folder / name for folder in trained for name in TRAINING_FOLDERS]
 
 
@@ -234,7 +234,7 @@ def find_backups(workspace: Workspace) -> list[Path]:
     return list(workspace.directory.glob(f"{workspace.database.name}{COPIES}*"))
 
 
-def remove_leftovers(workspace: Workspace, wanted: Wanted) -> list[Leftover]:
+def remove_leftovers(workspace: Workspace, wanted: RemovalOptions) -> list[Leftover]:
     """Remove what can go; return what that was. No run may be going on in the workspace."""
     with open_tables(workspace) as con:
         found = find_leftovers(con, workspace, wanted)

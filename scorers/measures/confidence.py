@@ -184,20 +184,20 @@ def _contradictions(
     entailment: EntailmentModel,
 ) -> tuple[list[list[float]], list[list[float]]]:
     """Both orders for every sample, 0 for those that match; in two calls for all rows."""
-    places = [
+    indices = [
         (at, k)
         for at, row_matches in enumerate(matches)
         for k, match in enumerate(row_matches)
         if not match
     ]
-    targets = [rows[at].target for at, _ in places]
-    answers = [samples[at][k] for at, k in places]
+    targets = [rows[at].target for at, _ in indices]
+    answers = [samples[at][k] for at, k in indices]
     forward = [[0.0] * len(row_matches) for row_matches in matches]
     backward = [[0.0] * len(row_matches) for row_matches in matches]
     asked = entailment.contradiction(targets + answers, answers + targets)
-    for place, (at, k) in enumerate(places):
+    for place, (at, k) in enumerate(indices):
         forward[at][k] = float(asked[place])
-        backward[at][k] = float(asked[len(places) + place])
+        backward[at][k] = float(asked[len(indices) + place])
     return forward, backward
 
 

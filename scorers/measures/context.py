@@ -28,7 +28,7 @@ from typing import Literal
 import numpy as np
 
 from scorers.measures.models.protocols import AttentionModel, Floats
-from scorers.measures.reading.turn_tokens import Turn, TurnTokens
+from scorers.measures.reading.turn_tokens import TurnSpan, TurnTokens
 
 VERSION = 1
 
@@ -87,34 +87,34 @@ def measure_context(
     longest = min(max_tokens, model.max_tokens)
     if len(row.ids) > longest:
         return ContextRow("truncated", f"{len(row.ids)} tokens, at most {longest} are measured")
-    users = [turn for turn in row.turns if turn.role == "user" and len(turn.places)]
+    users = [turn for turn in row.turns if turn.role == "user" and len(turn.positions)]
     first = min((turn.message for turn in users), default=response_at)
     answers = [
         turn
         for turn in row.turns
-        if turn.role == "assistant" and len(turn.places) and turn.message > first
+        if turn.role == "assistant" and len(turn.positions) and turn.message > first
     ]
     if not answers or answers[-1].message != response_at:
         why = "the response has no text" if users else "no user's text stands before the response"
         return ContextRow("not_applicable", why)
-    places = np.concatenate([turn.places for turn in answers])
-    shares = model.attention_shares(row.ids, places, [turn.places for turn in users], layer)
+    positions = np.concatenate([turn.positions for turn in answers])
+    shares = model.attention_shares(row.ids, positions, [turn.positions for turn in users], layer)
     if not np.isfinite(shares).all():
         return ContextRow("failed", "the model gave attention that is not finite")
-    borders = np.cumsum([len(turn.places) for turn in answers])[:-1]
+    borders = np.cumsum([len(turn.positions) for turn in answers])[:-1]
     parts = np.split(shares, borders, axis=1)
     turns = [_summarise(a, part, users) for a, part in zip(answers, parts, strict=True)]
     return ContextRow("ok", turns=turns)
 
 
-def _summarise(answer: Turn, shares: Floats, users: Sequence[Turn]) -> TurnDependency:
+def _summarise(answer: TurnSpan, shares: Floats, users: Sequence[TurnSpan]) -> TurnDependency:
     """One turn's numbers, from its tokens' (heads, t, users) shares."""
     before = np.array([user.message < answer.message for user in users])
     every = shares[:, :, before].sum(axis=2)
     last = shares[:, :, np.flatnonzero(before)[-1]]
     return TurnDependency(
         message=answer.message,
-        tokens=len(answer.places),
+        tokens=len(answer.positions),
         all_turns=_mean_of_maxima(every),
         current_turn=_mean_of_maxima(last),
         all_turns_of_means=_maximum_of_means(every),

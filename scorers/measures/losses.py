@@ -1,7 +1,7 @@
 """Losses: what a language model says of each response, with its prompt and without.
 
     nll_t       = -log p(y_t | prompt, y_<t)          t in the response, nats
-    nll_alone_t = -log p(y_t | header, y_<t)          the same tokens, the same places
+    nll_alone_t = -log p(y_t | header, y_<t)          the same tokens, the same positions
     entropy_t   = -sum_v p(v | prompt, y_<t) log p(v | prompt, y_<t)
 
 One measurement that serves perplexity, IFD (arXiv:2308.12032), Superfiltering (arXiv:2402.00530),

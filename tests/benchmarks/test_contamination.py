@@ -7,7 +7,7 @@ import pytest
 from benchmarks.contamination import count_kinds, exhaustive_pairs, judge_pairs, main, own_items
 from benchmarks.real_rows import DATA_VARIABLE
 from pipeline.contamination.leaks import Leak
-from pipeline.contamination.texts import Turn
+from pipeline.contamination.texts import TurnText
 
 WORDS = " ".join(f"w{n}" for n in range(20))
 
@@ -29,7 +29,7 @@ def test_the_truth_is_every_pair_that_shares_thirteen_words() -> None:
 
 
 def test_a_leak_counts_with_its_own_item_once() -> None:
-    row = [Turn("user", "x")]
+    row = [TurnText("user", "x")]
     leaks = [Leak(4, "verbatim", row), Leak(5, "short", row)]
     found = own_items(leaks, {(1, 5), (1, 9), (2, 5)})
     assert found == [1]

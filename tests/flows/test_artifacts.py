@@ -6,7 +6,7 @@ import pytest
 from fine_tune.cost import TrainCost
 from fine_tune.outcome import TrainingOutcome
 from flows import artifacts
-from flows.artifacts import Progress, artifact_key, put_on_page, training_markdown
+from flows.artifacts import ProgressArtifact, artifact_key, put_on_page, training_markdown
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_progress_is_shown_in_steps_of_a_percent(
     monkeypatch.setattr(
         artifacts, "update_progress_artifact", lambda _, progress: shown.append(progress)
     )
-    progress = Progress("k", "measuring losses")
+    progress = ProgressArtifact("k", "measuring losses")
     for done in range(1, 1001):
         progress.at(done, 1000)
     assert len(shown) == 100 and shown[-1] == 100.0
@@ -67,7 +67,7 @@ def test_progress_gives_up_after_one_failure(
 ) -> None:
     monkeypatch.setattr(artifacts, "create_progress_artifact", make_artifact)
     monkeypatch.setattr(artifacts, gone_at, refuse)
-    progress = Progress("k", "measuring losses")
+    progress = ProgressArtifact("k", "measuring losses")
     for done in (10, 20, 30):
         progress.at(done, 30)
     assert len(said) == 1 and "the progress of measuring losses could not be shown" in said[0]

@@ -14,12 +14,12 @@ from prefect.testing.utilities import prefect_test_harness
 from benchmarks.kill_anywhere import prefect_server
 from benchmarks.killed_workspace import write_project
 from flows.backfill_scores import backfill
-from flows.measure_shards import measure_work
+from flows.measure_shards import measure_job
 from pipeline.ingest.stage import SourceSettings, identify_sources, ingest_sources
 from pipeline.measuring.measures.losses import Losses
 from storage.database import read_workspace
 from storage.workspace import Workspace
-from storage.workspace_lock import take_turn
+from storage.workspace_lock import lock_workspace
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +59,7 @@ def test_a_run_passes_a_backfill_between_two_shards(
     seen: list[int] = []
 
     def run() -> None:
-        with take_turn(Workspace(project / "work"), "run other"):
+        with lock_workspace(Workspace(project / "work"), "run other"):
             seen.append(measured(project))
             seen.append(measured(project))
 
@@ -69,9 +69,9 @@ def test_a_run_passes_a_backfill_between_two_shards(
         if not threads:
             threads.append(Thread(target=run))
             threads[0].start()
-        return measure_work(*given)  # type: ignore[arg-type]
+        return measure_job(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("flows.backfill_scores.measure_work", begin_a_run)
+    monkeypatch.setattr("flows.backfill_scores.measure_job", begin_a_run)
     backfill("recipe.yaml", ["ifd"])
     threads[0].join()
     total = measured(project)

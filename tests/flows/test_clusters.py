@@ -28,7 +28,7 @@ from pipeline.measuring import shards
 from pipeline.measuring.shard_work import Measure, MeasuredShard
 from pipeline.measuring.shards import ExampleInputs, commit_measured
 from storage.database import read_workspace
-from storage.shard_location import find_place
+from storage.shard_location import find_shard_location
 from storage.workspace import Workspace
 from tests.moto_server import serve_s3
 from tests.tiny_models import CHAT, save_tiny_llama
@@ -177,7 +177,7 @@ def test_dask_gives_the_same_with_shards_in_an_object_store(project: Path, on_th
     with serve_s3() as bucket, dask_cluster() as address:
         ran = run(project, "dask", "dask", address, f"{bucket}/dask")
         same(ran, on_threads)
-        assert find_place(ran.workspace.directory).root == f"{bucket}/dask"
+        assert find_shard_location(ran.workspace.directory).root == f"{bucket}/dask"
         assert not (ran.workspace.directory / "measurements").exists()
         again = run(project, "dask", "dask", address, None)
         assert set(again.asked.values()) == {0}

@@ -8,7 +8,7 @@ from fine_tune.settings import TrainSettings
 from fine_tune.train import train_adapter
 from flows.record_training import collect_trainings, record_training, write
 from storage.database import QueryError, WorkspaceMissingError, open_workspace, read_workspace
-from storage.selections import write_export
+from storage.selections import record_export
 from storage.workspace import Workspace
 from tests.fine_tune.conftest import tiny_export, tiny_model  # noqa: F401
 from tests.stage_runner import start
@@ -31,7 +31,7 @@ def trained(
     outcome = read_outcome(folder, run.workspace.directory)
     assert outcome is not None
     with open_workspace(run.workspace) as con:
-        write_export(con, outcome.export_id, "s1", "exports/tiny", (12, 345))
+        record_export(con, outcome.export_id, "s1", "exports/tiny", (12, 345))
     return run.workspace, outcome
 
 

@@ -20,7 +20,7 @@ from storage.measurements import (
     read_measurements,
 )
 from storage.shard_files import ShardsUnreachableError
-from storage.shard_location import OtherPlaceError, find_place, set_place
+from storage.shard_location import OtherShardLocationError, find_shard_location, set_shard_location
 from storage.sources import write_examples
 from storage.workspace import Workspace
 from tests.moto_server import serve_s3
@@ -35,8 +35,8 @@ def bucket() -> Iterator[str]:
 
 
 def test_shards_are_in_the_workspace_unless_a_place_is_named(tmp_path: Path) -> None:
-    set_place(tmp_path / "w", None)
-    assert find_place(tmp_path / "w").root == str(tmp_path / "w")
+    set_shard_location(tmp_path / "w", None)
+    assert find_shard_location(tmp_path / "w").root == str(tmp_path / "w")
     assert not (tmp_path / "w").exists()
 
 
@@ -48,41 +48,41 @@ def test_a_relative_workspace_has_an_absolute_place(
 
 
 def test_a_place_is_found_without_being_named_again(tmp_path: Path) -> None:
-    set_place(tmp_path / "w", f"{tmp_path}/shared/")
+    set_shard_location(tmp_path / "w", f"{tmp_path}/shared/")
     for again in (None, str(tmp_path / "shared")):
-        set_place(tmp_path / "w", again)
+        set_shard_location(tmp_path / "w", again)
         assert Workspace(tmp_path / "w").pending.root == str(tmp_path / "shared/pending")
 
 
 def test_another_place_is_refused(tmp_path: Path) -> None:
-    set_place(tmp_path / "w", str(tmp_path / "shared"))
-    with pytest.raises(OtherPlaceError, match=r"the recipe says .*elsewhere"):
-        set_place(tmp_path / "w", str(tmp_path / "elsewhere"))
-    assert find_place(tmp_path / "w").root == str(tmp_path / "shared")
+    set_shard_location(tmp_path / "w", str(tmp_path / "shared"))
+    with pytest.raises(OtherShardLocationError, match=r"the recipe says .*elsewhere"):
+        set_shard_location(tmp_path / "w", str(tmp_path / "elsewhere"))
+    assert find_shard_location(tmp_path / "w").root == str(tmp_path / "shared")
 
 
 def test_a_place_is_refused_to_a_workspace_that_has_shards(tmp_path: Path) -> None:
     Workspace(tmp_path / "w").measurements.write("losses/k/x.parquet", pa.table({"a": [1]}))
-    with pytest.raises(OtherPlaceError, match="in the workspace itself"):
-        set_place(tmp_path / "w", str(tmp_path / "shared"))
+    with pytest.raises(OtherShardLocationError, match="in the workspace itself"):
+        set_shard_location(tmp_path / "w", str(tmp_path / "shared"))
 
 
 def test_two_workspaces_cannot_have_one_place(tmp_path: Path) -> None:
-    set_place(tmp_path / "first", str(tmp_path / "shared"))
+    set_shard_location(tmp_path / "first", str(tmp_path / "shared"))
     for _ in range(2):
-        with pytest.raises(OtherPlaceError, match="another workspace"):
-            set_place(tmp_path / "second", str(tmp_path / "shared"))
-    set_place(tmp_path / "first", str(tmp_path / "shared"))
+        with pytest.raises(OtherShardLocationError, match="another workspace"):
+            set_shard_location(tmp_path / "second", str(tmp_path / "shared"))
+    set_shard_location(tmp_path / "first", str(tmp_path / "shared"))
 
 
 @pytest.mark.parametrize("lost", ["shared/claim.json", "first/shards.json"])
 def test_a_kill_between_claiming_and_remembering_is_made_good(lost: str, tmp_path: Path) -> None:
-    set_place(tmp_path / "first", str(tmp_path / "shared"))
+    set_shard_location(tmp_path / "first", str(tmp_path / "shared"))
     (tmp_path / lost).unlink()
-    set_place(tmp_path / "first", str(tmp_path / "shared"))
-    assert find_place(tmp_path / "first").root == str(tmp_path / "shared")
-    with pytest.raises(OtherPlaceError):
-        set_place(tmp_path / "second", str(tmp_path / "shared"))
+    set_shard_location(tmp_path / "first", str(tmp_path / "shared"))
+    assert find_shard_location(tmp_path / "first").root == str(tmp_path / "shared")
+    with pytest.raises(OtherShardLocationError):
+        set_shard_location(tmp_path / "second", str(tmp_path / "shared"))
 
 
 @pytest.mark.parametrize("bad", ["no-such-bucket", "no credentials"])
@@ -101,14 +101,14 @@ def test_a_store_that_cannot_be_used_is_told_before_any_work(
         monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
         s3fs.S3FileSystem.clear_instance_cache()
     with pytest.raises(ShardsUnreachableError, match=r"cannot be used for shards.*AWS_ACC"):
-        set_place(tmp_path / "w", place)
-    set_place(tmp_path / "w", str(tmp_path / "better"))
+        set_shard_location(tmp_path / "w", place)
+    set_shard_location(tmp_path / "w", str(tmp_path / "better"))
     s3fs.S3FileSystem.clear_instance_cache()
 
 
 def test_duckdb_reads_and_merges_shards_in_a_store(bucket: str, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "w")
-    set_place(workspace.directory, f"{bucket}/{uuid4().hex}")
+    set_shard_location(workspace.directory, f"{bucket}/{uuid4().hex}")
     user = {"role": "user", "content": "q"}
     talks = [
         Conversation([user, {"role": "assistant", "content": str(n)}]) for n in range(MANY_SMALL)

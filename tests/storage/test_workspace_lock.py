@@ -11,7 +11,7 @@ import pytest
 
 from storage.database import WorkspaceBusyError
 from storage.workspace import Workspace
-from storage.workspace_lock import read_holder, take_turn
+from storage.workspace_lock import lock_workspace, read_holder
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -19,9 +19,10 @@ HOLD = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from storage.workspace_lock import take_turn
+from storage.workspace_lock import lock_workspace
 from storage.workspace import Workspace
-with take_turn(Workspace(Path(sys.argv[2])), sys.argv[3], yields=sys.argv[4] == "yields") as turn:
+workspace = Workspace(Path(sys.argv[2]))
+with lock_workspace(workspace, sys.argv[3], yields=sys.argv[4] == "yields") as turn:
     print("has it", flush=True)
     if sys.argv[4] == "yields":
         while not turn.wanted():
@@ -47,20 +48,20 @@ def held(workspace: Workspace, what: str, yields: bool = False) -> Iterator[subp
 def test_a_second_run_is_told_who_works_and_since_when(workspace: Workspace) -> None:
     with held(workspace, "run demo") as other:
         named = rf"run demo .process {other.pid} on .* --wait"
-        with pytest.raises(WorkspaceBusyError, match=named), take_turn(workspace, "run other"):
+        with pytest.raises(WorkspaceBusyError, match=named), lock_workspace(workspace, "run other"):
             pass
-    with take_turn(workspace, "run other"):
-        holder = read_holder(workspace.turns)
+    with lock_workspace(workspace, "run other"):
+        holder = read_holder(workspace.lock_folder)
         assert holder is not None
         assert holder.what == "run other"
-    assert read_holder(workspace.turns) is None
+    assert read_holder(workspace.lock_folder) is None
 
 
 def test_a_killed_process_keeps_nothing(workspace: Workspace) -> None:
     with held(workspace, "run demo") as other:
         other.kill()
         other.wait()
-        with take_turn(workspace, "run other"):
+        with lock_workspace(workspace, "run other"):
             pass
 
 
@@ -74,19 +75,19 @@ def test_a_run_is_waited_for_where_asked(workspace: Workspace) -> None:
             assert other.stdin is not None
             other.stdin.close()
 
-        with take_turn(workspace, "nightly", wait=True, tell=tell):
+        with lock_workspace(workspace, "nightly", wait=True, tell=tell):
             assert other.wait() == 0
     assert len(told) == 1
     assert "nightly: waiting for run demo" in told[0]
 
 
 def test_a_backfill_lets_a_run_pass_without_being_asked_to_wait(workspace: Workspace) -> None:
-    with held(workspace, "backfill", yields=True) as other, take_turn(workspace, "run demo"):
+    with held(workspace, "backfill", yields=True) as other, lock_workspace(workspace, "run demo"):
         assert other.wait() == 0
 
 
 def test_nobody_wants_a_turn_that_nobody_waits_for(workspace: Workspace) -> None:
-    with take_turn(workspace, "backfill", yields=True) as turn:
+    with lock_workspace(workspace, "backfill", yields=True) as turn:
         assert not turn.wanted()
         assert not turn.wanted()  # looking did not leave a lock behind
 
@@ -96,15 +97,15 @@ def test_who_waits_comes_before_who_gave_up_its_turn(workspace: Workspace) -> No
     waits = Event()
 
     def run() -> None:
-        with take_turn(workspace, "run", tell=lambda _: waits.set()):
+        with lock_workspace(workspace, "run", tell=lambda _: waits.set()):
             order.append("run")
 
-    with take_turn(workspace, "backfill", yields=True) as turn:
+    with lock_workspace(workspace, "backfill", yields=True) as turn:
         thread = Thread(target=run)
         thread.start()
         assert waits.wait(10)
         assert turn.wanted()
-    with take_turn(workspace, "backfill", yields=True, wait=True):
+    with lock_workspace(workspace, "backfill", yields=True, wait=True):
         order.append("backfill")
     thread.join()
     assert order == ["run", "backfill"]

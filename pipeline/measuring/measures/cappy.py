@@ -19,7 +19,7 @@ from pipeline.measuring.measures.samples import Samples
 from pipeline.measuring.measures.trajectories import find_trainings
 from pipeline.measuring.rows import answer_table, no_response
 from pipeline.measuring.shards import SHARD_TOKENS
-from pipeline.settings import Part, Settings
+from pipeline.settings import Settings, Subset
 from scorers.measures.models.devices import borrowed_device, resolve_device, use_allowed_cores
 from scorers.measures.models.loading import resolve_model
 from storage.conversations import content_hash
@@ -70,7 +70,9 @@ class CappySettings(Settings):
         description="Learn also from the answers sampled for measure.confidence, by their ROUGE-L.",
     )
     seed: int = Field(default=0, ge=0, description="Of folds, swaps and the order of training.")
-    part: Part | None = Field(default=None, description="Train on and score part of the pool only.")
+    part: Subset | None = Field(
+        default=None, description="Train on and score part of the pool only."
+    )
     retrain_above: float = Field(
         default=0.1,
         ge=0,
@@ -145,9 +147,9 @@ class CappyTraining(Settings):
             [(row.prompt_id, row.first_prompt_id) for row in rows],
             [(row.prompt, row.response) for row in rows],
         )
-        places = {row.example_id: at for at, row in enumerate(rows)}
+        indices = {row.example_id: at for at, row in enumerate(rows)}
         answers = [
-            answer_of(said, places[each], trained) if each in places else no_response()
+            answer_of(said, indices[each], trained) if each in indices else no_response()
             for each in examples["example_id"].to_pylist()
         ]
         return answer_table(examples, answers, FIELDS)

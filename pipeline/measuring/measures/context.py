@@ -5,9 +5,9 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.rows import Problem, answer_table, find_row_turns, template_of
+from pipeline.measuring.rows import Unmeasured, answer_table, find_row_turns, template_of
 from pipeline.measuring.shards import ExampleInputs
-from pipeline.settings import TARGET, Part, Settings
+from pipeline.settings import TARGET, Settings, Subset
 from scorers.measures.context import VERSION, ContextRow, default_layer, measure_context
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
 from scorers.measures.models.loading import load_language_model, resolve_model
@@ -46,7 +46,7 @@ class ContextSettings(Settings):
         default="auto",
         description="auto: bfloat16 where the device multiplies it natively, else float32.",
     )
-    part: Part | None = Field(default=None, description="Ask about part of the pool only.")
+    part: Subset | None = Field(default=None, description="Ask about part of the pool only.")
 
 
 class Context(Settings, ExampleInputs):
@@ -82,7 +82,7 @@ class Context(Settings, ExampleInputs):
             ]
         return answer_table(examples, answers, FIELDS)
 
-    def ask(self, probe: AttentionModel, turns: TurnTokens, response_at: int) -> Problem:
+    def ask(self, probe: AttentionModel, turns: TurnTokens, response_at: int) -> Unmeasured:
         """The numbers of one example."""
         given = self.settings.layer
         layer = default_layer(probe.layers) if given is None else given

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from pipeline.measuring.rows import (
-    Problem,
+    Unmeasured,
     answer_rendered,
     answer_table,
     render_rows,
@@ -112,7 +112,7 @@ class TargetGradients(PoolGradients):
         return Projection(self.settings.dimension, self.settings.seed, None)
 
 
-def states_of(found: "Gradients") -> list[Problem]:
+def states_of(found: "Gradients") -> list[Unmeasured]:
     """One answer for each row that the engine was asked about, without its numbers."""
     return [
         {"state": state, "detail": detail}

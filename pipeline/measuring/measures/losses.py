@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from pipeline.measuring.endpoint import Endpoint, ServedModel
 from pipeline.measuring.rows import (
-    Problem,
+    Unmeasured,
     answer_rendered,
     answer_table,
     render_rows,
@@ -130,7 +130,7 @@ class Losses(Settings, ExampleInputs):
         answers = answer_rendered(rendered, self.ask)
         return answer_table(examples, answers, FIELDS)
 
-    def ask(self, rows: list[RenderedExample]) -> list[Problem]:
+    def ask(self, rows: list[RenderedExample]) -> list[Unmeasured]:
         """Both losses of each row."""
         settings = self.settings
         with borrowed_device():

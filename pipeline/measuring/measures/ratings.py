@@ -13,7 +13,7 @@ from pipeline.measuring.endpoint import Endpoint, ServedModel, fingerprint_of
 from pipeline.measuring.judge import judge_of
 from pipeline.measuring.rows import answer_table, no_response, template_of
 from pipeline.measuring.shards import ExampleInputs
-from pipeline.settings import TARGET, Part, Settings
+from pipeline.settings import TARGET, Settings, Subset
 from scorers.measures.endpoint.judge import check_options
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
 from scorers.measures.ratings import (
@@ -56,7 +56,7 @@ class RatingSettings(Settings):
         min_length=2,
         description="What the reply may begin with; none may be the beginning of another.",
     )
-    part: Part | None = Field(default=None, description="Ask about part of the pool only.")
+    part: Subset | None = Field(default=None, description="Ask about part of the pool only.")
 
     @model_validator(mode="after")
     def check_question(self) -> Self:

@@ -10,7 +10,7 @@ from pydantic import Field
 from pipeline.measuring.endpoint import Endpoint, ServedModel, fingerprint_of
 from pipeline.measuring.rows import answer_table, no_response, template_of
 from pipeline.measuring.shards import SAMPLING_SHARD_TOKENS, ExampleInputs
-from pipeline.settings import TARGET, Part, Settings
+from pipeline.settings import TARGET, Settings, Subset
 from scorers.measures.endpoint.generator import EndpointGenerator
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
 from scorers.measures.models.loading import load_language_model, resolve_model
@@ -44,7 +44,7 @@ class SampleSettings(Settings):
     temperature: float = Field(default=1.0, ge=0, description="0: the likeliest token each time.")
     max_new_tokens: int = Field(default=256, gt=0, description="Tokens of an answer at most.")
     seed: int = Field(default=0, ge=0, description="Of the sampling.")
-    part: Part | None = Field(default=None, description="Ask for part of the pool only.")
+    part: Subset | None = Field(default=None, description="Ask for part of the pool only.")
 
 
 class Samples(Settings, ExampleInputs):

@@ -16,8 +16,8 @@ from pydantic import Field, model_validator
 from pipeline.measuring.endpoint import Endpoint, ServedModel, fingerprint_of
 from pipeline.measuring.rows import STATE_FIELDS, answer_table, no_response, template_of
 from pipeline.measuring.shards import SAMPLING_SHARD_TOKENS, SHARD_TOKENS, ExampleInputs
-from pipeline.ranking.greedy_diverse import keep_apart
-from pipeline.settings import TARGET, Part, Settings
+from pipeline.ranking.greedy_diverse import keep_diverse
+from pipeline.settings import TARGET, Settings, Subset
 from scorers.measures.endpoint.generator import EndpointGenerator
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
 from scorers.measures.models.loading import load_embedder, load_language_model, resolve_model
@@ -81,7 +81,7 @@ class TagNaming(Settings):
             vectors = load_embedder(resolve_model(self.model)).embed(ordered)
         n = len(ordered)
         order, costs = np.arange(n), np.ones(n, dtype=np.int64)
-        nearest = keep_apart(vectors, order, self.similarity, costs, n).because_of
+        nearest = keep_diverse(vectors, order, self.similarity, costs, n).because_of
         merged = {ordered[at]: ordered[to] for at, to in enumerate(nearest) if to >= 0}
         return {tag: merged.get(name, name) for tag, name in names.items()}
 
@@ -102,7 +102,7 @@ class TagSettings(Settings):
         default=96, gt=0, description="Of a list; one that is cut off counts as failed."
     )
     names: TagNaming = Field(default=TagNaming(), description="Which tags are one.")
-    part: Part | None = Field(default=None, description="Ask about part of the pool only.")
+    part: Subset | None = Field(default=None, description="Ask about part of the pool only.")
 
     @model_validator(mode="after")
     def can_be_put(self) -> Self:

@@ -4,7 +4,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from pipeline.measuring.rows import (
-    Problem,
+    Unmeasured,
     answer_rendered,
     answer_table,
     render_rows,
@@ -53,7 +53,7 @@ class TokenCounts(Settings, ExampleInputs):
         answers = answer_rendered(rendered, lambda rows: [self.count(row) for row in rows])
         return answer_table(examples, answers, FIELDS)
 
-    def count(self, row: RenderedExample) -> Problem:
+    def count(self, row: RenderedExample) -> Unmeasured:
         """Tokens of one example."""
         prompt, response = len(row.prompt), len(row.response)
         tokens = {"prompt_tokens": prompt, "response_tokens": response}

@@ -18,14 +18,14 @@ import pyarrow as pa
 from pydantic import Field
 
 from pipeline.measuring.rows import (
-    Problem,
+    Unmeasured,
     answer_rendered,
     answer_table,
     render_rows,
     template_of,
 )
 from pipeline.measuring.shards import ExampleInputs
-from pipeline.settings import TARGET, Part, Settings
+from pipeline.settings import TARGET, Settings, Subset
 from scorers.measures.models.devices import borrowed_device, resolve_autocast
 from scorers.measures.models.loading import resolve_model
 from scorers.measures.reading.chat_format import RenderedExample, Template
@@ -69,7 +69,7 @@ class TrajectorySettings(Settings):
         default=512, gt=0, description="Longer examples are left out and marked truncated."
     )
     seed: int = Field(default=0, ge=0, description="Of the order of training.")
-    part: Part | None = Field(default=None, description="Train on part of the pool only.")
+    part: Subset | None = Field(default=None, description="Train on part of the pool only.")
     keep_checkpoints: bool = Field(
         default=True,
         description="Keep the weights at each recording, so that new rows need no training. Takes "
@@ -131,7 +131,7 @@ class ProxyTraining(Settings, ExampleInputs):
         ids = examples["example_id"].to_pylist()
         known = {id(row): i for i, row in zip(ids, rendered, strict=True)}
 
-        def ask(rows: list[RenderedExample]) -> list[Problem]:
+        def ask(rows: list[RenderedExample]) -> list[Unmeasured]:
             with borrowed_device():
                 return answer_rows(record(rows, [known[id(row)] for row in rows]))
 

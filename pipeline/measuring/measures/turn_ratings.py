@@ -12,7 +12,7 @@ from pipeline.measuring.endpoint import Endpoint, ServedModel, find_served, fing
 from pipeline.measuring.judge import judge_of
 from pipeline.measuring.rows import answer_table, no_response, template_of
 from pipeline.measuring.shards import ExampleInputs
-from pipeline.settings import TARGET, Part, Settings
+from pipeline.settings import TARGET, Settings, Subset
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
 from scorers.measures.models.protocols import Message
 from scorers.measures.ratings import RatedRow, check_template
@@ -61,7 +61,7 @@ class TurnRatingSettings(Settings):
         default=TurnQuestion(), description="How complex a user turn is."
     )
     quality: TurnQuestion = Field(default=TurnQuestion(), description="How good a reply is.")
-    part: Part | None = Field(default=None, description="Ask about part of the pool only.")
+    part: Subset | None = Field(default=None, description="Ask about part of the pool only.")
 
     def questions(self) -> tuple[TurnQuestion, TurnQuestion]:
         """Both, complexity first."""

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.ranking.order import group_codes, rank_by_score, turn_in_group
-from pipeline.ranking.outcome import Picked, account_for, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_reasons
 from pipeline.selection.candidates import Candidates
 from pipeline.selection.step import FilterStep
 from scorers.arrays import Floats, Strings, require_same_length
@@ -23,7 +23,7 @@ from scorers.arrays import Floats, Strings, require_same_length
 
 def select_confident(
     confidence: Floats, ids: Strings, groups: Strings | None = None, gamma: float | None = None
-) -> Picked:
+) -> Outcome:
     """Pick the confident half of each group, or all rows above a fixed confidence.
 
     Args:
@@ -64,7 +64,7 @@ class Clear(FilterStep):
     )
     per_source: bool = Field(default=False, description="Take the half of each source apart.")
 
-    def pick(self, rows: Candidates) -> Picked:
+    def pick(self, rows: Candidates) -> Outcome:
         """Keep the confident rows."""
         groups = rows.sources if self.per_source else None
         return select_confident(rows.score(self.score), rows.ids, groups, self.above)

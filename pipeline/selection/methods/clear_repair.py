@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.ranking.order import sort_rows
-from pipeline.ranking.outcome import Picked, account_for, no_causes, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_causes, no_reasons
 from pipeline.selection.candidates import Candidates
 from pipeline.selection.methods.clear import select_confident
 from pipeline.selection.step import Filter
@@ -54,7 +54,7 @@ def select_repaired(
     made: NDArray[np.bool_],
     ids: Strings,
     rule: RepairRule,
-) -> Picked:
+) -> Outcome:
     """Decide between each response and its repair.
 
     Args:
@@ -117,7 +117,7 @@ class ClearRepair(Filter):
         """Both."""
         return (self.confidence, self.preference)
 
-    def pick(self, rows: Candidates) -> Picked:
+    def pick(self, rows: Candidates) -> Outcome:
         """Decide between responses and repairs."""
         groups = rows.sources if self.per_source else None
         return select_repaired(

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from pipeline.ranking.order import sort_rows
-from pipeline.ranking.outcome import Picked, account_for, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_reasons
 from pipeline.selection.candidates import Candidates
 from pipeline.selection.step import Filter
 from pipeline.text.final_answer import final_answer, same_answer
@@ -74,7 +74,7 @@ def verdicts(
 
 def select_correct(
     correct: Floats, references: NDArray[np.bool_], ids: Strings, keep_unverifiable: bool = False
-) -> Picked:
+) -> Outcome:
     """Pick the rows whose answer is right.
 
     Args:
@@ -133,7 +133,7 @@ class CorrectAnswer(Filter):
         """Where the trusted answers are."""
         return self.reference
 
-    def pick(self, rows: Candidates) -> Picked:
+    def pick(self, rows: Candidates) -> Outcome:
         """Keep the right answers, and the trusted rows themselves."""
         responses = [str(text) for text in rows.column("response")]
         asked = np.ones(len(rows), dtype=np.bool_)

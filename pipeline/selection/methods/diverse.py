@@ -19,9 +19,9 @@ from pydantic import Field
 
 from pipeline.measuring.measures.embeddings import ComparedField
 from pipeline.ranking.budget import Budget
-from pipeline.ranking.greedy_diverse import keep_apart
+from pipeline.ranking.greedy_diverse import keep_diverse
 from pipeline.ranking.order import rank_by_score
-from pipeline.ranking.outcome import Picked, account_for, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_reasons
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.step import Ranked, RankStep, rank_values, score_names
 from scorers.arrays import Floats, Ints, Strings, require_same_length
@@ -34,7 +34,7 @@ def select_diverse(
     budget: Budget,
     loss_tokens: Ints | None = None,
     max_similarity: float = 0.9,
-) -> Picked:
+) -> Outcome:
     """Pick rows by score, highest first, passing over those too similar to a pick.
 
     Args:
@@ -60,7 +60,7 @@ def select_diverse(
     n = len(scores)
     embedded = np.asarray(~np.isnan(vectors).any(axis=1), dtype=bool)
     ranked = rank_by_score(scores, ids)
-    apart = keep_apart(
+    apart = keep_diverse(
         vectors, ranked[embedded[ranked]], max_similarity, *budget.costs(n, loss_tokens)
     )
     similar = apart.because_of >= 0
@@ -95,7 +95,7 @@ class Diverse(RankStep):
         """What it compares."""
         return self.text
 
-    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Picked:
+    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
         """Walk down the ranking, passing over what is too similar."""
         embeddings = vectors(self.text, rows).astype(np.float32)
         budget, scores = self.budget.budget(), rank_values(rows, self.score)

@@ -25,7 +25,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from pipeline.ranking.order import sort_rows
-from pipeline.ranking.outcome import Picked, account_for, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_reasons
 from pipeline.selection.candidates import Candidates
 from pipeline.selection.methods.random import random_keys
 from pipeline.selection.source_names import name_sources, require_known
@@ -43,14 +43,14 @@ def as_fraction(value: object) -> object:
         raise ValueError(f"expected a number or a fraction such as 1/256, got {value!r}") from None
 
 
-def select_stage(
+def select_dmt_stage(
     skills: Strings,
     specialised: Sequence[str],
     ids: Strings,
     fraction: float,
     stage: Literal[1, 2],
     seed: int = 0,
-) -> Picked:
+) -> Outcome:
     """Say which rows are trained on in a stage.
 
     Args:
@@ -107,7 +107,7 @@ class DMT(Filter):
     )
     seed: int = Field(default=0, ge=0, description="Of the draw.")
 
-    def pick(self, rows: Candidates) -> Picked:
+    def pick(self, rows: Candidates) -> Outcome:
         """Keep the rows of the stage.
 
         Raises:
@@ -115,6 +115,6 @@ class DMT(Filter):
         """
         skills = name_sources(rows.sources, self.specialised)
         require_known(self.specialised, skills.tolist(), "source")
-        return select_stage(
+        return select_dmt_stage(
             skills, self.specialised, rows.ids, self.fraction, self.stage, self.seed
         )

@@ -35,7 +35,7 @@ from pipeline.measuring.measures.embeddings import ComparedField
 from pipeline.ranking.budget import Budget
 from pipeline.ranking.greedy_diverse import unit_vectors
 from pipeline.ranking.order import sort_rows
-from pipeline.ranking.outcome import Picked, account_for, no_causes, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_causes, no_reasons
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.methods.random import random_keys
 from pipeline.selection.step import Ranked, RankStep, rank_values, score_names
@@ -141,7 +141,7 @@ def select_facility_location(
     loss_tokens: Ints | None = None,
     scores: Floats | None = None,
     coverage: Coverage | None = None,
-) -> Picked:
+) -> Outcome:
     """Pick the rows that cover the others best.
 
     Args:
@@ -222,7 +222,7 @@ class FacilityLocation(RankStep):
         """What it compares."""
         return self.text
 
-    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Picked:
+    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
         """Cover the rows."""
         embeddings = vectors(self.text, rows).astype(np.float32)
         scores = None if self.score is None else rank_values(rows, self.score)

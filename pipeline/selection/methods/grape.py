@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 from pipeline.ranking.order import group_codes, rank_by_score, turn_in_group
-from pipeline.ranking.outcome import Picked, account_for, no_causes, no_reasons, spread
+from pipeline.ranking.outcome import Outcome, account_for, no_causes, no_reasons, spread
 from pipeline.selection.candidates import Candidates
 from pipeline.selection.step import FilterStep
 from scorers.arrays import Floats, Ints, Strings, require_same_length
@@ -70,7 +70,7 @@ def select_best_candidates(
     ids: Strings,
     keep: int | Ints = 1,
     require_alternatives: bool = False,
-) -> Picked:
+) -> Outcome:
     """Pick the highest-scored candidates of each prompt.
 
     Candidates with the same response, up to white space, count as one. A candidate without a score
@@ -167,12 +167,12 @@ class Grape(FilterStep):
         """The source that is matched."""
         return () if self.match is None else (self.match,)
 
-    def pick(self, rows: Candidates) -> Picked:
+    def pick(self, rows: Candidates) -> Outcome:
         """Keep the best candidates of each prompt, of those that the guards let through."""
         reasons = self.guard(rows)
-        places = np.flatnonzero(reasons == "")
-        asked = rows.at(places)
-        picked = select_best_candidates(
+        indices = np.flatnonzero(reasons == "")
+        asked = rows.at(indices)
+        outcome = select_best_candidates(
             asked.score(self.score),
             asked.column("prompt_id"),
             asked.column("response"),
@@ -180,7 +180,7 @@ class Grape(FilterStep):
             asked.prompt_rows(self.match) if self.match else int(self.keep),
             self.require_alternatives,
         )
-        return spread(picked, places, reasons)
+        return spread(outcome, indices, reasons)
 
     def guard(self, rows: Candidates) -> NDArray[np.object_]:
         """Why rows are no candidates at all; (n,) "" where they are."""

@@ -23,7 +23,7 @@ from pydantic import Field
 
 from pipeline.ranking.budget import Budget
 from pipeline.ranking.order import rank_by_score
-from pipeline.ranking.outcome import Picked, account_for, no_causes, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_causes, no_reasons
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.step import Ranked, RankStep, rank_values, score_names
 from scorers.arrays import Floats, Ints, Strings, require_same_length
@@ -58,7 +58,7 @@ class _Walk:
     """Rows in order, those with the same tags behind one another: only the first can bring any."""
 
     def __init__(self, order: Ints, tags: Sequence[Tags], costs: Ints, limit: int) -> None:
-        self.places = {row: place for place, row in enumerate(order.tolist())}
+        self.indices = {row: place for place, row in enumerate(order.tolist())}
         self.left: dict[Tags, list[int]] = {}
         for row in reversed(order.tolist()):
             self.left.setdefault(tags[row], []).append(row)
@@ -68,7 +68,7 @@ class _Walk:
     def one_pass(self) -> tuple[_Pass, int]:
         """Pick what brings a new tag; say what was seen, and the place at which it ended."""
         seen = _Pass()
-        heads = [(self.places[rows[-1]], tags) for tags, rows in self.left.items() if rows]
+        heads = [(self.indices[rows[-1]], tags) for tags, rows in self.left.items() if rows]
         for place, tags in sorted(heads, key=lambda head: head[0]):
             row, new = self.left[tags][-1], seen.is_new(tags)
             if self.limit <= 0 or (new and self.costs[row] > self.limit):
@@ -77,7 +77,7 @@ class _Walk:
                 seen.take(row, tags)
                 self.picks.append(self.left[tags].pop())
                 self.limit -= int(self.costs[row])
-        return seen, len(self.places)
+        return seen, len(self.indices)
 
 
 def pick_new_tags(
@@ -102,7 +102,7 @@ def pick_new_tags(
         seen, end = walk.one_pass()
     for same, rows in walk.left.items():
         for row in rows:
-            if walk.places[row] < end:
+            if walk.indices[row] < end:
                 causes[row] = seen.completed_by(same)
     return np.array(walk.picks, dtype=np.int64), causes
 
@@ -114,7 +114,7 @@ def select_instag(
     loss_tokens: Ints | None = None,
     scores: Floats | None = None,
     again: bool = True,
-) -> Picked:
+) -> Outcome:
     """Pick rows in the order of their number of tags, each of which brings a new one.
 
     Args:
@@ -170,7 +170,7 @@ class InsTag(RankStep):
         """What it orders by, besides the tags."""
         return () if self.score is None else score_names(self.score)
 
-    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Picked:
+    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
         """Walk the rows."""
         scores = None if self.score is None else rank_values(rows, self.score)
         budget = self.budget.budget()

@@ -25,7 +25,7 @@ from pydantic import Field
 from pipeline.measuring.measures.embeddings import ComparedField
 from pipeline.ranking.budget import Budget
 from pipeline.ranking.greedy_diverse import cosine, unit_vectors
-from pipeline.ranking.outcome import Picked, account_for, no_causes, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_causes, no_reasons
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.step import RankStep
 from scorers.arrays import Floats, Ints, Strings, require_same_length
@@ -73,7 +73,7 @@ def farthest_first(
 
 def select_k_centre(
     vectors: NDArray[np.float32], ids: Strings, budget: Budget, loss_tokens: Ints | None = None
-) -> Picked:
+) -> Outcome:
     """Pick rows so that every row has a pick near it.
 
     Args:
@@ -118,7 +118,7 @@ class KCentre(RankStep):
         """What it compares."""
         return self.text
 
-    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Picked:
+    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
         """Go to the farthest row."""
         embeddings = vectors(self.text, rows).astype(np.float32)
         return select_k_centre(embeddings, rows.ids, self.budget.budget(), rows.loss_tokens)

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.ranking.order import sort_rows
-from pipeline.ranking.outcome import Picked, account_for, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_reasons
 from pipeline.selection.candidates import Candidates
 from pipeline.selection.step import Filter
 from scorers.arrays import Floats, Strings, require_same_length
@@ -33,7 +33,7 @@ def select_language(
     keep: Collection[str],
     least: float = 0.5,
     unclear: bool = False,
-) -> Picked:
+) -> Outcome:
     """Pick the rows whose language is one of those wanted.
 
     Args:
@@ -79,7 +79,7 @@ class Language(Filter):
         default="drop", description="What happens to rows without a language: keep passes them on."
     )
 
-    def pick(self, rows: Candidates) -> Picked:
+    def pick(self, rows: Candidates) -> Outcome:
         """Look at the language of each row."""
         names, confidence = rows.languages
         unclear = self.unclear == "keep"

@@ -14,7 +14,7 @@ For telling a method from the lengths it prefers; not for choosing rows to train
 import numpy as np
 
 from pipeline.ranking.order import sort_rows
-from pipeline.ranking.outcome import Picked, account_for, no_causes, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_causes, no_reasons
 from pipeline.selection.methods.random import random_keys
 from scorers.arrays import Floats, Ints, Strings, require_same_length
 
@@ -55,18 +55,20 @@ def _match(targets: Floats, pool: Floats) -> Ints:
     """Give each target, in turn, the nearest unused place of a sorted pool; (k,) from 0."""
     padded = np.concatenate(([-np.inf], pool, [np.inf])).tolist()
     unused = _Unused(len(pool))
-    places = []
+    indices = []
     for target, start in zip(
         targets.tolist(), np.searchsorted(pool, targets).tolist(), strict=True
     ):
         below, above = unused.at_or_before(start), unused.at_or_after(start + 1)
         place = below if target - padded[below] <= padded[above] - target else above
         unused.use(place)
-        places.append(place - 1)
-    return np.array(places, dtype=np.int64)
+        indices.append(place - 1)
+    return np.array(indices, dtype=np.int64)
 
 
-def select_length_matched(selected: Ints, loss_tokens: Ints, ids: Strings, seed: int = 0) -> Picked:
+def select_length_matched(
+    selected: Ints, loss_tokens: Ints, ids: Strings, seed: int = 0
+) -> Outcome:
     """Draw as many rows as were selected, with nearly the same lengths.
 
     Args:

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.ranking.order import sort_rows
-from pipeline.ranking.outcome import Picked, account_for, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_reasons
 from pipeline.selection.candidates import Candidates
 from pipeline.settings import Settings
 from scorers.arrays import Strings
@@ -41,20 +41,20 @@ class LicenseSettings(Settings):
         wanted = {name.casefold() for name in self.allowed}
         return any(name.casefold() in wanted for name in licenses)
 
-    def pick(self, rows: Candidates) -> Picked:
+    def pick(self, rows: Candidates) -> Outcome:
         """Pick the rows of allowed licences, or all of them where that is only to be reported."""
-        picked = select_licensed(rows.all_licenses.tolist(), rows.ids, self)
-        out = int((picked.reasons != "").sum())
+        outcome = select_licensed(rows.all_licenses.tolist(), rows.ids, self)
+        out = int((outcome.reasons != "").sum())
         note = f"{out} rows have no licence among {', '.join(self.allowed)}"
         if self.action == "report":
             n = len(rows)
-            return replace(account_for(np.arange(n), no_reasons(n), picked.value), notes=(note,))
-        return replace(picked, notes=(note,))
+            return replace(account_for(np.arange(n), no_reasons(n), outcome.value), notes=(note,))
+        return replace(outcome, notes=(note,))
 
 
 def select_licensed(
     licenses: Sequence[Collection[str]], ids: Strings, settings: LicenseSettings
-) -> Picked:
+) -> Outcome:
     """Pick the rows of which a source has a licence that is allowed.
 
     Args:

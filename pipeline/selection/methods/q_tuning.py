@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.ranking.order import sort_rows
-from pipeline.ranking.outcome import Picked, account_for, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_reasons
 from pipeline.selection.candidates import Candidates
 from pipeline.selection.step import Filter
 from pipeline.settings import Share
@@ -75,7 +75,7 @@ def widest_within(perplexity: Floats, entropy: Floats, most: int) -> NDArray[np.
     return corners(perplexity, entropy, narrow)
 
 
-def select_q_tuning(perplexity: Floats, entropy: Floats, ids: Strings, share: float) -> Picked:
+def select_q_tuning(perplexity: Floats, entropy: Floats, ids: Strings, share: float) -> Outcome:
     """Pick a share of the rows from two corners of the plane of error and uncertainty.
 
     Args:
@@ -114,13 +114,13 @@ def select_q_tuning(perplexity: Floats, entropy: Floats, ids: Strings, share: fl
     reasons[scored], values[scored] = others, difference
     picks = scored[order[:budget]]
     reasons[picks] = ""
-    picked = account_for(picks, reasons, values)
-    return Picked(
-        picked.indices,
+    outcome = account_for(picks, reasons, values)
+    return Outcome(
+        outcome.indices,
         reasons,
-        picked.because_of,
+        outcome.because_of,
         values,
-        picked.remarks,
+        outcome.remarks,
         (supply_note(int(inside.sum()), budget),),
     )
 
@@ -153,7 +153,7 @@ class QTuning(Filter):
         """Both."""
         return (self.perplexity, self.entropy)
 
-    def pick(self, rows: Candidates) -> Picked:
+    def pick(self, rows: Candidates) -> Outcome:
         """Keep the corners, and fill up."""
         error, doubt = rows.score(self.perplexity), rows.score(self.entropy)
         return select_q_tuning(error, doubt, rows.ids, self.keep)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.ranking.budget import Budget, within_budget
 from pipeline.ranking.order import sort_rows
-from pipeline.ranking.outcome import Picked, account_for, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_reasons
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.step import RankStep
 from scorers.arrays import Ints, Strings
@@ -42,7 +42,7 @@ def random_keys(ids: Iterable[str], seed: int, purpose: str) -> NDArray[np.uint6
 
 def select_random(
     ids: Strings, budget: Budget, loss_tokens: Ints | None = None, seed: int = 0
-) -> Picked:
+) -> Outcome:
     """Pick rows uniformly without replacement, as far as the budget goes.
 
     With `Budget(rows=k)` it is the size-matched control of a selection of k rows. With one seed, a
@@ -73,6 +73,6 @@ class Random(RankStep):
 
     method: Literal["random"]
 
-    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Picked:
+    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
         """Draw uniformly."""
         return select_random(rows.ids, self.budget.budget(), rows.loss_tokens, seed)

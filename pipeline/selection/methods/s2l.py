@@ -20,7 +20,7 @@ from pydantic import Field
 
 from pipeline.ranking.budget import Budget, within_budget
 from pipeline.ranking.order import group_codes, sort_rows, turn_in_group
-from pipeline.ranking.outcome import Picked, account_for, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_reasons
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.methods.random import random_keys
 from pipeline.selection.step import RankStep
@@ -52,9 +52,9 @@ def allocate(sizes: Ints, budget: int) -> Ints:
 def _place_by_size(groups: Ints) -> Ints:
     """The place of each row's group when groups are sorted by size, then code; (n,), 0 is least."""
     sizes = np.bincount(groups, minlength=1)
-    places = np.empty(len(sizes), dtype=np.int64)
-    places[np.lexsort((np.arange(len(sizes)), sizes))] = np.arange(len(sizes))
-    return places[groups]
+    indices = np.empty(len(sizes), dtype=np.int64)
+    indices[np.lexsort((np.arange(len(sizes)), sizes))] = np.arange(len(sizes))
+    return indices[groups]
 
 
 def equal_share_order(clusters: Ints, sources: Ints, keys: Ints) -> Ints:
@@ -76,10 +76,10 @@ def equal_share_order(clusters: Ints, sources: Ints, keys: Ints) -> Ints:
     by_key = np.argsort(keys)
     turns = np.empty(len(keys), dtype=np.int64)
     turns[by_key] = turn_in_group(by_key, cells)
-    places = _place_by_size(cells)
+    indices = _place_by_size(cells)
     reserve = np.bincount(cells, minlength=1)[cells] <= RESERVE_SIZE
-    turns[reserve] = places[reserve] = 0  # among themselves, in the order of the keys
-    within_source = np.lexsort((keys, -places, turns, reserve))
+    turns[reserve] = indices[reserve] = 0  # among themselves, in the order of the keys
+    within_source = np.lexsort((keys, -indices, turns, reserve))
     rounds = turn_in_group(within_source, sources)
     order: Ints = within_source[np.lexsort((-_place_by_size(sources)[within_source], rounds))]
     return order
@@ -92,7 +92,7 @@ def select_s2l(
     loss_tokens: Ints | None = None,
     sources: Strings | None = None,
     seed: int = 0,
-) -> Picked:
+) -> Outcome:
     """Draw rows equally from every source, and within it from every cluster.
 
     With one seed, a larger budget adds rows and drops none; so a budget in loss tokens is met by
@@ -141,7 +141,7 @@ class S2L(RankStep):
         """The clusters."""
         return (self.score,)
 
-    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Picked:
+    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
         """Draw from the clusters."""
         sources = rows.sources if self.per_source else None
         budget = self.budget.budget()

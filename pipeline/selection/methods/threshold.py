@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pipeline.ranking.order import rank_by_score
-from pipeline.ranking.outcome import Picked, account_for, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_reasons
 from pipeline.selection.candidates import Candidates
 from pipeline.selection.step import FilterStep
 from scorers.arrays import Floats, Strings
@@ -21,7 +21,7 @@ from scorers.arrays import Floats, Strings
 
 def select_within(
     scores: Floats, ids: Strings, minimum: float | None = None, maximum: float | None = None
-) -> Picked:
+) -> Outcome:
     """Pick the rows with minimum <= score <= maximum; a score equal to a bound is within.
 
     Args:
@@ -66,6 +66,6 @@ class Threshold(FilterStep):
             raise ValueError(f"at_least {self.at_least} is above at_most {self.at_most}")
         return self
 
-    def pick(self, rows: Candidates) -> Picked:
+    def pick(self, rows: Candidates) -> Outcome:
         """Apply the bounds."""
         return select_within(rows.score(self.score), rows.ids, self.at_least, self.at_most)

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from pipeline.ranking.budget import Budget, within_budget
 from pipeline.ranking.order import rank_by_score
-from pipeline.ranking.outcome import Picked, account_for, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_reasons
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.step import Ranked, RankStep, rank_values, score_names
 from scorers.arrays import Floats, Ints, Strings
@@ -22,7 +22,7 @@ from scorers.arrays import Floats, Ints, Strings
 
 def select_top_k(
     scores: Floats, ids: Strings, budget: Budget, loss_tokens: Ints | None = None
-) -> Picked:
+) -> Outcome:
     """Pick rows by score, highest first, as far as the budget goes.
 
     Args:
@@ -55,7 +55,7 @@ class TopK(RankStep):
         """What it ranks by."""
         return score_names(self.score)
 
-    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Picked:
+    def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
         """Rank and cut."""
         budget = self.budget.budget()
         return select_top_k(rank_values(rows, self.score), rows.ids, budget, rows.loss_tokens)

@@ -18,14 +18,14 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.ranking.budget import Budget
-from pipeline.ranking.outcome import Picked
+from pipeline.ranking.outcome import Outcome
 from pipeline.selection.candidates import Candidates
 from pipeline.selection.methods.top_k import select_top_k
 from pipeline.selection.step import FilterStep
 from scorers.arrays import Floats, Strings
 
 
-def select_top_share(scores: Floats, ids: Strings, share: float) -> Picked:
+def select_top_share(scores: Floats, ids: Strings, share: float) -> Outcome:
     """Pick the highest share of the rows.
 
     Args:
@@ -39,10 +39,10 @@ def select_top_share(scores: Floats, ids: Strings, share: float) -> Picked:
     Raises:
         ValueError: if a score is infinite, or the share is out of range.
     """
-    picked = select_top_k(scores, ids, Budget(fraction=share))
-    reasons = np.where(picked.reasons == "over_budget", "below_share", picked.reasons)
-    return Picked(
-        picked.indices, reasons.astype(object), picked.because_of, picked.value, picked.remarks
+    outcome = select_top_k(scores, ids, Budget(fraction=share))
+    reasons = np.where(outcome.reasons == "over_budget", "below_share", outcome.reasons)
+    return Outcome(
+        outcome.indices, reasons.astype(object), outcome.because_of, outcome.value, outcome.remarks
     )
 
 
@@ -53,6 +53,6 @@ class TopShare(FilterStep):
     score: str = Field(description="The score that decides.")
     share: float = Field(gt=0, le=1, description="Of the rows that reach the filter.")
 
-    def pick(self, rows: Candidates) -> Picked:
+    def pick(self, rows: Candidates) -> Outcome:
         """Keep the highest."""
         return select_top_share(rows.score(self.score), rows.ids, self.share)

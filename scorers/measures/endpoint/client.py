@@ -32,8 +32,8 @@ import httpx
 
 from scorers.measures.models.protocols import GenerationFailure
 
-Json: TypeAlias = Mapping[str, Any]
-Reply: TypeAlias = Json | GenerationFailure
+JsonReply: TypeAlias = Mapping[str, Any]
+Reply: TypeAlias = JsonReply | GenerationFailure
 
 MAY_PASS = frozenset({408, 409, 429})
 """Statuses below 500 that say "not now" and not "never"."""
@@ -116,7 +116,7 @@ class _NotNow:
 def post_all(
     settings: EndpointSettings,
     path: str,
-    bodies: Sequence[Json],
+    bodies: Sequence[JsonReply],
     on_reply: Callable[[int, Reply], None] | None = None,
 ) -> list[Reply]:
     """Send every body to `path`; one reply or failure for each, in the same order.
@@ -145,11 +145,11 @@ def get_json(settings: EndpointSettings, path: str) -> Reply:
 async def _post_all(
     settings: EndpointSettings,
     path: str,
-    bodies: Sequence[Json],
+    bodies: Sequence[JsonReply],
     on_reply: Callable[[int, Reply], None] | None,
 ) -> list[Reply]:
     replies: dict[int, Reply] = {}
-    waiting: Iterator[tuple[int, Json]] = iter(enumerate(bodies))
+    waiting: Iterator[tuple[int, JsonReply]] = iter(enumerate(bodies))
     lost: list[ServerLostError] = []
 
     async def work() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scorers.measures.endpoint.client import EndpointSettings, Json, Reply, get_json
+from scorers.measures.endpoint.client import EndpointSettings, JsonReply, Reply, get_json
 from scorers.measures.endpoint.request_cache import post_once
 from scorers.measures.models.loading import MissingModelError
 from scorers.measures.models.protocols import (
@@ -118,19 +118,19 @@ def read_answer(reply: Reply) -> GeneratedAnswer | GenerationFailure:
     return GeneratedAnswer(text, tokens=_completion_tokens(reply), finished=finish != "length")
 
 
-def is_answer(reply: Json) -> bool:
+def is_answer(reply: JsonReply) -> bool:
     """Whether a chat completion has an answer, whole or cut off."""
     return isinstance(read_answer(reply), GeneratedAnswer)
 
 
-def first_choice(reply: Json) -> Json | None:
+def first_choice(reply: JsonReply) -> JsonReply | None:
     """`choices[0]` of a chat completion; None where it has another shape."""
     choices = reply.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     return first if isinstance(first, dict) else None
 
 
-def _generation_body(settings: EndpointSettings, request: GenerationRequest) -> Json:
+def _generation_body(settings: EndpointSettings, request: GenerationRequest) -> JsonReply:
     body = {
         **settings.extra_body,
         "model": settings.model,
@@ -150,7 +150,7 @@ def _wire_call(call: Mapping[str, Any]) -> dict[str, Any]:
     return {**call, "function": {**function, "arguments": text}}
 
 
-def _stopped_short(message: Json, finish: str) -> GenerationFailure | None:
+def _stopped_short(message: JsonReply, finish: str) -> GenerationFailure | None:
     """The ways in which a model declines to answer in text."""
     if message.get("refusal"):
         return GenerationFailure("refusal", "the model refused")
@@ -161,13 +161,13 @@ def _stopped_short(message: Json, finish: str) -> GenerationFailure | None:
     return None
 
 
-def _completion_tokens(reply: Json) -> int | None:
+def _completion_tokens(reply: JsonReply) -> int | None:
     usage = reply.get("usage")
     tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
     return tokens if isinstance(tokens, int) else None
 
 
-def _served_models(reply: Json) -> dict[str, Json]:
+def _served_models(reply: JsonReply) -> dict[str, JsonReply]:
     listed = reply.get("data")
     entries = listed if isinstance(listed, list) else []
     return {

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scorers.measures.endpoint.client import EndpointSettings, Json, Reply
+from scorers.measures.endpoint.client import EndpointSettings, JsonReply, Reply
 from scorers.measures.endpoint.generator import (
     COMPLETIONS,
     endpoint_fingerprint,
@@ -75,7 +75,7 @@ def read_options(reply: Reply, options: Sequence[str]) -> list[float]:
     return found
 
 
-def lists_tokens(reply: Json) -> bool:
+def lists_tokens(reply: JsonReply) -> bool:
     """Whether a reply says how likely any first token was."""
     return bool(_listed_tokens(reply))
 
@@ -100,7 +100,7 @@ def _failure(reply: Reply) -> GenerationFailure:
     return GenerationFailure("no_option", "no option is among the tokens that the server listed")
 
 
-def _option_body(settings: EndpointSettings, prompt: Sequence[Message]) -> Json:
+def _option_body(settings: EndpointSettings, prompt: Sequence[Message]) -> JsonReply:
     return {
         **settings.extra_body,
         "model": settings.model,
@@ -118,8 +118,8 @@ def _listed_tokens(reply: Reply) -> list[tuple[str, float]]:
     """(token without blanks, log probability) at the answer's first place; [] without them."""
     choice = None if isinstance(reply, GenerationFailure) else first_choice(reply)
     logprobs = choice.get("logprobs") if choice is not None else None
-    places = logprobs.get("content") if isinstance(logprobs, dict) else None
-    first = places[0] if isinstance(places, list) and places else None
+    indices = logprobs.get("content") if isinstance(logprobs, dict) else None
+    first = indices[0] if isinstance(indices, list) and indices else None
     listed = first.get("top_logprobs") if isinstance(first, dict) else None
     entries = [entry for entry in listed or () if isinstance(entry, dict)]
     return [

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scorers.measures.endpoint.client import EndpointSettings, Json, Reply, post_all
+from scorers.measures.endpoint.client import EndpointSettings, JsonReply, Reply, post_all
 from scorers.measures.endpoint.generator import endpoint_fingerprint, first_choice
 from scorers.measures.models.protocols import GenerationFailure, TokenLosses
 
@@ -77,18 +77,18 @@ def read_losses(
     if isinstance(reply, GenerationFailure):
         return reply
     choice = first_choice(reply)
-    places = choice.get("prompt_logprobs") if choice is not None else None
-    if not isinstance(places, list):
+    indices = choice.get("prompt_logprobs") if choice is not None else None
+    if not isinstance(indices, list):
         return GenerationFailure("malformed_reply", "no prompt_logprobs; is the server a vLLM?")
     length = len(prefix) + len(response)
-    if len(places) != length:
+    if len(indices) != length:
         return GenerationFailure(
-            "malformed_reply", f"{len(places)} places for a prompt of {length} tokens"
+            "malformed_reply", f"{len(indices)} positions for a prompt of {length} tokens"
         )
     found = []
     for at in range(length):
         token = prefix[at] if at < len(prefix) else response[at - len(prefix)]
-        value = _value_of(places[at], token)
+        value = _value_of(indices[at], token)
         if value is not None and at >= len(prefix):
             found.append(value)
         elif value is None and at > 0:  # nothing predicts the first token of all
@@ -98,7 +98,7 @@ def read_losses(
 
 def _losses_body(
     settings: EndpointSettings, prefix: Sequence[int], response: Sequence[int]
-) -> Json:
+) -> JsonReply:
     return {
         **settings.extra_body,
         "model": settings.model,

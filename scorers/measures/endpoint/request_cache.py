@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from scorers.measures.endpoint.client import EndpointSettings, Json, Reply, post_all
+from scorers.measures.endpoint.client import EndpointSettings, JsonReply, Reply, post_all
 from scorers.measures.models.protocols import GenerationFailure
 
 
@@ -27,7 +27,7 @@ class RequestCache:
 
     directory: Path
 
-    def read(self, key: str) -> Json | None:
+    def read(self, key: str) -> JsonReply | None:
         """The reply that was kept; None where there is none, or its file is damaged."""
         try:
             reply = json.loads(self._path(key).read_bytes())
@@ -35,7 +35,7 @@ class RequestCache:
             return None
         return reply if isinstance(reply, dict) else None
 
-    def keep(self, key: str, reply: Json) -> None:
+    def keep(self, key: str, reply: JsonReply) -> None:
         """Write a reply; its file is there whole or not at all."""
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ class RequestCache:
         return self.directory / key[:2] / f"{key}.json"
 
 
-def request_key(base_url: str, path: str, body: Json) -> str:
+def request_key(base_url: str, path: str, body: JsonReply) -> str:
     """64 hex digits of one request; the order of keys in the body is nothing."""
     asked = {"base_url": base_url.rstrip("/"), "path": path, "body": body}
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
@@ -57,8 +57,8 @@ def request_key(base_url: str, path: str, body: Json) -> str:
 def post_once(
     settings: EndpointSettings,
     path: str,
-    bodies: Sequence[Json],
-    is_usable: Callable[[Json], bool],
+    bodies: Sequence[JsonReply],
+    is_usable: Callable[[JsonReply], bool],
 ) -> list[Reply]:
     """`post_all`, but for what is kept in `settings.cache`; without a cache nothing is kept.
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from transformers import PreTrainedTokenizerBase
 
-from scorers.measures.models.protocols import Embeddings
+from scorers.measures.models.protocols import TextVectors
 from scorers.measures.models.quiet import quiet_transformers
 
 BATCH_WINDOWS = 32
@@ -69,7 +69,7 @@ class SentenceEmbedder:
         """See Embedder.embed."""
         return self.embed_with_chunks(texts).vectors
 
-    def embed_with_chunks(self, texts: Sequence[str]) -> Embeddings:
+    def embed_with_chunks(self, texts: Sequence[str]) -> TextVectors:
         """See Embedder.embed_with_chunks."""
         for i, text in enumerate(texts):
             if not text.strip():
@@ -84,7 +84,7 @@ class SentenceEmbedder:
         sums = np.zeros((len(texts), self.dimensions))
         if windows:
             np.add.at(sums, owners, weights * self._embed_windows(windows))
-        return Embeddings(
+        return TextVectors(
             vectors=_unit(sums).astype(np.float32),
             chunks=np.bincount(owners, minlength=len(texts)).astype(np.int64),
         )

@@ -93,7 +93,7 @@ class GeneratedAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Embeddings:
+class TextVectors:
     """One vector per text."""
 
     vectors: NDArray[np.float32]
@@ -180,8 +180,8 @@ class AttentionModel(Protocol):
 
         Args:
             ids: t tokens of one text.
-            queries: (q,) places of the tokens that attend.
-            keys: g groups of places.
+            queries: (q,) positions of the tokens that attend.
+            keys: g groups of positions.
             layer: counted from 0.
 
         Returns:
@@ -215,7 +215,7 @@ class Embedder(Protocol):
         """(n, d) unit vectors, no text cut short; `embed_with_chunks(texts).vectors`."""
         ...
 
-    def embed_with_chunks(self, texts: Sequence[str]) -> Embeddings:
+    def embed_with_chunks(self, texts: Sequence[str]) -> TextVectors:
         """Embed, and say how many windows each text took.
 
         A text longer than the model's window is cut into windows, and their vectors averaged with

@@ -35,8 +35,8 @@ def read_attention(
     Args:
         model: in evaluation mode; left as it was.
         ids: t tokens of one text.
-        queries: (q,) places of the tokens that attend.
-        keys: g groups of places that are attended to.
+        queries: (q,) positions of the tokens that attend.
+        keys: g groups of positions that are attended to.
         layer: counted from 0.
 
     Returns:
@@ -47,8 +47,8 @@ def read_attention(
     """
     attention = find_attention(model, layer)
     groups = torch.zeros(len(ids), len(keys), device=model.device)
-    for number, places in enumerate(keys):
-        groups[torch.from_numpy(places).to(model.device), number] = 1.0
+    for number, indices in enumerate(keys):
+        groups[torch.from_numpy(indices).to(model.device), number] = 1.0
     rows = torch.from_numpy(queries).to(model.device)
     taken: list[Tensor] = []
 

@@ -1,8 +1,8 @@
-"""What a causal model predicts at chosen places of many texts: read once, without waste.
+"""What a causal model predicts at chosen positions of many texts: read once, without waste.
 
 Texts become a tree (prefix_tree.py), the tree packs of tokens, and each pack one row for the model
 (packed_attention.py): no token is padding, and none that texts have in common is read twice. The
-output embedding is applied to the places asked for alone (vocabulary_head.py).
+output embedding is applied to the positions asked for alone (vocabulary_head.py).
 
 A model whose layers would see past the border of a text (state-space layers, caps in its attention)
 is found out by trying, and read in padded batches of like length instead.
@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 
 from scorers.measures.models.quiet import quiet_transformers
 from scorers.measures.reading.packed_attention import (
-    Kept,
+    KeptKeys,
     UnknownAttentionError,
     in_pack,
     lay_out,
@@ -51,27 +51,27 @@ ROPE_OF_THE_BATCH = frozenset({"dynamic", "longrope"})
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One text, and the places at which the model's prediction is wanted."""
+    """One text, and the positions at which the model's prediction is wanted."""
 
     ids: Sequence[int]
     first: int
     """The first place; the prediction at place i is for token i + 1."""
     targets: NDArray[np.int64]
-    """(places, options): the tokens whose probability is wanted at each place."""
+    """(positions, options): the tokens whose probability is wanted at each place."""
     vector: bool = False
     """Whether the last hidden state at the end of the text is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model predicted at the places of one Reading."""
+    """What the model predicted at the positions of one Reading."""
 
     log_probability: NDArray[np.float32]
-    """(places, options) nats."""
+    """(positions, options) nats."""
     entropy: NDArray[np.float32]
-    """(places,) nats."""
+    """(positions,) nats."""
     likeliest: NDArray[np.int64]
-    """(places,) token ids."""
+    """(positions,) token ids."""
     vector: NDArray[np.float32] | None = None
     """(h,) last hidden state of the last token, behind the final norm."""
 
@@ -80,10 +80,10 @@ class Prediction:
 class _Outputs:
     """What one forward pass gave of what is wanted."""
 
-    places: Tensor
+    positions: Tensor
     """(m, h) last hidden states, or (m, v) logits where the model has no separable head."""
     slots: NDArray[np.int64]
-    """(m,) which of the wanted places these are."""
+    """(m,) which of the wanted positions these are."""
     vectors: Tensor
     """(k, h) last hidden states."""
     texts: NDArray[np.int64]
@@ -137,9 +137,9 @@ class NextTokenReader:
         vectors: dict[int, NDArray[np.float32]] = {}
         for outputs in self._packed(readings) if self.packs else self._padded(readings):
             at = outputs.slots
-            wanted = targets[torch.from_numpy(at)].to(outputs.places.device)
+            wanted = targets[torch.from_numpy(at)].to(outputs.positions.device)
             if len(at):
-                found = summarise_hidden(self.head, outputs.places, wanted)
+                found = summarise_hidden(self.head, outputs.positions, wanted)
                 log_probability[at], entropy[at], likeliest[at] = (
                     column.cpu().numpy() for column in found
                 )
@@ -165,7 +165,7 @@ class NextTokenReader:
         for text, end in enumerate(packs.tree.ends):
             for run in packs.tree.path(end):
                 wanted.add(run, text, packs.tree.runs[run].start, packs.tree.runs[run].end)
-        kept: Kept = {}
+        kept: KeptKeys = {}
         for pack, begins in lay_out(packs, self.model.device):
             with in_pack(pack, kept):
                 outputs = self._outputs(pack.ids, pack.positions, wanted.of(begins))
@@ -173,7 +173,7 @@ class NextTokenReader:
 
     def _outputs(self, ids: Tensor, positions: Tensor, wanted: "_Rows") -> _Outputs:
         """One pass over a row of tokens."""
-        rows = torch.from_numpy(wanted.places).to(ids.device)
+        rows = torch.from_numpy(wanted.positions).to(ids.device)
         ends = torch.from_numpy(wanted.ends).to(ids.device)
         asked: Any = {"input_ids": ids, "position_ids": positions, "use_cache": False}
         if self.head is not None:
@@ -202,7 +202,7 @@ class NextTokenReader:
 
     def _padded_outputs(self, readings: Sequence[Reading], wanted: "_Rows") -> _Outputs:
         ids, mask = _pad_right(readings, self.model.device)
-        rows = torch.from_numpy(wanted.places).to(ids.device)
+        rows = torch.from_numpy(wanted.positions).to(ids.device)
         ends = torch.from_numpy(wanted.ends).to(ids.device)
         asked: Any = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
         if self.head is not None:
@@ -257,14 +257,14 @@ def _largest_difference(one: Tensor, other: Tensor) -> float:
 class _Rows:
     """Rows of a pass's outputs that are wanted, and what for."""
 
-    places: NDArray[np.int64]
+    positions: NDArray[np.int64]
     slots: NDArray[np.int64]
     ends: NDArray[np.int64]
     texts: NDArray[np.int64]
 
 
 class _Wanted:
-    """Which places of which stretches of text are wanted."""
+    """Which positions of which stretches of text are wanted."""
 
     def __init__(self, readings: Sequence[Reading]) -> None:
         self._readings = readings
@@ -278,20 +278,20 @@ class _Wanted:
     def of(self, begins: dict[int, int]) -> _Rows:
         """What is wanted of stretches that begin at these rows."""
         nothing = np.empty(0, dtype=np.int64)
-        places, slots = [nothing], [nothing]
+        positions, slots = [nothing], [nothing]
         ends, texts = [], []
         for stretch, row in begins.items():
             for text, start, end in self._stretches.pop(stretch, ()):
                 reading = self._readings[text]
                 low = max(start, reading.first)
                 high = max(low, min(end, reading.first + len(reading.targets)))
-                places.append(np.arange(low, high) - start + row)
+                positions.append(np.arange(low, high) - start + row)
                 slots.append(np.arange(low, high) - reading.first + self._slots[text])
                 if reading.vector and end == len(reading.ids):
                     ends.append(row + end - 1 - start)
                     texts.append(text)
         return _Rows(
-            np.concatenate(places),
+            np.concatenate(positions),
             np.concatenate(slots),
             np.array(ends, dtype=np.int64),
             np.array(texts, dtype=np.int64),

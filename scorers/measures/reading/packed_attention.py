@@ -88,10 +88,10 @@ class Pack:
     masks: dict[tuple[int, int | None, torch.dtype], Tensor] = field(default_factory=dict)
 
 
-Kept = dict[int, tuple[Tensor, Tensor]]
+KeptKeys = dict[int, tuple[Tensor, Tensor]]
 """Keys and values (heads, kept, width) by the attention module that they belong to."""
 
-_pack: ContextVar[tuple[Pack, Kept] | None] = ContextVar("pack", default=None)
+_pack: ContextVar[tuple[Pack, KeptKeys] | None] = ContextVar("pack", default=None)
 
 
 def lay_out(packs: Packs, device: torch.device) -> Iterator[tuple[Pack, dict[int, int]]]:
@@ -187,7 +187,7 @@ def packed_attention(model: PreTrainedModel) -> Iterator[None]:
 
 
 @contextmanager
-def in_pack(pack: Pack, kept: Kept) -> Iterator[None]:
+def in_pack(pack: Pack, kept: KeptKeys) -> Iterator[None]:
     """Make this the pack that the model is called with; `kept` becomes what the next one needs."""
     token = _pack.set((pack, kept))
     try:

@@ -204,11 +204,11 @@ class _Batch:
         self._read(ids)
 
     def _read(self, ids: Tensor) -> None:
-        places = (self.mask.cumsum(dim=-1) - 1).clamp_min(0)[:, -ids.shape[1] :]
+        indices = (self.mask.cumsum(dim=-1) - 1).clamp_min(0)[:, -ids.shape[1] :]
         self.logits: Tensor = self.model(
             input_ids=ids,
             attention_mask=self.mask,
-            position_ids=places,
+            position_ids=indices,
             past_key_values=self.cache,
             use_cache=True,
             logits_to_keep=1,

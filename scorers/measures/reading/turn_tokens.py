@@ -33,14 +33,14 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """The text of one turn, as token places."""
+class TurnSpan:
+    """The text of one turn, as token positions."""
 
     message: int
     """Index of the message."""
     role: str
     """"user" or "assistant"."""
-    places: Ints
+    positions: Ints
     """(t,) ascending; of a user without special tokens and line breaks."""
 
 
@@ -49,7 +49,7 @@ class TurnTokens:
     """A conversation as token ids, nothing cut off, and who said which of them."""
 
     ids: list[int]
-    turns: list[Turn]
+    turns: list[TurnSpan]
     """Of users and assistants whose content is not blank, in order."""
 
 
@@ -139,15 +139,15 @@ def _tokenise(tokenizer: PreTrainedTokenizerBase, text: str) -> _Tokenised:
 
 def _turn(
     message: int, role: str, span: tuple[int, int], tokenised: _Tokenised, special: set[int]
-) -> Turn:
+) -> TurnSpan:
     start, end = span
-    places = [
+    positions = [
         place
         for place, (first, last) in enumerate(tokenised.spans)
         if start <= first < last <= end
         and not (role == "user" and _is_structure(tokenised, place, special))
     ]
-    return Turn(message, role, np.array(places, dtype=np.int64))
+    return TurnSpan(message, role, np.array(positions, dtype=np.int64))
 
 
 def _is_structure(tokenised: _Tokenised, place: int, special: set[int]) -> bool:

@@ -1,8 +1,8 @@
 """From last hidden states to what is wanted of the distribution over the vocabulary.
 
 Logits of a batch would be (rows, tokens, vocabulary): 12 GB for 8 rows of 2048 tokens and 200 000
-words. So the output embedding is applied to the places asked for and to no others, some hundred at
-a time, and each slice is summed up before the next.
+words. So the output embedding is applied to the positions asked for and to no others, some hundred
+at a time, and each slice is summed up before the next.
 """
 
 from typing import Any
@@ -54,10 +54,10 @@ def summarise_hidden(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The same from (m, h) last hidden states; from (m, v) logits without a head."""
     on_cpu = outputs.device.type == "cpu"
-    places = HEAD_TOKENS if on_cpu else HEAD_TOKENS_GPU
+    indices = HEAD_TOKENS if on_cpu else HEAD_TOKENS_GPU
     at_once = CACHED_PLACES if on_cpu else HEAD_TOKENS_GPU
     parts = []
-    pieces = torch.split(outputs, places), torch.split(targets, places)
+    pieces = torch.split(outputs, indices), torch.split(targets, indices)
     for piece, wanted in zip(*pieces, strict=True):
         logits = piece if head is None else head(piece)
         rows = torch.split(logits, at_once), torch.split(wanted, at_once)

@@ -35,7 +35,7 @@ from scorers.measures.training.adapter_training import (
     make_trainer,
 )
 from scorers.measures.training.projection import project
-from scorers.measures.training.recorded_losses import Problem, State, find_problems
+from scorers.measures.training.recorded_losses import State, UnreadRow, find_unread_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,7 +114,7 @@ def record_gradients(
         Directions of all rows. "truncated": longer than the window. "not_applicable": without a
         response token. "failed": a gradient that is zero or not finite.
     """
-    problems = find_problems(model, rows, settings.training)
+    problems = find_unread_rows(model, rows, settings.training)
     used = [at for at, problem in enumerate(problems) if problem is None]
     folders = checkpoint_folders(directory, settings.training.epochs)
     vectors = np.full((len(rows), len(folders), projection.dimension), np.nan, dtype=np.float32)
@@ -127,7 +127,7 @@ def record_gradients(
     states: list[State] = []
     for at, problem in enumerate(problems):
         if problem is None and not np.isfinite(vectors[at]).all():
-            problems[at] = Problem("failed", "its gradient is zero or not finite")
+            problems[at] = UnreadRow("failed", "its gradient is zero or not finite")
             vectors[at] = np.nan
         states.append("ok" if (found := problems[at]) is None else found.state)
     details = [problem.detail if problem else None for problem in problems]

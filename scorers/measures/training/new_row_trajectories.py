@@ -20,7 +20,7 @@ from scorers.measures.models.language_model import HuggingFaceLanguageModel
 from scorers.measures.training.proxy_schedule import ProxySettings
 from scorers.measures.training.recorded_losses import (
     Trajectories,
-    find_problems,
+    find_unread_rows,
     forward_precision,
     mean_losses,
     with_states,
@@ -54,7 +54,7 @@ def record_new_rows(
             f"{directory} does not hold the checkpoints of a finished training: train the proxy "
             "again, with keep_checkpoints"
         )
-    problems = find_problems(next(iter(models.values())), rows, settings)
+    problems = find_unread_rows(next(iter(models.values())), rows, settings)
     used = [at for at in range(len(rows)) if problems[at] is None]
     losses = np.full((len(rows), len(models)), np.nan)
     device = resolve_device(settings.device)

@@ -34,7 +34,7 @@ def project(vectors: Tensor, dimension: int, seed: int) -> Tensor:
 
 
 def signs(start: int, count: int, dimension: int, seed: int, device: torch.device) -> Tensor:
-    """(count, dimension) signs as float32, of the places from `start` on."""
+    """(count, dimension) signs as float32, of the positions from `start` on."""
     words = -(-dimension // WORD)
     numbers = torch.arange(start * words, (start + count) * words, device=device)
     hashed = _mix(numbers * _signed(GOLDEN) + _signed(GOLDEN * (seed + 1)))

@@ -154,7 +154,7 @@ class ProxyTrainer:
     def accumulate(self, rows: Sequence[RenderedExample], tokens: int) -> float:
         """Add the gradient of these rows' share of the batch's mean loss; return the share.
 
-        The output embedding is applied to response places alone, and to a few hundred at a time:
+        The output embedding is applied to response positions alone, and to a few hundred at a time:
         each piece goes backward to the hidden states before the next is computed, so that the
         logits of a batch never exist together.
         """

@@ -47,16 +47,16 @@ class Trajectories:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class UnreadRow:
     """Why a row has no trajectory."""
 
     state: State
     detail: str
 
 
-def find_problems(
+def find_unread_rows(
     model: Path, rows: Sequence[RenderedExample], settings: ProxySettings
-) -> list[Problem | None]:
+) -> list[UnreadRow | None]:
     """(n,) why each row cannot be read; None where it can.
 
     Args:
@@ -75,13 +75,13 @@ def _model_window(model: Path) -> int:
     return int(config.max_position_embeddings)
 
 
-def _find_problem(row: RenderedExample, window: int) -> Problem | None:
+def _find_problem(row: RenderedExample, window: int) -> UnreadRow | None:
     tokens = len(row.prompt) + len(row.response)
     if not row.response or not row.prompt:
         part = "prompt" if row.response else "response"
-        return Problem("not_applicable", f"the {part} has no token")
+        return UnreadRow("not_applicable", f"the {part} has no token")
     if tokens > window:
-        return Problem("truncated", f"{tokens} tokens, {window} fit")
+        return UnreadRow("truncated", f"{tokens} tokens, {window} fit")
     return None
 
 
@@ -106,7 +106,7 @@ def with_states(
     steps: Sequence[int],
     losses: Floats,
     trained: NDArray[np.bool_],
-    problems: Sequence[Problem | None],
+    problems: Sequence[UnreadRow | None],
 ) -> Trajectories:
     """Give each row its state; a row with a loss that is no number loses the others too.
 
@@ -121,7 +121,7 @@ def with_states(
     for row, problem in enumerate(problems):
         if problem is None and not np.isfinite(losses[row]).all():
             step = np.array(steps)[~np.isfinite(losses[row])][0]
-            problem = Problem("failed", f"the loss after step {step} is not finite")
+            problem = UnreadRow("failed", f"the loss after step {step} is not finite")
             losses[row] = np.nan
         states.append(problem.state if problem else "ok")
         details.append(problem.detail if problem else None)

@@ -42,7 +42,7 @@ from scorers.measures.training.proxy_schedule import ProxySettings, Schedule
 from scorers.measures.training.proxy_training import ProxyTrainer
 from scorers.measures.training.recorded_losses import (
     Trajectories,
-    find_problems,
+    find_unread_rows,
     forward_precision,
     mean_losses,
     with_states,
@@ -85,7 +85,7 @@ def record_trajectories(
     """
     if len(ids) != len(rows) or len(set(ids)) != len(ids):
         raise ValueError(f"expected {len(rows)} different ids, got {len(set(ids))} of {len(ids)}")
-    problems = find_problems(proxy, rows, settings)
+    problems = find_unread_rows(proxy, rows, settings)
     used = sorted((at for at in range(len(rows)) if problems[at] is None), key=lambda at: ids[at])
     pool = _Pool([ids[at] for at in used], [rows[at] for at in used])
     steps = _recorded_steps(pool.schedule(settings).steps, settings.checkpoints)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.advice.mpts import LearnerSettings, Prediction, RiskLearner, choose_risky
+from pipeline.advice.mpts import LearnerSettings, RiskLearner, TaskPrediction, choose_risky
 
 GRID = np.linspace(-1, 1, 50)[:, None]
 
@@ -31,7 +31,7 @@ def test_learns_the_order_of_a_risk_that_grows() -> None:
 
 
 def test_uncertainty_changes_what_is_taken() -> None:
-    found = Prediction(np.array([3.0, 2.0, 1.0]), np.array([0.1, 0.1, 0.9]))
+    found = TaskPrediction(np.array([3.0, 2.0, 1.0]), np.array([0.1, 0.1, 0.9]))
     ids = np.array(list("abc"))
     np.testing.assert_array_equal(choose_risky(found.acquisition(1, 0), ids, 2, 0), [0, 1])
     np.testing.assert_array_equal(choose_risky(found.acquisition(1, 9), ids, 2, 0), [2, 0])

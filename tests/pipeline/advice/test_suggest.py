@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.advice.suggest import NoVerdictsError, Wanted, suggest_tasks
+from pipeline.advice.suggest import NoVerdictsError, SuggestionRequest, suggest_tasks
 from pipeline.run_context import RunContext
 from pipeline.selection.run_steps import SelectSettings
 from pipeline.selection.stage import select_examples
@@ -24,25 +24,25 @@ TOLD = verdicts((0, "easy", 90, 90), (0, "hard", 1, 90), (0, "right", 20, 40), (
 
 
 def test_suggests_what_is_right_half_of_the_time() -> None:
-    first, *others = suggest_tasks(TOLD, Wanted(count=3))
+    first, *others = suggest_tasks(TOLD, SuggestionRequest(count=3))
     assert (first.task, first.correct, first.tried) == ("right", 42, 90)
     assert first.expected == pytest.approx(43 / 92)
     assert {each.task for each in others} == {"easy", "hard"}
 
 
 def test_fewer_tasks_than_asked_for_are_all_of_them() -> None:
-    assert len(suggest_tasks(TOLD, Wanted(count=9))) == 3
-    assert len(suggest_tasks(TOLD, Wanted(count=1))) == 1
+    assert len(suggest_tasks(TOLD, SuggestionRequest(count=9))) == 3
+    assert len(suggest_tasks(TOLD, SuggestionRequest(count=1))) == 1
 
 
 def test_memory_forgets_earlier_rounds() -> None:
-    (first, *_) = suggest_tasks(TOLD, Wanted(count=1, memory=0.0))
+    (first, *_) = suggest_tasks(TOLD, SuggestionRequest(count=1, memory=0.0))
     assert first.expected == pytest.approx(23 / 52)
 
 
 def test_without_a_verdict_there_is_nothing_to_go_by() -> None:
     with pytest.raises(NoVerdictsError, match="run a recipe with a correct_answer step"):
-        suggest_tasks(TOLD.slice(0, 0), Wanted())
+        suggest_tasks(TOLD.slice(0, 0), SuggestionRequest())
 
 
 def row(question: str, answer: str) -> str:

@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.cleaning.personal_data import Hit, Kind, find_personal_data, redact
+from pipeline.cleaning.personal_data import (
+    PIIHit,
+    PIIKind,
+    find_personal_data,
+    redact,
+)
 
 KEY_END = "-----END RSA PRIVATE KEY-----"
 # Put together, so that no scanner of this repository takes them for keys.
@@ -13,7 +18,7 @@ GITHUB = "ghp_" + "a1B2" * 9
 TOKEN = "eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxIn0." + "dBjftJeZ4CVP-mB92K27uhbUJU1p1r"
 
 
-def found(text: str, *regions: str) -> list[tuple[Kind, str]]:
+def found(text: str, *regions: str) -> list[tuple[PIIKind, str]]:
     return [
         (hit.kind, text[hit.start : hit.end]) for hit in find_personal_data(text, regions=regions)
     ]
@@ -41,7 +46,7 @@ def found(text: str, *regions: str) -> list[tuple[Kind, str]]:
     ],
 )
 @pytest.mark.parametrize("around", ["{}", "see {}.", "({}) ", "Write {}, now\n", "A {} THIS"])
-def test_each_kind_is_found_whole_and_alone(kind: Kind, text: str, around: str) -> None:
+def test_each_kind_is_found_whole_and_alone(kind: PIIKind, text: str, around: str) -> None:
     assert found(around.format(text)) == [(kind, text)]
 
 
@@ -94,7 +99,7 @@ def test_what_is_redacted_names_its_kind() -> None:
     expected = "Mail [EMAIL] or call [PHONE]; token [KEY]."
     assert redact(text, find_personal_data(text)) == expected
     assert find_personal_data(expected) == []
-    assert redact("abcd", [Hit(2, 3, "ip"), Hit(0, 1, "key")]) == "[KEY]b[IP]d"
+    assert redact("abcd", [PIIHit(2, 3, "ip"), PIIHit(0, 1, "key")]) == "[KEY]b[IP]d"
 
 
 @given(st.text("a@.:+0123456789 -GB", max_size=60))

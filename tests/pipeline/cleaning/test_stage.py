@@ -20,7 +20,7 @@ from storage.examples import (
     read_makers,
     write_attempts,
 )
-from storage.explain import read_story
+from storage.explain import read_explanation
 from storage.runs import read_counts
 from storage.workspace import Workspace
 from tests.stage_runner import start
@@ -144,7 +144,7 @@ def test_a_redacted_example_has_the_source_of_its_parent(run: RunContext, pool: 
         sources = read_first_sources(con, list(cleaned.pool), run.source_ids)
         assert sorted(position for _, _, _, position in sources.values()) == [1, 3, 4]
         new = [i for i in cleaned.pool if i not in pool]
-        stories = [read_story(con, example_id, None) for example_id in new]
+        stories = [read_explanation(con, example_id, None) for example_id in new]
         assert read_makers(con, list(cleaned.pool)) == {}
     assert [story["lineage"][0]["method"] for story in stories] == ["redacted"] * 2
 

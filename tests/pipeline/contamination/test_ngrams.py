@@ -11,7 +11,15 @@ import pytest
 
 from pipeline.contamination import ngrams
 from pipeline.contamination.ngrams import NGramMatcher, NGramRule
-from pipeline.contamination.texts import Item, Match, Matched, Row, RowBlock, Turn, plain_words
+from pipeline.contamination.texts import (
+    Item,
+    ItemMatch,
+    Matched,
+    RowBlock,
+    RowTurns,
+    TurnText,
+    plain_words,
+)
 from pipeline.contamination.windows import WordIds
 from pipeline.text.shingles import Hashes
 
@@ -21,18 +29,18 @@ ITEM = Item(0, 1, PROMPT, ANSWER)
 THREE = NGramRule(words=3)
 
 
-def row(*texts: str) -> Row:
+def row(*texts: str) -> RowTurns:
     """Turns of user and assistant in turn."""
-    return [Turn(("user", "assistant")[n % 2], text) for n, text in enumerate(texts)]
+    return [TurnText(("user", "assistant")[n % 2], text) for n, text in enumerate(texts)]
 
 
 def find(
-    rows: Sequence[Row], rule: NGramRule = THREE, items: Sequence[Item] = (ITEM,)
-) -> list[Match]:
+    rows: Sequence[RowTurns], rule: NGramRule = THREE, items: Sequence[Item] = (ITEM,)
+) -> list[ItemMatch]:
     return NGramMatcher(items, rule).find(RowBlock([str(n) for n in range(len(rows))], rows, None))
 
 
-def parts(matches: Sequence[Match]) -> list[str]:
+def parts(matches: Sequence[ItemMatch]) -> list[str]:
     return sorted(match.matched for match in matches)
 
 
@@ -66,7 +74,9 @@ def test_only_the_parts_asked_for_are_compared(part: Matched) -> None:
 
 
 def test_a_row_is_searched_in_every_turn() -> None:
-    matches = find([row("z", "z", PROMPT, ANSWER), [Turn("system", f"So: {PROMPT}"), *row("z")]])
+    matches = find(
+        [row("z", "z", PROMPT, ANSWER), [TurnText("system", f"So: {PROMPT}"), *row("z")]]
+    )
     places = [(m.row, m.matched, m.evidence["turn"], m.evidence["role"]) for m in matches]
     assert places == [
         (0, "prompt", 2, "user"),
@@ -104,13 +114,13 @@ def test_case_punctuation_and_composition_do_not_matter_numbers_do() -> None:
     assert len(find([row("the café has 5 tables and 1,234 chairs")], any_number, items)) == 1
 
 
-def random_rows(seed: int, count: int) -> list[Row]:
+def random_rows(seed: int, count: int) -> list[RowTurns]:
     draw = random.Random(seed)
     texts = [" ".join(draw.choices("abcdefg", k=draw.randint(0, 12))) for _ in range(2 * count)]
     return [row(texts[2 * n], texts[2 * n + 1]) for n in range(count)]
 
 
-def as_items(rows: Sequence[Row]) -> list[Item]:
+def as_items(rows: Sequence[RowTurns]) -> list[Item]:
     return [Item(0, n, prompt.text, answer.text) for n, (prompt, answer) in enumerate(rows)]
 
 
@@ -213,7 +223,7 @@ def test_it_knows_which_parts_it_can_see() -> None:
 
 
 @pytest.mark.parametrize("rows", [[], [row("")], [row("a b")], [[]]])
-def test_nothing_to_find(rows: list[Row]) -> None:
+def test_nothing_to_find(rows: list[RowTurns]) -> None:
     assert find(rows) == []
     assert find(rows, THREE, []) == []
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pipeline.contamination.report import (
     MOST_LINES,
     CheckReport,
-    Hit,
+    ContaminationHit,
     Recall,
     SetSummary,
     Unchecked,
@@ -28,8 +28,10 @@ REPORT = CheckReport(
     ],
     counts={"mine": (2, 1, 2)},
     hits=[
-        Hit("r1", "mine", 1, "prompt", RULES[0], 1.0, EVIDENCE),
-        Hit("r1", "mine", 2, "prompt", "semantic", 0.91, {"row_text": "p|q", "item_text": "x\ny"}),
+        ContaminationHit("r1", "mine", 1, "prompt", RULES[0], 1.0, EVIDENCE),
+        ContaminationHit(
+            "r1", "mine", 2, "prompt", "semantic", 0.91, {"row_text": "p|q", "item_text": "x\ny"}
+        ),
     ],
     unchecked=[Unchecked("mine", 3, "unknown_shape", "keys: x")],
 )

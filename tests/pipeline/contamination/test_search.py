@@ -9,9 +9,9 @@ import pytest
 from pipeline.contamination.evaluations import read_evaluations
 from pipeline.contamination.recall import measure_recall
 from pipeline.contamination.report import Recall
-from pipeline.contamination.search import Search, all_items, summarise_sets, text_matchers
+from pipeline.contamination.search import ItemSearch, all_items, summarise_sets, text_matchers
 from pipeline.contamination.settings import CheckSettings
-from pipeline.contamination.texts import RowBlock, Turn
+from pipeline.contamination.texts import RowBlock, TurnText
 
 LONG = (
     "A farmer from {} sells {} boxes of apples every week and keeps the rest for winter. "
@@ -25,20 +25,20 @@ ROWS = [
 ROWS += [{"prompt": "Name a prime.", "completion": "7"}, {"prompt": "   ", "completion": "x"}]
 
 
-def search(folder: Path, rows: list[Any], **settings: object) -> tuple[Search, CheckSettings]:
+def search(folder: Path, rows: list[Any], **settings: object) -> tuple[ItemSearch, CheckSettings]:
     file = folder / "set.jsonl"
     file.write_text("\n".join(map(json.dumps, rows)))
     check = CheckSettings.model_validate({"against": [{"path": str(file)}], **settings})
     evaluations = read_evaluations(check.against)
     items = all_items(evaluations)
-    return Search(evaluations, items, text_matchers(check, items)), check
+    return ItemSearch(evaluations, items, text_matchers(check, items)), check
 
 
 def test_hits_have_names_that_last_and_come_in_order(tmp_path: Path) -> None:
     both, _ = search(tmp_path, ROWS, ngrams={"shared_by": 4})
     rows = [
-        [Turn("user", ROWS[3]["prompt"])],
-        [Turn("user", "name a prime"), Turn("assistant", ROWS[0]["prompt"])],
+        [TurnText("user", ROWS[3]["prompt"])],
+        [TurnText("user", "name a prime"), TurnText("assistant", ROWS[0]["prompt"])],
     ]
     hits = list(both.find([RowBlock(["x", "y"], rows, None)]))
     assert [(h.row, h.evaluation, h.item, h.matched, h.rule) for h in hits] == [
@@ -124,7 +124,7 @@ def test_the_items_of_a_second_set_are_told_apart(tmp_path: Path) -> None:
     check = CheckSettings.model_validate({"against": against, "ngrams": {"words": 8}})
     evaluations = read_evaluations(check.against)
     items = all_items(evaluations)
-    rules = Search(evaluations, items, text_matchers(check, items))
+    rules = ItemSearch(evaluations, items, text_matchers(check, items))
     lines = measure_recall(rules, 50, check.short_words, 0)
     assert {(each.evaluation, each.found) for each in lines if each.kind == "verbatim"} == {
         ("one", 1),

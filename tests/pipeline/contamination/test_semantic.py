@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.contamination.semantic import SemanticMatcher, item_text
-from pipeline.contamination.texts import Item, RowBlock, Turn
+from pipeline.contamination.texts import Item, RowBlock, TurnText
 
 ITEMS = [Item(0, n, f"prompt {n}", "") for n in range(3)]
 NONE = [np.nan, np.nan]
@@ -12,7 +12,9 @@ VECTORS = np.array([[1.0, 0.0], [0.6, 0.8], NONE])
 
 
 def block(*vectors: list[float]) -> RowBlock:
-    rows = [[Turn("user", f"row {n}"), Turn("assistant", "fine")] for n in range(len(vectors))]
+    rows = [
+        [TurnText("user", f"row {n}"), TurnText("assistant", "fine")] for n in range(len(vectors))
+    ]
     return RowBlock([str(n) for n in range(len(vectors))], rows, np.array(vectors))
 
 
@@ -36,7 +38,7 @@ def test_equal_vectors_have_a_similarity_of_one() -> None:
     draw = np.random.default_rng(0).normal(size=(50, 384)).astype(np.float32)
     units = (draw / np.linalg.norm(draw, axis=1, keepdims=True)).astype(np.float64)
     items = [Item(0, n, "p", "") for n in range(50)]
-    rows = RowBlock([""] * 50, [[Turn("user", "p")]] * 50, units)
+    rows = RowBlock([""] * 50, [[TurnText("user", "p")]] * 50, units)
     matches = SemanticMatcher(items, units, "prompt", 1.0).find(rows)
     assert [(m.row, m.item, m.similarity) for m in matches] == [(n, n, 1.0) for n in range(50)]
 

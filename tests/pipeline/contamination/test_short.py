@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.contamination.short import ShortMatcher, first_words
-from pipeline.contamination.texts import Item, Match, RowBlock, Turn
+from pipeline.contamination.texts import Item, ItemMatch, RowBlock, TurnText
 
 ITEMS = [
     Item(0, 1, "What is 7 - 2?", "5"),
@@ -12,8 +12,8 @@ ITEMS = [
 ]
 
 
-def find(*texts: str, role: str = "user") -> list[Match]:
-    rows = [[Turn(role, text), Turn("assistant", "something else")] for text in texts]
+def find(*texts: str, role: str = "user") -> list[ItemMatch]:
+    rows = [[TurnText(role, text), TurnText("assistant", "something else")] for text in texts]
     return ShortMatcher(ITEMS, 6).find(RowBlock([], rows, None))
 
 
@@ -46,7 +46,7 @@ def test_other_words_signs_and_numbers_are_not(text: str) -> None:
 
 
 def test_prompt_and_answer_in_one_turn_are_found() -> None:
-    rows = [[Turn("user", "What is 7 - 2? 5")]]
+    rows = [[TurnText("user", "What is 7 - 2? 5")]]
     matches = ShortMatcher(ITEMS, 7).find(RowBlock([], rows, None))
     assert [(m.item, m.matched) for m in matches] == [(0, "overlap")]
 
@@ -56,7 +56,7 @@ def test_an_answer_that_reads_like_the_prompt_is_no_prompt() -> None:
 
 
 def test_every_user_turn_is_read_and_an_item_is_told_once() -> None:
-    turns = [Turn("user", text) for text in ("Hello.", "What is 7 - 2", "what is 7 - 2?!")]
+    turns = [TurnText("user", text) for text in ("Hello.", "What is 7 - 2", "what is 7 - 2?!")]
     matches = ShortMatcher(ITEMS, 6).find(RowBlock([], [turns], None))
     assert [(m.item, m.evidence["turn"]) for m in matches] == [(0, 1)]
 

@@ -11,16 +11,16 @@ import pytest
 from numpy.typing import NDArray
 
 import pipeline.contamination.stage
-from flows.cli.explain import story_lines
+from flows.cli.explain import explanation_lines
 from pipeline.contamination.report import CheckReport, read_check_report
 from pipeline.contamination.settings import CheckSettings
 from pipeline.contamination.stage import check_examples, evaluation_fingerprints
 from pipeline.measuring.measures.embeddings import Embeddings
-from pipeline.reporting.report import read_report
+from pipeline.reporting.report import read_run_report
 from pipeline.run_context import RunContext
 from storage.conversations import Conversation
 from storage.database import read_workspace
-from storage.explain import read_story
+from storage.explain import read_explanation
 from storage.runs import read_counts
 from tests.fakes import FakeEmbedder
 from tests.stage_runner import start, store_measurement
@@ -114,7 +114,7 @@ def test_the_report_of_the_run_has_it_all(tmp_path: Path) -> None:
     run, pool, evaluation = prepare(tmp_path, [LEAK, SHORT, *CLEAN])
     check_examples(run, settings_for(evaluation), (), pool)
     with read_workspace(run.workspace) as con:
-        page = read_report(con, run.run_id).markdown
+        page = read_run_report(con, run.run_id).markdown
     assert "## Contamination" in page and "ann has seven red pears" in page
     assert "| eval | 4 | missing_key | no question, or an empty one |" in page
     assert "| eval | other answer | 3 | 3 | 1.00 |" in page
@@ -128,8 +128,8 @@ def test_the_story_of_a_row_names_the_item(tmp_path: Path) -> None:
     run, pool, evaluation = prepare(tmp_path, [LEAK, *CLEAN])
     check_examples(run, settings_for(evaluation, action="remove"), (), pool)
     with read_workspace(run.workspace) as con:
-        story, other = read_story(con, LEAK_ID, None), read_story(con, pool[0], None)
-    lines = story_lines(story)
+        story, other = read_explanation(con, LEAK_ID, None), read_explanation(con, pool[0], None)
+    lines = explanation_lines(story)
     found = "  eval, item 1: its prompt, by 13-grams, any, at 1.0000 (run run)"
     assert lines[lines.index("\nholds something of") + 1] == found
     assert [row["stage"] for row in story["decisions"]] == ["ingest", "check"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.contamination.texts import Turn, plain_words, read_turns
+from pipeline.contamination.texts import TurnText, plain_words, read_turn_texts
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,6 @@ def test_turns_keep_roles_and_what_a_person_reads() -> None:
         {"role": "user", "content": "Add."},
         {"role": "assistant", "content": "", "tool_calls": [call]},
     ]
-    first, second = read_turns(messages)
-    assert first == Turn("user", "Add.")
+    first, second = read_turn_texts(messages)
+    assert first == TurnText("user", "Add.")
     assert second.role == "assistant" and "add" in second.text

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.dedupe.clusters import keep_order, remove_duplicates
-from pipeline.ranking.outcome import Picked
+from pipeline.ranking.outcome import Outcome
 
 
 class Graph:
@@ -52,19 +52,19 @@ def graphs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     return table, np.array(scores)
 
 
-def check_invariants(table: np.ndarray, scores: np.ndarray, picked: Picked) -> None:
-    kept = set(picked.indices)
+def check_invariants(table: np.ndarray, scores: np.ndarray, outcome: Outcome) -> None:
+    kept = set(outcome.indices)
     for row in range(len(table)):
         if row in kept:
             assert not any(table[row, other] for other in kept), "no two kept rows are copies"
         else:
-            cause = picked.because_of[row]
+            cause = outcome.because_of[row]
             assert cause in kept, "a row goes because of one that stayed"
-            assert picked.value[row] == table[row, cause] > 0
+            assert outcome.value[row] == table[row, cause] > 0
             ranks = [np.nan_to_num(scores[r], nan=-1) for r in (cause, row)]
             assert (-ranks[0], cause) < (-ranks[1], row), "and that is better"
             before = [r for r in kept if (-np.nan_to_num(scores[r], nan=-1), r) < (-ranks[1], row)]
-            assert picked.value[row] == max(table[row, r] for r in before), "and most similar"
+            assert outcome.value[row] == max(table[row, r] for r in before), "and most similar"
     for group in components(table):
         best = min(group, key=lambda r: (-np.nan_to_num(scores[r], nan=-1), r))
         assert best in kept, "the best of all connected copies stays"
@@ -79,17 +79,17 @@ def test_invariants(graph: tuple[np.ndarray, np.ndarray]) -> None:
 def test_of_a_pair_the_better_copy_stays() -> None:
     # Both DeitaFiltering copies would go: each is near the other. Here one must stay.
     table = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0.0]])
-    picked = remove_duplicates(Graph(table), np.array([0.1, 0.9, 0.5]), ids(3))
-    np.testing.assert_array_equal(picked.indices, [1, 2])
-    assert list(picked.reasons) == ["near_duplicate", "", ""]
-    np.testing.assert_array_equal(picked.because_of, [1, -1, -1])
+    outcome = remove_duplicates(Graph(table), np.array([0.1, 0.9, 0.5]), ids(3))
+    np.testing.assert_array_equal(outcome.indices, [1, 2])
+    assert list(outcome.reasons) == ["near_duplicate", "", ""]
+    np.testing.assert_array_equal(outcome.because_of, [1, -1, -1])
 
 
 def test_there_is_no_chain() -> None:
     # 0 ~ 1 ~ 2, but 2 is no copy of 0. 1 goes because of 0; 2 stays, for 1 is not there any more.
     table = np.array([[0, 0.8, 0], [0.8, 0, 0.8], [0, 0.8, 0]])
-    picked = remove_duplicates(Graph(table), np.array([3.0, 2.0, 1.0]), ids(3))
-    np.testing.assert_array_equal(picked.indices, [0, 2])
+    outcome = remove_duplicates(Graph(table), np.array([3.0, 2.0, 1.0]), ids(3))
+    np.testing.assert_array_equal(outcome.indices, [0, 2])
 
 
 def test_a_missing_keep_score_comes_last_and_ties_break_by_id() -> None:

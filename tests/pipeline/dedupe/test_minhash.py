@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from pipeline.dedupe.clusters import remove_duplicates
 from pipeline.dedupe.minhash import remove_near_duplicates
 from pipeline.dedupe.signatures import rows_per_band
-from pipeline.ranking.outcome import Picked
-from pipeline.text.shingles import Cut, Shingles, hash_shingles
+from pipeline.ranking.outcome import Outcome
+from pipeline.text.shingles import Shingles, Shingling, hash_shingles
 
 
 class AllPairs:
@@ -36,9 +36,13 @@ def ids(n: int) -> np.ndarray:
     return np.array([f"{i:04}" for i in range(n)], dtype=object)
 
 
-def dedupe(texts: list[str], threshold: float = 0.7, shingle_words: int = 5) -> Picked:
+def dedupe(texts: list[str], threshold: float = 0.7, shingle_words: int = 5) -> Outcome:
     return remove_near_duplicates(
-        texts, np.full(len(texts), np.nan), ids(len(texts)), threshold, Cut("words", shingle_words)
+        texts,
+        np.full(len(texts), np.nan),
+        ids(len(texts)),
+        threshold,
+        Shingling("words", shingle_words),
     )
 
 
@@ -59,12 +63,14 @@ def test_equals_the_comparison_of_all_pairs(
 ) -> None:
     texts = [" ".join(text) for text in words]
     scores = np.array([data.draw(st.sampled_from([0.0, 1.0, np.nan])) for _ in texts])
-    picked = remove_near_duplicates(texts, scores, ids(len(texts)), threshold, Cut("words", 2))
-    exact = AllPairs(hash_shingles(texts, Cut("words", 2)), threshold)
+    outcome = remove_near_duplicates(
+        texts, scores, ids(len(texts)), threshold, Shingling("words", 2)
+    )
+    exact = AllPairs(hash_shingles(texts, Shingling("words", 2)), threshold)
     expected = remove_duplicates(exact, scores, ids(len(texts)))
-    np.testing.assert_array_equal(picked.indices, expected.indices)
-    np.testing.assert_array_equal(picked.because_of, expected.because_of)
-    np.testing.assert_array_equal(picked.value, expected.value)
+    np.testing.assert_array_equal(outcome.indices, expected.indices)
+    np.testing.assert_array_equal(outcome.because_of, expected.because_of)
+    np.testing.assert_array_equal(outcome.value, expected.value)
 
 
 @pytest.mark.parametrize(
@@ -77,9 +83,9 @@ def test_equals_the_comparison_of_all_pairs(
     ],
 )
 def test_similarity_is_that_of_the_sets(other: str, similarity: float) -> None:
-    picked = dedupe(["w0 w1 w2 w3 w4 w5 w6 w7 w8 w9", other])
-    np.testing.assert_array_equal(picked.indices, [0])
-    assert picked.value[1] == similarity
+    outcome = dedupe(["w0 w1 w2 w3 w4 w5 w6 w7 w8 w9", other])
+    np.testing.assert_array_equal(outcome.indices, [0])
+    assert outcome.value[1] == similarity
 
 
 @pytest.mark.parametrize(
@@ -103,16 +109,16 @@ def test_short_texts_have_exact_copies() -> None:
 
 def test_the_better_copy_stays() -> None:
     texts = ["a b c d e f", "a b c d e f"]
-    picked = remove_near_duplicates(texts, np.array([1.0, 2.0]), ids(2))
-    np.testing.assert_array_equal(picked.indices, [1])
-    assert picked.because_of[0] == 1
+    outcome = remove_near_duplicates(texts, np.array([1.0, 2.0]), ids(2))
+    np.testing.assert_array_equal(outcome.indices, [1])
+    assert outcome.because_of[0] == 1
 
 
 def test_a_template_that_all_rows_share_is_compared_with_the_kept_one_only() -> None:
     # All pairs would be 50 million; a minute and more.
     template = sentences(1, 60, 0)[0]
-    picked = dedupe([f"{template} {i}" for i in range(10_000)])
-    np.testing.assert_array_equal(picked.indices, [0])
+    outcome = dedupe([f"{template} {i}" for i in range(10_000)])
+    np.testing.assert_array_equal(outcome.indices, [0])
 
 
 def test_pairs_just_above_the_threshold_are_found_and_just_below_are_kept() -> None:
@@ -125,11 +131,11 @@ def test_pairs_just_above_the_threshold_are_found_and_just_below_are_kept() -> N
             words[10 + 20 * k] = "changed"
         near.append(" ".join(words))
     # 81 of 111 are shared, 0.73; with a fourth word 76 of 116, 0.66.
-    picked = dedupe(base + near)
-    removed = set(np.flatnonzero(picked.reasons))
+    outcome = dedupe(base + near)
+    removed = set(np.flatnonzero(outcome.reasons))
     assert removed == set(range(400, 600))
-    np.testing.assert_array_equal(picked.because_of[400:600], np.arange(200))
-    assert set(picked.value[400:600]) == {81 / 111}
+    np.testing.assert_array_equal(outcome.because_of[400:600], np.arange(200))
+    assert set(outcome.value[400:600]) == {81 / 111}
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.99, 1.0])

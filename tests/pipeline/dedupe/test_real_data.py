@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from pipeline.dedupe.minhash import remove_near_duplicates
-from pipeline.text.shingles import Cut, hash_shingles
+from pipeline.text.shingles import Shingling, hash_shingles
 
 FILE = Path(os.environ.get("SLUICE_REAL_DATA", "none")) / "instruct" / "alpaca_9k.json"
 pytestmark = pytest.mark.skipif(
@@ -57,12 +57,12 @@ def test_every_planted_copy_above_the_threshold_is_found_and_nothing_else(
     ]
     planted = [kinds[place // 250](base[origin]) for place, origin in enumerate(origins)]
     everything = base + planted
-    picked = remove_near_duplicates(
+    outcome = remove_near_duplicates(
         everything, np.repeat([1.0, 0.0], [2000, 1000]), ids(len(everything))
     )
-    removed = set(np.flatnonzero(picked.reasons))
+    removed = set(np.flatnonzero(outcome.reasons))
 
-    shingles = hash_shingles(everything, Cut())
+    shingles = hash_shingles(everything, Shingling())
     sets = [shingles.of(row) for row in range(len(everything))]
     attainable = {
         place
@@ -71,4 +71,4 @@ def test_every_planted_copy_above_the_threshold_is_found_and_nothing_else(
     }
     assert len(attainable & set(range(2000, 2500))) == 500
     assert removed == attainable
-    assert all(picked.because_of[row] == origins[row - 2000] for row in removed)
+    assert all(outcome.because_of[row] == origins[row - 2000] for row in removed)

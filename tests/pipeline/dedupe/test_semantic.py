@@ -46,35 +46,35 @@ def crowd(n: int, d: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
 )
 def test_equals_the_comparison_of_all_pairs(n: int, d: int, seed: int, threshold: float) -> None:
     vectors, scores, ids = crowd(n, d, seed)
-    picked = remove_similar(vectors, scores, ids, threshold)
+    outcome = remove_similar(vectors, scores, ids, threshold)
     expected = remove_duplicates(AllPairs(vectors, threshold), scores, ids)
-    np.testing.assert_array_equal(picked.indices, expected.indices)
-    np.testing.assert_array_equal(picked.reasons, expected.reasons)
-    np.testing.assert_array_equal(picked.because_of, expected.because_of)
-    np.testing.assert_array_equal(picked.value, expected.value)
+    np.testing.assert_array_equal(outcome.indices, expected.indices)
+    np.testing.assert_array_equal(outcome.reasons, expected.reasons)
+    np.testing.assert_array_equal(outcome.because_of, expected.because_of)
+    np.testing.assert_array_equal(outcome.value, expected.value)
 
 
 def test_a_pair_at_the_threshold_is_of_copies() -> None:
     vectors = np.array([[1, 0], [0.8, 0.6]], dtype=np.float32)
     ids, scores = np.array(["a", "b"]), np.array([1.0, 2.0])
-    picked = remove_similar(vectors, scores, ids, 0.8)
-    np.testing.assert_array_equal(picked.indices, [1])
-    assert picked.because_of[0] == 1
-    assert picked.value[0] == 0.8
+    outcome = remove_similar(vectors, scores, ids, 0.8)
+    np.testing.assert_array_equal(outcome.indices, [1])
+    assert outcome.because_of[0] == 1
+    assert outcome.value[0] == 0.8
     assert len(remove_similar(vectors, scores, ids, 0.800001).indices) == 2
 
 
 def test_at_one_equal_vectors_go_and_others_stay() -> None:
     vectors, _, ids = crowd(60, 32, 3)
-    picked = remove_similar(vectors, np.full(60, np.nan), ids, 1.0)
-    assert len(picked.indices) == len(np.unique(vectors, axis=0)) < 60
+    outcome = remove_similar(vectors, np.full(60, np.nan), ids, 1.0)
+    assert len(outcome.indices) == len(np.unique(vectors, axis=0)) < 60
 
 
 def test_a_row_without_an_embedding_stays_and_removes_nothing() -> None:
     vectors = np.array([[np.nan, np.nan], [1, 0], [1, 0], [np.nan, np.nan]], dtype=np.float32)
-    picked = remove_similar(vectors, np.array([9.0, 1.0, 2.0, np.nan]), np.array(list("abcd")))
-    np.testing.assert_array_equal(picked.indices, [0, 2, 3])
-    assert picked.because_of[1] == 2
+    outcome = remove_similar(vectors, np.array([9.0, 1.0, 2.0, np.nan]), np.array(list("abcd")))
+    np.testing.assert_array_equal(outcome.indices, [0, 2, 3])
+    assert outcome.because_of[1] == 2
 
 
 def test_planted_copies_are_all_found() -> None:
@@ -83,9 +83,9 @@ def test_planted_copies_are_all_found() -> None:
     vectors[2700:] = vectors[:300] + 0.02 * rng.standard_normal((300, 64))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     scores = np.r_[np.zeros(2700), np.ones(300)]
-    picked = remove_similar(vectors, scores, np.array([f"{i:04}" for i in range(3000)]))
-    assert set(np.flatnonzero(picked.reasons)) == set(range(300))
-    np.testing.assert_array_equal(picked.because_of[:300], np.arange(2700, 3000))
+    outcome = remove_similar(vectors, scores, np.array([f"{i:04}" for i in range(3000)]))
+    assert set(np.flatnonzero(outcome.reasons)) == set(range(300))
+    np.testing.assert_array_equal(outcome.because_of[:300], np.arange(2700, 3000))
 
 
 @pytest.mark.parametrize("threshold", [-1.0, 1.1, np.nan])

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from pipeline.dedupe.signatures import EMPTY, rows_per_band, shared_bands, sign_texts
-from pipeline.text.shingles import Cut
+from pipeline.text.shingles import Shingling
 
 
 def test_a_signature_follows_from_the_text_alone() -> None:
     texts = ["a b c d e f g", "", "one two", "?!"]
-    together = sign_texts(texts, Cut(), 32)
-    apart = np.concatenate([sign_texts([text], Cut(), 32) for text in texts])
+    together = sign_texts(texts, Shingling(), 32)
+    apart = np.concatenate([sign_texts([text], Shingling(), 32) for text in texts])
     np.testing.assert_array_equal(together, apart)
     np.testing.assert_array_equal((together == EMPTY).all(axis=1), [False, True, False, False])
 
@@ -16,7 +16,9 @@ def test_a_signature_follows_from_the_text_alone() -> None:
 def test_places_agree_as_often_as_shingles_do() -> None:
     # 40 of 60 shingles are shared: J = 2/3, and 1 024 places estimate it to about 0.015.
     words = [f"w{i}" for i in range(60)]
-    signatures = sign_texts([" ".join(words[:50]), " ".join(words[10:])], Cut("words", 1), 1024)
+    signatures = sign_texts(
+        [" ".join(words[:50]), " ".join(words[10:])], Shingling("words", 1), 1024
+    )
     assert abs((signatures[0] == signatures[1]).mean() - 2 / 3) < 0.05
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.dedupe.clusters import keep_order
 from pipeline.dedupe.stage import deduplicate_examples
 from pipeline.dedupe.substring import Substring, remove_shared_spans
-from pipeline.ranking.outcome import Picked
+from pipeline.ranking.outcome import Outcome
 from pipeline.scoring.stage import ScoreSettings
 from storage.database import read_workspace
 from tests.stage_runner import count_words, score, start
@@ -21,7 +21,7 @@ def ids(n: int) -> np.ndarray:
 
 def dedupe(
     texts: list[str], words: int, share: float | None = None, scores: list[float] | None = None
-) -> Picked:
+) -> Outcome:
     given = np.full(len(texts), np.nan) if scores is None else np.array(scores)
     return remove_shared_spans(texts, given, ids(len(texts)), words, share)
 
@@ -61,7 +61,7 @@ def test_equals_the_comparison_of_all_pairs(
     rows: list[list[str]], words: int, share: float | None, data: st.DataObject
 ) -> None:
     scores = np.array([data.draw(st.sampled_from([0.0, 1.0, np.nan])) for _ in rows])
-    picked = remove_shared_spans(map(" ".join, rows), scores, ids(len(rows)), words, share)
+    outcome = remove_shared_spans(map(" ".join, rows), scores, ids(len(rows)), words, share)
     kept: list[int] = []
     for row in keep_order(scores, ids(len(rows))).tolist():
         if share is None:
@@ -72,12 +72,12 @@ def test_equals_the_comparison_of_all_pairs(
         best = max(alike, default=-1.0)
         if best < bound:
             kept.append(row)
-            assert picked.reasons[row] == ""
+            assert outcome.reasons[row] == ""
         else:
-            assert picked.reasons[row] == "shared_span"
-            assert picked.because_of[row] == kept[alike.index(best)]
-            assert picked.value[row] == best
-    np.testing.assert_array_equal(picked.indices, np.array(kept, dtype=np.int64))
+            assert outcome.reasons[row] == "shared_span"
+            assert outcome.because_of[row] == kept[alike.index(best)]
+            assert outcome.value[row] == best
+    np.testing.assert_array_equal(outcome.indices, np.array(kept, dtype=np.int64))
 
 
 PASSAGE = " ".join(f"w{i}" for i in range(50))
@@ -86,15 +86,15 @@ PASSAGE = " ".join(f"w{i}" for i in range(50))
 def test_a_passage_of_fifty_words_is_enough_and_of_forty_nine_is_not() -> None:
     shorter = " ".join(PASSAGE.split()[:49])
     texts = [f"first {PASSAGE} a", f"a {shorter} more", f"quite other {PASSAGE.upper()}!"]
-    picked = remove_shared_spans(texts, np.full(3, np.nan), ids(3))
-    np.testing.assert_array_equal(picked.reasons, ["", "", "shared_span"])
-    assert (picked.because_of[2], picked.value[2]) == (0, 50)
+    outcome = remove_shared_spans(texts, np.full(3, np.nan), ids(3))
+    np.testing.assert_array_equal(outcome.reasons, ["", "", "shared_span"])
+    assert (outcome.because_of[2], outcome.value[2]) == (0, 50)
 
 
 def test_the_best_copy_stays_and_is_named() -> None:
-    picked = dedupe([f"a {PASSAGE}", f"b {PASSAGE}", f"c {PASSAGE}"], 20, scores=[1.0, 3.0, 2.0])
-    np.testing.assert_array_equal(picked.indices, [1])
-    np.testing.assert_array_equal(picked.because_of, [1, -1, 1])
+    outcome = dedupe([f"a {PASSAGE}", f"b {PASSAGE}", f"c {PASSAGE}"], 20, scores=[1.0, 3.0, 2.0])
+    np.testing.assert_array_equal(outcome.indices, [1])
+    np.testing.assert_array_equal(outcome.because_of, [1, -1, 1])
 
 
 def test_a_row_goes_because_of_one_kept_row_only() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pipeline.evidence.markdown import evidence_lines, evidence_markdown
-from pipeline.ranking.outcome import Picked
-from pipeline.reporting.report import read_report
+from pipeline.ranking.outcome import Outcome
+from pipeline.reporting.report import read_run_report
 from pipeline.scoring.stage import ScoreSettings
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.methods.random import Random
@@ -46,7 +46,7 @@ def evidence_of(
     with read_workspace(run.workspace) as con:
         found = read_evidence(con, run.run_id)
         assert found is not None
-        assert evidence_markdown(found) in read_report(con, run.run_id).markdown
+        assert evidence_markdown(found) in read_run_report(con, run.run_id).markdown
     assert all(len(line) < 120 for line in evidence_lines(found))
     return found
 
@@ -86,7 +86,7 @@ def test_without_sensitivity_each_step_is_taken_once_and_the_report_says_so(
 ) -> None:
     taken, pick = [], Random.pick
 
-    def count(step: Random, rows: Candidates, vectors: Vectors, seed: int) -> Picked:
+    def count(step: Random, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
         taken.append(seed)
         return pick(step, rows, vectors, seed)
 

@@ -14,7 +14,7 @@ from pipeline.measuring import cost as plan
 from pipeline.measuring.cost import PLACES, choose_rows, plan_measure, tokens_read
 from pipeline.measuring.measures.losses import Losses, LossSettings
 from pipeline.measuring.shards import ExampleInputs, cut_shards
-from pipeline.measuring.stage import Work
+from pipeline.measuring.stage import MeasureJob
 from pipeline.settings import Settings
 from storage.database import read_workspace
 from storage.measurements import MeasureKey
@@ -64,8 +64,8 @@ def test_time_is_carried_over_by_tokens(tmp_path: Path, monkeypatch: pytest.Monk
     sizes = run.measures["token_counts"]
     monkeypatch.setattr(plan, "time_of", time_by_tokens)
     monkeypatch.setattr(plan, "tokens_read", lambda _, cut: cut.response_tokens)
-    work = Work(CountLetters(), ids, len(ids))
-    found = plan_measure(run.workspace, "letters", work, sizes, rows=12)
+    job = MeasureJob(CountLetters(), ids, len(ids))
+    found = plan_measure(run.workspace, "letters", job, sizes, rows=12)
     words = sum(n % 7 + 1 for n in range(100))
     assert (found.rows, found.missing, found.tried) == (100, 100, 12)  # it took 3 s and more
     assert found.tokens == words
@@ -84,9 +84,9 @@ def test_what_takes_a_moment_is_tried_on_more_rows(
     run, ids = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
     run = count_words(run, ids)
     monkeypatch.setattr(plan, "time_of", time_by_tokens)
-    work, sizes = Work(CountLetters(), ids, len(ids)), run.measures["token_counts"]
+    job, sizes = MeasureJob(CountLetters(), ids, len(ids)), run.measures["token_counts"]
     # 3 rows take 0.75 s of these tests' clock, 12 take 3 s.
-    assert plan_measure(run.workspace, "letters", work, sizes, rows=3).tried == 12
+    assert plan_measure(run.workspace, "letters", job, sizes, rows=3).tried == 12
 
 
 def test_losses_read_the_response_twice_and_the_prompt_once(tmp_path: Path) -> None:
@@ -107,6 +107,6 @@ def test_what_is_stored_costs_nothing(tmp_path: Path) -> None:
         def key(self) -> MeasureKey:
             return run.measures["token_counts"]
 
-    work = Work(Counted(), ids, 1)
-    found = plan_measure(run.workspace, "counted", work, run.measures["token_counts"], rows=12)
+    job = MeasureJob(Counted(), ids, 1)
+    found = plan_measure(run.workspace, "counted", job, run.measures["token_counts"], rows=12)
     assert (found.missing, found.tokens, found.tried, found.seconds) == (0, 0, 0, None)

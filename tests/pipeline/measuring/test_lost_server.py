@@ -62,8 +62,8 @@ def test_measuring_goes_on_when_the_server_is_back(tmp_path: Path) -> None:
         settings = MeasureSettings(confidence=ConfidenceSettings(samples=samples))
 
         def measure() -> None:
-            work = plan_measures(run.workspace, settings, pool, run.seed)["samples"]
-            measure_here(run.workspace, work.measure, work.ids)
+            job = plan_measures(run.workspace, settings, pool, run.seed)["samples"]
+            measure_here(run.workspace, job.measure, job.ids)
 
         go_after(endpoint, 5)
         with pytest.raises(ServerLostError, match="run the same command again"):

@@ -150,9 +150,9 @@ def test_a_second_run_asks_nothing_and_a_new_row_only_for_itself(
 def test_a_shard_that_is_asked_again_asks_the_server_only_what_failed(pool: Pool) -> None:
     run, ids = pool
     with serve(Server().respond) as server:
-        works = plan_measures(run.workspace, settings(server.base_url), ids, run.seed)
+        jobs = plan_measures(run.workspace, settings(server.base_url), ids, run.seed)
         for name, failures in (("samples", 2), ("ratings_worth", 2)):
-            (shard,) = cut_shards(run.workspace, works[name].measure, ids)
+            (shard,) = cut_shards(run.workspace, jobs[name].measure, ids)
             measure_shard(shard)
             first, before = shard.measurements.read_bytes(shard.output), questions(server)
             shard.measurements.remove(shard.output)  # as a kill before the rename would have it
@@ -165,9 +165,9 @@ def test_a_server_that_has_gone_is_told_and_not_stored(pool: Pool) -> None:
     run, ids = pool
     model = Server()
     with serve(model.respond) as server:
-        works = plan_measures(run.workspace, settings(server.base_url), ids, run.seed)
+        jobs = plan_measures(run.workspace, settings(server.base_url), ids, run.seed)
         shards = [
-            next(iter(cut_shards(run.workspace, works[name].measure, ids)))
+            next(iter(cut_shards(run.workspace, jobs[name].measure, ids)))
             for name in ("samples", "ratings_worth")
         ]
         model.down = True
@@ -197,9 +197,9 @@ def test_another_model_under_the_same_name_is_asked_anew(pool: Pool) -> None:
 
 
 def keys(run: RunContext, asked: MeasureSettings) -> dict[str, str]:
-    works = plan_measures(run.workspace, asked, [], run.seed)
-    del works["token_counts"]
-    return {name: work.measure.key().measure_key for name, work in works.items()}
+    jobs = plan_measures(run.workspace, asked, [], run.seed)
+    del jobs["token_counts"]
+    return {name: job.measure.key().measure_key for name, job in jobs.items()}
 
 
 def test_neither_the_workspace_nor_how_hard_a_server_is_pressed_is_part_of_a_key(

@@ -4,10 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.ranking import greedy_diverse as apart
-from pipeline.ranking.greedy_diverse import Apart, cosine, keep_apart
+from pipeline.ranking.greedy_diverse import DiverseRows, cosine, keep_diverse
 
 
-def plain_loop(vectors: np.ndarray, bound: float, costs: np.ndarray, limit: int) -> Apart:
+def plain_loop(vectors: np.ndarray, bound: float, costs: np.ndarray, limit: int) -> DiverseRows:
     """One row at a time against all that are kept: what the blocks must equal."""
     kept: list[int] = []
     because_of, similarity = np.full(len(vectors), -1), np.full(len(vectors), np.nan)
@@ -22,7 +22,7 @@ def plain_loop(vectors: np.ndarray, bound: float, costs: np.ndarray, limit: int)
             limit -= costs[row]
         else:
             break
-    return Apart(np.array(kept, dtype=int), because_of, similarity)
+    return DiverseRows(np.array(kept, dtype=int), because_of, similarity)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -41,7 +41,7 @@ def crowd(n: int, d: int, seed: int) -> np.ndarray:
     return unit(vectors)
 
 
-def assert_equal(one: Apart, other: Apart) -> None:
+def assert_equal(one: DiverseRows, other: DiverseRows) -> None:
     np.testing.assert_array_equal(one.kept, other.kept)
     np.testing.assert_array_equal(one.because_of, other.because_of)
     np.testing.assert_array_equal(one.similarity, other.similarity)
@@ -61,7 +61,7 @@ def test_blocks_equal_the_plain_loop(
 ) -> None:
     vectors = crowd(n, d, seed)
     costs = np.random.default_rng(seed).integers(0, 4, n)
-    found = keep_apart(vectors, np.arange(n), bound, costs, limit, block_rows)
+    found = keep_diverse(vectors, np.arange(n), bound, costs, limit, block_rows)
     assert_equal(found, plain_loop(vectors, bound, costs, limit))
 
 
@@ -71,14 +71,16 @@ def test_many_small_pieces_equal_the_plain_loop(monkeypatch: pytest.MonkeyPatch)
     expected = plain_loop(vectors, 0.95, ones, 700)
     monkeypatch.setattr(apart, "PAIRS_AT_ONCE", 3)
     assert len(expected.kept) > 150
-    assert_equal(keep_apart(vectors, np.arange(700), 0.95, ones, 700, 64), expected)
+    assert_equal(keep_diverse(vectors, np.arange(700), 0.95, ones, 700, 64), expected)
 
 
 def test_the_order_is_the_one_given() -> None:
     vectors = unit(np.array([[1, 0], [1, 0.1], [0, 1]]))
     ones = np.ones(3, dtype=int)
-    np.testing.assert_array_equal(keep_apart(vectors, np.array([1, 2]), 0.9, ones, 3).kept, [1, 2])
-    found = keep_apart(vectors, np.array([2, 1, 0]), 0.9, ones, 3)
+    np.testing.assert_array_equal(
+        keep_diverse(vectors, np.array([1, 2]), 0.9, ones, 3).kept, [1, 2]
+    )
+    found = keep_diverse(vectors, np.array([2, 1, 0]), 0.9, ones, 3)
     np.testing.assert_array_equal(found.kept, [2, 1])
     np.testing.assert_array_equal(found.because_of, [1, -1, -1])
 
@@ -96,7 +98,7 @@ def test_a_vector_a_little_off_length_one_has_its_own_angle(block_rows: int) -> 
     # The cosine is 0.9; a product with one length of 0.9991 left in is 0.8992.
     vectors = np.array([[1, 0], [0.9, np.sqrt(0.19)]], dtype=np.float32) * np.float32(0.9991)
     ones = np.ones(2, dtype=int)
-    found = keep_apart(vectors, np.arange(2), 0.8999, ones, 2, block_rows)
+    found = keep_diverse(vectors, np.arange(2), 0.8999, ones, 2, block_rows)
     np.testing.assert_array_equal(found.kept, [0])
     assert found.similarity[1] == 0.9
 
@@ -109,15 +111,15 @@ def test_what_float32_leaves_in_doubt_is_decided_in_float64(block_rows: int) -> 
     for row in range(1, 200):
         similarity = cosine(vectors, np.array([0]), np.array([row]))[0]
         pair = np.array([0, row])
-        at = keep_apart(vectors, pair, similarity, ones, 2, block_rows)
-        below = keep_apart(vectors, pair, np.nextafter(similarity, -1), ones, 2, block_rows)
+        at = keep_diverse(vectors, pair, similarity, ones, 2, block_rows)
+        below = keep_diverse(vectors, pair, np.nextafter(similarity, -1), ones, 2, block_rows)
         assert (len(at.kept), len(below.kept)) == (2, 1)
 
 
 @pytest.mark.parametrize("block_rows", [1, 3])
 def test_of_two_equally_similar_rows_the_preferred_one_is_the_cause(block_rows: int) -> None:
     vectors = unit(np.array([[1, 0], [0, 1], [1, 1]]))
-    found = keep_apart(vectors, np.array([1, 0, 2]), 0.7, np.ones(3, dtype=int), 3, block_rows)
+    found = keep_diverse(vectors, np.array([1, 0, 2]), 0.7, np.ones(3, dtype=int), 3, block_rows)
     np.testing.assert_array_equal(found.because_of, [-1, -1, 1])
 
 
@@ -125,9 +127,9 @@ def test_of_two_equally_similar_rows_the_preferred_one_is_the_cause(block_rows: 
 def test_no_row_is_looked_at_once_the_budget_is_used_up(block_rows: int) -> None:
     vectors = unit(np.array([[1, 0], [1, 0], [0, 1]]))
     ones = np.ones(3, dtype=int)
-    found = keep_apart(vectors, np.arange(3), 0.9, ones, 1, block_rows)
+    found = keep_diverse(vectors, np.arange(3), 0.9, ones, 1, block_rows)
     np.testing.assert_array_equal(found.because_of, [-1, -1, -1])
-    found = keep_apart(vectors, np.arange(3), 0.9, ones, 2, block_rows)
+    found = keep_diverse(vectors, np.arange(3), 0.9, ones, 2, block_rows)
     np.testing.assert_array_equal(found.because_of, [-1, 0, -1])
 
 
@@ -144,7 +146,7 @@ def test_where_nothing_is_too_similar_copies_cost_no_comparison(
     monkeypatch.setattr(apart, "cosine", counted)
     vectors = np.ones((2000, 1), dtype=np.float32)
     ones = np.ones(2000, dtype=int)
-    assert len(keep_apart(vectors, np.arange(2000), 1.0, ones, 2000).kept) == 2000
+    assert len(keep_diverse(vectors, np.arange(2000), 1.0, ones, 2000).kept) == 2000
     assert pairs == 0
 
 
@@ -152,4 +154,4 @@ def test_where_nothing_is_too_similar_copies_cost_no_comparison(
 def test_a_vector_not_of_length_one_is_an_error(wrong: list[float]) -> None:
     vectors = np.array([[1.0, 0.0], wrong], dtype=np.float32)
     with pytest.raises(ValueError, match="must have length 1, got 1 of length"):
-        keep_apart(vectors, np.arange(2), 0.9, np.ones(2, dtype=int), 2)
+        keep_diverse(vectors, np.arange(2), 0.9, np.ones(2, dtype=int), 2)

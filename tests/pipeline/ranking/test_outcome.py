@@ -9,9 +9,9 @@ def reasons(*texts: str) -> np.ndarray:
 
 
 def test_every_row_is_accounted_for() -> None:
-    picked = account_for(np.array([2, 0]), reasons("", "no_score", ""), np.full(3, np.nan))
-    np.testing.assert_array_equal(picked.because_of, [-1, -1, -1])
-    assert list(picked.remarks) == ["", "", ""]
+    outcome = account_for(np.array([2, 0]), reasons("", "no_score", ""), np.full(3, np.nan))
+    np.testing.assert_array_equal(outcome.because_of, [-1, -1, -1])
+    assert list(outcome.remarks) == ["", "", ""]
 
 
 @pytest.mark.parametrize(

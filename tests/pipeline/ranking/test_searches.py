@@ -3,7 +3,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
 from pipeline.ranking import searches
-from pipeline.ranking.greedy_diverse import cosine, keep_apart, screen_rows
+from pipeline.ranking.greedy_diverse import cosine, keep_diverse, screen_rows
 from pipeline.ranking.searches import (
     ALL_COLUMNS,
     FlatSearch,
@@ -69,10 +69,10 @@ def test_a_screen_changes_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors[1000:] = vectors[:500] + 0.055 * rng.standard_normal((500, 64))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     order, ones = rng.permutation(1500), np.ones(1500, dtype=int)
-    plain = keep_apart(vectors, order, 0.9, ones, 1500, 100)
+    plain = keep_diverse(vectors, order, 0.9, ones, 1500, 100)
     monkeypatch.setattr(searches, "FEW_ROWS", 100)
     assert screen_rows(vectors, order, 0.9).columns is not None
-    screened = keep_apart(vectors, order, 0.9, ones, 1500, 100)
+    screened = keep_diverse(vectors, order, 0.9, ones, 1500, 100)
     assert 1000 < len(plain.kept) < 1400
     np.testing.assert_array_equal(screened.kept, plain.kept)
     np.testing.assert_array_equal(screened.because_of, plain.because_of)

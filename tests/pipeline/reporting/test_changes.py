@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from pipeline.reporting.changes import RunChanges, changes_markdown, compare_runs, differences, why
-from pipeline.reporting.report import read_report, write_report
+from pipeline.reporting.report import read_run_report, write_run_report
 from pipeline.scoring.stage import ScoreSettings
 from pipeline.selection.run_steps import SelectSettings
 from storage.database import open_workspace, read_workspace
@@ -120,13 +120,13 @@ def test_the_report_has_counts_and_ids_and_no_text(tmp_path: Path) -> None:
     workspace = night(tmp_path, "one")
     write_rows(tmp_path / "incoming" / "b.jsonl", {"c": 5})
     night(tmp_path, "two")
-    report = write_report(workspace, "two").markdown
+    report = write_run_report(workspace, "two").markdown
     assert (workspace.reports / "two.md").read_text() == report
     assert "What changed since run one" in report
     assert "| added | 1 | new row |" in report
     assert "secret" not in report
     with read_workspace(workspace) as con:
-        assert "What changed" not in read_report(con, "one").markdown
+        assert "What changed" not in read_run_report(con, "one").markdown
 
 
 def test_nothing_changed_is_said_in_numbers(tmp_path: Path) -> None:

@@ -108,15 +108,15 @@ def test_only_what_the_scores_read_is_measured(workspace: Workspace, model: str)
     ifd = prepare_backfill(workspace, settings, [IFD], Window(), 0)
     length = ScoreSettings(scorer="response_length")
     lengths = prepare_backfill(workspace, settings, [length], Window(), 0)
-    assert list(ifd.works) == ["token_counts", "losses"]
-    assert list(lengths.works) == ["token_counts"]
+    assert list(ifd.jobs) == ["token_counts", "losses"]
+    assert list(lengths.jobs) == ["token_counts"]
     both = {"complexity": {"model": model}, "quality": {"model": model}}
     rated = settings.model_copy(
         update={"turn_ratings": TurnRatingSettings.model_validate(both), "tags": TagSettings()}
     )
-    assert list(prepare_backfill(workspace, rated, [IFD], Window(), 0).works) == list(ifd.works)
+    assert list(prepare_backfill(workspace, rated, [IFD], Window(), 0).jobs) == list(ifd.jobs)
     deita = prepare_backfill(workspace, rated, [ScoreSettings(scorer="deita")], Window(), 0)
-    assert list(deita.works) == ["token_counts", "turn_ratings"]
+    assert list(deita.jobs) == ["token_counts", "turn_ratings"]
 
 
 def test_the_plan_names_what_is_missing_and_the_same_work_by_the_same_key(
@@ -163,7 +163,7 @@ def test_what_compares_rows_with_repairs_is_refused(workspace: Workspace, model:
     preference = ScoreSettings(scorer="preference")
     with pytest.raises(BackfillError, match="preference compares rows with repairs"):
         prepare_backfill(workspace, settings, [preference], Window(), 0)
-    assert "preferences" not in prepare_backfill(workspace, settings, [IFD], Window(), 0).works
+    assert "preferences" not in prepare_backfill(workspace, settings, [IFD], Window(), 0).jobs
 
 
 def test_a_part_is_refused(workspace: Workspace, model: str) -> None:

@@ -24,7 +24,7 @@ from pipeline.scoring.targets import NO_TARGETS, describe_targets, read_targets
 from pipeline.selection.run_steps import SelectSettings
 from scorers.got_d import score_got_d
 from storage.database import open_workspace, read_workspace
-from storage.explain import read_story
+from storage.explain import read_explanation
 from storage.runs import read_counts, write_run_targets
 from storage.scores import read_scores
 from storage.selections import read_run_selections, read_selection
@@ -90,11 +90,11 @@ def test_targets_are_embedded_with_the_pool_and_asked_nothing_else(tmp_path: Pat
     settings = MeasureSettings.model_validate(
         {"tokens": {"model": "m"}, "embeddings": [{"of": "both"}], "ratings": [{"model": "m"}]}
     )
-    works = plan_measures(run.workspace, settings, pool, 0, run.target_ids)
-    assert works["embeddings_both"].ids == sorted({*pool, *run.target_ids})
-    assert works["embeddings_both"].note == "; 3 of them are targets only"
-    assert works["token_counts"].ids == works["ratings_quality"].ids == pool
-    assert works["embeddings_both"].pool == 7, "this is no part of anything"
+    jobs = plan_measures(run.workspace, settings, pool, 0, run.target_ids)
+    assert jobs["embeddings_both"].ids == sorted({*pool, *run.target_ids})
+    assert jobs["embeddings_both"].note == "; 3 of them are targets only"
+    assert jobs["token_counts"].ids == jobs["ratings_quality"].ids == pool
+    assert jobs["embeddings_both"].pool == 7, "this is no part of anything"
     alone = plan_measures(run.workspace, settings, pool, 0)
     assert (alone["embeddings_both"].ids, alone["embeddings_both"].note) == (pool, "")
 
@@ -166,7 +166,9 @@ def test_no_target_is_chosen_or_decided_about_and_the_books_balance(tmp_path: Pa
         chosen = read_selection(con, read_run_selections(con, "run")["choice"][0])[0]
         counts = read_counts(con, "run")
         decided = con.execute("select distinct example_id from decisions").fetchall()
-        story = read_story(con, next(i for i, _ in run.targets.pairs if i not in chosen), None)
+        story = read_explanation(
+            con, next(i for i, _ in run.targets.pairs if i not in chosen), None
+        )
     assert prompts(run, chosen) == ["a", "b", "c", "d"] == prompts(run, [i for (i,) in decided])
     assert {count.rows_in for count in counts} == {4}
     assert story["sources"] and story["measurements"] and not story["decisions"]

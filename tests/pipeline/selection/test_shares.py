@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.ranking.budget import Budget
-from pipeline.ranking.outcome import Picked, account_for
+from pipeline.ranking.outcome import Outcome, account_for
 from pipeline.selection.methods.top_k import select_top_k
 from pipeline.selection.shares import (
     Groups,
@@ -32,7 +32,7 @@ def weigh(**weights: float) -> Groups:
 
 
 def pick_top(scores: np.ndarray = SCORES, tokens: np.ndarray | None = None) -> PickGroup:
-    def pick(places: np.ndarray, part: int) -> Picked:
+    def pick(places: np.ndarray, part: int) -> Outcome:
         budget = Budget(rows=part) if tokens is None else Budget(loss_tokens=part)
         own = None if tokens is None else tokens[places]
         return select_top_k(scores[places], IDS[places], budget, own)
@@ -40,24 +40,24 @@ def pick_top(scores: np.ndarray = SCORES, tokens: np.ndarray | None = None) -> P
     return pick
 
 
-def counts(picked: Picked) -> dict[str, int]:
-    return dict(Counter(NAMES[picked.indices].tolist()))
+def counts(outcome: Outcome) -> dict[str, int]:
+    return dict(Counter(NAMES[outcome.indices].tolist()))
 
 
 def test_row_counts_are_exact_and_each_group_gives_its_best() -> None:
-    picked, _ = select_in_shares(weigh(a=0.5, b=0.3, c=0.2), ONES, 30, pick_top())
-    assert counts(picked) == {"a": 15, "b": 9, "c": 6}
-    own = picked.indices[NAMES[picked.indices] == "b"]
+    outcome, _ = select_in_shares(weigh(a=0.5, b=0.3, c=0.2), ONES, 30, pick_top())
+    assert counts(outcome) == {"a": 15, "b": 9, "c": 6}
+    own = outcome.indices[NAMES[outcome.indices] == "b"]
     np.testing.assert_array_equal(
         own, 50 + select_top_k(SCORES[50:90], IDS[50:90], Budget(rows=9)).indices
     )
-    assert set(picked.reasons) == {"", "over_budget"}
+    assert set(outcome.reasons) == {"", "over_budget"}
 
 
 def test_every_beginning_has_about_the_proportions_of_the_whole() -> None:
-    picked, _ = select_in_shares(weigh(a=0.5, b=0.3, c=0.2), ONES, 50, pick_top())
+    outcome, _ = select_in_shares(weigh(a=0.5, b=0.3, c=0.2), ONES, 50, pick_top())
     for k in range(1, 51):
-        of_a = (NAMES[picked.indices[:k]] == "a").sum()
+        of_a = (NAMES[outcome.indices[:k]] == "a").sum()
         assert abs(of_a - k / 2) <= 1
 
 
@@ -65,11 +65,11 @@ def test_a_group_without_enough_scored_rows_leaves_the_rest_to_the_others() -> N
     scores = SCORES.copy()
     scores[5:50] = np.nan  # a has 5 rows that can be picked, and is due 20
     groups = weigh(a=0.5, b=0.3, c=0.2)
-    picked, wanted = select_in_shares(groups, ONES, 40, pick_top(scores))
-    assert counts(picked) == {"a": 5, "b": 25, "c": 10}  # 35 go 3 : 2, and c is full with 10
-    said = shortfalls(groups, wanted, picked.indices, ONES, "rows")
+    outcome, wanted = select_in_shares(groups, ONES, 40, pick_top(scores))
+    assert counts(outcome) == {"a": 5, "b": 25, "c": 10}  # 35 go 3 : 2, and c is full with 10
+    said = shortfalls(groups, wanted, outcome.indices, ONES, "rows")
     assert said == ["a was to get 20 rows and had 5: the rest went to the others"]
-    assert describe_mixture(groups, picked.indices, ONES) == "shares: a 12.5%, b 62.5%, c 25.0%"
+    assert describe_mixture(groups, outcome.indices, ONES) == "shares: a 12.5%, b 62.5%, c 25.0%"
 
 
 def test_many_groups_are_not_all_named() -> None:
@@ -83,39 +83,39 @@ def test_many_groups_are_not_all_named() -> None:
 
 def test_nothing_is_said_where_no_group_falls_short() -> None:
     groups = weigh(a=0.5, b=0.3, c=0.2)
-    picked, wanted = select_in_shares(groups, ONES, 40, pick_top())
-    assert shortfalls(groups, wanted, picked.indices, ONES, "rows") == []
+    outcome, wanted = select_in_shares(groups, ONES, 40, pick_top())
+    assert shortfalls(groups, wanted, outcome.indices, ONES, "rows") == []
 
 
 def test_a_budget_in_tokens_is_shared_in_tokens() -> None:
     tokens = np.where(NAMES == "a", 10, 5)
     groups = weigh(a=0.5, b=0.5, c=0)
-    picked, wanted = select_in_shares(groups, tokens, 107, pick_top(tokens=tokens))
+    outcome, wanted = select_in_shares(groups, tokens, 107, pick_top(tokens=tokens))
     # 54 and 53 tokens, ties to a: 5 rows of 10 and 10 rows of 5; less than a row is left of each.
-    assert counts(picked) == {"a": 5, "b": 10}
-    assert shortfalls(groups, wanted, picked.indices, tokens, "loss tokens") == []
-    assert set(picked.reasons[NAMES == "c"]) == {"no_share"}
+    assert counts(outcome) == {"a": 5, "b": 10}
+    assert shortfalls(groups, wanted, outcome.indices, tokens, "loss tokens") == []
+    assert set(outcome.reasons[NAMES == "c"]) == {"no_share"}
 
 
 def test_a_cause_is_the_row_it_was_within_its_group() -> None:
-    def first_beats_all(places: np.ndarray, part: int) -> Picked:
+    def first_beats_all(places: np.ndarray, part: int) -> Outcome:
         reasons = np.full(len(places), "too_similar", dtype=object)
         reasons[0] = ""
         causes = np.zeros(len(places), dtype=np.int64)
         causes[0] = -1
         return account_for(np.array([0]), reasons, np.ones(len(places)), causes)
 
-    picked, _ = select_in_shares(weigh(a=0.5, b=0.5, c=0), ONES, 10, first_beats_all)
-    assert set(picked.because_of[1:50]) == {0} and set(picked.because_of[51:90]) == {50}
-    assert set(picked.because_of[[0, 50, *range(90, 100)]]) == {-1}
+    outcome, _ = select_in_shares(weigh(a=0.5, b=0.5, c=0), ONES, 10, first_beats_all)
+    assert set(outcome.because_of[1:50]) == {0} and set(outcome.because_of[51:90]) == {50}
+    assert set(outcome.because_of[[0, 50, *range(90, 100)]]) == {-1}
 
 
 def test_a_row_of_no_group_has_no_score() -> None:
     names = NAMES.copy()
     names[:3] = ""
     groups = group_rows(names, ONES, Shares(by="cluster", temperature=1))
-    picked, _ = select_in_shares(groups, ONES, 20, pick_top())
-    assert set(picked.reasons[:3]) == {"no_score"} and len(picked.indices) == 20
+    outcome, _ = select_in_shares(groups, ONES, 20, pick_top())
+    assert set(outcome.reasons[:3]) == {"no_score"} and len(outcome.indices) == 20
 
 
 def test_a_quota_for_a_group_that_is_not_there_names_those_that_are() -> None:
@@ -128,9 +128,9 @@ def test_a_quota_for_a_group_that_is_not_there_names_those_that_are() -> None:
 
 def test_others_drop_lets_the_quotas_share_the_whole_budget() -> None:
     groups = group_rows(NAMES, ONES, Shares(quotas={"a": 0.3, "c": 0.1}, others="drop"))
-    picked, _ = select_in_shares(groups, ONES, 20, pick_top())
-    assert counts(picked) == {"a": 15, "c": 5}
-    assert set(picked.reasons[NAMES == "b"]) == {"no_share"}
+    outcome, _ = select_in_shares(groups, ONES, 20, pick_top())
+    assert counts(outcome) == {"a": 15, "c": 5}
+    assert set(outcome.reasons[NAMES == "b"]) == {"no_share"}
 
 
 def test_a_label_is_a_name() -> None:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.text.shingles import Cut, hash_shingles, split_words
+from pipeline.text.shingles import Shingling, hash_shingles, split_words
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def shingle_sets(texts: list[str], words: int) -> list[set[tuple[str, ...]]]:
 
 @given(st.lists(st.text("ab c.", max_size=12), max_size=8), st.integers(1, 4))
 def test_hashes_are_one_to_one_with_the_shingles(texts: list[str], words: int) -> None:
-    hashed, expected = hash_shingles(texts, Cut("words", words)), shingle_sets(texts, words)
+    hashed, expected = hash_shingles(texts, Shingling("words", words)), shingle_sets(texts, words)
     for i, one in enumerate(expected):
         assert len(hashed.of(i)) == len(one)
         for j, other in enumerate(expected):
@@ -51,31 +51,33 @@ def test_hashes_are_one_to_one_with_the_shingles(texts: list[str], words: int) -
 
 
 def test_the_order_of_words_counts() -> None:
-    hashed = hash_shingles(["a b c d", "d c b a", "a b d c"], Cut("words", 4))
+    hashed = hash_shingles(["a b c d", "d c b a", "a b d c"], Shingling("words", 4))
     assert len(set(hashed.hashes.tolist())) == 3
 
 
 def test_a_short_text_is_one_shingle_and_an_empty_one_none() -> None:
-    hashed = hash_shingles(["two words", "", "one two three four five six"], Cut("words", 5))
+    hashed = hash_shingles(["two words", "", "one two three four five six"], Shingling("words", 5))
     np.testing.assert_array_equal(np.diff(hashed.starts), [1, 0, 2])
 
 
 def test_a_short_text_is_not_the_text_that_repeats_its_words() -> None:
-    assert len(set(hash_shingles(["a", "a a", "a a a"], Cut("words", 3)).hashes.tolist())) == 3
+    assert (
+        len(set(hash_shingles(["a", "a a", "a a a"], Shingling("words", 3)).hashes.tolist())) == 3
+    )
 
 
 def test_no_texts() -> None:
-    assert hash_shingles([], Cut("words", 5)).starts.tolist() == [0]
+    assert hash_shingles([], Shingling("words", 5)).starts.tolist() == [0]
 
 
 def test_hashes_are_the_same_on_every_machine() -> None:
-    assert hash_shingles(["Write a poem."], Cut("words", 3)).hashes.tolist() == [
+    assert hash_shingles(["Write a poem."], Shingling("words", 3)).hashes.tolist() == [
         18215784253613555773
     ]
 
 
 def characters(texts: list[str], n: int) -> list[set[int]]:
-    hashed = hash_shingles(texts, Cut("characters", n))
+    hashed = hash_shingles(texts, Shingling("characters", n))
     return [hashed.of(row) for row in range(len(texts))]
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.upkeep import leftovers
-from pipeline.upkeep.leftovers import Leftover, Wanted, find_leftovers, remove_leftovers
+from pipeline.upkeep.leftovers import Leftover, RemovalOptions, find_leftovers, remove_leftovers
 from storage.database import open_tables, open_workspace, read_tables, read_workspace
 from storage.measurements import MeasureKey, add_measure, commit_shards
 from storage.retention import write_run_measures
@@ -20,7 +20,7 @@ from storage.selections import write_trial
 from storage.workspace import Workspace
 from tests.exported_workspace import export_workspace
 
-ALL = Wanted(lost=True, requests=True, backups=True)
+ALL = RemovalOptions(lost=True, requests=True, backups=True)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def workspace(made: Path, tmp_path: Path) -> Workspace:
     return Workspace(Path(shutil.copytree(made, tmp_path / "copy")) / "workspace")
 
 
-def find(workspace: Workspace, wanted: Wanted) -> dict[str, Leftover]:
+def find(workspace: Workspace, wanted: RemovalOptions) -> dict[str, Leftover]:
     with read_tables(workspace) as con:
         return {each.kind: each for each in find_leftovers(con, workspace, wanted)}
 
@@ -82,7 +82,7 @@ def test_every_kind_is_found_counted_and_removed_and_nothing_else(workspace: Wor
     assert set(found) == set(kinds)
     assert all((each.files, each.bytes) == (1, 5) for each in found.values())
     assert all(path.exists() for path in kinds.values()), "finding removes nothing"
-    assert {"requests", "backups"}.isdisjoint(find(workspace, Wanted()))
+    assert {"requests", "backups"}.isdisjoint(find(workspace, RemovalOptions()))
     remove_leftovers(workspace, ALL)
     assert not any(path.exists() for path in kinds.values())
     assert alive.exists()
@@ -98,7 +98,7 @@ def test_only_finished_trainings_are_tidied(workspace: Workspace) -> None:
         put(folder / "adapter" / "adapter_model.safetensors")
     with open_workspace(workspace) as con:
         write_trial(con, "t", "x", "models/adapter-done", ({}, None))
-    remove_leftovers(workspace, Wanted())
+    remove_leftovers(workspace, RemovalOptions())
     assert sorted(path.name for path in done.iterdir()) == ["adapter"]
     assert len(list(going_on.rglob("*"))) == 7
 
@@ -127,10 +127,10 @@ def test_a_proxy_is_superseded_by_one_that_learnt_the_same_rows_and_more(
     small = store_trajectories(workspace, "p1", ["a", "b"])
     other_rows = store_trajectories(workspace, "p2", ["a", "z"])
     other_seed = store_trajectories(workspace, "p1", ["a", "b"], seed=1)
-    assert find(workspace, Wanted()) == {}
+    assert find(workspace, RemovalOptions()) == {}
     large = store_trajectories(workspace, "p3", ["a", "b", "c"])
     twin = store_trajectories(workspace, "p4", ["a", "b", "c"])
-    (found,) = remove_leftovers(workspace, Wanted())
+    (found,) = remove_leftovers(workspace, RemovalOptions())
     assert found.kind == "proxies"
     assert not small.exists() and other_rows.exists() and other_seed.exists()
     assert large.exists() != twin.exists(), "of two that learnt the same one stays"
@@ -140,8 +140,10 @@ def test_a_proxy_is_superseded_by_one_that_learnt_the_same_rows_and_more(
 def test_unused_measurements_leave_the_tables_before_their_files_go(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    since = Wanted(unused_since=date(2100, 1, 1))
-    assert "unused measurements" not in find(workspace, Wanted(unused_since=date(2000, 1, 1)))
+    since = RemovalOptions(unused_since=date(2100, 1, 1))
+    assert "unused measurements" not in find(
+        workspace, RemovalOptions(unused_since=date(2000, 1, 1))
+    )
     found = find(workspace, since)["unused measurements"]
     (measure,) = found.unused
     assert (measure.measure, measure.rows, found.files) == ("token_counts", 15, 1)
@@ -156,16 +158,16 @@ def test_unused_measurements_leave_the_tables_before_their_files_go(
     with read_workspace(workspace) as con:
         assert con.execute("select count(*) from token_counts").fetchall() == [(0,)]
     assert found.paths[0].exists()
-    again = find(workspace, Wanted())
+    again = find(workspace, RemovalOptions())
     assert again["unnamed measurements"].paths == found.paths
-    remove_leftovers(workspace, Wanted())
+    remove_leftovers(workspace, RemovalOptions())
     assert not found.paths[0].exists()
 
 
 def test_measurements_of_an_older_version_are_never_unused(workspace: Workspace) -> None:
     with open_tables(workspace) as con:
         con.execute("delete from run_measures")
-    assert find(workspace, Wanted(unused_since=date(2100, 1, 1))) == {}
+    assert find(workspace, RemovalOptions(unused_since=date(2100, 1, 1))) == {}
 
 
 def test_a_lost_file_is_forgotten_only_where_that_is_asked_for(workspace: Workspace) -> None:

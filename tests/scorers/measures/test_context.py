@@ -10,7 +10,7 @@ from scorers.measures.context import ContextRow, default_layer, measure_context
 from scorers.measures.models.language_model import HuggingFaceLanguageModel
 from scorers.measures.models.loading import ResolvedModel, load_language_model
 from scorers.measures.models.protocols import Floats, Ints, Message
-from scorers.measures.reading.turn_tokens import Turn, TurnTokens, find_turns
+from scorers.measures.reading.turn_tokens import TurnSpan, TurnTokens, find_turns
 from tests.tiny_models import CHAT, save_tiny_llama
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -33,8 +33,8 @@ class FakeProbe:
         return np.stack(parts, axis=2)
 
 
-def turn(message: int, role: str, *places: int) -> Turn:
-    return Turn(message, role, np.array(places, dtype=np.int64))
+def turn(message: int, role: str, *places: int) -> TurnSpan:
+    return TurnSpan(message, role, np.array(places, dtype=np.int64))
 
 
 # Two heads; users say tokens 0 and 1 of turn 0 and token 3 of turn 2; answers are 2, then 4 and 5.
@@ -146,8 +146,8 @@ def test_what_another_turn_answers_changes_nothing_before_it(
 def test_the_templates_tokens_would_raise_the_number(tiny: HuggingFaceLanguageModel) -> None:
     row = find_turns(tiny.tokenizer, talk("14 11 12", "24 21"), ())
     user, answer = row.turns
-    with_headers = Turn(0, "user", np.arange(answer.places[0]))
-    assert len(with_headers.places) > len(user.places)
+    with_headers = TurnSpan(0, "user", np.arange(answer.positions[0]))
+    assert len(with_headers.positions) > len(user.positions)
     plain = measure_context(tiny, row, 1, 1, 256).turns[0]
     wrong = measure_context(tiny, replace(row, turns=[with_headers, answer]), 1, 1, 256).turns[0]
     assert wrong.all_turns > plain.all_turns + 0.01
@@ -156,7 +156,7 @@ def test_the_templates_tokens_would_raise_the_number(tiny: HuggingFaceLanguageMo
 def test_a_masked_users_text_is_worth_nothing(tiny: HuggingFaceLanguageModel) -> None:
     row = find_turns(tiny.tokenizer, talk("14 11 12", "24 21"), ())
     nothing = np.array([], dtype=np.int64)
-    shares = tiny.attention_shares(row.ids, row.turns[1].places, [nothing], 1)
+    shares = tiny.attention_shares(row.ids, row.turns[1].positions, [nothing], 1)
     assert shares.shape == (4, 2, 1) and (shares == 0).all()
 
 

@@ -80,16 +80,16 @@ def test_a_few_new_rows_are_scored_by_the_stored_models(encoder: str, tmp_path: 
     measure(run, settings, ids)
     more = write(tmp_path / "more.jsonl", range(10, 12))
     run, grown = start(tmp_path / "w", [first, more])
-    work = plan_measures(run.workspace, settings, grown, 0)["cappy"]
-    assert isinstance(work.measure, NewRowCappy) and work.note.endswith("not trained on: 2")
-    assert measure_here(run.workspace, work.measure, work.ids) == 2
+    job = plan_measures(run.workspace, settings, grown, 0)["cappy"]
+    assert isinstance(job.measure, NewRowCappy) and job.note.endswith("not trained on: 2")
+    assert measure_here(run.workspace, job.measure, job.ids) == 2
     with read_workspace(run.workspace) as con:
         counted = con.execute("select trained, count(*) from cappy group by all order by all")
         assert counted.fetchall() == [(False, 2), (True, 10)]
     many = write(tmp_path / "many.jsonl", range(12, 16))
     run, grown = start(tmp_path / "w", [first, more, many])
-    work = plan_measures(run.workspace, settings, grown, 0)["cappy"]
-    assert isinstance(work.measure, PoolCappy), "6 of 16 are above a fifth"
+    job = plan_measures(run.workspace, settings, grown, 0)["cappy"]
+    assert isinstance(job.measure, PoolCappy), "6 of 16 are above a fifth"
 
 
 def indicate_all(run: RunContext, ids: Sequence[str]) -> list[str]:
@@ -105,8 +105,8 @@ def test_an_indicated_row_is_scored_by_the_model_that_did_not_learn_its_parent(
 ) -> None:
     run, ids = start(tmp_path / "w", [write(tmp_path / "rows.jsonl", range(6))])
     settings = block(encoder, retrain_above=1.0)
-    work = plan_measures(run.workspace, settings, ids, 0)["cappy"]
-    measure_here(run.workspace, work.measure, work.ids)
+    job = plan_measures(run.workspace, settings, ids, 0)["cappy"]
+    measure_here(run.workspace, job.measure, job.ids)
     children = indicate_all(run, ids)
     again = plan_measures(run.workspace, settings, children, 0)["cappy"].measure
     assert isinstance(again, NewRowCappy)

@@ -61,8 +61,8 @@ def test_a_part_is_asked_where_one_is_named(model: str, tmp_path: Path) -> None:
     )
     run, ids = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
     block = {"context": {"model": model, "part": {"rows": 2}}}
-    work = plan_measures(run.workspace, MeasureSettings.model_validate(block), ids, 0)["context"]
-    assert len(work.ids) == 2 and work.pool == 6
+    job = plan_measures(run.workspace, MeasureSettings.model_validate(block), ids, 0)["context"]
+    assert len(job.ids) == 2 and job.pool == 6
 
 
 @pytest.mark.parametrize("change", [{"layer": 0}, {"max_tokens": 99}, {"dtype": "bfloat16"}])

@@ -23,7 +23,7 @@ from pipeline.measuring.warm_up import GradientSettings, WarmUp, find_warmup
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import ScoreSettings, score_examples, score_key
 from pipeline.scoring.targets import read_targets
-from pipeline.upkeep.leftovers import Wanted, remove_leftovers
+from pipeline.upkeep.leftovers import RemovalOptions, remove_leftovers
 from scorers.measures.models import devices
 from scorers.measures.training.proxy_training import ProxyTrainer
 from storage.database import open_workspace, read_workspace
@@ -285,8 +285,8 @@ def test_what_a_run_and_a_plan_say(
 ) -> None:
     settings = settings_of(model, retrain_above=1)
     run, pool = begin(tmp_path, range(10, 10 + ROWS))
-    works = plan_measures(run.workspace, settings, pool, 0, run.target_ids)
-    note = works["gradients"].note
+    jobs = plan_measures(run.workspace, settings, pool, 0, run.target_ids)
+    note = jobs["gradients"].note
     assert note.startswith("; by stored adapters, to which ") and note.endswith(
         "rows drawn now are new"
     )
@@ -310,19 +310,19 @@ def test_a_warm_up_goes_when_nobody_uses_its_gradients(
     with open_workspace(run.workspace) as con:
         write_run_measures(con, run.run_id, run.measures)
         con.execute("update runs set finished_at = now()")
-    remove_leftovers(run.workspace, Wanted())
-    remove_leftovers(run.workspace, Wanted(unused_since=date(2000, 1, 1)))
+    remove_leftovers(run.workspace, RemovalOptions())
+    remove_leftovers(run.workspace, RemovalOptions(unused_since=date(2000, 1, 1)))
     assert warmup.is_dir()
     with open_workspace(run.workspace) as con:
         con.execute("update run_measures set run_id = 'old' where name = 'gradients'")
         con.execute("insert into runs select 'old', * exclude (run_id) from runs")
         con.execute("update runs set started_at = '2000-01-01' where run_id = 'old'")
-    remove_leftovers(run.workspace, Wanted(unused_since=date(2020, 1, 1)))
+    remove_leftovers(run.workspace, RemovalOptions(unused_since=date(2020, 1, 1)))
     assert warmup.is_dir(), "the targets' gradients are of it too"
     with open_workspace(run.workspace) as con:
         con.execute("update run_measures set run_id = 'old'")
         con.execute("insert into run_measures values ('run', 'other', 'k')")
-    remove_leftovers(run.workspace, Wanted(unused_since=date(2020, 1, 1)))
+    remove_leftovers(run.workspace, RemovalOptions(unused_since=date(2020, 1, 1)))
     assert not warmup.exists()
 
 

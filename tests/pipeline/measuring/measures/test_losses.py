@@ -40,8 +40,8 @@ def test_a_server_may_read_the_rows(tmp_path: Path) -> None:
         }
         tokens = {"model": model, "template": "question_answer"}
         settings = MeasureSettings.model_validate({"tokens": tokens, "losses": asked})
-        work = plan_measures(run.workspace, settings, ids, run.seed)["losses"]
-        measure_here(run.workspace, work.measure, work.ids)
+        job = plan_measures(run.workspace, settings, ids, run.seed)["losses"]
+        measure_here(run.workspace, job.measure, job.ids)
     with read_workspace(run.workspace) as con:
         found = con.execute(
             "select response, state, nll, mean_nll, mean_nll_alone, mean_entropy, entropy, detail "
@@ -59,7 +59,7 @@ def test_a_server_may_read_the_rows(tmp_path: Path) -> None:
     other = plan_measures(
         run.workspace, settings.model_copy(update={"losses": in_process}), ids, run.seed
     )
-    assert other["losses"].measure.key().measure_key != work.measure.key().measure_key
+    assert other["losses"].measure.key().measure_key != job.measure.key().measure_key
 
 
 @pytest.mark.parametrize(

@@ -129,9 +129,9 @@ def test_a_plan_is_made_before_anything_is_written(tmp_path: Path) -> None:
     run = count_words(run, pool)
     sizes = run.measures["token_counts"]
     with serve(respond) as server:
-        works = plan_measures(run.workspace, settings(server), pool, 0)
+        jobs = plan_measures(run.workspace, settings(server), pool, 0)
         plans = {
-            name: plan_measure(run.workspace, name, works[name], sizes, 6)
+            name: plan_measure(run.workspace, name, jobs[name], sizes, 6)
             for name in ("tag_replies", "tags")
         }
     assert [plan.missing for plan in plans.values()] == [6, 6]

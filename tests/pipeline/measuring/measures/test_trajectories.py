@@ -23,7 +23,7 @@ from pipeline.measuring.shards import cut_shards
 from pipeline.measuring.stage import MeasureSettings, plan_measures
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import ScoreSettings, score_examples
-from pipeline.settings import Part
+from pipeline.settings import Subset
 from scorers.measures.models import devices
 from scorers.measures.models.language_model import HuggingFaceLanguageModel
 from scorers.measures.training import trajectories
@@ -197,10 +197,10 @@ def test_a_plan_counts_a_reading_at_each_checkpoint_and_no_training(
 ) -> None:
     settings = settings_of(proxy)
     run, pool = start(tmp_path / "w", [write_rows(tmp_path, range(ROWS + 2))])
-    work = plan_measures(run.workspace, settings, pool, run.seed)["trajectories"]
-    cut = cut_shards(run.workspace, work.measure, work.ids)
+    job = plan_measures(run.workspace, settings, pool, run.seed)["trajectories"]
+    cut = cut_shards(run.workspace, job.measure, job.ids)
     assert len(cut.tokens) == 2
-    assert tokens_read(work.measure, cut).tolist() == (2 * cut.tokens).tolist()
+    assert tokens_read(job.measure, cut).tolist() == (2 * cut.tokens).tolist()
 
 
 @pytest.mark.parametrize(
@@ -261,8 +261,8 @@ def test_fewer_rows_train_nothing(
 
 
 def test_a_larger_part_is_read_too(tmp_path: Path, proxy: Path, trainings: list[int]) -> None:
-    run_on(tmp_path, settings_of(proxy, part=Part(rows=15)), range(ROWS))
-    run, _ = run_on(tmp_path, settings_of(proxy, part=Part(rows=16)), range(ROWS))
+    run_on(tmp_path, settings_of(proxy, part=Subset(rows=15)), range(ROWS))
+    run, _ = run_on(tmp_path, settings_of(proxy, part=Subset(rows=16)), range(ROWS))
     assert trainings == [15] and trained(run) == [False] + [True] * 15
 
 
@@ -380,8 +380,8 @@ def test_a_shard_of_new_rows_that_was_not_committed_is_found(
 ) -> None:
     settings = settings_of(proxy)
     run, pool = start(tmp_path / "w", [write_rows(tmp_path, range(ROWS + 2))])
-    work = plan_measures(run.workspace, settings, pool, run.seed)["trajectories"]
-    for shard in cut_shards(run.workspace, work.measure, work.ids):
+    job = plan_measures(run.workspace, settings, pool, run.seed)["trajectories"]
+    for shard in cut_shards(run.workspace, job.measure, job.ids):
         measure_shard(shard)
 
     def fail(*anything: Any) -> Any:  # noqa: ANN401

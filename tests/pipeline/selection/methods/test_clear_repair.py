@@ -16,7 +16,7 @@ from pipeline.generation.stage import (
     cut_prompts,
     repair_key,
 )
-from pipeline.measuring.stage import MeasureSettings, Repairs, Work, plan_measures
+from pipeline.measuring.stage import MeasureJob, MeasureSettings, Repairs, plan_measures
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import ScoreSettings
 from pipeline.selection.methods.clear_repair import RepairRule, select_repaired
@@ -152,7 +152,7 @@ def repair_all(run: RunContext, pool: list[str], url: str) -> tuple[RunContext, 
     return replace(run, repairs=repair_key([block], run.seed)), grown
 
 
-def asked_of(run: RunContext, pool: list[str], url: str) -> dict[str, Work]:
+def asked_of(run: RunContext, pool: list[str], url: str) -> dict[str, MeasureJob]:
     """What would be measured."""
     served = {"model": "served", "endpoint": {"base_url": url, "retries": 0}}
     asked = MeasureSettings.model_validate(
@@ -169,7 +169,7 @@ def test_repairs_are_generated_and_chosen_by_the_numbers_stored(tmp_path: Path) 
     run, pool = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
     with serve(respond) as server:
         run, grown = repair_all(run, pool, server.base_url)
-        works = asked_of(run, grown, server.base_url)
+        jobs = asked_of(run, grown, server.base_url)
     with read_workspace(run.workspace) as con:
         query = "select response, example_id from examples where response_at is not null"
         ids = dict(con.execute(query).fetchall())
@@ -184,8 +184,8 @@ def test_repairs_are_generated_and_chosen_by_the_numbers_stored(tmp_path: Path) 
         ("answer 3", "repair of question 3", "repaired"),
         ("second answer to 0", "repair of question 0", "repaired"),
     ]
-    assert set(works["preferences"].ids) == {ids[row[0]] for row in lineage}
-    assert set(works["samples"].ids) == set(pool), "repairs are not asked how sure one is of them"
+    assert set(jobs["preferences"].ids) == {ids[row[0]] for row in lineage}
+    assert set(jobs["samples"].ids) == set(pool), "repairs are not asked how sure one is of them"
 
     preferences = {"answer 0": 0.9, "second answer to 0": 0.1, "answer 2": 0.3, "answer 3": 0.99}
     confidence = {"answer 0": 0.9, "second answer to 0": 0.1, "answer 1": 0.8, "answer 2": 0.2}

@@ -11,12 +11,12 @@ from pipeline.dedupe.minhash import remove_near_duplicates
 from pipeline.dedupe.semantic import remove_similar
 from pipeline.dedupe.substring import remove_shared_spans
 from pipeline.ranking.budget import Budget
-from pipeline.ranking.outcome import Picked
+from pipeline.ranking.outcome import Outcome
 from pipeline.selection.methods.clear import select_confident
 from pipeline.selection.methods.clear_repair import RepairRule, select_repaired
 from pipeline.selection.methods.correct_answer import select_correct
 from pipeline.selection.methods.diverse import select_diverse
-from pipeline.selection.methods.dmt import select_stage
+from pipeline.selection.methods.dmt import select_dmt_stage
 from pipeline.selection.methods.facility_location import select_facility_location
 from pipeline.selection.methods.grape import select_best_candidates
 from pipeline.selection.methods.instag import select_instag
@@ -31,7 +31,7 @@ from pipeline.selection.methods.threshold import select_within
 from pipeline.selection.methods.top_k import select_top_k
 from pipeline.selection.methods.top_share import select_top_share
 from pipeline.selection.shares import Shares, group_rows, select_in_shares
-from pipeline.text.shingles import Cut
+from pipeline.text.shingles import Shingling
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ def repairs_by_id(pool: Pool) -> tuple[np.ndarray, np.ndarray]:
     return repairs, made
 
 
-def pick_in_shares(p: Pool) -> Picked:
-    def pick(places: np.ndarray, part: int) -> Picked:
+def pick_in_shares(p: Pool) -> Outcome:
+    def pick(places: np.ndarray, part: int) -> Outcome:
         own, budget = p.rows(places), Budget(loss_tokens=part)
         return select_top_k(own.scores, own.ids, budget, own.loss_tokens)
 
@@ -98,12 +98,12 @@ def pick_in_shares(p: Pool) -> Picked:
 
 
 TOKENS = Budget(loss_tokens=300)
-METHODS: dict[str, Callable[[Pool], Picked]] = {
+METHODS: dict[str, Callable[[Pool], Outcome]] = {
     "top_k": lambda p: select_top_k(p.scores, p.ids, TOKENS, p.loss_tokens),
     "threshold": lambda p: select_within(p.scores, p.ids, 0.5, 2),
     "top_share": lambda p: select_top_share(p.scores, p.ids, 0.3),
     "shares": pick_in_shares,
-    "dmt": lambda p: select_stage(p.sources, ("a", "b"), p.ids, 0.2, 2),
+    "dmt": lambda p: select_dmt_stage(p.sources, ("a", "b"), p.ids, 0.2, 2),
     "random": lambda p: select_random(p.ids, TOKENS, p.loss_tokens),
     "clear": lambda p: select_confident(p.scores, p.ids, p.sources),
     "correct_answer": lambda p: select_correct(
@@ -132,7 +132,7 @@ METHODS: dict[str, Callable[[Pool], Picked]] = {
     ),
     "exact": lambda p: remove_exact(digest_texts(list(p.texts), "whitespace"), p.scores, p.ids),
     "minhash": lambda p: remove_near_duplicates(
-        list(p.texts), p.scores, p.ids, 0.5, Cut("words", 2)
+        list(p.texts), p.scores, p.ids, 0.5, Shingling("words", 2)
     ),
     "semantic": lambda p: remove_similar(p.vectors, p.scores, p.ids),
     "substring": lambda p: remove_shared_spans(p.texts, p.scores, p.ids, 4),
@@ -141,15 +141,15 @@ METHODS: dict[str, Callable[[Pool], Picked]] = {
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 
 
-def by_id(pool: Pool, picked: Picked) -> tuple[list[str], dict[str, tuple]]:
+def by_id(pool: Pool, outcome: Outcome) -> tuple[list[str], dict[str, tuple]]:
     """The picks in order, and what was said of each example, in terms of ids."""
-    causes = [None if row < 0 else pool.ids[row] for row in picked.because_of]
-    said = zip(picked.reasons, causes, picked.value.astype(str), picked.remarks, strict=True)
-    return list(pool.ids[picked.indices]), dict(zip(pool.ids, said, strict=True))
+    causes = [None if row < 0 else pool.ids[row] for row in outcome.because_of]
+    said = zip(outcome.reasons, causes, outcome.value.astype(str), outcome.remarks, strict=True)
+    return list(pool.ids[outcome.indices]), dict(zip(pool.ids, said, strict=True))
 
 
 @every_method
-def test_the_order_of_the_rows_makes_no_difference(method: Callable[[Pool], Picked]) -> None:
+def test_the_order_of_the_rows_makes_no_difference(method: Callable[[Pool], Outcome]) -> None:
     pool = make_pool(300)
     expected = by_id(pool, method(pool))
     assert 5 < len(expected[0]) < 300
@@ -160,21 +160,21 @@ def test_the_order_of_the_rows_makes_no_difference(method: Callable[[Pool], Pick
 
 @every_method
 def test_a_picked_row_has_no_reason_and_every_other_has_one(
-    method: Callable[[Pool], Picked],
+    method: Callable[[Pool], Outcome],
 ) -> None:
-    picked = method(make_pool(300))
-    assert set(np.flatnonzero(picked.reasons == "")) == set(picked.indices)
-    assert len(set(picked.indices)) == len(picked.indices)
+    outcome = method(make_pool(300))
+    assert set(np.flatnonzero(outcome.reasons == "")) == set(outcome.indices)
+    assert len(set(outcome.indices)) == len(outcome.indices)
 
 
 @every_method
-def test_works_on_no_rows_and_on_one(method: Callable[[Pool], Picked]) -> None:
+def test_works_on_no_rows_and_on_one(method: Callable[[Pool], Outcome]) -> None:
     assert len(method(make_pool(0)).indices) == 0
     assert len(method(make_pool(1)).reasons) == 1
 
 
 @every_method
-def test_leaves_its_input_alone(method: Callable[[Pool], Picked]) -> None:
+def test_leaves_its_input_alone(method: Callable[[Pool], Outcome]) -> None:
     pool, untouched = make_pool(300), make_pool(300)
     method(pool)
     for field in fields(Pool):

@@ -35,10 +35,10 @@ def test_wrong_answers_are_out_and_the_references_stay() -> None:
     correct = np.array([1, 0, NAN, NAN, 0])
     references = np.array([False, False, False, True, True])
     ids = np.array(list("edcba"))
-    picked = select_correct(correct, references, ids)
-    assert list(picked.reasons) == ["", "wrong_answer", "unverifiable", "", ""]
-    np.testing.assert_array_equal(picked.indices, [4, 3, 0])
-    np.testing.assert_array_equal(picked.value, [1, 0, NAN, NAN, NAN])  # nobody judges a reference
+    outcome = select_correct(correct, references, ids)
+    assert list(outcome.reasons) == ["", "wrong_answer", "unverifiable", "", ""]
+    np.testing.assert_array_equal(outcome.indices, [4, 3, 0])
+    np.testing.assert_array_equal(outcome.value, [1, 0, NAN, NAN, NAN])  # nobody judges a reference
     lenient = select_correct(correct, references, ids, keep_unverifiable=True)
     assert list(lenient.reasons) == ["", "wrong_answer", "", "", ""]
     with pytest.raises(ValueError, match="one length"):

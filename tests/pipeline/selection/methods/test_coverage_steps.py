@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.ranking.budget import Budget
-from pipeline.ranking.outcome import Picked
+from pipeline.ranking.outcome import Outcome
 from pipeline.scoring.stage import ScoreSettings
 from pipeline.selection.methods.facility_location import Coverage, select_facility_location
 from pipeline.selection.methods.k_centre import select_k_centre
@@ -25,7 +25,7 @@ TURNED = np.random.default_rng(5).uniform(0, 2 * np.pi, ROWS)
 VECTORS = np.stack((np.cos(TURNED), np.sin(TURNED)), axis=1).astype(np.float32)
 
 
-def expected(method: dict[str, Any], ids: np.ndarray, lengths: np.ndarray) -> Picked:
+def expected(method: dict[str, Any], ids: np.ndarray, lengths: np.ndarray) -> Outcome:
     budget = Budget(rows=4)
     if method["method"] == "k_centre":
         return select_k_centre(VECTORS, ids, budget)
@@ -66,8 +66,8 @@ def test_a_step_picks_by_the_stored_embeddings(method: dict[str, Any], tmp_path:
             con.execute("select example_id, response_tokens from token_counts").fetchall()
         )
     ids = np.array(pool, dtype=object)
-    picked = expected(method, ids, np.array([tokens[each] for each in pool]))
-    assert choice == ids[picked.indices].tolist()
-    causes = [None if row < 0 else ids[row] for row in picked.because_of]
-    said = zip(pool, picked.reasons, causes, strict=True)
+    outcome = expected(method, ids, np.array([tokens[each] for each in pool]))
+    assert choice == ids[outcome.indices].tolist()
+    causes = [None if row < 0 else ids[row] for row in outcome.because_of]
+    said = zip(pool, outcome.reasons, causes, strict=True)
     assert sorted(found) == sorted(each for each in said if each[1])

@@ -21,29 +21,29 @@ def pool(n: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_a_near_row_with_a_lower_score_is_passed_over() -> None:
     scores = np.array([1.0, 3.0, 2.0, np.nan, 5.0])
     vectors = np.array([[0, 1], [1, 0], [0.96, 0.28], [0, -1], [np.nan, 1]], dtype=np.float32)
-    picked = select_diverse(scores, vectors, np.array(list("abcde")), ALL)
-    np.testing.assert_array_equal(picked.indices, [1, 0])
-    assert list(picked.reasons) == ["", "", "too_similar", "no_score", "no_embedding"]
-    np.testing.assert_array_equal(picked.because_of, [-1, -1, 1, -1, -1])
-    np.testing.assert_allclose(picked.value, [1, 3, 0.96, np.nan, 5])
+    outcome = select_diverse(scores, vectors, np.array(list("abcde")), ALL)
+    np.testing.assert_array_equal(outcome.indices, [1, 0])
+    assert list(outcome.reasons) == ["", "", "too_similar", "no_score", "no_embedding"]
+    np.testing.assert_array_equal(outcome.because_of, [-1, -1, 1, -1, -1])
+    np.testing.assert_allclose(outcome.value, [1, 3, 0.96, np.nan, 5])
 
 
 def test_picks_are_apart_and_every_row_passed_over_has_a_better_pick_near() -> None:
     scores, vectors, ids = pool()
-    picked = select_diverse(scores, vectors, ids, Budget(rows=60), max_similarity=0.95)
-    k = len(picked.indices)
+    outcome = select_diverse(scores, vectors, ids, Budget(rows=60), max_similarity=0.95)
+    k = len(outcome.indices)
     assert k == 60
     left, right = np.triu_indices(k, 1)
-    assert cosine(vectors, picked.indices[left], picked.indices[right]).max() <= 0.95
-    passed = np.flatnonzero(picked.reasons == "too_similar")
-    causes = picked.because_of[passed]
+    assert cosine(vectors, outcome.indices[left], outcome.indices[right]).max() <= 0.95
+    passed = np.flatnonzero(outcome.reasons == "too_similar")
+    causes = outcome.because_of[passed]
     assert len(passed) > 5
-    assert set(causes) <= set(picked.indices)
-    assert (picked.value[passed] > 0.95).all()
+    assert set(causes) <= set(outcome.indices)
+    assert (outcome.value[passed] > 0.95).all()
     better = scores[causes] > scores[passed]
     tied = (scores[causes] == scores[passed]) & (ids[causes] < ids[passed])
     assert (better | tied).all()
-    assert scores[picked.reasons == "over_budget"].max() <= scores[picked.indices].min()
+    assert scores[outcome.reasons == "over_budget"].max() <= scores[outcome.indices].min()
 
 
 def test_at_one_nothing_is_too_similar_and_at_minus_one_everything() -> None:
@@ -58,8 +58,8 @@ def test_rows_too_similar_cost_nothing() -> None:
     scores = np.array([3.0, 2.0, 1.0])
     vectors = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
     ids, tokens = np.array(["a", "b", "c"]), np.array([10, 1000, 10])
-    picked = select_diverse(scores, vectors, ids, Budget(loss_tokens=20), tokens)
-    np.testing.assert_array_equal(picked.indices, [0, 2])
+    outcome = select_diverse(scores, vectors, ids, Budget(loss_tokens=20), tokens)
+    np.testing.assert_array_equal(outcome.indices, [0, 2])
 
 
 def test_wrong_input_is_refused() -> None:

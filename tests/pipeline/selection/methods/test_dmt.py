@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from pipeline.selection.methods.dmt import DMT, select_stage
+from pipeline.selection.methods.dmt import DMT, select_dmt_stage
 
 SKILLS = np.array(["math"] * 100 + ["code"] * 30 + ["chat"] * 50, dtype=object)
 IDS = np.array([f"{row:03d}" for row in range(180)], dtype=object)
@@ -14,20 +14,20 @@ SPECIAL = ("math", "code")
 
 
 def in_stage_2(fraction: float, seed: int = 0) -> set[str]:
-    return set(IDS[select_stage(SKILLS, SPECIAL, IDS, fraction, 2, seed).indices])
+    return set(IDS[select_dmt_stage(SKILLS, SPECIAL, IDS, fraction, 2, seed).indices])
 
 
 def test_the_first_stage_is_all_that_is_specialised_and_nothing_general() -> None:
-    picked = select_stage(SKILLS, SPECIAL, IDS, 0.1, 1)
-    np.testing.assert_array_equal(picked.indices, np.arange(130))
-    assert set(picked.reasons[130:]) == {"other_stage"}
+    outcome = select_dmt_stage(SKILLS, SPECIAL, IDS, 0.1, 1)
+    np.testing.assert_array_equal(outcome.indices, np.arange(130))
+    assert set(outcome.reasons[130:]) == {"other_stage"}
 
 
 def test_the_second_stage_draws_a_fraction_of_each_skill() -> None:
-    picked = select_stage(SKILLS, SPECIAL, IDS, 0.125, 2)
+    outcome = select_dmt_stage(SKILLS, SPECIAL, IDS, 0.125, 2)
     # round(12.5) is 12, round(3.75) is 4: of each skill, and not 16 of both together
-    assert Counter(SKILLS[picked.indices]) == {"math": 12, "code": 4, "chat": 50}
-    assert set(picked.reasons) == {"", "not_drawn"}
+    assert Counter(SKILLS[outcome.indices]) == {"math": 12, "code": 4, "chat": 50}
+    assert set(outcome.reasons) == {"", "not_drawn"}
 
 
 def test_the_limits_of_the_fraction() -> None:
@@ -50,4 +50,4 @@ def test_a_fraction_is_written_as_one() -> None:
 
 def test_a_fraction_out_of_range_is_refused() -> None:
     with pytest.raises(ValueError, match="from 0 to 1, got 2"):
-        select_stage(SKILLS, SPECIAL, IDS, 2, 2)
+        select_dmt_stage(SKILLS, SPECIAL, IDS, 2, 2)

@@ -71,26 +71,26 @@ def test_the_picks_of_euclidean_are_those_over_any_constant_less_the_distance() 
 def test_f_is_at_least_its_bound_of_the_best() -> None:
     vectors, ids = pool(12)
     table = similarity_table(vectors).astype(np.int64)
-    picked = select_facility_location(vectors, ids, Budget(rows=3)).indices
+    outcome = select_facility_location(vectors, ids, Budget(rows=3)).indices
     best = max(table[list(rows)].max(axis=0).sum() for rows in combinations(range(12), 3))
-    assert (1 - 1 / np.e) * best <= table[picked].max(axis=0).sum() <= best
+    assert (1 - 1 / np.e) * best <= table[outcome].max(axis=0).sum() <= best
 
 
 def test_a_covered_row_names_the_pick_nearest_to_it() -> None:
     vectors = np.array([[0.8, 0.6], [0, 1], [1, 0], [np.nan, 0]], dtype=np.float32)
-    picked = select_facility_location(vectors, np.array(list("abcd")), Budget(rows=2))
+    outcome = select_facility_location(vectors, np.array(list("abcd")), Budget(rows=2))
     # f of one pick: a 1 + .8 + .9, b .8 + 1 + .5, c .9 + .5 + 1. Beside a, b adds .2 and c .1.
-    assert picked.indices.tolist() == [0, 1]
-    assert list(picked.reasons) == ["", "", "covered", "no_embedding"]
-    assert picked.because_of.tolist() == [-1, -1, 0, -1]
-    np.testing.assert_allclose(picked.value, [2.7 / 3, 0.2 / 3, 0.9, np.nan], atol=1e-6)
+    assert outcome.indices.tolist() == [0, 1]
+    assert list(outcome.reasons) == ["", "", "covered", "no_embedding"]
+    assert outcome.because_of.tolist() == [-1, -1, 0, -1]
+    np.testing.assert_allclose(outcome.value, [2.7 / 3, 0.2 / 3, 0.9, np.nan], atol=1e-6)
 
 
 def test_of_two_picks_as_near_the_first_is_named() -> None:
     vectors = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]], dtype=np.float32)
-    picked = select_facility_location(vectors, np.array(list("abcd")), Budget(rows=2))
-    assert picked.indices.tolist() == [0, 1]
-    assert picked.because_of.tolist() == [-1, -1, 0, 0]
+    outcome = select_facility_location(vectors, np.array(list("abcd")), Budget(rows=2))
+    assert outcome.indices.tolist() == [0, 1]
+    assert outcome.because_of.tolist() == [-1, -1, 0, 0]
 
 
 def test_a_score_makes_rows_count_more_when_they_are_covered() -> None:
@@ -99,8 +99,8 @@ def test_a_score_makes_rows_count_more_when_they_are_covered() -> None:
     assert select_facility_location(vectors, ids, one).indices.tolist() == [0]
     scores = np.array([1.0, 2.0, 3.0, 9.0])
     # Weights 1, 3, 5, 7: a and b cover .5 * 5 more, c .5 * (1 + 3 + 7), d 7 + .5 * 5.
-    picked = select_facility_location(vectors, ids, one, scores=scores)
-    assert picked.indices.tolist() == [2] and picked.value[2] == (5 + 0.5 * 11) / 16
+    outcome = select_facility_location(vectors, ids, one, scores=scores)
+    assert outcome.indices.tolist() == [2] and outcome.value[2] == (5 + 0.5 * 11) / 16
     unscored = select_facility_location(vectors, ids, one, scores=np.array([1, 2, np.nan, 9.0]))
     assert unscored.reasons[2] == "no_score"
 
@@ -112,30 +112,30 @@ def test_equal_scores_weigh_alike() -> None:
 def test_a_large_pool_is_sampled_by_a_hash_of_the_ids() -> None:
     vectors, ids = pool(50)
     few = Coverage(most_rows=20, seed=1)
-    picked = select_facility_location(vectors, ids, Budget(rows=5), coverage=few)
-    assert np.sum(picked.reasons == "not_drawn") == 30
-    assert np.sum(picked.reasons == "covered") == 15
+    outcome = select_facility_location(vectors, ids, Budget(rows=5), coverage=few)
+    assert np.sum(outcome.reasons == "not_drawn") == 30
+    assert np.sum(outcome.reasons == "covered") == 15
     other = select_facility_location(
         vectors, ids, Budget(rows=5), coverage=Coverage(most_rows=20, seed=2)
     )
     assert set(np.flatnonzero(other.reasons == "not_drawn")) != set(
-        np.flatnonzero(picked.reasons == "not_drawn")
+        np.flatnonzero(outcome.reasons == "not_drawn")
     )
 
 
 def test_copies_come_last_and_the_budget_is_met() -> None:
     vectors, ids = pool(20, copies=5)
-    picked = select_facility_location(vectors, ids, ALL).indices
-    assert len(picked) == 20
+    outcome = select_facility_location(vectors, ids, ALL).indices
+    assert len(outcome) == 20
     originals = {min(i, 15 + i, key=lambda row: ids[row]) for i in range(5)}
-    assert originals <= set(picked[:15].tolist())
+    assert originals <= set(outcome[:15].tolist())
 
 
 def test_ends_before_the_first_pick_that_does_not_fit() -> None:
     vectors = np.array([[0.8, 0.6], [0, 1], [1, 0]], dtype=np.float32)
     ids, tokens = np.array(list("abc")), np.array([10, 11, 1])
-    picked = select_facility_location(vectors, ids, Budget(loss_tokens=20), tokens)
-    assert picked.indices.tolist() == [0], "b comes next, and c, which would fit, does not"
+    outcome = select_facility_location(vectors, ids, Budget(loss_tokens=20), tokens)
+    assert outcome.indices.tolist() == [0], "b comes next, and c, which would fit, does not"
 
 
 def test_blocks_make_no_difference() -> None:
@@ -158,6 +158,6 @@ def test_wrong_input_is_refused() -> None:
 
 def test_a_budget_without_room_for_a_pick_covers_nothing() -> None:
     vectors, ids = np.eye(4, dtype=np.float32), np.array(list("abcd"), dtype=object)
-    picked = select_facility_location(vectors, ids, Budget(loss_tokens=3), np.full(4, 5))
-    assert picked.reasons.tolist() == ["over_budget"] * 4
-    assert picked.because_of.tolist() == [-1] * 4
+    outcome = select_facility_location(vectors, ids, Budget(loss_tokens=3), np.full(4, 5))
+    assert outcome.reasons.tolist() == ["over_budget"] * 4
+    assert outcome.because_of.tolist() == [-1] * 4

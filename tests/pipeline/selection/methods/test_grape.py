@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from pipeline.ranking.outcome import Picked
+from pipeline.ranking.outcome import Outcome
 from pipeline.scoring.stage import ScoreSettings
 from pipeline.selection.methods.grape import Grape, prompt_overlap, select_best_candidates
 from pipeline.selection.run_steps import SelectSettings
@@ -22,15 +22,15 @@ SCORES = np.array([-0.5, -0.5, -0.9, -2.0, -1.0, -3.0, np.nan])
 IDS = np.array(["6", "5", "4", "3", "2", "1", "0"])
 
 
-def select(keep: int = 1, require_alternatives: bool = False) -> Picked:
+def select(keep: int = 1, require_alternatives: bool = False) -> Outcome:
     return select_best_candidates(SCORES, PROMPTS, TEXTS, IDS, keep, require_alternatives)
 
 
 def test_keeps_the_likeliest_of_each_prompt() -> None:
-    picked = select()
-    assert list(PROMPTS[picked.indices]) == ["alone", "p", "q"]
-    np.testing.assert_array_equal(picked.indices, [5, 4, 1])
-    assert list(picked.reasons) == [
+    outcome = select()
+    assert list(PROMPTS[outcome.indices]) == ["alone", "p", "q"]
+    np.testing.assert_array_equal(outcome.indices, [5, 4, 1])
+    assert list(outcome.reasons) == [
         "same_response",  # as row 1, which has the lower id
         "",
         "not_best_candidate",
@@ -39,7 +39,7 @@ def test_keeps_the_likeliest_of_each_prompt() -> None:
         "",
         "no_score",
     ]
-    np.testing.assert_array_equal(picked.because_of, [1, -1, 1, 4, -1, -1, -1])
+    np.testing.assert_array_equal(outcome.because_of, [1, -1, 1, 4, -1, -1, -1])
 
 
 def test_an_only_candidate_is_picked_with_a_remark() -> None:
@@ -47,49 +47,49 @@ def test_an_only_candidate_is_picked_with_a_remark() -> None:
 
 
 def test_an_only_candidate_is_out_where_alternatives_are_required() -> None:
-    picked = select(require_alternatives=True)
-    np.testing.assert_array_equal(picked.indices, [4, 1])
-    assert picked.reasons[5] == "no_alternative"
+    outcome = select(require_alternatives=True)
+    np.testing.assert_array_equal(outcome.indices, [4, 1])
+    assert outcome.reasons[5] == "no_alternative"
 
 
 def test_copies_of_one_response_are_no_alternatives() -> None:
-    picked = select_best_candidates(
+    outcome = select_best_candidates(
         np.array([-1.0, -1.0]),
         np.array(["p", "p"]),
         np.array(["Yes.", " Yes. "], dtype=object),
         np.array(["b", "a"]),
         require_alternatives=True,
     )
-    assert list(picked.reasons) == ["same_response", "no_alternative"]
+    assert list(outcome.reasons) == ["same_response", "no_alternative"]
 
 
 def test_equal_responses_to_different_prompts_are_not_copies() -> None:
-    picked = select_best_candidates(
+    outcome = select_best_candidates(
         np.array([-1.0, -1.0]), np.array(["p", "q"]), np.array(["Yes."] * 2), np.array(["a", "b"])
     )
-    assert len(picked.indices) == 2
+    assert len(outcome.indices) == 2
 
 
 def test_an_unscored_candidate_is_no_alternative() -> None:
-    picked = select_best_candidates(
+    outcome = select_best_candidates(
         np.array([-1.0, np.nan]), np.array(["p", "p"]), np.array(["x", "y"]), np.array(["a", "b"])
     )
-    assert list(picked.reasons) == ["", "no_score"]
-    assert list(picked.remarks) == ["no_alternative", ""]
+    assert list(outcome.reasons) == ["", "no_score"]
+    assert list(outcome.remarks) == ["no_alternative", ""]
 
 
 def test_second_best_come_after_all_the_best() -> None:
-    picked = select(keep=2)
-    np.testing.assert_array_equal(picked.indices, [5, 4, 1, 3, 2])
+    outcome = select(keep=2)
+    np.testing.assert_array_equal(outcome.indices, [5, 4, 1, 3, 2])
 
 
 def test_the_highest_score_is_the_lowest_perplexity() -> None:
     rng = np.random.default_rng(0)
     losses, prompts = rng.uniform(0.1, 4, 60), np.repeat(np.arange(20).astype(str), 3)
     ids = np.array([f"{i:02}" for i in range(60)])
-    picked = select_best_candidates(-losses, prompts, ids, ids)
+    outcome = select_best_candidates(-losses, prompts, ids, ids)
     best = {p: int(np.where(prompts == p, np.exp(losses), np.inf).argmin()) for p in set(prompts)}
-    assert set(picked.indices) == set(best.values())
+    assert set(outcome.indices) == set(best.values())
 
 
 def test_wrong_input_is_refused() -> None:
@@ -102,11 +102,11 @@ def test_wrong_input_is_refused() -> None:
 def test_as_many_of_each_prompt_as_asked_for() -> None:
     #                 q  q  q  p  p  alone unscored
     keep = np.array([2, 2, 2, 0, 0, 3, 1])
-    picked = select_best_candidates(SCORES, PROMPTS, TEXTS, IDS, keep)
-    np.testing.assert_array_equal(picked.indices, [5, 1, 2])
-    assert list(picked.reasons[3:5]) == ["not_matched"] * 2
-    np.testing.assert_array_equal(picked.because_of[3:5], [-1, -1])
-    assert picked.reasons[6] == "no_score"
+    outcome = select_best_candidates(SCORES, PROMPTS, TEXTS, IDS, keep)
+    np.testing.assert_array_equal(outcome.indices, [5, 1, 2])
+    assert list(outcome.reasons[3:5]) == ["not_matched"] * 2
+    np.testing.assert_array_equal(outcome.because_of[3:5], [-1, -1])
+    assert outcome.reasons[6] == "no_score"
     with pytest.raises(ValueError, match="one length"):
         select_best_candidates(SCORES, PROMPTS, TEXTS, IDS, keep[:3])
 

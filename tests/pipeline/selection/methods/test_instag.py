@@ -49,41 +49,41 @@ def plain(tags: np.ndarray, ids: np.ndarray, rows: int, again: bool = True) -> l
 
 def test_a_row_is_picked_if_it_brings_a_new_tag_and_then_all_over_again() -> None:
     tags = column("xyz", "xy", "zw", "w", None, "", "x")
-    picked = select_instag(tags, letters(7), ALL)
+    outcome = select_instag(tags, letters(7), ALL)
     # Pass 1: a brings x, y, z and c brings w. Pass 2: b x, y and d w. Pass 3: g.
-    assert picked.indices.tolist() == [0, 2, 1, 3, 6]
-    assert list(picked.reasons) == ["", "", "", "", "no_tags", "no_tags", ""]
-    np.testing.assert_array_equal(picked.value, [3, 2, 2, 1, np.nan, 0, 1])
+    assert outcome.indices.tolist() == [0, 2, 1, 3, 6]
+    assert list(outcome.reasons) == ["", "", "", "", "no_tags", "no_tags", ""]
+    np.testing.assert_array_equal(outcome.value, [3, 2, 2, 1, np.nan, 0, 1])
 
 
 def test_in_one_pass_a_row_without_a_new_tag_names_the_pick_that_took_the_last() -> None:
     tags = column("xyz", "xy", "zw", "w", "zw")
-    picked = select_instag(tags, letters(5), ALL, again=False)
-    assert picked.indices.tolist() == [0, 2]
-    assert list(picked.reasons) == ["", "no_new_tag", "", "no_new_tag", "no_new_tag"]
-    assert picked.because_of.tolist() == [-1, 0, -1, 2, 2]
+    outcome = select_instag(tags, letters(5), ALL, again=False)
+    assert outcome.indices.tolist() == [0, 2]
+    assert list(outcome.reasons) == ["", "no_new_tag", "", "no_new_tag", "no_new_tag"]
+    assert outcome.because_of.tolist() == [-1, 0, -1, 2, 2]
 
 
 def test_rows_not_reached_are_over_budget() -> None:
     tags = column("xyz", "xy", "xw", "x", "v")
-    picked = select_instag(tags, letters(5), Budget(rows=2))
-    assert picked.indices.tolist() == [0, 2]
-    assert list(picked.reasons) == ["", "no_new_tag", "", "over_budget", "over_budget"]
+    outcome = select_instag(tags, letters(5), Budget(rows=2))
+    assert outcome.indices.tolist() == [0, 2]
+    assert list(outcome.reasons) == ["", "no_new_tag", "", "over_budget", "over_budget"]
 
 
 @pytest.mark.parametrize("rows", [1, 20, 150, 290])
 @pytest.mark.parametrize("again", [False, True])
 def test_the_picks_are_those_of_the_plain_loop(rows: int, again: bool) -> None:
     tags, ids = pool()
-    picked = select_instag(tags, ids, Budget(rows=rows), again=again)
-    assert picked.indices.tolist() == plain(tags, ids, rows, again)
+    outcome = select_instag(tags, ids, Budget(rows=rows), again=again)
+    assert outcome.indices.tolist() == plain(tags, ids, rows, again)
 
 
 def test_after_the_first_pass_every_tag_of_the_pool_is_there() -> None:
     tags, ids = pool()
-    picked = select_instag(tags, ids, ALL, again=False).indices
-    assert set().union(*tags[picked]) == set().union(*tags)
-    assert len(picked) < 30
+    outcome = select_instag(tags, ids, ALL, again=False).indices
+    assert set().union(*tags[outcome]) == set().union(*tags)
+    assert len(outcome) < 30
 
 
 def test_within_a_pass_the_numbers_of_tags_do_not_rise() -> None:
@@ -97,16 +97,16 @@ def test_within_a_pass_the_numbers_of_tags_do_not_rise() -> None:
 def test_a_score_orders_the_rows_instead() -> None:
     tags = column("xyz", "x", "y", "x")
     scores = np.array([1.0, 3.0, 2.0, np.nan])
-    picked = select_instag(tags, letters(4), ALL, scores=scores, again=False)
-    assert picked.indices.tolist() == [1, 2, 0]
-    assert picked.reasons[3] == "no_score"
-    np.testing.assert_array_equal(picked.value, scores)
+    outcome = select_instag(tags, letters(4), ALL, scores=scores, again=False)
+    assert outcome.indices.tolist() == [1, 2, 0]
+    assert outcome.reasons[3] == "no_score"
+    np.testing.assert_array_equal(outcome.value, scores)
 
 
 def test_ends_before_the_first_pick_that_does_not_fit() -> None:
     tags, tokens = column("xyz", "wx", "v"), np.array([10, 11, 1])
-    picked = select_instag(tags, letters(3), Budget(loss_tokens=20), tokens)
-    assert picked.indices.tolist() == [0]
+    outcome = select_instag(tags, letters(3), Budget(loss_tokens=20), tokens)
+    assert outcome.indices.tolist() == [0]
 
 
 def test_wrong_input_is_refused() -> None:

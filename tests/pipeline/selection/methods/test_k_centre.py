@@ -27,13 +27,13 @@ def test_starts_in_the_middle_and_goes_to_the_farthest() -> None:
     degrees = np.array([0, 10, 20, 90, 100, 260])
     turned = np.radians(degrees)
     vectors = np.stack((np.cos(turned), np.sin(turned)), axis=1).astype(np.float32)
-    picked = select_k_centre(vectors, np.array(list("abcdef")), Budget(rows=3))
+    outcome = select_k_centre(vectors, np.array(list("abcdef")), Budget(rows=3))
     # The mean points to about 46 degrees: c is 26 away, d 44. From c, f is 120 away, then e 80.
-    assert picked.indices.tolist() == [2, 5, 4]
-    assert list(picked.reasons) == ["covered", "covered", "", "covered", "", ""]
-    assert picked.because_of.tolist() == [2, 2, -1, 4, -1, -1]
+    assert outcome.indices.tolist() == [2, 5, 4]
+    assert list(outcome.reasons) == ["covered", "covered", "", "covered", "", ""]
+    assert outcome.because_of.tolist() == [2, 2, -1, 4, -1, -1]
     expected = np.cos(np.radians([20, 10, np.nan, 10, 80, 120]))
-    np.testing.assert_allclose(picked.value, expected, atol=1e-6)
+    np.testing.assert_allclose(outcome.value, expected, atol=1e-6)
 
 
 def test_the_picks_are_those_of_the_plain_loop() -> None:
@@ -42,11 +42,11 @@ def test_the_picks_are_those_of_the_plain_loop() -> None:
     picks = [int(select_k_centre(vectors, ids, Budget(rows=1)).indices[0])]
     while len(picks) < 60:
         picks.append(int(np.argmax(apart[picks].min(axis=0))))
-    picked = select_k_centre(vectors, ids, Budget(rows=60))
-    assert picked.indices.tolist() == picks
-    covered = np.flatnonzero(picked.reasons == "covered")
+    outcome = select_k_centre(vectors, ids, Budget(rows=60))
+    assert outcome.indices.tolist() == picks
+    covered = np.flatnonzero(outcome.reasons == "covered")
     nearest = np.array(picks)[apart[picks][:, covered].argmin(axis=0)]
-    np.testing.assert_array_equal(picked.because_of[covered], nearest)
+    np.testing.assert_array_equal(outcome.because_of[covered], nearest)
 
 
 @pytest.mark.parametrize("n", [9, 10, 11])
@@ -54,37 +54,37 @@ def test_the_radius_is_at_most_twice_the_smallest(n: int) -> None:
     vectors, ids = pool(n)
     apart = distances(vectors)
     for k in (2, 3, 4):
-        picked = select_k_centre(vectors, ids, Budget(rows=k)).indices
+        outcome = select_k_centre(vectors, ids, Budget(rows=k)).indices
         smallest = min(apart[list(rows)].min(axis=0).max() for rows in combinations(range(n), k))
-        assert smallest <= apart[picked].min(axis=0).max() <= 2 * smallest
+        assert smallest <= apart[outcome].min(axis=0).max() <= 2 * smallest
 
 
 def test_copies_are_picked_last_by_their_ids() -> None:
     vectors = np.array([[1, 0], [0, 1], [1, 0], [0, 1]], dtype=np.float32)
-    picked = select_k_centre(vectors, np.array(["d", "c", "b", "a"]), ALL)
+    outcome = select_k_centre(vectors, np.array(["d", "c", "b", "a"]), ALL)
     # All are as near to the mean: a starts. b is the lower id of the far ones, then c before d.
-    assert picked.indices.tolist() == [3, 2, 1, 0]
-    np.testing.assert_allclose(picked.value, [1, 1, 0, np.nan])
+    assert outcome.indices.tolist() == [3, 2, 1, 0]
+    np.testing.assert_allclose(outcome.value, [1, 1, 0, np.nan])
 
 
 def test_of_two_picks_as_near_the_first_is_named() -> None:
     vectors = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]], dtype=np.float32)
-    picked = select_k_centre(vectors, np.array(list("abcd")), Budget(rows=2))
-    assert picked.indices.tolist() == [0, 1]
-    assert picked.because_of.tolist() == [-1, -1, 0, 0]
+    outcome = select_k_centre(vectors, np.array(list("abcd")), Budget(rows=2))
+    assert outcome.indices.tolist() == [0, 1]
+    assert outcome.because_of.tolist() == [-1, -1, 0, 0]
 
 
 def test_a_row_without_an_embedding_is_neither_picked_nor_in_the_way() -> None:
     vectors = np.array([[np.nan, 0], [1, 0], [0, 1]], dtype=np.float32)
-    picked = select_k_centre(vectors, np.array(list("abc")), ALL)
-    assert list(picked.reasons) == ["no_embedding", "", ""]
+    outcome = select_k_centre(vectors, np.array(list("abc")), ALL)
+    assert list(outcome.reasons) == ["no_embedding", "", ""]
 
 
 def test_ends_before_the_first_pick_that_does_not_fit() -> None:
     vectors = np.array([[1, 0], [0.96, 0.28], [0.8, 0.6], [0, 1]], dtype=np.float32)
     ids, tokens = np.array(list("abcd")), np.array([1, 2, 6, 50])
-    picked = select_k_centre(vectors, ids, Budget(loss_tokens=20), tokens)
-    assert picked.indices.tolist() == [2]
+    outcome = select_k_centre(vectors, ids, Budget(loss_tokens=20), tokens)
+    assert outcome.indices.tolist() == [2]
 
 
 def test_wrong_input_is_refused() -> None:
@@ -97,6 +97,6 @@ def test_wrong_input_is_refused() -> None:
 
 def test_a_budget_without_room_for_a_pick_covers_nothing() -> None:
     vectors, ids = np.eye(4, dtype=np.float32), np.array(list("abcd"), dtype=object)
-    picked = select_k_centre(vectors, ids, Budget(loss_tokens=3), np.full(4, 5))
-    assert picked.reasons.tolist() == ["over_budget"] * 4
-    assert picked.because_of.tolist() == [-1] * 4
+    outcome = select_k_centre(vectors, ids, Budget(loss_tokens=3), np.full(4, 5))
+    assert outcome.reasons.tolist() == ["over_budget"] * 4
+    assert outcome.because_of.tolist() == [-1] * 4

@@ -9,21 +9,21 @@ IDS = np.array(["e", "d", "c", "b", "a"], dtype=object)
 
 
 def test_rows_in_the_languages_wanted_pass_in_the_order_of_ids() -> None:
-    picked = select_language(LANGUAGES, CONFIDENCE, IDS, ["en", "de"])
-    np.testing.assert_array_equal(picked.indices, [4, 1, 0])
-    np.testing.assert_array_equal(picked.reasons, ["", "", "other_language", "no_language", ""])
-    np.testing.assert_array_equal(picked.value, CONFIDENCE)
+    outcome = select_language(LANGUAGES, CONFIDENCE, IDS, ["en", "de"])
+    np.testing.assert_array_equal(outcome.indices, [4, 1, 0])
+    np.testing.assert_array_equal(outcome.reasons, ["", "", "other_language", "no_language", ""])
+    np.testing.assert_array_equal(outcome.value, CONFIDENCE)
 
 
 def test_a_confidence_too_low_is_no_language() -> None:
-    picked = select_language(LANGUAGES, CONFIDENCE, IDS, ["en"], 0.7)
+    outcome = select_language(LANGUAGES, CONFIDENCE, IDS, ["en"], 0.7)
     wanted = ["", "other_language", "other_language", "no_language", "no_language"]
-    np.testing.assert_array_equal(picked.reasons, wanted)
+    np.testing.assert_array_equal(outcome.reasons, wanted)
 
 
 def test_rows_without_a_language_can_pass() -> None:
-    picked = select_language(LANGUAGES, CONFIDENCE, IDS, ["fr"], 0.7, unclear=True)
-    np.testing.assert_array_equal(picked.reasons, ["other_language", "other_language", "", "", ""])
+    outcome = select_language(LANGUAGES, CONFIDENCE, IDS, ["fr"], 0.7, unclear=True)
+    np.testing.assert_array_equal(outcome.reasons, ["other_language", "other_language", "", "", ""])
 
 
 @pytest.mark.parametrize(("keep", "least"), [([], 0.5), (["en"], 1.5), (["en"], float("nan"))])

@@ -48,19 +48,19 @@ def test_is_not_the_selection_again_although_few_lengths_are_shared() -> None:
 
 def test_a_row_that_nothing_matches_stands_for_itself() -> None:
     tokens = np.append(np.full(99, 10), 10_000)
-    picked = select_length_matched(np.array([3, 99]), tokens, IDS[:100])
-    assert picked.indices[0] == 99
-    assert picked.because_of[99] == 99
+    outcome = select_length_matched(np.array([3, 99]), tokens, IDS[:100])
+    assert outcome.indices[0] == 99
+    assert outcome.because_of[99] == 99
 
 
 def test_each_drawn_row_says_whom_it_stands_for() -> None:
     tokens, selected = skewed_pool()
-    picked = select_length_matched(selected, tokens, IDS)
-    stood_for = picked.because_of[picked.indices]
+    outcome = select_length_matched(selected, tokens, IDS)
+    stood_for = outcome.because_of[outcome.indices]
     assert sorted(stood_for) == sorted(selected)
-    np.testing.assert_array_equal(picked.value[picked.indices], tokens[stood_for])
+    np.testing.assert_array_equal(outcome.value[outcome.indices], tokens[stood_for])
     assert (np.diff(tokens[stood_for]) <= 0).all()
-    assert set(picked.reasons) == {"", "not_drawn"}
+    assert set(outcome.reasons) == {"", "not_drawn"}
 
 
 def test_the_whole_pool_matches_itself() -> None:

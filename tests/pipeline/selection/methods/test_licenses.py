@@ -28,9 +28,9 @@ IDS = np.array(["c", "b", "a"], dtype=object)
 
 def test_one_allowed_licence_is_enough_and_case_makes_no_difference() -> None:
     settings = LicenseSettings(allowed=("mit", "CC-BY-4.0"))
-    picked = select_licensed([["GPL-3.0-only", "MIT"], ["unknown"], ["cc-by-4.0"]], IDS, settings)
-    np.testing.assert_array_equal(picked.indices, [2, 0])
-    np.testing.assert_array_equal(picked.reasons, ["", "license_not_allowed", ""])
+    outcome = select_licensed([["GPL-3.0-only", "MIT"], ["unknown"], ["cc-by-4.0"]], IDS, settings)
+    np.testing.assert_array_equal(outcome.indices, [2, 0])
+    np.testing.assert_array_equal(outcome.reasons, ["", "license_not_allowed", ""])
 
 
 def test_unknown_is_allowed_only_where_it_is_named_and_none_is_never() -> None:

@@ -21,15 +21,15 @@ def ranks(rho: float, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np
 
 
 def test_one_row_in_each_quadrant_keeps_misconception_and_calibration() -> None:
-    picked = select_q_tuning(PERPLEXITY, ENTROPY, IDS, 0.5)
-    assert set(picked.indices) == {1, 3}
-    assert list(picked.reasons) == ["harmful_noise", "", "redundant", ""]
-    assert picked.notes == (
+    outcome = select_q_tuning(PERPLEXITY, ENTROPY, IDS, 0.5)
+    assert set(outcome.indices) == {1, 3}
+    assert list(outcome.reasons) == ["harmful_noise", "", "redundant", ""]
+    assert outcome.notes == (
         "misconceptions and calibration samples supply 2 of 2 rows; 0 (0%) are filled up by "
         "|PPL' - H'|",
     )
     # PPL' is 1, 0.867, 0, 0.067 and H' 1, 0.038, 0, 0.962.
-    np.testing.assert_allclose(picked.value, [0, 0.828, 0, -0.895], atol=1e-3)
+    np.testing.assert_allclose(outcome.value, [0, 0.828, 0, -0.895], atol=1e-3)
 
 
 def test_a_wider_cut_has_every_row_of_a_narrower_one() -> None:
@@ -55,8 +55,8 @@ def test_the_share_of_no_row_is_no_row() -> None:
 
 def test_a_supply_that_is_exact_is_not_filled_up() -> None:
     error, doubt, ids = ranks(-0.5, 1000)
-    picked = select_q_tuning(error, doubt, ids, 0.125)
-    assert "supply 125 of 125 rows; 0 (0%)" in picked.notes[0]
+    outcome = select_q_tuning(error, doubt, ids, 0.125)
+    assert "supply 125 of 125 rows; 0 (0%)" in outcome.notes[0]
 
 
 @pytest.mark.parametrize(("rho", "most"), [(0.0, 0.48), (0.5, 0.32), (0.7, 0.23), (0.9, 0.12)])
@@ -70,10 +70,10 @@ def test_the_corners_hold_as_much_as_was_worked_out(rho: float, most: float) -> 
 
 def test_the_fill_is_what_lies_furthest_from_the_diagonal() -> None:
     error, doubt = np.array([1.0, 2.0, 3.0, 4.0, 5.0]), np.array([1.0, 2.0, 3.0, 3.5, 5.0])
-    picked = select_q_tuning(error, doubt, np.array(list("abcde")), 0.4)
+    outcome = select_q_tuning(error, doubt, np.array(list("abcde")), 0.4)
     # Nothing lies in a corner. Row 3 is off the diagonal; the others tie, and "a" is the lowest id.
-    np.testing.assert_array_equal(picked.indices, [3, 0])
-    assert "supply 0 of 2 rows; 2 (100%)" in picked.notes[0]
+    np.testing.assert_array_equal(outcome.indices, [3, 0])
+    assert "supply 0 of 2 rows; 2 (100%)" in outcome.notes[0]
 
 
 def test_the_corners_come_before_a_fill_that_lies_further_off() -> None:
@@ -81,27 +81,27 @@ def test_the_corners_come_before_a_fill_that_lies_further_off() -> None:
     # 0.01 there, and rows 4 and 5 lie far off the diagonal in no corner of this width.
     error = np.array([1000, 10, 1, 1.1, 5, 5.1, 4.9, 5.2])
     doubt = np.array([10, 0.1, 9, 0.2, 8.5, 8.4, 5, 5.1])
-    picked = select_q_tuning(error, doubt, np.array(list("abcdefgh")), 0.25)
-    assert set(picked.indices) == {1, 2}
+    outcome = select_q_tuning(error, doubt, np.array(list("abcdefgh")), 0.25)
+    assert set(outcome.indices) == {1, 2}
 
 
 def test_equal_rows_are_told_apart_by_their_ids() -> None:
-    picked = select_q_tuning(np.ones(4), np.ones(4), IDS, 0.5)
-    assert sorted(IDS[picked.indices]) == ["a", "b"]
+    outcome = select_q_tuning(np.ones(4), np.ones(4), IDS, 0.5)
+    assert sorted(IDS[outcome.indices]) == ["a", "b"]
 
 
 def test_rows_without_either_number_are_out_and_do_not_count() -> None:
     error = np.array([*PERPLEXITY, np.nan, 3.0])
     doubt = np.array([*ENTROPY, 1.0, np.nan])
-    picked = select_q_tuning(error, doubt, np.array(list("dcbaef")), 0.5)
-    assert set(picked.indices) == {1, 3}
-    assert list(picked.reasons[4:]) == ["no_score", "no_score"]
+    outcome = select_q_tuning(error, doubt, np.array(list("dcbaef")), 0.5)
+    assert set(outcome.indices) == {1, 3}
+    assert list(outcome.reasons[4:]) == ["no_score", "no_score"]
 
 
 def test_a_monstrous_perplexity_does_not_flatten_the_others() -> None:
     error = np.array([np.exp(699), 2e8, 1e8, 1.0])
-    picked = select_q_tuning(error, np.zeros(4), IDS, 1.0)
-    assert picked.value[2] == pytest.approx(1e8 / np.exp(20), rel=1e-6)
+    outcome = select_q_tuning(error, np.zeros(4), IDS, 1.0)
+    assert outcome.value[2] == pytest.approx(1e8 / np.exp(20), rel=1e-6)
 
 
 def test_wrong_input_is_refused() -> None:

@@ -43,6 +43,6 @@ def test_methods_with_one_seed_do_not_draw_the_same_rows() -> None:
 
 
 def test_reasons() -> None:
-    picked = select_random(IDS[:3], Budget(rows=1))
-    assert sorted(picked.reasons) == ["", "over_budget", "over_budget"]
-    assert np.isnan(picked.value).all()
+    outcome = select_random(IDS[:3], Budget(rows=1))
+    assert sorted(outcome.reasons) == ["", "over_budget", "over_budget"]
+    assert np.isnan(outcome.value).all()

@@ -64,15 +64,15 @@ def test_draws_what_the_shares_of_sources_and_clusters_say(
 
 def test_a_kind_that_is_rare_gets_as_much_as_a_common_one() -> None:
     labels, ids, _ = pool({("a", 0): 900, ("a", 1): 90, ("a", 2): 10})
-    picked = select_s2l(labels, ids, Budget(rows=30))
-    assert Counter(labels[picked.indices]) == {0: 10, 1: 10, 2: 10}
+    outcome = select_s2l(labels, ids, Budget(rows=30))
+    assert Counter(labels[outcome.indices]) == {0: 10, 1: 10, 2: 10}
 
 
 def test_tiny_clusters_are_drawn_last() -> None:
     labels, ids, _ = pool({("a", 0): 2, ("a", 1): 1, ("a", 2): 5})
-    picked = select_s2l(labels, ids, Budget(rows=6))
-    assert set(labels[picked.indices[:5]]) == {2}
-    assert labels[picked.indices[5]] in (0, 1)
+    outcome = select_s2l(labels, ids, Budget(rows=6))
+    assert set(labels[outcome.indices[:5]]) == {2}
+    assert labels[outcome.indices[5]] in (0, 1)
 
 
 def test_without_sources_there_is_one() -> None:
@@ -86,8 +86,8 @@ def test_without_sources_there_is_one() -> None:
 def test_tokens_pay_for_equal_shares_of_rows() -> None:
     labels, ids, _ = pool({("a", 0): 50, ("a", 1): 50})
     tokens = np.where(labels == 0, 10, 30)
-    picked = select_s2l(labels, ids, Budget(loss_tokens=400), tokens)
-    assert Counter(labels[picked.indices]) == {0: 10, 1: 10}
+    outcome = select_s2l(labels, ids, Budget(loss_tokens=400), tokens)
+    assert Counter(labels[outcome.indices]) == {0: 10, 1: 10}
 
 
 def test_the_draw_depends_on_the_seed_alone_and_grows_with_the_budget() -> None:
@@ -104,6 +104,6 @@ def test_the_draw_depends_on_the_seed_alone_and_grows_with_the_budget() -> None:
 def test_a_row_without_a_label_is_not_drawn() -> None:
     labels, ids, _ = pool({("a", 0): 4})
     labels[1] = np.nan
-    picked = select_s2l(labels, ids, Budget(rows=9))
-    assert set(picked.indices) == {0, 2, 3}
-    assert picked.reasons[1] == "no_score"
+    outcome = select_s2l(labels, ids, Budget(rows=9))
+    assert set(outcome.indices) == {0, 2, 3}
+    assert outcome.reasons[1] == "no_score"

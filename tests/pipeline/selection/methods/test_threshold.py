@@ -8,9 +8,9 @@ IDS = np.array(list("fedcba"))
 
 
 def test_the_bounds_are_within() -> None:
-    picked = select_within(SCORES, IDS, 0.5, 1.0)
-    np.testing.assert_array_equal(picked.indices, [1, 3])
-    assert list(picked.reasons) == [
+    outcome = select_within(SCORES, IDS, 0.5, 1.0)
+    np.testing.assert_array_equal(outcome.indices, [1, 3])
+    assert list(outcome.reasons) == [
         "below_threshold",
         "",
         "no_score",

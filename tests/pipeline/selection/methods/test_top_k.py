@@ -8,10 +8,10 @@ IDS = np.array(["a", "d", "b", "c", "e"])
 
 
 def test_picks_the_highest_and_the_lower_id_in_a_tie() -> None:
-    picked = select_top_k(SCORES, IDS, Budget(rows=2))
-    np.testing.assert_array_equal(picked.indices, [3, 1])
-    assert list(picked.reasons) == ["over_budget", "", "no_score", "", "over_budget"]
-    np.testing.assert_array_equal(picked.value, SCORES)
+    outcome = select_top_k(SCORES, IDS, Budget(rows=2))
+    np.testing.assert_array_equal(outcome.indices, [3, 1])
+    assert list(outcome.reasons) == ["over_budget", "", "no_score", "", "over_budget"]
+    np.testing.assert_array_equal(outcome.value, SCORES)
 
 
 def test_picks_as_many_as_there_are_scores() -> None:
@@ -22,5 +22,5 @@ def test_picks_as_many_as_there_are_scores() -> None:
 
 def test_spends_tokens_in_the_order_of_the_scores() -> None:
     tokens = np.array([1, 4, 1, 7, 9])
-    picked = select_top_k(SCORES, IDS, Budget(loss_tokens=12), tokens)
-    np.testing.assert_array_equal(picked.indices, [3, 1])
+    outcome = select_top_k(SCORES, IDS, Budget(loss_tokens=12), tokens)
+    np.testing.assert_array_equal(outcome.indices, [3, 1])

@@ -6,10 +6,10 @@ from pipeline.selection.methods.top_share import select_top_share
 
 def test_the_highest_share_of_all_rows_passes() -> None:
     scores = np.array([1.0, 3.0, np.nan, 3.0, 2.0, 0.0])
-    picked = select_top_share(scores, np.array(list("fedcba")), 0.5)
-    assert picked.indices.tolist() == [3, 1, 4], "half of six rows, the lower id first"
-    assert list(picked.reasons) == ["below_share", "", "no_score", "", "", "below_share"]
-    np.testing.assert_array_equal(picked.value, scores)
+    outcome = select_top_share(scores, np.array(list("fedcba")), 0.5)
+    assert outcome.indices.tolist() == [3, 1, 4], "half of six rows, the lower id first"
+    assert list(outcome.reasons) == ["below_share", "", "no_score", "", "", "below_share"]
+    np.testing.assert_array_equal(outcome.value, scores)
 
 
 def test_a_share_is_rounded_down() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scorers.measures.endpoint.client import EndpointSettings, Json
+from scorers.measures.endpoint.client import EndpointSettings, JsonReply
 from scorers.measures.endpoint.request_cache import RequestCache, post_once, request_key
 from scorers.measures.models.protocols import GenerationFailure
 from tests.fake_endpoint import Body, Canned, FakeEndpoint, serve
@@ -36,7 +36,7 @@ def bodies(count: int) -> list[Body]:
     return [{"row": row} for row in range(count)]
 
 
-def always(reply: Json) -> bool:
+def always(reply: JsonReply) -> bool:
     return True
 
 

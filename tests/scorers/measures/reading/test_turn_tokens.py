@@ -23,7 +23,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBase:
 
 
 def said(found: TurnTokens) -> list[list[int]]:
-    return [[found.ids[place] for place in turn.places] for turn in found.turns]
+    return [[found.ids[place] for place in turn.positions] for turn in found.turns]
 
 
 def test_each_turn_has_its_own_tokens_and_none_of_the_template(
@@ -32,7 +32,7 @@ def test_each_turn_has_its_own_tokens_and_none_of_the_template(
     found = find_turns(toy, TALK, ())
     # 1 opens a turn, 2 an answer, 3 ends a turn.
     assert found.ids == [1, 14, 11, 3, 1, 2, 24, 3, 1, 1, 2, 3, 3, 1, 2, 21, 22, 3]
-    assert [turn.places.tolist() for turn in found.turns] == [[1, 2], [6], [9, 10, 11], [15, 16]]
+    assert [turn.positions.tolist() for turn in found.turns] == [[1, 2], [6], [9, 10, 11], [15, 16]]
     assert [(turn.message, turn.role) for turn in found.turns] == [
         (0, "user"),
         (1, "assistant"),
@@ -65,8 +65,8 @@ def test_line_breaks_and_special_tokens_of_a_user_do_not_count(
     ]
     user, answer = find_turns(tokenizer, talk, ()).turns
     ids = find_turns(tokenizer, talk, ()).ids
-    assert [tokenizer.decode([ids[at]]) for at in user.places] == ["one", "two"]
-    assert len(answer.places) == 3, "an answer keeps its line breaks"
+    assert [tokenizer.decode([ids[at]]) for at in user.positions] == ["one", "two"]
+    assert len(answer.positions) == 3, "an answer keeps its line breaks"
 
 
 def test_blank_turns_tools_and_calls_are_the_templates(tokenizer: PreTrainedTokenizerBase) -> None:
