@@ -10,9 +10,9 @@ from prefect.cache_policies import NO_CACHE
 from flows.artifacts import ProgressArtifact, artifact_key
 from flows.progress import say
 from flows.runners import do_all
+from pipeline.measuring.measure import MeasureJob
 from pipeline.measuring.shard_work import MeasuredShard, Shard, measure_shard
 from pipeline.measuring.shards import commit_measured, cut_shards
-from pipeline.measuring.stage import MeasureJob
 from storage.measurements import MeasureKey
 from storage.workspace import Workspace
 

@@ -36,7 +36,8 @@ from pipeline.generation.stage import (
     cut_prompts,
     repair_key,
 )
-from pipeline.measuring.stage import Repairs, plan_measures
+from pipeline.measuring.measure import Repairs
+from pipeline.measuring.stage import plan_measures
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import score_examples, score_key, unmeasured_targets
 from pipeline.selection.stage import select_examples

@@ -109,8 +109,9 @@ def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasureP
     from flows.recipe.adapters import place_adapters
     from pipeline.generation.stage import choose_prompts, cut_prompts, repair_key
     from pipeline.measuring.cost import plan_measure
+    from pipeline.measuring.measure import Repairs
     from pipeline.measuring.shards import measure_here
-    from pipeline.measuring.stage import Repairs, plan_measures
+    from pipeline.measuring.stage import plan_measures
     from storage.database import read_workspace
     from storage.examples import read_pool
 

@@ -14,14 +14,12 @@ from rich.table import Table
 
 from flows.begin_run import RunState
 from pipeline.evidence.markdown import evidence_lines
+from pipeline.measuring.catalogue import asks_model
 from pipeline.reporting.report import FunnelRow, funnel_rows
 from storage.database import read_workspace
 from storage.evidence import read_evidence
 from storage.runs import read_counts
 from storage.selections import read_run_selections, read_selection
-
-WITHOUT_MODEL = ("token_counts", "language")
-"""Measures that no model of the recipe is asked for."""
 
 WIDTH = 118
 """Columns of a table where stdout is no terminal."""
@@ -152,7 +150,7 @@ def outcome_lines(summary: RunSummary) -> list[str]:
 def asked_line(asked: Mapping[str, int]) -> str:
     """What was measured by models, and what by none."""
     measured = {name: rows for name, rows in asked.items() if rows}
-    models = {name: rows for name, rows in measured.items() if name not in WITHOUT_MODEL}
+    models = {name: rows for name, rows in measured.items() if asks_model(name)}
     if models:
         return f"models were asked about: {listed_rows(models)}"
     if measured:

@@ -4,26 +4,11 @@ from collections.abc import Iterator
 
 from flows.recipe.form import nearest
 from flows.recipe.schema import Recipe
-from pipeline.measuring.measures.embeddings import ComparedField
-from pipeline.measuring.measures.ratings import as_number
-from pipeline.measuring.stage import embeddings_name, ratings_name
+from pipeline.measuring.catalogue import MEASURES
+from pipeline.measuring.measures.embeddings import ComparedField, embeddings_name
+from pipeline.measuring.measures.ratings import as_number, ratings_name
 from pipeline.scoring.stage import ScoreSettings, find_scorer, measure_name
 from scorers import SCORERS, scorer_settings
-
-MEASURE_BLOCKS = {
-    "losses": "measure.losses",
-    "trajectories": "measure.trajectories",
-    "judgements": "measure.confidence",
-    "ratings": "measure.ratings",
-    "turn_ratings": "measure.turn_ratings",
-    "tags": "measure.tags",
-    "preferences": "measure.preferences",
-    "context": "measure.context",
-    "cappy": "measure.cappy",
-    "embeddings": "measure.embeddings",
-    "gradients": "measure.gradients",
-}
-"""Measure → the block of the recipe that asks for it."""
 
 
 def measure_problems(recipe: Recipe) -> Iterator[str]:
@@ -66,7 +51,7 @@ def unmeasured(recipe: Recipe, where: str, score: ScoreSettings) -> Iterator[str
     measured, measure = recipe.measure.names(), find_scorer(score.scorer).measure
     if measure_name(score) in measured:
         return
-    prefix, block = f"{measure}_", MEASURE_BLOCKS.get(measure, "measure.tokens")
+    prefix, block = f"{measure}_", f"measure.{MEASURES[measure].block}"
     named = [name.removeprefix(prefix) for name in measured if name.startswith(prefix)]
     if measure in measured:
         yield f"{where}.of: {score.scorer} reads {block}, which is one block: leave `of` out"

@@ -14,7 +14,7 @@ from pipeline.dedupe.steps import Dedupe
 from pipeline.generation.indicator import IndicatorSettings
 from pipeline.generation.stage import GenerateSettings
 from pipeline.ingest.stage import SourceSettings
-from pipeline.measuring.stage import MeasureSettings
+from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.scoring.stage import ScoreSettings
 from pipeline.selection.methods.licenses import LicenseSettings
 from pipeline.selection.run_steps import SelectSettings

@@ -9,18 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
+from pipeline.measuring.catalogue import MEASURES, MeasureSettings
 from pipeline.measuring.cost import MeasurePlan, plan_measure
+from pipeline.measuring.measure import MeasureJob
 from pipeline.measuring.shards import measure_here
-from pipeline.measuring.stage import MeasureJob, MeasureSettings, plan_measures, ratings_name
+from pipeline.measuring.stage import plan_measures
 from pipeline.scoring.stage import ScoreSettings, find_scorer, measure_name
 from storage.arrivals import Period, Window, read_arrivals
 from storage.conversations import content_hash
 from storage.database import read_workspace
 from storage.measurements import read_missing
 from storage.workspace import Workspace
-
-WHOLE_POOL = frozenset({"trajectories", "tags", "cappy"})
-"""Measures in which a row's numbers depend on the other rows."""
 
 
 class BackfillError(ValueError):
@@ -94,12 +93,13 @@ def prepare_backfill(
     """
     for score in scores:
         scorer = find_scorer(score.scorer)
-        if scorer.whole_pool or scorer.targets or measure_name(score) in WHOLE_POOL:
+        entry = MEASURES[scorer.measure]
+        if scorer.whole_pool or scorer.targets or entry.whole_pool:
             raise BackfillError(
                 f"{score.label} compares the rows of a whole pool, or with targets, so it cannot "
                 "be filled in by partitions: run the recipe instead"
             )
-        if measure_name(score) == "preferences":
+        if entry.of_repairs:
             raise BackfillError(
                 f"{score.label} compares rows with repairs, which a backfill does not generate: "
                 "run the recipe instead"
@@ -116,7 +116,8 @@ def prepare_backfill(
         for first, ids in arrivals.items()
     ]
     pool = sorted(example_id for ids in arrivals.values() for example_id in ids)
-    jobs = plan_measures(workspace, only_needed(measures, scores), pool, seed)
+    needed = measures.only({measure_name(score) for score in scores})
+    jobs = plan_measures(workspace, needed, pool, seed)
     for name, job in jobs.items():
         if len(job.ids) < job.pool:
             raise BackfillError(
@@ -135,27 +136,6 @@ def last_day(first: date, window: Window) -> date:
     }
     last = following[window.period] - timedelta(days=1)
     return min(last, window.until or last)
-
-
-def only_needed(measures: MeasureSettings, scores: Sequence[ScoreSettings]) -> MeasureSettings:
-    """The blocks that the scores read."""
-    needed = {measure_name(score) for score in scores}
-    return measures.model_copy(
-        update={
-            "losses": measures.losses if "losses" in needed else None,
-            "embeddings": (),
-            "language": None,
-            "context": measures.context if "context" in needed else None,
-            "cappy": None,
-            "trajectories": None,
-            "tags": None,
-            "gradients": None,
-            "confidence": measures.confidence if "judgements" in needed else None,
-            "turn_ratings": measures.turn_ratings if "turn_ratings" in needed else None,
-            "preferences": None,
-            "ratings": tuple(b for b in measures.ratings if ratings_name(b.name) in needed),
-        }
-    )
 
 
 def count_tokens(backfill: Backfill) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from flows.recipe.check import find_problems
 from flows.recipe.form import validate
+from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.measuring.measures.languages import Languages, judge
-from pipeline.measuring.stage import MeasureSettings
 from pipeline.selection.run_steps import SelectSettings
 from pipeline.selection.stage import select_examples
 from storage.database import read_workspace
