@@ -13,8 +13,8 @@ from itertools import combinations
 
 import numpy as np
 
+from pipeline.ranking.blend import shares_below
 from pipeline.ranking.order import sort_rows
-from pipeline.selection.blend import shares_below
 from scorers.arrays import Floats, Strings
 
 

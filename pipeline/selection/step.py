@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pipeline.measuring.measures.embeddings import ComparedField
+from pipeline.ranking.blend import blend_ranks
 from pipeline.ranking.budget import Budget
 from pipeline.ranking.outcome import Outcome
-from pipeline.selection.blend import blend_ranks
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.shares import Shares
 from pipeline.settings import Settings

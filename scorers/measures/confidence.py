@@ -23,7 +23,7 @@ from typing import Literal
 
 import numpy as np
 
-from scorers.measures.models.protocols import (
+from scorers.measures.protocols import (
     EntailmentModel,
     Floats,
     GenerationFailure,

@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from scorers.measures.models.protocols import Floats, GenerationFailure, Message, OptionModel
+from scorers.measures.protocols import Floats, GenerationFailure, Message, OptionModel
 from scorers.measures.reflection import transcript
 
 VERSION = 1

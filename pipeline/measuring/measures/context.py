@@ -12,7 +12,7 @@ from pipeline.settings import TARGET, Settings, Subset
 from scorers.measures.context import VERSION, ContextRow, default_layer, measure_context
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
 from scorers.measures.models.loading import load_language_model, resolve_model
-from scorers.measures.models.protocols import AttentionModel
+from scorers.measures.protocols import AttentionModel
 from scorers.measures.reading.turn_tokens import TurnTokens
 from storage.measurements import MeasureKey
 

@@ -26,7 +26,7 @@ from scorers.measures.confidence import VERSION, JudgeRow, judge_answers
 from scorers.measures.entailment import CrossEncoderEntailment, PromptedEntailment
 from scorers.measures.models.devices import borrowed_device
 from scorers.measures.models.loading import resolve_model
-from scorers.measures.models.protocols import EntailmentModel, OptionModel
+from scorers.measures.protocols import EntailmentModel, OptionModel
 from storage.database import Connection
 from storage.examples import read_example_table
 from storage.measurements import MeasureKey, read_answers

@@ -23,7 +23,7 @@ from scorers.measures.endpoint.losses import EndpointLosses
 from scorers.measures.losses import measure_losses
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
 from scorers.measures.models.loading import load_language_model, resolve_model
-from scorers.measures.models.protocols import LossModel
+from scorers.measures.protocols import LossModel
 from scorers.measures.reading.chat_format import RenderedExample, Template
 from storage.conversations import content_hash
 from storage.measurements import MeasureKey

@@ -20,7 +20,7 @@ from pipeline.settings import TARGET, Settings, Subset
 from scorers.measures.endpoint.generator import EndpointGenerator
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
 from scorers.measures.models.loading import load_language_model, resolve_model
-from scorers.measures.models.protocols import (
+from scorers.measures.protocols import (
     AnswerGenerator,
     GeneratedAnswer,
     GenerationFailure,

@@ -26,7 +26,7 @@ from pipeline.settings import TARGET, Settings, Subset
 from scorers.measures.endpoint.generator import EndpointGenerator
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
 from scorers.measures.models.loading import load_embedder, load_language_model, resolve_model
-from scorers.measures.models.protocols import AnswerGenerator, GenerationRequest
+from scorers.measures.protocols import AnswerGenerator, GenerationRequest
 from scorers.measures.tags import (
     QUESTION,
     VERSION,

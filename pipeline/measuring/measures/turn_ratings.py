@@ -14,7 +14,7 @@ from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
 from pipeline.measuring.rows import answer_table, no_response, template_of
 from pipeline.settings import TARGET, Settings, Subset
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
-from scorers.measures.models.protocols import Message
+from scorers.measures.protocols import Message
 from scorers.measures.ratings import RatedRow, check_template
 from scorers.measures.turn_ratings import QUESTIONS, VERSION, TurnJudge, rate_turns
 from storage.conversations import content_hash, message_text

@@ -30,7 +30,7 @@ from typing import Any, Literal, TypeAlias
 
 import httpx
 
-from scorers.measures.models.protocols import GenerationFailure
+from scorers.measures.protocols import GenerationFailure
 
 JsonReply: TypeAlias = Mapping[str, Any]
 Reply: TypeAlias = JsonReply | GenerationFailure

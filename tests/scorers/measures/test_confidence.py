@@ -15,7 +15,7 @@ from scorers.measures.confidence import (
 )
 from scorers.measures.entailment import PromptedEntailment
 from scorers.measures.models.language_model import HuggingFaceLanguageModel
-from scorers.measures.models.protocols import (
+from scorers.measures.protocols import (
     Floats,
     GenerationFailure,
     Message,

@@ -5,7 +5,7 @@ import pytest
 
 from scorers.measures.endpoint.client import EndpointSettings
 from scorers.measures.endpoint.judge import EndpointJudge
-from scorers.measures.models.protocols import Message, OptionProbabilities
+from scorers.measures.protocols import Message, OptionProbabilities
 from scorers.measures.ratings import (
     MARKS,
     QUALITY,
