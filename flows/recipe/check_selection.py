@@ -8,12 +8,8 @@ from flows.recipe.check_measures import is_label, missing_embeddings, unknown_sc
 from flows.recipe.form import nearest
 from flows.recipe.schema import Recipe
 from pipeline.ingest.stage import bound_rows, bound_tokens, stored_path
+from pipeline.measuring.catalogue import MEASURES
 from pipeline.selection.allocate_budget import COLUMNS
-from pipeline.selection.methods.clear_repair import ClearRepair
-from pipeline.selection.methods.dmt import DMT
-from pipeline.selection.methods.instag import InsTag
-from pipeline.selection.methods.language import Language
-from pipeline.selection.methods.s2l import S2L
 from pipeline.selection.source_names import has_name
 from pipeline.selection.step import Filter, RankStep
 from storage.workspace import Workspace
@@ -26,12 +22,12 @@ def select_problems(recipe: Recipe) -> Iterator[str]:
         where = f"select.steps.{number}"
         for score in step.scores():
             yield from unknown_score(recipe, f"{where}.score", score)
-            if score in labels and not isinstance(step, S2L):
+            if score in labels and not step.ranks_labels:
                 yield f"{where}.score: {score!r} is a cluster's label and ranks nothing; use s2l"
-        if isinstance(step, Language) and recipe.measure.language is None:
-            yield f"{where}: needs the language of rows: add language: {{}} to measure"
-        if isinstance(step, InsTag) and recipe.measure.tags is None:
-            yield f"{where}: picks by tags: add the block measure.tags"
+        for measure in step.measures():
+            block = MEASURES[measure].block
+            if measure not in recipe.measure.names():
+                yield f"{where}: {step.method} reads {measure}: add the block measure.{block}"
         compared = step.compared() if isinstance(step, RankStep) else None
         if compared:
             yield from missing_embeddings(recipe, where, compared)
@@ -40,7 +36,7 @@ def select_problems(recipe: Recipe) -> Iterator[str]:
 def repair_problems(recipe: Recipe) -> Iterator[str]:
     """Repairs without what chooses between them and the rows, and the other way round."""
     repairs = [n for n, block in enumerate(recipe.generate) if block.method == "repair"]
-    choosing = [n for n, step in enumerate(recipe.select.steps) if isinstance(step, ClearRepair)]
+    choosing = [n for n, step in enumerate(recipe.select.steps) if step.of_repairs]
     needing = ["measure.preferences"] if recipe.measure.preferences else []
     needing += [f"select.steps.{n}" for n in choosing]
     for where in needing if not repairs else ():
@@ -115,12 +111,7 @@ def named_source_problems(recipe: Recipe) -> Iterator[str]:
         return  # the answer to a query lies in the workspace, under a name of its own
     paths += ["generated"] if recipe.generate else []
     for number, step in enumerate(recipe.select.steps):
-        named: tuple[tuple[str, tuple[str, ...]], ...] = ()
-        if isinstance(step, DMT):
-            named = (("specialised", step.specialised),)
-        elif isinstance(step, RankStep) and step.shares and step.shares.by == "source":
-            named = (("shares.quotas", tuple(step.shares.quotas or ())),)
-        for key, names in named:
+        for key, names in step.source_parts().items():
             for name in names:
                 if not any(has_name(path, name) for path in paths):
                     where = f"select.steps.{number}.{key}"

@@ -13,7 +13,7 @@ For a domain with known sources; not for a mixed pool of general instructions, w
 trajectories do.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -130,6 +130,8 @@ def select_s2l(
 
 class S2L(RankStep):
     """S2L: equal shares of every cluster of loss trajectories (arXiv 2403.07384)."""
+
+    ranks_labels: ClassVar[bool] = True
 
     method: Literal["s2l"]
     score: str = Field(default="s2l_cluster", description="The score that holds the cluster.")

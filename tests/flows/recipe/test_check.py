@@ -225,7 +225,7 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
         ({"scores": ["tag_count"]}, "tag_count reads tags: add the block measure.tags"),
         (
             {"select": {"steps": [{"method": "instag", "budget": {"rows": 1}}]}},
-            "select.steps.0: picks by tags: add the block measure.tags",
+            "select.steps.0: instag reads tags: add the block measure.tags",
         ),
         ({"scores": ["rating"]}, "rating reads ratings: add the block measure.ratings"),
         (

@@ -122,7 +122,7 @@ def test_a_recipe_without_the_measure_is_told_to_add_it() -> None:
         {"method": "random", "budget": {"fraction": 0.5}},
     ]
     recipe = {"name": "r", "workspace": "w", "target": "t", "select": {"steps": steps}}
-    said = "select.steps.0: needs the language of rows: add language: {} to measure"
+    said = "select.steps.0: language reads language: add the block measure.language"
     assert said in problems({**recipe, "sources": [{"path": "x"}]})
     measured = {**recipe, "measure": {"language": {}}, "sources": [{"path": "x"}]}
     assert said not in problems(measured)
