@@ -37,7 +37,7 @@ class Measure(Protocol):
         ...
 
     def inputs(self, con: "Connection", ids: Sequence[str]) -> pa.Table:
-        """What a worker needs to know of the examples, sorted by example_id."""
+        """What a worker needs to know of the examples: a row for each, in the order of the ids."""
         ...
 
     def measure(self, examples: pa.Table) -> pa.Table:
