@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from storage.asked import number_ids, read_aligned
 from storage.database import Connection
 from storage.lineage import HELD
 from storage.measurements import MeasureKey
@@ -30,7 +31,7 @@ WHOLE_TEXTS = {
 }
 """What is compared of an example; of both texts, one without a response has none."""
 
-TEXTS_OF = "select slot, {whole} as text from asked_texts join examples using (example_id)"
+TEXTS_OF = "select {whole} as text from asked join examples using (example_id)"
 
 VECTORS = f"""
 select n, m.{{column}} as vector from {POOL} join {{measure}} m using (example_id)
@@ -74,8 +75,7 @@ from {POOL} join token_counts m using (example_id) where m.measure_key = $measur
 
 def register_pool(con: Connection, ids: Sequence[str]) -> None:
     """Make the examples known to the connection, in this order, in place of those before."""
-    numbers = pa.array(np.arange(len(ids)), pa.int64())
-    con.register(POOL, pa.table({"n": numbers, "example_id": pa.array(ids, pa.string())}))
+    con.register(POOL, number_ids(ids))
 
 
 def read_text(con: Connection, name: TextColumn, n: int) -> Strings:
@@ -99,16 +99,10 @@ def read_texts_of(
     Raises:
         ValueError: if one of them is not in the workspace.
     """
-    slots = pa.array(np.arange(len(ids)), pa.int64())
-    con.register("asked_texts", pa.table({"slot": slots, "example_id": pa.array(ids, pa.string())}))
-    con.execute(TEXTS_OF.format(whole=WHOLE_TEXTS[of]))
-    table = con.to_arrow_table()
-    con.unregister("asked_texts")
-    if len(table) != len(ids):
-        raise ValueError(f"{len(ids)} examples were asked for, {len(table)} found")
-    texts = np.empty(len(ids), dtype=object)
-    texts[table["slot"].to_numpy()] = table["text"].to_numpy()
-    return texts.tolist()
+    texts: list[str] = read_aligned(con, TEXTS_OF.format(whole=WHOLE_TEXTS[of]), ids)[
+        "text"
+    ].to_pylist()
+    return texts
 
 
 def read_pool_vectors(

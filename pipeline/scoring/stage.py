@@ -106,13 +106,13 @@ def score_examples(
     pool: Sequence[str],
     targets: Targets = NO_TARGETS,
 ) -> dict[str, int]:
-    """Score the pool and store the scores; return how many rows are in each state.
+    """Score the pool and store what is not stored so; return how many rows are in each state.
 
     Args:
         workspace: where measurements are read and scores written.
         settings: the scorer and its settings.
         measures: measure name → the key this run measured under.
-        pool: example ids, sorted.
+        pool: example ids, in any order.
         targets: the examples to be close to, for scorers that compare with them.
 
     Raises:
@@ -134,8 +134,8 @@ def score_examples(
             "not_applicable" if state == "ok" and np.isnan(value) else state
             for state, value in zip(states.tolist(), values.tolist(), strict=True)
         ]
-        _, stored = read_scores(con, key, pool)
-        if scorer.whole_pool or stored != final:
+        stored, known = read_scores(con, key, pool)
+        if known != final or not np.array_equal(stored, values, equal_nan=True):
             write_scores(con, key, pool, values, final)
     return {state: final.count(state) for state in sorted(set(final))}
 
