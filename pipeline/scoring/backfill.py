@@ -8,6 +8,7 @@ stops it, the same backfill goes on with what is still missing.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import ClassVar
 
 from pipeline.measuring.cost import MeasurePlan, plan_measure
 from pipeline.measuring.shards import measure_here
@@ -25,6 +26,8 @@ WHOLE_POOL = frozenset({"trajectories", "tags", "cappy"})
 
 class BackfillError(ValueError):
     """What was asked for cannot be backfilled."""
+
+    exit_code: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, slots=True)
