@@ -6,6 +6,7 @@ The state of a run, which every stage takes and gives on, is here too.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 from fine_tune.report import TrainReport
 from flows.progress import say
@@ -101,9 +102,13 @@ def read_in(state: RunState, sources: Sequence[Source]) -> None:
 class TooManyBadRowsError(ValueError):
     """More rows went to quarantine than the recipe tolerates."""
 
+    exit_code: ClassVar[int] = 3
+
 
 class NoRowsError(ValueError):
     """The sources hold no row, or the steps of the selection left none."""
+
+    exit_code: ClassVar[int] = 1
 
 
 def ingest_stage(state: RunState) -> RunState:

@@ -1,6 +1,20 @@
 """Scorers: pure functions from stored measurements to one number per example. Higher is kept first.
 
 To add one: write scorers/NAME.py and tests/scorers/test_NAME.py, and add its line to SCORERS.
+
+Exceptions; a number is the exit code of a command that one ends:
+
+    ValueError
+    ├── NotConvergedError      2  a transport was not solved in its turns (got_d.py)
+    └── RenderingError            a template cannot write a conversation
+                                  (measures/reading/chat_format.py)
+    NotImplementedError
+    └── UnknownAttentionError     an attention that no pack can do
+                                  (measures/reading/packed_attention.py)
+    RuntimeError
+    ├── MissingModelError      5  a model is not there (measures/models/loading.py)
+    └── ServerLostError        5  a server went away, or refuses everything
+                                  (measures/endpoint/client.py)
 """
 
 from collections.abc import Callable, Mapping

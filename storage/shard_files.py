@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,9 +26,13 @@ URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.+")
 class ShardsUnreachableError(OSError):
     """The place of the shards cannot be used; the message says what to do."""
 
+    exit_code: ClassVar[int] = 2
+
 
 class MissingStorePackageError(ImportError):
     """The package that speaks to the named kind of store is not installed."""
+
+    exit_code: ClassVar[int] = 5
 
 
 def is_url(place: str) -> bool:

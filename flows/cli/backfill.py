@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from flows.cli.plan import spoken
-from flows.cli.read import AsJson, print_json, print_table, say_to_stderr
-from flows.cli.run import RecipeFile
+from flows.cli.options import AsJson, RecipeFile
+from flows.cli.output import print_json, print_table
+from flows.progress import say, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from storage.arrivals import Period
 
 COLUMNS = ["arrived", "rows", "to ask", "time"]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command()(backfill)
 
 
 def backfill(
@@ -83,7 +78,7 @@ def plan_backfill(whole: "Backfill", name: str, rows: int) -> "list[PartitionPla
     from storage.workspace_lock import lock_workspace
 
     what = f"plan of a backfill of {name}"
-    with lock_workspace(whole.workspace, what, wait=True, tell=say_to_stderr):
+    with lock_workspace(whole.workspace, what, wait=True, tell=say):
         count_tokens(whole)
         plans = plan_partitions(whole)
         return predict(whole, plans, rows) if rows else plans

@@ -7,19 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.read import AsJson, print_json, print_table, say_to_stderr
-from flows.cli.run import RecipeFile
+from flows.cli.options import AsJson, RecipeFile
+from flows.cli.output import print_json, print_table
+from flows.progress import say, spoken
 
 if TYPE_CHECKING:
     from flows.recipe.schema import Recipe
     from pipeline.measuring.cost import MeasurePlan
 
 COLUMNS = ["measure", "model", "rows", "to ask", "tokens", "tried", "time", "memory"]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command()(plan)
 
 
 def plan(
@@ -48,9 +44,9 @@ def plan(
     from storage.workspace_lock import lock_workspace
 
     loaded = load_recipe(recipe)
-    sys.stderr.write(f"{recipe} is sound; reading its sources\n")
+    say(f"{recipe} is sound; reading its sources")
     workspace = Workspace(Path(loaded.at(recipe.parent).workspace))
-    with lock_workspace(workspace, f"plan of {loaded.name}", tell=say_to_stderr):
+    with lock_workspace(workspace, f"plan of {loaded.name}", tell=say):
         plans, prompts = plan_recipe(loaded, recipe.parent, rows)
     total = sum(each.seconds or 0.0 for each in plans)
     advice = advise(rows_affordable or budget_rows(loaded), preference_price_ratio)
@@ -153,12 +149,3 @@ def row_of(plan: "MeasurePlan") -> tuple[object, ...]:
         took,
         memory,
     )
-
-
-def spoken(seconds: float) -> str:
-    """A length of time as a person says it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -7,15 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.read import (
-    HERE,
-    AsJson,
-    RunOption,
-    WorkspaceOption,
-    print_json,
-    print_table,
-    say_to_stderr,
-)
+from flows.cli.options import HERE, AsJson, RunOption, WorkspaceOption
+from flows.cli.output import print_json, print_table
+from flows.progress import say
 
 if TYPE_CHECKING:
     from pipeline.advice.review_queue import Demand
@@ -23,11 +17,6 @@ if TYPE_CHECKING:
     from storage.workspace import Workspace
 
 COLUMNS = ["source", "rows", "to read", "read", "bad", "share", "at most", "gate"]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command()(screen)
 
 
 def screen(
@@ -68,7 +57,7 @@ def screen(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     place, run_id = find_place(recipe, workspace, run)
-    with lock_workspace(place, "screen", tell=say_to_stderr):
+    with lock_workspace(place, "screen", tell=say):
         if verdicts is not None:
             judge(place, run_id, read_verdicts(verdicts), confidence, as_json)
         else:

@@ -1,4 +1,4 @@
-"""The verb that serves a model: vLLM in an environment of its own, on this machine only."""
+"""`sluice serve`: a model served with vLLM in an environment of its own, on this machine only."""
 
 import signal
 import sys
@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.cli.read import AsJson, print_json
+from flows.cli.options import AsJson
+from flows.cli.output import print_json
+from flows.progress import say
 
 if TYPE_CHECKING:
     from pipeline.serving.environment import ServingEnvironment
     from pipeline.serving.server import RunningServer
     from scorers.measures.models.loading import ResolvedModel
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command("serve")(serve)
 
 
 def serve(
@@ -153,9 +150,3 @@ def tell_server(server: "RunningServer", as_json: bool) -> None:
         f"in a recipe:\n\ngenerate:\n  - model: {server.name}\n"
         f'    endpoint: {{base_url: "{server.base_url}"}}\n\nCtrl-C ends the server'
     )
-
-
-def say(line: str) -> None:
-    """Say a line to stderr, at once."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()

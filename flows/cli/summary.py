@@ -1,6 +1,5 @@
 """What a run says when it ends: the funnel, where things lie, and what to try next."""
 
-import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -8,11 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-from rich.console import Console
 from rich.table import Table
 
 from flows.begin_run import RunState
+from flows.cli.output import print_json, shown_path, stdout_console
 from pipeline.evidence.markdown import evidence_lines
 from pipeline.measuring.catalogue import asks_model
 from pipeline.reporting.report import FunnelRow, funnel_rows
@@ -20,9 +18,6 @@ from storage.database import read_workspace
 from storage.evidence import read_evidence
 from storage.runs import read_counts
 from storage.selections import read_run_selections, read_selection
-
-WIDTH = 118
-"""Columns of a table where stdout is no terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +89,12 @@ def training_numbers(state: RunState) -> dict[str, Any] | None:
     }
 
 
-def shown_path(path: Path) -> str:
-    """A path as seen from the working directory, without detours."""
-    return os.path.relpath(path)
-
-
 def print_summary(summary: RunSummary, as_json: bool) -> None:
     """Print the outcome for a person, or as JSON."""
     if as_json:
-        out = orjson.dumps(asdict(summary), option=orjson.OPT_INDENT_2).decode()
-        sys.stdout.write(f"{out}\n")
+        print_json(asdict(summary))
         return
-    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    console = stdout_console()
     console.print()
     console.print(funnel_table(summary.funnel))
     for line in [*summary.notes, *outcome_lines(summary)]:

@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.read import (
-    HERE,
-    AsJson,
-    RunOption,
-    WorkspaceOption,
-    print_json,
-    say_to_stderr,
-)
+from flows.cli.options import HERE, AsJson, RunOption, WorkspaceOption
+from flows.cli.output import print_json
+from flows.progress import say
 
 if TYPE_CHECKING:
     from pipeline.tracing.report import Place, TraceReport
@@ -27,11 +22,6 @@ PLACES = 3
 """Places of a span that are shown; --json has more."""
 
 NOTE = "The same words are evidence that a row has the text, not that the model learnt it there."
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command()(trace)
 
 
 def trace(
@@ -72,7 +62,7 @@ def trace(
 
     text = read_completion(completion, file)
     question = Question(text, prompt, min_words, spans, rows, neighbours)
-    found = trace_completion(Workspace(workspace), question, run, everything, say_to_stderr)
+    found = trace_completion(Workspace(workspace), question, run, everything, say)
     if as_json:
         print_json({**asdict(found), "note": NOTE})
         return

@@ -6,7 +6,7 @@ in check_inputs.py, check_measures.py and check_selection.py.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -39,6 +39,8 @@ from flows.recipe.schema import Recipe, place_sources
 
 class RecipeError(ValueError):
     """A recipe cannot be run; `problems` has every reason found."""
+
+    exit_code: ClassVar[int] = 2
 
     def __init__(self, recipe: str, problems: list[str]) -> None:
         self.problems = problems

@@ -8,6 +8,7 @@ stops it, the same backfill goes on with what is still missing.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import ClassVar
 
 from pipeline.measuring.catalogue import MEASURES, MeasureSettings
 from pipeline.measuring.cost import MeasurePlan, plan_measure
@@ -24,6 +25,8 @@ from storage.workspace import Workspace
 
 class BackfillError(ValueError):
     """What was asked for cannot be backfilled."""
+
+    exit_code: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ BY_SOURCE = "source"
 
 class UnmeasuredTargetsError(ValueError):
     """A score compares with targets, and none of them could be measured."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class ScoreSettings(Settings):

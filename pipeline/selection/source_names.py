@@ -7,6 +7,7 @@ for all of its files.
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from scorers.arrays import Strings
 
 class WrongNameError(ValueError):
     """A recipe's name for rows that none of them has, or two names for one source."""
+
+    exit_code: ClassVar[int] = 2
 
 
 def has_name(path: str, name: str) -> bool:

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from pipeline.code_version import ROOT
 from pipeline.serving.process_groups import running
@@ -57,6 +57,8 @@ GIGABYTE = 10**9
 
 class EnvironmentSetUpError(RuntimeError):
     """The environment could not be set up; the message says why and what to do."""
+
+    exit_code: ClassVar[int] = 5
 
 
 @dataclass(frozen=True, slots=True)

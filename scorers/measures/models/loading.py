@@ -23,7 +23,7 @@ from difflib import get_close_matches
 from functools import cache, lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from scorers.measures.models.devices import resolve_device, resolve_dtype, use_allowed_cores
 from scorers.measures.models.model_cache import (
@@ -59,6 +59,8 @@ _loading = Lock()
 
 class MissingModelError(RuntimeError):
     """A model is not there; the message says what to install or name instead."""
+
+    exit_code: ClassVar[int] = 5
 
 
 @dataclass(frozen=True, slots=True)

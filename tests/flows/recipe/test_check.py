@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.cli.run import STARTER
+from flows.cli.init import STARTER
 from flows.recipe.check import RecipeError, load_recipe
 
 SERVED = {"base_url": "http://127.0.0.1:8000/v1"}
