@@ -1,15 +1,12 @@
 """What to generate for next: stored verdicts, round by round, through MoPPS."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.advice.mopps import Aim, Posterior, choose_tasks, draw_rates, update
 from scorers.arrays import Ints
-
-TaskKind = Literal["source", "prompt"]
 
 
 class NoVerdictsError(ValueError):
