@@ -19,7 +19,6 @@ Exceptions; a number is the exit code of a command that one ends:
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from inspect import Parameter, signature
 
 from scorers.arrays import Floats
@@ -33,6 +32,7 @@ from scorers.grape import score_grape
 from scorers.ifd import score_ifd
 from scorers.ifd_perplexity import score_ifd_perplexity
 from scorers.less import score_less
+from scorers.names import did_you_mean
 from scorers.perplexity import score_perplexity
 from scorers.preference import score_preference
 from scorers.rating import score_rating
@@ -200,10 +200,7 @@ def scorer_settings(scorer: Scorer, given: Mapping[str, object]) -> dict[str, ob
     settings = {p.name: p for p in parameters if p.kind is Parameter.KEYWORD_ONLY}
     for name in given:
         if name not in settings:
-            near = get_close_matches(name, settings, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            known = ", ".join(sorted(settings)) or "none"
-            raise ValueError(f"no setting named {name!r}.{hint} There are: {known}.")
+            raise ValueError(f"no setting named {name!r}. {did_you_mean(name, settings)}")
     return {
         name: _checked(name, given.get(name, settings[name].default), settings[name].annotation)
         for name in sorted(settings)

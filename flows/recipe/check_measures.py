@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from flows.recipe.form import nearest
 from flows.recipe.schema import Recipe
 from pipeline.measuring.catalogue import MEASURES
 from pipeline.measuring.measures.embeddings import ComparedField, embeddings_name
 from pipeline.measuring.measures.ratings import as_number, ratings_name
 from pipeline.scoring.stage import ScoreSettings, find_scorer, measure_name
 from scorers import SCORERS, scorer_settings
+from scorers.names import did_you_mean
 
 
 def measure_problems(recipe: Recipe) -> Iterator[str]:
@@ -57,7 +57,7 @@ def unmeasured(recipe: Recipe, where: str, score: ScoreSettings) -> Iterator[str
         yield f"{where}.of: {score.scorer} reads {block}, which is one block: leave `of` out"
     elif named:
         problem = f"no block {score.of!r} in" if score.of else "missing; name a block of"
-        yield f"{where}.of: {problem} {block}.{nearest(score.of, named)}"
+        yield f"{where}.of: {problem} {block}. {did_you_mean(score.of, named)}"
     else:
         yield f"{where}: {score.scorer} reads {measure}: add the block {block}"
 
@@ -99,7 +99,8 @@ def unknown_score(recipe: Recipe, where: str, name: str | None) -> Iterator[str]
     """Say so if a block names a score that the recipe does not have."""
     labels = [score.label for score in recipe.scores]
     if name is not None and name not in labels:
-        yield f"{where}: {name!r} is not among the scores of this recipe.{nearest(name, labels)}"
+        told = did_you_mean(name, labels)
+        yield f"{where}: {name!r} is not among the scores of this recipe. {told}"
 
 
 def missing_embeddings(recipe: Recipe, where: str, of: ComparedField) -> Iterator[str]:

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from flows.recipe.check_measures import is_label, missing_embeddings, unknown_score
-from flows.recipe.form import nearest
 from flows.recipe.schema import Recipe
 from pipeline.ingest.stage import bound_rows, bound_tokens, stored_path
 from pipeline.measuring.catalogue import MEASURES
 from pipeline.selection.allocate_budget import COLUMNS
 from pipeline.selection.source_names import has_name
 from pipeline.selection.step import Filter, RankStep
+from scorers.names import did_you_mean
 from storage.workspace import Workspace
 
 
@@ -85,7 +85,7 @@ def share_problems(recipe: Recipe) -> Iterator[str]:
         yield (
             f"select.steps.{len(recipe.select.steps) - 1}.shares.by: {last.shares.by!r} is not a "
             f"column, nor a score of this recipe whose values are labels."
-            f"{nearest(last.shares.by, [*COLUMNS, *labels])}"
+            f" {did_you_mean(last.shares.by, [*COLUMNS, *labels])}"
         )
 
 
@@ -99,7 +99,7 @@ def licence_share_problems(recipe: Recipe) -> Iterator[str]:
     for name in last.shares.quotas or ():
         if name not in known:
             where = f"select.steps.{len(recipe.select.steps) - 1}.shares.quotas"
-            yield f"{where}: no source has the licence {name!r}.{nearest(name, known)}"
+            yield f"{where}: no source has the licence {name!r}. {did_you_mean(name, known)}"
 
 
 def named_source_problems(recipe: Recipe) -> Iterator[str]:
@@ -115,7 +115,7 @@ def named_source_problems(recipe: Recipe) -> Iterator[str]:
             for name in names:
                 if not any(has_name(path, name) for path in paths):
                     where = f"select.steps.{number}.{key}"
-                    yield f"{where}: no source is called {name!r}.{nearest(name, paths)}"
+                    yield f"{where}: no source is called {name!r}. {did_you_mean(name, paths)}"
 
 
 def unknown_sources(blocks: Mapping[str, Any]) -> Iterator[str]:
@@ -128,4 +128,4 @@ def unknown_sources(blocks: Mapping[str, Any]) -> Iterator[str]:
         for path in named:
             if path not in known:
                 where = f"select.steps.{number}"
-                yield f"{where}: {path!r} is no source of this recipe.{nearest(path, known)}"
+                yield f"{where}: {path!r} is no source of this recipe. {did_you_mean(path, known)}"

@@ -9,8 +9,6 @@ import pyarrow as pa
 from pipeline.advice.mopps import Aim, Posterior, choose_tasks, draw_rates, update
 from scorers.arrays import Ints
 
-TaskKind = Literal["source", "prompt"]
-
 
 class NoVerdictsError(ValueError):
     """No run has judged an answer, so there is nothing to go by."""

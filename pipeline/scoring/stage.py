@@ -1,7 +1,6 @@
 """Score stage: stored measurements → scorer → one number per example. No model is asked."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from functools import partial
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ from pydantic import Field
 from pipeline.scoring.targets import NO_TARGETS, Targets
 from pipeline.settings import Settings
 from scorers import EXAMPLE_ID, SCORERS, Scorer, scorer_settings
+from scorers.names import did_you_mean
 from storage.conversations import canonical_json
 from storage.database import Connection, open_workspace, read_workspace
 from storage.measurements import (
@@ -63,11 +63,7 @@ def find_scorer(name: str) -> Scorer:
         ValueError: if there is none; the message has the nearest name and all of them.
     """
     if name not in SCORERS:
-        near = get_close_matches(name, SCORERS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
-            f"no scorer named {name!r}.{hint} There are: {', '.join(sorted(SCORERS))}."
-        )
+        raise ValueError(f"no scorer named {name!r}. {did_you_mean(name, SCORERS)}")
     return SCORERS[name]
 
 

@@ -211,7 +211,7 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
         ({"measure": {"ratings": [{}, {}]}}, "measure.ratings: two blocks are called 'quality'"),
         (
             {"measure": {"ratings": [{"template": "{promt}"}]}},
-            "measure.ratings.0: nothing to put in for {promt}. Did you mean {prompt}?",
+            "measure.ratings.0: nothing to put in for {promt}. Did you mean '{prompt}'?",
         ),
         ({"scores": ["deita"]}, "deita reads turn_ratings: add the block measure.turn_ratings"),
         (

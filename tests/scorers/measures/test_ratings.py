@@ -115,7 +115,7 @@ def test_nothing_asked_gives_nothing() -> None:
 @pytest.mark.parametrize(
     ("template", "problem"),
     [
-        ("{promt}", r"\{promt\}. Did you mean \{prompt\}\? There are: \{prompt\}, \{response\}"),
+        ("{promt}", r"\{promt\}. Did you mean '\{prompt\}'\? There are: \{prompt\}, \{response\}"),
         ("{prompt} {0}", r"nothing to put in for \{0\}"),
         ("How good?", "the same for every row"),
     ],
