@@ -16,7 +16,7 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.text.shingles import SPACELESS, word_characters
+from scorers.words import space_out, word_characters
 from storage.conversations import Message, message_text
 
 Matched = Literal["prompt", "answer", "overlap"]
@@ -117,9 +117,7 @@ def plain_words(text: str, numbers: Numbers = "exact") -> list[str]:
     text = normalize("NFC", text.casefold())
     if not BEYOND_LATIN.search(text):
         return PLAIN_WORD.findall(text)
-    if SPACELESS.search(text):
-        text = SPACELESS.sub(r" \g<0> ", text)
-    return _word().findall(text)
+    return _word().findall(space_out(text))
 
 
 def read_turn_texts(messages: Iterable[Message]) -> list[TurnText]:

@@ -20,19 +20,16 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from typing import Literal
-from unicodedata import category, normalize
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scorers.arrays import Ints
+from scorers.words import space_out, word_characters
 
 Hashes = NDArray[np.uint64]
 
-SPACELESS = re.compile(
-    "[\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
-)
 PADDING = "\0"
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 """Odd, so that multiplying by it loses nothing; the golden ratio's, so that it mixes well."""
@@ -42,17 +39,6 @@ VERSION = 1
 
 SIGNS = r"[+=<>^]|[-*/](?=\s?\d)"
 ASCII_WORDS = re.compile(rf"\w+|{SIGNS}")
-
-
-@cache
-def combining_marks() -> str:
-    """All combining marks. Without them a script can lose its vowels."""
-    return "".join(c for c in map(chr, range(0x300, 0x10000)) if category(c) in ("Mn", "Mc"))
-
-
-def word_characters() -> str:
-    """What a word is made of, as a regular expression."""
-    return rf"[\w{combining_marks()}]+"
 
 
 @cache
@@ -66,7 +52,7 @@ def split_words(text: str) -> list[str]:
     if text.isascii():
         words: list[str] = ASCII_WORDS.findall(text.lower())
     else:
-        text = SPACELESS.sub(r" \g<0> ", normalize("NFC", text.casefold()))
+        text = space_out(normalize("NFC", text.casefold()))
         words = _words().findall(text)
     return words or text.split()
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from unicodedata import normalize
 
-from pipeline.text.shingles import SPACELESS, combining_marks
+from scorers.words import SPACELESS, combining_marks
 
 APOSTROPHES = "'\u2019"
 CLOSING = r"\"'\u201d\u2019\xbb)\]"
@@ -49,10 +49,9 @@ class Token:
 def _tokens() -> re.Pattern[str]:
     """The pattern of a word or sign."""
     marks = combining_marks()
-    spaceless = SPACELESS.pattern[1:-1]
-    letters = rf"(?:[^\W{spaceless}]|[{marks}])+"
+    letters = rf"(?:[^\W{SPACELESS}]|[{marks}])+"
     return re.compile(
-        rf"[{spaceless}][{marks}]*|{letters}(?:[{APOSTROPHES}]{letters})*|\S[{marks}]*"
+        rf"[{SPACELESS}][{marks}]*|{letters}(?:[{APOSTROPHES}]{letters})*|\S[{marks}]*"
     )
 
 

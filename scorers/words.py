@@ -1,0 +1,100 @@
+"""Words, runs of words and lines of a text, as the scorers that read text count them.
+
+- A word is a run of letters, digits, underscores and their combining marks; "don't" is two. Case
+  does not matter, nor how Unicode composes a letter (NFC). Punctuation is no word.
+- In scripts written without spaces (Chinese, Japanese, Thai, Lao, Burmese, Khmer) each character
+  is a word.
+- A line ends at any line break of Unicode; one of white space alone is none.
+"""
+
+import re
+from collections.abc import Container, Iterator, Sequence
+from functools import cache
+from itertools import accumulate
+from typing import TypeAlias
+from unicodedata import category, normalize
+
+Run: TypeAlias = tuple[str, ...]
+"""Consecutive words."""
+
+SPACELESS = (
+    "\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
+"""Characters of scripts that are written without spaces, as ranges of a regular expression."""
+
+SPACELESS_CHARACTER = re.compile(f"([{SPACELESS}])")
+
+ASCII_WORD = re.compile(r"\w+")
+
+
+@cache
+def combining_marks() -> str:
+    """All combining marks. Without them a script can lose its vowels."""
+    return "".join(c for c in map(chr, range(0x300, 0x10000)) if category(c) in ("Mn", "Mc"))
+
+
+def word_characters() -> str:
+    """What a word is made of, as a regular expression."""
+    return rf"[\w{combining_marks()}]+"
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    """The pattern of a word."""
+    return re.compile(word_characters())
+
+
+def space_out(text: str) -> str:
+    """A text with spaces around each character of a script that is written without them."""
+    return " ".join(SPACELESS_CHARACTER.split(text))  # several times as fast as a substitution
+
+
+def find_words(text: str) -> list[str]:
+    """Runs of what words are made of, as they stand in a text."""
+    return (ASCII_WORD if text.isascii() else _word()).findall(text)
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text in order."""
+    if text.isascii():
+        return find_words(text.lower())
+    return find_words(space_out(normalize("NFC", text.casefold())))
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text in order, without white space at their ends."""
+    return [line for each in text.splitlines() if (line := each.strip())]
+
+
+def count_visible(text: str) -> int:
+    """Characters that are not white space."""
+    return sum(map(len, text.split()))
+
+
+def runs_of(words: Sequence[str], n: int) -> Iterator[Run]:
+    """Every run of n consecutive words, in order: their n-grams.
+
+    Raises:
+        ValueError: if n is below 1.
+    """
+    if n < 1:
+        raise ValueError(f"n is a number of words, 1 or more, got {n}")
+    return zip(*(words[start:] for start in range(n)), strict=False)
+
+
+def share_in_runs(words: Sequence[str], n: int, wanted: Container[Run]) -> float:
+    """The share of the words' characters that stand in a wanted run of n of them, each once.
+
+    Args:
+        words: one or more.
+        n: words of a run.
+        wanted: the runs that count.
+    """
+    ends = [0, *accumulate(map(len, words))]
+    covered, last = 0, 0
+    for start, run in enumerate(runs_of(words, n)):
+        if run in wanted:
+            covered += ends[start + n] - ends[max(start, last)]
+            last = start + n
+    return covered / ends[-1]
