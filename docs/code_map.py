@@ -21,9 +21,9 @@ FOLDERS = (
 INTRODUCTION = """\
 # Code map
 
-Every file with one line about it; of code it is the first line of its docstring. `tests/` mirrors these folders.
-A row goes down the page: `flows` calls the stages in `pipeline`, these call `scorers` and `storage`.
-`make docs` writes this page.
+Every file with one line about it; of code it is the first line of its docstring. A row goes down
+the page: `flows` calls the stages in `pipeline`, these call `scorers` and `storage`. `tests/`
+mirrors these folders. `make docs` writes this page.
 """
 
 BESIDE = {
@@ -38,7 +38,7 @@ BESIDE = {
 REMARKS = {
     "flows/automations.yaml": "The automation that finds runs whose process is gone",
     "recipes/demo.yaml": "The demo: raw rows of many shapes to a trained adapter",
-    "recipes/superfiltering.yaml": "A published method as a recipe: IFD of a small model, then cover",
+    "recipes/superfiltering.yaml": "A published method as a recipe: IFD of a small model",
     "benchmarks/results": "What each benchmark found, as JSON",
     "docs/recipes": "One page for each block of a recipe",
 }

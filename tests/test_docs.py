@@ -18,7 +18,7 @@ from typer.main import get_command
 
 from docs.build_reference import build
 from docs.docstrings import ROOT, docstring
-from docs.field_tables import INDEX, block_schema, page_files, recipe_pages, tables, value_text
+from docs.field_tables import block_schema, page_files, recipe_pages, tables, value_text
 from docs.methods_page import selection_methods
 from flows.cli.environment import ENVIRONMENT
 from flows.cli.main import EXIT_CODES, app
@@ -218,7 +218,7 @@ def test_model_directories_go_by_the_folder_that_the_page_says(tmp_path: Path) -
     text = section(recipe_pages()[DOCS / "recipes" / "recipe.md"], "Paths")
     said = {
         name: where.strip() == "the folder of the recipe"
-        for names, where in re.findall(r"^\| a model directory (.+?) \|([^;|]+)", text, re.MULTILINE)
+        for names, where in re.findall(r"^\| a model directory (.+?) \|([^;|]+)", text, re.M)
         for name in re.findall(r"`([^`]+)`", names)
     }
     assert said == {"./m": True, "../m": True, "models/m": False}
@@ -268,10 +268,9 @@ def test_the_steps_of_a_selection_are_numbered_and_complete() -> None:
 
 
 def test_no_heading_clings_to_the_text_above_it() -> None:
-    pages = {**PAGES, "README": README, **{path.stem: page for path, page in recipe_pages().items()}}
     clinging = [
-        (name, found)
-        for name, page in pages.items()
+        found
+        for page in [README, *PAGES.values(), *recipe_pages().values()]
         for found in re.findall(r"[^\n]\n(#{2,4} .*)", re.sub(FENCE, "", page))
     ]
     assert clinging == []

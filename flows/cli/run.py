@@ -68,7 +68,7 @@ STAGE_HELP = {
 }
 
 STARTER = """\
-# A starter recipe. `sluice run {name}.yaml` runs it; docs/recipes.md explains every block.
+# A starter recipe. `sluice run {name}.yaml` runs it; docs/recipes.md has a page for every block.
 name: {name}
 workspace: {name}-workspace             # a directory; everything a run makes
 seed: 0

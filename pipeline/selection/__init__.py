@@ -4,6 +4,6 @@ Every method ties by example_id and none depends on the order of the rows. A met
 beat `random.py` and `length_matched.py` at equal size is not a method.
 
 To add one: write methods/NAME.py with `select_NAME(...) -> Picked` and its test, add it to METHODS
-in tests/pipeline/selection/methods/test_contract.py, its reasons to picked.py, and its step to
-steps.py.
+in tests/pipeline/selection/methods/test_contract.py, its reasons to pipeline/ranking/outcome.py,
+and its step to steps.py.
 """

@@ -12,9 +12,9 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 PACKAGES = ("flows", "pipeline", "scorers", "storage", "fine_tune", "recipes", "benchmarks")
 FILE = re.compile(
-    rf"(?<![\w/.-])((?:{'|'.join(PACKAGES)}|docs|tests)/[\w/.-]*\w\.(?:py|yaml|md|json))\b"
+    rf"(?<![\w/.(-])((?:{'|'.join(PACKAGES)}|docs|tests)/[\w/.-]*\w\.(?:py|yaml|md|json))\b"
 )
-"""A file of ours as text names it, from the checkout on."""
+"""A file of ours as text names it, from the checkout on; what follows a bracket is a link."""
 
 
 def name(path: Path) -> str:
@@ -72,6 +72,13 @@ def test_a_dead_link_is_told_from_a_live_one(tmp_path: Path, link: str, dead: bo
     assert bool(dead_links(page)) is dead
 
 
+MODULE = re.compile(r"(?<![\w/])\w[\w/]*\.py\b")
+"""A module as text names it, by as much of its path as tells which is meant."""
+
+NOT_OURS = {"langid.py", "peer.py"}
+"""A library, and a script that a benchmark writes."""
+
+
 def sources() -> list[Path]:
     """Everything that may name a file: pages, code and settings."""
     code = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
@@ -84,7 +91,19 @@ def test_files_that_are_named_exist() -> None:
         f"{name(path)}: {file}"
         for path in sources()
         for file in FILE.findall(path.read_text(encoding="utf-8"))
-        if not (ROOT / file).exists()
+        if not (ROOT / file).exists() and "NAME" not in file
+    ]
+    assert gone == []
+
+
+def test_modules_that_are_named_exist() -> None:
+    folders = (*PACKAGES, "docs", "tests")
+    ours = [f"/{name(path)}" for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    gone = [
+        f"{name(path)}: {module}"
+        for path in sources()
+        for module in set(MODULE.findall(path.read_text(encoding="utf-8"))) - NOT_OURS
+        if "NAME" not in module and not any(each.endswith(f"/{module}") for each in ours)
     ]
     assert gone == []
 
