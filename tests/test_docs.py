@@ -65,7 +65,7 @@ DOCS = ROOT / "docs"
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
 RECIPES, COMMANDS, CHOOSING = (PAGES[name] for name in ("recipes", "commands", "choosing"))
 METHODS, DATA_MODEL, ROW_SHAPES = (PAGES[name] for name in ("methods", "data-model", "row-shapes"))
-MEASURING, SERVING, COMPARISON = (PAGES[name] for name in ("measuring", "serving", "comparison"))
+MEASURING, SERVING = (PAGES[name] for name in ("measuring", "serving"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DTYPES = ("float32", "bfloat16")
 QUERIES = re.findall(r"^```sql\n(.*?)^```$", DATA_MODEL, re.MULTILINE | re.DOTALL)
