@@ -74,8 +74,8 @@ def find_runner(runner: RunnerName, cluster: str | None) -> TaskRunner[Any]:
         )
     if find_spec(f"prefect_{runner}") is None:
         raise MissingExtraError(
-            f"--runner {runner} needs prefect-{runner}: pip install 'sluice-sft[{runner}]', here "
-            "and on every worker"
+            f"--runner {runner} needs prefect-{runner}: pip install -e '.[{runner}]' in Sluice's "
+            "folder, here and on every worker"
         )
     if not PREFECT_API_URL.value():
         raise ClusterError(

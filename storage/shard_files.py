@@ -187,7 +187,8 @@ class ShardFiles:
         except ImportError as error:
             raise MissingStorePackageError(
                 f"{protocol}:// needs a package that is not installed ({error}). For S3: "
-                "pip install 'sluice-sft[s3]'; for other stores: the package that fsspec names"
+                "pip install -e '.[s3]' in Sluice's folder; for other stores: the package that "
+                "fsspec names"
             ) from error
         except ValueError as error:
             raise ShardsUnreachableError(

@@ -1,6 +1,6 @@
 """Read a recipe and find everything that is wrong with it before any work, all at once.
 
-Its form is looked at in recipe_form.py; then what blocks say of each other and of what is on disk,
+Its form is looked at in form.py; then what blocks say of each other and of what is on disk,
 in check_inputs.py, check_measures.py and check_selection.py.
 """
 

@@ -1,6 +1,6 @@
 """The form of a recipe: which blocks are valid by themselves, and what is wrong with the others.
 
-What blocks say of each other and of what is on disk is looked at after that, in check_recipe.py.
+What blocks say of each other and of what is on disk is looked at after that, in check.py.
 """
 
 import re

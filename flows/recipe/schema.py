@@ -48,7 +48,10 @@ MODEL_KEYS = ("target", "model", "proxy", "entailment", "encoder")
 
 
 class Recipe(Settings):
-    """What a run does, stage by stage. Relative paths are relative to the recipe's own file."""
+    """What a run does, stage by stage.
+
+    Relative paths go by the recipe's own folder; of models those that begin with a dot.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="What runs are called.")
     workspace: str = Field(description="Directory that keeps everything a run makes.")

@@ -1,7 +1,7 @@
 """What to generate for next: stored verdicts, round by round, through MoPPS."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa

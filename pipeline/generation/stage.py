@@ -1,4 +1,4 @@
-"""Generate stage, first form: new answers to prompts the pool has.
+"""Generate stage: new answers to prompts the pool has, and repairs of given responses.
 
 A prompt is asked once under a generation key (model, template and settings); what came back is
 stored, answer or failure, and not asked again. An answer that was cut off at its token limit is

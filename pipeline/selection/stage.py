@@ -1,6 +1,6 @@
 """Select stage: the pool → an ordered selection, its held-out rows and its two controls.
 
-The steps are taken in selection/walk.py; here each is stored as it is taken.
+The steps are taken in selection/run_steps.py; here each is stored as it is taken.
 """
 
 from collections.abc import Sequence

@@ -69,7 +69,9 @@ def test_a_package_that_is_missing_is_named_with_its_extra(
     runner: RunnerName, server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runners, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=rf"sluice-sft\[{runner}\]"):
+    with pytest.raises(
+        MissingExtraError, match=rf"pip install -e '\.\[{runner}\]' in Sluice's folder"
+    ):
         find_runner(runner, "tcp://127.0.0.1:8786")
     assert importlib.util.find_spec("prefect_dask")
 

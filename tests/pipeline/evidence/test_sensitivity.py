@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-
 from pipeline.evidence.sensitivity import moved_bounds, moved_weights, variants
+
 from pipeline.selection.methods.threshold import Threshold
 from pipeline.selection.methods.top_k import TopK
 from pipeline.selection.run_steps import SelectSettings
