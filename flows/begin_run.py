@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from fine_tune.report import TrainReport
-from flows.progress import say
+from flows.progress import counted, say
 from flows.recipe.schema import Recipe
 from pipeline.code_version import code_version
 from pipeline.contamination.stage import evaluation_fingerprints
@@ -96,7 +96,8 @@ def identify(recipe: Recipe, placed: Recipe) -> tuple[RunState, Sequence[Source]
 
 def read_in(state: RunState, sources: Sequence[Source]) -> None:
     """Read the sources that the workspace does not have yet."""
-    ingest_sources(state.run.workspace, sources, lambda what, rows: say(f"{what}: {rows} rows"))
+    with counted("rows") as work:
+        ingest_sources(state.run.workspace, sources, work.at)
 
 
 class TooManyBadRowsError(ValueError):
@@ -126,7 +127,7 @@ def ingest_stage(state: RunState) -> RunState:
         f"{sum(count.quarantined.values())} in quarantine"
     )
     for note in notes:
-        say(f"ingest: {note}", again=True)
+        say(f"ingest: {note}")
     tolerate(state, "rows", sum(count.quarantined.values()), count.rows_in)
     tolerate(state, "rows of the targets", run.targets.quarantined, run.targets.rows)
     if not count.kept:

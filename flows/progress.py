@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from pipeline.progress import Report
-
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, Task, TaskID
@@ -49,25 +47,22 @@ def log_on_page(line: str) -> None:
 
 
 @contextmanager
-def counted(unit: str = "rows") -> Iterator[Report]:
-    """Show how far counted work is; what one calls with (what, done, total) is given.
-
-    A bar begins with the first call for `what`, and ends when all is done, when another `what`
-    begins, or with the block, however that ends.
+def counted(unit: str) -> "Iterator[CountedWork]":
+    """Show how far counted work is, as long as the block goes on.
 
     Args:
-        unit: what is counted.
+        unit: what is counted, such as rows.
     """
     with bars_on_terminal() as bars:
         work = CountedWork(unit, bars)
         try:
-            yield work.at
+            yield work
         finally:
             work.clear()
 
 
 class CountedWork:
-    """Work whose steps are counted, one after the other."""
+    """Pieces of counted work, one after the other, each with a bar; `at` is a Report."""
 
     def __init__(self, unit: str, bars: "Progress | None") -> None:
         self.unit, self.bars = unit, bars
@@ -75,19 +70,27 @@ class CountedWork:
         self.bar: TaskID | None = None
         self.began = self.told = 0.0
 
-    def at(self, what: str, done: int, total: int | None) -> None:
-        """Show that so much is done."""
+    def at(self, what: str, done: int, total: int | None, note: str = "") -> None:
+        """Show how far a piece is; the first call for it begins its bar, and its last ends it.
+
+        Args:
+            what: the piece, as "STAGE: what".
+            done: so many are.
+            total: how many there are; None where nobody knows.
+            note: what else can be said now.
+        """
         if what != self.what:
             self.begin(what, total)
         if self.bars is not None and self.bar is not None:
-            self.bars.update(self.bar, completed=done, total=total)
+            self.bars.update(self.bar, completed=done, total=total, note=note)
         now = time.monotonic()
         of = f"{done}" if total is None else f"{done} of {total}"
-        line = f"{what}, {of} {self.unit}, {now - self.began:.0f} s"
+        parts = [what, f"{of} {self.unit}".rstrip(), note, spoken(now - self.began)]
+        line = ", ".join(filter(None, parts))
         if done == total:
             self.clear()
             say(line)
-        elif done and now - self.told >= SECONDS_BETWEEN_LINES:
+        elif now - self.told >= SECONDS_BETWEEN_LINES:
             self.told = now
             (say if self.bars is None else log_on_page)(line)
 
@@ -97,12 +100,13 @@ class CountedWork:
         self.what, self.began = what, time.monotonic()
         self.told = self.began
         if self.bars is not None:
-            self.bar = self.bars.add_task(what, total=total, unit=self.unit)
+            self.bar = self.bars.add_task(what, total=total, unit=self.unit, note="")
 
     def clear(self) -> None:
         """Take the bar away."""
         if self.bars is not None and self.bar is not None:
             self.bars.remove_task(self.bar)
+            self.bars.refresh()  # or the next line would draw it once more
         self.what = self.bar = None
 
 
@@ -160,7 +164,8 @@ def state_of(task: "Task") -> str:
     """How much is done, how fast (seconds for each where that is slow), for how long and still."""
     done, speed, left = int(task.completed), task.speed, task.time_remaining
     of = f"{done:,}" if task.total is None else f"{done:,}/{int(task.total):,}"
-    parts = [f"{of} {task.fields['unit']}"]
+    parts = [f"{of} {task.fields['unit']}".rstrip()] if done or task.total is not None else []
+    parts += filter(None, [task.fields["note"]])
     if speed:
         parts.append(f"{speed:,.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each")
     parts.append(spoken(task.elapsed or 0.0))

@@ -9,7 +9,7 @@ import typer
 
 from flows.cli.options import AsJson, RecipeFile
 from flows.cli.output import print_json, print_table
-from flows.progress import say, spoken
+from flows.progress import counted, say, spoken
 
 if TYPE_CHECKING:
     from flows.recipe.schema import Recipe
@@ -62,7 +62,7 @@ def plan(
             }
         )
         return
-    print_table(COLUMNS, [row_of(each) for each in plans])
+    print_table(COLUMNS, [plan_row(each) for each in plans])
     sys.stdout.write(f"in all {spoken(total)} of measuring on this machine\n")
     sys.stdout.write("".join(f"not in this: {each}\n" for each in left_out))
     sys.stdout.write("\nWhat papers found about budgets; advice, and nothing that is enforced:\n")
@@ -104,7 +104,7 @@ def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasureP
     from flows.begin_run import identify, read_in, with_targets
     from flows.recipe.adapters import place_adapters
     from pipeline.generation.stage import choose_prompts, cut_prompts, repair_key
-    from pipeline.measuring.cost import plan_measure
+    from pipeline.measuring.cost import plan_all
     from pipeline.measuring.measure import Repairs
     from pipeline.measuring.shards import measure_here
     from pipeline.measuring.stage import plan_measures
@@ -126,16 +126,13 @@ def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasureP
     measure = state.placed.measure
     jobs = plan_measures(run.workspace, measure, pool, run.seed, run.target_ids, repairs)
     counts = jobs.pop("token_counts")
-    measure_here(run.workspace, counts.measure, counts.ids)
-    sizes = counts.measure.key()
-    plans = []
-    for name, job in jobs.items():
-        sys.stderr.write(f"trying {name}\n")
-        plans.append(plan_measure(run.workspace, name, job, sizes, rows))
-    return plans, prompts
+    with counted("rows") as work:
+        measure_here(run.workspace, counts.measure, counts.ids, report=work.at)
+        plans = plan_all(run.workspace, jobs, counts.measure.key(), rows, work.at)
+    return list(plans.values()), prompts
 
 
-def row_of(plan: "MeasurePlan") -> tuple[object, ...]:
+def plan_row(plan: "MeasurePlan") -> tuple[object, ...]:
     """One line of the table."""
     took = "stored" if plan.seconds is None else spoken(plan.seconds)
     memory = "" if plan.peak_bytes is None else f"{plan.peak_bytes / 2**30:.1f} GiB"

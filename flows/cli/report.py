@@ -1,6 +1,7 @@
 """`sluice report`: a run's funnel and what changed, as Markdown."""
 
 import sys
+from dataclasses import asdict
 
 from flows.cli.options import HERE, AsJson, RunOption, WorkspaceOption
 from flows.cli.output import print_json
@@ -18,7 +19,8 @@ def report(
     with read_workspace(Workspace(workspace)) as con:
         run_id = find_run(con, run)
         if as_json:
-            print_json({"run_id": run_id, "funnel": funnel_rows(read_counts(con, run_id))})
+            funnel = [asdict(row) for row in funnel_rows(read_counts(con, run_id))]
+            print_json({"run_id": run_id, "funnel": funnel})
             return
         whole = read_run_report(con, run_id)
     sys.stdout.write(whole.markdown)

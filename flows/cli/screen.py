@@ -122,7 +122,7 @@ def write_list(
     if as_json:
         print_json(facts)
         return
-    print_table(COLUMNS[:4], [row_of(each)[:4] for each in estimates])
+    print_table(COLUMNS[:4], [estimate_row(each)[:4] for each in estimates])
     if not reviews:
         sys.stdout.write("every row that has to be read has been read: see --verdicts\n")
         return
@@ -167,7 +167,7 @@ def judge(
             }
         )
     else:
-        print_table(COLUMNS, [row_of(each) for each in estimates])
+        print_table(COLUMNS, [estimate_row(each) for each in estimates])
         sys.stdout.write(
             f"{bad} of {read} suspicious rows are bad; they do not count in the shares\n"
         )
@@ -190,7 +190,7 @@ def next_steps(estimates: "list[Estimate]") -> list[str]:
     return lines
 
 
-def row_of(each: "Estimate") -> tuple[object, ...]:
+def estimate_row(each: "Estimate") -> tuple[object, ...]:
     """A line of the table."""
     share = "" if each.share is None else f"{each.share:.2%}"
     counts = (each.source, f"{each.rows:,}", each.to_review, each.reviewed, each.bad)

@@ -21,6 +21,15 @@ from storage.selections import read_run_selections, read_selection
 
 
 @dataclass(frozen=True, slots=True)
+class SelectionSummary:
+    """One selection of a run."""
+
+    selection_id: str
+    rows: int
+    loss_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunSummary:
     """The outcome of a run."""
 
@@ -34,8 +43,8 @@ class RunSummary:
     funnel: list[FunnelRow]
     notes: list[str]
     quarantined: int
-    selections: dict[str, tuple[str, int, int]]
-    """kind → selection id, rows, loss tokens."""
+    selections: dict[str, SelectionSummary]
+    """The choice and its controls, by kind."""
     unspent: str
     evidence: dict[str, Any] | None
     """Lengths, overlaps, sensitivity and agreement of the selection."""
@@ -49,9 +58,11 @@ def summary_of(state: RunState) -> RunSummary:
     """Read what a run did from its workspace."""
     with read_workspace(state.run.workspace) as con:
         counts = read_counts(con, state.run.run_id)
-        selections = read_run_selections(con, state.run.run_id)
+        stored = read_run_selections(con, state.run.run_id)
+        selections = {kind: SelectionSummary(*each) for kind, each in stored.items()}
         evidence = read_evidence(con, state.run.run_id)
-        picked = read_selection(con, selections["choice"][0])[0] if "choice" in selections else []
+        choice = selections.get("choice")
+        picked = read_selection(con, choice.selection_id)[0] if choice else []
     return RunSummary(
         run_id=state.run.run_id,
         recipe=state.recipe.name,
@@ -111,16 +122,16 @@ def funnel_table(rows: list[FunnelRow]) -> Table:
     for name, justify in (("stage", "left"), ("step", "left"), ("in", "right"), ("kept", "right")):
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     table.add_column("left, by reason", overflow="fold")
-    for stage, label, rows_in, kept, left in rows:
-        table.add_row(stage, label, str(rows_in), str(kept), left)
+    for row in rows:
+        table.add_row(row.stage, row.step, str(row.rows_in), str(row.kept), row.left)
     return table
 
 
 def outcome_lines(summary: RunSummary) -> list[str]:
     """What was selected, trained and written, and what the models were asked."""
     lines = []
-    for kind, (_, rows, tokens) in sorted(summary.selections.items()):
-        lines.append(f"{kind:<15} {rows:>6} rows {tokens:>9} loss tokens")
+    for kind, each in sorted(summary.selections.items()):
+        lines.append(f"{kind:<15} {each.rows:>6} rows {each.loss_tokens:>9} loss tokens")
     lines += evidence_lines(summary.evidence) if summary.evidence else []
     if summary.unspent:
         lines.append(summary.unspent)

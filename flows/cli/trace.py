@@ -103,7 +103,7 @@ def trace_lines(report: "TraceReport") -> Iterator[str]:
         short = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
         phrase = ", a common phrase" if span.common else ""
         yield f"\n{number}. {short}"
-        indices = f"{counted(span.count, 'place')} in {counted(span.rows, 'row')}"
+        indices = f"{with_noun(span.count, 'place')} in {with_noun(span.rows, 'row')}"
         yield f"   {span.words} words, {indices}{phrase}"
         for place in span.places[:PLACES]:
             yield f"   {place_line(report, place)}"
@@ -121,7 +121,7 @@ def nothing_found(report: "TraceReport") -> str:
     return f"a smaller --min-words finds shorter spans{wider}"
 
 
-def counted(number: int, noun: str) -> str:
+def with_noun(number: int, noun: str) -> str:
     """A number with its noun."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 

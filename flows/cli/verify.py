@@ -8,7 +8,7 @@ import typer
 
 from flows.cli.options import HERE, AsJson, WorkspaceOption
 from flows.cli.output import print_json
-from flows.progress import say
+from flows.progress import counted, say
 
 if TYPE_CHECKING:
     from pipeline.export.verify import Link
@@ -21,8 +21,8 @@ def verify(workspace: WorkspaceOption = HERE, as_json: AsJson = False) -> None:
     from storage.workspace import Workspace
 
     place = Workspace(workspace)
-    with read_tables(place) as con:
-        links = verify_workspace(con, place, say)
+    with read_tables(place) as con, counted("") as work:
+        links = verify_workspace(con, place, work.at)
     if as_json:
         print_json([asdict(link) for link in links])
     else:

@@ -94,14 +94,14 @@ def try_settings(recipe: "Recipe", base: Path, run_id: str | None) -> "WhatIf":
             raise QueryError(
                 "a what-if cannot tell which rows are repairs of which: `sluice select` the recipe"
             )
-        scores = find_scores(con, recipe, found, measures)
+        scores = find_score_keys(con, recipe, found, measures)
         sources = read_run_sources(con, found)
         run = RunContext(workspace, found, recipe.seed, sources, measures, scores)
         run = replace(run, named_sources=name_sources(con, recipe, base, run))
         return select_again(con, run, recipe.select, changed, recipe.licenses)
 
 
-def find_scores(
+def find_score_keys(
     con: "Connection", recipe: "Recipe", run_id: str, measures: "Mapping[str, MeasureKey]"
 ) -> "dict[str, ScoreKey]":
     """The key of each score as the recipe defines it, of the numbers and the targets of a run.

@@ -7,13 +7,14 @@ to the rest by the tokens that it reads. What was tried is thrown away: a plan c
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from pipeline.measuring.measure import Measure, MeasureJob
 from pipeline.measuring.shards import ShardPlan, cut_shards
+from pipeline.progress import Report, tell_nobody
 from scorers.arrays import Ints
 from storage.database import read_workspace
 from storage.measurements import MeasureKey
@@ -51,6 +52,31 @@ class MeasurePlan:
     """Predicted for the missing rows; None if nothing is missing."""
     peak_bytes: int | None
     """Memory of the process, or of the GPU, at its highest so far; it does not grow with rows."""
+
+
+def plan_all(
+    workspace: Workspace,
+    jobs: Mapping[str, MeasureJob],
+    sizes: MeasureKey,
+    rows: int,
+    report: Report = tell_nobody,
+) -> dict[str, MeasurePlan]:
+    """Predict the cost of measures, one after the other.
+
+    Args:
+        workspace: with the token counts of the examples.
+        jobs: what is wanted, by measure.
+        sizes: key of the token counts.
+        rows: how many to try of each, at most.
+        report: told what is tried, and how many rows were.
+    """
+    plans = {}
+    for number, (name, job) in enumerate(jobs.items(), start=1):
+        what = f"plan: trying {name}, {number} of {len(jobs)}"
+        report(what, 0, None)
+        plans[name] = plan_measure(workspace, name, job, sizes, rows)
+        report(what, plans[name].tried, plans[name].tried)
+    return plans
 
 
 def plan_measure(

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pipeline.code_version import code_version
 from pipeline.measuring.measure import Measure
 from pipeline.measuring.shard_work import MeasuredShard, Shard, measure_shard
+from pipeline.progress import Report, tell_nobody
 from scorers.measures.models.devices import resolve_device
 from storage.conversations import content_hash
 from storage.database import open_workspace, read_workspace
@@ -147,18 +148,25 @@ def cut_by_size(tokens: NDArray[np.int64], most_tokens: int) -> NDArray[np.int64
 
 
 def measure_here(
-    workspace: Workspace, measure: Measure, ids: Sequence[str], sizes: MeasureKey | None = None
+    workspace: Workspace,
+    measure: Measure,
+    ids: Sequence[str],
+    sizes: MeasureKey | None = None,
+    report: Report = tell_nobody,
 ) -> int:
     """Do all that is missing of a measure in this process, a shard at a time.
 
-    Its arguments are those of cut_shards.
+    Its arguments are those of cut_shards, and what is told how far it is.
 
     Returns:
         How many examples were missing.
     """
     cut = cut_shards(workspace, measure, ids, sizes)
+    done = 0
     for shard in cut:
         commit_measured(workspace, measure, [measure_shard(shard)])
+        done += shard.rows
+        report(f"measure: {cut.key.measure}", done, cut.rows)
     return cut.rows
 
 

@@ -11,10 +11,11 @@ from datetime import date, timedelta
 from typing import ClassVar
 
 from pipeline.measuring.catalogue import MEASURES, MeasureSettings
-from pipeline.measuring.cost import MeasurePlan, plan_measure
+from pipeline.measuring.cost import MeasurePlan, plan_all
 from pipeline.measuring.measure import MeasureJob
 from pipeline.measuring.shards import measure_here
 from pipeline.measuring.stage import plan_measures
+from pipeline.progress import Report, tell_nobody
 from pipeline.scoring.stage import ScoreSettings, find_scorer, measure_name
 from storage.arrivals import Period, Window, read_arrivals
 from storage.conversations import content_hash
@@ -141,10 +142,10 @@ def last_day(first: date, window: Window) -> date:
     return min(last, window.until or last)
 
 
-def count_tokens(backfill: Backfill) -> None:
+def count_tokens(backfill: Backfill, report: Report = tell_nobody) -> None:
     """Take the token counts that are missing: without them nothing can be cut or predicted."""
     counts = backfill.jobs["token_counts"]
-    measure_here(backfill.workspace, counts.measure, counts.ids)
+    measure_here(backfill.workspace, counts.measure, counts.ids, report=report)
 
 
 def plan_partitions(backfill: Backfill) -> list[PartitionPlan]:
@@ -167,20 +168,20 @@ def plan_partition(backfill: Backfill, partition: Partition) -> PartitionPlan:
     )
 
 
-def predict(backfill: Backfill, plans: Sequence[PartitionPlan], rows: int) -> list[PartitionPlan]:
+def predict(
+    backfill: Backfill, plans: Sequence[PartitionPlan], rows: int, report: Report = tell_nobody
+) -> list[PartitionPlan]:
     """Say how long each partition will take, by trying a few rows of each measure.
 
     Args:
         backfill: whose token counts are taken.
         plans: of its partitions.
         rows: to try of each measure, at most.
+        report: told what is tried.
     """
     sizes = backfill.jobs["token_counts"].measure.key()
-    tried = {
-        name: plan_measure(backfill.workspace, name, job, sizes, rows)
-        for name, job in backfill.jobs.items()
-        if name != "token_counts"
-    }
+    jobs = {name: job for name, job in backfill.jobs.items() if name != "token_counts"}
+    tried = plan_all(backfill.workspace, jobs, sizes, rows, report)
     return [replace(plan, seconds=seconds_of(plan, tried)) for plan in plans]
 
 

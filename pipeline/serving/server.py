@@ -17,7 +17,8 @@ from typing import ClassVar
 
 import httpx
 
-from pipeline.serving.environment import Say, ServingEnvironment, last_line
+from pipeline.progress import Say
+from pipeline.serving.environment import ServingEnvironment, last_line
 from pipeline.serving.process_groups import running
 from pipeline.serving.settings import HOST, ServeSettings, server_command, server_variables
 

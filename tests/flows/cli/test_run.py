@@ -123,14 +123,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory, target: Path) -> tuple[Pa
 
 def test_the_books_of_the_whole_path_balance(finished: tuple[Path, dict[str, Any]]) -> None:
     _, summary = finished
-    stages = [(stage, rows_in, kept) for stage, _, rows_in, kept, _ in summary["funnel"]]
+    stages = [(row["stage"], row["rows_in"], row["kept"]) for row in summary["funnel"]]
     assert stages[0] == ("ingest", 10, 9)
     for (_, _, kept), (stage, rows_in, _) in pairwise(stages):
         assert rows_in == kept, stage
     assert stages[-1][0] == "export" and stages[-1][2] == 4
-    assert summary["selections"]["random"][1] == summary["selections"]["length_matched"][1] == 4
+    selections = summary["selections"]
+    assert selections["random"]["rows"] == selections["length_matched"]["rows"] == 4
     assert summary["training"]["rows"] == 4
-    assert summary["training"]["loss_tokens"] == summary["selections"]["choice"][2]
+    assert summary["training"]["loss_tokens"] == selections["choice"]["loss_tokens"]
 
 
 def test_a_second_run_asks_no_model_and_changes_nothing(
@@ -150,7 +151,7 @@ def test_a_changed_threshold_asks_no_model(finished: tuple[Path, dict[str, Any]]
     (folder / "changed.yaml").write_text(recipe.replace("budget: {rows: 4", "budget: {rows: 3"))
     summary = json.loads(sluice(folder, "select", "changed.yaml", "--json"))
     assert set(summary["asked"].values()) == {0}
-    assert summary["selections"]["choice"][1] == 3
+    assert summary["selections"]["choice"]["rows"] == 3
 
 
 def test_the_story_of_a_row_is_told(finished: tuple[Path, dict[str, Any]]) -> None:

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from pipeline.evidence.sensitivity import moved_bounds, moved_weights, variants
 
 from pipeline.selection.methods.threshold import Threshold
 from pipeline.selection.methods.top_k import TopK
 from pipeline.selection.run_steps import SelectSettings
+from pipeline.selection.sensitivity import moved_bounds, moved_weights, variants
 
 TOP = {"method": "top_k", "score": "ifd", "budget": {"rows": 3}}
 

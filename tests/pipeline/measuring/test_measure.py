@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.measuring.stage import choose_subset
+from pipeline.measuring.measure import choose_subset
 from pipeline.run_context import RunContext
 from pipeline.settings import Subset
 from storage.database import read_workspace
