@@ -56,7 +56,7 @@ MODULES = (
 ALSO = {
     "flows/": ("tests/flows/test_begin_run.py", "tests/flows/test_clean_stage.py"),
     "pipeline/evidence/": ("tests/pipeline/evidence",),
-    "pipeline/measuring/": ("tests/pipeline/measuring/test_parts.py",),
+    "pipeline/measuring/": ("tests/pipeline/measuring/test_measure.py",),
     "pipeline/reporting/": ("tests/pipeline/reporting", "tests/flows/cli/test_diff.py"),
     "pipeline/scoring/": ("tests/pipeline/scoring",),
     "pipeline/selection/": ("tests/pipeline/selection", "tests/pipeline/test_row_conservation.py"),

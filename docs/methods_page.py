@@ -30,8 +30,8 @@ MEASURES = {
 
 SELECTION = ROOT / "pipeline" / "selection"
 
-IN_SEVERAL = ("blend", "shares")
-"""Files of pipeline/selection/ that are no step, and part of several."""
+IN_SEVERAL = ("pipeline/ranking/blend", "pipeline/selection/shares")
+"""What is no step of a selection, and part of several."""
 
 DEDUPE = {
     "exact": "pipeline/dedupe/exact",
@@ -62,8 +62,13 @@ TRACING = {
 }
 """How a completion is traced back to rows."""
 
-EVIDENCE = ("lengths", "overlap", "sensitivity", "agreement")
-"""Files of pipeline/evidence/: what stands for and against a choice."""
+EVIDENCE = {
+    "lengths": "pipeline/evidence/lengths",
+    "overlap": "pipeline/evidence/overlap",
+    "sensitivity": "pipeline/selection/sensitivity",
+    "agreement": "pipeline/evidence/agreement",
+}
+"""What stands for and against a choice."""
 
 PLANNING = {
     "next tasks, MoPPS": "pipeline/advice/mopps",
@@ -108,8 +113,7 @@ def chapters() -> Iterator[tuple[str, str, str, dict[str, str]]]:
     yield "Measures", "Measure", "", MEASURES
     steps = {path.stem: str(path.with_suffix("").relative_to(ROOT)) for path in selection_methods()}
     yield "Selection", "Selection", "", steps
-    evidence = {name: f"pipeline/evidence/{name}" for name in EVIDENCE}
-    yield "Evidence", "Evidence", "pipeline/evidence/__init__.py", evidence
+    yield "Evidence", "Evidence", "pipeline/evidence/__init__.py", EVIDENCE
     yield "Deduplication", "Deduplication", "pipeline/dedupe/__init__.py", DEDUPE
     yield "Rows", "Rows", "", ROWS
     yield "Tracing", "Tracing", "", TRACING
@@ -120,7 +124,7 @@ def chapters() -> Iterator[tuple[str, str, str, dict[str, str]]]:
 
 def selection_methods() -> list[Path]:
     """The files of the methods of selection, by name."""
-    shared = [SELECTION / f"{name}.py" for name in IN_SEVERAL]
+    shared = [ROOT / f"{name}.py" for name in IN_SEVERAL]
     steps = modules_with(SELECTION / "methods", "select_")
     return sorted([*steps, *shared], key=lambda path: path.stem)
 
