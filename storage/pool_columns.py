@@ -15,6 +15,7 @@ from storage.asked import number_ids, read_aligned
 from storage.database import Connection
 from storage.lineage import HELD
 from storage.measurements import MeasureKey
+from storage.views import columns_of
 
 POOL = "pool_of_candidates"
 
@@ -117,7 +118,7 @@ def read_pool_vectors(
         slots: (n,) for each example of the pool its row in the result, -1 if it is not asked for.
     """
     m = int((slots >= 0).sum())
-    present = con.execute(f"select * from {key.measure} limit 0").to_arrow_table().column_names
+    present = columns_of(con, key.measure)
     vectors = np.full((m, 0), np.nan, dtype=np.float32)
     if column not in present:
         return vectors
@@ -147,7 +148,7 @@ def read_pool_tokens(
     con: Connection, measure_key: str, n: int
 ) -> tuple[NDArray[np.float64], Strings]:
     """Response tokens (n,), NaN where they are not known, and states (n,)."""
-    present = con.execute("select * from token_counts limit 0").to_arrow_table().column_names
+    present = columns_of(con, "token_counts")
     if "response_tokens" not in present:
         return np.full(n, np.nan), np.full(n, "not_measured", dtype=object)
     con.execute(TOKENS, {"measure_key": measure_key})
