@@ -39,6 +39,8 @@ MEASURED = "select distinct measure from shards join measures using (measure_key
 
 LISTED = "select measure, path from shards join measures using (measure_key) order by all"
 
+THERE = "select 1 from information_schema.tables where table_name = $measure"
+
 VIEWS = """
 select view_name, last(comment order by temporary) from duckdb_views()
 where not internal and comment is not null group by view_name
@@ -130,7 +132,7 @@ def mark_of(text: str, *, empty: bool = False) -> str:
 
 def columns_of(con: duckdb.DuckDBPyConnection, measure: str) -> list[str]:
     """The columns that are stored of a measure; none where it has no view."""
-    if measure not in read_views(con):
+    if not con.execute(THERE, {"measure": measure}).fetchall():
         return []
     columns: list[str] = (
         con.execute(f"select * from {measure} limit 0").to_arrow_table().column_names
@@ -140,7 +142,7 @@ def columns_of(con: duckdb.DuckDBPyConnection, measure: str) -> list[str]:
 
 def relation_of(con: duckdb.DuckDBPyConnection, measure: str) -> str:
     """SQL that a query may read a measure from, though nothing was ever stored of it."""
-    return measure if measure in read_views(con) else f"({select_nothing([])})"
+    return measure if con.execute(THERE, {"measure": measure}).fetchall() else f"({select_nothing([])})"
 
 
 def require_files(workspace: Workspace, names: Sequence[str]) -> None:
