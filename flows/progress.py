@@ -162,7 +162,6 @@ def draw_bars(console: "Console") -> "Progress":
         State(table_column=Column(no_wrap=True)),
         console=console,
         expand=True,
-        transient=True,
         redirect_stdout=False,  # it is data, and may be read by another program
         refresh_per_second=4,
         speed_estimate_period=SPEED_SECONDS,

@@ -64,8 +64,10 @@ def test_a_bar_is_drawn_with_count_and_note_and_gives_way_to_a_line(
         (drawn,) = screen(terminal.getvalue(), WIDTH)
         assert drawn.startswith("train ━") and drawn.endswith("━ 3/12 steps, loss 1.250, 0 s")
         work.at("train", 12, 12, "loss 0.500")
-    assert screen(terminal.getvalue(), WIDTH) == ["train, 12 of 12 steps, loss 0.500, 0 s"]
-    assert capsys.readouterr().out == ""
+        assert screen(terminal.getvalue(), WIDTH) == ["train, 12 of 12 steps, loss 0.500, 0 s"]
+        sys.stdout.write("data\n")
+    assert "data" not in terminal.getvalue()
+    assert capsys.readouterr().out == "data\n"
 
 
 def test_lines_and_what_others_write_stand_above_the_bars(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,6 +82,7 @@ def test_lines_and_what_others_write_stand_above_the_bars(monkeypatch: pytest.Mo
         assert "".join(above) == f"{path}from a library"
         assert first.startswith("backfill ") and second.startswith("measure: losses ")
     assert "".join(screen(terminal.getvalue(), WIDTH)) == f"{path}from a library"
+    assert path in terminal.getvalue(), "it can be copied as it is"
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), KeyboardInterrupt()])
