@@ -142,7 +142,12 @@ def test_the_plan_names_what_is_missing_and_the_same_work_by_the_same_key(
 def test_time_is_shared_out_by_what_is_missing(workspace: Workspace, model: str) -> None:
     backfill = prepare(workspace, model, Window())
     count_tokens(backfill)
-    seconds = [plan.seconds for plan in predict(backfill, plan_partitions(backfill), rows=3)]
+    told: list[tuple[str, int, int | None]] = []
+    plans = predict(
+        backfill, plan_partitions(backfill), rows=3, report=lambda *each: told.append(each)
+    )
+    assert told == [("plan: trying losses, 1 of 1", n, total) for n, total in ((0, None), (5, 5))]
+    seconds = [plan.seconds for plan in plans]
     assert all(each is not None and each > 0 for each in seconds)
     assert seconds[0] == seconds[2] == pytest.approx(2 * (seconds[1] or 0))
 
