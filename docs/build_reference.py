@@ -18,6 +18,7 @@ from typing import Any
 
 from flows.recipe.check import RecipeError, load_recipe
 from flows.recipe.schema import Recipe
+from pipeline.text.markdown import markdown_table
 from scorers import SCORERS, scorer_settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -190,13 +191,12 @@ def field_table(schema: Mapping[str, Any], name: str, links: Mapping[str, str]) 
     """The fields of one settings class as a Markdown table."""
     block = block_schema(schema, name)
     required = block.get("required", ())
-    lines = ["| field | value | default | meaning |", "|---|---|---|---|"]
+    rows = []
     for field, described in block["properties"].items():
         default = "required" if field in required else default_text(described.get("default"))
         meaning = described.get("description", "Names the method.")
-        cells = (f"`{field}`", value_text(described, links), default, meaning)
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines)
+        rows.append((f"`{field}`", value_text(described, links), default, meaning))
+    return markdown_table("llll", ("field", "value", "default", "meaning"), rows)
 
 
 def value_text(described: Mapping[str, Any], links: Mapping[str, str]) -> str:
@@ -234,14 +234,13 @@ def yaml_text(value: object) -> str:
 
 def scorer_table() -> str:
     """The catalogue of scorers as a Markdown table."""
-    lines = ["| scorer | reads | unit | version | settings |", "|---|---|---|--:|---|"]
+    rows = []
     for name, scorer in SCORERS.items():
         given = scorer_settings(scorer, {}).items()
         settings = ", ".join(f"`{key}` (`{yaml_text(value)}`)" for key, value in given) or "none"
         link = f"[`{name}`](methods.md#{slug(f'Score: {name}')})"
-        cells = (link, f"`{scorer.measure}`", scorer.unit)
-        lines.append(f"| {' | '.join(cells)} | {scorer.version} | {settings} |")
-    return "\n".join(lines)
+        rows.append((link, f"`{scorer.measure}`", scorer.unit, scorer.version, settings))
+    return markdown_table("lllrl", ("scorer", "reads", "unit", "version", "settings"), rows)
 
 
 def wrong_recipe(page: str, name: str) -> str:

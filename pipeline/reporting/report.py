@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pipeline.contamination.report import CheckReport, read_check_report
 from pipeline.evidence.markdown import evidence_markdown
 from pipeline.reporting.changes import changes_markdown, compare_runs
+from pipeline.text.markdown import markdown_table
 from storage.changes import describe_run, find_previous
 from storage.database import Connection, read_workspace
 from storage.evidence import read_evidence
@@ -46,13 +47,10 @@ def by_reason(reasons: Mapping[str, int]) -> list[str]:
 
 def funnel_markdown(counts: Sequence[StageCount]) -> str:
     """The funnel as a Markdown table, notes below it."""
-    lines = ["| stage | step | rows in | kept | left, by reason |", "|---|---|--:|--:|---|"]
-    lines += [
-        f"| {stage} | {label} | {rows_in} | {kept} | {left} |"
-        for stage, label, rows_in, kept, left in funnel_rows(counts)
-    ]
+    headings = ("stage", "step", "rows in", "kept", "left, by reason")
+    table = markdown_table("llrrl", headings, funnel_rows(counts))
     notes = [f"- {note}" for count in counts for note in count.notes]
-    return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+    return "\n".join([table, *([""] if notes else []), *notes]) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
