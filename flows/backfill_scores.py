@@ -10,7 +10,6 @@ from flows.curate_dataset import ON_THREADS
 from flows.measure_shards import measure_job
 from flows.progress import say
 from flows.recipe.check import load_recipe
-from flows.recipe.form import nearest
 from flows.recipe.schema import Recipe
 from flows.run_names import name_backfill
 from pipeline.scoring.backfill import (
@@ -20,6 +19,7 @@ from pipeline.scoring.backfill import (
     prepare_backfill,
 )
 from pipeline.scoring.stage import ScoreSettings, score_examples
+from scorers.names import did_you_mean
 from storage.arrivals import Period, Window
 from storage.workspace import Workspace
 from storage.workspace_lock import WorkspaceLock, lock_workspace
@@ -80,7 +80,7 @@ def find_scores(recipe: Recipe, names: Sequence[str]) -> list[ScoreSettings]:
         if name not in known:
             raise BackfillError(
                 f"the recipe has no score {name!r}: add it to `scores`, and the block of `measure` "
-                f"that it reads.{nearest(name, list(known))}"
+                f"that it reads. {did_you_mean(name, known)}"
             )
     return [known[name] for name in names] or list(known.values())
 

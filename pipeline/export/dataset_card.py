@@ -7,7 +7,7 @@ estimated. The front matter follows the Hub: https://huggingface.co/docs/hub/dat
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.text.markdown import markdown_table
 from storage.exports_manifest import ModelIdentity, SourceCounts, Split, SplitCounts
@@ -138,7 +138,7 @@ def size_bucket(rows: int) -> str:
     return next((name for limit, name in SIZE_BUCKETS if rows < limit), "n>1T")
 
 
-def license_matter(sources: Sequence[SourceCounts]) -> dict[str, str]:
+def license_matter(sources: Sequence[SourceCounts]) -> dict[str, Any]:
     """The front matter's licence keys: one Hub identifier, or `other` with every name.
 
     A source that states no licence makes the whole `unknown` or, among others, one of the names:

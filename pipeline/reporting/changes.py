@@ -158,8 +158,8 @@ def changes_markdown(changes: RunChanges) -> str:
             (kind, len(rows), reason, named(rows))
             for kind, reason, rows in by_reason(changes.choice)
         ]
-        headings = ("selection", "rows", "why", "for example")
-        lines += ["", markdown_table("lrll", headings, reasons)]
+        table = markdown_table("lrll", ("selection", "rows", "why", "for example"), reasons)
+        lines += ["", table]
     return "\n".join(lines) + "\n"
 
 
