@@ -243,13 +243,7 @@ def patience(settings: EndpointSettings, salt: int) -> "AsyncRetrying":
     back together, and the same run pauses alike. Retry-After is a floor.
     """
     # Only who asks an endpoint needs the library.
-    from tenacity import (
-        AsyncRetrying,
-        RetryCallState,
-        retry_if_result,
-        stop_after_attempt,
-        wait_exponential,
-    )
+    from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_exponential
 
     doubled = wait_exponential(settings.backoff_seconds, settings.longest_wait_seconds)
 
@@ -257,8 +251,9 @@ def patience(settings: EndpointSettings, salt: int) -> "AsyncRetrying":
         drawn = Random(f"{salt}/{state.attempt_number}").uniform(0.5, 1)
         return max(doubled(state) * drawn, _outcome(state).retry_after_seconds)
 
-    def asks_too_much(state: RetryCallState) -> bool:
-        return state.upcoming_sleep > settings.longest_wait_seconds
+    def no_more(state: RetryCallState) -> bool:
+        spent = state.attempt_number > settings.retries
+        return spent or state.upcoming_sleep > settings.longest_wait_seconds
 
     def give_up(state: RetryCallState) -> GenerationFailure:
         failure = _outcome(state).failure
@@ -268,7 +263,7 @@ def patience(settings: EndpointSettings, salt: int) -> "AsyncRetrying":
     return AsyncRetrying(
         retry=retry_if_result(lambda outcome: isinstance(outcome, _NotNow)),
         wait=pause,
-        stop=stop_after_attempt(settings.retries + 1) | asks_too_much,
+        stop=no_more,
         retry_error_callback=give_up,
     )
 
