@@ -165,8 +165,7 @@ def _read_sizes(
     without: str,
     parameters: dict[str, str],
 ) -> pa.Table:
-    present = con.execute("select * from token_counts limit 0").to_arrow_table().column_names
-    counted = counts is not None and "prompt_tokens" in present
+    counted = counts is not None and "prompt_tokens" in columns_of(con, "token_counts")
     query = SIZES_OF.format(without=without, counts=COUNTS if counted else NO_COUNTS)
     counts_key = counts.measure_key if counts is not None and counted else None
     con.register("wanted", pa.table({"example_id": pa.array(ids, pa.string())}))
@@ -264,9 +263,15 @@ def read_measurement_blocks(
         yield batch["n"].to_numpy(), batch["state"].to_pylist(), arrays
 
 
+def columns_of(con: Connection, measure: str) -> list[str]:
+    """The columns that the shards of a measure have, some of them or all."""
+    names: list[str] = con.execute(f"select * from {measure} limit 0").to_arrow_table().column_names
+    return names
+
+
 def _select(con: Connection, key: MeasureKey, columns: Sequence[str]) -> str:
     """The columns as SQL; null where no shard has one."""
-    present = con.execute(f"select * from {key.measure} limit 0").to_arrow_table().column_names
+    present = columns_of(con, key.measure)
     return ", ".join(
         f"m.{name}" if name in present else f"null::double as {name}" for name in columns
     )
@@ -306,7 +311,7 @@ class TextLists:
 
 def read_text_lists(con: Connection, key: MeasureKey, column: str, ids: Sequence[str]) -> TextLists:
     """A list of texts for each example, in the order of their sorted ids."""
-    present = con.execute(f"select * from {key.measure} limit 0").to_arrow_table().column_names
+    present = columns_of(con, key.measure)
     selected = f"m.{column}" if column in present else f"null::varchar[] as {column}"
     query = READ.format(
         columns=f"coalesce(m.detail, '') as detail, {selected}", measure=key.measure
@@ -320,8 +325,7 @@ def read_texts(
     con: Connection, key: MeasureKey, column: str, ids: Sequence[str]
 ) -> list[str | None]:
     """A column of text of examples, in the order of their sorted ids; None where there is none."""
-    present = con.execute(f"select * from {key.measure} limit 0").to_arrow_table().column_names
-    if column not in present:
+    if column not in columns_of(con, key.measure):
         return [None] * len(ids)
     query = READ.format(columns=f"m.{column}", measure=key.measure)
     rows = con.execute(query, {"ids": list(ids), "measure_key": key.measure_key}).fetchall()

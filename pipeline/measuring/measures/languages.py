@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.measures.embeddings import TextField, example_texts
+from pipeline.measuring.measures.embeddings import example_texts
 from pipeline.measuring.rows import answer_table
 from pipeline.measuring.shards import ExampleInputs
 from pipeline.settings import Settings
+from storage.conversations import TextField
 from storage.measurements import MeasureKey
 
 if TYPE_CHECKING:
