@@ -44,6 +44,14 @@ where measure = $measure and model_fingerprint = $model_fingerprint
 order by measure_key
 """
 
+STORED_KEYS = """
+select any_value(model), model_fingerprint, template_fingerprint, any_value(settings)
+from measures join shards using (measure_key)
+where measure = $measure
+group by measure_key, model_fingerprint, template_fingerprint
+order by sum(rows) desc, measure_key
+"""
+
 WITHOUT_MEASURED = """
 anti join (select example_id from {measure} where measure_key = $measure_key) using (example_id)
 """
@@ -137,6 +145,12 @@ def read_measured_keys(con: Connection, like: MeasureKey) -> list[MeasureKey]:
     }
     rows = con.execute(MEASURED_KEYS, parameters).fetchall()
     return [replace(like, model=model, settings=orjson.loads(stored)) for model, stored in rows]
+
+
+def read_stored_keys(con: Connection, measure: str) -> list[MeasureKey]:
+    """Keys of a measure under which something is stored, the one with most rows first."""
+    rows = con.execute(STORED_KEYS, {"measure": measure}).fetchall()
+    return [MeasureKey(measure, *named, settings=orjson.loads(stored)) for *named, stored in rows]
 
 
 def read_missing(
