@@ -150,7 +150,10 @@ def read_measured_keys(con: Connection, like: MeasureKey) -> list[MeasureKey]:
 def read_stored_keys(con: Connection, measure: str) -> list[MeasureKey]:
     """Keys of a measure under which something is stored, the one with most rows first."""
     rows = con.execute(STORED_KEYS, {"measure": measure}).fetchall()
-    return [MeasureKey(measure, *named, settings=orjson.loads(stored)) for *named, stored in rows]
+    return [
+        MeasureKey(measure, model, fingerprint, template, orjson.loads(stored))
+        for model, fingerprint, template, stored in rows
+    ]
 
 
 def read_missing(

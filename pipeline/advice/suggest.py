@@ -187,14 +187,15 @@ def suggest_untried(
     count = min(wanted.count, len(tasks.names))
     worth, following = expected.acquisition(), int(rounds.max()) + 1
     chosen = choose_risky(worth, tasks.names, count, seed=wanted.seed, round=following)
-    totals = np.zeros((2, len(tasks.names)), dtype=np.int64)
-    np.add.at(totals, (slice(None), indices), np.stack([correct, tried]))
+    right, answers = (
+        np.bincount(indices, weights=each, minlength=len(tasks.names)) for each in (correct, tried)
+    )
     by_worth = count - count // 2
     return [
         RiskyTask(
             str(tasks.names[at]),
-            int(totals[0, at]),
-            int(totals[1, at]),
+            int(right[at]),
+            int(answers[at]),
             float(np.clip(expected.mean[at], 0, 1)),
             float(expected.deviation[at]),
             place >= by_worth,
