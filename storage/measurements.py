@@ -46,6 +46,14 @@ where measure = $measure and model_fingerprint = $model_fingerprint
 order by measure_key
 """
 
+STORED_KEYS = """
+select any_value(model), model_fingerprint, template_fingerprint, any_value(settings)
+from measures join shards using (measure_key)
+where measure = $measure
+group by measure_key, model_fingerprint, template_fingerprint
+order by sum(rows) desc, measure_key
+"""
+
 WITHOUT_MEASURED = """
 anti join (select example_id from {measure} where measure_key = $measure_key) using (example_id)
 """
@@ -130,6 +138,15 @@ def read_measured_keys(con: Connection, like: MeasureKey) -> list[MeasureKey]:
     return [replace(like, model=model, settings=orjson.loads(stored)) for model, stored in rows]
 
 
+def read_stored_keys(con: Connection, measure: str) -> list[MeasureKey]:
+    """Keys of a measure under which something is stored, the one with most rows first."""
+    rows = con.execute(STORED_KEYS, {"measure": measure}).fetchall()
+    return [
+        MeasureKey(measure, model, fingerprint, template, orjson.loads(stored))
+        for model, fingerprint, template, stored in rows
+    ]
+
+
 def read_missing(
     con: Connection, key: MeasureKey, ids: Sequence[str], counts: MeasureKey | None = None
 ) -> pa.Table:
@@ -156,8 +173,7 @@ def _read_sizes(
     without: str,
     parameters: dict[str, str],
 ) -> pa.Table:
-    present = columns_of(con, "token_counts")
-    counted = counts is not None and "prompt_tokens" in present
+    counted = counts is not None and "prompt_tokens" in columns_of(con, "token_counts")
     query = SIZES_OF.format(without=without, counts=COUNTS if counted else NO_COUNTS)
     counts_key = counts.measure_key if counts is not None and counted else None
     with asking_about(con, ids):
@@ -306,8 +322,7 @@ def read_texts(
     con: Connection, key: MeasureKey, column: str, ids: Sequence[str]
 ) -> list[str | None]:
     """A column of text of examples, in the order of the ids; None where there is none."""
-    present = columns_of(con, key.measure)
-    if column not in present:
+    if column not in columns_of(con, key.measure):
         return [None] * len(ids)
     query = READ.format(columns=f"m.{column}", measure=relation_of(con, key.measure))
     table = read_aligned(con, query, ids, {"measure_key": key.measure_key})

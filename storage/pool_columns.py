@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from storage.asked import number_ids, read_aligned
+from storage.conversations import TextField
 from storage.database import Connection
 from storage.lineage import HELD
 from storage.measurements import MeasureKey
@@ -25,12 +26,12 @@ Strings = NDArray[np.object_]
 
 EXAMPLES = f"select n, {{column}} as value from {POOL} join examples using (example_id)"
 
-WHOLE_TEXTS = {
+WHOLE_TEXTS: dict[TextField, str] = {
     "prompt": "prompt",
     "response": "response",
     "both": r"case when response_at is null then '' else prompt || E'\n\n' || response end",
 }
-"""What is compared of an example; of both texts, one without a response has none."""
+"""`compared_text` of storage/conversations.py in SQL."""
 
 TEXTS_OF = "select {whole} as text from asked join examples using (example_id)"
 
@@ -92,9 +93,7 @@ def read_text(con: Connection, name: TextColumn, n: int) -> Strings:
     return place_texts(table, "value", n, "")
 
 
-def read_texts_of(
-    con: Connection, of: Literal["prompt", "response", "both"], ids: Sequence[str]
-) -> list[str]:
+def read_texts_of(con: Connection, of: TextField, ids: Sequence[str]) -> list[str]:
     """The compared text of some examples, in their order, and of no other.
 
     Raises:
@@ -118,9 +117,8 @@ def read_pool_vectors(
         slots: (n,) for each example of the pool its row in the result, -1 if it is not asked for.
     """
     m = int((slots >= 0).sum())
-    present = columns_of(con, key.measure)
     vectors = np.full((m, 0), np.nan, dtype=np.float32)
-    if column not in present:
+    if column not in columns_of(con, key.measure):
         return vectors
     query = VECTORS.format(column=column, measure=key.measure)
     con.execute(query, {"measure_key": key.measure_key})
@@ -148,8 +146,7 @@ def read_pool_tokens(
     con: Connection, measure_key: str, n: int
 ) -> tuple[NDArray[np.float64], Strings]:
     """Response tokens (n,), NaN where they are not known, and states (n,)."""
-    present = columns_of(con, "token_counts")
-    if "response_tokens" not in present:
+    if "response_tokens" not in columns_of(con, "token_counts"):
         return np.full(n, np.nan), np.full(n, "not_measured", dtype=object)
     con.execute(TOKENS, {"measure_key": measure_key})
     table = con.to_arrow_table()

@@ -132,7 +132,7 @@ def mark_of(text: str, *, empty: bool = False) -> str:
 
 def columns_of(con: duckdb.DuckDBPyConnection, measure: str) -> list[str]:
     """The columns that are stored of a measure; none where it has no view."""
-    if not con.execute(THERE, {"measure": measure}).fetchall():
+    if not is_there(con, measure):
         return []
     columns: list[str] = (
         con.execute(f"select * from {measure} limit 0").to_arrow_table().column_names
@@ -140,9 +140,18 @@ def columns_of(con: duckdb.DuckDBPyConnection, measure: str) -> list[str]:
     return columns
 
 
+def is_there(con: duckdb.DuckDBPyConnection, measure: str) -> bool:
+    """Whether a measure has a view."""
+    return bool(con.execute(THERE, {"measure": measure}).fetchall())
+
+
 def relation_of(con: duckdb.DuckDBPyConnection, measure: str) -> str:
     """SQL that a query may read a measure from, though nothing was ever stored of it."""
-    return measure if con.execute(THERE, {"measure": measure}).fetchall() else f"({select_nothing([])})"
+    return (
+        measure
+        if con.execute(THERE, {"measure": measure}).fetchall()
+        else f"({select_nothing([])})"
+    )
 
 
 def require_files(workspace: Workspace, names: Sequence[str]) -> None:

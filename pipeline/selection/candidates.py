@@ -12,11 +12,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.measuring.measures.embeddings import ComparedField, TextField, embeddings_name
+from pipeline.measuring.measures.embeddings import ComparedField, embeddings_name
 from pipeline.ranking.outcome import Outcome
 from pipeline.run_context import RunContext
 from scorers.arrays import Floats, Ints
-from storage.conversations import content_hash
+from storage.conversations import TextField, content_hash
 from storage.database import Connection
 from storage.indexes import RowIndex, SignatureWords
 from storage.licenses import read_licenses

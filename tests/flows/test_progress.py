@@ -9,7 +9,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from rich.progress import Task, TaskID
+from rich.progress import ProgressSample, Task, TaskID
 
 from flows import progress
 from flows.progress import counted, say, state_of
@@ -146,10 +146,8 @@ def test_what_is_known_of_speed_and_time_is_said() -> None:
     assert state(4, None, 0.5) == "4 rows, 2.0/s, 2 s"
 
 
-def progress_sample(seconds: float, completed: int) -> object:
+def progress_sample(seconds: float, completed: int) -> ProgressSample:
     """As rich keeps them: when, and how many more."""
-    from rich.progress import ProgressSample
-
     return ProgressSample(seconds, 1.0)
 
 
