@@ -23,15 +23,6 @@ Strings = NDArray[np.object_]
 
 EXAMPLES = f"select n, {{column}} as value from {POOL} join examples using (example_id)"
 
-WHOLE_TEXTS = {
-    "prompt": "prompt",
-    "response": "response",
-    "both": r"case when response_at is null then '' else prompt || E'\n\n' || response end",
-}
-"""What is compared of an example; of both texts, one without a response has none."""
-
-TEXTS_OF = "select slot, {whole} as text from asked_texts join examples using (example_id)"
-
 VECTORS = f"""
 select n, m.{{column}} as vector from {POOL} join {{measure}} m using (example_id)
 where m.measure_key = $measure_key and m.{{column}} is not null
@@ -89,26 +80,6 @@ def read_text(con: Connection, name: TextColumn, n: int) -> Strings:
     if len(table) != n:
         raise ValueError(f"{n} examples were asked for, {len(table)} found")
     return place_texts(table, "value", n, "")
-
-
-def read_texts_of(
-    con: Connection, of: Literal["prompt", "response", "both"], ids: Sequence[str]
-) -> list[str]:
-    """The compared text of some examples, in their order, and of no other.
-
-    Raises:
-        ValueError: if one of them is not in the workspace.
-    """
-    slots = pa.array(np.arange(len(ids)), pa.int64())
-    con.register("asked_texts", pa.table({"slot": slots, "example_id": pa.array(ids, pa.string())}))
-    con.execute(TEXTS_OF.format(whole=WHOLE_TEXTS[of]))
-    table = con.to_arrow_table()
-    con.unregister("asked_texts")
-    if len(table) != len(ids):
-        raise ValueError(f"{len(ids)} examples were asked for, {len(table)} found")
-    texts = np.empty(len(ids), dtype=object)
-    texts[table["slot"].to_numpy()] = table["text"].to_numpy()
-    return texts.tolist()
 
 
 def read_pool_vectors(

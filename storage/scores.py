@@ -73,3 +73,9 @@ def read_scores(
     rows = con.execute(READ, parameters).fetchall()
     values = np.array([np.nan if value is None else value for value, _ in rows], dtype=np.float64)
     return values, [str(state) for _, state in rows]
+
+
+def read_unscored(con: Connection, key: tuple[str, int, str], ids: Sequence[str]) -> list[str]:
+    """Those of the examples that were not scored under the key yet, in their order."""
+    _, states = read_scores(con, key, ids)
+    return [each for each, state in zip(ids, states, strict=True) if state == "not_measured"]

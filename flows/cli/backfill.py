@@ -136,7 +136,7 @@ def submit_runs(
     source, period = rest
     for plan in plans:
         window = Window(plan.partition.first_day, plan.partition.last_day, source, period)
-        if any(plan.missing.values()):
+        if any(plan.missing.values()) or plan.unscored:
             name, state = submit_partition(plan.key, recipe, scorers, window)
             sys.stdout.write(f"{plan.partition}: run {name}, {state}\n")
         else:
