@@ -5,7 +5,7 @@ from scorers.code_share import score_code_share
 
 
 def score(*texts: str) -> list[float]:
-    return score_code_share(np.array(texts, dtype=object)).tolist()
+    return [*score_code_share(np.array(texts, dtype=object))]
 
 
 def test_counts_the_lines_inside_fences_and_not_the_fences() -> None:

@@ -4,7 +4,7 @@ from scorers.digit_share import score_digit_share
 
 
 def score(*texts: str) -> list[float]:
-    return score_digit_share(np.array(texts, dtype=object)).tolist()
+    return [*score_digit_share(np.array(texts, dtype=object))]
 
 
 def test_counts_digits_among_what_is_visible() -> None:

@@ -4,7 +4,7 @@ from scorers.duplicate_lines import score_duplicate_lines
 
 
 def score(*texts: str) -> list[float]:
-    return score_duplicate_lines(np.array(texts, dtype=object)).tolist()
+    return [*score_duplicate_lines(np.array(texts, dtype=object))]
 
 
 def test_counts_the_characters_of_every_copy() -> None:

@@ -7,7 +7,7 @@ from scorers.duplicate_ngrams import score_duplicate_ngrams
 
 
 def score(*texts: str, n: int = 5) -> list[float]:
-    return score_duplicate_ngrams(np.array(texts, dtype=object), n=n).tolist()
+    return [*score_duplicate_ngrams(np.array(texts, dtype=object), n=n)]
 
 
 def test_all_copies_count_and_overlapping_ones_once() -> None:

@@ -13,7 +13,7 @@ SHOP = (
 
 def score(*texts: str, threshold: float = 0.72, least_words: int = 1) -> list[float]:
     column = np.array(texts, dtype=object)
-    return score_mtld(column, threshold=threshold, least_words=least_words).tolist()
+    return [*score_mtld(column, threshold=threshold, least_words=least_words)]
 
 
 def test_the_example_of_the_paper() -> None:

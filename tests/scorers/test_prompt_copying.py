@@ -6,7 +6,7 @@ from scorers.prompt_copying import score_prompt_copying
 
 def score(*pairs: tuple[str, str], n: int = 4) -> list[float]:
     prompts, responses = (np.array(column, dtype=object) for column in zip(*pairs, strict=True))
-    return score_prompt_copying(prompts, responses, n=n).tolist()
+    return [*score_prompt_copying(prompts, responses, n=n)]
 
 
 def test_counts_the_letters_of_runs_that_the_prompt_has() -> None:

@@ -7,7 +7,7 @@ from scorers.words import split_words
 
 def score(*texts: str, self_references: bool = True) -> list[float]:
     column = np.array(texts, dtype=object)
-    return score_refusal_phrases(column, self_references=self_references).tolist()
+    return [*score_refusal_phrases(column, self_references=self_references)]
 
 
 def test_counts_each_occurrence_of_each_phrase() -> None:

@@ -4,7 +4,7 @@ from scorers.special_characters import score_special_characters
 
 
 def score(*texts: str) -> list[float]:
-    return score_special_characters(np.array(texts, dtype=object)).tolist()
+    return [*score_special_characters(np.array(texts, dtype=object))]
 
 
 def test_counts_what_is_neither_letter_nor_digit_nor_space() -> None:

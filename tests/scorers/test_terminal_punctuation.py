@@ -5,7 +5,7 @@ from scorers.terminal_punctuation import score_terminal_punctuation
 
 
 def score(*texts: str) -> list[float]:
-    return score_terminal_punctuation(np.array(texts, dtype=object)).tolist()
+    return [*score_terminal_punctuation(np.array(texts, dtype=object))]
 
 
 def test_is_the_share_of_lines() -> None:

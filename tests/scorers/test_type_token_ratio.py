@@ -6,7 +6,7 @@ from scorers.type_token_ratio import score_type_token_ratio
 
 
 def score(*texts: str) -> list[float]:
-    return score_type_token_ratio(np.array(texts, dtype=object)).tolist()
+    return [*score_type_token_ratio(np.array(texts, dtype=object))]
 
 
 def test_counts_different_words() -> None:

@@ -4,7 +4,7 @@ from scorers.words_per_line import score_words_per_line
 
 
 def score(*texts: str) -> list[float]:
-    return score_words_per_line(np.array(texts, dtype=object)).tolist()
+    return [*score_words_per_line(np.array(texts, dtype=object))]
 
 
 def test_is_the_mean_over_lines_that_are_not_blank() -> None:
