@@ -3,6 +3,7 @@
 # make test      the tests, without the slow ones; TEST_WORKERS=1 does them one after another
 # make test-slow the slow ones: real models, servers, training
 # make check     ruff, mypy --strict, import-linter
+# make docs      what of docs/ follows from the code: field tables, methods.md, code-map.md
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -11,7 +12,7 @@ STAMP = $(VENV)/installed
 DEMO ?= demo
 TEST_WORKERS ?= 2
 
-.PHONY: install demo test test-slow check fix clean
+.PHONY: install demo test test-slow check docs fix clean
 
 install: $(STAMP)
 
@@ -42,6 +43,9 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(STAMP)
+	$(BIN)/python -m docs.build_reference
 
 fix: $(STAMP)
 	$(BIN)/ruff check --fix .

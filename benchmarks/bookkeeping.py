@@ -25,10 +25,11 @@ import pyarrow as pa
 
 from benchmarks.running import RESULTS, machine_facts, run_python, write_result
 from pipeline.ingest.stage import SourceSettings, identify_sources, ingest_sources
+from pipeline.measuring.measure import ExampleInputs
 from pipeline.measuring.measures.losses import FIELDS
 from pipeline.measuring.rows import STATE_FIELDS
 from pipeline.measuring.shard_work import measure_shard
-from pipeline.measuring.shards import ExampleInputs, commit_measured, cut_shards
+from pipeline.measuring.shards import commit_measured, cut_shards
 from pipeline.settings import Settings
 from storage.database import open_workspace, read_workspace
 from storage.examples import read_pool

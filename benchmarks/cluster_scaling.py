@@ -103,7 +103,7 @@ def measure_on(workers: int, shards: int, seconds: float) -> dict[str, float]:
 
     from flows.measure_shards import measure_job
     from flows.runners import find_runner
-    from pipeline.measuring.stage import MeasureJob
+    from pipeline.measuring.measure import MeasureJob
 
     with tempfile.TemporaryDirectory() as directory:
         rows = workers * shards * SleepingLosses.shard_tokens // ROW_TOKENS

@@ -22,7 +22,8 @@ from benchmarks.plan_accuracy import do
 from benchmarks.real_rows import ALPACA, alpaca_rows, real_data
 from benchmarks.running import RESULTS, machine_facts, write_result
 from pipeline.ingest.stage import SourceSettings, identify_sources, ingest_sources
-from pipeline.measuring.stage import MeasureSettings, plan_measures
+from pipeline.measuring.catalogue import MeasureSettings
+from pipeline.measuring.stage import plan_measures
 from pipeline.scoring.stage import ScoreSettings, score_examples
 from scorers.measures.models.loading import resolve_model
 from storage.database import read_workspace

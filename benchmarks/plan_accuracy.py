@@ -20,9 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.real_rows import ALPACA, alpaca_rows, real_data
 from benchmarks.running import RESULTS, machine_facts, write_result
 from pipeline.ingest.stage import SourceSettings, identify_sources, ingest_sources
+from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.measuring.cost import plan_measure
 from pipeline.measuring.shards import measure_here
-from pipeline.measuring.stage import MeasureSettings, plan_measures
+from pipeline.measuring.stage import plan_measures
 from storage.database import read_workspace
 from storage.examples import read_pool
 from storage.workspace import Workspace

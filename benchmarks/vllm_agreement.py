@@ -54,7 +54,7 @@ from scorers.measures.endpoint.judge import EndpointJudge
 from scorers.measures.endpoint.losses import EndpointLosses
 from scorers.measures.models.language_model import HuggingFaceLanguageModel
 from scorers.measures.models.loading import load_language_model, resolve_model
-from scorers.measures.models.protocols import (
+from scorers.measures.protocols import (
     AnswerGenerator,
     GeneratedAnswer,
     GenerationFailure,

@@ -1,1 +1,1 @@
-"""What a user reads after the README, and the script that writes its generated parts."""
+"""What a user reads after the README, and the scripts that write its generated parts."""

@@ -7,7 +7,7 @@ that was killed and resumed leaves the same bytes as one that was not.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict
@@ -71,6 +71,8 @@ class TrainReport(_Frozen):
 
 class OtherTrainingError(ValueError):
     """The folder belongs to another training."""
+
+    exit_code: ClassVar[int] = 2
 
 
 def claim_folder(output: Path, training: Training) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import ClassVar
 
 from fine_tune.libraries import quiet_libraries
 from fine_tune.prepared_rows import TokenCount, count_with_trainer, load_split, promised_tokens
@@ -46,6 +47,8 @@ class TokenDifference:
 
 class TokenMismatchError(ValueError):
     """The trainer would not train what the export promises."""
+
+    exit_code: ClassVar[int] = 3
 
     def __init__(self, differences: Sequence[TokenDifference], detail: str = "") -> None:
         named = "; ".join(map(str, differences[:ROWS_NAMED]))

@@ -1,1 +1,15 @@
-"""Flows: the recipe, the Prefect flow that runs it, and the command line. Only here is Prefect."""
+"""Flows: the recipe, the Prefect flow that runs it, and the command line. Only here is Prefect.
+
+Its exceptions, each with the exit code of the command that it ends:
+
+    ValueError
+    ├── ClusterError            2  a cluster is not named, not there, or has no workers (runners.py)
+    ├── NoRowsError             1  the sources hold no row, or the steps left none (begin_run.py)
+    ├── RecipeError             2  a recipe cannot be run; it has every reason found
+    │                              (recipe/check.py)
+    └── TooManyBadRowsError     3  more rows in quarantine than tolerated (begin_run.py)
+    ImportError
+    └── MissingExtraError       5  an optional dependency is not installed (runners.py)
+    RuntimeError
+    └── DeploymentMissingError  2  the server does not have the deployment (submit_backfill.py)
+"""

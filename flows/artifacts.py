@@ -8,6 +8,7 @@ never the content of a row. Keys are stable for a recipe, so that the UI shows t
 import base64
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from uuid import UUID
 
@@ -43,7 +44,7 @@ def put_on_page(what: str, create: Callable[[], object]) -> bool:
     try:
         create()
     except UNREACHABLE as error:
-        say(f"page: {what} could not be shown ({type(error).__name__}: {error})", again=True)
+        say(f"page: {what} could not be shown ({type(error).__name__}: {error})")
         return False
     return True
 
@@ -64,7 +65,7 @@ def artifact_key(*parts: str) -> str:
 def show_funnel(recipe: str, run_id: str, rows: Sequence[FunnelRow]) -> None:
     """Show what became of the rows, step by step, as a table."""
     names = ("stage", "step", "rows in", "rows kept", "left, by reason")
-    table = [dict(zip(names, row, strict=True)) for row in rows]
+    table = [dict(zip(names, astuple(row), strict=True)) for row in rows]
     put_on_page(
         "the funnel",
         lambda: create_table_artifact(

@@ -8,11 +8,11 @@ from prefect import flow
 
 from flows.curate_dataset import ON_THREADS
 from flows.measure_shards import measure_job
-from flows.progress import say
+from flows.progress import counted, say
 from flows.recipe.check import load_recipe
-from flows.recipe.form import nearest
 from flows.recipe.schema import Recipe
 from flows.run_names import name_backfill
+from pipeline.progress import one_by_one
 from pipeline.scoring.backfill import (
     Backfill,
     BackfillError,
@@ -20,6 +20,7 @@ from pipeline.scoring.backfill import (
     prepare_backfill,
 )
 from pipeline.scoring.stage import ScoreSettings, score_examples
+from scorers.names import did_you_mean
 from storage.arrivals import Period, Window
 from storage.workspace import Workspace
 from storage.workspace_lock import WorkspaceLock, lock_workspace
@@ -31,7 +32,7 @@ from storage.workspace_lock import WorkspaceLock, lock_workspace
     task_runner=ON_THREADS,
     persist_result=False,
 )
-def backfill(
+def backfill_scores(
     recipe_file: str,
     scorers: list[str],
     since: date | None = None,
@@ -53,12 +54,10 @@ def backfill(
     recipe = load_recipe(path)
     window = Window(since, until, source, period)
     whole = prepare(recipe, path.parent, scorers, window)
-    partitions = whole.partitions
-    for number, partition in enumerate(partitions, start=1):
-        place = f"{number} of {len(partitions)}"
-        say(f"backfill: {partition}, {place}, {len(partition.ids)} rows", again=True)
-        fill(whole, partition, recipe.name)
-    say(f"backfill: done, {len(partitions)} of {len(partitions)} partitions", again=True)
+    with counted("partitions") as work:
+        for partition in one_by_one("backfill", whole.partitions, work.at):
+            say(f"backfill: {partition}, {len(partition.ids)} rows")
+            fill(whole, partition, recipe.name)
 
 
 def prepare(recipe: Recipe, base: Path, scorers: Sequence[str], window: Window) -> Backfill:
@@ -80,7 +79,7 @@ def find_scores(recipe: Recipe, names: Sequence[str]) -> list[ScoreSettings]:
         if name not in known:
             raise BackfillError(
                 f"the recipe has no score {name!r}: add it to `scores`, and the block of `measure` "
-                f"that it reads.{nearest(name, list(known))}"
+                f"that it reads.{did_you_mean(name, list(known))}"
             )
     return [known[name] for name in names] or list(known.values())
 
@@ -92,7 +91,7 @@ def fill(whole: Backfill, partition: Partition, recipe: str) -> None:
         with lock_workspace(whole.workspace, what, wait=True, yields=True, tell=say) as held:
             done = fill_until_wanted(whole, partition, recipe, held)
         if not done:
-            say(f"{what}: makes way for a run, and goes on after it", again=True)
+            say(f"{what}: makes way for a run, and goes on after it")
 
 
 def fill_until_wanted(
@@ -109,5 +108,5 @@ def fill_until_wanted(
     for score in whole.scores:
         states = score_examples(whole.workspace, score, keys, partition.ids)
         shown = ", ".join(f"{count} {name}" for name, count in states.items())
-        say(f"score: {score.label} of {partition}: {shown}", again=True)
+        say(f"score: {score.label} of {partition}: {shown}")
     return True

@@ -6,9 +6,10 @@ The state of a run, which every stage takes and gives on, is here too.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 from fine_tune.report import TrainReport
-from flows.progress import say
+from flows.progress import counted, say
 from flows.recipe.schema import Recipe
 from pipeline.code_version import code_version
 from pipeline.contamination.stage import evaluation_fingerprints
@@ -95,15 +96,20 @@ def identify(recipe: Recipe, placed: Recipe) -> tuple[RunState, Sequence[Source]
 
 def read_in(state: RunState, sources: Sequence[Source]) -> None:
     """Read the sources that the workspace does not have yet."""
-    ingest_sources(state.run.workspace, sources, lambda what, rows: say(f"{what}: {rows} rows"))
+    with counted("rows") as work:
+        ingest_sources(state.run.workspace, sources, work.at)
 
 
 class TooManyBadRowsError(ValueError):
     """More rows went to quarantine than the recipe tolerates."""
 
+    exit_code: ClassVar[int] = 3
+
 
 class NoRowsError(ValueError):
     """The sources hold no row, or the steps of the selection left none."""
+
+    exit_code: ClassVar[int] = 1
 
 
 def ingest_stage(state: RunState) -> RunState:
@@ -121,7 +127,7 @@ def ingest_stage(state: RunState) -> RunState:
         f"{sum(count.quarantined.values())} in quarantine"
     )
     for note in notes:
-        say(f"ingest: {note}", again=True)
+        say(f"ingest: {note}")
     tolerate(state, "rows", sum(count.quarantined.values()), count.rows_in)
     tolerate(state, "rows of the targets", run.targets.quarantined, run.targets.rows)
     if not count.kept:

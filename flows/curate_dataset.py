@@ -63,7 +63,7 @@ def curate(
     with lock_workspace(workspace, f"run {recipe.name}", wait=wait, tell=say):
         state = start(resolved, placed)
         if missed := collect_trainings(workspace):
-            say(f"train: {missed} trainings were done elsewhere and are recorded now", again=True)
+            say(f"train: {missed} trainings were done elsewhere and are recorded now")
         for name in STAGES:
             state = do_stage(as_it_is(state), name)
             if name == "export":

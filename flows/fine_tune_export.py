@@ -29,7 +29,7 @@ from fine_tune.report import TrainReport
 from fine_tune.settings import TrainSettings
 from fine_tune.train import train_adapter
 from flows.artifacts import ProgressArtifact, artifact_key, show_training
-from flows.progress import say
+from flows.progress import counted, say
 from flows.run_names import name_training
 from scorers.measures.models.loading import resolve_model
 from storage.exports_manifest import SPLITS, ExportManifest, read_manifest
@@ -54,11 +54,13 @@ def train_export(export: Path, target: str, output: Path, settings: TrainSetting
         artifact_key(name, "training-progress"), f"training on {export.name}"
     )
 
-    def on_step(step: int, total: int, loss: float) -> None:
-        say(f"train: step {step} of {total}, loss {loss:.3f}", again=step == total)
-        progress.at(step, total)
+    with counted("steps") as work:
 
-    return train_adapter(export, resolve_model(target).path, output, settings, on_step)
+        def on_step(step: int, total: int, loss: float) -> None:
+            work.at("train", step, total, f"loss {loss:.3f}")
+            progress.at(step, total)
+
+        return train_adapter(export, resolve_model(target).path, output, settings, on_step)
 
 
 @flow(name="fine-tune", flow_run_name=name_training, persist_result=False)
@@ -91,10 +93,10 @@ def fine_tune(
         answer = ask(folder, manifest, settings)
         if not answer.approve:
             reason = answer.reason or "no reason given"
-            say(f"train: not approved: {reason}", again=True)
+            say(f"train: not approved: {reason}")
             return Cancelled(message=f"Not approved: {reason}")
-        say(f"train: approved. {answer.reason}".strip(), again=True)
-    say(f"train: {manifest.counts('train').rows} rows with LoRA, into {place}", again=True)
+        say(f"train: approved. {answer.reason}".strip())
+    say(f"train: {manifest.counts('train').rows} rows with LoRA, into {place}")
     train_export(folder, model, place, settings)
     outcome = read_outcome(place, workspace)
     assert outcome is not None

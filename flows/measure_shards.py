@@ -1,6 +1,5 @@
 """One measure of a run: a task for each shard, on whatever the run's tasks are done."""
 
-import time
 from collections.abc import Callable
 from itertools import takewhile
 
@@ -8,11 +7,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.artifacts import ProgressArtifact, artifact_key
-from flows.progress import say
+from flows.progress import counted, say
 from flows.runners import do_all
+from pipeline.measuring.measure import MeasureJob
 from pipeline.measuring.shard_work import MeasuredShard, Shard, measure_shard
 from pipeline.measuring.shards import commit_measured, cut_shards
-from pipeline.measuring.stage import MeasureJob
 from storage.measurements import MeasureKey
 from storage.workspace import Workspace
 
@@ -52,7 +51,7 @@ def measure_job(
     cut = cut_shards(workspace, job.measure, job.ids, sizes)
     part = "" if len(job.ids) == job.pool else f", a part of the pool of {job.pool}"
     asked = f"{cut.rows} to ask for{job.note}"
-    say(f"measure: {name} of {len(job.ids)} rows{part}; {asked}", again=True)
+    say(f"measure: {name} of {len(job.ids)} rows{part}; {asked}")
     if not cut.rows:
         return 0
 
@@ -67,11 +66,12 @@ def measure_job(
         anywhere=job.measure.anywhere(),
     )
     progress = ProgressArtifact(artifact_key(recipe, "measuring", name), f"measuring {name}")
-    started, done = time.monotonic(), 0
-    for (_, shard), result in measured:
-        commit_measured(workspace, job.measure, [result])
-        done += shard.rows
-        progress.at(done, cut.rows)
-        took = f"{time.monotonic() - started:.0f} s"
-        say(f"measure: {name}, {done} of {cut.rows} rows, {took}", again=done == cut.rows)
+    done = 0
+    with counted("rows") as work:
+        work.at(f"measure: {name}", done, cut.rows)
+        for (_, shard), result in measured:
+            commit_measured(workspace, job.measure, [result])
+            done += shard.rows
+            progress.at(done, cut.rows)
+            work.at(f"measure: {name}", done, cut.rows)
     return done

@@ -1,36 +1,182 @@
-"""What a run says of itself: one line at a time, to stderr and to the run page's log.
+"""What a command says of its work: lines and bars, to stderr, and the lines to the run's page too.
 
-On a terminal every line is shown; elsewhere one every few seconds is enough. Counts and paths are
-said, never the content of a row.
+On a terminal counted work has a bar while it goes on, and lines are printed above it. Elsewhere it
+has a line every few seconds. In both places it ends with a line. Counts and paths are said, never
+the content of a row; stdout is left to data. rich and Prefect are imported only once they are
+needed, so that a verb may import this at no cost.
 """
 
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
-from prefect.exceptions import MissingContextError
-from prefect.logging import get_run_logger
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, Task, TaskID
 
 SECONDS_BETWEEN_LINES = 5.0
 
-_last_said: dict[str, float] = {}
+SPEED_SECONDS = 3600.0
+"""Over which the speed is taken: one shard may be minutes of work."""
+
+_bars: "Progress | None" = None
+"""Those on the terminal; nested work shares them, for a terminal has one place for bars."""
 
 
-def say(line: str, *, again: bool = False) -> None:
-    """Say a line of progress.
-
-    Args:
-        line: what is being done, "STAGE: …"; lines of one stage that follow within seconds are
-            left out where nobody watches.
-        again: say it however soon it comes.
-    """
-    with suppress(MissingContextError):  # outside a run there is no page to write to
-        get_run_logger().info(line)
-    stage = line.partition(":")[0]
-    now = time.monotonic()
-    terminal = sys.stderr.isatty()
-    if not terminal and not again and now - _last_said.get(stage, -60.0) < SECONDS_BETWEEN_LINES:
+def say(line: str) -> None:
+    """Say a line, above the bars where there are any."""
+    log_on_page(line)
+    if _bars is not None:
+        _bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
         return
-    _last_said[stage] = now
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
+
+
+def log_on_page(line: str) -> None:
+    """Write a line into the log of the run's page, if there is one."""
+    if "prefect" not in sys.modules:  # then this is no run, and its second of import is saved
+        return
+    from prefect.exceptions import MissingContextError
+    from prefect.logging import get_run_logger
+
+    with suppress(MissingContextError):  # outside a run there is no page to write to
+        get_run_logger().info(line)
+
+
+@contextmanager
+def counted(unit: str) -> "Iterator[CountedWork]":
+    """Show how far counted work is, as long as the block goes on.
+
+    Args:
+        unit: what is counted, such as rows.
+    """
+    with bars_on_terminal() as bars:
+        work = CountedWork(unit, bars)
+        try:
+            yield work
+        finally:
+            work.clear()
+
+
+class CountedWork:
+    """Pieces of counted work, one after the other, each with a bar; `at` is a Report."""
+
+    def __init__(self, unit: str, bars: "Progress | None") -> None:
+        self.unit, self.bars = unit, bars
+        self.what: str | None = None
+        self.bar: TaskID | None = None
+        self.began = self.told = 0.0
+
+    def at(self, what: str, done: int, total: int | None, note: str = "") -> None:
+        """Show how far a piece is; the first call for it begins its bar, and its last ends it.
+
+        Args:
+            what: the piece, as "STAGE: what".
+            done: so many are.
+            total: how many there are; None where nobody knows.
+            note: what else can be said now.
+        """
+        if what != self.what:
+            self.begin(what, total)
+        if self.bars is not None and self.bar is not None:
+            self.bars.update(self.bar, completed=done, total=total, note=note)
+        now = time.monotonic()
+        of = f"{done}" if total is None else f"{done} of {total}"
+        parts = [what, f"{of} {self.unit}".rstrip(), note, spoken(now - self.began)]
+        line = ", ".join(filter(None, parts))
+        if done == total:
+            self.clear()
+            say(line)
+        elif now - self.told >= SECONDS_BETWEEN_LINES:
+            self.told = now
+            (say if self.bars is None else log_on_page)(line)
+
+    def begin(self, what: str, total: int | None) -> None:
+        """Begin a bar."""
+        self.clear()
+        self.what, self.began = what, time.monotonic()
+        self.told = self.began
+        if self.bars is not None:
+            self.bar = self.bars.add_task(what, total=total, unit=self.unit, note="")
+
+    def clear(self) -> None:
+        """Take the bar away."""
+        if self.bars is not None and self.bar is not None:
+            self.bars.remove_task(self.bar)
+            self.bars.refresh()  # or the next line would draw it once more
+        self.what = self.bar = None
+
+
+@contextmanager
+def bars_on_terminal() -> "Iterator[Progress | None]":
+    """The place for bars, until the block ends; None where stderr is no terminal that has one."""
+    global _bars
+    if _bars is not None or not sys.stderr.isatty():
+        yield _bars
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_interactive:  # TERM=dumb, or TTY_INTERACTIVE=0
+        yield None
+        return
+    _bars = draw_bars(console)
+    try:
+        with _bars:
+            yield _bars
+    finally:
+        _bars = None
+
+
+def draw_bars(console: "Console") -> "Progress":
+    """Bars with counts, speed, and times gone by and left; a narrow terminal shortens the bar."""
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+    )
+    from rich.text import Text
+
+    class State(ProgressColumn):
+        """How far it is, and for how long still."""
+
+        def render(self, task: "Task") -> Text:
+            return Text(state_of(task), style="progress.download")
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        State(),
+        console=console,
+        expand=True,
+        transient=True,
+        redirect_stdout=False,  # it is data, and may be read by another program
+        refresh_per_second=4,
+        speed_estimate_period=SPEED_SECONDS,
+    )
+
+
+def state_of(task: "Task") -> str:
+    """How much is done, how fast (seconds for each where that is slow), for how long and still."""
+    done, speed, left = int(task.completed), task.speed, task.time_remaining
+    of = f"{done:,}" if task.total is None else f"{done:,}/{int(task.total):,}"
+    parts = [f"{of} {task.fields['unit']}".rstrip()] if done or task.total is not None else []
+    parts += filter(None, [task.fields["note"]])
+    if speed:
+        parts.append(f"{speed:,.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each")
+    parts.append(spoken(task.elapsed or 0.0))
+    parts += [] if left is None else [f"{spoken(left)} left"]
+    return ", ".join(parts)
+
+
+def spoken(seconds: float) -> str:
+    """A length of time as a person says it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

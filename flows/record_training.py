@@ -70,7 +70,7 @@ def record_training(outcome: TrainingOutcome, workspace: str | None = None) -> N
             "the deployment record-training to the one that made it"
         )
     write(outcome, Workspace(Path(place)))
-    say(f"record: training {outcome.trial_id} is in {place}", again=True)
+    say(f"record: training {outcome.trial_id} is in {place}")
 
 
 def collect_trainings(workspace: Workspace) -> int:

@@ -29,7 +29,7 @@ def report_workspace(workspace: str, run_id: str | None = None) -> None:
         report = read_run_report(con, run)
         exports = read_run_exports(con, run)
     name, rows = report.name, funnel_rows(report.counts)
-    say(f"report: run {run} of {name}, {len(rows)} steps, {len(exports)} exports", again=True)
+    say(f"report: run {run} of {name}, {len(rows)} steps, {len(exports)} exports")
     show_funnel(name, run, rows)
     if report.changes is not None:
         show_changes(name, run, report.changes)
@@ -37,7 +37,7 @@ def report_workspace(workspace: str, run_id: str | None = None) -> None:
     if picture.is_file():
         show_histograms(name, run, picture.read_bytes())
     else:
-        say(f"report: run {run} has no picture of its scores", again=True)
+        say(f"report: run {run} has no picture of its scores")
     for path in exports:
         export = place.directory / path
         show_export(name, export, read_manifest(export))

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from itertools import islice
 from queue import SimpleQueue
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -44,9 +44,13 @@ Result = TypeVar("Result")
 class ClusterError(ValueError):
     """The cluster is not named, cannot be reached, or has no workers."""
 
+    exit_code: ClassVar[int] = 2
+
 
 class MissingExtraError(ImportError):
     """An optional dependency is not installed; the message names the extra."""
+
+    exit_code: ClassVar[int] = 5
 
 
 def find_runner(runner: RunnerName, cluster: str | None) -> TaskRunner[Any]:
@@ -70,8 +74,8 @@ def find_runner(runner: RunnerName, cluster: str | None) -> TaskRunner[Any]:
         )
     if find_spec(f"prefect_{runner}") is None:
         raise MissingExtraError(
-            f"--runner {runner} needs prefect-{runner}: pip install 'sluice-sft[{runner}]', here "
-            "and on every worker"
+            f"--runner {runner} needs prefect-{runner}: pip install -e '.[{runner}]' in Sluice's "
+            "folder, here and on every worker"
         )
     if not PREFECT_API_URL.value():
         raise ClusterError(

@@ -16,7 +16,7 @@ from flows.artifacts import show_training
 from flows.begin_run import NoRowsError, RunState, ingest_stage
 from flows.fine_tune_export import train_export
 from flows.measure_shards import measure_job
-from flows.progress import say
+from flows.progress import counted, say
 from flows.recipe.adapters import place_adapters
 from flows.recipe.schema import step_lines
 from flows.record_training import write_outcome
@@ -36,7 +36,8 @@ from pipeline.generation.stage import (
     cut_prompts,
     repair_key,
 )
-from pipeline.measuring.stage import Repairs, plan_measures
+from pipeline.measuring.measure import Repairs
+from pipeline.measuring.stage import plan_measures
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import score_examples, score_key, unmeasured_targets
 from pipeline.selection.stage import select_examples
@@ -106,9 +107,12 @@ def answer_batches(
         lambda piece: answer(piece[1], label(piece[0])),
         anywhere=settings.endpoint is None,
     )
-    for (number, _), attempts in answered:
-        commit_answers(run, settings, attempts)
-        say(f"generate: {label(number)}", again=True)
+    done, prompts = 0, sum(len(batch.parents) for batch in batches)
+    with counted("prompts") as work:
+        for (_, batch), attempts in answered:
+            commit_answers(run, settings, attempts)
+            done += len(batch.parents)
+            work.at(f"generate: {settings.method}", done, prompts)
 
 
 def measure_stage(state: RunState) -> RunState:
@@ -137,7 +141,7 @@ def score_stage(state: RunState) -> RunState:
         states = score_examples(run.workspace, settings, run.measures, state.pool, run.targets)
         shown = ", ".join(f"{count} {name}" for name, count in states.items())
         lacking = unmeasured_targets(run.workspace, settings, run.measures, run.targets)
-        say(f"score: {settings.label}: {shown}{lacking}", again=True)
+        say(f"score: {settings.label}: {shown}{lacking}")
     return replace(state, run=replace(run, scores=keys))
 
 
@@ -178,7 +182,7 @@ def select_stage(state: RunState) -> RunState:
     chosen = select_examples(state.run, recipe.select, state.pool, recipe.licenses)
     say(f"select: {chosen.rows} rows, {chosen.loss_tokens} loss tokens. {chosen.unspent}".strip())
     for note in chosen.notes:
-        say(f"select: {note}", again=True)
+        say(f"select: {note}")
     return replace(state, chosen=chosen)
 
 
@@ -207,7 +211,7 @@ def train_stage(state: RunState) -> RunState:
     target = resolve_model(state.placed.target)
     trial_id = trial_identity(manifest.export_id, target.fingerprint, state.recipe.train)
     output = training_folder(state.exported.path, trial_id)
-    say(f"train: {manifest.counts('train').rows} rows with LoRA", again=True)
+    say(f"train: {manifest.counts('train').rows} rows with LoRA")
     report = train_export(  # not sent to a cluster: where it is done, its export must be
         state.exported.path, state.placed.target, output, state.recipe.train
     )

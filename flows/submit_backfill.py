@@ -6,6 +6,7 @@ the same is missing, does not stand in the way of another.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
@@ -21,6 +22,8 @@ MOST_ATTEMPTS = 100
 
 class DeploymentMissingError(RuntimeError):
     """The server does not have the deployment."""
+
+    exit_code: ClassVar[int] = 2
 
 
 def submit_partition(

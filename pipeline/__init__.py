@@ -1,17 +1,27 @@
 """The stages as plain functions: read, ask one thing, write back. One folder for each stage.
 
-Exceptions of our own exist only where something catches them:
+Exceptions of our own exist only where something catches them, be it the command line: a number is
+the exit code of a command that one ends; the others are caught before that.
 
     ValueError
-    ├── UnreadableSourceError   a whole source cannot be read (ingest/rows.py)
-    ├── UnreadableRowError      one row is no conversation; it goes to quarantine (ingest/rows.py)
-    ├── UnmeasuredTargetsError  a score finds no target to compare with (scoring/stage.py)
-    ├── InvalidJsonError        a text is not the JSON we accept (ingest/strict_json.py)
-    └── BrokenStreamError       a compressed stream ends early or is damaged
-                                (ingest/compression.py)
+    ├── BackfillError           2  what was asked for cannot be backfilled (scoring/backfill.py)
+    ├── BrokenStreamError          a compressed stream ends early or is damaged
+    │                              (ingest/compression.py)
+    ├── InvalidJsonError           a text is not the JSON we accept (ingest/strict_json.py)
+    ├── NoVerdictsError         2  no run has judged an answer (advice/suggest.py)
+    ├── UnmeasuredTargetsError  2  a score finds no target to compare with (scoring/stage.py)
+    ├── UnreadableRowError         one row is no conversation; it goes to quarantine
+    │                              (ingest/rows.py)
+    ├── UnreadableSourceError   3  a whole source cannot be read (ingest/rows.py)
+    └── WrongNameError          2  a recipe names a source that no row has
+                                   (selection/source_names.py)
     OSError
-    └── PortInUseError          something listens where a server is to listen (serving/server.py)
+    └── PortInUseError          2  something listens where a server is to listen (serving/server.py)
+    FileExistsError
+    └── ExportExistsError       3  a folder holds another export, or a damaged one (export/files.py)
     RuntimeError
-    ├── EnvironmentSetUpError   vLLM could not be set up (serving/environment.py)
-    └── ServerFailedError       a server ended, or was not ready in time (serving/server.py)
+    ├── EnvironmentSetUpError   5  vLLM could not be set up (serving/environment.py)
+    ├── IndexDamagedError       3  an index names a place with another text (tracing/report.py)
+    ├── OtherWorkerError        2  a worker has other code or another model (code_version.py)
+    └── ServerFailedError       5  a server ended, or was not ready in time (serving/server.py)
 """

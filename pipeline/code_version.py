@@ -4,6 +4,7 @@ import hashlib
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import ClassVar
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout: where the packages are, and the files beside them."""
@@ -13,6 +14,8 @@ PACKAGES = ("pipeline", "flows", "scorers", "storage", "fine_tune")
 
 class OtherWorkerError(RuntimeError):
     """A worker has other code or another model than the run that sent it work."""
+
+    exit_code: ClassVar[int] = 2
 
 
 @cache

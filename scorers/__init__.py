@@ -1,11 +1,24 @@
 """Scorers: pure functions from what is stored to one number per example. Higher is kept first.
 
 To add one: write scorers/NAME.py and tests/scorers/test_NAME.py, and add its line to SCORERS.
+
+Exceptions; a number is the exit code of a command that one ends:
+
+    ValueError
+    ├── NotConvergedError      2  a transport was not solved in its turns (got_d.py)
+    └── RenderingError            a template cannot write a conversation
+                                  (measures/reading/chat_format.py)
+    NotImplementedError
+    └── UnknownAttentionError     an attention that no pack can do
+                                  (measures/reading/packed_attention.py)
+    RuntimeError
+    ├── MissingModelError      5  a model is not there (measures/models/loading.py)
+    └── ServerLostError        5  a server went away, or refuses everything
+                                  (measures/endpoint/client.py)
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from inspect import Parameter, signature
 
 from scorers.arrays import Floats
@@ -24,6 +37,7 @@ from scorers.ifd import score_ifd
 from scorers.ifd_perplexity import score_ifd_perplexity
 from scorers.less import score_less
 from scorers.mtld import score_mtld
+from scorers.names import did_you_mean
 from scorers.perplexity import score_perplexity
 from scorers.preference import score_preference
 from scorers.prompt_copying import score_prompt_copying
@@ -233,10 +247,7 @@ def scorer_settings(scorer: Scorer, given: Mapping[str, object]) -> dict[str, ob
     settings = {p.name: p for p in parameters if p.kind is Parameter.KEYWORD_ONLY}
     for name in given:
         if name not in settings:
-            near = get_close_matches(name, settings, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            known = ", ".join(sorted(settings)) or "none"
-            raise ValueError(f"no setting named {name!r}.{hint} There are: {known}.")
+            raise ValueError(f"no setting named {name!r}. {did_you_mean(name, settings)}")
     return {
         name: _checked(name, given.get(name, settings[name].default), settings[name].annotation)
         for name in sorted(settings)

@@ -9,10 +9,9 @@ nothing but a call or a tag, or starts like a definition, an import or a block o
 JavaScript. The lines of the fences count as neither. 0: none; 1: nothing else. Higher is kept
 first: the most code.
 
-For holding code back or looking for it: with `at_most` as a bound, or as the score of a mixture's
-part. Not for a ranking by quality. The rules are few and miss code without a fence in languages
-they do not know; a formula such as "x = 2" is no code to them. Costs no model. An empty text has no
-score.
+For holding code back, or looking for it: a bound from below or above. Not for a ranking by quality.
+The rules are few and miss code without a fence in languages they do not know; a formula such as
+"x = 2" is no code to them. Costs no model. An empty text has no score.
 
 C4 dropped every page with a curly bracket: Raffel et al. 2019, arXiv:1910.10683. What code does
 among instructions: Ma et al. 2023, "At Which Training Stage Does Code Data Help LLMs Reasoning?",

@@ -13,7 +13,7 @@ score.
 
 Rae et al. 2021, "Scaling Language Models" (Gopher), arXiv:2112.11446; Penedo et al. 2024, "The
 FineWeb Datasets", arXiv:2406.17557. Here all copies count, the first too: one line over and over
-is -1.
+is -1. DataTrove counts those after the first alone, so that the same bound drops less.
 """
 
 from collections import Counter

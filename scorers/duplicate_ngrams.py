@@ -12,8 +12,8 @@ for n = 5 to 10: `at_least: -0.15` for n = 5. Costs no model. A text without a w
 one of fewer than n words has no n-gram to repeat, so it has 0.
 
 Rae et al. 2021, "Scaling Language Models" (Gopher), arXiv:2112.11446. All copies count, the first
-too, as in RedPajama-V2's quality signals (arXiv:2411.12372); DataTrove counts those after the first
-alone, and the characters of all the text below the line.
+too, as in RedPajama-V2's quality signals (arXiv:2411.12372). DataTrove counts those after the first
+alone and divides by the characters of all the text, so that the same bound drops less.
 """
 
 from collections import Counter

@@ -39,6 +39,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -62,6 +63,8 @@ MEDIAN_COSTS = 1 << 22
 
 class NotConvergedError(ValueError):
     """The transport was not solved in the turns allowed."""
+
+    exit_code: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import duckdb
 
@@ -29,17 +30,25 @@ POLL_SECONDS = 0.05
 class WorkspaceBusyError(RuntimeError):
     """Another process has the workspace open for writing."""
 
+    exit_code: ClassVar[int] = 2
+
 
 class QueryError(ValueError):
     """What was asked for is not in the workspace, or the question is not one."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class WorkspaceMissingError(FileNotFoundError):
     """There is no workspace where one was asked for."""
 
+    exit_code: ClassVar[int] = 2
+
 
 class WorkspaceVersionError(ValueError):
     """The workspace was written by a newer version of Sluice."""
+
+    exit_code: ClassVar[int] = 2
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import orjson
 import pyarrow as pa
 
+from storage.asked import asking_about, read_aligned
 from storage.conversations import Conversation
 from storage.database import Connection, QueryError, transaction
 from storage.lineage import EDITED, EDITS, HELD
@@ -24,13 +25,12 @@ order by all
 
 READ_ROWS = """
 select example_id, prompt_id, messages, tools, response_at, prompt, response
-from examples join (select unnest($ids::varchar[]) as example_id) using (example_id)
-order by example_id
+from asked join examples using (example_id)
 """
 
 READ_RESPONSES = """
 select example_id, length(response)
-from examples join (select unnest($ids::varchar[]) as example_id) using (example_id)
+from asked join examples using (example_id)
 where response_at is not null
 """
 
@@ -39,13 +39,13 @@ select example_id, source_id, path, license, position
 from (
     select *, row_number() over (
         partition by example_id order by edits, source_id, position
-    ) as n
+    ) as occurrence
     from ({HELD})
     where source_id = any($source_ids)
 )
 join sources using (source_id)
-join (select unnest($ids::varchar[]) as example_id) using (example_id)
-where n = 1
+join asked using (example_id)
+where occurrence = 1
 """
 
 READ_ORIGINS = f"""
@@ -55,7 +55,7 @@ from (
     union all
     select example_id, root, edits from ({EDITED})
 )
-join (select unnest($ids::varchar[]) as example_id) using (example_id)
+join asked using (example_id)
 join (select example_id as root, prompt_id from examples) using (root)
 left join (
     select example_id, min(source_id) as source_id from ({HELD}) group by example_id
@@ -162,37 +162,34 @@ def read_prompts(con: Connection, source_ids: Sequence[str], *, only_unanswered:
 
 
 def read_examples(con: Connection, ids: Sequence[str]) -> list[Example]:
-    """The examples with these ids, sorted by id.
+    """The examples with these ids, in the order of the ids.
 
     Raises:
         ValueError: if one is not in the workspace.
     """
-    rows = con.execute(READ_ROWS, {"ids": list(ids)}).fetchall()
-    if len(rows) != len(ids):
-        raise ValueError(f"{len(ids)} examples were asked for, {len(rows)} found")
     return [
         Example(
-            example_id=example_id,
-            prompt_id=prompt_id,
-            messages=orjson.loads(messages),
-            tools=orjson.loads(tools),
-            response_at=response_at,
-            prompt=prompt,
-            response=response,
+            example_id=row["example_id"],
+            prompt_id=row["prompt_id"],
+            messages=orjson.loads(row["messages"]),
+            tools=orjson.loads(row["tools"]),
+            response_at=row["response_at"],
+            prompt=row["prompt"],
+            response=row["response"],
         )
-        for example_id, prompt_id, messages, tools, response_at, prompt, response in rows
+        for row in read_example_table(con, ids).to_pylist()
     ]
 
 
 def read_example_table(con: Connection, ids: Sequence[str]) -> pa.Table:
     """The same as Arrow columns: what a measuring task needs."""
-    con.execute(READ_ROWS, {"ids": list(ids)})
-    return con.to_arrow_table()
+    return read_aligned(con, READ_ROWS, ids)
 
 
 def read_response_lengths(con: Connection, ids: Sequence[str]) -> dict[str, int]:
     """Characters of the response of each example that has one."""
-    rows = con.execute(READ_RESPONSES, {"ids": list(ids)}).fetchall()
+    with asking_about(con, ids):
+        rows = con.execute(READ_RESPONSES).fetchall()
     return {str(example_id): int(length) for example_id, length in rows}
 
 
@@ -203,8 +200,8 @@ def read_first_sources(
 
     That of one that was made by an edit is its parent's, where it has none of its own.
     """
-    parameters = {"ids": list(ids), "source_ids": list(source_ids)}
-    rows = con.execute(READ_SOURCE, parameters).fetchall()
+    with asking_about(con, ids):
+        rows = con.execute(READ_SOURCE, {"source_ids": list(source_ids)}).fetchall()
     return {str(row[0]): (str(row[1]), str(row[2]), str(row[3]), int(row[4])) for row in rows}
 
 
@@ -214,7 +211,8 @@ def read_origins(con: Connection, ids: Sequence[str]) -> dict[str, tuple[str | N
     The source is None for an answer that was generated, edited since or not. Of an example that
     was made from several, the prompt is the lowest id.
     """
-    rows = con.execute(READ_ORIGINS, {"ids": list(ids)}).fetchall()
+    with asking_about(con, ids):
+        rows = con.execute(READ_ORIGINS).fetchall()
     return {str(row[0]): (row[1], str(row[2])) for row in rows}
 
 

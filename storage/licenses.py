@@ -3,13 +3,12 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-import pyarrow as pa
-
+from storage.asked import asking_about
 from storage.database import Connection
 
 READ = """
 with recursive up(example_id, ancestor) as (
-    select example_id, example_id from licensed
+    select example_id, example_id from asked
     union
     select up.example_id, l.parent_id from up join lineage l on l.example_id = up.ancestor
     where not exists (
@@ -33,9 +32,8 @@ def read_licenses(
     What is in none of the sources has the licences of what it was made from; an example that comes
     from none of them is left out.
     """
-    con.register("licensed", pa.table({"example_id": pa.array(list(ids), pa.string())}))
-    rows = con.execute(READ, {"source_ids": list(source_ids)}).fetchall()
-    con.unregister("licensed")
+    with asking_about(con, ids):
+        rows = con.execute(READ, {"source_ids": list(source_ids)}).fetchall()
     found: defaultdict[str, list[str]] = defaultdict(list)
     for example_id, name in rows:
         found[str(example_id)].append(str(name))

@@ -9,6 +9,7 @@ import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from storage.asked import asking_about, read_aligned
 from storage.conversations import content_hash
 from storage.database import Connection, transaction
 from storage.workspace import Workspace
@@ -29,7 +30,7 @@ select
     example_id,
     coalesce(tokens, (length(prompt) + length(response)) // 4 + 1)::bigint as tokens,
     coalesce(response_tokens, length(response) // 4 + 1)::bigint as response_tokens
-from wanted
+from asked
 {without}
 join examples using (example_id)
 left join ({counts}) using (example_id)
@@ -68,18 +69,7 @@ SMALL_BYTES = 1 << 26
 MANY_SMALL = 32
 
 READ = """
-select ids.example_id, coalesce(state, 'not_measured') as state, {columns}
-from (select unnest($ids::varchar[]) as example_id) ids
-left join (select * from {measure} where measure_key = $measure_key) m using (example_id)
-order by ids.example_id
-"""
-
-
-READ_BLOCKS = """
-select n, coalesce(state, 'not_measured') as state, {columns}
-from (
-    select unnest($ids::varchar[]) as example_id, generate_subscripts($ids::varchar[], 1) - 1 as n
-)
+select n, coalesce(state, 'not_measured') as state, {columns} from asked
 left join (select * from {measure} where measure_key = $measure_key) m using (example_id)
 """
 
@@ -169,11 +159,8 @@ def _read_sizes(
     counted = counts is not None and "prompt_tokens" in present
     query = SIZES_OF.format(without=without, counts=COUNTS if counted else NO_COUNTS)
     counts_key = counts.measure_key if counts is not None and counted else None
-    con.register("wanted", pa.table({"example_id": pa.array(ids, pa.string())}))
-    con.execute(query, {**parameters, "counts_key": counts_key})
-    sizes = con.to_arrow_table()
-    con.unregister("wanted")
-    return sizes
+    with asking_about(con, ids):
+        return con.execute(query, {**parameters, "counts_key": counts_key}).to_arrow_table()
 
 
 def commit_shards(
@@ -238,16 +225,14 @@ def add_shard(
 def read_measurements(
     con: Connection, key: MeasureKey, columns: Sequence[str], ids: Sequence[str]
 ) -> tuple[list[str], dict[str, NDArray[np.float64]]]:
-    """States (n,) and columns (n, …) of examples, in the order of their sorted ids.
+    """States (n,) and columns (n, …) of examples, in the order of the ids.
 
     A list column becomes (n, k), a list of lists (n, k, j); NaN where a row has no number. A row
     without a measurement has the state "not_measured".
     """
     query = READ.format(columns=_select(con, key, columns), measure=key.measure)
-    con.execute(query, {"ids": list(ids), "measure_key": key.measure_key})
-    table = con.to_arrow_table()
-    arrays = {name: to_array(table[name].combine_chunks()) for name in columns}
-    return [str(state) for state in table["state"].to_pylist()], arrays
+    table = read_aligned(con, query, ids, {"measure_key": key.measure_key})
+    return table["state"].to_pylist(), {name: to_array(table[name]) for name in columns}
 
 
 def read_measurement_blocks(
@@ -257,11 +242,12 @@ def read_measurement_blocks(
 
     Nothing else may be asked of the connection meanwhile.
     """
-    query = READ_BLOCKS.format(columns=_select(con, key, columns), measure=key.measure)
-    con.execute(query, {"ids": list(ids), "measure_key": key.measure_key})
-    for batch in con.to_arrow_reader(BLOCK_ROWS):
-        arrays = {name: to_array(batch[name]) for name in columns}
-        yield batch["n"].to_numpy(), batch["state"].to_pylist(), arrays
+    query = READ.format(columns=_select(con, key, columns), measure=key.measure)
+    with asking_about(con, ids):
+        con.execute(query, {"measure_key": key.measure_key})
+        for batch in con.to_arrow_reader(BLOCK_ROWS):
+            arrays = {name: to_array(batch[name]) for name in columns}
+            yield batch["n"].to_numpy(), batch["state"].to_pylist(), arrays
 
 
 def _select(con: Connection, key: MeasureKey, columns: Sequence[str]) -> str:
@@ -305,29 +291,29 @@ class TextLists:
 
 
 def read_text_lists(con: Connection, key: MeasureKey, column: str, ids: Sequence[str]) -> TextLists:
-    """A list of texts for each example, in the order of their sorted ids."""
+    """A list of texts for each example, in the order of the ids."""
     present = con.execute(f"select * from {key.measure} limit 0").to_arrow_table().column_names
     selected = f"m.{column}" if column in present else f"null::varchar[] as {column}"
     query = READ.format(
         columns=f"coalesce(m.detail, '') as detail, {selected}", measure=key.measure
     )
-    con.execute(query, {"ids": list(ids), "measure_key": key.measure_key})
-    table = con.to_arrow_table()
+    table = read_aligned(con, query, ids, {"measure_key": key.measure_key})
     return TextLists(*(table[name].to_pylist() for name in ("state", "detail", column)))
 
 
 def read_texts(
     con: Connection, key: MeasureKey, column: str, ids: Sequence[str]
 ) -> list[str | None]:
-    """A column of text of examples, in the order of their sorted ids; None where there is none."""
+    """A column of text of examples, in the order of the ids; None where there is none."""
     present = con.execute(f"select * from {key.measure} limit 0").to_arrow_table().column_names
     if column not in present:
         return [None] * len(ids)
     query = READ.format(columns=f"m.{column}", measure=key.measure)
-    rows = con.execute(query, {"ids": list(ids), "measure_key": key.measure_key}).fetchall()
-    return [text for _, _, text in rows]
+    table = read_aligned(con, query, ids, {"measure_key": key.measure_key})
+    texts: list[str | None] = table[column].to_pylist()
+    return texts
 
 
 def read_answers(con: Connection, key: MeasureKey, ids: Sequence[str]) -> list[list[str] | None]:
-    """Sampled answers of examples, in the order of their sorted ids; None where there are none."""
+    """Sampled answers of examples, in the order of the ids; None where there are none."""
     return read_text_lists(con, key, "answers", ids).lists

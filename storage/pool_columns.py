@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from storage.asked import number_ids
 from storage.database import Connection
 from storage.lineage import HELD
 from storage.measurements import MeasureKey
@@ -65,8 +66,7 @@ from {POOL} join token_counts m using (example_id) where m.measure_key = $measur
 
 def register_pool(con: Connection, ids: Sequence[str]) -> None:
     """Make the examples known to the connection, in this order, in place of those before."""
-    numbers = pa.array(np.arange(len(ids)), pa.int64())
-    con.register(POOL, pa.table({"n": numbers, "example_id": pa.array(ids, pa.string())}))
+    con.register(POOL, number_ids(ids))
 
 
 def read_text(con: Connection, name: TextColumn, n: int) -> Strings:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.asked import asking_about
 from storage.database import Connection
 from storage.pool_columns import POOL
 
@@ -14,7 +15,7 @@ REPAIRED = "repaired"
 OF_EXAMPLES = """
 select parent_id, response
 from lineage join examples using (example_id)
-join (select unnest($ids::varchar[]) as parent_id) using (parent_id)
+join (select example_id as parent_id from asked) using (parent_id)
 where generation_key = $key and method = 'repaired'
 """
 
@@ -34,7 +35,8 @@ where l.generation_key = $key and l.method = 'repaired'
 
 def read_repairs(con: Connection, key: str, ids: Sequence[str]) -> dict[str, str]:
     """Example → the response it was repaired with under a generation key, where it was."""
-    rows = con.execute(OF_EXAMPLES, {"key": key, "ids": list(ids)}).fetchall()
+    with asking_about(con, ids):
+        rows = con.execute(OF_EXAMPLES, {"key": key}).fetchall()
     return {str(parent): str(response) for parent, response in rows}
 
 

@@ -6,18 +6,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from storage.asked import read_aligned
 from storage.database import Connection, transaction
 
 WRITE = "insert or replace into scores select * from scored"
 
 READ = """
 select value, coalesce(state, 'not_measured') as state
-from (select unnest($ids::varchar[]) as example_id, generate_subscripts($ids::varchar[], 1) as n)
-left join (
+from asked left join (
     select * from scores
     where scorer = $scorer and version = $version and settings = $settings
 ) using (example_id)
-order by n
 """
 
 
@@ -69,10 +68,9 @@ def read_scores(
 ) -> tuple[NDArray[np.float64], list[str]]:
     """Values and states, (n,) each, in the order of the ids; NaN where there is no score."""
     scorer, version, settings = key
-    parameters = {"ids": list(ids), "scorer": scorer, "version": version, "settings": settings}
-    rows = con.execute(READ, parameters).fetchall()
-    values = np.array([np.nan if value is None else value for value, _ in rows], dtype=np.float64)
-    return values, [str(state) for _, state in rows]
+    parameters = {"scorer": scorer, "version": version, "settings": settings}
+    table = read_aligned(con, READ, ids, parameters)
+    return table["value"].to_numpy().copy(), table["state"].to_pylist()
 
 
 def read_unscored(con: Connection, key: tuple[str, int, str], ids: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,9 +26,13 @@ URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.+")
 class ShardsUnreachableError(OSError):
     """The place of the shards cannot be used; the message says what to do."""
 
+    exit_code: ClassVar[int] = 2
+
 
 class MissingStorePackageError(ImportError):
     """The package that speaks to the named kind of store is not installed."""
+
+    exit_code: ClassVar[int] = 5
 
 
 def is_url(place: str) -> bool:
@@ -183,7 +187,8 @@ class ShardFiles:
         except ImportError as error:
             raise MissingStorePackageError(
                 f"{protocol}:// needs a package that is not installed ({error}). For S3: "
-                "pip install 'sluice-sft[s3]'; for other stores: the package that fsspec names"
+                "pip install -e '.[s3]' in Sluice's folder; for other stores: the package that "
+                "fsspec names"
             ) from error
         except ValueError as error:
             raise ShardsUnreachableError(

@@ -7,6 +7,7 @@ to one workspace, for shards are merged and removed: `claim.json` in the place s
 import os
 from pathlib import Path
 from socket import gethostname
+from typing import ClassVar
 
 import orjson
 
@@ -18,6 +19,8 @@ CLAIM = "claim.json"
 
 class OtherShardLocationError(ValueError):
     """The shards are elsewhere already, or the place belongs to another workspace."""
+
+    exit_code: ClassVar[int] = 2
 
 
 def find_shard_location(directory: Path) -> ShardFiles:

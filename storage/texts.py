@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from storage.asked import asking_about, read_aligned
 from storage.database import Connection
 
 WholeText = Literal["prompt", "response", "both"]
@@ -18,18 +18,12 @@ WHOLE_TEXTS: Mapping[WholeText, str] = {
 }
 """What is compared of an example; of both texts, one without a response has none."""
 
-TEXT_BLOCKS = """
-select n, {columns}
-from (
-    select unnest($ids::varchar[]) as example_id, generate_subscripts($ids::varchar[], 1) - 1 as n
-)
-join examples using (example_id)
-"""
+READ = "select {columns} from asked join examples using (example_id)"
+
+WITH_RESPONSE = "case when response_at is not null then {text} end"
 
 BLOCK_TEXTS = 1 << 13
 """Rows whose texts are in memory together."""
-
-TEXTS_OF = "select slot, {whole} as text from asked_texts join examples using (example_id)"
 
 
 def read_texts_of(con: Connection, of: WholeText, ids: Sequence[str]) -> list[str]:
@@ -38,16 +32,9 @@ def read_texts_of(con: Connection, of: WholeText, ids: Sequence[str]) -> list[st
     Raises:
         ValueError: if one of them is not in the workspace.
     """
-    slots = pa.array(np.arange(len(ids)), pa.int64())
-    con.register("asked_texts", pa.table({"slot": slots, "example_id": pa.array(ids, pa.string())}))
-    con.execute(TEXTS_OF.format(whole=WHOLE_TEXTS[of]))
-    table = con.to_arrow_table()
-    con.unregister("asked_texts")
-    if len(table) != len(ids):
-        raise ValueError(f"{len(ids)} examples were asked for, {len(table)} found")
-    texts = np.empty(len(ids), dtype=object)
-    texts[table["slot"].to_numpy()] = table["text"].to_numpy()
-    return texts.tolist()
+    query = READ.format(columns=f"{WHOLE_TEXTS[of]} as text")
+    texts: list[str] = read_aligned(con, query, ids)["text"].to_pylist()
+    return texts
 
 
 def read_text_blocks(
@@ -66,13 +53,13 @@ def read_text_blocks(
         Places of some examples among the ids, and their columns; None for a text with a response
         of an example without one.
     """
-    columns = [
-        WHOLE_TEXTS[of] + f" as {name}"
-        if of == "prompt"
-        else f"case when response_at is not null then {WHOLE_TEXTS[of]} end as {name}"
-        for name, of in texts.items()
-    ]
-    con.execute(TEXT_BLOCKS.format(columns=", ".join(columns)), {"ids": list(ids)})
-    for batch in con.to_arrow_reader(BLOCK_TEXTS):
-        found = {name: batch[name].to_numpy(zero_copy_only=False) for name in texts}
-        yield batch["n"].to_numpy(), found
+    form = {
+        of: text if of == "prompt" else WITH_RESPONSE.format(text=text)
+        for of, text in WHOLE_TEXTS.items()
+    }
+    columns = ["n", *(f"{form[of]} as {name}" for name, of in texts.items())]
+    with asking_about(con, ids):
+        con.execute(READ.format(columns=", ".join(columns)))
+        for batch in con.to_arrow_reader(BLOCK_TEXTS):
+            found = {name: batch[name].to_numpy(zero_copy_only=False) for name in texts}
+            yield batch["n"].to_numpy(), found

@@ -14,6 +14,7 @@ import os
 import shutil
 from itertools import count
 from pathlib import Path
+from typing import ClassVar
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,8 @@ COPIES = ".before-migration-"
 
 class NoRoomForBackupError(OSError):
     """The disk has no room for a copy of the database; nothing was changed."""
+
+    exit_code: ClassVar[int] = 3
 
 
 def back_up(database: Path, applied: int, until: int) -> None:

@@ -8,6 +8,7 @@ right already is left alone; the hash of its text is its comment.
 
 import os
 from collections.abc import Sequence
+from typing import ClassVar
 
 import duckdb
 
@@ -38,6 +39,8 @@ STATES = "example_id, measure_key, state, detail"
 
 class LostMeasurementsError(FileNotFoundError):
     """Files of measurements are gone that the tables name."""
+
+    exit_code: ClassVar[int] = 3
 
 
 def define_views(con: duckdb.DuckDBPyConnection, workspace: Workspace, *, temporary: bool) -> None:

@@ -1,6 +1,6 @@
 """Models that are functions of their input, so that a test can work out what they will say.
 
-Each stands in for a Protocol of scorers/measures/models/protocols.py. An answer never depends on
+Each stands in for a Protocol of scorers/measures/protocols.py. An answer never depends on
 what else was asked; hashes are used where any fixed number will do.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from scorers.measures.models.protocols import (
+from scorers.measures.protocols import (
     Floats,
     GeneratedAnswer,
     GenerationFailure,

@@ -13,8 +13,9 @@ import pyarrow as pa
 from pipeline.dedupe.minhash import MinHash
 from pipeline.dedupe.stage import deduplicate_examples
 from pipeline.ingest.stage import SourceSettings, count_ingest, identify_sources, ingest_sources
+from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.measuring.shards import measure_here
-from pipeline.measuring.stage import MeasureSettings, plan_measures
+from pipeline.measuring.stage import plan_measures
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import ScoreSettings, score_examples, score_key
 from pipeline.selection.run_steps import SelectSettings

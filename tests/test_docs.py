@@ -16,18 +16,12 @@ from pydantic import BaseModel
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from docs.build_reference import (
-    ROOT,
-    block_schema,
-    build,
-    docstring,
-    page_files,
-    selection_methods,
-    slug,
-    value_text,
-)
+from docs.build_reference import build
+from docs.docstrings import ROOT, docstring
+from docs.field_tables import block_schema, page_files, recipe_pages, tables, value_text
+from docs.methods_page import selection_methods
 from flows.cli.environment import ENVIRONMENT
-from flows.cli.main import EXIT_CODES, app
+from flows.cli.main import app
 from flows.recipe.check import load_recipe
 from flows.recipe.form import validate
 from flows.recipe.schema import Recipe
@@ -66,13 +60,14 @@ from storage.scores import write_scores
 from storage.selections import write_selection
 from storage.sources import QuarantinedRow, ReadRow, Source, add_source, complete_source, write_rows
 from storage.workspace import Workspace
+from tests.test_exceptions import PACKAGES, defined
 
 DOCS = ROOT / "docs"
-PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
-RECIPES, DATA_MODEL, ROW_SHAPES = (
-    PAGES[name] for name in ("recipes.md", "data-model.md", "row-shapes.md")
-)
-METHODS, MEASURING, SERVING = (PAGES[name] for name in ("methods.md", "measuring.md", "serving.md"))
+PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
+RECIPES, COMMANDS, CHOOSING = (PAGES[name] for name in ("recipes", "commands", "choosing"))
+METHODS, DATA_MODEL, ROW_SHAPES = (PAGES[name] for name in ("methods", "data-model", "row-shapes"))
+MEASURING, SERVING = (PAGES[name] for name in ("measuring", "serving"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 DTYPES = ("float32", "bfloat16")
 QUERIES = re.findall(r"^```sql\n(.*?)^```$", DATA_MODEL, re.MULTILINE | re.DOTALL)
 
@@ -141,15 +136,25 @@ def first_cells(text: str) -> list[tuple[str, str]]:
 # What is generated
 
 
-@pytest.mark.parametrize("path", [DOCS / "recipes.md", DOCS / "methods.md"], ids=lambda p: p.name)
-def test_generated_parts_are_fresh(path: Path) -> None:
-    fresh = build()[path] == path.read_text(encoding="utf-8")
-    assert fresh, f"docs/{path.name} is stale: run `python docs/build_reference.py`"
+def test_generated_pages_are_fresh() -> None:
+    stale = [
+        path.relative_to(ROOT).as_posix()
+        for path, text in build().items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    assert stale == [], f"{', '.join(stale)} are stale: run `make docs`"
 
 
-def test_every_block_of_a_recipe_has_its_table() -> None:
-    blocks = {"Recipe", *Recipe.model_json_schema()["$defs"]}
-    assert set(re.findall(r"<!-- generated: fields (\w+) -->", RECIPES)) == blocks
+def test_every_page_with_a_generated_part_is_built() -> None:
+    marked = {
+        path for path in DOCS.rglob("*.md") if "<!-- generated" in path.read_text(encoding="utf-8")
+    }
+    assert marked - set(build()) == set()
+
+
+def test_every_block_of_a_recipe_has_its_table_once() -> None:
+    blocks = ["Recipe", *Recipe.model_json_schema()["$defs"]]
+    assert sorted(name for _, name, _ in tables(recipe_pages())) == sorted(blocks)
 
 
 def test_every_field_says_what_it_means() -> None:
@@ -188,37 +193,72 @@ def test_recipes_of_the_page_are_sound(name: str, tmp_path: Path) -> None:
     assert load_recipe(tmp_path / name).name == Path(name).stem
 
 
-def test_fragments_of_the_page_are_parts_of_a_recipe() -> None:
+def fragments(page: str) -> list[str]:
+    """The parts of recipes that a page shows."""
+    return re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def test_fragments_of_the_pages_are_parts_of_a_recipe() -> None:
     whole = yaml.safe_load(page_files(RECIPES)["first.yaml"])
-    fragments = re.findall(r"^```yaml\n(.*?)^```$", RECIPES, re.MULTILINE | re.DOTALL)
-    assert len(fragments) >= 3
-    for fragment in fragments:
+    shown = [
+        each for page in [*recipe_pages().values(), CHOOSING, README] for each in fragments(page)
+    ]
+    assert len(shown) > 20
+    for fragment in shown:
         assert validate({**whole, **yaml.safe_load(fragment)})[1] == [], fragment
 
 
+def test_the_recipe_of_the_readme_is_sound(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(page_files(RECIPES)["rows.jsonl"], encoding="utf-8")
+    (shown,) = fragments(README)
+    (tmp_path / "mine.yaml").write_text(shown, encoding="utf-8")
+    assert load_recipe(tmp_path / "mine.yaml").name == "mine"
+
+
+def test_model_directories_go_by_the_folder_that_the_page_says(tmp_path: Path) -> None:
+    text = section(recipe_pages()[DOCS / "recipes" / "recipe.md"], "Paths")
+    said = {
+        name: where.strip() == "the folder of the recipe"
+        for names, where in re.findall(r"^\| a model directory (.+?) \|([^;|]+)", text, re.M)
+        for name in re.findall(r"`([^`]+)`", names)
+    }
+    assert said == {"./m": True, "../m": True, "models/m": False}
+    whole = yaml.safe_load(page_files(RECIPES)["second.yaml"])
+    for name, moves in said.items():
+        measure = {"losses": {"model": name}, "embeddings": [{"model": name}]}
+        recipe = Recipe.model_validate({**whole, "target": name, "measure": measure})
+        placed = recipe.at(tmp_path / "folder")
+        wanted = str((tmp_path / "folder" / name).resolve()) if moves else name
+        assert placed.measure.losses and placed.measure.losses.model == wanted
+        assert [placed.target, placed.measure.embeddings[0].model] == [wanted, wanted]
+
+
 def test_every_exit_code_is_explained() -> None:
-    explained = {int(code) for code in re.findall(r"^\| (\d+) \|", RECIPES, re.MULTILINE)}
-    assert explained == {0, 1, 4, 130, 143} | set(EXIT_CODES)
+    text = section(COMMANDS, "Exit codes")
+    explained = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
+    carried = {int(each.code) for name in PACKAGES for each in defined(name) if each.code}
+    assert explained == {0, 1, 4, 130, 143} | carried
 
 
 def test_every_variable_that_is_set_is_named() -> None:
-    text = section(RECIPES, "Environment")
+    text = section(COMMANDS, "Environment")
     assert [name for name in ENVIRONMENT if f"`{name}`" not in text] == []
 
 
 @pytest.mark.parametrize("verb", verbs())
 def test_every_verb_has_a_line(verb: str) -> None:
-    assert re.search(rf"^\| `{verb}[ `]", section(RECIPES, "Commands"), re.MULTILINE)
+    assert re.search(rf"^\| `{verb}[ `]", section(COMMANDS, "Commands"), re.MULTILINE)
+    assert re.search(rf"`(sluice )?{verb}[ `]", section(README, "Commands"))
 
 
 def test_the_stages_stand_in_their_order() -> None:
-    said = re.findall(r"^\| `(\w+)` \|", section(RECIPES, "Commands"), re.MULTILINE)
+    said = re.findall(r"^\| `(\w+)` \|", section(COMMANDS, "Commands"), re.MULTILINE)
     stages = [name for name in STAGES if name != "indicate"]  # which has no verb
     assert said[: len(stages)] == stages
 
 
 def test_the_steps_of_a_selection_are_numbered_and_complete() -> None:
-    text = section(RECIPES, "How rows are chosen")
+    text = section(CHOOSING, "How rows are chosen")
     numbers = [int(number) for number in re.findall(r"^(\d+)\. \*\*", text, re.MULTILINE)]
     assert numbers == list(range(1, len(numbers) + 1))
     filters, ranks = (
@@ -231,8 +271,8 @@ def test_the_steps_of_a_selection_are_numbered_and_complete() -> None:
 
 def test_no_heading_clings_to_the_text_above_it() -> None:
     clinging = [
-        (name, found)
-        for name, page in PAGES.items()
+        found
+        for page in [README, *PAGES.values(), *recipe_pages().values()]
         for found in re.findall(r"[^\n]\n(#{2,4} .*)", re.sub(FENCE, "", page))
     ]
     assert clinging == []
@@ -418,10 +458,10 @@ def test_every_option_of_serve_is_named() -> None:
 
 
 def test_what_serve_prints_for_a_recipe_is_part_of_one() -> None:
-    fragments = re.findall(r"^```yaml\n(.*?)^```$", SERVING, re.MULTILINE | re.DOTALL)
     whole = yaml.safe_load(page_files(RECIPES)["first.yaml"])
-    assert len(fragments) == 2  # what serve prints, and losses from the server
-    for fragment in fragments:
+    shown = fragments(SERVING)
+    assert len(shown) == 2  # what serve prints, and losses from the server
+    for fragment in shown:
         assert validate({**whole, **yaml.safe_load(fragment)})[1] == []
 
 
@@ -525,17 +565,3 @@ def test_every_reason_for_quarantine_is_explained() -> None:
     assert len(reasons) == 29
     text = section(ROW_SHAPES, "Reasons for quarantine")
     assert sorted(name for name, _ in first_cells(text)) == sorted(reasons)
-
-
-# All pages
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_links_lead_somewhere(name: str) -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", PAGES[name]):
-        file, _, anchor = target.partition("#")
-        assert (DOCS / file).exists(), target
-        if anchor:
-            page = PAGES[file or name]
-            headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
-            assert anchor in {slug(heading) for heading in headings}, target

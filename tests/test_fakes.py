@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scorers.measures.models.protocols import (
+from scorers.measures.protocols import (
     AnswerGenerator,
     Embedder,
     EntailmentModel,

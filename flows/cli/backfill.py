@@ -1,28 +1,24 @@
 """`sluice backfill`: scores for rows that were here before the score was, planned before done."""
 
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from flows.cli.plan import spoken
-from flows.cli.read import AsJson, print_json, print_table, say_to_stderr
-from flows.cli.run import RecipeFile
+from flows.cli.options import AsJson, RecipeFile
+from flows.cli.output import print_json, print_table
+from flows.progress import counted, say, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.scoring.backfill import Backfill, PartitionPlan
-    from storage.arrivals import Period
+    from storage.arrivals import Window
 
 COLUMNS = ["arrived", "rows", "to ask", "time"]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command()(backfill)
 
 
 def backfill(
@@ -58,23 +54,23 @@ def backfill(
     First says what is missing and how long it will take. Stop it when you like: the same command
     goes on with what is missing then. A run that wants the workspace comes first.
     """
-    from flows.backfill_scores import backfill as backfill_flow
-    from flows.backfill_scores import prepare
+    from flows.backfill_scores import backfill_scores, prepare
     from flows.recipe.check import load_recipe
     from storage.arrivals import Window
 
     first, last = (day.date() if day else None for day in (since, until))
     loaded = load_recipe(recipe)
-    whole = prepare(loaded, recipe.parent, scorer or [], Window(first, last, source, period))
+    window = Window(first, last, source, period)
+    whole = prepare(loaded, recipe.parent, scorer or [], window)
     plans = plan_backfill(whole, loaded.name, rows)
     if as_json:
         print_json([as_row(each) for each in plans])
     else:
         print_plan(plans)
     if submit:
-        submit_runs(plans, recipe, [each.label for each in whole.scores], (source, period))
+        submit_runs(plans, recipe, [each.label for each in whole.scores], window)
     elif not plan:
-        backfill_flow(str(recipe), scorer or [], first, last, source, period)
+        backfill_scores(str(recipe), scorer or [], first, last, source, period)
 
 
 def plan_backfill(whole: "Backfill", name: str, rows: int) -> "list[PartitionPlan]":
@@ -83,10 +79,13 @@ def plan_backfill(whole: "Backfill", name: str, rows: int) -> "list[PartitionPla
     from storage.workspace_lock import lock_workspace
 
     what = f"plan of a backfill of {name}"
-    with lock_workspace(whole.workspace, what, wait=True, tell=say_to_stderr):
-        count_tokens(whole)
+    with (
+        lock_workspace(whole.workspace, what, wait=True, tell=say),
+        counted("rows") as work,
+    ):
+        count_tokens(whole, work.at)
         plans = plan_partitions(whole)
-        return predict(whole, plans, rows) if rows else plans
+        return predict(whole, plans, rows, work.at) if rows else plans
 
 
 def print_plan(plans: "Sequence[PartitionPlan]") -> None:
@@ -127,17 +126,15 @@ def submit_runs(
     plans: "Sequence[PartitionPlan]",
     recipe: Path,
     scorers: list[str],
-    rest: "tuple[str | None, Period]",
+    window: "Window",
 ) -> None:
     """Hand each partition that lacks something to the server, as a run of its own."""
     from flows.submit_backfill import submit_partition
-    from storage.arrivals import Window
 
-    source, period = rest
     for plan in plans:
-        window = Window(plan.partition.first_day, plan.partition.last_day, source, period)
+        days = replace(window, since=plan.partition.first_day, until=plan.partition.last_day)
         if any(plan.missing.values()) or plan.unscored:
-            name, state = submit_partition(plan.key, recipe, scorers, window)
+            name, state = submit_partition(plan.key, recipe, scorers, days)
             sys.stdout.write(f"{plan.partition}: run {name}, {state}\n")
         else:
             sys.stdout.write(f"{plan.partition}: nothing is missing\n")

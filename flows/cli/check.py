@@ -1,21 +1,16 @@
-"""The verb `check`: a recipe up to its check stage, or plain files against evaluation sets."""
+"""`sluice check`: a recipe up to its check stage, or plain files against evaluation sets."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.read import print_json
-from flows.cli.run import (
-    OnCluster,
-    OnRunner,
-    RunnerOption,
-    RunOptions,
-    Strict,
-    Wait,
-    run_until,
-)
+from flows.cli.options import AsJson, OnCluster, OnRunner, Strict, Wait
+from flows.cli.output import print_json
+from flows.cli.run import RunOptions, refuse_quarantined, run_until
+from flows.progress import say
 
 if TYPE_CHECKING:
     from pipeline.contamination.report import CheckReport
@@ -50,15 +45,9 @@ NearCopies = Annotated[
         help="Find near copies too: 5-grams that cover 0.7 of a prompt, whatever its numbers.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")]
 FailOnHits = Annotated[
     bool, typer.Option("--fail-on-hits", help="Exit with 1 if anything was found.")
 ]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command("check")(check)
 
 
 def check(
@@ -72,7 +61,7 @@ def check(
     fail_on_hits: FailOnHits = False,
     strict: Strict = False,
     wait: Wait = False,
-    runner: OnRunner = RunnerOption.threads,
+    runner: OnRunner = "threads",
     cluster: OnCluster = None,
 ) -> None:
     """Find rows that hold something of an evaluation set, and say what could not be checked.
@@ -82,11 +71,11 @@ def check(
     """
     if Path(data[0]).suffix in RECIPE_SUFFIXES:
         refuse_options_of_files(data, against)
-        how = RunOptions(wait, runner.value, cluster)
-        report = check_recipe(Path(data[0]), how, (as_json, strict))
+        how = RunOptions(wait, runner, cluster)
+        report = check_recipe(Path(data[0]), how, as_json=as_json, strict=strict)
     else:
-        fields, rules = (prompt, answer), (words, near)
-        report = check_data(data, against or [], fields, rules, as_json=as_json)
+        comparison = Comparison(against or [], prompt, answer, words, near)
+        report = check_data(data, comparison, as_json=as_json)
     if fail_on_hits and report.found:
         raise typer.Exit(1)
 
@@ -100,15 +89,16 @@ def refuse_options_of_files(data: list[str], against: list[str] | None) -> None:
         )
 
 
-def check_recipe(path: Path, how: RunOptions, outcome: tuple[bool, bool]) -> "CheckReport":
+def check_recipe(path: Path, how: RunOptions, *, as_json: bool, strict: bool) -> "CheckReport":
     """Run a recipe up to its check, and print what the check found.
 
     Args:
         path: of the recipe.
         how: it is run.
-        outcome: whether to print JSON, and whether rows in quarantine are a failure.
+        as_json: print that as JSON, and nothing of the run.
+        strict: whether rows in quarantine are a failure.
     """
-    from flows.cli.summary import summary_of
+    from flows.cli.summary import print_summary, summary_of
     from flows.recipe.check import RecipeError, load_recipe
     from pipeline.contamination.report import read_check_report
     from storage.contamination import ALL
@@ -116,37 +106,38 @@ def check_recipe(path: Path, how: RunOptions, outcome: tuple[bool, bool]) -> "Ch
 
     if load_recipe(path).check is None:
         raise RecipeError(str(path), ["check: missing; name the evaluation sets in a check block"])
-    as_json, strict = outcome
-    state = run_until(path, "check", how, (False, False), quiet=as_json)
+    state = run_until(path, "check", how)
+    summary = summary_of(state)
     with read_workspace(state.run.workspace) as con:
         report = read_check_report(con, state.run.run_id, ALL)
     assert report is not None
     if as_json:
         print_json({"run_id": state.run.run_id, **report.as_json})
     else:
+        print_summary(summary, as_json=False)
         sys.stdout.write(f"\n{report.markdown}")
-    if strict and summary_of(state).quarantined:
-        raise typer.Exit(4)
+    if strict:
+        refuse_quarantined(summary)
     return report
 
 
-def check_data(
-    data: list[str],
-    against: list[str],
-    fields: tuple[str | None, str | None],
-    rules: tuple[int, bool],
-    *,
-    as_json: bool,
-) -> "CheckReport":
-    """Compare files with evaluation sets, and print what was found.
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What files are compared with, and how."""
 
-    Args:
-        data: files of rows.
-        against: evaluation sets.
-        fields: of the sets, with prompt and answer.
-        rules: words in an n-gram, and whether near copies are looked for too.
-        as_json: whether to print JSON.
-    """
+    against: list[str]
+    """Evaluation sets."""
+    prompt: str | None
+    """The sets' field with the prompt."""
+    answer: str | None
+    words: int
+    """In an n-gram."""
+    near: bool
+    """Whether near copies are looked for too."""
+
+
+def check_data(data: list[str], comparison: Comparison, *, as_json: bool) -> "CheckReport":
+    """Compare files of rows with evaluation sets, and print what was found."""
     from pipeline.contamination.check_files import check_files
     from pipeline.contamination.settings import (
         NEAR_COPIES,
@@ -155,18 +146,20 @@ def check_data(
         NGramSettings,
     )
 
-    if not against:
+    if not comparison.against:
         raise typer.BadParameter("name the evaluation sets with --against, or give a recipe")
-    prompt, answer = fields
+    prompt, answer = comparison.prompt, comparison.answer
     if answer and not prompt:
         raise typer.BadParameter("--answer names a field, so name the one of the prompt too")
-    words, near = rules
-    ngrams = (NGramSettings(words=words), *((NEAR_COPIES,) if near else ()))
-    sets = tuple(EvaluationSettings(path=path, prompt=prompt, answer=answer) for path in against)
+    near = (NEAR_COPIES,) if comparison.near else ()
+    ngrams = (NGramSettings(words=comparison.words), *near)
+    sets = tuple(
+        EvaluationSettings(path=path, prompt=prompt, answer=answer) for path in comparison.against
+    )
     settings = CheckSettings(against=sets, ngrams=ngrams)
     report, unreadable = check_files(data, settings)
     for reason, rows in unreadable.items():
-        sys.stderr.write(f"sluice: {rows} rows could not be read and were not compared: {reason}\n")
+        say(f"sluice: {rows} rows could not be read and were not compared: {reason}")
     if as_json:
         print_json({**report.as_json, "unreadable_rows": unreadable})
     else:

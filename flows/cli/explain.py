@@ -1,12 +1,36 @@
-"""The story of one example as text: what it says, where it came from, what happened to it."""
+"""`sluice explain`: the whole story of one example, from its source line to why it is in or out."""
 
+import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-import orjson
+import typer
+
+from flows.cli.options import HERE, AsJson, RunOption, WorkspaceOption
+from flows.cli.output import print_json
 
 SHOWN = 400
 """Characters of a message that are shown; --json has all of it."""
+
+
+def explain(
+    example: Annotated[str, typer.Argument(help="An example id, or how it starts.")],
+    workspace: WorkspaceOption = HERE,
+    run: RunOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell the whole story of an example: from its source line to why it is in or out."""
+    from storage.database import read_workspace
+    from storage.examples import find_example
+    from storage.explain import read_explanation
+    from storage.workspace import Workspace
+
+    with read_workspace(Workspace(workspace)) as con:
+        explanation = read_explanation(con, find_example(con, example), run)
+    if as_json:
+        print_json(explanation)
+        return
+    sys.stdout.write("\n".join(explanation_lines(explanation)) + "\n")
 
 
 def explanation_lines(explanation: Mapping[str, Any]) -> list[str]:
@@ -31,6 +55,8 @@ def shorten(text: str) -> str:
 
 def message_lines(explanation: Mapping[str, Any]) -> Iterator[str]:
     """The conversation, the trained response marked."""
+    import orjson
+
     yield "\nconversation"
     for place, message in enumerate(explanation["messages"]):
         mark = "  (trained)" if place == explanation["response_at"] else ""

@@ -1,6 +1,7 @@
 """The command line: verbs, exit codes, and errors as one clear message.
 
-stdout is data, stderr is talk. Nothing heavy is imported before a verb needs it.
+A verb is a function in the file of its name, and has a line in VERBS here. stdout is data, stderr
+is talk. Nothing heavy is imported before a verb needs it.
 
 Exit codes: 0 done · 1 nothing to select from, an export does not hold, or a gate failed · 2 usage,
 recipe or workspace · 3 input unreadable, more bad rows than tolerated, or a disk that is full,
@@ -12,24 +13,66 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 import typer
 
-from flows.cli import backfill as backfill_commands
-from flows.cli import check as check_commands
-from flows.cli import mixture as mixture_commands
-from flows.cli import plan as plan_commands
-from flows.cli import read as read_commands
-from flows.cli import repair as repair_commands
-from flows.cli import run as run_commands
-from flows.cli import screen as screen_commands
-from flows.cli import serve as serve_commands
-from flows.cli import suggest as suggest_commands
-from flows.cli import trace as trace_command
-from flows.cli import what_if as what_if_commands
+from flows.cli.backfill import backfill
+from flows.cli.check import check
+from flows.cli.diff import diff
 from flows.cli.disk_errors import explain_fault
+from flows.cli.doctor import doctor
 from flows.cli.environment import ENVIRONMENT
+from flows.cli.explain import explain
+from flows.cli.gc import gc
+from flows.cli.init import init
+from flows.cli.mixture import mixture
+from flows.cli.models import models
+from flows.cli.plan import plan
+from flows.cli.quarantine import quarantine
+from flows.cli.report import report
+from flows.cli.run import (
+    clean,
+    dedupe,
+    export,
+    generate,
+    ingest,
+    measure,
+    run,
+    score,
+    select,
+    train,
+)
+from flows.cli.screen import screen
+from flows.cli.serve import serve
+from flows.cli.server import server
+from flows.cli.sql import sql
+from flows.cli.suggest import suggest
+from flows.cli.trace import trace
+from flows.cli.verify import verify
+from flows.cli.what_if import what_if
+from flows.progress import say
+
+VERBS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Run a recipe": (init, plan, run, backfill),
+    "Run a recipe up to a stage": (
+        ingest,
+        generate,
+        clean,
+        measure,
+        score,
+        dedupe,
+        check,
+        select,
+        export,
+        train,
+    ),
+    "See what came of it": (report, explain, quarantine, diff, sql, trace, verify),
+    "Decide what to do next": (what_if, screen, suggest, mixture),
+    "Models, servers and upkeep": (models, serve, server, doctor, gc),
+}
+"""Heading of `sluice --help` → the verbs below it."""
 
 app = typer.Typer(
     name="sluice",
@@ -38,18 +81,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-run_commands.add_to(app)
-check_commands.add_to(app)
-plan_commands.add_to(app)
-mixture_commands.add_to(app)
-backfill_commands.add_to(app)
-read_commands.add_to(app)
-repair_commands.add_to(app)
-screen_commands.add_to(app)
-serve_commands.add_to(app)
-suggest_commands.add_to(app)
-what_if_commands.add_to(app)
-trace_command.add_to(app)
+for heading, verbs in VERBS.items():
+    for verb in verbs:
+        app.command(verb.__name__.replace("_", "-"), rich_help_panel=heading)(verb)
 
 
 def print_version(wanted: bool) -> None:
@@ -81,8 +115,7 @@ def main() -> None:
     except KeyboardInterrupt:
         end("stopped; the same command goes on from here", 130)
     except Exception as error:
-        code = exit_code(error)
-        if code is not None:
+        if (code := exit_code(error)) is not None:
             end(f"error: {error}", code)
         if fault := explain_fault(error):
             end(f"error: {fault}", DISK_FAULT)
@@ -98,67 +131,33 @@ def explain_lost(error: Exception) -> str | None:
     return explain_lost_server(error)
 
 
+class Notes(logging.Handler):
+    """Has what storage notes, such as that it copies an older workspace, reach the user."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it."""
+        say(f"sluice: {record.getMessage()}")
+
+
 def show_notes() -> None:
-    """Have what storage notes, such as that it copies an older workspace, reach the user."""
-    shown = logging.StreamHandler()
-    shown.setFormatter(logging.Formatter("sluice: %(message)s"))
+    """Say the notes of storage."""
     notes = logging.getLogger("storage")
-    notes.addHandler(shown)
+    notes.addHandler(Notes())
     notes.propagate = False  # or Prefect would say it again
 
 
 def exit_code(error: Exception) -> int | None:
-    """The exit code for an error that a user can do something about; None for a bug of ours."""
-    names = {each.__name__ for each in type(error).__mro__}
-    for code, known in EXIT_CODES.items():
-        if names & known:
-            return code
-    return None
+    """The exit code of an error that a user can do something about; None for a bug of ours.
 
+    Each of our classes that ends a command carries its code.
+    """
+    code: int | None = getattr(error, "exit_code", None)
+    return code
 
-EXIT_CODES = {
-    1: {"NoRowsError"},
-    2: {
-        "RecipeError",
-        "NotConvergedError",
-        "UnmeasuredTargetsError",
-        "BackfillError",
-        "DeploymentMissingError",
-        "WorkspaceBusyError",
-        "WorkspaceMissingError",
-        "WorkspaceVersionError",
-        "QueryError",
-        "WrongNameError",
-        "OtherTrainingError",
-        "PortInUseError",
-        "ClusterError",
-        "OtherShardLocationError",
-        "OtherWorkerError",
-        "ShardsUnreachableError",
-    },
-    3: {
-        "UnreadableSourceError",
-        "TooManyBadRowsError",
-        "ExportExistsError",
-        "IndexDamagedError",
-        "TokenMismatchError",
-        "LostMeasurementsError",
-        "NoRoomForBackupError",
-    },
-    5: {
-        "MissingModelError",
-        "MissingExtraError",
-        "MissingStorePackageError",
-        "EnvironmentSetUpError",
-        "ServerFailedError",
-        "ServerLostError",
-    },
-}
-"""By class name, so that no error's module need be imported to show `--help`."""
 
 DISK_FAULT = 3
 LOST_SERVER = 5
-"""For errors that flows/cli/disk_errors.py explains."""
+"""For errors that disk_errors.py and server_errors.py explain."""
 
 
 def stop(number: int, frame: FrameType | None) -> None:

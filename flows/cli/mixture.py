@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.read import AsJson, print_json, print_table, say_to_stderr
+from flows.cli.options import AsJson
+from flows.cli.output import print_json, print_table
+from flows.progress import say
 
 if TYPE_CHECKING:
     from pipeline.advice.mixture_model import MixtureRuns, RankedMixtures, Validation
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command()(mixture)
 
 
 def mixture(
@@ -47,7 +44,7 @@ def mixture(
 
     read, left_out = read_mixture_runs(runs)
     if left_out:
-        say_to_stderr(f"{left_out} rows lack a score and are left out")
+        say(f"{left_out} rows lack a score and are left out")
     try:
         found = validate_runs(read, curved)
     except ValueError as error:

@@ -7,19 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.read import AsJson, print_json, print_table, say_to_stderr
-from flows.cli.run import RecipeFile
+from flows.cli.options import AsJson, RecipeFile
+from flows.cli.output import print_json, print_table
+from flows.progress import counted, say, spoken
 
 if TYPE_CHECKING:
     from flows.recipe.schema import Recipe
     from pipeline.measuring.cost import MeasurePlan
 
 COLUMNS = ["measure", "model", "rows", "to ask", "tokens", "tried", "time", "memory"]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command()(plan)
 
 
 def plan(
@@ -48,9 +44,9 @@ def plan(
     from storage.workspace_lock import lock_workspace
 
     loaded = load_recipe(recipe)
-    sys.stderr.write(f"{recipe} is sound; reading its sources\n")
+    say(f"{recipe} is sound; reading its sources")
     workspace = Workspace(Path(loaded.at(recipe.parent).workspace))
-    with lock_workspace(workspace, f"plan of {loaded.name}", tell=say_to_stderr):
+    with lock_workspace(workspace, f"plan of {loaded.name}", tell=say):
         plans, prompts = plan_recipe(loaded, recipe.parent, rows)
     total = sum(each.seconds or 0.0 for each in plans)
     advice = advise(rows_affordable or budget_rows(loaded), preference_price_ratio)
@@ -66,7 +62,7 @@ def plan(
             }
         )
         return
-    print_table(COLUMNS, [row_of(each) for each in plans])
+    print_table(COLUMNS, [plan_row(each) for each in plans])
     sys.stdout.write(f"in all {spoken(total)} of measuring on this machine\n")
     sys.stdout.write("".join(f"not in this: {each}\n" for each in left_out))
     sys.stdout.write("\nWhat papers found about budgets; advice, and nothing that is enforced:\n")
@@ -108,9 +104,10 @@ def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasureP
     from flows.begin_run import identify, read_in, with_targets
     from flows.recipe.adapters import place_adapters
     from pipeline.generation.stage import choose_prompts, cut_prompts, repair_key
-    from pipeline.measuring.cost import plan_measure
+    from pipeline.measuring.cost import plan_all
+    from pipeline.measuring.measure import Repairs
     from pipeline.measuring.shards import measure_here
-    from pipeline.measuring.stage import Repairs, plan_measures
+    from pipeline.measuring.stage import plan_measures
     from storage.database import read_workspace
     from storage.examples import read_pool
 
@@ -129,16 +126,13 @@ def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasureP
     measure = state.placed.measure
     jobs = plan_measures(run.workspace, measure, pool, run.seed, run.target_ids, repairs)
     counts = jobs.pop("token_counts")
-    measure_here(run.workspace, counts.measure, counts.ids)
-    sizes = counts.measure.key()
-    plans = []
-    for name, job in jobs.items():
-        sys.stderr.write(f"trying {name}\n")
-        plans.append(plan_measure(run.workspace, name, job, sizes, rows))
-    return plans, prompts
+    with counted("rows") as work:
+        measure_here(run.workspace, counts.measure, counts.ids, report=work.at)
+        plans = plan_all(run.workspace, jobs, counts.measure.key(), rows, work.at)
+    return list(plans.values()), prompts
 
 
-def row_of(plan: "MeasurePlan") -> tuple[object, ...]:
+def plan_row(plan: "MeasurePlan") -> tuple[object, ...]:
     """One line of the table."""
     took = "stored" if plan.seconds is None else spoken(plan.seconds)
     memory = "" if plan.peak_bytes is None else f"{plan.peak_bytes / 2**30:.1f} GiB"
@@ -152,12 +146,3 @@ def row_of(plan: "MeasurePlan") -> tuple[object, ...]:
         took,
         memory,
     )
-
-
-def spoken(seconds: float) -> str:
-    """A length of time as a person says it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

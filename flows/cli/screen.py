@@ -7,15 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.read import (
-    HERE,
-    AsJson,
-    RunOption,
-    WorkspaceOption,
-    print_json,
-    print_table,
-    say_to_stderr,
-)
+from flows.cli.options import HERE, AsJson, RunOption, WorkspaceOption
+from flows.cli.output import print_json, print_table
+from flows.progress import say
 
 if TYPE_CHECKING:
     from pipeline.advice.review_queue import Demand
@@ -23,11 +17,6 @@ if TYPE_CHECKING:
     from storage.workspace import Workspace
 
 COLUMNS = ["source", "rows", "to read", "read", "bad", "share", "at most", "gate"]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command()(screen)
 
 
 def screen(
@@ -68,7 +57,7 @@ def screen(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     place, run_id = find_place(recipe, workspace, run)
-    with lock_workspace(place, "screen", tell=say_to_stderr):
+    with lock_workspace(place, "screen", tell=say):
         if verdicts is not None:
             judge(place, run_id, read_verdicts(verdicts), confidence, as_json)
         else:
@@ -133,7 +122,7 @@ def write_list(
     if as_json:
         print_json(facts)
         return
-    print_table(COLUMNS[:4], [row_of(each)[:4] for each in estimates])
+    print_table(COLUMNS[:4], [estimate_row(each)[:4] for each in estimates])
     if not reviews:
         sys.stdout.write("every row that has to be read has been read: see --verdicts\n")
         return
@@ -178,7 +167,7 @@ def judge(
             }
         )
     else:
-        print_table(COLUMNS, [row_of(each) for each in estimates])
+        print_table(COLUMNS, [estimate_row(each) for each in estimates])
         sys.stdout.write(
             f"{bad} of {read} suspicious rows are bad; they do not count in the shares\n"
         )
@@ -201,7 +190,7 @@ def next_steps(estimates: "list[Estimate]") -> list[str]:
     return lines
 
 
-def row_of(each: "Estimate") -> tuple[object, ...]:
+def estimate_row(each: "Estimate") -> tuple[object, ...]:
     """A line of the table."""
     share = "" if each.share is None else f"{each.share:.2%}"
     counts = (each.source, f"{each.rows:,}", each.to_review, each.reviewed, each.bad)

@@ -1,4 +1,4 @@
-"""The verb that serves a model: vLLM in an environment of its own, on this machine only."""
+"""`sluice serve`: a model served with vLLM in an environment of its own, on this machine only."""
 
 import signal
 import sys
@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.cli.read import AsJson, print_json
+from flows.cli.options import AsJson
+from flows.cli.output import print_json
+from flows.progress import counted, say
 
 if TYPE_CHECKING:
-    from pipeline.serving.environment import ServingEnvironment
+    from pipeline.serving.environment import BuildName, ServingEnvironment
     from pipeline.serving.server import RunningServer
     from scorers.measures.models.loading import ResolvedModel
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command("serve")(serve)
 
 
 def serve(
@@ -71,7 +68,7 @@ def serve(
     The first time this downloads vLLM into an environment of its own: 1 GB for the CPU build, about
     4 GB for a GPU. Prints the base URL once the server answers.
     """
-    from pipeline.serving.environment import choose_build, default_place, set_up
+    from pipeline.serving.environment import default_place
     from pipeline.serving.server import free_port, require_free_port
     from pipeline.serving.server import serve as start_server
     from pipeline.serving.settings import ServeSettings
@@ -80,12 +77,12 @@ def serve(
     signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
     place = (place or default_place()).expanduser().resolve()
     if set_up_only:
-        tell_environment(set_up(place, choose_build(build), say), as_json)
+        tell_environment(set_up_vllm(place, build), as_json)
         return
     # What the user can put right is found before minutes of set-up.
     require_free_port(port)
     resolved = find_model(model)
-    environment = set_up(place, choose_build(build), say)
+    environment = set_up_vllm(place, build)
     settings = ServeSettings(
         model=resolved.path,
         name=name or served_name(resolved.reference),
@@ -100,6 +97,14 @@ def serve(
     with start_server(environment, settings, log, say) as server:
         tell_server(server, as_json)
         server.wait()
+
+
+def set_up_vllm(place: Path, build: "BuildName") -> "ServingEnvironment":
+    """The environment of vLLM; made now if it is not there."""
+    from pipeline.serving.environment import choose_build, set_up
+
+    with counted("steps") as work:
+        return set_up(place, choose_build(build), say, work.at)
 
 
 def find_model(reference: str | None) -> "ResolvedModel":
@@ -153,9 +158,3 @@ def tell_server(server: "RunningServer", as_json: bool) -> None:
         f"in a recipe:\n\ngenerate:\n  - model: {server.name}\n"
         f'    endpoint: {{base_url: "{server.base_url}"}}\n\nCtrl-C ends the server'
     )
-
-
-def say(line: str) -> None:
-    """Say a line to stderr, at once."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()

@@ -1,6 +1,5 @@
 """What a run says when it ends: the funnel, where things lie, and what to try next."""
 
-import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -8,23 +7,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-from rich.console import Console
 from rich.table import Table
 
 from flows.begin_run import RunState
+from flows.cli.output import print_json, shown_path, stdout_console
 from pipeline.evidence.markdown import evidence_lines
+from pipeline.measuring.catalogue import asks_model
 from pipeline.reporting.report import FunnelRow, funnel_rows
 from storage.database import read_workspace
 from storage.evidence import read_evidence
 from storage.runs import read_counts
 from storage.selections import read_run_selections, read_selection
 
-WITHOUT_MODEL = ("token_counts", "language")
-"""Measures that no model of the recipe is asked for."""
 
-WIDTH = 118
-"""Columns of a table where stdout is no terminal."""
+@dataclass(frozen=True, slots=True)
+class SelectionSummary:
+    """One selection of a run."""
+
+    selection_id: str
+    rows: int
+    loss_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,8 @@ class RunSummary:
     funnel: list[FunnelRow]
     notes: list[str]
     quarantined: int
-    selections: dict[str, tuple[str, int, int]]
-    """kind → selection id, rows, loss tokens."""
+    selections: dict[str, SelectionSummary]
+    """The choice and its controls, by kind."""
     unspent: str
     evidence: dict[str, Any] | None
     """Lengths, overlaps, sensitivity and agreement of the selection."""
@@ -56,9 +58,11 @@ def summary_of(state: RunState) -> RunSummary:
     """Read what a run did from its workspace."""
     with read_workspace(state.run.workspace) as con:
         counts = read_counts(con, state.run.run_id)
-        selections = read_run_selections(con, state.run.run_id)
+        stored = read_run_selections(con, state.run.run_id)
+        selections = {kind: SelectionSummary(*each) for kind, each in stored.items()}
         evidence = read_evidence(con, state.run.run_id)
-        picked = read_selection(con, selections["choice"][0])[0] if "choice" in selections else []
+        choice = selections.get("choice")
+        picked = read_selection(con, choice.selection_id)[0] if choice else []
     return RunSummary(
         run_id=state.run.run_id,
         recipe=state.recipe.name,
@@ -96,18 +100,12 @@ def training_numbers(state: RunState) -> dict[str, Any] | None:
     }
 
 
-def shown_path(path: Path) -> str:
-    """A path as seen from the working directory, without detours."""
-    return os.path.relpath(path)
-
-
 def print_summary(summary: RunSummary, as_json: bool) -> None:
     """Print the outcome for a person, or as JSON."""
     if as_json:
-        out = orjson.dumps(asdict(summary), option=orjson.OPT_INDENT_2).decode()
-        sys.stdout.write(f"{out}\n")
+        print_json(asdict(summary))
         return
-    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    console = stdout_console()
     console.print()
     console.print(funnel_table(summary.funnel))
     for line in [*summary.notes, *outcome_lines(summary)]:
@@ -124,16 +122,16 @@ def funnel_table(rows: list[FunnelRow]) -> Table:
     for name, justify in (("stage", "left"), ("step", "left"), ("in", "right"), ("kept", "right")):
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     table.add_column("left, by reason", overflow="fold")
-    for stage, label, rows_in, kept, left in rows:
-        table.add_row(stage, label, str(rows_in), str(kept), left)
+    for row in rows:
+        table.add_row(row.stage, row.step, str(row.rows_in), str(row.kept), row.left)
     return table
 
 
 def outcome_lines(summary: RunSummary) -> list[str]:
     """What was selected, trained and written, and what the models were asked."""
     lines = []
-    for kind, (_, rows, tokens) in sorted(summary.selections.items()):
-        lines.append(f"{kind:<15} {rows:>6} rows {tokens:>9} loss tokens")
+    for kind, each in sorted(summary.selections.items()):
+        lines.append(f"{kind:<15} {each.rows:>6} rows {each.loss_tokens:>9} loss tokens")
     lines += evidence_lines(summary.evidence) if summary.evidence else []
     if summary.unspent:
         lines.append(summary.unspent)
@@ -152,7 +150,7 @@ def outcome_lines(summary: RunSummary) -> list[str]:
 def asked_line(asked: Mapping[str, int]) -> str:
     """What was measured by models, and what by none."""
     measured = {name: rows for name, rows in asked.items() if rows}
-    models = {name: rows for name, rows in measured.items() if name not in WITHOUT_MODEL}
+    models = {name: rows for name, rows in measured.items() if asks_model(name)}
     if models:
         return f"models were asked about: {listed_rows(models)}"
     if measured:

@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.read import (
-    HERE,
-    AsJson,
-    RunOption,
-    WorkspaceOption,
-    print_json,
-    say_to_stderr,
-)
+from flows.cli.options import HERE, AsJson, RunOption, WorkspaceOption
+from flows.cli.output import print_json
+from flows.progress import say
 
 if TYPE_CHECKING:
     from pipeline.tracing.report import Place, TraceReport
@@ -27,11 +22,6 @@ PLACES = 3
 """Places of a span that are shown; --json has more."""
 
 NOTE = "The same words are evidence that a row has the text, not that the model learnt it there."
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command()(trace)
 
 
 def trace(
@@ -72,7 +62,7 @@ def trace(
 
     text = read_completion(completion, file)
     question = Question(text, prompt, min_words, spans, rows, neighbours)
-    found = trace_completion(Workspace(workspace), question, run, everything, say_to_stderr)
+    found = trace_completion(Workspace(workspace), question, run, everything, say)
     if as_json:
         print_json({**asdict(found), "note": NOTE})
         return
@@ -113,7 +103,7 @@ def trace_lines(report: "TraceReport") -> Iterator[str]:
         short = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
         phrase = ", a common phrase" if span.common else ""
         yield f"\n{number}. {short}"
-        indices = f"{counted(span.count, 'place')} in {counted(span.rows, 'row')}"
+        indices = f"{with_noun(span.count, 'place')} in {with_noun(span.rows, 'row')}"
         yield f"   {span.words} words, {indices}{phrase}"
         for place in span.places[:PLACES]:
             yield f"   {place_line(report, place)}"
@@ -131,7 +121,7 @@ def nothing_found(report: "TraceReport") -> str:
     return f"a smaller --min-words finds shorter spans{wider}"
 
 
-def counted(number: int, noun: str) -> str:
+def with_noun(number: int, noun: str) -> str:
     """A number with its noun."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 

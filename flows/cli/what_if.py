@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.read import AsJson, RunOption, print_json, print_table
-from flows.cli.run import RecipeFile
+from flows.cli.options import AsJson, RecipeFile, RunOption
+from flows.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from flows.recipe.schema import Recipe
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
     from storage.measurements import MeasureKey
 
 COLUMNS = ["step", "in", "kept", "left, by reason"]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command("what-if")(what_if)
 
 
 def what_if(
@@ -91,21 +86,22 @@ def try_settings(recipe: "Recipe", base: Path, run_id: str | None) -> "WhatIf":
         if beyond := beyond_reach(changed):
             raise QueryError(
                 "a what-if can change how rows are selected; the pool or its numbers change with "
-                f"{spoken(beyond)}, which run {found} had otherwise: `sluice select` the recipe"
+                f"{listed_settings(beyond)}, which run {found} had otherwise: `sluice select` the "
+                "recipe"
             )
         measures = read_run_keys(con, found)
         if any(block.method == "repair" for block in recipe.generate):
             raise QueryError(
                 "a what-if cannot tell which rows are repairs of which: `sluice select` the recipe"
             )
-        scores = find_scores(con, recipe, found, measures)
+        scores = find_score_keys(con, recipe, found, measures)
         sources = read_run_sources(con, found)
         run = RunContext(workspace, found, recipe.seed, sources, measures, scores)
         run = replace(run, named_sources=name_sources(con, recipe, base, run))
         return select_again(con, run, recipe.select, changed, recipe.licenses)
 
 
-def find_scores(
+def find_score_keys(
     con: "Connection", recipe: "Recipe", run_id: str, measures: "Mapping[str, MeasureKey]"
 ) -> "dict[str, ScoreKey]":
     """The key of each score as the recipe defines it, of the numbers and the targets of a run.
@@ -150,6 +146,6 @@ def name_sources(
     return named
 
 
-def spoken(differences: "Sequence[SettingChange]") -> str:
+def listed_settings(differences: "Sequence[SettingChange]") -> str:
     """The settings that differ, by name."""
     return ", ".join(each.setting for each in differences)

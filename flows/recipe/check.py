@@ -1,12 +1,12 @@
 """Read a recipe and find everything that is wrong with it before any work, all at once.
 
-Its form is looked at in recipe_form.py; then what blocks say of each other and of what is on disk,
+Its form is looked at in form.py; then what blocks say of each other and of what is on disk,
 in check_inputs.py, check_measures.py and check_selection.py.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -39,6 +39,8 @@ from flows.recipe.schema import Recipe, place_sources
 
 class RecipeError(ValueError):
     """A recipe cannot be run; `problems` has every reason found."""
+
+    exit_code: ClassVar[int] = 2
 
     def __init__(self, recipe: str, problems: list[str]) -> None:
         self.problems = problems

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from flows.recipe.form import nearest
 from flows.recipe.schema import MODEL_KEYS, Recipe
 from pipeline.contamination.evaluations import first_rows
 from pipeline.contamination.settings import CheckSettings, EvaluationSettings
@@ -18,6 +17,7 @@ from pipeline.measuring.measures.tags import TagSettings
 from pipeline.measuring.measures.turn_ratings import TurnQuestion
 from pipeline.settings import TARGET
 from scorers.measures.models.loading import WHEEL_MODELS
+from scorers.names import did_you_mean
 from storage.table_queries import TableQueryError, check_database
 
 LOOKED_AT = 100
@@ -31,7 +31,7 @@ def source_problems(recipe: Recipe) -> Iterator[str]:
     for where, source in indices.items():
         shape = source.shape
         if shape is not None and shape not in SHAPES:
-            yield f"{where}.shape: no shape named {shape!r}.{nearest(shape, list(SHAPES))}"
+            yield f"{where}.shape: no shape named {shape!r}. {did_you_mean(shape, SHAPES)}"
         if source.query is not None:
             yield from query_problems(where, source)
             continue
@@ -62,7 +62,7 @@ def model_problems(recipe: Recipe) -> Iterator[str]:
     for where, name in named_models(recipe.model_dump(), ""):
         wheel = name.removeprefix("wheel:")
         if wheel != name and wheel not in WHEEL_MODELS:
-            yield f"{where}: no model {name!r}.{nearest(wheel, list(WHEEL_MODELS))}"
+            yield f"{where}: no model {name!r}. {did_you_mean(wheel, WHEEL_MODELS)}"
     for where, block in endpoint_blocks(recipe):
         if block.endpoint and block.model == TARGET:
             yield f"{where}.model: missing; name the model that the endpoint serves"
@@ -153,8 +153,8 @@ def rule_problems(recipe: Recipe, check: CheckSettings) -> Iterator[str]:
 def evaluation_problems(where: str, evaluation: EvaluationSettings) -> Iterator[str]:
     """A set that is not there, or has not the fields that are named."""
     if evaluation.shape is not None and evaluation.shape not in SHAPES:
-        shapes = nearest(evaluation.shape, list(SHAPES))
-        yield f"{where}.shape: no shape named {evaluation.shape!r}.{shapes}"
+        told = did_you_mean(evaluation.shape, SHAPES)
+        yield f"{where}.shape: no shape named {evaluation.shape!r}. {told}"
     if evaluation.answer and not evaluation.prompt:
         yield f"{where}.answer: names a field, so name the one of the prompt too"
     files = evaluation.source.files()
@@ -172,5 +172,5 @@ def evaluation_problems(where: str, evaluation: EvaluationSettings) -> Iterator[
             if field and fields and field not in fields:
                 yield (
                     f"{where}.{key}: no field {field!r} in the first {LOOKED_AT} rows of {file}."
-                    f"{nearest(field, sorted(fields))}"
+                    f" {did_you_mean(field, fields)}"
                 )

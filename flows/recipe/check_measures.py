@@ -2,28 +2,13 @@
 
 from collections.abc import Iterator
 
-from flows.recipe.form import nearest
 from flows.recipe.schema import Recipe
-from pipeline.measuring.measures.embeddings import ComparedField
-from pipeline.measuring.measures.ratings import as_number
-from pipeline.measuring.stage import embeddings_name, ratings_name
+from pipeline.measuring.catalogue import MEASURES
+from pipeline.measuring.measures.embeddings import ComparedField, embeddings_name
+from pipeline.measuring.measures.ratings import as_number, ratings_name
 from pipeline.scoring.stage import TEXTS_BY_NAME, ScoreSettings, find_scorer, measure_name
 from scorers import SCORERS, TEXT, scorer_settings
-
-MEASURE_BLOCKS = {
-    "losses": "measure.losses",
-    "trajectories": "measure.trajectories",
-    "judgements": "measure.confidence",
-    "ratings": "measure.ratings",
-    "turn_ratings": "measure.turn_ratings",
-    "tags": "measure.tags",
-    "preferences": "measure.preferences",
-    "context": "measure.context",
-    "cappy": "measure.cappy",
-    "embeddings": "measure.embeddings",
-    "gradients": "measure.gradients",
-}
-"""Measure → the block of the recipe that asks for it."""
+from scorers.names import did_you_mean
 
 
 def measure_problems(recipe: Recipe) -> Iterator[str]:
@@ -69,13 +54,13 @@ def unmeasured(recipe: Recipe, where: str, score: ScoreSettings) -> Iterator[str
     measured, measure = recipe.measure.names(), find_scorer(score.scorer).measure
     if measure_name(score) in measured:
         return
-    prefix, block = f"{measure}_", MEASURE_BLOCKS.get(measure, "measure.tokens")
+    prefix, block = f"{measure}_", f"measure.{MEASURES[measure].block}"
     named = [name.removeprefix(prefix) for name in measured if name.startswith(prefix)]
     if measure in measured:
         yield f"{where}.of: {score.scorer} reads {block}, which is one block: leave `of` out"
     elif named:
         problem = f"no block {score.of!r} in" if score.of else "missing; name a block of"
-        yield f"{where}.of: {problem} {block}.{nearest(score.of, named)}"
+        yield f"{where}.of: {problem} {block}. {did_you_mean(score.of, named)}"
     else:
         yield f"{where}: {score.scorer} reads {measure}: add the block {block}"
 
@@ -87,7 +72,7 @@ def untold_text(where: str, score: ScoreSettings) -> Iterator[str]:
         yield f"{where}.of: {score.scorer} reads {' and '.join(reads)}: leave `of` out"
     elif score.of not in TEXTS_BY_NAME:
         known = [name for name in TEXTS_BY_NAME if name]
-        yield f"{where}.of: no text {score.of!r}.{nearest(score.of, known)}"
+        yield f"{where}.of: no text {score.of!r}. {did_you_mean(score.of, known)}"
 
 
 def rating_problems(recipe: Recipe) -> Iterator[str]:
@@ -127,7 +112,8 @@ def unknown_score(recipe: Recipe, where: str, name: str | None) -> Iterator[str]
     """Say so if a block names a score that the recipe does not have."""
     labels = [score.label for score in recipe.scores]
     if name is not None and name not in labels:
-        yield f"{where}: {name!r} is not among the scores of this recipe.{nearest(name, labels)}"
+        told = did_you_mean(name, labels)
+        yield f"{where}: {name!r} is not among the scores of this recipe. {told}"
 
 
 def missing_embeddings(recipe: Recipe, where: str, of: ComparedField) -> Iterator[str]:

@@ -5,17 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from flows.recipe.check_measures import is_label, missing_embeddings, unknown_score
-from flows.recipe.form import nearest
 from flows.recipe.schema import Recipe
 from pipeline.ingest.stage import bound_rows, bound_tokens, stored_path
+from pipeline.measuring.catalogue import MEASURES
 from pipeline.selection.allocate_budget import COLUMNS
-from pipeline.selection.methods.clear_repair import ClearRepair
-from pipeline.selection.methods.dmt import DMT
-from pipeline.selection.methods.instag import InsTag
-from pipeline.selection.methods.language import Language
-from pipeline.selection.methods.s2l import S2L
 from pipeline.selection.source_names import has_name
 from pipeline.selection.step import Filter, RankStep
+from scorers.names import did_you_mean
 from storage.workspace import Workspace
 
 
@@ -26,12 +22,12 @@ def select_problems(recipe: Recipe) -> Iterator[str]:
         where = f"select.steps.{number}"
         for score in step.scores():
             yield from unknown_score(recipe, f"{where}.score", score)
-            if score in labels and not isinstance(step, S2L):
+            if score in labels and not step.ranks_labels:
                 yield f"{where}.score: {score!r} is a cluster's label and ranks nothing; use s2l"
-        if isinstance(step, Language) and recipe.measure.language is None:
-            yield f"{where}: needs the language of rows: add language: {{}} to measure"
-        if isinstance(step, InsTag) and recipe.measure.tags is None:
-            yield f"{where}: picks by tags: add the block measure.tags"
+        for measure in step.measures():
+            block = MEASURES[measure].block
+            if measure not in recipe.measure.names():
+                yield f"{where}: {step.method} reads {measure}: add the block measure.{block}"
         compared = step.compared() if isinstance(step, RankStep) else None
         if compared:
             yield from missing_embeddings(recipe, where, compared)
@@ -40,7 +36,7 @@ def select_problems(recipe: Recipe) -> Iterator[str]:
 def repair_problems(recipe: Recipe) -> Iterator[str]:
     """Repairs without what chooses between them and the rows, and the other way round."""
     repairs = [n for n, block in enumerate(recipe.generate) if block.method == "repair"]
-    choosing = [n for n, step in enumerate(recipe.select.steps) if isinstance(step, ClearRepair)]
+    choosing = [n for n, step in enumerate(recipe.select.steps) if step.of_repairs]
     needing = ["measure.preferences"] if recipe.measure.preferences else []
     needing += [f"select.steps.{n}" for n in choosing]
     for where in needing if not repairs else ():
@@ -89,7 +85,7 @@ def share_problems(recipe: Recipe) -> Iterator[str]:
         yield (
             f"select.steps.{len(recipe.select.steps) - 1}.shares.by: {last.shares.by!r} is not a "
             f"column, nor a score of this recipe whose values are labels."
-            f"{nearest(last.shares.by, [*COLUMNS, *labels])}"
+            f" {did_you_mean(last.shares.by, [*COLUMNS, *labels])}"
         )
 
 
@@ -103,7 +99,7 @@ def licence_share_problems(recipe: Recipe) -> Iterator[str]:
     for name in last.shares.quotas or ():
         if name not in known:
             where = f"select.steps.{len(recipe.select.steps) - 1}.shares.quotas"
-            yield f"{where}: no source has the licence {name!r}.{nearest(name, known)}"
+            yield f"{where}: no source has the licence {name!r}. {did_you_mean(name, known)}"
 
 
 def named_source_problems(recipe: Recipe) -> Iterator[str]:
@@ -115,16 +111,11 @@ def named_source_problems(recipe: Recipe) -> Iterator[str]:
         return  # the answer to a query lies in the workspace, under a name of its own
     paths += ["generated"] if recipe.generate else []
     for number, step in enumerate(recipe.select.steps):
-        named: tuple[tuple[str, tuple[str, ...]], ...] = ()
-        if isinstance(step, DMT):
-            named = (("specialised", step.specialised),)
-        elif isinstance(step, RankStep) and step.shares and step.shares.by == "source":
-            named = (("shares.quotas", tuple(step.shares.quotas or ())),)
-        for key, names in named:
+        for key, names in step.source_parts().items():
             for name in names:
                 if not any(has_name(path, name) for path in paths):
                     where = f"select.steps.{number}.{key}"
-                    yield f"{where}: no source is called {name!r}.{nearest(name, paths)}"
+                    yield f"{where}: no source is called {name!r}. {did_you_mean(name, paths)}"
 
 
 def unknown_sources(blocks: Mapping[str, Any]) -> Iterator[str]:
@@ -137,4 +128,4 @@ def unknown_sources(blocks: Mapping[str, Any]) -> Iterator[str]:
         for path in named:
             if path not in known:
                 where = f"select.steps.{number}"
-                yield f"{where}: {path!r} is no source of this recipe.{nearest(path, known)}"
+                yield f"{where}: {path!r} is no source of this recipe. {did_you_mean(path, known)}"

@@ -1,17 +1,17 @@
 """The form of a recipe: which blocks are valid by themselves, and what is wrong with the others.
 
-What blocks say of each other and of what is on disk is looked at after that, in check_recipe.py.
+What blocks say of each other and of what is on disk is looked at after that, in check.py.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from flows.recipe.schema import Recipe
+from scorers.names import did_you_mean
 
 
 def validate(value: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -81,21 +81,15 @@ def describe_error(detail: ErrorDetails) -> str:
     where = ".".join(step for step in steps if not step.startswith("function-"))
     if detail["type"] == "extra_forbidden":
         known = keys_at(Recipe.model_json_schema(), detail["loc"][:-1])
-        return f"{where}: unknown key.{nearest(str(detail['loc'][-1]), known)}"
+        return f"{where}: unknown key. {did_you_mean(str(detail['loc'][-1]), known)}"
     if detail["type"] == "union_tag_invalid":
         context = detail["ctx"]
         known = re.findall(r"'([^']+)'", context["expected_tags"])
-        return f"{where}: no method named {context['tag']!r}.{nearest(context['tag'], known)}"
+        told = did_you_mean(context["tag"], known)
+        return f"{where}: no method named {context['tag']!r}. {told}"
     if detail["type"] == "missing":
         return f"{where}: missing; it must be given"
     return f"{where}: {detail['msg'].removeprefix('Value error, ')}"
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """Name the nearest of the names that exist, and all of them."""
-    near = get_close_matches(name, known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"{hint} There are: {', '.join(sorted(known))}."
 
 
 def keys_at(schema: dict[str, Any], location: tuple[int | str, ...]) -> list[str]:

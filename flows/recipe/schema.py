@@ -14,7 +14,7 @@ from pipeline.dedupe.steps import Dedupe
 from pipeline.generation.indicator import IndicatorSettings
 from pipeline.generation.stage import GenerateSettings
 from pipeline.ingest.stage import SourceSettings
-from pipeline.measuring.stage import MeasureSettings
+from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.scoring.stage import ScoreSettings
 from pipeline.selection.methods.licenses import LicenseSettings
 from pipeline.selection.run_steps import SelectSettings
@@ -48,7 +48,10 @@ MODEL_KEYS = ("target", "model", "proxy", "entailment", "encoder")
 
 
 class Recipe(Settings):
-    """What a run does, stage by stage. Relative paths are relative to the recipe's own file."""
+    """What a run does, stage by stage.
+
+    Relative paths go by the recipe's own folder; of models those that begin with a dot.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="What runs are called.")
     workspace: str = Field(description="Directory that keeps everything a run makes.")

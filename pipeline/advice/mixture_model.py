@@ -19,7 +19,7 @@ predict as well, and nothing is recommended. Little above 0 may be luck.
 A linear law is always best at a corner. So only mixtures are ranked whose every proportion lies
 within what the runs have tried: the model interpolates and says nothing beyond. For 20 to 50 short
 runs that are paid for already, or worth paying for; without them take shares by temperature. Costs
-milliseconds, and seconds where there are millions of mixtures.
+seconds, and more where there are millions of mixtures.
 
 DaMo: arXiv:2510.19336, with its code. No MLP is offered: it was worse than ridge on the one file
 there is.
@@ -29,10 +29,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, islice
 from math import comb
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from scorers.arrays import Floats, Ints, Strings, require_same_length
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 PENALTIES = tuple(10.0**power for power in range(-5, 4))
 """Strengths that are tried, on standardised columns and for each row that is fitted."""
@@ -65,23 +69,11 @@ class MixtureRuns:
         return self.proportions * ((self.checkpoints + 1) / whole)[:, None]
 
 
-@dataclass(frozen=True, slots=True)
-class Ridge:
-    """A fitted law."""
+class Split(NamedTuple):
+    """Rows to fit and rows to test."""
 
-    centre: Floats
-    scale: Floats
-    slopes: Floats
-    """(columns, k) on standardised columns."""
-    means: Floats
-    """(k,)"""
-    curved: bool
-
-    def predict(self, exposure: Floats) -> Floats:
-        """(n, k) scores for how much of each source has been seen (n, m)."""
-        columns = (expand(exposure, self.curved) - self.centre) / self.scale
-        predicted: Floats = columns @ self.slopes + self.means
-        return predicted
+    fit: Ints
+    test: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +105,7 @@ class RankedMixtures:
     """Mixtures within what was tried."""
 
 
-def expand(exposure: Floats, curved: bool) -> Floats:
-    """(n, columns) what the law is linear in."""
-    if not curved:
-        return exposure
-    pairs = combinations(range(exposure.shape[1]), 2)
-    products = [exposure[:, a] * exposure[:, b] for a, b in pairs]
-    return np.column_stack([exposure, *products])
-
-
-def fit_ridge(exposure: Floats, scores: Floats, groups: Ints, curved: bool = False) -> Ridge:
+def fit_law(exposure: Floats, scores: Floats, groups: Ints, curved: bool = False) -> "Pipeline":
     """Fit scores to exposure, with a penalty that predicts left-out groups.
 
     Of the penalties whose error is within a standard error of the least it is the strongest: what
@@ -133,57 +116,66 @@ def fit_ridge(exposure: Floats, scores: Floats, groups: Ints, curved: bool = Fal
         scores: (n, k).
         groups: (n,) rows of one group are never on both sides of a split.
         curved: add products of two sources.
+
+    Returns:
+        What predicts (n, k) scores for how much of each source has been seen (n, m).
     """
-    splits = split_groups(groups, FOLDS)
-    if len(splits) < 2:
+    splits = split_groups(groups)
+    if not splits:
         return solve_ridge(exposure, scores, PENALTIES[-1], curved)
-    errors = np.array(
-        [
-            [missed(exposure, scores, split, penalty, curved) for split in splits]
-            for penalty in PENALTIES
-        ]
-    )
-    means = errors.mean(axis=1)
+    errors = np.array([missed(exposure, scores, split, curved) for split in splits])
+    means = errors.mean(axis=0)
     best = int(means.argmin())
-    limit = means[best] + errors[best].std() / np.sqrt(len(splits) - 1)
+    limit = means[best] + errors[:, best].std() / np.sqrt(len(splits) - 1)
     return solve_ridge(exposure, scores, max(np.array(PENALTIES)[means <= limit]), curved)
 
 
-def missed(
-    exposure: Floats, scores: Floats, split: tuple[Ints, Ints], penalty: float, curved: bool
-) -> float:
-    """Mean square error on the rows to test, of a law fitted on the others."""
-    fit, test = split
-    law = solve_ridge(exposure[fit], scores[fit], penalty, curved)
-    return float(((law.predict(exposure[test]) - scores[test]) ** 2).mean())
+def missed(exposure: Floats, scores: Floats, split: Split, curved: bool) -> Floats:
+    """(penalties,) mean square errors on the rows to test, of laws fitted on the others."""
+    penalties, benchmarks = len(PENALTIES), scores.shape[1]
+    repeated = np.tile(scores, penalties)
+    each = np.repeat(PENALTIES, benchmarks)
+    law = solve_ridge(exposure[split.fit], repeated[split.fit], each, curved)
+    wrong = (law.predict(exposure[split.test]) - repeated[split.test]) ** 2
+    errors: Floats = wrong.reshape(-1, penalties, benchmarks).mean(axis=(0, 2))
+    return errors
 
 
-def solve_ridge(exposure: Floats, scores: Floats, penalty: float, curved: bool) -> Ridge:
-    """Ridge regression on standardised columns; the intercept is not penalised."""
-    columns = expand(exposure, curved)
-    centre, scale = columns.mean(axis=0), columns.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
-    standard, means = (columns - centre) / scale, scores.mean(axis=0)
-    left, values, right = np.linalg.svd(standard, full_matrices=False)
-    shrunk = values / (values**2 + penalty * len(scores))
-    slopes = right.T @ (shrunk[:, None] * (left.T @ (scores - means)))
-    return Ridge(centre, scale, slopes, means, curved)
-
-
-def split_groups(groups: Ints, folds: int) -> list[tuple[Ints, Ints]]:
-    """Rows to fit and rows to test, for each fold; no group is on both sides.
+def solve_ridge(
+    exposure: Floats, scores: Floats, penalty: float | Floats, curved: bool
+) -> "Pipeline":
+    """Ridge regression on standardised columns; the intercept is not penalised.
 
     Args:
-        groups: (n,) codes.
-        folds: at most so many; groups are dealt out in the order of their codes.
+        exposure: (n, m).
+        scores: (n, k).
+        penalty: for each row that is fitted; or (k,), one for each column of scores.
+        curved: add products of two sources.
     """
-    names = np.unique(groups)
-    count = min(folds, len(names))
-    splits = []
-    for fold in range(count if count > 1 else 0):
-        test = np.isin(groups, names[fold::count])
-        splits.append((np.flatnonzero(~test), np.flatnonzero(test)))
-    return splits
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+
+    columns = PolynomialFeatures(2 if curved else 1, interaction_only=True, include_bias=False)
+    ridge = Ridge(penalty * len(scores), solver="svd")
+    return make_pipeline(columns, StandardScaler(), ridge).fit(exposure, scores)
+
+
+def split_groups(groups: Ints) -> list[Split]:
+    """At most FOLDS ways to part rows; no group is on both sides, and each is tested once.
+
+    Args:
+        groups: (n,) codes; they are dealt out in their order.
+
+    Returns:
+        None where there is one group.
+    """
+    from sklearn.model_selection import LeaveOneGroupOut
+
+    folds = np.unique(groups, return_inverse=True)[1] % FOLDS
+    if not folds.any():
+        return []
+    return [Split(*each) for each in LeaveOneGroupOut().split(folds, groups=folds)]
 
 
 def validate_runs(runs: MixtureRuns, curved: bool = False) -> Validation:
@@ -203,9 +195,10 @@ def validate_runs(runs: MixtureRuns, curved: bool = False) -> Validation:
             "to 50 are what the method was made for"
         )
     predicted = np.full_like(runs.scores, np.nan)
-    for fit, test in split_groups(groups, FOLDS):
-        law = fit_ridge(runs.exposure[fit], runs.scores[fit], groups[fit], curved)
-        predicted[test] = law.predict(runs.exposure[test])
+    for split in split_groups(groups):
+        fit = split.fit
+        law = fit_law(runs.exposure[fit], runs.scores[fit], groups[fit], curved)
+        predicted[split.test] = law.predict(runs.exposure[split.test])
     of_means = r_squared(
         runs.scores.mean(axis=1, keepdims=True),
         predicted.mean(axis=1, keepdims=True),
@@ -273,7 +266,7 @@ def enumerate_mixtures(sources: int, batch: int) -> Iterator[Floats]:
         yield (np.diff(ends, axis=1) - 1) / batch
 
 
-def rank_mixtures(law: Ridge, tried: Floats, batch: int, top: int) -> RankedMixtures:
+def rank_mixtures(law: "Pipeline", tried: Floats, batch: int, top: int) -> RankedMixtures:
     """Find the mixtures with the highest predicted mean score at the end of a training.
 
     Args:
@@ -297,9 +290,9 @@ def rank_mixtures(law: Ridge, tried: Floats, batch: int, top: int) -> RankedMixt
     return RankedMixtures(best, law.predict(best), searched)
 
 
-def fit_runs(runs: MixtureRuns, curved: bool = False) -> Ridge:
+def fit_runs(runs: MixtureRuns, curved: bool = False) -> "Pipeline":
     """Fit the law on all runs."""
-    return fit_ridge(runs.exposure, runs.scores, group_of(runs), curved)
+    return fit_law(runs.exposure, runs.scores, group_of(runs), curved)
 
 
 def replicate_noise(runs: MixtureRuns) -> float | None:

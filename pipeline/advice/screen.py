@@ -23,7 +23,6 @@ Emergent misalignment: arXiv:2510.08211. Wilson 1927. What ratio harms was measu
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -97,11 +96,10 @@ def wilson_upper(bad: int, reviewed: int, confidence: float) -> float:
         raise ValueError(f"{bad} bad of {reviewed} reviewed")
     if not reviewed:
         return 1.0
-    z2 = NormalDist().inv_cdf(confidence) ** 2
-    share = bad / reviewed
-    middle = share + z2 / (2 * reviewed)
-    spread = math.sqrt(z2 * (share * (1 - share) / reviewed + z2 / (4 * reviewed**2)))
-    return min(1.0, (middle + spread) / (1 + z2 / reviewed))
+    from scipy.stats import binomtest
+
+    found = binomtest(bad, reviewed, alternative="less")
+    return float(found.proportion_ci(confidence, method="wilson").high)
 
 
 def gate_of(upper: float) -> Gate:
@@ -163,15 +161,15 @@ def rank_suspects(
         (m,) the rows that any signal speaks of, the most suspicious first; and (n,) the name of the
         worst signal of each row, "" where there is none.
     """
+    from scipy.stats import rankdata
+
     worst, why = np.full(len(ids), np.inf), np.full(len(ids), "", dtype=object)
     for name, (values, kind) in sorted(signals.items()):
         speaks = ~np.isnan(values) & ((values > 1) | (kind == "low"))
         said = values[speaks] if kind == "low" else -values[speaks]
-        indices = np.full(len(ids), np.inf)
-        indices[speaks] = np.searchsorted(np.sort(said), said) / max(
-            1, int((~np.isnan(values)).sum())
-        )
-        worse = indices < worst
-        worst[worse], why[worse] = indices[worse], name
+        places = np.full(len(ids), np.inf)
+        places[speaks] = (rankdata(said, "min") - 1) / max(1, np.count_nonzero(~np.isnan(values)))
+        worse = places < worst
+        worst[worse], why[worse] = places[worse], name
     rows = np.flatnonzero(np.isfinite(worst))
     return rows[sort_rows(worst[rows], ids[rows])], why

@@ -1,7 +1,7 @@
 """What to generate for next: stored verdicts, round by round, through MoPPS."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -9,11 +9,11 @@ import pyarrow as pa
 from pipeline.advice.mopps import Aim, Posterior, choose_tasks, draw_rates, update
 from scorers.arrays import Ints
 
-TaskKind = Literal["source", "prompt"]
-
 
 class NoVerdictsError(ValueError):
     """No run has judged an answer, so there is nothing to go by."""
+
+    exit_code: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, slots=True)

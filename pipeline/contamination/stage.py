@@ -24,8 +24,7 @@ from pipeline.contamination.semantic import SemanticMatcher, item_text
 from pipeline.contamination.settings import CheckSettings, EvaluationSettings
 from pipeline.contamination.texts import Item, RowBlock, RowTurns, read_turn_texts
 from pipeline.ingest.readers import source_fingerprint
-from pipeline.measuring.measures.embeddings import Embeddings, TextField
-from pipeline.measuring.stage import embeddings_name
+from pipeline.measuring.measures.embeddings import Embeddings, TextField, embeddings_name
 from pipeline.run_context import RunContext
 from scorers.arrays import Floats
 from scorers.measures.models.devices import borrowed_device

@@ -7,9 +7,9 @@ copies. Each pair that a search proposes is decided in float64, so no row goes b
 estimate. What searches differ in is what they may miss:
 
     flat   nothing. Work grows with rows times kept rows.
-    ivf    a pair whose rows lie in cells far apart (cells.py). How many rows with a copy it found
-           is measured: a sample of rows that it kept is searched for a kept copy by the flat
-           search. The recall is printed and stored with the counts of the step.
+    ivf    a pair whose rows lie in cells far apart (inverted_index.py). How many rows with a copy
+           it found is measured: a sample of rows that it kept is searched for a kept copy by the
+           flat search. The recall is printed and stored with the counts of the step.
 
 `auto` is flat up to 100 000 rows. Neither search lists the similar pairs, of which a template
 shared by many rows makes a quadratic number: rows are compared with kept rows only. There is no

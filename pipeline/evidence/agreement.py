@@ -13,8 +13,8 @@ from itertools import combinations
 
 import numpy as np
 
+from pipeline.ranking.blend import shares_below
 from pipeline.ranking.order import sort_rows
-from pipeline.selection.blend import shares_below
 from scorers.arrays import Floats, Strings
 
 
@@ -51,13 +51,13 @@ def rank_agreement(scores: Mapping[str, Floats]) -> list[Agreement]:
 
 
 def _agree(a: str, b: str, left: Floats, right: Floats) -> Agreement:
+    from scipy.stats import spearmanr
+
     both = ~np.isnan(left) & ~np.isnan(right)
-    n = int(both.sum())
-    one_group = np.zeros(n, dtype=np.int64)
-    x, y = shares_below(left[both], one_group), shares_below(right[both], one_group)
-    if n < 3 or not x.std() or not y.std():
-        return Agreement((a, b), n, None)
-    return Agreement((a, b), n, float(np.corrcoef(x, y)[0, 1]))
+    x, y = left[both], right[both]
+    if len(x) < 3 or (x == x[0]).all() or (y == y[0]).all():
+        return Agreement((a, b), len(x), None)
+    return Agreement((a, b), len(x), float(spearmanr(x, y).statistic))
 
 
 def most_disputed(

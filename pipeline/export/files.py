@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import ClassVar
 
 import orjson
 import pyarrow.parquet as pq
@@ -45,6 +46,8 @@ LIBRARIES = ("datasets", "orjson", "pyarrow", "tokenizers", "transformers", "trl
 
 class ExportExistsError(FileExistsError):
     """The folder holds another export, or a damaged one; nothing was overwritten."""
+
+    exit_code: ClassVar[int] = 3
 
 
 def write_export(directory: Path, rows: Iterable[ExportRow], facts: ExportFacts) -> ExportManifest:

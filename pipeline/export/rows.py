@@ -112,7 +112,7 @@ def _encode_object(value: JsonObject, owner: str) -> bytes:
 @cache
 def _decoder() -> Callable[[str], object]:
     """The trainer's own decoder; imported late, because `datasets` takes seconds to import."""
-    from datasets import JsonObject as JsonFeature
+    from datasets import Json as JsonFeature
 
     decode: Callable[[str], object] = JsonFeature().decode_example
     return decode

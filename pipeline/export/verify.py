@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from pipeline.ingest.readers import HUB_PREFIX, UnreadableSourceError, source_fingerprint
 from pipeline.ingest.stage import read_source
+from pipeline.progress import Report, one_by_one, tell_nobody
 from storage.database import Connection
 from storage.exports_manifest import SPLITS, read_manifest, verify_export
 from storage.provenance import (
@@ -48,8 +49,7 @@ from storage.provenance import (
 from storage.sources import ReadRow, Source
 from storage.workspace import Workspace
 
-Say = Callable[[str], None]
-"""Is given one line of progress."""
+ROWS_BETWEEN_REPORTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,31 +68,31 @@ class Link:
     """What, by id and path, for the first few."""
 
 
-def verify_workspace(con: Connection, workspace: Workspace, say: Say) -> list[Link]:
+def verify_workspace(
+    con: Connection, workspace: Workspace, report: Report = tell_nobody
+) -> list[Link]:
     """Walk every link of every export, and hash every file of measurements.
 
     Args:
         con: the workspace, open for reading, its measurements' views not needed.
         workspace: the same workspace.
-        say: told what is being read.
+        report: told what is being read, and how much of it was.
     """
     prepare_provenance(con)
     links: list[Link] = []
     whole: list[ExportRecord] = []
-    for export in read_export_records(con):
-        say(f"{export.path}: files, rows, examples and origins")
+    for export in one_by_one("verify: exports", read_export_records(con), report):
         files = walk_files(workspace, export)
         links.append(files)
         if not files.broken:
             links += walk_export(con, workspace, export)
             whole.append(export)
     for source, rows in wanted_sources(con):
-        say(f"{source.path}: reading it again for {rows} rows")
-        read_again(con, workspace, source)
+        read_again(con, workspace, source, rows, report)
     for export in whole:
         links.append(walk_sources(con, workspace, export))
-    say("measurements: hashing their files")
-    return [*links, *walk_measurements(workspace, read_shard_records(con))]
+    shards = one_by_one("verify: files of measurements", read_shard_records(con), report)
+    return [*links, *walk_measurements(workspace, shards)]
 
 
 def walk_files(workspace: Workspace, export: ExportRecord) -> Link:
@@ -188,15 +188,28 @@ def is_same_row(
     return bool(exported == [messages, orjson.loads(stored_tools)])
 
 
-def read_again(con: Connection, workspace: Workspace, source: Source) -> None:
-    """Read a source once more, and remember which of the wanted rows are others than before."""
+def read_again(
+    con: Connection, workspace: Workspace, source: Source, rows: int, report: Report
+) -> None:
+    """Read a source once more, and remember which of the wanted rows are others than before.
+
+    Args:
+        con: the workspace.
+        workspace: the same.
+        source: to read.
+        rows: of it that are wanted.
+        report: told how many of them are read.
+    """
     hub = source.path.startswith(HUB_PREFIX)
     name = source.path if hub else str(workspace.directory / source.path)
     state = source_state(name, source)
     if state:
         mark_source(con, source.source_id, state)
         return
-    mark_positions(con, source.source_id, find_other_rows(con, name, source))
+    what = f"verify: reading {source.path} again"
+    others = find_other_rows(con, name, source, lambda done: report(what, done, rows))
+    mark_positions(con, source.source_id, others)
+    report(what, rows, rows)
 
 
 def source_state(name: str, source: Source) -> str:
@@ -211,12 +224,24 @@ def source_state(name: str, source: Source) -> str:
     return ""
 
 
-def find_other_rows(con: Connection, name: str, source: Source) -> list[int]:
-    """Positions of wanted rows that no longer read to their examples."""
+def find_other_rows(
+    con: Connection, name: str, source: Source, tell: Callable[[int], None]
+) -> list[int]:
+    """Positions of wanted rows that no longer read to their examples.
+
+    Args:
+        con: the workspace.
+        name: of the source, as seen from the working directory.
+        source: to read.
+        tell: is given, now and then, how many wanted rows are read.
+    """
     others: list[int] = []
     again = read_source(name, source)
     row = next(again, None)
-    for position, wanted in groupby(wanted_rows(con, source.source_id), key=lambda pair: pair[0]):
+    wanted_here = groupby(wanted_rows(con, source.source_id), key=lambda pair: pair[0])
+    for number, (position, wanted) in enumerate(wanted_here):
+        if number % ROWS_BETWEEN_REPORTS == 0:
+            tell(number)
         while row is not None and row.position < position:
             row = next(again, None)
         same = isinstance(row, ReadRow) and row.position == position

@@ -1,4 +1,4 @@
-"""Generate stage, first form: new answers to prompts the pool has.
+"""Generate stage: new answers to prompts the pool has, and repairs of given responses.
 
 A prompt is asked once under a generation key (model, template and settings); what came back is
 stored, answer or failure, and not asked again. An answer that was cut off at its token limit is
@@ -21,7 +21,7 @@ from pipeline.settings import TARGET, Settings
 from scorers.measures.endpoint.generator import EndpointGenerator
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
 from scorers.measures.models.loading import ADAPTER, load_language_model, resolve_model
-from scorers.measures.models.protocols import AnswerGenerator, GeneratedAnswer, GenerationRequest
+from scorers.measures.protocols import AnswerGenerator, GeneratedAnswer, GenerationRequest
 from storage.conversations import Conversation, canonical_json, content_hash
 from storage.database import open_workspace, read_workspace
 from storage.examples import (

@@ -5,7 +5,7 @@ Every physical row of a source becomes exactly one of the two, so that the sums 
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 from pipeline.ingest.strict_json import InvalidJsonError, JsonReason, parse_json
 
@@ -61,6 +61,8 @@ class UnreadableRow(NamedTuple):
 
 class UnreadableSourceError(ValueError):
     """A whole source cannot be read: no such file, an unknown format, a bad header."""
+
+    exit_code: ClassVar[int] = 3
 
 
 class UnreadableRowError(ValueError):

@@ -7,7 +7,7 @@ its start, and what is stored already stays as it is.
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -27,6 +27,7 @@ from pipeline.ingest.readers import (
 )
 from pipeline.ingest.shapes import UnreadableRowError, read_conversation
 from pipeline.ingest.snapshots import snapshot_query
+from pipeline.progress import Report, tell_nobody
 from pipeline.settings import Settings
 from storage.conversations import content_hash
 from storage.database import Connection, open_workspace
@@ -51,9 +52,6 @@ BATCH_ROWS = 5_000
 PLAIN_LINES = (".jsonl", ".ndjson")
 PLAIN_TEXT = (*PLAIN_LINES, ".json", ".csv")
 """Suffixes of files that are not compressed."""
-
-ReportRows = Callable[[str, int], None]
-"""Called with what is being done and how many rows are done."""
 
 
 class SourceSettings(Settings):
@@ -154,7 +152,7 @@ def stored_path(workspace: Workspace, name: str) -> str:
     return os.path.relpath(Path(name).resolve(), workspace.directory.resolve())
 
 
-def bound_rows(name: str, format: SourceFormat | None) -> int | None:
+def bound_rows(name: str, format: str | None) -> int | None:
     """The most rows a source can have; None where that cannot be told without reading it."""
     try:
         kind = find_format(name, format)
@@ -177,9 +175,14 @@ def bound_tokens(name: str, format: SourceFormat | None) -> int | None:
 
 
 def ingest_sources(
-    workspace: Workspace, sources: Sequence[Source], progress: ReportRows = lambda *_: None
+    workspace: Workspace, sources: Sequence[Source], report: Report = tell_nobody
 ) -> None:
     """Read the sources that the workspace does not have yet.
+
+    Args:
+        workspace: that gets the rows.
+        sources: to read.
+        report: told how far each is.
 
     Raises:
         UnreadableSourceError: if a whole source cannot be opened.
@@ -189,21 +192,29 @@ def ingest_sources(
             if not add_source(con, source):
                 hub = source.path.startswith(HUB_PREFIX)
                 name = source.path if hub else str(workspace.directory / source.path)
-                ingest_source(con, source, read_source(name, source), progress)
+                ingest_source(con, source, name, report)
 
 
-def ingest_source(
-    con: Connection, source: Source, items: Iterator[ReadRow | QuarantinedRow], progress: ReportRows
-) -> None:
-    """Store one source to its end, a batch at a time."""
-    done = 0
-    for batch in batches(items):
+def ingest_source(con: Connection, source: Source, name: str, report: Report) -> None:
+    """Store one source to its end, a batch at a time.
+
+    Args:
+        con: the workspace.
+        source: as it stands in the workspace.
+        name: of the source, as seen from the working directory.
+        report: told how far it is.
+    """
+    what, most, done = f"ingest: reading {source.path}", None, 0
+    for batch in batches(read_source(name, source)):
+        if not done:  # and it can be read
+            most = bound_rows(name, source.format)
+        report(what, done, most)
         read = [item for item in batch if isinstance(item, ReadRow)]
         quarantined = [item for item in batch if isinstance(item, QuarantinedRow)]
         write_rows(con, source.source_id, read, quarantined)
         done += len(batch)
-        progress(f"reading {source.path}", done)
     complete_source(con, source.source_id, done)
+    report(what, done, done)
 
 
 def read_source(name: str, source: Source) -> Iterator[ReadRow | QuarantinedRow]:

@@ -6,7 +6,7 @@ from typing import TypeAlias
 from pipeline.measuring.endpoint import ServedModel
 from scorers.measures.endpoint.judge import EndpointJudge
 from scorers.measures.models.loading import load_language_model, resolve_model
-from scorers.measures.models.protocols import Message, OptionModel
+from scorers.measures.protocols import Message, OptionModel
 from scorers.measures.reflection import fits_window
 
 Fits: TypeAlias = Callable[[Sequence[Message]], bool]

@@ -76,6 +76,19 @@ def render_row(
     return rendered
 
 
+def readable_rows(
+    model: str, template: Template, examples: pa.Table, longest: int
+) -> list[RenderedExample]:
+    """Those of the examples that a training of at most so many tokens a row would read."""
+    return [
+        row
+        for row in render_rows(model, template, examples)
+        if isinstance(row, RenderedExample)
+        and row.response
+        and len(row.prompt) + len(row.response) <= longest
+    ]
+
+
 def find_row_turns(model: str, examples: pa.Table) -> list[TurnTokens | Unmeasured]:
     """The turns of each example up to its response, or why they cannot be told."""
     with _rendering:

@@ -5,44 +5,12 @@ itself, so both are compared with those of the run before anything is asked or s
 """
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
-
-import pyarrow as pa
 
 from pipeline.code_version import OtherWorkerError, check_code
+from pipeline.measuring.measure import Measure
 from storage.measurements import MeasureKey
 from storage.shard_files import ShardFiles
-
-if TYPE_CHECKING:
-    from storage.database import Connection
-
-
-class Measure(Protocol):
-    """One way of asking a model about examples: frozen settings that can be sent anywhere."""
-
-    whole_pool: ClassVar[bool]
-    """Whether the examples must be asked about together, in one shard."""
-
-    shard_tokens: ClassVar[int]
-    """Tokens of the examples in one shard."""
-
-    def key(self) -> MeasureKey:
-        """Everything that can change the number."""
-        ...
-
-    def anywhere(self) -> bool:
-        """Whether a worker on another machine can do it; else it is done where the run is."""
-        ...
-
-    def inputs(self, con: "Connection", ids: Sequence[str]) -> pa.Table:
-        """What a worker needs to know of the examples, sorted by example_id."""
-        ...
-
-    def measure(self, examples: pa.Table) -> pa.Table:
-        """Ask the model: columns example_id, state, detail and the numbers, one row for each."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,18 @@ so that neither memory nor the number of files grows with the rows.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.code_version import code_version
-from pipeline.measuring.shard_work import Measure, MeasuredShard, Shard, measure_shard
+from pipeline.measuring.measure import Measure
+from pipeline.measuring.shard_work import MeasuredShard, Shard, measure_shard
+from pipeline.progress import Report, tell_nobody
 from scorers.measures.models.devices import resolve_device
 from storage.conversations import content_hash
-from storage.database import Connection, open_workspace, read_workspace
-from storage.examples import read_example_table
+from storage.database import open_workspace, read_workspace
 from storage.measurements import (
     MeasureKey,
     add_measure,
@@ -33,12 +33,6 @@ from storage.measurements import (
 )
 from storage.workspace import Workspace
 
-SHARD_TOKENS = 32_768
-"""Tokens of the examples in one shard: a minute of work for a small model on two cores."""
-
-SAMPLING_SHARD_TOKENS = 4_096
-"""The same where a model writes answers, which takes many times as long as reading them."""
-
 GPU_FACTOR = 32
 """A GPU does so many times as much in a minute."""
 
@@ -47,21 +41,6 @@ SHARD_ROWS = 8_192
 
 INPUTS_AHEAD = 32
 """Shards whose inputs are read from the database together."""
-
-
-class ExampleInputs:
-    """For measures that need the conversation and nothing else."""
-
-    whole_pool: ClassVar[bool] = False
-    shard_tokens: ClassVar[int] = SHARD_TOKENS
-
-    def anywhere(self) -> bool:
-        """Anywhere: what it needs is in the shard."""
-        return True
-
-    def inputs(self, con: Connection, ids: Sequence[str]) -> pa.Table:
-        """The stored examples."""
-        return read_example_table(con, ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,18 +148,25 @@ def cut_by_size(tokens: NDArray[np.int64], most_tokens: int) -> NDArray[np.int64
 
 
 def measure_here(
-    workspace: Workspace, measure: Measure, ids: Sequence[str], sizes: MeasureKey | None = None
+    workspace: Workspace,
+    measure: Measure,
+    ids: Sequence[str],
+    sizes: MeasureKey | None = None,
+    report: Report = tell_nobody,
 ) -> int:
     """Do all that is missing of a measure in this process, a shard at a time.
 
-    Its arguments are those of cut_shards.
+    Its arguments are those of cut_shards, and what is told how far it is.
 
     Returns:
         How many examples were missing.
     """
     cut = cut_shards(workspace, measure, ids, sizes)
+    done = 0
     for shard in cut:
         commit_measured(workspace, measure, [measure_shard(shard)])
+        done += shard.rows
+        report(f"measure: {cut.key.measure}", done, cut.rows)
     return cut.rows
 
 

@@ -1,8 +1,8 @@
 """Searches among kept rows: which of them may be near enough to a row to be compared exactly.
 
-A search may propose too many rows; each is decided in float64 afterwards (apart.py). The flat one
-proposes every row that is near enough. It need not look at all d columns for that: with x in two
-parts, k columns and the rest,
+A search may propose too many rows; each is decided in float64 afterwards (greedy_diverse.py). The
+flat one proposes every row that is near enough. It need not look at all d columns for that: with x
+in two parts, k columns and the rest,
 
     cos(x, y) = x_k.y_k + x_rest.y_rest <= x_k.y_k + |x_rest| |y_rest|       (Cauchy-Schwarz)
 

@@ -18,14 +18,23 @@ from storage.workspace import Workspace
 
 STAGE_ORDER = ("ingest", "generate", "clean", "indicate", "dedupe", "check", "select", "export")
 
-FunnelRow = tuple[str, str, int, int, str]
-"""Stage, step, rows in, rows kept, and what left by reason."""
+
+@dataclass(frozen=True, slots=True)
+class FunnelRow:
+    """What became of the rows at one step."""
+
+    stage: str
+    step: str
+    rows_in: int
+    kept: int
+    left: str
+    """Rows that were added, dropped and quarantined, by reason."""
 
 
 def funnel_rows(counts: Sequence[StageCount]) -> list[FunnelRow]:
     """The steps in the order they were taken."""
     ordered = sorted(counts, key=lambda count: (STAGE_ORDER.index(count.stage), count.step))
-    return [(c.stage, c.label, c.rows_in, c.kept, losses(c)) for c in ordered]
+    return [FunnelRow(c.stage, c.label, c.rows_in, c.kept, losses(c)) for c in ordered]
 
 
 def losses(count: StageCount) -> str:
@@ -48,8 +57,8 @@ def funnel_markdown(counts: Sequence[StageCount]) -> str:
     """The funnel as a Markdown table, notes below it."""
     lines = ["| stage | step | rows in | kept | left, by reason |", "|---|---|--:|--:|---|"]
     lines += [
-        f"| {stage} | {label} | {rows_in} | {kept} | {left} |"
-        for stage, label, rows_in, kept, left in funnel_rows(counts)
+        f"| {row.stage} | {row.step} | {row.rows_in} | {row.kept} | {row.left} |"
+        for row in funnel_rows(counts)
     ]
     notes = [f"- {note}" for count in counts for note in count.notes]
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"

@@ -8,10 +8,14 @@ stops it, the same backfill goes on with what is still missing.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import ClassVar
 
-from pipeline.measuring.cost import MeasurePlan, plan_measure
+from pipeline.measuring.catalogue import MEASURES, MeasureSettings
+from pipeline.measuring.cost import MeasurePlan, plan_all
+from pipeline.measuring.measure import MeasureJob
 from pipeline.measuring.shards import measure_here
-from pipeline.measuring.stage import MeasureJob, MeasureSettings, plan_measures, ratings_name
+from pipeline.measuring.stage import plan_measures
+from pipeline.progress import Report, tell_nobody
 from pipeline.scoring.stage import ScoreSettings, find_scorer, measure_name, score_key
 from storage.arrivals import Period, Window, read_arrivals
 from storage.conversations import content_hash
@@ -20,12 +24,11 @@ from storage.measurements import read_missing
 from storage.scores import read_unscored
 from storage.workspace import Workspace
 
-WHOLE_POOL = frozenset({"trajectories", "tags", "cappy"})
-"""Measures in which a row's numbers depend on the other rows."""
-
 
 class BackfillError(ValueError):
     """What was asked for cannot be backfilled."""
+
+    exit_code: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +101,13 @@ def prepare_backfill(
     """
     for score in scores:
         scorer = find_scorer(score.scorer)
-        if scorer.whole_pool or scorer.targets or measure_name(score) in WHOLE_POOL:
+        entry = MEASURES.get(scorer.measure)
+        if scorer.whole_pool or scorer.targets or (entry and entry.whole_pool):
             raise BackfillError(
                 f"{score.label} compares the rows of a whole pool, or with targets, so it cannot "
                 "be filled in by partitions: run the recipe instead"
             )
-        if measure_name(score) == "preferences":
+        if entry and entry.of_repairs:
             raise BackfillError(
                 f"{score.label} compares rows with repairs, which a backfill does not generate: "
                 "run the recipe instead"
@@ -120,7 +124,8 @@ def prepare_backfill(
         for first, ids in arrivals.items()
     ]
     pool = sorted(example_id for ids in arrivals.values() for example_id in ids)
-    jobs = plan_measures(workspace, only_needed(measures, scores), pool, seed)
+    needed = measures.only({measure_name(score) for score in scores})
+    jobs = plan_measures(workspace, needed, pool, seed)
     for name, job in jobs.items():
         if len(job.ids) < job.pool:
             raise BackfillError(
@@ -141,31 +146,10 @@ def last_day(first: date, window: Window) -> date:
     return min(last, window.until or last)
 
 
-def only_needed(measures: MeasureSettings, scores: Sequence[ScoreSettings]) -> MeasureSettings:
-    """The blocks that the scores read."""
-    needed = {measure_name(score) for score in scores}
-    return measures.model_copy(
-        update={
-            "losses": measures.losses if "losses" in needed else None,
-            "embeddings": (),
-            "language": None,
-            "context": measures.context if "context" in needed else None,
-            "cappy": None,
-            "trajectories": None,
-            "tags": None,
-            "gradients": None,
-            "confidence": measures.confidence if "judgements" in needed else None,
-            "turn_ratings": measures.turn_ratings if "turn_ratings" in needed else None,
-            "preferences": None,
-            "ratings": tuple(b for b in measures.ratings if ratings_name(b.name) in needed),
-        }
-    )
-
-
-def count_tokens(backfill: Backfill) -> None:
+def count_tokens(backfill: Backfill, report: Report = tell_nobody) -> None:
     """Take the token counts that are missing: without them nothing can be cut or predicted."""
     counts = backfill.jobs["token_counts"]
-    measure_here(backfill.workspace, counts.measure, counts.ids)
+    measure_here(backfill.workspace, counts.measure, counts.ids, report=report)
 
 
 def plan_partitions(backfill: Backfill) -> list[PartitionPlan]:
@@ -196,20 +180,20 @@ def plan_partition(backfill: Backfill, partition: Partition) -> PartitionPlan:
     )
 
 
-def predict(backfill: Backfill, plans: Sequence[PartitionPlan], rows: int) -> list[PartitionPlan]:
+def predict(
+    backfill: Backfill, plans: Sequence[PartitionPlan], rows: int, report: Report = tell_nobody
+) -> list[PartitionPlan]:
     """Say how long each partition will take, by trying a few rows of each measure.
 
     Args:
         backfill: whose token counts are taken.
         plans: of its partitions.
         rows: to try of each measure, at most.
+        report: told what is tried.
     """
     sizes = backfill.jobs["token_counts"].measure.key()
-    tried = {
-        name: plan_measure(backfill.workspace, name, job, sizes, rows)
-        for name, job in backfill.jobs.items()
-        if name != "token_counts"
-    }
+    jobs = {name: job for name, job in backfill.jobs.items() if name != "token_counts"}
+    tried = plan_all(backfill.workspace, jobs, sizes, rows, report)
     return [replace(plan, seconds=seconds_of(plan, tried)) for plan in plans]
 
 

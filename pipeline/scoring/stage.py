@@ -1,9 +1,8 @@
 """Score stage: stored measurements or texts → scorer → one number each. No model is asked."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from pydantic import Field
 from pipeline.scoring.targets import NO_TARGETS, Targets
 from pipeline.settings import Settings
 from scorers import EXAMPLE_ID, PROMPT, RESPONSE, SCORERS, TEXT, Scorer, scorer_settings
+from scorers.names import did_you_mean
 from storage.conversations import canonical_json
 from storage.database import Connection, open_workspace, read_workspace
 from storage.measurements import (
@@ -44,6 +44,8 @@ BY_SOURCE = "source"
 class UnmeasuredTargetsError(ValueError):
     """A score compares with targets, and none of them could be measured."""
 
+    exit_code: ClassVar[int] = 2
+
 
 class ScoreSettings(Settings):
     """One score."""
@@ -72,11 +74,7 @@ def find_scorer(name: str) -> Scorer:
         ValueError: if there is none; the message has the nearest name and all of them.
     """
     if name not in SCORERS:
-        near = get_close_matches(name, SCORERS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
-            f"no scorer named {name!r}.{hint} There are: {', '.join(sorted(SCORERS))}."
-        )
+        raise ValueError(f"no scorer named {name!r}. {did_you_mean(name, SCORERS)}")
     return SCORERS[name]
 
 
@@ -129,13 +127,13 @@ def score_examples(
     pool: Sequence[str],
     targets: Targets = NO_TARGETS,
 ) -> dict[str, int]:
-    """Score the pool and store the scores; return how many rows are in each state.
+    """Score the pool and store what is not stored so; return how many rows are in each state.
 
     Args:
         workspace: where measurements and texts are read and scores written.
         settings: the scorer and its settings.
         measures: measure name → the key this run measured under.
-        pool: example ids, sorted.
+        pool: example ids, in any order.
         targets: the examples to be close to, for scorers that compare with them.
 
     Raises:
@@ -146,10 +144,8 @@ def score_examples(
     call = partial(scorer.function, **scorer_settings(scorer, settings.settings))
     with open_workspace(workspace) as con:
         others = read_target_columns(con, settings, measures, targets) if scorer.targets else []
-        values, states = (
-            np.full(len(pool), np.nan),
-            np.full(len(pool), "not_measured", dtype=object),
-        )
+        values = np.full(len(pool), np.nan)
+        states = np.full(len(pool), "not_measured", dtype=object)
         for indices, found, columns in read_score_blocks(con, settings, measures, pool):
             measured = np.array([state == "ok" for state in found], dtype=bool)
             states[indices] = found
@@ -160,8 +156,8 @@ def score_examples(
             "not_applicable" if state == "ok" and np.isnan(value) else state
             for state, value in zip(states.tolist(), values.tolist(), strict=True)
         ]
-        _, stored = read_scores(con, key, pool)
-        if scorer.whole_pool or stored != final:
+        stored, known = read_scores(con, key, pool)
+        if known != final or not np.array_equal(stored, values, equal_nan=True):
             write_scores(con, key, pool, values, final)
     return {state: final.count(state) for state in sorted(set(final))}
 

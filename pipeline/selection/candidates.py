@@ -12,8 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.measuring.measures.embeddings import ComparedField, TextField
-from pipeline.measuring.stage import embeddings_name
+from pipeline.measuring.measures.embeddings import ComparedField, TextField, embeddings_name
 from pipeline.ranking.outcome import Outcome
 from pipeline.run_context import RunContext
 from scorers.arrays import Floats, Ints

@@ -6,15 +6,18 @@ for all of its files.
 """
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from typing import ClassVar
 
 import numpy as np
 
 from scorers.arrays import Strings
+from scorers.names import did_you_mean
 
 
 class WrongNameError(ValueError):
     """A recipe's name for rows that none of them has, or two names for one source."""
+
+    exit_code: ClassVar[int] = 2
 
 
 def has_name(path: str, name: str) -> bool:
@@ -57,11 +60,7 @@ def require_known(names: Iterable[str], known: Iterable[str], what: str) -> None
     Raises:
         WrongNameError: if one is not; the message names the nearest, and those that are.
     """
-    there = sorted(set(known))
+    there = set(known)
     for name in names:
         if name not in there:
-            near = get_close_matches(name, there, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise WrongNameError(
-                f"no row has the {what} {name!r}.{hint} There are: {', '.join(there) or 'none'}."
-            )
+            raise WrongNameError(f"no row has the {what} {name!r}. {did_you_mean(name, there)}")

@@ -1,6 +1,6 @@
 """Select stage: the pool → an ordered selection, its held-out rows and its two controls.
 
-The steps are taken in selection/walk.py; here each is stored as it is taken.
+The steps are taken in selection/run_steps.py; here each is stored as it is taken.
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evidence.selection_evidence import gather_evidence
-from pipeline.evidence.sensitivity import measure_sensitivity
 from pipeline.measuring.measures.embeddings import ComparedField
 from pipeline.ranking.budget import Budget
 from pipeline.ranking.outcome import Outcome
@@ -23,10 +21,12 @@ from pipeline.selection.candidates import (
     read_candidates,
     read_vectors,
 )
+from pipeline.selection.evidence import gather_evidence
 from pipeline.selection.methods.length_matched import select_length_matched
 from pipeline.selection.methods.licenses import LicenseSettings
 from pipeline.selection.methods.random import select_random
 from pipeline.selection.run_steps import SelectSettings, run_steps, unspent
+from pipeline.selection.sensitivity import measure_sensitivity
 from scorers import SCORERS
 from scorers.arrays import Ints
 from storage.changes import find_previous

@@ -3,15 +3,16 @@
 The steps themselves stand beside their methods, one file each; steps.py lists them.
 """
 
-from typing import Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from pipeline.measuring.measures.embeddings import ComparedField
+from pipeline.ranking.blend import blend_ranks
 from pipeline.ranking.budget import Budget
 from pipeline.ranking.outcome import Outcome
-from pipeline.selection.blend import blend_ranks
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.shares import Shares
 from pipeline.settings import Settings
@@ -88,14 +89,31 @@ class BudgetSettings(Settings):
         return Budget(rows=self.rows, loss_tokens=self.loss_tokens, fraction=self.fraction)
 
 
-class Filter(Settings):
-    """A step that passes on the rows it has nothing against, whatever it looks at."""
+class SelectionStep(Settings):
+    """What a recipe's checks ask of every step before any work."""
+
+    ranks_labels: ClassVar[bool] = False
+    """Whether its score may be the label of a cluster."""
+    of_repairs: ClassVar[bool] = False
+    """Whether it chooses between rows and the repairs that a run generated."""
 
     method: str
 
     def scores(self) -> tuple[str, ...]:
         """The scores that decide, by the names they have in the recipe; () where none does."""
         return ()
+
+    def measures(self) -> tuple[str, ...]:
+        """The measures that it reads itself, by their names in the catalogue."""
+        return ()
+
+    def source_parts(self) -> Mapping[str, Sequence[str]]:
+        """By field, the sources whose rows it treats apart, each by its path or parts of it."""
+        return {}
+
+
+class Filter(SelectionStep):
+    """A step that passes on the rows it has nothing against, whatever it looks at."""
 
     def named_sources(self) -> tuple[str, ...]:
         """The sources whose rows it treats in a way of their own, by their paths."""
@@ -119,18 +137,19 @@ class FilterStep(Filter):
         return (self.score,)
 
 
-class RankStep(Settings):
+class RankStep(SelectionStep):
     """A step that orders rows and spends the budget."""
 
-    method: str
     budget: BudgetSettings = Field(description="How much may be picked.")
     shares: Shares | None = Field(
         default=None, description="How the budget is shared out; not at all if not given."
     )
 
-    def scores(self) -> tuple[str, ...]:
-        """The scores that rank, by the names they have in the recipe; () where none does."""
-        return ()
+    def source_parts(self) -> Mapping[str, Sequence[str]]:
+        """The sources that have a quota."""
+        if self.shares is None or self.shares.by != "source":
+            return {}
+        return {"shares.quotas": tuple(self.shares.quotas or ())}
 
     def compared(self) -> ComparedField | None:
         """The text whose embeddings are compared; None where none are."""

@@ -22,20 +22,18 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal
 
 from pipeline.code_version import ROOT
+from pipeline.progress import Report, Say, tell_nobody
 from pipeline.serving.process_groups import running
 from scorers.measures.models.model_cache import default_cache
 
 BuildName = Literal["auto", "cpu", "cuda"]
-
-Say: TypeAlias = Callable[[str], None]
-"""Is given one line for the user."""
 
 VERSION = "0.32.0"
 """Of vLLM: the newest that asks for torch 2.13, as Sluice does."""
@@ -50,13 +48,18 @@ NOT_WANTED = ("torchvision", "torchaudio", "torchcodec")
 
 COMPLETE = "complete.json"
 
-SECONDS_BETWEEN_LINES = 20.0
+SECONDS_BETWEEN_REPORTS = 5.0
+
+STEPS = 5
+"""Of a set-up: the environment, torch, vLLM, removing what is not wanted, and a first import."""
 
 GIGABYTE = 10**9
 
 
 class EnvironmentSetUpError(RuntimeError):
     """The environment could not be set up; the message says why and what to do."""
+
+    exit_code: ClassVar[int] = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,9 @@ def find_environment(place: Path, build: VllmBuild) -> ServingEnvironment | None
     return ServingEnvironment(directory, build) if complete else None
 
 
-def set_up(place: Path, build: VllmBuild, say: Say) -> ServingEnvironment:
+def set_up(
+    place: Path, build: VllmBuild, say: Say, report: Report = tell_nobody
+) -> ServingEnvironment:
     """Make the environment for a build, or find it made.
 
     Downloads only what is missing, and says beforehand from where to where and how much.
@@ -133,6 +138,7 @@ def set_up(place: Path, build: VllmBuild, say: Say) -> ServingEnvironment:
         place: folder in which the environment's folder is made.
         build: from choose_build.
         say: told what is being done.
+        report: told how many of the steps are done.
 
     Raises:
         EnvironmentSetUpError: if there is too little disk, or a step fails.
@@ -144,11 +150,11 @@ def set_up(place: Path, build: VllmBuild, say: Say) -> ServingEnvironment:
     environment = ServingEnvironment(place / f"vllm-{VERSION}-{build.name}", build)
     with _lock(_beside(environment, "lock"), say) as lock:
         if find_environment(place, build) is None:  # another process may have made it meanwhile
-            _make(environment, _Steps(log_of(environment), lock, say), say)
+            _make(environment, _Steps(log_of(environment), lock, report), say)
     return environment
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Steps:
     """Runs one step after the other, each to its end."""
 
@@ -156,26 +162,31 @@ class _Steps:
     lock: int
     """File descriptor. A step holds the lock as well, so that a pip that outlives a killed set-up
     is waited for by the next one."""
-    say: Say
+    report: Report
+    done: int = 0
 
     def run(self, *command: str) -> None:
-        """Run one step, and say now and then that it goes on.
+        """Run one step, and tell now and then that it goes on.
 
         Raises:
             EnvironmentSetUpError: if it fails.
         """
-        started = time.monotonic()
+        self._tell()
         with running(command, clean_variables(), self.log, held=[self.lock]) as process:
             while True:
                 with suppress(subprocess.TimeoutExpired):
-                    code = process.wait(SECONDS_BETWEEN_LINES)
+                    code = process.wait(SECONDS_BETWEEN_REPORTS)
                     break
-                self.say(f"setting up vLLM: {time.monotonic() - started:.0f} s in this step")
+                self._tell()
         if code != 0:
             raise EnvironmentSetUpError(
                 f"setting up vLLM failed: {' '.join(command[1:])} ended with {code}. {self.log} "
                 f"says why (its last line: {last_line(self.log)!r}). The same command tries again"
             )
+        self.done += 1
+
+    def _tell(self) -> None:
+        self.report("serve: setting up vLLM", self.done, STEPS)
 
 
 def _make(environment: ServingEnvironment, steps: _Steps, say: Say) -> None:

@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 
-from pipeline.serving.environment import Say, ServingEnvironment, last_line
+from pipeline.progress import Say
+from pipeline.serving.environment import ServingEnvironment, last_line
 from pipeline.serving.process_groups import running
 from pipeline.serving.settings import HOST, ServeSettings, server_command, server_variables
 
@@ -36,9 +38,13 @@ _ERROR_LINE = re.compile(r"\b\w*(Error|Exception): .+")
 class PortInUseError(OSError):
     """Something listens on the port already."""
 
+    exit_code: ClassVar[int] = 2
+
 
 class ServerFailedError(RuntimeError):
     """The server ended, or was not ready in time; the message names its log."""
+
+    exit_code: ClassVar[int] = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.measuring.measures.embeddings import TextField
-from pipeline.measuring.stage import embeddings_name
+from pipeline.measuring.measures.embeddings import TextField, embeddings_name
 from scorers.measures.models.loading import load_embedder, resolve_model
 from storage.database import Connection, QueryError
 from storage.measurements import read_measurements

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pipeline.text.suffix_array import PARTS, SuffixIndex
 from pipeline.text.tokens import split_tokens
@@ -21,6 +22,8 @@ from storage.examples import (
 
 class IndexDamagedError(RuntimeError):
     """An index names a place where its rows have another text."""
+
+    exit_code: ClassVar[int] = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ def open_index(workspace: Workspace, corpus: Corpus, tell: Tell) -> SuffixIndex:
 
 
 def read_traced_texts(con: Connection, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Prompt and response of examples, in the order of their sorted ids."""
+    """Prompt and response of examples, in the order of the ids."""
     for first in range(0, len(ids), BATCH_ROWS):
         for example in read_examples(con, ids[first : first + BATCH_ROWS]):
             yield example.prompt, example.response

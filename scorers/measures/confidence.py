@@ -12,7 +12,8 @@ nothing about the target, and is not asked. The arithmetic that makes a confiden
 scorers/confidence.py and asks no model.
 
 CLEAR: arXiv:2403.12776; the confidence is BSDetector's, arXiv:2308.16175. BSDetector samples with a
-prompt that asks for reasoning first (`sampling_messages`); that is off here unless asked for.
+prompt that asks for reasoning first; here the prompt is the row's own. Where targets are short, a
+reasoned sample is never an exact match, and the entailment model compares a word with an essay.
 """
 
 import re
@@ -23,7 +24,7 @@ from typing import Literal
 
 import numpy as np
 
-from scorers.measures.models.protocols import (
+from scorers.measures.protocols import (
     EntailmentModel,
     Floats,
     GenerationFailure,
@@ -69,9 +70,6 @@ class JudgementRow:
     """(2,) probability that the three options had together; near 0 the model said other things."""
 
 
-STEP_BY_STEP = "Think step by step, and state your answer at the end."
-
-
 def judge_answers(
     rows: Sequence[JudgeRow],
     entailment: EntailmentModel,
@@ -97,25 +95,6 @@ def judge_answers(
     sound = [row for row, problem in zip(rows, problems, strict=True) if problem is None]
     judged = iter(_judge_sound(sound, entailment, reflector))
     return [problem or next(judged) for problem in problems]
-
-
-def sampling_messages(messages: Sequence[Message], step_by_step: bool = False) -> Sequence[Message]:
-    """The prompt to sample answers with; by default the row's own.
-
-    Args:
-        messages: the row's prompt.
-        step_by_step: ask for reasoning first, as BSDetector does to make the samples differ. Where
-            targets are short, samples are then long and never an exact match, and the entailment
-            model compares a word with an essay. Temperature alone makes samples differ too.
-    """
-    if not step_by_step:
-        return messages
-    asked = [at for at, message in enumerate(messages) if message["role"] == "user"]
-    if not asked:
-        return [*messages, {"role": "user", "content": STEP_BY_STEP}]
-    last = messages[asked[-1]]
-    reasoned = {**last, "content": f"{last['content']}\n\n{STEP_BY_STEP}"}
-    return [*messages[: asked[-1]], reasoned, *messages[asked[-1] + 1 :]]
 
 
 def normalise_answer(text: str) -> str:

@@ -27,7 +27,7 @@ from typing import Literal
 
 import numpy as np
 
-from scorers.measures.models.protocols import AttentionModel, Floats
+from scorers.measures.protocols import AttentionModel, Floats
 from scorers.measures.reading.turn_tokens import TurnSpan, TurnTokens
 
 VERSION = 1

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scorers.measures.models.protocols import Floats, Message, OptionModel
+from scorers.measures.protocols import Floats, Message, OptionModel
 from scorers.measures.reading.sentence_parts import cut_text
 
 if TYPE_CHECKING:

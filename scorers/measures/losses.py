@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from scorers.measures.models.protocols import GenerationFailure, LossModel, TokenLosses
+from scorers.measures.protocols import GenerationFailure, LossModel, TokenLosses
 from scorers.measures.reading.chat_format import RenderedExample
 
 State = Literal["ok", "truncated", "failed", "not_applicable"]

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from scorers.measures.models.protocols import Message, OptionModel, OptionProbabilities
+from scorers.measures.protocols import Message, OptionModel, OptionProbabilities
 from scorers.measures.reflection import transcript
 
 VERSION = 1

@@ -14,13 +14,13 @@ that follows a question, and the wording is ours.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Literal
 
 import numpy as np
 
-from scorers.measures.models.protocols import Floats, GenerationFailure, Message, OptionModel
+from scorers.measures.protocols import Floats, GenerationFailure, Message, OptionModel
 from scorers.measures.reflection import transcript
+from scorers.names import did_you_mean
 
 VERSION = 1
 """Raised when the same rows, question and model may give other ratings."""
@@ -116,14 +116,14 @@ def check_template(template: str) -> None:
         ValueError: with the nearest name and all of them.
     """
     names = re.findall(r"\{(\w+)\}", template)
-    known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+    known = [f"{{{name}}}" for name in PLACEHOLDERS]
     for name in names:
         if name not in PLACEHOLDERS:
-            near = get_close_matches(name, PLACEHOLDERS, n=1)
-            hint = f" Did you mean {{{near[0]}}}?" if near else ""
-            raise ValueError(f"nothing to put in for {{{name}}}.{hint} There are: {known}.")
+            told = did_you_mean(f"{{{name}}}", known)
+            raise ValueError(f"nothing to put in for {{{name}}}. {told}")
     if not names:
-        raise ValueError(f"the question would be the same for every row. There are: {known}.")
+        told = did_you_mean("", known)
+        raise ValueError(f"the question would be the same for every row. {told}")
 
 
 def _rating(failure: GenerationFailure | None, probabilities: Floats, mass: float) -> RatingRow:

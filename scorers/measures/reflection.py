@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scorers.measures.models.protocols import Floats, GenerationFailure, Message, OptionModel
+from scorers.measures.protocols import Floats, GenerationFailure, Message, OptionModel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scorers.measures.models.protocols import (
+from scorers.measures.protocols import (
     GeneratedAnswer,
     GenerationFailure,
     GenerationRequest,

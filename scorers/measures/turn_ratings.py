@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scorers.measures.models.protocols import Message, OptionModel
+from scorers.measures.protocols import Message, OptionModel
 from scorers.measures.ratings import MARKS, QUALITY, RatedRow, RatingRow, rate_answers
 
 VERSION = 1

@@ -19,7 +19,7 @@ from benchmarks.vllm_agreement import (
 )
 from scorers.measures.endpoint.client import EndpointSettings
 from scorers.measures.endpoint.losses import EndpointLosses
-from scorers.measures.models.protocols import GenerationFailure, TokenLosses
+from scorers.measures.protocols import GenerationFailure, TokenLosses
 from scorers.measures.reading.chat_format import RenderedExample
 from tests.fake_endpoint import Body, Canned, scored, serve
 from tests.fakes import FakeLanguageModel

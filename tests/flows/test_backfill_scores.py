@@ -13,7 +13,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from benchmarks.kill_anywhere import prefect_server
 from benchmarks.killed_workspace import write_project
-from flows.backfill_scores import backfill
+from flows.backfill_scores import backfill_scores
 from flows.measure_shards import measure_job
 from pipeline.ingest.stage import SourceSettings, identify_sources, ingest_sources
 from pipeline.measuring.measures.losses import Losses
@@ -72,7 +72,7 @@ def test_a_run_passes_a_backfill_between_two_shards(
         return measure_job(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr("flows.backfill_scores.measure_job", begin_a_run)
-    backfill("recipe.yaml", ["ifd"])
+    backfill_scores("recipe.yaml", ["ifd"])
     threads[0].join()
     total = measured(project)
     assert total == 25

@@ -25,8 +25,9 @@ from flows.recipe.check import load_recipe
 from flows.runners import ClusterError, RunnerName, find_runner
 from pipeline.code_version import OtherWorkerError
 from pipeline.measuring import shards
-from pipeline.measuring.shard_work import Measure, MeasuredShard
-from pipeline.measuring.shards import ExampleInputs, commit_measured
+from pipeline.measuring.measure import ExampleInputs, Measure
+from pipeline.measuring.shard_work import MeasuredShard
+from pipeline.measuring.shards import commit_measured
 from storage.database import read_workspace
 from storage.shard_location import find_shard_location
 from storage.workspace import Workspace

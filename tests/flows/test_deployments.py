@@ -10,7 +10,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.events.schemas.automations import AutomationCore
 from pydantic import TypeAdapter
 
-from docs.build_reference import ROOT
+from docs.docstrings import ROOT
 from flows.cli.environment import ENVIRONMENT
 from flows.export_event import EXPORTED_EVENT
 from flows.fine_tune_export import FINISHED_EVENT

@@ -23,7 +23,7 @@ import orjson
 import psutil
 import pytest
 
-from docs.build_reference import ROOT
+from docs.docstrings import ROOT
 from fine_tune.cost import TrainCost
 from flows.cli.environment import ENVIRONMENT
 from storage.database import open_workspace, read_workspace

@@ -16,7 +16,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import runners
 from flows.cli import main as command_line
-from flows.cli import run as run_commands
+from flows.cli.main import VERBS
 from flows.runners import ClusterError, MissingExtraError, RunnerName, do_all, find_runner
 
 SERVER = "http://127.0.0.1:1/api"
@@ -69,7 +69,9 @@ def test_a_package_that_is_missing_is_named_with_its_extra(
     runner: RunnerName, server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runners, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=rf"sluice-sft\[{runner}\]"):
+    with pytest.raises(
+        MissingExtraError, match=rf"pip install -e '\.\[{runner}\]' in Sluice's folder"
+    ):
         find_runner(runner, "tcp://127.0.0.1:8786")
     assert importlib.util.find_spec("prefect_dask")
 
@@ -90,18 +92,13 @@ def test_the_command_line_refuses_them_before_any_work(
         f"{{name: r, workspace: w, target: {tmp_path}, sources: [{{path: rows.jsonl}}], "
         "select: {steps: [{method: random, budget: {rows: 1}}]}}"
     )
-    for verb in ("run", *run_commands.STAGE_HELP):
+    for verb in ("run", *(verb.__name__ for verb in VERBS["Run a recipe up to a stage"])):
         with pytest.MonkeyPatch.context() as patched, pytest.raises(SystemExit) as ended:
             patched.setattr("sys.argv", ["sluice", verb, str(tmp_path / "r.yaml"), *words])
             command_line.main()
         assert ended.value.code == code
         assert said in " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert not (tmp_path / "w").exists()
-
-
-def test_a_missing_extra_is_told_by_its_own_exit_code() -> None:
-    assert command_line.exit_code(MissingExtraError("x")) == 5
-    assert command_line.exit_code(ClusterError("x")) == 2
 
 
 @dataclass

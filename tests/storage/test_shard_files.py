@@ -123,5 +123,5 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr(fsspec, "filesystem", missing)
-    with pytest.raises(MissingStorePackageError, match=r"sluice-sft\[s3\]"):
+    with pytest.raises(MissingStorePackageError, match=r"pip install -e '\.\[s3\]' in Sluice's"):
         ShardFiles("s3://bucket").exists("x")

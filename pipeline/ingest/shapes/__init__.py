@@ -9,7 +9,6 @@ To add one: write pipeline/shapes/NAME.py and its test, and add its line to SHAP
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -21,6 +20,7 @@ from pipeline.ingest.shapes.messages import read_messages
 from pipeline.ingest.shapes.prompt_completion import PAIRS, read_prompt_completion
 from pipeline.ingest.shapes.prompt_only import read_prompt_only
 from pipeline.ingest.shapes.sharegpt import read_sharegpt
+from scorers.names import did_you_mean
 from storage.conversations import Conversation
 
 __all__ = ["SHAPES", "Shape", "UnreadableRowError", "read_conversation"]
@@ -130,9 +130,7 @@ def _matches(found: Keys) -> tuple[tuple[str, Keys], ...]:
 def _require(value: dict[str, Any], name: str) -> str:
     """Check that the row has the keys of the shape that was named."""
     if name not in SHAPES:
-        near = get_close_matches(name, SHAPES, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"no shape named {name!r}.{hint} There are: {', '.join(SHAPES)}.")
+        raise ValueError(f"no shape named {name!r}. {did_you_mean(name, SHAPES)}")
     found = _content_keys(value)
     shape = SHAPES[name]
     if not any(keys <= found for keys in (*shape.keys, *shape.weak_keys)):

@@ -6,7 +6,7 @@ scored by the stored models and marked as not trained on.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,11 +15,12 @@ import pyarrow as pa
 from pydantic import Field
 
 from pipeline.measuring.graded_pairs import PairRow, build_pairs, deal_folds
+from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
 from pipeline.measuring.measures.samples import Samples
 from pipeline.measuring.measures.trajectories import find_trainings
 from pipeline.measuring.rows import answer_table, no_response
-from pipeline.measuring.shards import SHARD_TOKENS
 from pipeline.settings import Settings, Subset
+from scorers.arrays import Ints
 from scorers.measures.models.devices import borrowed_device, resolve_device, use_allowed_cores
 from scorers.measures.models.loading import resolve_model
 from storage.conversations import content_hash
@@ -94,10 +95,8 @@ class CappySettings(Settings):
         )
 
 
-class CappyTraining(Settings):
+class CappyTraining(Settings, ExampleInputs):
     """One training: what the numbers of old and new rows are stored under."""
-
-    shard_tokens: ClassVar[int] = SHARD_TOKENS
 
     settings: CappySettings
     samples: Samples | None = Field(default=None, description="Whose answers are graded.")
@@ -172,8 +171,13 @@ class PoolCappy(CappyTraining):
             models.train(resolve_model(settings.encoder).path, dealt, pairs)
             return self.score(models, examples, trained=True)
 
-    def predict_seconds(self, examples: pa.Table, rows: int) -> float:
-        """Seconds for so many rows, by training one model on these for one epoch."""
+    def tokens_read(self, tokens: Ints, response_tokens: Ints) -> Ints:
+        """(n,) each row in two pairs while models are trained, and once when it is scored."""
+        settings = self.settings
+        return tokens * (2 * settings.epochs * (settings.folds - 1) + 1)
+
+    def predict_seconds(self, examples: pa.Table, tokens: Ints) -> float | None:
+        """By training one model on these for one epoch."""
         tried = [row for row in pair_rows(examples) if row.response]
         pairs = build_pairs(tried, dict.fromkeys((row.prompt_id for row in tried), 0), 0).get(0)
         if not pairs:
@@ -187,13 +191,11 @@ class PoolCappy(CappyTraining):
             models.train(resolve_model(self.settings.encoder).path, {"a": 0, "b": 1}, {0: pairs})
             seconds = time.perf_counter() - started
         passes = self.settings.epochs * (self.settings.folds - 1)
-        return seconds * passes * rows / len(tried)
+        return seconds * passes * len(tokens) / len(tried)
 
 
 class NewRowCappy(CappyTraining):
     """The measure for a pool whose new rows are scored by the models of a stored training."""
-
-    whole_pool: ClassVar[bool] = False
 
     def measure(self, examples: pa.Table) -> pa.Table:
         """Score each example: by the model of its prompt's fold, or the average of all."""
@@ -238,6 +240,17 @@ def answer_of(said: "Correctness", at: int, trained: bool) -> dict[str, Any]:
 
 
 def plan_cappy(
+    block: CappySettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
+) -> dict[str, MeasureJob]:
+    """Of a subset, or of all; it also learns from sampled answers if it is told to."""
+    ids, sampled = scope.subset(block.part), planned.get("samples") if block.samples else None
+    samples = sampled.measure if sampled else None
+    assert samples is None or isinstance(samples, Samples)
+    measure = find_cappy(scope.workspace, block, ids, samples, sampled.ids if sampled else ())
+    return {"cappy": MeasureJob(measure, ids, len(scope.pool), measure.note)}
+
+
+def find_cappy(
     workspace: Workspace,
     settings: CappySettings,
     ids: Sequence[str],

@@ -1,17 +1,18 @@
 """Context dependency: how much of a response's attention goes to what the user wrote."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import pyarrow as pa
 from pydantic import Field
 
+from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
 from pipeline.measuring.rows import Unmeasured, answer_table, find_row_turns, template_of
-from pipeline.measuring.shards import ExampleInputs
 from pipeline.settings import TARGET, Settings, Subset
 from scorers.measures.context import VERSION, ContextRow, default_layer, measure_context
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
 from scorers.measures.models.loading import load_language_model, resolve_model
-from scorers.measures.models.protocols import AttentionModel
+from scorers.measures.protocols import AttentionModel
 from scorers.measures.reading.turn_tokens import TurnTokens
 from storage.measurements import MeasureKey
 
@@ -103,3 +104,10 @@ def answer_of(row: ContextRow) -> dict[str, Any]:
         "turn_tokens": [turn.tokens for turn in row.turns],
         **each,
     }
+
+
+def plan_context(
+    block: ContextSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
+) -> dict[str, MeasureJob]:
+    """Of a subset, or of all."""
+    return {"context": scope.job(Context(settings=block), block.part)}

@@ -6,8 +6,8 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import Field
 
+from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
 from pipeline.measuring.rows import answer_table
-from pipeline.measuring.shards import ExampleInputs
 from pipeline.settings import Settings
 from scorers.measures.models.devices import borrowed_device
 from scorers.measures.models.loading import load_embedder, resolve_model
@@ -30,6 +30,11 @@ class Embeddings(Settings, ExampleInputs):
         default="wheel:all-minilm-l6-v2", description="A sentence-transformers model."
     )
     of: TextField = Field(default="both", description="Which text is embedded.")
+
+    @property
+    def label(self) -> str:
+        """What tells this block from others in a run."""
+        return self.of
 
     def key(self) -> MeasureKey:
         """Model and text."""
@@ -56,6 +61,21 @@ class Embeddings(Settings, ExampleInputs):
             vector, chunks = next(vectors)
             answers.append({"state": "ok", "embedding": vector, "chunks": chunks})
         return answer_table(examples, answers, FIELDS)
+
+
+def plan_embeddings(
+    blocks: Sequence[Embeddings], scope: MeasureScope, planned: Mapping[str, MeasureJob]
+) -> dict[str, MeasureJob]:
+    """Of all examples, and of the targets that they are compared with."""
+    ids = sorted({*scope.pool, *scope.targets})
+    alone = len(ids) - len(scope.pool)
+    note = f"; {alone} of them are targets only" if scope.targets else ""
+    return {embeddings_name(each.of): MeasureJob(each, ids, len(ids), note) for each in blocks}
+
+
+def embeddings_name(of: ComparedField) -> str:
+    """The measure of a run that has the vectors to compare by."""
+    return "losses" if of == "hidden" else f"embeddings_{of}"
 
 
 def example_texts(rows: Sequence[Mapping[str, Any]], of: TextField) -> list[str]:

@@ -5,7 +5,7 @@ by itself, at every checkpoint of the warm-up: a pool that grew has only its new
 as long as its warm-up stays the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,20 +14,26 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from pipeline.measuring.measure import (
+    SAMPLING_SHARD_TOKENS,
+    ExampleInputs,
+    MeasureJob,
+    MeasureScope,
+)
 from pipeline.measuring.rows import (
     Unmeasured,
     answer_rendered,
     answer_table,
+    readable_rows,
     render_rows,
     template_of,
 )
-from pipeline.measuring.shards import SAMPLING_SHARD_TOKENS, ExampleInputs
 from pipeline.measuring.warm_up import VERSION, GradientSettings, WarmUp, find_warmup
 from pipeline.settings import Settings
+from scorers.arrays import Ints
 from scorers.measures.models.devices import borrowed_device, resolve_autocast
 from scorers.measures.reading.chat_format import RenderedExample
 from storage.measurements import MeasureKey
-from storage.workspace import Workspace
 
 if TYPE_CHECKING:
     from scorers.measures.training.gradients import Gradients, Projection
@@ -78,6 +84,28 @@ class PoolGradients(Settings, ExampleInputs):
 
         return Projection(self.settings.dimension, self.settings.seed, self.settings.adam)
 
+    def tokens_read(self, tokens: Ints, response_tokens: Ints) -> Ints:
+        """(n,) once at each checkpoint; the warm-up is in the seconds alone."""
+        return tokens * self.settings.epochs
+
+    def warmed_up(self) -> bool:
+        """Whether the adapters are trained already, or will be by then."""
+        return WarmUp(self.directory).trained()
+
+    def predict_seconds(self, examples: pa.Table, tokens: Ints) -> float | None:
+        """By taking the gradients of these, and the warm-up where it is not trained yet."""
+        from scorers.measures.training.gradient_cost import time_gradients  # imports torch
+
+        settings = self.settings
+        rows = readable_rows(settings.model, settings.template, examples, settings.max_tokens)
+        if not rows:
+            return 0.0
+        model, adapters = settings.resolved().path, settings.adapters()
+        cost = time_gradients(model, rows, adapters, self.projection())
+        learnt = len(WarmUp(self.directory).ids()) * float(tokens.mean())
+        training = 0.0 if self.warmed_up() else cost.train * learnt
+        return settings.epochs * (cost.record * float(tokens.sum()) + training)
+
     def measure(self, examples: pa.Table) -> pa.Table:
         """Have the adapters warmed up, and take each example's direction at every checkpoint."""
         from scorers.measures.training.gradients import record_gradients  # imports torch
@@ -111,6 +139,10 @@ class TargetGradients(PoolGradients):
 
         return Projection(self.settings.dimension, self.settings.seed, None)
 
+    def warmed_up(self) -> bool:
+        """The pool's gradients come first, by the same adapters."""
+        return True
+
 
 def states_of(found: "Gradients") -> list[Unmeasured]:
     """One answer for each row that the engine was asked about, without its numbers."""
@@ -142,13 +174,15 @@ def list_offsets(lengths: "np.ndarray[Any, np.dtype[np.int64]]") -> pa.Array:
     return pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
 
 
-def pool_gradients(
-    workspace: Workspace, settings: GradientSettings, pool: Sequence[str]
-) -> tuple[PoolGradients, TargetGradients, str]:
-    """The measures for the pool with these ids and for targets, and what the run says of them.
-
-    Both are of one warm-up, or their directions could not be compared.
-    """
-    warmup, note = find_warmup(workspace, settings, pool)
-    pool_measure = PoolGradients(settings=settings, directory=warmup.directory)
-    return pool_measure, TargetGradients(settings=settings, directory=warmup.directory), note
+def plan_gradients(
+    block: GradientSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
+) -> dict[str, MeasureJob]:
+    """Of all examples, and of the targets: both of one warm-up, or they could not be compared."""
+    warmup, note = find_warmup(scope.workspace, block, scope.pool)
+    of_pool = PoolGradients(settings=block, directory=warmup.directory)
+    jobs = {"gradients": MeasureJob(of_pool, scope.pool, len(scope.pool), note)}
+    if scope.targets:
+        of_targets = TargetGradients(settings=block, directory=warmup.directory)
+        ids = sorted(scope.targets)
+        jobs["target_gradients"] = MeasureJob(of_targets, ids, len(ids))
+    return jobs

@@ -4,8 +4,8 @@ CLEAR (arXiv 2403.12776) scores the *given* target: sampled answers are compared
 each other. The arithmetic is scorers/confidence.py; here are the probabilities it needs.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
 import orjson
@@ -13,15 +13,20 @@ import pyarrow as pa
 from pydantic import Field
 
 from pipeline.measuring.judge import Fits, judge_of
-from pipeline.measuring.measures.samples import Samples
+from pipeline.measuring.measure import (
+    SAMPLING_SHARD_TOKENS,
+    ExampleInputs,
+    MeasureJob,
+    MeasureScope,
+)
+from pipeline.measuring.measures.samples import ConfidenceSettings, Samples
 from pipeline.measuring.rows import answer_table, no_response
-from pipeline.measuring.shards import SAMPLING_SHARD_TOKENS
 from pipeline.settings import Settings
 from scorers.measures.confidence import VERSION, JudgeRow, judge_answers
 from scorers.measures.entailment import CrossEncoderEntailment, PromptedEntailment
 from scorers.measures.models.devices import borrowed_device
 from scorers.measures.models.loading import resolve_model
-from scorers.measures.models.protocols import EntailmentModel, OptionModel
+from scorers.measures.protocols import EntailmentModel, OptionModel
 from storage.database import Connection
 from storage.examples import read_example_table
 from storage.measurements import MeasureKey, read_answers
@@ -35,11 +40,11 @@ FIELDS = [
 ]
 
 
-class Judgements(Settings):
+class Judgements(Settings, ExampleInputs):
     """Entailment and self-reflection over sampled answers: CLEAR's confidence needs them."""
 
-    whole_pool: ClassVar[bool] = False
     shard_tokens: ClassVar[int] = SAMPLING_SHARD_TOKENS
+    writes: ClassVar[bool] = True
 
     samples: Samples = Field(description="The sampled answers that are judged.")
     entailment: str | None = Field(
@@ -70,6 +75,11 @@ class Judgements(Settings):
         answers = read_answers(con, self.samples.key(), ids)
         return examples.append_column("answers", pa.array(answers, pa.list_(pa.string())))
 
+    def trial_inputs(self, con: Connection, ids: Sequence[str]) -> pa.Table:
+        """The stored examples with answers that are written for the plan."""
+        examples = read_example_table(con, ids)
+        return examples.append_column("answers", self.samples.measure(examples)["answers"])
+
     def measure(self, examples: pa.Table) -> pa.Table:
         """Judge each given response against the answers sampled for its prompt."""
         rows = examples.to_pylist()
@@ -97,3 +107,13 @@ def judge_row(row: dict[str, Any]) -> JudgeRow:
         target=row["response"],
         samples=row["answers"] or [],
     )
+
+
+def plan_judgements(
+    block: ConfidenceSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
+) -> dict[str, MeasureJob]:
+    """Of the examples whose answers are sampled."""
+    sampled = planned["samples"]
+    assert isinstance(sampled.measure, Samples)
+    judge = Judgements(samples=sampled.measure, entailment=block.entailment)
+    return {"judgements": replace(sampled, measure=judge)}

@@ -17,6 +17,7 @@ A thousand rows take half a second. Lui and Baldwin 2012, "langid.py: an off-the
 identification tool", ACL 2012 system demonstrations.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pydantic import Field
 
+from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
 from pipeline.measuring.measures.embeddings import TextField, example_texts
 from pipeline.measuring.rows import answer_table
-from pipeline.measuring.shards import ExampleInputs
 from pipeline.settings import Settings
 from storage.measurements import MeasureKey
 
@@ -83,3 +84,10 @@ def judge(text: str, of: str) -> dict[str, Any]:
     if code == NO_LANGUAGE:
         return {"state": "not_applicable", "detail": "no language: code or digits"}
     return {"state": "ok", "language": str(code), "confidence": float(confidence)}
+
+
+def plan_languages(
+    block: Languages, scope: MeasureScope, planned: Mapping[str, MeasureJob]
+) -> dict[str, MeasureJob]:
+    """Of all examples."""
+    return {"language": scope.job(block)}

@@ -1,5 +1,6 @@
 """Losses: what a language model says of every token of a response, with its prompt and without."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal, Self
 
@@ -7,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from pipeline.measuring.endpoint import Endpoint, ServedModel
+from pipeline.measuring.endpoint import Endpoint, ServedModel, find_served
+from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
 from pipeline.measuring.rows import (
     Unmeasured,
     answer_rendered,
@@ -15,13 +17,13 @@ from pipeline.measuring.rows import (
     render_rows,
     template_of,
 )
-from pipeline.measuring.shards import ExampleInputs
 from pipeline.settings import TARGET, Settings
+from scorers.arrays import Ints
 from scorers.measures.endpoint.losses import EndpointLosses
 from scorers.measures.losses import measure_losses
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
 from scorers.measures.models.loading import load_language_model, resolve_model
-from scorers.measures.models.protocols import LossModel
+from scorers.measures.protocols import LossModel
 from scorers.measures.reading.chat_format import RenderedExample, Template
 from storage.conversations import content_hash
 from storage.measurements import MeasureKey
@@ -137,11 +139,23 @@ class Losses(Settings, ExampleInputs):
             losses = measure_losses(self.model(), rows, settings.max_tokens, settings.vectors)
         return [plain(asdict(row)) for row in losses]
 
+    def tokens_read(self, tokens: Ints, response_tokens: Ints) -> Ints:
+        """(n,) a row with its prompt, and its response without."""
+        return tokens + response_tokens
+
     def model(self) -> LossModel:
         """The model to ask, on the device that is borrowed or behind the endpoint."""
         if self.served:
             return EndpointLosses(self.served.connect())
         return load_language_model(resolve_model(self.settings.model), self.settings.dtype)
+
+
+def plan_losses(
+    block: LossSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
+) -> dict[str, MeasureJob]:
+    """Of all examples."""
+    served = find_served(block.endpoint, block.served_as or "", scope.workspace.requests)
+    return {"losses": scope.job(Losses(settings=block, served=served))}
 
 
 def plain(answer: dict[str, Any]) -> dict[str, Any]:

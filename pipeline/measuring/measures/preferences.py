@@ -1,21 +1,21 @@
 """Preferences: whether a judge finds the repair of a response better than the response."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import Any
 
 import orjson
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.endpoint import Endpoint, ServedModel, fingerprint_of
+from pipeline.measuring.endpoint import Endpoint, ServedModel, find_served, fingerprint_of
 from pipeline.measuring.judge import judge_of
+from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
 from pipeline.measuring.rows import answer_table, template_of
-from pipeline.measuring.shards import SHARD_TOKENS
 from pipeline.settings import TARGET, Settings
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
 from scorers.measures.preferences import VERSION, Pair, compare_pairs
-from storage.database import Connection
+from storage.database import Connection, read_workspace
 from storage.examples import read_example_table
 from storage.measurements import MeasureKey
 from storage.repairs import read_repairs
@@ -35,11 +35,8 @@ class PreferenceSettings(Settings):
     )
 
 
-class Preferences(Settings):
+class Preferences(Settings, ExampleInputs):
     """The measure, of rows that were repaired under one generation key."""
-
-    whole_pool: ClassVar[bool] = False
-    shard_tokens: ClassVar[int] = SHARD_TOKENS
 
     settings: PreferenceSettings
     repairs: str = Field(description="Generation key of the repairs.")
@@ -80,6 +77,26 @@ class Preferences(Settings):
             compared = iter(compare_pairs(asked, judge, fits))
         answers = [no_repair() if row["repair"] is None else asdict(next(compared)) for row in rows]
         return answer_table(examples, answers, FIELDS)
+
+
+def plan_preferences(
+    block: PreferenceSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
+) -> dict[str, MeasureJob]:
+    """Of every row that has a repair.
+
+    Raises:
+        ValueError: if nothing was repaired.
+    """
+    if scope.repairs is None:
+        raise ValueError(
+            "measure.preferences compares responses with their repairs, and this run generated "
+            "none: run a recipe with a block {method: repair} under `generate`"
+        )
+    with read_workspace(scope.workspace) as con:
+        repaired = read_repairs(con, scope.repairs.key, scope.pool)
+    served = find_served(block.endpoint, block.model, scope.workspace.requests)
+    measure = Preferences(settings=block, repairs=scope.repairs.key, served=served)
+    return {"preferences": MeasureJob(measure, sorted(repaired), len(scope.pool))}
 
 
 def as_pair(row: dict[str, Any]) -> Pair:

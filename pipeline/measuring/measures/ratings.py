@@ -1,6 +1,6 @@
 """Ratings: how a judge divides its belief between the marks it could give an example."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import isfinite
 from typing import Annotated, Any, Self, TypeAlias
@@ -9,10 +9,10 @@ import orjson
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from pipeline.measuring.endpoint import Endpoint, ServedModel, fingerprint_of
+from pipeline.measuring.endpoint import Endpoint, ServedModel, find_served, fingerprint_of
 from pipeline.measuring.judge import judge_of
+from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
 from pipeline.measuring.rows import answer_table, no_response, template_of
-from pipeline.measuring.shards import ExampleInputs
 from pipeline.settings import TARGET, Settings, Subset
 from scorers.measures.endpoint.judge import check_options
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
@@ -69,6 +69,11 @@ class RatingSettings(Settings):
         return self
 
     @property
+    def label(self) -> str:
+        """What tells this block from others in a run."""
+        return self.name
+
+    @property
     def question(self) -> str:
         """What is asked."""
         return QUALITY if self.template is None else self.template
@@ -122,6 +127,24 @@ class Ratings(Settings, ExampleInputs):
     def answer(self, rated: Mapping[str, Any]) -> dict[str, Any]:
         """What was said of one example, with the marks that the probabilities are of."""
         return {**rated, "marks": self.settings.marks() if rated["state"] == "ok" else None}
+
+
+def plan_ratings(
+    blocks: Sequence[RatingSettings], scope: MeasureScope, planned: Mapping[str, MeasureJob]
+) -> dict[str, MeasureJob]:
+    """A job for each block, of a subset or of all."""
+    return {ratings_name(block.name): plan_block(block, scope) for block in blocks}
+
+
+def plan_block(block: RatingSettings, scope: MeasureScope) -> MeasureJob:
+    """The job of one block."""
+    served = find_served(block.endpoint, block.model, scope.workspace.requests)
+    return scope.job(Ratings(settings=block, served=served), block.part)
+
+
+def ratings_name(block: str) -> str:
+    """What the ratings of one block are called in a run."""
+    return f"ratings_{block}"
 
 
 def rated_row(row: Mapping[str, Any]) -> RatedRow:

@@ -1,27 +1,35 @@
 """Samples: answers that a model gives to a prompt, to compare the given one with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import orjson
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.endpoint import Endpoint, ServedModel, fingerprint_of
+from pipeline.measuring.endpoint import Endpoint, ServedModel, find_served, fingerprint_of
+from pipeline.measuring.measure import (
+    SAMPLING_SHARD_TOKENS,
+    ExampleInputs,
+    MeasureJob,
+    MeasureScope,
+    choose_subset,
+)
 from pipeline.measuring.rows import answer_table, no_response, template_of
-from pipeline.measuring.shards import SAMPLING_SHARD_TOKENS, ExampleInputs
 from pipeline.settings import TARGET, Settings, Subset
 from scorers.measures.endpoint.generator import EndpointGenerator
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
 from scorers.measures.models.loading import load_language_model, resolve_model
-from scorers.measures.models.protocols import (
+from scorers.measures.protocols import (
     AnswerGenerator,
     GeneratedAnswer,
     GenerationFailure,
     GenerationRequest,
 )
 from storage.conversations import content_hash
+from storage.database import read_workspace
 from storage.measurements import MeasureKey
+from storage.repairs import read_made
 
 FIELDS = [
     pa.field("answers", pa.list_(pa.string())),
@@ -47,10 +55,24 @@ class SampleSettings(Settings):
     part: Subset | None = Field(default=None, description="Ask for part of the pool only.")
 
 
+class ConfidenceSettings(Settings):
+    """Sampled answers and their judgement, for CLEAR's confidence of the given response."""
+
+    samples: SampleSettings = Field(
+        default=SampleSettings(), description="How answers are sampled."
+    )
+    entailment: str | None = Field(
+        default=None,
+        description="An NLI model (directory or hub id). Without one the language model is asked "
+        "instead, which is only an approximation of published CLEAR.",
+    )
+
+
 class Samples(Settings, ExampleInputs):
     """The measure, with the server's model where one is asked."""
 
     shard_tokens: ClassVar[int] = SAMPLING_SHARD_TOKENS
+    writes: ClassVar[bool] = True
 
     settings: SampleSettings
     served: ServedModel | None = None
@@ -131,3 +153,18 @@ def combine(sampled: Sequence[Sampled]) -> dict[str, Any]:
         "answers": [answer.text for answer in answers],
         "finished": [answer.finished for answer in answers],
     }
+
+
+def plan_samples(
+    block: ConfidenceSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
+) -> dict[str, MeasureJob]:
+    """Of a subset, or of all; not of the repairs, each of which would replace a row."""
+    asked, repairs = block.samples, scope.repairs
+    made: set[str] = set()
+    if repairs is not None:
+        with read_workspace(scope.workspace) as con:
+            made = read_made(con, repairs.key, repairs.source_ids)
+    given = [example_id for example_id in scope.pool if example_id not in made]
+    ids = choose_subset(scope.workspace, asked.part, given, scope.seed)
+    served = find_served(asked.endpoint, asked.model, scope.workspace.requests)
+    return {"samples": MeasureJob(Samples(settings=asked, served=served), ids, len(scope.pool))}

@@ -5,7 +5,7 @@ good; `tags` names it over a pool, asks no language model, and is made anew when
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -13,15 +13,20 @@ import orjson
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from pipeline.measuring.endpoint import Endpoint, ServedModel, fingerprint_of
+from pipeline.measuring.endpoint import Endpoint, ServedModel, find_served, fingerprint_of
+from pipeline.measuring.measure import (
+    SAMPLING_SHARD_TOKENS,
+    ExampleInputs,
+    MeasureJob,
+    MeasureScope,
+)
 from pipeline.measuring.rows import STATE_FIELDS, answer_table, no_response, template_of
-from pipeline.measuring.shards import SAMPLING_SHARD_TOKENS, SHARD_TOKENS, ExampleInputs
 from pipeline.ranking.greedy_diverse import keep_diverse
 from pipeline.settings import TARGET, Settings, Subset
 from scorers.measures.endpoint.generator import EndpointGenerator
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
 from scorers.measures.models.loading import load_embedder, load_language_model, resolve_model
-from scorers.measures.models.protocols import AnswerGenerator, GenerationRequest
+from scorers.measures.protocols import AnswerGenerator, GenerationRequest
 from scorers.measures.tags import (
     QUESTION,
     VERSION,
@@ -32,6 +37,7 @@ from scorers.measures.tags import (
     stem_names,
     tag_request,
 )
+from storage.conversations import content_hash
 from storage.database import Connection
 from storage.measurements import MeasureKey, read_text_lists
 
@@ -120,6 +126,7 @@ class TagReplies(Settings, ExampleInputs):
     """What a model wrote of each prompt, with the server's model where one is asked."""
 
     shard_tokens: ClassVar[int] = SAMPLING_SHARD_TOKENS
+    writes: ClassVar[bool] = True
 
     settings: TagSettings
     served: ServedModel | None = None
@@ -171,11 +178,10 @@ class TagReplies(Settings, ExampleInputs):
         return load_language_model(resolve_model(self.settings.model))
 
 
-class Tags(Settings):
+class Tags(Settings, ExampleInputs):
     """The tags of a pool by their names."""
 
     whole_pool: ClassVar[bool] = True
-    shard_tokens: ClassVar[int] = SHARD_TOKENS
 
     replies: TagReplies
     pool: str = Field(description="Hash of the ids of the examples among which tags are named.")
@@ -195,10 +201,6 @@ class Tags(Settings):
                 **self.replies.settings.names.fingerprint(),
             },
         )
-
-    def anywhere(self) -> bool:
-        """Anywhere: what was written is in the shard."""
-        return True
 
     def inputs(self, con: Connection, ids: Sequence[str]) -> pa.Table:
         """What was written of each example's prompt."""
@@ -220,3 +222,21 @@ class Tags(Settings):
             for row in rows
         ]
         return answer_table(examples, answers, FIELDS)
+
+
+def plan_tag_replies(
+    block: TagSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
+) -> dict[str, MeasureJob]:
+    """What is written of the prompts, of a subset or of all."""
+    served = find_served(block.endpoint, block.model, scope.workspace.requests)
+    return {"tag_replies": scope.job(TagReplies(settings=block, served=served), block.part)}
+
+
+def plan_tags(
+    block: TagSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
+) -> dict[str, MeasureJob]:
+    """How it is named, among the same rows."""
+    written = planned["tag_replies"]
+    assert isinstance(written.measure, TagReplies)
+    tags = Tags(replies=written.measure, pool=content_hash(sorted(written.ids)))
+    return {"tags": replace(written, measure=tags)}

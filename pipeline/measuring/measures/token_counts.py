@@ -1,8 +1,11 @@
 """Token counts: what the trainer will read of an example, and how much of it it is trained on."""
 
+from collections.abc import Mapping
+
 import pyarrow as pa
 from pydantic import Field
 
+from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
 from pipeline.measuring.rows import (
     Unmeasured,
     answer_rendered,
@@ -10,7 +13,6 @@ from pipeline.measuring.rows import (
     render_rows,
     template_of,
 )
-from pipeline.measuring.shards import ExampleInputs
 from pipeline.settings import TARGET, Settings
 from scorers.measures.models.loading import resolve_model
 from scorers.measures.reading.chat_format import RenderedExample, Template
@@ -61,3 +63,10 @@ class TokenCounts(Settings, ExampleInputs):
             detail = f"{prompt + response} tokens, and the trainer reads {self.max_tokens}"
             return {"state": "truncated", "detail": detail, **tokens}
         return {"state": "ok", **tokens}
+
+
+def plan_token_counts(
+    block: TokenCounts, scope: MeasureScope, planned: Mapping[str, MeasureJob]
+) -> dict[str, MeasureJob]:
+    """Of all examples: nothing can be cut or trained on without."""
+    return {"token_counts": scope.job(block)}

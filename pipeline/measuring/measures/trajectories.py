@@ -9,7 +9,7 @@ stored training, as long as that saw enough of the pool, and stored beside the o
 not trained on.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as pa
 from pydantic import Field
 
+from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
 from pipeline.measuring.rows import (
     Unmeasured,
     answer_rendered,
     answer_table,
+    readable_rows,
     render_rows,
     template_of,
 )
-from pipeline.measuring.shards import ExampleInputs
 from pipeline.settings import TARGET, Settings, Subset
+from scorers.arrays import Ints
 from scorers.measures.models.devices import borrowed_device, resolve_autocast
 from scorers.measures.models.loading import resolve_model
 from scorers.measures.reading.chat_format import RenderedExample, Template
@@ -143,6 +145,21 @@ class PoolTrajectories(ProxyTraining):
 
     whole_pool: ClassVar[bool] = True
 
+    def tokens_read(self, tokens: Ints, response_tokens: Ints) -> Ints:
+        """(n,) once for each epoch, and once for each recording."""
+        return tokens * (self.settings.epochs + self.settings.checkpoints)
+
+    def predict_seconds(self, examples: pa.Table, tokens: Ints) -> float | None:
+        """By training a proxy on these and reading them with it."""
+        from scorers.measures.training.proxy_cost import time_proxy  # imports torch
+
+        settings, proxy = self.settings, self.settings.proxy_settings()
+        rows = readable_rows(settings.proxy, settings.template, examples, settings.max_tokens)
+        if not rows:
+            return 0.0
+        model = resolve_model(settings.proxy, settings.layers).path
+        return time_proxy(model, rows, proxy).seconds(int(tokens.sum()), proxy)
+
     def measure(self, examples: pa.Table) -> pa.Table:
         """Train the proxy and record every example's loss at each checkpoint."""
         from scorers.measures.training.trajectories import record_trajectories  # imports torch
@@ -158,7 +175,9 @@ class PoolTrajectories(ProxyTraining):
 class NewRowTrajectories(ProxyTraining):
     """The measure for a pool whose new rows are read with the checkpoints of a stored training."""
 
-    whole_pool: ClassVar[bool] = False
+    def tokens_read(self, tokens: Ints, response_tokens: Ints) -> Ints:
+        """(n,) once for each recording."""
+        return tokens * self.settings.checkpoints
 
     def measure(self, examples: pa.Table) -> pa.Table:
         """Take every example's loss at each stored checkpoint."""
@@ -251,3 +270,12 @@ def stored_training(con: Connection, key: MeasureKey, ids: Sequence[str]) -> Sto
     states, columns = read_measurements(con, key, ["trained"], ids)
     missing = states.count("not_measured")
     return StoredTraining(key, missing + int((columns["trained"] == 0).sum()), missing)
+
+
+def plan_trajectories(
+    block: TrajectorySettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
+) -> dict[str, MeasureJob]:
+    """Of a subset, or of all."""
+    ids = scope.subset(block.part)
+    measure = pool_trajectories(scope.workspace, block, ids)
+    return {"trajectories": MeasureJob(measure, ids, len(scope.pool), measure.note)}

@@ -10,11 +10,11 @@ from pydantic import Field, model_validator
 
 from pipeline.measuring.endpoint import Endpoint, ServedModel, find_served, fingerprint_of
 from pipeline.measuring.judge import judge_of
+from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
 from pipeline.measuring.rows import answer_table, no_response, template_of
-from pipeline.measuring.shards import ExampleInputs
 from pipeline.settings import TARGET, Settings, Subset
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
-from scorers.measures.models.protocols import Message
+from scorers.measures.protocols import Message
 from scorers.measures.ratings import RatedRow, check_template
 from scorers.measures.turn_ratings import QUESTIONS, VERSION, TurnJudge, rate_turns
 from storage.conversations import content_hash, message_text
@@ -138,6 +138,13 @@ class TurnRated(Settings, ExampleInputs):
             if answer["state"] == "ok" and asked_after(row):
                 answer["detail"] = NOT_RATED
         return answer_table(examples, answers, FIELDS)
+
+
+def plan_turn_ratings(
+    block: TurnRatingSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
+) -> dict[str, MeasureJob]:
+    """Of a subset, or of all."""
+    return {"turn_ratings": scope.job(TurnRated.find(block, scope.workspace), block.part)}
 
 
 def split_turns(row: Mapping[str, Any]) -> list[RatedRow] | None:

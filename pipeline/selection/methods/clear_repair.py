@@ -21,7 +21,7 @@ low-confidence rows that were not beaten, is not known to us.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +100,8 @@ def select_repaired(
 
 class ClearRepair(Filter):
     """CLEAR: replace what the tuned model answers better, drop what stays in doubt (2403.12776)."""
+
+    of_repairs: ClassVar[bool] = True
 
     method: Literal["clear_repair"]
     confidence: str = Field(default="confidence", description="The score that says how sure.")

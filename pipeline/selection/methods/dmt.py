@@ -17,7 +17,7 @@ Dong et al. 2023, "How Abilities in Large Language Models are Affected by Superv
 Data Composition", arXiv:2310.05492. There is no code of theirs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Annotated, Literal
 
@@ -106,6 +106,10 @@ class DMT(Filter):
         description="1: specialised rows. 2: general rows and a few of them."
     )
     seed: int = Field(default=0, ge=0, description="Of the draw.")
+
+    def source_parts(self) -> Mapping[str, Sequence[str]]:
+        """The specialised sources."""
+        return {"specialised": self.specialised}
 
     def pick(self, rows: Candidates) -> Outcome:
         """Keep the rows of the stage.

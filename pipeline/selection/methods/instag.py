@@ -166,6 +166,10 @@ class InsTag(RankStep):
         "pass, as DEITA compares itself with.",
     )
 
+    def measures(self) -> tuple[str, ...]:
+        """The tags of each prompt."""
+        return ("tags",)
+
     def scores(self) -> tuple[str, ...]:
         """What it orders by, besides the tags."""
         return () if self.score is None else score_names(self.score)

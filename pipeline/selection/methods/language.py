@@ -79,6 +79,10 @@ class Language(Filter):
         default="drop", description="What happens to rows without a language: keep passes them on."
     )
 
+    def measures(self) -> tuple[str, ...]:
+        """The language of each row."""
+        return ("language",)
+
     def pick(self, rows: Candidates) -> Outcome:
         """Look at the language of each row."""
         names, confidence = rows.languages

@@ -13,7 +13,7 @@ For a domain with known sources; not for a mixed pool of general instructions, w
 trajectories do.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -30,25 +30,6 @@ RESERVE_SIZE = 2
 """A cluster of at most this many rows is noise rather than a kind of row."""
 
 
-def allocate(sizes: Ints, budget: int) -> Ints:
-    """Share a budget equally over groups; those too small for their share are taken whole.
-
-    Args:
-        sizes: (m,) rows in each group.
-        budget: Rows to share out, 0 or more.
-
-    Returns:
-        (m,) rows of each group, at most its size; together min(budget, all rows). Two groups that
-        are not taken whole differ by at most 1, the larger one (in a tie the later) getting more.
-    """
-    taken = np.zeros(len(sizes), dtype=np.int64)
-    left = budget
-    for place, group in enumerate(np.argsort(sizes, kind="stable")):
-        taken[group] = min(int(sizes[group]), left // (len(sizes) - place))
-        left -= taken[group]
-    return taken
-
-
 def _place_by_size(groups: Ints) -> Ints:
     """The place of each row's group when groups are sorted by size, then code; (n,), 0 is least."""
     sizes = np.bincount(groups, minlength=1)
@@ -60,9 +41,9 @@ def _place_by_size(groups: Ints) -> Ints:
 def equal_share_order(clusters: Ints, sources: Ints, keys: Ints) -> Ints:
     """Order rows so that its first B rows are the equal shares of a budget of B, for every B.
 
-    Raising the budget of `allocate` by one gives one more row to one group: the largest, then the
-    next smaller one that has rows left, and so on in rounds. So groups that take turns, largest
-    first, give the same counts.
+    A share is equal but for groups that are smaller, which are taken whole. A budget that is larger
+    by one so gives one more row to one group: the largest, then the next smaller one that has rows
+    left, and so on in rounds: groups take turns, largest first.
 
     Args:
         clusters: (n,) codes.
@@ -130,6 +111,8 @@ def select_s2l(
 
 class S2L(RankStep):
     """S2L: equal shares of every cluster of loss trajectories (arXiv 2403.07384)."""
+
+    ranks_labels: ClassVar[bool] = True
 
     method: Literal["s2l"]
     score: str = Field(default="s2l_cluster", description="The score that holds the cluster.")

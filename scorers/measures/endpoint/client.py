@@ -26,11 +26,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import httpx
 
-from scorers.measures.models.protocols import GenerationFailure
+from scorers.measures.protocols import GenerationFailure
 
 JsonReply: TypeAlias = Mapping[str, Any]
 Reply: TypeAlias = JsonReply | GenerationFailure
@@ -103,6 +103,8 @@ class EndpointSettings:
 
 class ServerLostError(RuntimeError):
     """The server went away, or refuses everything; what it had answered is with the caller."""
+
+    exit_code: ClassVar[int] = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any
 from scorers.measures.endpoint.client import EndpointSettings, JsonReply, Reply, get_json
 from scorers.measures.endpoint.request_cache import post_once
 from scorers.measures.models.loading import MissingModelError
-from scorers.measures.models.protocols import (
+from scorers.measures.protocols import (
     GeneratedAnswer,
     GenerationFailure,
     GenerationRequest,

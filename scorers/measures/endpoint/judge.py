@@ -21,7 +21,7 @@ from scorers.measures.endpoint.generator import (
     wire_message,
 )
 from scorers.measures.endpoint.request_cache import post_once
-from scorers.measures.models.protocols import GenerationFailure, Message, OptionProbabilities
+from scorers.measures.protocols import GenerationFailure, Message, OptionProbabilities
 
 MOST_LOGPROBS = 20
 """The most likely first tokens a server will list; the limit of the API and of vLLM."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from scorers.measures.endpoint.client import EndpointSettings, JsonReply, Reply, post_all
 from scorers.measures.endpoint.generator import endpoint_fingerprint, first_choice
-from scorers.measures.models.protocols import GenerationFailure, TokenLosses
+from scorers.measures.protocols import GenerationFailure, TokenLosses
 
 COMPLETIONS = "completions"
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from scorers.measures.endpoint.client import EndpointSettings, JsonReply, Reply, post_all
-from scorers.measures.models.protocols import GenerationFailure
+from scorers.measures.protocols import GenerationFailure
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from transformers import PreTrainedTokenizerBase
 
-from scorers.measures.models.protocols import TextVectors
-from scorers.measures.models.quiet import quiet_transformers
+from scorers.measures.protocols import TextVectors
+from scorers.measures.quiet import quiet_transformers
 
 BATCH_WINDOWS = 32
 """Windows per forward pass: the fastest of 32 and 128 on two cores."""

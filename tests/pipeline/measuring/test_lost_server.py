@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.generation.stage import GenerateSettings, answer_prompts, commit_answers, cut_prompts
+from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.measuring.endpoint import Endpoint
-from pipeline.measuring.measures.samples import SampleSettings
+from pipeline.measuring.measures.samples import ConfidenceSettings, SampleSettings
 from pipeline.measuring.shards import measure_here
-from pipeline.measuring.stage import ConfidenceSettings, MeasureSettings, plan_measures
+from pipeline.measuring.stage import plan_measures
 from scorers.measures.endpoint.client import ServerLostError
 from scorers.measures.models.loading import MissingModelError
 from storage.database import read_workspace

@@ -12,14 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.measuring import shards
+from pipeline.measuring.measure import ExampleInputs
 from pipeline.measuring.shard_work import measure_shard
-from pipeline.measuring.shards import (
-    ExampleInputs,
-    commit_measured,
-    cut_by_size,
-    cut_shards,
-    measure_here,
-)
+from pipeline.measuring.shards import commit_measured, cut_by_size, cut_shards, measure_here
 from pipeline.settings import Settings
 from storage.database import read_workspace
 from storage.measurements import MeasureKey

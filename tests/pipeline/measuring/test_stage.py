@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.measuring.shard_work import measure_shard
 from pipeline.measuring.shards import cut_shards
-from pipeline.measuring.stage import MeasureSettings, plan_measures
+from pipeline.measuring.stage import plan_measures
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import ScoreSettings, score_key
 from scorers.measures.models.loading import MissingModelError

@@ -7,6 +7,7 @@ from pipeline.reporting.changes import RunChanges, changes_markdown, compare_run
 from pipeline.reporting.report import read_run_report, write_run_report
 from pipeline.scoring.stage import ScoreSettings
 from pipeline.selection.run_steps import SelectSettings
+from storage.changes import find_previous
 from storage.database import open_workspace, read_workspace
 from storage.runs import start_run
 from storage.workspace import Workspace
@@ -168,3 +169,31 @@ def test_a_run_that_has_not_chosen_yet_is_not_compared_in_that(tmp_path: Path) -
     page = changes_markdown(changes)
     assert "- selection: not compared, for nothing is chosen yet in two\n" in page
     assert "gone from the sources" not in page and changes.pool.stayed == 2
+
+
+def test_of_three_nights_the_last_follows_the_second(tmp_path: Path) -> None:
+    write_rows(tmp_path / "incoming" / "a.jsonl", {"a": 3})
+    for run_id in ("first", "second", "third"):
+        workspace = night(tmp_path, run_id)
+    with read_workspace(workspace) as con:
+        found = [find_previous(con, run_id) for run_id in ("first", "second", "third")]
+    assert found == [None, "first", "second"]
+
+
+def test_of_several_edited_files_each_has_its_own_numbers(tmp_path: Path) -> None:
+    incoming = tmp_path / "incoming"
+    write_rows(incoming / "a.jsonl", {"a": 3, "gone from a": 4})
+    write_rows(incoming / "b.jsonl", {"b": 3, "gone from b": 4, "gone too": 5})
+    write_rows(incoming / "c.jsonl", {"c": 3})
+    workspace = night(tmp_path, "one")
+    write_rows(incoming / "a.jsonl", {"a": 3, "new in a": 4, "newer": 5})
+    write_rows(incoming / "b.jsonl", {"b": 3, "new in b": 4})
+    (incoming / "c.jsonl").rename(incoming / "d.jsonl")  # the same content: no other source
+    write_rows(incoming / "e.jsonl", {"e": 3})
+    night(tmp_path, "two")
+    table = [line for line in changes_markdown(compare(workspace)).splitlines() if ".jsonl" in line]
+    assert [line.split("incoming/")[1] for line in table] == [
+        "a.jsonl | edited | 3 | 2 | 1 |",
+        "b.jsonl | edited | 2 | 1 | 2 |",
+        "e.jsonl | new | 1 | 1 | 0 |",
+    ]

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.ingest.stage import SourceSettings, identify_sources, ingest_sources
+from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.measuring.measures.tags import TagSettings
 from pipeline.measuring.measures.turn_ratings import TurnRatingSettings
 from pipeline.measuring.shards import measure_here
-from pipeline.measuring.stage import MeasureSettings
 from pipeline.scoring.backfill import (
     Backfill,
     BackfillError,

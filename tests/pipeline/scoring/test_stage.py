@@ -1,6 +1,7 @@
 """The score stage: stored measurements and texts in, scores with states out."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,14 @@ import pyarrow as pa
 import pytest
 
 from pipeline.run_context import RunContext
+from pipeline.scoring import stage
 from pipeline.scoring.stage import ScoreSettings, score_examples, score_key
 from scorers import SCORERS
-from storage.database import read_workspace
+from storage.database import open_workspace, read_workspace
 from storage.examples import read_examples
 from storage.measurements import MeasureKey
-from storage.scores import read_scores
-from tests.stage_runner import score, start, store_measurement
+from storage.scores import read_scores, write_scores
+from tests.stage_runner import LONGEST, count_words, score, start, store_measurement
 
 
 def test_a_scorer_may_tell_equal_rows_apart_by_their_ids(tmp_path: Path) -> None:
@@ -33,6 +35,76 @@ def test_a_scorer_may_tell_equal_rows_apart_by_their_ids(tmp_path: Path) -> None
     # The fifth is the most confident; of the three alike the lowest id joins it.
     np.testing.assert_array_equal(values, [np.nan, 1, 0, 0, 1])
     assert states == ["failed", "ok", "ok", "ok", "ok"]
+
+
+def lengths(folder: Path) -> tuple[RunContext, list[str]]:
+    """A pool whose responses have 0 to 7 words, and one that is too long for the trainer."""
+    rows = [{"prompt": f"p{n}", "completion": "w " * n + "."} for n in (*range(8), 99)]
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    run, pool = start(folder / "w", [folder / "rows.jsonl"])
+    return count_words(run, pool), pool
+
+
+def scores_of(run: RunContext, pool: list[str]) -> tuple[list[float], list[str]]:
+    with read_workspace(run.workspace) as con:
+        values, states = read_scores(con, run.scores["response_length"], pool)
+    return values.tolist(), states
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_row_has_its_own_score_in_whatever_order_the_pool_is(
+    tmp_path: Path, seed: int
+) -> None:
+    run, pool = lengths(tmp_path)
+    shuffled = np.random.default_rng(seed).permutation(pool).tolist()
+    assert shuffled != pool
+    run = score(run, ScoreSettings(scorer="response_length"), shuffled)
+    values, states = scores_of(run, pool)
+    with read_workspace(run.workspace) as con:
+        words = [len(each.response.split()) for each in read_examples(con, pool)]
+    expected = [math.nan if n > LONGEST else float(n) for n in words]
+    np.testing.assert_array_equal(values, expected)
+    assert states == ["truncated" if n > LONGEST else "ok" for n in words]
+
+
+@pytest.mark.parametrize("wrong", ["values", "states"])
+def test_a_wrong_score_that_is_stored_is_put_right(tmp_path: Path, wrong: str) -> None:
+    run, pool = lengths(tmp_path)
+    run = score(run, ScoreSettings(scorer="response_length"), pool)
+    right = values, states = scores_of(run, pool)
+    if wrong == "values":
+        values = [value + 1 for value in values]
+    else:
+        states = ["failed" if state == "truncated" else state for state in states]
+    with open_workspace(run.workspace) as con:
+        write_scores(con, run.scores["response_length"], pool, np.array(values), states)
+    assert repr(scores_of(run, pool)) != repr(right)
+    score(run, ScoreSettings(scorer="response_length"), pool)
+    assert repr(scores_of(run, pool)) == repr(right)
+
+
+def test_scores_that_are_stored_already_are_not_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, pool = lengths(tmp_path)
+    score(run, ScoreSettings(scorer="response_length"), pool)
+    monkeypatch.setattr(stage, "write_scores", None)
+    score(run, ScoreSettings(scorer="response_length"), pool[::-1])
+
+
+def test_a_row_without_a_score_says_why(tmp_path: Path) -> None:
+    rows = [json.dumps({"prompt": f"p{n}", "completion": "r"}) for n in range(6)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows))
+    run, pool = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
+    states = ["ok", "ok", "failed", "truncated", "not_applicable"]
+    tokens = pa.array([3, None, None, None, None], pa.int64())
+    counted = {"state": pa.array(states), "response_tokens": tokens}
+    run = store_measurement(run, "token_counts", pool[:5], counted)
+    run = score(run, ScoreSettings(scorer="response_length"), pool)
+    values, found = scores_of(run, pool)
+    # The second was measured and can have no such score; the last was never asked about.
+    assert found == ["ok", "not_applicable", *states[2:], "not_measured"]
+    np.testing.assert_array_equal(values, [3.0] + [math.nan] * 5)
 
 
 ANSWERS = {"a a": "one two", "b": "one one", "c": None, "d": "?!", "e": "one two one two"}

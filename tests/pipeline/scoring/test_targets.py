@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from pipeline.ingest.stage import SourceSettings, identify_sources, ingest_sources
-from pipeline.measuring.stage import MeasureSettings, plan_measures
+from pipeline.measuring.catalogue import MeasureSettings
+from pipeline.measuring.stage import plan_measures
 from pipeline.reporting.changes import changes_markdown, compare_runs
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import (

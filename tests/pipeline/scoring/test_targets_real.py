@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.real_rows import ALPACA, alpaca_pairs, real_data
 from pipeline.ingest.stage import SourceSettings, identify_sources, ingest_sources
-from pipeline.measuring.stage import MeasureSettings
+from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import ScoreSettings
 from pipeline.scoring.targets import read_targets

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pipeline.scoring.stage import ScoreSettings
 from pipeline.selection.run_steps import SelectSettings
 from pipeline.selection.stage import select_examples
+from storage.conversations import Conversation
 from storage.database import read_workspace
 from storage.selections import read_run_selections, read_selection
 from tests.stage_runner import count_words, score, start
@@ -20,6 +21,10 @@ TOP = {"method": "top_k", "score": "response_length", "budget": {"rows": 3}}
 def chat(question: str, answer: str) -> str:
     turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     return json.dumps({"messages": turns})
+
+
+def content_id(line: str) -> str:
+    return Conversation(json.loads(line)["messages"]).example_id
 
 
 LINES = [chat(f"question {n // 2}", " ".join(["word"] * (n + 1))) for n in range(30)]
@@ -56,7 +61,9 @@ def test_row_order_and_repeats_change_nothing(tmp_path: Path) -> None:
 
 def test_the_highest_are_chosen_in_their_order(tmp_path: Path) -> None:
     picked, drops = choose(tmp_path / "w", LINES, {"held_out": 0, "steps": [TOP]})
-    assert len(picked["choice"]) == 3
+    # Answers have 1 to 30 words; held against the ids of the same rows, made anew.
+    best = [content_id(LINES[n]) for n in (29, 28, 27)]
+    assert picked["choice"] == best != sorted(best)
     reasons = [reason for reason, _ in drops.values()]
     assert sorted(set(reasons)) == ["no_response", "over_budget", "truncated"]
     assert reasons.count("over_budget") == 27

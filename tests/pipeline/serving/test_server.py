@@ -33,7 +33,7 @@ from scorers.measures.endpoint.generator import EndpointGenerator
 from scorers.measures.endpoint.judge import EndpointJudge
 from scorers.measures.endpoint.losses import EndpointLosses
 from scorers.measures.models.loading import load_language_model, resolve_model
-from scorers.measures.models.protocols import GeneratedAnswer, GenerationRequest, TokenLosses
+from scorers.measures.protocols import GeneratedAnswer, GenerationRequest, TokenLosses
 from tests.fake_vllm import calls, is_alive, write_environment, write_model
 
 

@@ -6,16 +6,14 @@ import pytest
 
 from scorers.confidence import score_confidence
 from scorers.measures.confidence import (
-    STEP_BY_STEP,
     JudgementRow,
     JudgeRow,
     judge_answers,
     normalise_answer,
-    sampling_messages,
 )
 from scorers.measures.entailment import PromptedEntailment
 from scorers.measures.models.language_model import HuggingFaceLanguageModel
-from scorers.measures.models.protocols import (
+from scorers.measures.protocols import (
     Floats,
     GenerationFailure,
     Message,
@@ -189,17 +187,6 @@ def test_a_reflector_that_says_why_it_is_silent_is_quoted() -> None:
 )
 def test_exact_match_ignores_typing_and_no_value(a: str, b: str, same: bool) -> None:
     assert (normalise_answer(a) == normalise_answer(b)) is same
-
-
-def test_the_sampling_prompt_is_the_rows_own_unless_reasoning_is_asked_for() -> None:
-    messages = [*user("first"), {"role": "assistant", "content": "yes"}, *user("second")]
-    assert sampling_messages(messages) == messages
-    reasoned = sampling_messages(messages, step_by_step=True)
-    assert reasoned[:2] == messages[:2]
-    assert reasoned[2] == {"role": "user", "content": f"second\n\n{STEP_BY_STEP}"}
-    assert messages[2]["content"] == "second"
-    alone = sampling_messages([{"role": "system", "content": "s"}], step_by_step=True)
-    assert alone[1:] == user(STEP_BY_STEP)
 
 
 def areas(positive: Floats, negative: Floats) -> float:

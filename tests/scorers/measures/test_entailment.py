@@ -12,7 +12,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from scorers.measures.entailment import CrossEncoderEntailment, PromptedEntailment
-from scorers.measures.models.protocols import EntailmentModel, Message, OptionProbabilities
+from scorers.measures.protocols import EntailmentModel, Message, OptionProbabilities
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 VOCABULARY = "the sky is not blue green . sun moon and shines low high"

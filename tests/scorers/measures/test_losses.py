@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 
 from scorers.measures.losses import LossRow, measure_losses
 from scorers.measures.models.language_model import HuggingFaceLanguageModel
-from scorers.measures.models.protocols import Message, OptionProbabilities, TokenLosses
+from scorers.measures.protocols import Message, OptionProbabilities, TokenLosses
 from scorers.measures.reading.chat_format import RenderedExample, render
 
 

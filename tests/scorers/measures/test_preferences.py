@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from scorers.measures.models.protocols import GenerationFailure, Message, OptionProbabilities
 from scorers.measures.preferences import Pair, compare_pairs, question
+from scorers.measures.protocols import GenerationFailure, Message, OptionProbabilities
 
 PAIR = Pair([{"role": "user", "content": "What is {first}?"}], "given {second}", "other {prompt}")
 

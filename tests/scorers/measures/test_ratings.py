@@ -5,7 +5,7 @@ import pytest
 
 from scorers.measures.endpoint.client import EndpointSettings
 from scorers.measures.endpoint.judge import EndpointJudge
-from scorers.measures.models.protocols import Message, OptionProbabilities
+from scorers.measures.protocols import Message, OptionProbabilities
 from scorers.measures.ratings import (
     MARKS,
     QUALITY,
@@ -115,7 +115,7 @@ def test_nothing_asked_gives_nothing() -> None:
 @pytest.mark.parametrize(
     ("template", "problem"),
     [
-        ("{promt}", r"\{promt\}. Did you mean \{prompt\}\? There are: \{prompt\}, \{response\}"),
+        ("{promt}", r"\{promt\}. Did you mean '\{prompt\}'\? There are: \{prompt\}, \{response\}"),
         ("{prompt} {0}", r"nothing to put in for \{0\}"),
         ("How good?", "the same for every row"),
     ],

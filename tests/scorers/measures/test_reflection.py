@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerBase
 
-from scorers.measures.models.protocols import Message, OptionModel
+from scorers.measures.protocols import Message, OptionModel
 from scorers.measures.reflection import ask_reflector, fits_window, reflection_questions
 from tests.fakes import FakeReflector
 

@@ -1,6 +1,6 @@
 import pytest
 
-from scorers.measures.models.protocols import GeneratedAnswer, GenerationFailure
+from scorers.measures.protocols import GeneratedAnswer, GenerationFailure
 from scorers.measures.tags import (
     QUESTION,
     TagReply,

@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 
-from scorers.measures.models.protocols import Message, OptionProbabilities
+from scorers.measures.protocols import Message, OptionProbabilities
 from scorers.measures.ratings import MARKS, QUALITY, RatedRow, check_template, rating_question
 from scorers.measures.turn_ratings import COMPLEXITY, TurnJudge, TurnRatings, rate_turns
 from tests.fakes import FakeLanguageModel

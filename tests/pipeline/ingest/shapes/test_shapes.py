@@ -98,7 +98,7 @@ def test_a_named_shape_reads_nothing_else() -> None:
 
 
 def test_a_wrong_name_is_answered_with_the_right_ones() -> None:
-    with pytest.raises(ValueError, match=r"Did you mean 'sharegpt'\? There are: messages, sha"):
+    with pytest.raises(ValueError, match=r"Did you mean 'sharegpt'\? There are: alpaca, chat"):
         read_conversation(ROWS["sharegpt"], "share_gpt")
 
 

@@ -4,18 +4,20 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.generation.indicator import indicate
+from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.measuring.measures.cappy import (
     CappySettings,
     NewRowCappy,
     PoolCappy,
+    find_cappy,
     pair_rows,
-    plan_cappy,
 )
 from pipeline.measuring.shards import measure_here
-from pipeline.measuring.stage import MeasureSettings, plan_measures
+from pipeline.measuring.stage import plan_measures
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import ScoreSettings
 from storage.conversations import Conversation
@@ -136,7 +138,7 @@ def test_an_edited_answer_of_a_model_is_no_reference(encoder: str, tmp_path: Pat
         write_attempts(con, [attempt], ("key", "a model", "{}", run.run_id))
         answered = read_generated(con, "key", [parent.example_id])
     marked = indicate_all(run, answered)
-    training = plan_cappy(run.workspace, CappySettings(encoder=encoder), [*ids, *marked], None, ())
+    training = find_cappy(run.workspace, CappySettings(encoder=encoder), [*ids, *marked], None, ())
     with read_workspace(run.workspace) as con:
         rows = pair_rows(training.inputs(con, [*ids, *marked]))
         assert read_makers(con, marked) == {marked[0]: "a model"}
@@ -149,7 +151,7 @@ def test_what_can_change_a_number_is_in_the_key(encoder: str, tmp_path: Path) ->
 
     def key(pool: Sequence[str], **change: object) -> str:
         settings = plain.model_copy(update=change)
-        return plan_cappy(run.workspace, settings, pool, None, ()).key().measure_key
+        return find_cappy(run.workspace, settings, pool, None, ()).key().measure_key
 
     keys = [key(ids), key(ids[1:]), key(ids, folds=4), key(ids, seed=1), key(ids, epochs=1)]
     keys += [key(ids, max_tokens=99), key(ids, learning_rate=1e-3), key(ids, batch_rows=2)]
@@ -163,5 +165,6 @@ def test_a_plan_keeps_no_model(encoder: str, tmp_path: Path) -> None:
     assert isinstance(training, PoolCappy)
     with read_workspace(run.workspace) as con:
         tried = training.inputs(con, ids)
-    assert training.predict_seconds(tried, 600) > 0
+    seconds = training.predict_seconds(tried, np.full(600, 9))
+    assert seconds is not None and seconds > 0
     assert not (run.workspace.models / "cappy").exists()

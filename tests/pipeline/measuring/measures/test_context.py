@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.measuring.measures.context import Context, ContextSettings
-from pipeline.measuring.stage import MeasureSettings, plan_measures
+from pipeline.measuring.stage import plan_measures
 from pipeline.scoring.stage import ScoreSettings
 from storage.database import read_workspace
 from tests.stage_runner import measure, score, start

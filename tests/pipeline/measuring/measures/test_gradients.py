@@ -15,10 +15,11 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from pipeline.ingest.stage import SourceSettings, identify_sources, ingest_sources
 from pipeline.measuring import warm_up
-from pipeline.measuring.cost import plan_measure, tokens_read
+from pipeline.measuring.catalogue import MeasureSettings
+from pipeline.measuring.cost import plan_measure
 from pipeline.measuring.measures.gradients import PoolGradients
 from pipeline.measuring.shards import cut_shards
-from pipeline.measuring.stage import MeasureSettings, plan_measures
+from pipeline.measuring.stage import plan_measures
 from pipeline.measuring.warm_up import GradientSettings, WarmUp, find_warmup
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import ScoreSettings, score_examples, score_key
@@ -295,7 +296,10 @@ def test_what_a_run_and_a_plan_say(
     run = count_words(run, pool)
     sizes = run.measures["token_counts"]
     cut = cut_shards(run.workspace, new["gradients"].measure, pool, sizes)
-    assert tokens_read(cut.measure, cut).tolist() == (2 * cut.tokens).tolist()
+    assert (
+        cut.measure.tokens_read(cut.tokens, cut.response_tokens).tolist()
+        == (2 * cut.tokens).tolist()
+    )
     plan = plan_measure(run.workspace, "gradients", new["gradients"], sizes, rows=6)
     assert (plan.missing, plan.tried) == (ROWS, 6) and plan.seconds and plan.seconds > 0
     assert isinstance(cut.measure, PoolGradients)

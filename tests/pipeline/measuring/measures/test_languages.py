@@ -10,8 +10,8 @@ import pytest
 
 from flows.recipe.check import find_problems
 from flows.recipe.form import validate
+from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.measuring.measures.languages import Languages, judge
-from pipeline.measuring.stage import MeasureSettings
 from pipeline.selection.run_steps import SelectSettings
 from pipeline.selection.stage import select_examples
 from storage.database import read_workspace
@@ -122,7 +122,7 @@ def test_a_recipe_without_the_measure_is_told_to_add_it() -> None:
         {"method": "random", "budget": {"fraction": 0.5}},
     ]
     recipe = {"name": "r", "workspace": "w", "target": "t", "select": {"steps": steps}}
-    said = "select.steps.0: needs the language of rows: add language: {} to measure"
+    said = "select.steps.0: language reads language: add the block measure.language"
     assert said in problems({**recipe, "sources": [{"path": "x"}]})
     measured = {**recipe, "measure": {"language": {}}, "sources": [{"path": "x"}]}
     assert said not in problems(measured)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.measuring.measures.losses import LossSettings
 from pipeline.measuring.shards import measure_here
-from pipeline.measuring.stage import MeasureSettings, plan_measures
+from pipeline.measuring.stage import plan_measures
 from storage.database import read_workspace
 from tests.fake_endpoint import Body, Canned, scored, serve
 from tests.stage_runner import start

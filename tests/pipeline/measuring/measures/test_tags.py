@@ -10,9 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.measuring.cost import plan_measure
 from pipeline.measuring.measures.tags import TagNaming, TagSettings
-from pipeline.measuring.stage import MeasureSettings, plan_measures
+from pipeline.measuring.stage import plan_measures
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import ScoreSettings
 from pipeline.selection.run_steps import SelectSettings

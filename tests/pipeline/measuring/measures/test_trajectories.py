@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from pipeline.measuring.cost import tokens_read
+from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.measuring.measures.trajectories import (
     NewRowTrajectories,
     PoolTrajectories,
@@ -20,7 +20,7 @@ from pipeline.measuring.measures.trajectories import (
 )
 from pipeline.measuring.shard_work import measure_shard
 from pipeline.measuring.shards import cut_shards
-from pipeline.measuring.stage import MeasureSettings, plan_measures
+from pipeline.measuring.stage import plan_measures
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import ScoreSettings, score_examples
 from pipeline.settings import Subset
@@ -200,7 +200,10 @@ def test_a_plan_counts_a_reading_at_each_checkpoint_and_no_training(
     job = plan_measures(run.workspace, settings, pool, run.seed)["trajectories"]
     cut = cut_shards(run.workspace, job.measure, job.ids)
     assert len(cut.tokens) == 2
-    assert tokens_read(job.measure, cut).tolist() == (2 * cut.tokens).tolist()
+    assert (
+        job.measure.tokens_read(cut.tokens, cut.response_tokens).tolist()
+        == (2 * cut.tokens).tolist()
+    )
 
 
 @pytest.mark.parametrize(

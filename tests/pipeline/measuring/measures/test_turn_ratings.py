@@ -11,13 +11,13 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
+from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.measuring.measures.turn_ratings import (
     NOT_RATED,
     TurnRated,
     TurnRatingSettings,
     split_turns,
 )
-from pipeline.measuring.stage import MeasureSettings
 from pipeline.scoring.stage import ScoreSettings
 from scorers.measures.models.loading import load_language_model, resolve_model
 from scorers.measures.ratings import MARKS, rating_question

@@ -16,7 +16,9 @@ from pipeline.generation.stage import (
     cut_prompts,
     repair_key,
 )
-from pipeline.measuring.stage import MeasureJob, MeasureSettings, Repairs, plan_measures
+from pipeline.measuring.catalogue import MeasureSettings
+from pipeline.measuring.measure import MeasureJob, Repairs
+from pipeline.measuring.stage import plan_measures
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import ScoreSettings
 from pipeline.selection.methods.clear_repair import RepairRule, select_repaired

@@ -18,7 +18,7 @@ from scorers.measures.endpoint.client import (
     pause_seconds,
     post_all,
 )
-from scorers.measures.models.protocols import GenerationFailure
+from scorers.measures.protocols import GenerationFailure
 from tests.fake_endpoint import Body, Canned, FakeEndpoint, serve
 
 

@@ -14,7 +14,7 @@ from scorers.measures.endpoint.generator import (
     wire_message,
 )
 from scorers.measures.models.loading import MissingModelError
-from scorers.measures.models.protocols import (
+from scorers.measures.protocols import (
     AnswerGenerator,
     GeneratedAnswer,
     GenerationFailure,

@@ -5,7 +5,7 @@ import pytest
 
 from scorers.measures.endpoint.client import EndpointSettings
 from scorers.measures.endpoint.judge import EndpointJudge
-from scorers.measures.models.protocols import OptionModel, OptionProbabilities
+from scorers.measures.protocols import OptionModel, OptionProbabilities
 from tests.fake_endpoint import Body, Canned, listed, serve
 
 REPLIES = {

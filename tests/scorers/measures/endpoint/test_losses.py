@@ -7,7 +7,7 @@ import pytest
 
 from scorers.measures.endpoint.client import EndpointSettings
 from scorers.measures.endpoint.losses import EndpointLosses, read_losses
-from scorers.measures.models.protocols import GenerationFailure, TokenLosses
+from scorers.measures.protocols import GenerationFailure, TokenLosses
 from tests.fake_endpoint import Body, Canned, FakeEndpoint, scored, serve
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from scorers.measures.endpoint.client import EndpointSettings, JsonReply
 from scorers.measures.endpoint.request_cache import RequestCache, post_once, request_key
-from scorers.measures.models.protocols import GenerationFailure
+from scorers.measures.protocols import GenerationFailure
 from tests.fake_endpoint import Body, Canned, FakeEndpoint, serve
 
 KILLED = """

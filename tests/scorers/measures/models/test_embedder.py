@@ -4,7 +4,7 @@ from sentence_transformers import SentenceTransformer
 
 from scorers.measures.models.embedder import SentenceEmbedder
 from scorers.measures.models.loading import resolve_model
-from scorers.measures.models.protocols import Embedder
+from scorers.measures.protocols import Embedder
 
 SHORT = ["A cat sat on the mat.", "The kitten rests.", "Bond yields fell.", "你好 🙂", "x"]
 LONG = " ".join(f"Sentence {n} speaks of rivers, roads and rain." for n in range(80))

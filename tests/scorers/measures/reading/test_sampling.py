@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from scorers.measures.models.language_model import HuggingFaceLanguageModel
 from scorers.measures.models.loading import ResolvedModel, load_language_model
-from scorers.measures.models.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
+from scorers.measures.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
 from scorers.measures.reading import sampling
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pipeline.evidence.agreement import Agreement, Disagreement, most_disputed, rank_agreement
 from pipeline.evidence.lengths import Lengths, describe_lengths
 from pipeline.evidence.overlap import Overlap, measure_overlap
-from pipeline.evidence.sensitivity import Moved
 from pipeline.selection.candidates import Candidates
+from pipeline.selection.sensitivity import Moved
 
 
 @dataclass(frozen=True, slots=True)

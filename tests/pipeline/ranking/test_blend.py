@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.selection.blend import blend_ranks, shares_below
+from pipeline.ranking.blend import blend_ranks, shares_below
 from pipeline.selection.step import Blend
 
 

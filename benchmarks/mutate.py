@@ -1,0 +1,230 @@
+"""Breaks the orchestration on purpose, one small fault at a time, and asks the tests of each.
+
+    make mutants            or: python -m benchmarks.mutate --mutants 60 --seed 1
+
+A mutant has one of the faults of benchmarks/faults.py. The tests that stand for its file have to
+fail with it, or to take longer than they may. Prints each mutant with its line before and after,
+and exits with 1 if one survived. It works on copies of the tree, and draws the same mutants for
+the same seed and code.
+"""
+
+import argparse
+import multiprocessing
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from benchmarks.faults import find_faults
+
+ROOT = Path(__file__).resolve().parents[1]
+
+MODULES = (
+    "flows/stages.py",
+    "flows/begin_run.py",
+    "flows/curate_dataset.py",
+    "pipeline/run_context.py",
+    "pipeline/*/stage.py",
+    "pipeline/evidence/*.py",
+    "pipeline/reporting/*.py",
+    "pipeline/measuring/cost.py",
+    "pipeline/measuring/shard*.py",
+    "pipeline/scoring/*.py",
+    "pipeline/selection/allocate_budget.py",
+    "pipeline/selection/candidates.py",
+    "pipeline/selection/run_steps.py",
+    "storage/arrivals.py",
+    "storage/asked.py",
+    "storage/changes.py",
+    "storage/examples.py",
+    "storage/measurements.py",
+    "storage/pool_columns.py",
+    "storage/retention.py",
+    "storage/runs.py",
+    "storage/scores.py",
+    "storage/selections.py",
+    "storage/sources.py",
+)
+
+ALSO = {
+    "flows/": ("tests/flows/test_begin_run.py", "tests/flows/test_clean_stage.py"),
+    "pipeline/evidence/": ("tests/pipeline/evidence",),
+    "pipeline/measuring/": ("tests/pipeline/measuring/test_measure.py",),
+    "pipeline/reporting/": ("tests/pipeline/reporting", "tests/flows/cli/test_diff.py"),
+    "pipeline/scoring/": ("tests/pipeline/scoring",),
+    "pipeline/selection/": ("tests/pipeline/selection", "tests/pipeline/test_row_conservation.py"),
+    "storage/arrivals": ("tests/pipeline/scoring/test_backfill.py",),
+    "storage/changes": ("tests/pipeline/reporting/test_changes.py",),
+    "storage/examples": (
+        "tests/pipeline/cleaning/test_stage.py",
+        "tests/pipeline/generation",
+        "tests/pipeline/measuring/measures/test_cappy.py",
+    ),
+    "storage/measurements": ("tests/pipeline/measuring/test_shards.py",),
+    "storage/pool_columns": ("tests/pipeline/selection/test_stage.py",),
+    "storage/retention": ("tests/pipeline/upkeep/test_leftovers.py",),
+    "storage/runs": ("tests/pipeline/reporting/test_changes.py",),
+    "storage/selections": ("tests/pipeline/selection/test_stage.py",),
+    "storage/sources": ("tests/pipeline/ingest/test_stage.py",),
+    "storage/": ("tests/storage/test_asked.py",),
+}
+"""Beginning of a path → tests that stand for it besides those that mirror it."""
+
+EQUIVALENT: dict[tuple[str, str], str] = {}
+"""File and changed line → why no test can tell it from the right one."""
+
+PRELOADED = ["duckdb", "numpy", "polars", "pyarrow.parquet", "pydantic", "pytest", "torch", "typer"]
+"""Imported once, not for each mutant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change of one file."""
+
+    path: str
+    start: int
+    """Of what is replaced, in bytes."""
+    end: int
+    text: str
+
+    def apply(self, source: bytes) -> bytes:
+        """The file with the change."""
+        return source[: self.start] + self.text.encode() + source[self.end :]
+
+    def lines(self) -> tuple[int, str, str]:
+        """Number of the line, the line, and the line as it is changed."""
+        source = (ROOT / self.path).read_bytes()
+        number = source.count(b"\n", 0, self.start)
+        before, after = (s.decode().splitlines() for s in (source, self.apply(source)))
+        return number + 1, before[number].strip(), after[number].strip()
+
+
+def all_mutants() -> list[Mutant]:
+    """Every mutant of the modules."""
+    paths = sorted({path for pattern in MODULES for path in ROOT.glob(pattern)})
+    return [
+        Mutant(str(path.relative_to(ROOT)), *fault)
+        for path in paths
+        for fault in find_faults(path.read_bytes())
+    ]
+
+
+def tests_of(path: str) -> list[str]:
+    """The tests that stand for a file: those that mirror it first."""
+    module = Path(path)
+    mirror = str(Path("tests") / module.parent / f"test_{module.name}")
+    also = [test for start, tests in ALSO.items() if path.startswith(start) for test in tests]
+    return list(dict.fromkeys(test for test in (mirror, *also) if (ROOT / test).exists()))
+
+
+def copy_tree(directory: Path) -> Path:
+    """The files of the tree as they are now, those that are not committed too."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.split(b"\0")
+    for name in filter(None, map(os.fsdecode, names)):
+        if (ROOT / name).exists():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, directory / name)
+    return directory
+
+
+def run_tests(directory: str, tests: Sequence[str]) -> None:
+    """Run tests in a copy of the tree, and end the process with what pytest says."""
+    import pytest
+
+    os.chdir(directory)
+    os.environ["PYTHONPATH"] = directory
+    sys.path.insert(0, directory)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+        options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow"]
+        sys.exit(int(pytest.main([*options, *tests])))
+
+
+def passes(directory: Path, tests: Sequence[str], seconds: float) -> bool:
+    """Whether all tests pass in a copy of the tree, within so many seconds."""
+    process = multiprocessing.get_context("forkserver").Process(
+        target=run_tests, args=(str(directory), tests)
+    )
+    process.start()
+    process.join(seconds)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    return process.exitcode == 0
+
+
+def survives(mutant: Mutant, directory: Path, seconds: float) -> bool:
+    """Whether the tests let a mutant through; the copy is as before then."""
+    file = directory / mutant.path
+    source = file.read_bytes()
+    file.write_bytes(mutant.apply(source))
+    try:
+        return passes(directory, tests_of(mutant.path), seconds)
+    finally:
+        file.write_bytes(source)
+
+
+def try_all(mutants: Sequence[Mutant], copies: Sequence[Path], seconds: float) -> list[Mutant]:
+    """Try mutants, as many at once as there are copies; those that survive, told as they are."""
+    free: SimpleQueue[Path] = SimpleQueue()
+    for copy in copies:
+        free.put(copy)
+
+    def attempt(mutant: Mutant) -> bool:
+        copy = free.get()
+        try:
+            survived = survives(mutant, copy, seconds)
+        finally:
+            free.put(copy)
+        number, before, after = mutant.lines()
+        word = "SURVIVED" if survived else "killed"
+        say(f"{word} {mutant.path}:{number}\n    {before}\n    {after}")
+        return survived
+
+    with ThreadPoolExecutor(len(copies)) as pool:
+        return [m for m, lives in zip(mutants, pool.map(attempt, mutants), strict=True) if lives]
+
+
+def say(line: str) -> None:
+    """A line for whoever waits."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Draw mutants, try them, and say how many survived."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--mutants", type=int, default=60, help="how many are drawn")
+    parser.add_argument("--seed", type=int, default=0, help="which are drawn")
+    parser.add_argument("--only", default="", help="beginning of the paths they are drawn from")
+    parser.add_argument("--workers", type=int, default=2, help="mutants that are tried at once")
+    parser.add_argument(
+        "--seconds", type=float, default=300, help="until a mutant counts as killed"
+    )
+    given = parser.parse_args()
+    known = [m for m in all_mutants() if m.path.startswith(given.only)]
+    told = [m for m in known if (m.path, m.lines()[2]) not in EQUIVALENT]
+    drawn = random.Random(given.seed).sample(told, min(given.mutants, len(told)))
+    multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
+    with tempfile.TemporaryDirectory() as folder:
+        copies = [copy_tree(Path(folder) / str(n)) for n in range(given.workers)]
+        tests = sorted({test for mutant in drawn for test in tests_of(mutant.path)})
+        if not passes(copies[0], tests, given.seconds * len(tests)):
+            say("the tests fail without any mutant: run `make test`")
+            return 2
+        survivors = try_all(drawn, copies, given.seconds)
+    say(f"{len(drawn)} of {len(told)} mutants tried, seed {given.seed}: {len(survivors)} survived")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

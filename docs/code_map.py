@@ -1,0 +1,141 @@
+"""docs/code-map.md: every file with one line about it, which for code is its own first line."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from docs.docstrings import ROOT, first_line
+
+CODE_MAP = ROOT / "docs" / "code-map.md"
+
+FOLDERS = (
+    "flows",
+    "pipeline",
+    "scorers",
+    "storage",
+    "fine_tune",
+    "recipes",
+    "benchmarks",
+    "docs",
+)
+
+INTRODUCTION = """\
+# Code map
+
+Every file with one line about it; of code it is the first line of its docstring. A row goes down
+the page: `flows` calls the stages in `pipeline`, these call `scorers` and `storage`. `tests/`
+mirrors these folders. `make docs` writes this page.
+"""
+
+BESIDE = {
+    "Makefile": "The commands: install, demo, test, check, docs",
+    "prefect.yaml": "The deployments on a Prefect server: pools, schedules, triggers",
+    "pyproject.toml": "Packages and what they need; settings of ruff, mypy, pytest, import-linter",
+    "constraints.txt": "The version of every package that is installed",
+    "constraints-vllm.txt": "The same for the environment of a vLLM server",
+}
+"""Files that stand in no folder."""
+
+REMARKS = {
+    "flows/automations.yaml": "The automation that finds runs whose process is gone",
+    "recipes/demo.yaml": "The demo: raw rows of many shapes to a trained adapter",
+    "recipes/superfiltering.yaml": "A published method as a recipe: IFD of a small model",
+    "benchmarks/results": "What each benchmark found, as JSON",
+    "docs/recipes": "One page for each block of a recipe",
+}
+"""What files and folders say that have no docstring. Pages have theirs in PAGE_REMARKS."""
+
+PAGE_REMARKS = {
+    "choosing": "How rows are chosen, the controls and the evidence; two published methods",
+    "cluster": "Dask, Ray, and shards on shared storage",
+    "code-map": "This page",
+    "commands": "Every verb, exit codes, environment; what-if, suggest",
+    "comparison": "Measured beside other tools: speed, recall, what survives a kill",
+    "contamination": "What of an evaluation set stands in the rows: rules, report, figures",
+    "data-model": "The tables and views of a workspace, and ten useful queries",
+    "departures": "Where a number departs from its paper",
+    "measuring": "How rows are read by a model, how exactly, how fast",
+    "methods": "Every score and method: formula, source, cost, limits",
+    "mixtures": "How much of which source, and how much at all",
+    "operations": "A Prefect server, workers, a schedule, the handoff to a GPU",
+    "recipes": "Where to find what in a recipe; a small one that works",
+    "repair": "verify, gc, doctor, upgrades, and what each failure says",
+    "row-shapes": "The shapes that rows are read from, and the reasons for quarantine",
+    "screening": "How many rows a person must read, and what that proves",
+    "serving": "A vLLM server for a recipe",
+    "tracing": "From what a model wrote back to the rows that have it",
+    "recipes/asked-again": "What is measured again after which change",
+    "recipes/check": "Evaluation sets that are kept out",
+    "recipes/dedupe": "Copies that go: exact, minhash, semantic, substring",
+    "recipes/endpoint": "A server that is asked in place of a model in process",
+    "recipes/filters": "The steps that drop rows",
+    "recipes/generate": "New answers, and repairs of given ones",
+    "recipes/indicator": "A mark for prompts whose answers are read off them",
+    "recipes/licenses": "Which licences the chosen rows may have",
+    "recipes/measure": "What models are asked: tokens, losses, embeddings, attention, language",
+    "recipes/measure-judges": "What judges are asked: samples, marks, tags, preferences",
+    "recipes/measure-training": "What a training tells: trajectories, gradients, Cappy",
+    "recipes/personal-data": "Addresses, numbers and keys: reported, removed, redacted",
+    "recipes/rankings": "The steps that order rows and spend the budget",
+    "recipes/recipe": "The outermost keys, how models are named, and paths",
+    "recipes/scores": "Numbers made from measurements",
+    "recipes/select": "The selection: its steps, budget, shares, blends",
+    "recipes/sources": "Where rows come from: files, folders, queries, hubs",
+    "recipes/targets": "Examples to be close to",
+    "recipes/train": "LoRA on the export",
+}
+"""What each page of docs/ is about."""
+
+
+def code_map() -> str:
+    """The text of docs/code-map.md.
+
+    Raises:
+        ValueError: if a file says nothing of itself.
+    """
+    blocks = [INTRODUCTION, block("Beside the folders", BESIDE.items())]
+    blocks += [block(folder, entries(ROOT / folder, 0)) for folder in FOLDERS]
+    return "\n".join(blocks)
+
+
+def block(heading: str, lines: Iterable[tuple[str, str]]) -> str:
+    """A chapter: names to the left, remarks in a column to their right."""
+    pairs = list(lines)
+    width = max(len(name) for name, _ in pairs) + 2
+    text = "\n".join(f"{name:<{width}}{remark}".rstrip() for name, remark in pairs)
+    return f"## {heading}\n\n```text\n{text}\n```\n"
+
+
+def entries(folder: Path, depth: int) -> Iterator[tuple[str, str]]:
+    """A folder, the files in it, then the folders in it: indented name and remark."""
+    indent = "  " * depth
+    yield f"{indent}{folder.name}/", remark(folder)
+    for path in sorted(folder.iterdir(), key=lambda path: (path.is_dir(), path.name)):
+        if path.is_dir() and holds_something(path):
+            yield from entries(path, depth + 1)
+        elif path.suffix in (".py", ".yaml", ".md") and path.name != "__init__.py":
+            yield f"{indent}  {path.name}", remark(path)
+
+
+def holds_something(folder: Path) -> bool:
+    """Whether a folder is on the map: it has code, pages, or a remark of its own."""
+    named = folder.relative_to(ROOT).as_posix() in REMARKS
+    return named or any(folder.glob("*.py")) or any(folder.glob("*.md"))
+
+
+def remark(path: Path) -> str:
+    """One line about a file or folder.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    name = path.relative_to(ROOT).as_posix()
+    if name in REMARKS:
+        return REMARKS[name]
+    if path.suffix == ".md":
+        page = name.removeprefix("docs/").removesuffix(".md")
+        if page not in PAGE_REMARKS:
+            raise ValueError(f"docs/code_map.py has no remark on {name}: add one to PAGE_REMARKS")
+        return PAGE_REMARKS[page]
+    if path.suffix == ".yaml":
+        raise ValueError(f"docs/code_map.py has no remark on {name}: add one to REMARKS")
+    return first_line(path / "__init__.py" if path.is_dir() else path)

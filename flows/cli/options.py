@@ -1,0 +1,36 @@
+"""Arguments and options that several verbs have."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
+WorkspaceOption = Annotated[
+    Path,
+    typer.Option("--workspace", "-w", envvar="SLUICE_WORKSPACE", help="The workspace directory."),
+]
+HERE = Path(".")
+"""The workspace, where none is named."""
+
+RunOption = Annotated[str | None, typer.Option("--run", help="A run id; the last run otherwise.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Exit with 4 if any row went to quarantine.")
+]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait for another run that works on the workspace.")
+]
+OnRunner = Annotated[
+    Literal["threads", "dask", "ray"],
+    typer.Option("--runner", help="Where tasks are done: threads, dask or ray."),
+]
+OnCluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        help="Address of the cluster: tcp://HOST:8786 (Dask); ray://HOST:10001 or auto (Ray).",
+        show_default=False,
+    ),
+]

@@ -1,0 +1,21 @@
+"""`sluice quarantine`: the rows of a run that could not be read."""
+
+from flows.cli.options import HERE, AsJson, RunOption, WorkspaceOption
+from flows.cli.output import print_rows
+
+
+def quarantine(
+    workspace: WorkspaceOption = HERE, run: RunOption = None, as_json: AsJson = False
+) -> None:
+    """List the rows of a run that could not be read: file, line, reason and detail."""
+    from storage.database import read_workspace
+    from storage.runs import find_run, read_run_sources, read_run_targets
+    from storage.sources import list_quarantine
+    from storage.workspace import Workspace
+
+    with read_workspace(Workspace(workspace)) as con:
+        run_id = find_run(con, run)
+        sources = {*read_run_sources(con, run_id), *read_run_targets(con, run_id)}
+        rows = list_quarantine(con, sorted(sources))
+    columns = ["source", "line", "reason", "detail"]
+    print_rows(columns, rows, as_json)

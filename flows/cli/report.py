@@ -1,0 +1,26 @@
+"""`sluice report`: a run's funnel and what changed, as Markdown."""
+
+import sys
+from dataclasses import asdict
+
+from flows.cli.options import HERE, AsJson, RunOption, WorkspaceOption
+from flows.cli.output import print_json
+
+
+def report(
+    workspace: WorkspaceOption = HERE, run: RunOption = None, as_json: AsJson = False
+) -> None:
+    """Print the report of a run as Markdown: its funnel, and what changed since the last run."""
+    from pipeline.reporting.report import funnel_rows, read_run_report
+    from storage.database import read_workspace
+    from storage.runs import find_run, read_counts
+    from storage.workspace import Workspace
+
+    with read_workspace(Workspace(workspace)) as con:
+        run_id = find_run(con, run)
+        if as_json:
+            funnel = [asdict(row) for row in funnel_rows(read_counts(con, run_id))]
+            print_json({"run_id": run_id, "funnel": funnel})
+            return
+        whole = read_run_report(con, run_id)
+    sys.stdout.write(whole.markdown)

@@ -1,0 +1,83 @@
+"""The steps before the recipe's own: what cannot be trained on, and what is held out."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipeline.run_context import RunContext
+from pipeline.selection.candidates import Candidates, read_candidates
+from pipeline.selection.run_steps import held_out, untrainable
+from storage.database import Connection, read_workspace
+from tests.stage_runner import start, store_measurement
+
+PROMPTS = 200
+
+CANDIDATES = 2
+"""Rows of each prompt."""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunContext, list[str]]:
+    folder = tmp_path_factory.mktemp("steps")
+    rows = [
+        {"prompt": f"p{n}", "completion": f"answer {take}"}
+        for n in range(PROMPTS)
+        for take in range(CANDIDATES)
+    ]
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return start(folder / "w", [folder / "rows.jsonl"])
+
+
+@pytest.fixture
+def con(run: tuple[RunContext, list[str]]) -> Iterator[Connection]:
+    with read_workspace(run[0].workspace) as con:
+        yield con
+
+
+@pytest.fixture
+def rows(con: Connection, run: tuple[RunContext, list[str]]) -> Candidates:
+    return read_candidates(con, *run)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.9])
+def test_the_share_that_is_asked_for_is_held_out(rows: Candidates, share: float) -> None:
+    aside = held_out(rows, share, seed=1)
+    # Of 200 prompts: four standard deviations of a binomial share on both sides.
+    assert abs(aside.mean() - share) < 4 * np.sqrt(share * (1 - share) / PROMPTS)
+
+
+def test_prompts_stay_held_out_when_the_share_grows_and_move_with_the_seed(
+    rows: Candidates,
+) -> None:
+    small, large = held_out(rows, 0.1, seed=1), held_out(rows, 0.4, seed=1)
+    assert small.any() and large[small].all()
+    assert (held_out(rows, 0.1, seed=2) != small).any()
+    assert not held_out(rows, 0.0, seed=1).any()
+
+
+def test_all_candidates_of_a_prompt_go_the_same_way(rows: Candidates) -> None:
+    aside = held_out(rows, 0.5, seed=1)
+    prompts = rows.column("prompt_id")
+    assert set(prompts[aside]).isdisjoint(prompts[~aside])
+    assert aside.sum() % CANDIDATES == 0
+
+
+def test_why_a_row_cannot_be_trained_on(tmp_path: Path) -> None:
+    lines = [json.dumps({"prompt": f"q{n}", "completion": "a"}) for n in range(6)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    run, pool = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
+    states = ["ok", "ok", "ok", "truncated", "failed", "not_applicable"]
+    tokens = pa.array([0, 1, 2, 9, None, None], pa.int64())
+    counted = {"state": pa.array(states), "response_tokens": tokens}
+    run = store_measurement(run, "token_counts", pool, counted)
+    with read_workspace(run.workspace) as con:
+        reasons = untrainable(read_candidates(con, run, pool)).tolist()
+        uncounted = replace(run.measures["token_counts"], settings={"version": 2})
+        other = replace(run, measures={"token_counts": uncounted})
+        assert set(untrainable(read_candidates(con, other, pool))) == {"not_measured"}
+    assert reasons == ["no_loss_tokens", "", "", "truncated", "failed", "no_response"]
