@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,13 +47,13 @@ ROWS = {
 
 @pytest.fixture
 def selected(tmp_path: Path) -> RunState:
-    """The stages of a run after token counts, with what it is needed for the next what-if."""
+    """The stages of a run after token counts, and what a what-if needs of them."""
     lines = [{"prompt": p, **({"completion": c} if c else {})} for p, c in ROWS.items()]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)))
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     recipe = load_recipe(tmp_path / "recipe.yaml")
-    run, pool = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
-    run = count_words(run, pool)
+    run, pool = start(tmp_path / "w", [tmp_path / "rows.jsonl"], run_id="ingest")
+    run = replace(count_words(run, pool), run_id="one")
     with open_workspace(run.workspace) as con:
         start_run(con, run.run_id, recipe.stored(), "code", {}, run.source_ids)
         write_run_measures(con, run.run_id, run.measures)
