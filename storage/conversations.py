@@ -97,7 +97,7 @@ def response_text(conversation: Conversation) -> str:
 def compared_text(of: TextField, prompt: str, response: str | None) -> str:
     """The text of an example that is compared; of both, one without a response has none.
 
-    `WHOLE_TEXTS` of storage/pool_columns.py says the same in SQL.
+    `WHOLE_TEXTS` of storage/texts.py says the same in SQL.
     """
     if of == "both":
         return "" if response is None else f"{prompt}\n\n{response}"

@@ -11,8 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from storage.asked import number_ids, read_aligned
-from storage.conversations import TextField
+from storage.asked import number_ids
 from storage.database import Connection
 from storage.lineage import HELD
 from storage.measurements import MeasureKey
@@ -25,15 +24,6 @@ TextColumn = Literal["prompt_id", "prompt", "response", "messages", "tools", "or
 Strings = NDArray[np.object_]
 
 EXAMPLES = f"select n, {{column}} as value from {POOL} join examples using (example_id)"
-
-WHOLE_TEXTS: dict[TextField, str] = {
-    "prompt": "prompt",
-    "response": "response",
-    "both": r"case when response_at is null then '' else prompt || E'\n\n' || response end",
-}
-"""`compared_text` of storage/conversations.py in SQL."""
-
-TEXTS_OF = "select {whole} as text from asked join examples using (example_id)"
 
 VECTORS = f"""
 select n, m.{{column}} as vector from {POOL} join {{measure}} m using (example_id)
@@ -91,18 +81,6 @@ def read_text(con: Connection, name: TextColumn, n: int) -> Strings:
     if len(table) != n:
         raise ValueError(f"{n} examples were asked for, {len(table)} found")
     return place_texts(table, "value", n, "")
-
-
-def read_texts_of(con: Connection, of: TextField, ids: Sequence[str]) -> list[str]:
-    """The compared text of some examples, in their order, and of no other.
-
-    Raises:
-        ValueError: if one of them is not in the workspace.
-    """
-    texts: list[str] = read_aligned(con, TEXTS_OF.format(whole=WHOLE_TEXTS[of]), ids)[
-        "text"
-    ].to_pylist()
-    return texts
 
 
 def read_pool_vectors(

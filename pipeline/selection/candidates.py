@@ -30,11 +30,11 @@ from storage.pool_columns import (
     read_pool_vectors,
     read_prompt_rows,
     read_text,
-    read_texts_of,
     register_pool,
 )
 from storage.repairs import read_made, read_repair_places
 from storage.runs import Decisions, StageCount
+from storage.texts import read_texts_of
 
 Names = NDArray[np.object_]
 

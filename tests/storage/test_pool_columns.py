@@ -5,9 +5,10 @@ import pytest
 
 from storage.conversations import Conversation, TextField, compared_text, prompt_text, response_text
 from storage.database import Connection
-from storage.pool_columns import read_pool_scores, read_pool_tokens, read_texts_of, register_pool
+from storage.pool_columns import read_pool_scores, read_pool_tokens, register_pool
 from storage.scores import write_scores
 from storage.sources import write_examples
+from storage.texts import read_texts_of
 
 KEY = ("ifd", 1, "{}")
 COUNTED = """
