@@ -205,6 +205,7 @@ def ingest_source(con: Connection, source: Source, name: str, report: Report) ->
         report: told how far it is.
     """
     what, most, done = f"ingest: reading {source.path}", None, 0
+    report(what, done, most)
     for batch in batches(read_source(name, source)):
         if not done:  # and it can be read
             most = bound_rows(name, source.format)

@@ -135,7 +135,7 @@ def test_what_is_known_of_speed_and_time_is_said() -> None:
         task.start_time = 0.0
         for each in range(1, done + 1):
             now.seconds += seconds
-            task._progress.append(progress_sample(now.seconds, each))
+            task._progress.append(ProgressSample(now.seconds, 1.0))
             task.completed = each
         return state_of(task)
 
@@ -144,11 +144,6 @@ def test_what_is_known_of_speed_and_time_is_said() -> None:
     assert state(20, 60, 0.5) == "20/60 rows, 2.0/s, 10 s, 20 s left"
     assert state(3, 9, 60.0) == "3/9 rows, 60.0 s each, 3 min, 6 min left"
     assert state(4, None, 0.5) == "4 rows, 2.0/s, 2 s"
-
-
-def progress_sample(seconds: float, completed: int) -> ProgressSample:
-    """As rich keeps them: when, and how many more."""
-    return ProgressSample(seconds, 1.0)
 
 
 PROGRAM = """
