@@ -37,12 +37,12 @@ from pipeline.selection.steps import Step
 from scorers import SCORERS
 from storage.conversations import Conversation
 from storage.database import Connection, open_workspace, read_workspace
-from storage.examples import Attempt, write_attempts
+from storage.examples import Attempt, MadeBy, write_attempts
 from storage.explain import run_query
 from storage.measurements import MeasureKey, add_measure, commit_shards
 from storage.runs import Decisions, StageCount, start_run, write_step
 from storage.scores import write_scores
-from storage.selections import write_selection
+from storage.selections import PickedRows, write_selection
 from storage.sources import QuarantinedRow, ReadRow, Source, add_source, complete_source, write_rows
 from storage.views import declare_measures
 from storage.workspace import Workspace
@@ -304,7 +304,7 @@ def store_rows(con: Connection) -> list[str]:
         Attempt(talks[2].example_id, 0, dialogue("made"), ""),
         Attempt(talks[2].example_id, 1, None, "cut_off"),
     ]
-    write_attempts(con, attempts, ("key", "a model", "{}", "r1"))
+    write_attempts(con, attempts, MadeBy("key", "{}", "r1", "a model"))
     return [talk.example_id for talk in [*talks, dialogue("made")]]
 
 
@@ -345,7 +345,7 @@ def store_decisions(con: Connection, ids: list[str]) -> None:
         values = [0.9 if cause else None for cause in because_of]
         write_step(con, "r1", count, Decisions(rows, reasons, because_of, values))
     for kind, picked in (("choice", [first, made]), ("random", [first, copy])):
-        write_selection(con, "r1", kind, None, (kind, picked, [1.0, 1.0], 6))
+        write_selection(con, "r1", PickedRows(kind, picked, 6, kind))
 
 
 @pytest.fixture(scope="module")
