@@ -48,8 +48,7 @@ from detect_secrets.plugins import (
 from detect_secrets.plugins.base import RegexBasedDetector
 from stdnum import iban, luhn
 
-VERSION = 1
-"""Raise it whenever the same text may give other hits."""
+VERSION = 1  # raise it whenever the same text may give other hits
 
 PIIKind = Literal["email", "phone", "key", "card", "iban", "ip"]
 

@@ -29,8 +29,7 @@ from storage.examples import Example, read_examples, write_edited
 from storage.personal_data import Hits, write_hits
 from storage.runs import Decisions, StageCount, write_step
 
-BATCH_ROWS = 10_000
-"""Examples that are read and looked through together."""
+BATCH_ROWS = 10_000  # examples that are read and looked through together
 
 STAGE, LABEL = "clean", "personal data"
 
@@ -39,8 +38,7 @@ LIBRARIES = ("phonenumbers", "python-stdnum", "detect-secrets")
 
 Region = Annotated[str, Field(pattern="^[A-Z]{2}$")]
 
-Cleaner = Callable[[str], str]
-"""Gives a text without its personal data, and counts what it had."""
+Cleaner = Callable[[str], str]  # gives a text without its personal data, and counts what it had
 
 
 class PersonalDataSettings(Settings):
@@ -80,10 +78,8 @@ class Cleaned:
     """What became of the pool."""
 
     pool: Sequence[str]
-    examples: int
-    """Examples with personal data."""
-    hits: Mapping[str, int]
-    """Kind → how often it was found."""
+    examples: int  # examples with personal data
+    hits: Mapping[str, int]  # kind → how often it was found
 
 
 def clean_pool(run: RunContext, settings: PersonalDataSettings, pool: Sequence[str]) -> Cleaned:

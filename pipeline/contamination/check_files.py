@@ -31,8 +31,7 @@ class FileRows:
 
     settings: Sequence[SourceSettings]
     read: int = 0
-    unreadable: Counter[str] = field(default_factory=Counter)
-    """Reason → rows."""
+    unreadable: Counter[str] = field(default_factory=Counter)  # reason → rows
 
     @property
     def why_none(self) -> str:

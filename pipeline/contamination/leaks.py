@@ -27,20 +27,17 @@ LeakKind = Literal["verbatim", "other answer", "short", "reordered", "changed nu
 
 KINDS: tuple[LeakKind, ...] = get_args(LeakKind)
 
-NO_ANSWER = "I cannot say."
-"""Where a set has no other answer to give."""
+NO_ANSWER = "I cannot say."  # where a set has no other answer to give
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
-REORDERINGS = 8
-"""Shuffles that are tried before a prompt counts as one that cannot be reordered."""
+REORDERINGS = 8  # shuffles that are tried before a prompt counts as one that cannot be reordered
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
     """A row made from an item."""
 
-    item: int
-    """Place in the list of items."""
+    item: int  # place in the list of items
     kind: LeakKind
     row: RowTurns
 

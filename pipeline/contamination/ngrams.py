@@ -42,8 +42,7 @@ from pipeline.contamination.windows import (
 from scorers.arrays import Floats, Ints
 
 PARTS = len(MATCHED)
-UNKNOWN = 0
-"""The number of every word that no item has; no n-gram with it can be shared."""
+UNKNOWN = 0  # the number of every word that no item has; no n-gram with it can be shared
 
 PAIRS_AT_ONCE = 1 << 16
 SPARSENESS_BITS = 5
@@ -55,12 +54,10 @@ class NGramRule:
     """What counts as a match."""
 
     words: int = 13
-    threshold: float | None = None
-    """Share that must be covered; None: one shared n-gram is enough."""
+    threshold: float | None = None  # share that must be covered; None: one shared n-gram is enough
     compare: Sequence[Matched] = MATCHED
     numbers: Numbers = "exact"
-    shared_by: int = 20
-    """An n-gram that more items of one set share is no evidence."""
+    shared_by: int = 20  # an n-gram that more items of one set share is no evidence
 
     @property
     def name(self) -> str:
@@ -75,8 +72,7 @@ class _Texts:
     """Texts as numbers of words, end to end."""
 
     ids: WordIds
-    starts: Ints
-    """(t + 1,) where each begins."""
+    starts: Ints  # (t + 1,) where each begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +80,7 @@ class _Pairs:
     """Shared n-grams: one entry for each place in a row and each place in an item."""
 
     rows: Ints
-    codes: Ints
-    """Item times PARTS, plus the number of the part."""
+    codes: Ints  # item times PARTS, plus the number of the part
     item_places: Ints
     row_places: Ints
 

@@ -13,8 +13,7 @@ from pipeline.contamination.texts import MATCHED
 from storage.contamination import count_hits, read_check, read_hits, read_unchecked
 from storage.database import Connection
 
-MOST_LINES = 50
-"""Hits, and items that were not checked, that a page lists."""
+MOST_LINES = 50  # hits, and items that were not checked, that a page lists
 
 EVIDENCE_CHARACTERS = 160
 
@@ -25,8 +24,7 @@ class ContaminationHit:
 
     row: str
     evaluation: str
-    item: int
-    """Line or row number in its file, from 1."""
+    item: int  # line or row number in its file, from 1
     matched: str
     rule: str
     similarity: float
@@ -38,8 +36,7 @@ class Unchecked:
     """An item that could not be checked."""
 
     evaluation: str
-    item: int
-    """Line or row number in its file, from 1."""
+    item: int  # line or row number in its file, from 1
     reason: str
     detail: str
 
@@ -50,8 +47,7 @@ class Recall:
 
     evaluation: str
     kind: str
-    leaks: int
-    """0: the kind cannot be made of any item of the set, so there is no recall."""
+    leaks: int  # 0: the kind cannot be made of any item of the set, so there is no recall
     found: int
     by_rule: dict[str, int]
 

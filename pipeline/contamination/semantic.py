@@ -22,8 +22,7 @@ from pipeline.measuring.measures.embeddings import TextField
 from pipeline.ranking.greedy_diverse import DECIMALS
 from scorers.arrays import Floats, Ints
 
-EXCERPT = 160
-"""Characters of both texts that the evidence shows."""
+EXCERPT = 160  # characters of both texts that the evidence shows
 
 MATCHED_BY: Mapping[TextField, Matched] = {
     "prompt": "prompt",

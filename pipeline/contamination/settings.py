@@ -13,8 +13,7 @@ from pipeline.settings import Settings, Share
 
 Action = Literal["report", "flag", "remove"]
 
-ComparedText = Literal["prompt", "response", "both"]
-"""What `measure.embeddings` can embed."""
+ComparedText = Literal["prompt", "response", "both"]  # what `measure.embeddings` can embed
 
 DEFAULT_COVERAGE = 0.5
 

@@ -41,13 +41,10 @@ ANY_NUMBER = "0"
 class Item:
     """One item of an evaluation set."""
 
-    evaluation: int
-    """Number of its set."""
-    position: int
-    """Line or row number in its file, from 1."""
+    evaluation: int  # number of its set
+    position: int  # line or row number in its file, from 1
     prompt: str
-    answer: str
-    """"" where the set has none."""
+    answer: str  # "" where the set has none
 
 
 class TurnText(NamedTuple):
@@ -64,16 +61,12 @@ RowTurns: TypeAlias = Sequence[TurnText]
 class ItemMatch:
     """A row that holds something of an item."""
 
-    row: int
-    """Place in the block of rows."""
-    item: int
-    """Place in the list of items."""
+    row: int  # place in the block of rows
+    item: int  # place in the list of items
     matched: Matched
     rule: str
-    similarity: float
-    """Share of the part that was found, or a cosine."""
-    evidence: Mapping[str, Any]
-    """What is shared and where it stands in both."""
+    similarity: float  # share of the part that was found, or a cosine
+    evidence: Mapping[str, Any]  # what is shared and where it stands in both
 
 
 class RowBlock(NamedTuple):

@@ -37,8 +37,7 @@ from storage.examples import (
 from storage.repairs import REPAIRED
 from storage.runs import Decisions, StageCount, write_step
 
-BATCH_PROMPTS = 16
-"""Prompts asked and stored at a time: what a kill can cost."""
+BATCH_PROMPTS = 16  # prompts asked and stored at a time: what a kill can cost
 
 
 class GenerateSettings(Settings):
@@ -120,12 +119,9 @@ class PromptBatch:
     settings: GenerateSettings
     seed: int
     parents: Sequence[Example]
-    requests: Path
-    """Folder of the replies that endpoints gave."""
-    key: str
-    """The settings' key where the batch was cut."""
-    code: str
-    """The version of the code that cut it."""
+    requests: Path  # folder of the replies that endpoints gave
+    key: str  # the settings' key where the batch was cut
+    code: str  # the version of the code that cut it
 
     def anywhere(self) -> bool:
         """A server is asked from one place, which keeps its replies."""

@@ -44,8 +44,7 @@ MAX_KEPT_BYTES = 64 * 2**20
 class RawRow(NamedTuple):
     """One row of a source, parsed and not yet understood."""
 
-    position: int
-    """1-based: the line of a JSONL file, the number of the row or element elsewhere."""
+    position: int  # 1-based: the line of a JSONL file, the number of the row or element elsewhere
     value: dict[str, Any]
     raw: bytes
 

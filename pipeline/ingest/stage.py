@@ -46,12 +46,10 @@ from storage.sources import (
 from storage.table_queries import ENVIRONMENT_PREFIX
 from storage.workspace import Workspace
 
-BATCH_ROWS = 5_000
-"""Rows held in memory at a time."""
+BATCH_ROWS = 5_000  # rows held in memory at a time
 
 PLAIN_LINES = (".jsonl", ".ndjson")
-PLAIN_TEXT = (*PLAIN_LINES, ".json", ".csv")
-"""Suffixes of files that are not compressed."""
+PLAIN_TEXT = (*PLAIN_LINES, ".json", ".csv")  # suffixes of files that are not compressed
 
 
 class SourceSettings(Settings):

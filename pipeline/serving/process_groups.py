@@ -13,8 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-GRACE_SECONDS = 15.0
-"""Between SIGTERM and SIGKILL; vLLM was seen to take 10."""
+GRACE_SECONDS = 15.0  # between SIGTERM and SIGKILL; vLLM was seen to take 10
 
 WORKERS_GRACE_SECONDS = 3.0
 """For what is left when the program itself has ended: to put away its shared memory."""

@@ -25,8 +25,7 @@ from pipeline.serving.settings import HOST, ServeSettings, server_command, serve
 SECONDS_BETWEEN_QUESTIONS = 0.5
 SECONDS_BETWEEN_LINES = 10.0
 
-SECONDS_BETWEEN_CHECKS = 10.0
-"""Of a server that runs."""
+SECONDS_BETWEEN_CHECKS = 10.0  # of a server that runs
 
 SICK_AT_MOST = 3
 """So many checks in a row may say that the server is not healthy. A check that gets no answer in
@@ -52,8 +51,7 @@ class RunningServer:
     """A server that was ready when this was made."""
 
     process: subprocess.Popen[bytes]
-    base_url: str
-    """Up to and with the version, as a recipe's `endpoint` block wants it."""
+    base_url: str  # up to and with the version, as a recipe's `endpoint` block wants it
     name: str
     log: Path
 

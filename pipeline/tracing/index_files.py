@@ -15,8 +15,7 @@ import orjson
 
 from pipeline.text.suffix_array import SuffixIndex
 
-VERSION = 1
-"""Raise it whenever the same rows may give another index."""
+VERSION = 1  # raise it whenever the same rows may give another index
 
 DESCRIPTION = "index.json"
 

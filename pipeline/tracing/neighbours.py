@@ -23,16 +23,14 @@ class Neighbour:
     """A row whose embedding is near that of the completion."""
 
     example_id: str
-    similarity: float
-    """Cosine."""
+    similarity: float  # cosine
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
     """The approximate part of a trace: what reads alike, word for word or not."""
 
-    text: TextField
-    """Which text of the rows is compared."""
+    text: TextField  # which text of the rows is compared
     model: str
     rows: tuple[Neighbour, ...]
 

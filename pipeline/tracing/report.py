@@ -30,10 +30,8 @@ class IndexDamagedError(RuntimeError):
 class Corpus:
     """The rows that are searched."""
 
-    run_id: str | None
-    """Whose choice it is; None for the whole workspace."""
-    ids: Sequence[str]
-    """(n,) example ids, sorted."""
+    run_id: str | None  # whose choice it is; None for the whole workspace
+    ids: Sequence[str]  # (n,) example ids, sorted
     source_ids: Sequence[str]
 
 
@@ -42,11 +40,9 @@ class Place:
     """Where a span stands."""
 
     example_id: str
-    part: str
-    """Prompt or response."""
+    part: str  # prompt or response
     start: int
-    end: int
-    """In the text of that part, in characters."""
+    end: int  # in the text of that part, in characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,33 +51,24 @@ class SpanReport:
 
     text: str
     start: int
-    end: int
-    """In the completion, in characters."""
+    end: int  # in the completion, in characters
     words: int
-    count: int
-    """How often it stands in the rows."""
-    rows: int
-    """In how many rows it does."""
-    common: bool
-    """A common phrase, of which only ten rows are named."""
+    count: int  # how often it stands in the rows
+    rows: int  # in how many rows it does
+    common: bool  # a common phrase, of which only ten rows are named
     log_probability: float
     idf: float
-    places: tuple[Place, ...]
-    """The first in each part of each row that is named."""
+    places: tuple[Place, ...]  # the first in each part of each row that is named
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where an example is from."""
 
-    path: str | None
-    """The source it was first read from; None for one that was generated."""
-    position: int | None
-    """The line or row there, from 1."""
-    copies: int
-    """Rows of the sources that are this example."""
-    model: str | None
-    """The model that generated it."""
+    path: str | None  # the source it was first read from; None for one that was generated
+    position: int | None  # the line or row there, from 1
+    copies: int  # rows of the sources that are this example
+    model: str | None  # the model that generated it
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +91,13 @@ class TraceReport:
 
     run_id: str | None
     corpus_rows: int
-    words: int
-    """Of the completion."""
-    found: int
-    """Spans that were long enough and not of the prompt; the rarest are reported."""
-    coverage: float
-    """Share of the completion's words that lie in a reported span."""
+    words: int  # of the completion
+    found: int  # spans that were long enough and not of the prompt; the rarest are reported
+    coverage: float  # share of the completion's words that lie in a reported span
     spans: tuple[SpanReport, ...]
     rows: tuple[RowReport, ...]
     rows_hit: int
-    origins: dict[str, Origin]
-    """Of every example that is named."""
+    origins: dict[str, Origin]  # of every example that is named
     neighbours: Neighbours | None
 
 

@@ -47,18 +47,12 @@ SHARE_KEPT = 0.05
 class Traced:
     """What a completion shares with the rows."""
 
-    words: int
-    """Of the completion."""
-    found: int
-    """Spans that were long enough and not of the prompt; the rarest are reported."""
-    spans: tuple[FoundSpan, ...]
-    """In the order of the completion."""
-    coverage: float
-    """Share of the completion's words that lie in a reported span."""
-    rows: tuple[RankedRow, ...]
-    """The first by rank."""
-    rows_hit: int
-    """How many rows there were."""
+    words: int  # of the completion
+    found: int  # spans that were long enough and not of the prompt; the rarest are reported
+    spans: tuple[FoundSpan, ...]  # in the order of the completion
+    coverage: float  # share of the completion's words that lie in a reported span
+    rows: tuple[RankedRow, ...]  # the first by rank
+    rows_hit: int  # how many rows there were
 
 
 def trace_text(

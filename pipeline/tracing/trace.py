@@ -20,8 +20,7 @@ from storage.selections import read_run_selections, read_selection
 from storage.sources import read_source_ids
 from storage.workspace import Workspace
 
-BATCH_ROWS = 10_000
-"""Rows that are read from the database together."""
+BATCH_ROWS = 10_000  # rows that are read from the database together
 
 Tell = Callable[[str], None]
 
@@ -33,11 +32,9 @@ class Question:
     completion: str
     prompt: str = ""
     min_words: int = MIN_WORDS
-    spans: int | None = None
-    """At most so many; None: a twentieth of the words."""
+    spans: int | None = None  # at most so many; None: a twentieth of the words
     rows: int = 10
-    neighbours: int = 0
-    """Rows whose embeddings are nearest, besides."""
+    neighbours: int = 0  # rows whose embeddings are nearest, besides
 
 
 def trace_completion(

@@ -29,8 +29,7 @@ EXTRAS = {"dask": "prefect_dask", "ray": "prefect_ray", "s3": "s3fs"}
 
 GIGABYTE = 10**9
 
-CONVERTED_GIGABYTES = 0.6
-"""What the converted copy of the embedded language model takes."""
+CONVERTED_GIGABYTES = 0.6  # what the converted copy of the embedded language model takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +39,7 @@ class Finding:
     level: Literal["ok", "warning", "problem"]
     what: str
     detail: str
-    remedy: str = ""
-    """What to do about it; empty where it is well."""
+    remedy: str = ""  # what to do about it; empty where it is well
 
 
 def examine_installation() -> Iterator[Finding]:

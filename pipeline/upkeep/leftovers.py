@@ -74,12 +74,10 @@ class Leftover:
     """What can go of one kind."""
 
     kind: str
-    paths: tuple[Path | ShardFile, ...]
-    """Files, and folders with all that is in them."""
+    paths: tuple[Path | ShardFile, ...]  # files, and folders with all that is in them
     files: int
     bytes: int
-    unused: tuple[UnusedMeasure, ...] = ()
-    """Measurements to take out of the tables first."""
+    unused: tuple[UnusedMeasure, ...] = ()  # measurements to take out of the tables first
 
     @property
     def why(self) -> str:
