@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 from unicodedata import normalize
 
 import numpy as np
@@ -19,20 +19,16 @@ from numpy.typing import NDArray
 from scorers.words import space_out, word_characters
 from storage.conversations import Message, message_text
 
+# Which part of an item was found; overlap: a run of words from its prompt into its answer.
 Matched = Literal["prompt", "answer", "overlap"]
-"""Which part of an item was found; overlap: a run of words from its prompt into its answer."""
-
-MATCHED: tuple[Matched, ...] = ("prompt", "answer", "overlap")
-
+MATCHED: tuple[Matched, ...] = get_args(Matched)
 Numbers = Literal["exact", "any"]
 
+# What becomes of an ASCII character before a text is cut at spaces; faster than PLAIN_WORD.
 ASCII_LETTERS = {n: chr(n).lower() if re.match(r"\w", chr(n)) else " " for n in range(128)}
-"""What becomes of an ASCII character before a text is cut at spaces; faster than PLAIN_WORD."""
-
 PLAIN_WORD = re.compile(r"\w+")
+# Scripts that may have combining marks or no spaces; composed Latin and typography have none.
 BEYOND_LATIN = re.compile("[^\x00-\u02ff\u2000-\u206f]")
-"""Scripts that may have combining marks or no spaces; composed Latin and typography have none."""
-
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 ANY_NUMBER = "0"
 
@@ -74,8 +70,7 @@ class RowBlock(NamedTuple):
 
     ids: Sequence[str]
     rows: Sequence[RowTurns]
-    vectors: NDArray[np.float64] | None
-    """(n, d) embeddings, NaN where a row has none; None if no matcher compares them."""
+    vectors: NDArray[np.float64] | None  # (n, d) NaN where a row has none; None: none are compared
 
 
 class Matcher(Protocol):

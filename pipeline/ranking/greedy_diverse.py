@@ -61,10 +61,17 @@ def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def cosine(vectors: NDArray[np.float32], left: Ints, right: Ints) -> Floats:
     """Cosine similarity of rows left (p,) and right (p,) of vectors (n, d); (p,), in float64."""
-    similarity = np.empty(len(left))
-    for start in range(0, len(left), PAIRS_AT_ONCE):
+    return cosine_between(vectors, left, vectors, right)
+
+
+def cosine_between(
+    left: NDArray[np.floating], i: Ints, right: NDArray[np.floating], j: Ints
+) -> Floats:
+    """Cosine similarity of rows i (p,) of left and rows j (p,) of right; (p,), in float64."""
+    similarity = np.empty(len(i))
+    for start in range(0, len(i), PAIRS_AT_ONCE):
         part = slice(start, start + PAIRS_AT_ONCE)
-        a, b = vectors[left[part]].astype(np.float64), vectors[right[part]].astype(np.float64)
+        a, b = left[i[part]].astype(np.float64), right[j[part]].astype(np.float64)
         squares = np.einsum("pd,pd->p", a, a) * np.einsum("pd,pd->p", b, b)
         similarity[part] = np.einsum("pd,pd->p", a, b) / np.sqrt(squares)
     rounded: Floats = np.clip(similarity, -1, 1).round(DECIMALS)  # 1 + 1e-16 is not a cosine

@@ -14,8 +14,8 @@ from storage.database import Connection, QueryError
 from storage.measurements import read_measurements
 from storage.retention import read_run_keys
 
+# Which embeddings of a run neighbours are looked for among: the first of these that it has.
 COMPARED: tuple[TextField, ...] = ("response", "both", "prompt")
-"""Which embeddings of a run neighbours are looked for among: the first of these that it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,6 @@ def find_neighbours(
         return Neighbours(of, key.model, ())
     asked = load_embedder(model).embed([text])[0].astype(np.float64)
     similarity = vectors[embedded] @ asked
-    first = np.lexsort((embedded, -similarity))[:most]
+    first = np.lexsort((embedded, -similarity))[:most]  # ids are sorted, so places are in order too
     near = tuple(Neighbour(ids[embedded[at]], float(similarity[at])) for at in first)
     return Neighbours(of, key.model, near)

@@ -41,8 +41,8 @@ class Place:
 
     example_id: str
     part: str  # prompt or response
-    start: int
-    end: int  # in the text of that part, in characters
+    start: int  # in the text of that part, in characters
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class SpanReport:
     """A span of the completion that stands in rows."""
 
     text: str
-    start: int
-    end: int  # in the completion, in characters
+    start: int  # in the completion, in characters
+    end: int
     words: int
     count: int  # how often it stands in the rows
     rows: int  # in how many rows it does
@@ -78,11 +78,9 @@ class RowReport:
     example_id: str
     score: float
     bm25: float
-    spans: tuple[int, ...]
-    """Numbers of its spans, from 1."""
-    coverage_prompt: float
-    coverage_response: float
-    """Share of the completion's words in spans of its prompt, and of its response."""
+    spans: tuple[int, ...]  # numbers of its spans, from 1
+    coverage_prompt: float  # share of the completion's words in spans of its prompt
+    coverage_response: float  # and of its response
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +167,7 @@ def report_span(
     places = []
     for part, position in zip(parts.tolist(), positions.tolist(), strict=True):
         example = examples[corpus.ids[part // len(PARTS)]]
-        first = position - int(index.starts[part])
+        first = position - int(index.starts[part])  # number of its first token in the part
         places.append(find_span(example, PARTS[part % len(PARTS)], first, text))
     return SpanReport(
         text=text,
@@ -186,13 +184,7 @@ def report_span(
 
 
 def find_span(example: Example, part: str, first: int, text: str) -> Place:
-    """Where a span stands in the text of a row.
-
-    Args:
-        example: the row.
-        part: prompt or response.
-        first: number of the span's first word or sign there.
-        text: the span.
+    """Where a span stands in the prompt or response of a row; it begins with the token `first`.
 
     Raises:
         IndexDamagedError: if something else stands there.

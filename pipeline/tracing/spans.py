@@ -118,7 +118,7 @@ def find_matches(
     reached = 0
     for first in np.flatnonzero(words).tolist():
         end = first + index.longest(query[first : ends[first]])
-        if end > reached:
+        if end > reached:  # a run that ends no later lies within the one before
             reached = end
             interval = index.find(query[first:end])
             matches.append(TokenRun(first, end, int(words[first:end].sum()), interval))
@@ -136,7 +136,7 @@ def rarest(
     """The matches of the lowest probability, in the order of the completion; the first in a tie."""
     chances = [log_probability(index, query[match.first : match.end]) for match in matches]
     order = sorted(range(len(matches)), key=lambda number: (chances[number], number))
-    return [matches[number] for number in sorted(order[:most])]
+    return [matches[number] for number in sorted(order[:most])]  # back in the completion's order
 
 
 def log_probability(index: SuffixIndex, span: Tokens) -> float:
@@ -150,6 +150,7 @@ def locate(
 ) -> FoundSpan:
     """Find the rows that a match stands in."""
     positions = np.sort(index.order[slice(*match.interval)].astype(np.int64))
+    # Positions ascend, so the first of each part is where the span first stands in it.
     parts, firsts = np.unique(index.parts_at(positions), return_index=True)
     rows = np.unique(parts // len(PARTS))
     return FoundSpan(

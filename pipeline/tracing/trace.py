@@ -90,14 +90,14 @@ def read_corpus(con: Connection, run_id: str | None, whole: bool) -> Corpus:
 def open_index(workspace: Workspace, corpus: Corpus, tell: Tell) -> SuffixIndex:
     """The index of these rows: the stored one, or a new one, which is then stored."""
     digest = content_hash([VERSION, list(corpus.ids)])
-    folder = workspace.indexes / digest[:16]
+    folder = workspace.indexes / digest[:16]  # the whole of it is compared when it is read
     stored = read_index(folder, digest)
     if stored is not None:
         return stored
     tell(f"indexing {len(corpus.ids)} rows; the next trace of them reads {folder}")
     with read_workspace(workspace) as con:
         write_index(folder, digest, build_index(read_traced_texts(con, corpus.ids)))
-    built = read_index(folder, digest)
+    built = read_index(folder, digest)  # mapped: what was built is not held in memory twice
     if built is None:
         raise IndexDamagedError(f"{folder} was written and cannot be read again: look at the disk")
     return built
