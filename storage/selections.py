@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -102,7 +102,8 @@ def read_selection(con: Connection, selection_id: str) -> tuple[list[str], list[
     return [str(row[0]) for row in rows], [float(row[1]) for row in rows]
 
 
-class StoredSelection(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StoredSelection:
     """A selection of a run."""
 
     selection_id: str

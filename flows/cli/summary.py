@@ -17,16 +17,7 @@ from pipeline.reporting.report import FunnelRow, funnel_rows
 from storage.database import read_workspace
 from storage.evidence import read_evidence
 from storage.runs import read_counts
-from storage.selections import read_run_selections, read_selection
-
-
-@dataclass(frozen=True, slots=True)
-class SelectionSummary:
-    """One selection of a run."""
-
-    selection_id: str
-    rows: int
-    loss_tokens: int
+from storage.selections import StoredSelection, read_run_selections, read_selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +34,7 @@ class RunSummary:
     funnel: list[FunnelRow]
     notes: list[str]
     quarantined: int
-    selections: dict[str, SelectionSummary]
+    selections: dict[str, StoredSelection]
     """The choice and its controls, by kind."""
     unspent: str
     evidence: dict[str, Any] | None
@@ -58,8 +49,7 @@ def summary_of(state: RunState) -> RunSummary:
     """Read what a run did from its workspace."""
     with read_workspace(state.run.workspace) as con:
         counts = read_counts(con, state.run.run_id)
-        stored = read_run_selections(con, state.run.run_id)
-        selections = {kind: SelectionSummary(*each) for kind, each in stored.items()}
+        selections = read_run_selections(con, state.run.run_id)
         evidence = read_evidence(con, state.run.run_id)
         choice = selections.get("choice")
         picked = read_selection(con, choice.selection_id)[0] if choice else []
@@ -73,7 +63,7 @@ def summary_of(state: RunState) -> RunSummary:
         notes=[note for count in counts for note in count.notes],
         quarantined=sum(sum(count.quarantined.values()) for count in counts)
         + state.run.targets.quarantined,
-        selections={kind: (*each,) for kind, each in selections.items()},
+        selections=selections,
         unspent=state.chosen.unspent if state.chosen else "",
         evidence=dict(evidence) if evidence else None,
         first_example=picked[0] if picked else None,

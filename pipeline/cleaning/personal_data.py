@@ -48,29 +48,28 @@ from detect_secrets.plugins import (
 from detect_secrets.plugins.base import RegexBasedDetector
 from stdnum import iban, luhn
 
-VERSION = 1
-"""Raise it whenever the same text may give other hits."""
+VERSION = 1  # raise it whenever the same text may give other hits
 
 PIIKind = Literal["email", "phone", "key", "card", "iban", "ip"]
 
+# Of two hits that overlap, the kind that comes first here stays.
 PRECEDENCE: tuple[PIIKind, ...] = ("key", "iban", "card", "email", "phone", "ip")
-"""Of two hits that overlap, the kind that comes first here stays."""
 
 EMAIL = re.compile(
-    r"(?<![\w.+-])[A-Za-z0-9_](?:[A-Za-z0-9._%+-]{0,62}[A-Za-z0-9_%+-])?"
+    r"(?<![\w.+-])[A-Za-z0-9_](?:[A-Za-z0-9._%+-]{0,62}[A-Za-z0-9_%+-])?"  # at most 64 (RFC 5321)
     r"@((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,24})(?![\w-])"
 )
 RESERVED = re.compile(r"(?i)(?:^|\.)(?:example(?:\.com|\.net|\.org)?|test|invalid|localhost)$")
 
 CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])")
+# First digits and lengths of Visa, Mastercard, American Express, Discover; Diners Club, JCB.
 ISSUED = re.compile(
     r"4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|6(?:011|5\d\d)\d{12}"
     r"|3(?:0[0-5]|[68]\d)\d{11}|35\d{14}"
 )
-"""First digits and lengths of the card networks."""
 
 IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?![a-z])")
-SHORTEST_IBAN = 15
+SHORTEST_IBAN = 15  # Norway's
 
 IP = re.compile(
     r"(?<![\w.:-])(?:\d{1,3}(?:\.\d{1,3}){3}|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4})(?![\w:-]|\.\d)"
@@ -78,11 +77,11 @@ IP = re.compile(
 
 PRIVATE_KEY = re.compile(
     r"-{5}BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-{5}"
-    r"(?:.*?-{5}END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-{5}|.*)",
+    r"(?:.*?-{5}END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-{5}|.*)",  # without its end: all that follows
     re.DOTALL,
 )
+# What still belongs to a key behind the part that its pattern knows; no full stop of a sentence.
 REST_OF_KEY = re.compile(r"[\w\-./+=]*[\w\-/+=]|")
-"""What still belongs to a key behind the part that its pattern knows."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -130,6 +129,7 @@ def find_phones(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
     for region in regions or (None,):
         for found in phonenumbers.PhoneNumberMatcher(text, region):
             raw = found.raw_string
+            # In "(+44 20 ... for help)" the bracket is not the number's: the hit starts behind it.
             opened = raw.startswith("(") and raw.count("(") > raw.count(")")
             yield found.start + opened, found.end
 
@@ -154,6 +154,7 @@ def find_cards(text: str) -> Iterator[tuple[int, int]]:
 def find_ibans(text: str) -> Iterator[tuple[int, int]]:
     """Account numbers; capitals that follow are told from them by the country's length."""
     for found in IBAN.finditer(text):
+        # From the longest down to SHORTEST_IBAN characters: a range stops before its end.
         for end in range(found.end(), found.start() + SHORTEST_IBAN - 1, -1):
             number = text[found.start() : end]
             if number[-1] != " " and iban.is_valid(number, check_country=False):

@@ -29,18 +29,14 @@ from storage.examples import Example, MadeBy, read_examples, write_edited
 from storage.personal_data import PersonalDataHits, write_hits
 from storage.runs import Decisions, StageCount, write_step
 
-BATCH_ROWS = 10_000
-"""Examples that are read and looked through together."""
-
+BATCH_ROWS = 10_000  # examples that are read and looked through together
 STAGE, LABEL = "clean", "personal data"
-
+# Another version of them may find other data.
 LIBRARIES = ("phonenumbers", "python-stdnum", "detect-secrets")
-"""Another version of them may find other data."""
 
 Region = Annotated[str, Field(pattern="^[A-Z]{2}$")]
 
-Cleaner = Callable[[str], str]
-"""Gives a text without its personal data, and counts what it had."""
+Cleaner = Callable[[str], str]  # gives a text without its personal data, and counts what it had
 
 
 class PersonalDataSettings(Settings):
@@ -80,20 +76,12 @@ class Cleaned:
     """What became of the pool."""
 
     pool: Sequence[str]
-    examples: int
-    """Examples with personal data."""
-    hits: Mapping[str, int]
-    """Kind → how often it was found."""
+    examples: int  # examples with personal data
+    hits: Mapping[str, int]  # kind → how often it was found
 
 
 def clean_pool(run: RunContext, settings: PersonalDataSettings, pool: Sequence[str]) -> Cleaned:
-    """Look through the pool, act as the recipe says, and store the books.
-
-    Args:
-        run: the run.
-        settings: what is looked for, and what happens then.
-        pool: example ids before.
-    """
+    """Look through the pool, act as the recipe says, and store the books."""
     ids = sorted(pool)
     found: list[PersonalDataHits] = []
     replaced: dict[str, str] = {}
@@ -117,8 +105,8 @@ def settle(
     replaced: Mapping[str, str],
 ) -> Cleaned:
     """The pool without what is removed, and with the new versions of what is replaced."""
-    out = removed | replaced.keys()
-    left = sorted((set(ids) | set(replaced.values())) - out)
+    # A redacted version may be in the pool already: then two rows become one.
+    left = sorted((set(ids) | set(replaced.values())) - (removed | replaced.keys()))
     counts: Counter[str] = Counter()
     for _, kind, _, hits in found:
         counts[kind] += hits
@@ -135,7 +123,7 @@ def write_books(
     """Store what was decided of each example, and balance the books."""
     cleaned, replaced = outcome
     kept = set(cleaned.pool)
-    everything = sorted(kept.union(ids))
+    everything = sorted(kept.union(ids))  # what was in the pool, and the redacted versions
     reason = "redacted" if settings.action == "redact" else "personal_data"
     reasons = ["" if example_id in kept else reason for example_id in everything]
     causes = [replaced.get(example_id) for example_id in everything]
@@ -184,7 +172,7 @@ def clean_example(
     for index, message in enumerate(example.messages):
         place = place_of(index, example.response_at)
 
-        def clean(text: str, place: str = place) -> str:
+        def clean(text: str, place: str = place) -> str:  # bound now: the loop goes on
             hits = find_personal_data(text, settings.kinds, settings.regions)
             counts.update((hit.kind, place) for hit in hits)
             return redact(text, hits)
@@ -202,22 +190,17 @@ def place_of(index: int, response_at: int | None) -> str:
 
 def clean_message(message: Mapping[str, Any], clean: Cleaner) -> dict[str, Any]:
     """A message with every text of it cleaned: content, reasoning, arguments of tool calls."""
-    texts = {
-        name: clean(message[name]) for name in ("content", "reasoning_content") if name in message
-    }
-    cleaned = {**message, **texts}
+    texts = [name for name in ("content", "reasoning_content") if name in message]
+    cleaned = {**message, **{name: clean(message[name]) for name in texts}}
     if "tool_calls" in message:
-        cleaned["tool_calls"] = [
-            {
-                **call,
-                "function": {
-                    **call["function"],
-                    "arguments": clean_value(call["function"]["arguments"], clean),
-                },
-            }
-            for call in message["tool_calls"]
-        ]
+        cleaned["tool_calls"] = [clean_call(call, clean) for call in message["tool_calls"]]
     return cleaned
+
+
+def clean_call(call: Mapping[str, Any], clean: Cleaner) -> dict[str, Any]:
+    """A tool call with its arguments cleaned; the name of the function stays."""
+    arguments = clean_value(call["function"]["arguments"], clean)
+    return {**call, "function": {**call["function"], "arguments": arguments}}
 
 
 def clean_value(value: object, clean: Cleaner) -> object:

@@ -20,9 +20,9 @@ from pipeline.contamination.search import (
 )
 from pipeline.contamination.settings import CheckSettings
 from pipeline.contamination.texts import RowBlock, RowTurns, read_turn_texts
-from pipeline.ingest.readers import UnreadableRow, UnreadableSourceError, read_rows
-from pipeline.ingest.shapes import UnreadableRowError, read_conversation
-from pipeline.ingest.stage import SourceSettings
+from pipeline.ingest.readers import UnreadableSourceError
+from pipeline.ingest.stage import SourceSettings, read_source
+from storage.sources import ReadRow
 
 
 @dataclass(slots=True)
@@ -31,8 +31,7 @@ class FileRows:
 
     settings: Sequence[SourceSettings]
     read: int = 0
-    unreadable: Counter[str] = field(default_factory=Counter)
-    """Reason → rows."""
+    unreadable: Counter[str] = field(default_factory=Counter)  # reason → rows
 
     @property
     def why_none(self) -> str:
@@ -55,7 +54,7 @@ class FileRows:
             rows.append(row)
             if len(rows) == BLOCK_ROWS:
                 yield RowBlock(ids, rows, None)
-                ids, rows = [], []
+                ids, rows = [], []  # new lists: the block keeps the old ones
         yield RowBlock(ids, rows, None)
 
     def _rows(self) -> Iterator[tuple[str, RowTurns]]:
@@ -64,20 +63,12 @@ class FileRows:
             if not files:
                 raise UnreadableSourceError(f"there is nothing at {source.path}")
             for file in files:
-                yield from self._rows_of(file, source)
-
-    def _rows_of(self, file: str, source: SourceSettings) -> Iterator[tuple[str, RowTurns]]:
-        for row in read_rows(file, source.format):
-            if isinstance(row, UnreadableRow):
-                self.unreadable[row.reason] += 1
-                continue
-            try:
-                conversation, _ = read_conversation(row.value, source.shape)
-            except UnreadableRowError as error:
-                self.unreadable[error.reason] += 1
-            else:
-                self.read += 1
-                yield f"{file}:{row.position}", read_turn_texts(conversation.messages)
+                for row in read_source(file, source):
+                    if isinstance(row, ReadRow):
+                        self.read += 1
+                        yield f"{file}:{row.position}", read_turn_texts(row.conversation.messages)
+                    else:
+                        self.unreadable[row.reason] += 1
 
 
 def check_files(
@@ -103,7 +94,7 @@ def check_files(
     items = all_items(evaluations)
     search = ItemSearch(evaluations, items, text_matchers(settings, items))
     rows = FileRows([SourceSettings(path=path) for path in paths])
-    hits = list(search.find(rows.blocks()))
+    hits = list(search.find(rows.blocks()))  # a list: `rows` has counted only what was taken
     if not rows.read:
         raise UnreadableSourceError(f"no row of {', '.join(paths)} can be compared{rows.why_none}")
     report = CheckReport(

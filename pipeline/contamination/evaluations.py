@@ -49,7 +49,7 @@ def read_evaluations(settings: Sequence[EvaluationSettings]) -> list[Evaluation]
         for file in files:
             taken = {each.name for each in evaluations}
             name = evaluation_name(block, file, alone=len(files) == 1)
-            if name in taken and block.name is None:
+            if name in taken and block.name is None:  # test.jsonl of two folders
                 name = file
             if name in taken:
                 raise UnreadableSourceError(
@@ -84,7 +84,7 @@ def read_evaluation(settings: EvaluationSettings, file: str, name: str, number: 
             prompt, answer = read_item(settings, row)
         except UnreadableRowError as error:
             unreadable.append(Unchecked(name, row.position, error.reason, error.detail))
-            keys.update(row.value)
+            keys.update(row.value)  # the message names fields that there are
         else:
             items.append(Item(number, row.position, prompt, answer))
     if not items:
@@ -93,12 +93,7 @@ def read_evaluation(settings: EvaluationSettings, file: str, name: str, number: 
 
 
 def why_none(unreadable: Sequence[Unchecked], keys: Collection[str]) -> str:
-    """Why a file gives no item, and what can be done.
-
-    Args:
-        unreadable: its rows.
-        keys: that they have.
-    """
+    """Why a file with these rows and keys gives no item, and what can be done."""
     if not unreadable:
         return ": it has no rows"
     why = f": {unreadable[0].reason}, {unreadable[0].detail}"
@@ -144,7 +139,7 @@ def read_field(row: dict[str, Any], field: str) -> str | None:
         return "\n".join(value)
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool):  # True is an int
         return str(value)
     raise UnreadableRowError("wrong_type", f"{field} must be a text, a number or a list of texts")
 

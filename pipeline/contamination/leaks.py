@@ -27,20 +27,16 @@ LeakKind = Literal["verbatim", "other answer", "short", "reordered", "changed nu
 
 KINDS: tuple[LeakKind, ...] = get_args(LeakKind)
 
-NO_ANSWER = "I cannot say."
-"""Where a set has no other answer to give."""
-
+NO_ANSWER = "I cannot say."  # where a set has no other answer to give
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
-REORDERINGS = 8
-"""Shuffles that are tried before a prompt counts as one that cannot be reordered."""
+REORDERINGS = 8  # shuffles that are tried before a prompt counts as one that cannot be reordered
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
     """A row made from an item."""
 
-    item: int
-    """Place in the list of items."""
+    item: int  # place in the list of items
     kind: LeakKind
     row: RowTurns
 
@@ -57,7 +53,7 @@ def make_leaks(items: Sequence[Item], most: int, short_words: int, seed: int) ->
     Returns:
         Leaks by kind, their items as places in `items`.
     """
-    order = sorted(
+    order = sorted(  # by what items say, so that their order in the file makes no difference
         range(len(items)), key=lambda i: content_hash([seed, items[i].prompt, items[i].answer])
     )
     leaks = []
@@ -68,6 +64,7 @@ def make_leaks(items: Sequence[Item], most: int, short_words: int, seed: int) ->
                 break
             prompt = change_prompt(kind, items[place].prompt, short_words, seed)
             if prompt is not None:
+                # Of the item drawn before it; of the first, that is the last: order[-1].
                 other = items[order[turn - 1]].answer if len(order) > 1 else ""
                 answer = items[place].answer if kind == "verbatim" else other or NO_ANSWER
                 leaks.append(Leak(place, kind, as_row(prompt, answer)))
@@ -85,7 +82,7 @@ def change_prompt(kind: LeakKind, prompt: str, short_words: int, seed: int) -> s
     words = len(plain_words(prompt))
     if not words:
         return None
-    draw = random.Random(content_hash([seed, kind, prompt]))
+    draw = random.Random(content_hash([seed, kind, prompt]))  # the same whichever items come before
     makers: dict[LeakKind, Callable[[], str | None]] = {
         "short": lambda: prompt if words < short_words else None,
         "reordered": lambda: reorder(prompt, draw),
@@ -113,5 +110,6 @@ def change_numbers(prompt: str, draw: random.Random) -> str | None:
 def another_number(number: str, draw: random.Random) -> str:
     """Another number with as many digits in front."""
     digits = re.split("[.,]", number)[0]
+    # At most 4 digits: the list of 10^20 numbers of a long one would not fit into memory.
     others = [n for n in range(1, 10 ** min(len(digits), 4)) if str(n) != number]
     return str(draw.choice(others))

@@ -42,12 +42,10 @@ from pipeline.contamination.windows import (
 from scorers.arrays import Floats, Ints
 
 PARTS = len(MATCHED)
-UNKNOWN = 0
-"""The number of every word that no item has; no n-gram with it can be shared."""
-
-PAIRS_AT_ONCE = 1 << 16
-SPARSENESS_BITS = 5
-MAXIMUM_TABLE_BITS = 26
+UNKNOWN = 0  # the number of every word that no item has; no n-gram with it can be shared
+PAIRS_AT_ONCE = 1 << 16  # whose words are in memory together
+SPARSENESS_BITS = 5  # 2^5 places of the table for each n-gram: it lets 1 foreign one of 32 through
+MAXIMUM_TABLE_BITS = 26  # 64 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +53,10 @@ class NGramRule:
     """What counts as a match."""
 
     words: int = 13
-    threshold: float | None = None
-    """Share that must be covered; None: one shared n-gram is enough."""
+    threshold: float | None = None  # share that must be covered; None: one shared n-gram is enough
     compare: Sequence[Matched] = MATCHED
     numbers: Numbers = "exact"
-    shared_by: int = 20
-    """An n-gram that more items of one set share is no evidence."""
+    shared_by: int = 20  # an n-gram that more items of one set share is no evidence
 
     @property
     def name(self) -> str:
@@ -75,8 +71,7 @@ class _Texts:
     """Texts as numbers of words, end to end."""
 
     ids: WordIds
-    starts: Ints
-    """(t + 1,) where each begins."""
+    starts: Ints  # (t + 1,) where each begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +79,7 @@ class _Pairs:
     """Shared n-grams: one entry for each place in a row and each place in an item."""
 
     rows: Ints
-    codes: Ints
-    """Item times PARTS, plus the number of the part."""
+    codes: Ints  # item times PARTS, plus the number of the part
     item_places: Ints
     row_places: Ints
 
@@ -115,10 +109,9 @@ class NGramMatcher:
         self._settings = rule
         self._numbers: dict[str, int] = {}
         self._texts = self._number([text for item in items for text in (item.prompt, item.answer)])
-        self._names = ["", *self._numbers]
-        self._item_starts = self._texts.starts[::2]
-        self.template_ngrams = 0
-        """N-grams left out because too many items share them."""
+        self._names = ["", *self._numbers]  # words count from 1
+        self._item_starts = self._texts.starts[::2]  # (m + 1,) each item is two texts
+        self.template_ngrams = 0  # n-grams left out because too many items share them
         self._index(np.array([item.evaluation for item in items], dtype=np.int64))
 
     @property
@@ -129,6 +122,7 @@ class NGramMatcher:
     @property
     def checked(self) -> Mapping[Matched, NDArray[np.bool_]]:
         """See Matcher.checked."""
+        # Codes are item times PARTS plus part: every PARTS-th entry is of the same part.
         return {part: self._coverable[number::PARTS] > 0 for number, part in enumerate(MATCHED)}
 
     def _number(self, texts: Sequence[str]) -> _Texts:
@@ -148,6 +142,7 @@ class NGramMatcher:
         hashes = hash_windows(texts.ids, n)[indices]
         items = items[indices]
         boundaries = texts.starts[1::2][items]  # where the answer begins
+        # 0: it ends before the answer; 1: it begins in it; 2: it crosses over, as in MATCHED.
         part = np.where(indices + n <= boundaries, 0, np.where(indices >= boundaries, 1, 2))
         wanted = np.isin(part, [MATCHED.index(name) for name in self._settings.compare])
         indices, hashes, items, part = indices[wanted], hashes[wanted], items[wanted], part[wanted]
@@ -156,14 +151,14 @@ class NGramMatcher:
         items, codes = items[order], (items * PARTS + part)[order]
         common = shared_by_many(hashes, items, evaluations, self._settings.shared_by)
         self.template_ngrams = len(np.unique(hashes[common]))
-        # a repeat within the same part tells nothing new
-        kept = ~common & is_first(hashes, codes)
+        kept = ~common & is_first(hashes, codes)  # a repeat within a part tells nothing new
         self._hashes, self._places, self._codes = hashes[kept], indices[kept], codes[kept]
         order = np.argsort(self._places)  # and so by code: parts follow each other
         covered = count_covered(self._codes[order], self._places[order], n)
         size = PARTS * len(evaluations)
-        self._coverable = np.bincount(self._codes[order], covered, minlength=size)
+        self._coverable = np.bincount(self._codes[order], covered, minlength=size)  # words
         self._ngrams = np.bincount(self._codes, minlength=size)
+        # Which high bits of a hash occur at all: most n-grams of rows need no binary search.
         bits = min(len(self._hashes).bit_length() + SPARSENESS_BITS, MAXIMUM_TABLE_BITS)
         self._shift = np.uint64(64 - bits)
         self._table = np.zeros(1 << bits, dtype=bool)
@@ -178,7 +173,7 @@ class NGramMatcher:
                 flat.extend(map(get, words, repeat(UNKNOWN)))
                 turns.append(len(flat))
         ids, turn_starts = np.frombuffer(flat, np.int64), np.frombuffer(turns, np.int64)
-        row_turns = np.cumsum([0, *map(len, block.rows)])
+        row_turns = np.cumsum([0, *map(len, block.rows)])  # (n + 1,) a row's first turn
         pairs = self._shared(_Texts(ids, turn_starts[row_turns]))
         if not len(pairs.rows):
             return []
@@ -194,14 +189,15 @@ class NGramMatcher:
         """Every n-gram that a row shares with an item, compared word by word."""
         n = self._settings.words
         owners = find_owners(rows.starts)
-        unknown = np.concatenate(([0], np.cumsum(rows.ids == UNKNOWN)))
+        unknown = np.concatenate(([0], np.cumsum(rows.ids == UNKNOWN)))  # before each place
         indices = whole_windows(owners, n)
-        indices = indices[unknown[indices + n] == unknown[indices]]
+        indices = indices[unknown[indices + n] == unknown[indices]]  # no unknown word in between
         hashes = hash_windows(rows.ids, n)[indices]
         likely = self._table[hashes >> self._shift]
         indices, hashes = indices[likely], hashes[likely]
         first = np.searchsorted(self._hashes, hashes, side="left")
         counts = np.searchsorted(self._hashes, hashes, side="right") - first
+        # (p,) each n-gram as often as it has entries, and which of them: 0, 1, ... from its first
         found = np.repeat(np.arange(len(indices)), counts)
         step = np.arange(len(found)) - np.repeat(np.cumsum(counts) - counts, counts)
         entries = first[found] + step
@@ -218,27 +214,25 @@ class NGramMatcher:
         same = np.empty(len(row_places), dtype=bool)
         for start in range(0, len(same), PAIRS_AT_ONCE):
             part = slice(start, start + PAIRS_AT_ONCE)
-            ours = ids[row_places[part][:, None] + words]
+            ours = ids[row_places[part][:, None] + words]  # (pairs, n)
             theirs = self._texts.ids[item_places[part][:, None] + words]
             same[part] = (ours == theirs).all(axis=1)
         return same
 
     def _matches(self, pairs: _Pairs, locate: "Locate") -> list[ItemMatch]:
         """The pairs of each row and part, judged by the rule; `pairs` are sorted."""
-        starts = np.flatnonzero(is_first(pairs.rows, pairs.codes))
-        groups = np.cumsum(is_first(pairs.rows, pairs.codes)) - 1
-        distinct = is_first(groups, pairs.item_places)
-        covered = np.bincount(
-            groups[distinct],
-            count_covered(groups[distinct], pairs.item_places[distinct], self._settings.words),
-        )
-        ngrams = np.bincount(groups[distinct])
-        shares: Floats = covered / self._coverable[pairs.codes[starts]]
+        first = is_first(pairs.rows, pairs.codes)
+        groups = np.cumsum(first) - 1  # (p,) numbers of row and part, from 0
+        distinct = is_first(groups, pairs.item_places)  # a place of the item counts once
+        each, places = groups[distinct], pairs.item_places[distinct]
+        covered = np.bincount(each, count_covered(each, places, self._settings.words))
+        ngrams = np.bincount(each)
+        bounds = np.append(np.flatnonzero(first), len(pairs.rows))
+        shares: Floats = covered / self._coverable[pairs.codes[first]]
         least = self._settings.threshold or 0.0
-        ends = np.append(starts[1:], len(pairs.rows))
         return [
-            self._match(pairs.at(slice(starts[g], ends[g])), shares[g], int(ngrams[g]), locate)
-            for g in np.flatnonzero(shares >= least - 1e-9)
+            self._match(pairs.at(slice(*bounds[g : g + 2])), shares[g], int(ngrams[g]), locate)
+            for g in np.flatnonzero(shares >= least - 1e-9)  # 0.7 is no float: 7 of 10 are enough
         ]
 
     def _match(self, pairs: _Pairs, share: float, ngrams: int, locate: "Locate") -> ItemMatch:
@@ -246,7 +240,7 @@ class NGramMatcher:
         row, code = int(pairs.rows[0]), int(pairs.codes[0])
         item, part = divmod(code, PARTS)
         item_place, row_place, windows = longest_run(pairs.item_places, pairs.row_places)
-        length = windows + self._settings.words - 1
+        length = windows + self._settings.words - 1  # in words: windows begin one word apart
         words = self._texts.ids[item_place : item_place + length]
         turn, role, word = locate(row, row_place)
         evidence = {

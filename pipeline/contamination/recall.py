@@ -33,7 +33,7 @@ def measure_recall(
         A line for each set and kind.
     """
     lines = []
-    first = 0
+    first = 0  # where the items of the set begin among those of all sets
     for evaluation in search.evaluations if most else ():
         leaks = make_leaks(evaluation.items, most, short_words, seed)
         found = found_by_rule(search, leaks, first, embed)
@@ -54,6 +54,7 @@ def found_by_rule(
     vectors: Floats | None = embed(rows) if embed and rows else np.empty((0, 0))
     block = RowBlock([str(place) for place in range(len(rows))], rows, vectors)
     found: dict[str, set[int]] = {matcher.rule: set() for matcher in search.matchers}
+    # A hit of another item does not count: that the leak looks like something is no find.
     for match in search.matches(block) if rows else ():
         if match.item == first + leaks[match.row].item:
             found[match.rule].add(match.row)

@@ -14,9 +14,7 @@ from pipeline.text.markdown import markdown_table
 from storage.contamination import count_hits, read_check, read_hits, read_unchecked
 from storage.database import Connection
 
-MOST_LINES = 50
-"""Hits, and items that were not checked, that a page lists."""
-
+MOST_LINES = 50  # hits, and items that were not checked, that a page lists
 EVIDENCE_CHARACTERS = 160
 
 
@@ -26,8 +24,7 @@ class ContaminationHit:
 
     row: str
     evaluation: str
-    item: int
-    """Line or row number in its file, from 1."""
+    item: int  # line or row number in its file, from 1
     matched: str
     rule: str
     similarity: float
@@ -39,8 +36,7 @@ class Unchecked:
     """An item that could not be checked."""
 
     evaluation: str
-    item: int
-    """Line or row number in its file, from 1."""
+    item: int  # line or row number in its file, from 1
     reason: str
     detail: str
 
@@ -51,8 +47,7 @@ class Recall:
 
     evaluation: str
     kind: str
-    leaks: int
-    """0: the kind cannot be made of any item of the set, so there is no recall."""
+    leaks: int  # 0: the kind cannot be made of any item of the set, so there is no recall
     found: int
     by_rule: dict[str, int]
 
@@ -70,10 +65,8 @@ class SetSummary:
     path: str
     content_hash: str
     rows: int
-    items: int
-    """Rows that gave an item."""
-    checked: Mapping[str, Mapping[str, int]]
-    """Rule → part → items of which the rule can find that part."""
+    items: int  # rows that gave an item
+    checked: Mapping[str, Mapping[str, int]]  # rule → part → items whose part it can find
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +74,12 @@ class CheckReport:
     """What a check found."""
 
     action: str
-    rows: int
-    """That were compared."""
+    rows: int  # that were compared
     rules: Sequence[str]
     evaluations: Sequence[SetSummary]
     recall: Sequence[Recall]
-    counts: Mapping[str, tuple[int, int, int]]
-    """Set → hits, rows with one, items with one."""
-    hits: Sequence[ContaminationHit]
-    """The most similar first; all of them, or as many as a page lists."""
+    counts: Mapping[str, tuple[int, int, int]]  # set → hits, rows with one, items with one
+    hits: Sequence[ContaminationHit]  # the most similar first; all, or as many as a page lists
     unchecked: Sequence[Unchecked]
 
     @property
@@ -181,13 +171,7 @@ class CheckReport:
 
 
 def read_check_report(con: Connection, run_id: str, most: int = MOST_LINES) -> CheckReport | None:
-    """What the check of a run found; None if it had none.
-
-    Args:
-        con: an open workspace.
-        run_id: the run.
-        most: hits that are read.
-    """
+    """What the check of a run found, with at most so many hits; None if it had none."""
     summary = read_check(con, run_id)
     if summary is None:
         return None

@@ -15,7 +15,7 @@ from pipeline.contamination.settings import CheckSettings
 from pipeline.contamination.short import ShortMatcher
 from pipeline.contamination.texts import MATCHED, Item, ItemMatch, Matcher, RowBlock
 
-BLOCK_ROWS = 2_000
+BLOCK_ROWS = 2_000  # rows in memory, with the pairs of n-grams they share with items
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class ItemSearch:
             item = self.items[number]
             name = self.evaluations[item.evaluation].name
             found.append(Unchecked(name, item.position, *why_unchecked(item, templates)))
-        order = {evaluation.name: n for n, evaluation in enumerate(self.evaluations)}
-        return sorted(found, key=lambda row: (order[row.evaluation], row.item))
+        names = [evaluation.name for evaluation in self.evaluations]
+        return sorted(found, key=lambda row: (names.index(row.evaluation), row.item))
 
 
 def why_unchecked(item: Item, templates: bool) -> tuple[str, str]:
@@ -93,9 +93,8 @@ def summarise_sets(search: ItemSearch) -> list[SetSummary]:
             matcher.rule: {name: int(found[part].sum()) for name, found in matcher.checked.items()}
             for matcher in search.matchers
         }
-        summary = SetSummary(
-            each.name, each.path, each.content_hash, each.rows, len(each.items), checked
+        summaries.append(
+            SetSummary(each.name, each.path, each.content_hash, each.rows, len(each.items), checked)
         )
-        summaries.append(summary)
         first += len(each.items)
     return summaries

@@ -18,12 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.contamination.texts import MATCHED, Item, ItemMatch, Matched, RowBlock
-from pipeline.ranking.greedy_diverse import DECIMALS
+from pipeline.ranking.greedy_diverse import cosine_between, margin_of
 from scorers.arrays import Floats, Ints
 from storage.conversations import TextField, compared_text
 
-EXCERPT = 160
-"""Characters of both texts that the evidence shows."""
+EXCERPT = 160  # characters of both texts that the evidence shows
 
 MATCHED_BY: Mapping[TextField, Matched] = {
     "prompt": "prompt",
@@ -64,8 +63,7 @@ class SemanticMatcher:
         self._embedded = np.flatnonzero(~np.isnan(self._vectors).any(axis=1))
         self._index = faiss.IndexFlatIP(vectors.shape[1])
         self._index.add(self._vectors[self._embedded].astype(np.float32))
-        # Of unit vectors a float32 product is off by less than d * 2^-24, and rounding adds 5e-7.
-        self._margin = vectors.shape[1] * 2.0**-23 + 1e-6
+        self._margin = margin_of(vectors.shape[1])
 
     @property
     def rule(self) -> str:
@@ -92,8 +90,9 @@ class SemanticMatcher:
             return []
         queries = block.vectors[rows].astype(np.float32)
         limits, _, found = self._index.range_search(queries, self._threshold - self._margin)
-        at = np.repeat(rows, limits[1:].astype(np.int64) - limits[:-1].astype(np.int64))
-        items = self._embedded[found]
+        bounds: Ints = limits.astype(np.int64)  # query i has the answers bounds[i] to bounds[i + 1]
+        at = np.repeat(rows, np.diff(bounds))
+        items = self._embedded[found]  # from places in the index to places among all items
         similarity = cosine_between(block.vectors, at, self._vectors, items)
         order = np.lexsort((items, at))
         order = order[similarity[order] >= self._threshold]
@@ -110,12 +109,3 @@ class SemanticMatcher:
             "row_text": "\n\n".join(texts)[:EXCERPT],
         }
         return ItemMatch(row, item, MATCHED_BY[self._of], self.rule, similarity, evidence)
-
-
-def cosine_between(left: Floats, i: Ints, right: Floats, j: Ints) -> Floats:
-    """Cosine similarity of rows i (p,) of left and rows j (p,) of right, in float64; (p,)."""
-    a, b = left[i].astype(np.float64), right[j].astype(np.float64)
-    squares = np.einsum("pd,pd->p", a, a) * np.einsum("pd,pd->p", b, b)
-    similarity = np.einsum("pd,pd->p", a, b) / np.sqrt(squares)
-    rounded: Floats = np.clip(similarity, -1, 1).round(DECIMALS)
-    return rounded

@@ -48,11 +48,7 @@ class EvaluationSettings(Settings):
         return SourceSettings(path=self.path, format=self.format, shape=self.shape)
 
     def placed(self, base: Path) -> Self:
-        """The same set, its path as seen from the working directory.
-
-        Args:
-            base: the directory that relative paths start from.
-        """
+        """The same set; its path, relative to `base`, as seen from the working directory."""
         return self.model_copy(update={"path": self.source.placed(base).path})
 
 
@@ -158,9 +154,5 @@ class CheckSettings(Settings):
         return f"{self.action} rows that hold something of {sets} ({'; '.join(rules)})"
 
     def placed(self, base: Path) -> Self:
-        """The same check, its paths as seen from the working directory.
-
-        Args:
-            base: the directory that relative paths start from.
-        """
+        """The same check; its paths, relative to `base`, as seen from the working directory."""
         return self.model_copy(update={"against": tuple(e.placed(base) for e in self.against)})

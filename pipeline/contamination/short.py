@@ -27,7 +27,7 @@ WordTuple = tuple[str, ...]
 
 
 def first_words(text: str, most: int) -> WordTuple:
-    """The words of a text, or the first `most` + 1 of a longer one."""
+    """The words of a text, or the first `most` + 1 of a longer one: enough to see that it is."""
     if not text.isascii():
         return tuple(split_words(text)[: most + 1])
     found = islice(ASCII_WORDS.finditer(text.lower()), most + 1)

@@ -5,7 +5,6 @@ stored with its evidence, and the recall on injected leaks beside it, so that "n
 told from "nothing could be found".
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
@@ -24,8 +23,10 @@ from pipeline.contamination.semantic import SemanticMatcher, item_text
 from pipeline.contamination.settings import CheckSettings, EvaluationSettings
 from pipeline.contamination.texts import Item, RowBlock, RowTurns, read_turn_texts
 from pipeline.ingest.readers import source_fingerprint
+from pipeline.ingest.stage import stored_path
 from pipeline.measuring.measures.embeddings import Embeddings, embeddings_name
 from pipeline.run_context import RunContext
+from pipeline.selection.candidates import count_step
 from scorers.arrays import Floats
 from scorers.measures.models.devices import borrowed_device
 from scorers.measures.models.loading import load_embedder, resolve_model
@@ -69,7 +70,7 @@ def check_examples(
         "rows": len(ids),
         "rules": [matcher.rule for matcher in search.matchers],
         "evaluations": [
-            asdict(each) | {"path": seen_from(run.workspace, each.path)}
+            asdict(each) | {"path": stored_path(run.workspace, each.path)}
             for each in summarise_sets(search)
         ],
         "recall": [asdict(line) for line in recall],
@@ -123,7 +124,7 @@ def embed_texts(workspace: Workspace, model: str, texts: Sequence[str]) -> Float
     with borrowed_device():
         embedder = load_embedder(resolved)
         found = embedder.embed([texts[place] for place in filled])
-    vectors = np.full((len(texts), embedder.dimensions), np.nan)
+    vectors = np.full((len(texts), embedder.dimensions), np.nan)  # no vector of an empty text
     vectors[filled] = found
     write_vectors(workspace, key, vectors)
     return vectors
@@ -163,7 +164,7 @@ def decide_contamination(
 ) -> Decisions:
     """What becomes of the rows; the value is the largest similarity of a row's hits."""
     removed = contaminated if settings.action == "remove" else {}
-    shown = {} if settings.action == "report" else contaminated
+    shown = {} if settings.action == "report" else contaminated  # a report marks no row
     return Decisions(
         ids,
         ["contaminated" if i in removed else "" for i in ids],
@@ -190,27 +191,12 @@ def count_check(
     settings: CheckSettings, search: ItemSearch, decisions: Decisions, notes: Sequence[str]
 ) -> StageCount:
     """Balance the books of the check."""
-    dropped = sum(1 for reason in decisions.reasons if reason)
     rules = "; ".join(matcher.rule for matcher in search.matchers)
-    return StageCount(
-        stage=STAGE,
-        step=1,
-        label=f"{settings.action} contamination: {rules}",
-        rows_in=len(decisions.example_ids),
-        kept=len(decisions.example_ids) - dropped,
-        dropped={"contaminated": dropped} if dropped else {},
-        notes=tuple(notes),
-    )
+    label = f"{settings.action} contamination: {rules}"
+    return count_step(STAGE, 1, label, decisions.reasons, tuple(notes))
 
 
 def evaluation_fingerprints(settings: CheckSettings | None) -> list[str]:
     """Hashes of the sets' contents, in the order given: with other items a run is another."""
     blocks: Sequence[EvaluationSettings] = settings.against if settings else ()
     return [source_fingerprint(file) for block in blocks for file in block.source.files()]
-
-
-def seen_from(workspace: Workspace, path: str) -> str:
-    """A path as seen from the workspace, so that both can be moved together."""
-    if not os.path.exists(path):
-        return path
-    return os.path.relpath(os.path.realpath(path), workspace.directory.resolve())

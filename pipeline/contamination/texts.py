@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 from unicodedata import normalize
 
 import numpy as np
@@ -19,20 +19,16 @@ from numpy.typing import NDArray
 from scorers.words import space_out, word_characters
 from storage.conversations import Message, message_text
 
+# Which part of an item was found; overlap: a run of words from its prompt into its answer.
 Matched = Literal["prompt", "answer", "overlap"]
-"""Which part of an item was found; overlap: a run of words from its prompt into its answer."""
-
-MATCHED: tuple[Matched, ...] = ("prompt", "answer", "overlap")
-
+MATCHED: tuple[Matched, ...] = get_args(Matched)
 Numbers = Literal["exact", "any"]
 
+# What becomes of an ASCII character before a text is cut at spaces; faster than PLAIN_WORD.
 ASCII_LETTERS = {n: chr(n).lower() if re.match(r"\w", chr(n)) else " " for n in range(128)}
-"""What becomes of an ASCII character before a text is cut at spaces; faster than PLAIN_WORD."""
-
 PLAIN_WORD = re.compile(r"\w+")
+# Scripts that may have combining marks or no spaces; composed Latin and typography have none.
 BEYOND_LATIN = re.compile("[^\x00-\u02ff\u2000-\u206f]")
-"""Scripts that may have combining marks or no spaces; composed Latin and typography have none."""
-
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 ANY_NUMBER = "0"
 
@@ -41,13 +37,10 @@ ANY_NUMBER = "0"
 class Item:
     """One item of an evaluation set."""
 
-    evaluation: int
-    """Number of its set."""
-    position: int
-    """Line or row number in its file, from 1."""
+    evaluation: int  # number of its set
+    position: int  # line or row number in its file, from 1
     prompt: str
-    answer: str
-    """"" where the set has none."""
+    answer: str  # "" where the set has none
 
 
 class TurnText(NamedTuple):
@@ -64,16 +57,12 @@ RowTurns: TypeAlias = Sequence[TurnText]
 class ItemMatch:
     """A row that holds something of an item."""
 
-    row: int
-    """Place in the block of rows."""
-    item: int
-    """Place in the list of items."""
+    row: int  # place in the block of rows
+    item: int  # place in the list of items
     matched: Matched
     rule: str
-    similarity: float
-    """Share of the part that was found, or a cosine."""
-    evidence: Mapping[str, Any]
-    """What is shared and where it stands in both."""
+    similarity: float  # share of the part that was found, or a cosine
+    evidence: Mapping[str, Any]  # what is shared and where it stands in both
 
 
 class RowBlock(NamedTuple):
@@ -81,8 +70,7 @@ class RowBlock(NamedTuple):
 
     ids: Sequence[str]
     rows: Sequence[RowTurns]
-    vectors: NDArray[np.float64] | None
-    """(n, d) embeddings, NaN where a row has none; None if no matcher compares them."""
+    vectors: NDArray[np.float64] | None  # (n, d) NaN where a row has none; None: none are compared
 
 
 class Matcher(Protocol):

@@ -16,6 +16,7 @@ def find_owners(starts: Ints) -> Ints:
 
 def whole_windows(owners: Ints, n: int) -> Ints:
     """Places from which n words of one text follow."""
+    # The first and the last word of a window are of one text, so those between them are too.
     indices: Ints = np.flatnonzero(owners[: max(len(owners) - n + 1, 0)] == owners[n - 1 :])
     return indices
 
@@ -41,17 +42,17 @@ def is_first(*columns: NDArray[np.generic]) -> NDArray[np.bool_]:
 def shared_by_many(hashes: Hashes, items: Ints, evaluations: Ints, most: int) -> NDArray[np.bool_]:
     """(w,) whether more than `most` items of one set have an n-gram; sorted by hash and item."""
     sets = evaluations[items]
-    runs = np.cumsum(is_first(hashes, sets)) - 1
+    runs = np.cumsum(is_first(hashes, sets)) - 1  # (w,) numbers of n-gram and set
+    # Weights are 1 where an item begins: their sum is the items of a run, however often in each.
     common: NDArray[np.bool_] = (np.bincount(runs, is_first(hashes, items)) > most)[runs]
     return common
 
 
 def count_covered(groups: Ints, indices: Ints, n: int) -> Ints:
     """How many words each n-gram adds to those before it; sorted by group and place."""
-    added = np.full(len(indices), n)
-    if len(indices):
-        gaps = np.minimum(np.diff(indices), n)
-        added[1:] = np.where(groups[1:] == groups[:-1], gaps, n)
+    added = np.full(len(indices), n)  # the first of a group adds all its words
+    gaps = np.minimum(np.diff(indices), n)  # a later one those behind the end of the one before
+    added[1:] = np.where(groups[1:] == groups[:-1], gaps, n)
     return added
 
 
@@ -60,12 +61,12 @@ def longest_run(item_places: Ints, row_places: Ints) -> tuple[int, int, int]:
 
     Of two as long, the one that is first in the item, and then in the row.
     """
-    diagonals = row_places - item_places
+    diagonals = row_places - item_places  # constant while both move on by one
     order = np.lexsort((item_places, diagonals))
     items, diagonals = item_places[order], diagonals[order]
-    first = is_first(diagonals, items - np.arange(len(items)))
-    starts = np.flatnonzero(first)
-    lengths = np.diff(np.append(starts, len(items)))
+    # Places that follow each other less their number are constant: a new value begins a run.
+    starts = np.flatnonzero(is_first(diagonals, items - np.arange(len(items))))
+    lengths = np.diff(starts, append=len(items))
     rows = items[starts] + diagonals[starts]
     best = np.lexsort((rows, items[starts], -lengths))[0]
     return int(items[starts[best]]), int(rows[best]), int(lengths[best])

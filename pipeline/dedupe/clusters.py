@@ -40,7 +40,8 @@ def keep_order(keep_scores: Floats, ids: Strings) -> Ints:
     """
     ranked = rank_by_score(keep_scores, ids)
     rest = np.flatnonzero(np.isnan(keep_scores))
-    return np.concatenate((ranked, rest[sort_rows(np.zeros(len(rest)), ids[rest])]))
+    by_id = sort_rows(np.zeros(len(rest)), ids[rest])  # with one key for all, ids decide
+    return np.concatenate((ranked, rest[by_id]))
 
 
 def remove_duplicates(

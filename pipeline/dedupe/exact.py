@@ -33,8 +33,8 @@ from storage.conversations import TextField
 
 Ignore = Literal["nothing", "whitespace", "case-and-punctuation"]
 
-SEPARATOR = "\0"
-TEXTS_AT_ONCE = 1 << 16
+SEPARATOR = "\0"  # in no word, so that "ab c" and "a bc" stay apart
+TEXTS_AT_ONCE = 1 << 16  # what is in memory; a hash of 16 bytes is all that stays of each
 
 FORMS: Mapping[Ignore, Callable[[str], str]] = {
     "nothing": lambda text: text,
@@ -69,7 +69,7 @@ def remove_exact(digests: Sequence[bytes], keep_scores: Floats, ids: Strings) ->
     require_same_length(keep_scores=keep_scores, ids=ids, digests=np.array(digests, dtype=object))
     n = len(digests)
     reasons, because_of, value = no_reasons(n), no_causes(n), np.full(n, np.nan)
-    first: dict[bytes, int] = {}
+    first: dict[bytes, int] = {}  # digest → the best row with it, for rows come best first
     order = keep_order(keep_scores, ids)
     for row in order.tolist():
         best = first.setdefault(digests[row], row) if digests[row] else row

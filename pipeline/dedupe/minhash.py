@@ -23,7 +23,6 @@ Broder 1997, "On the resemblance and containment of documents", doi:10.1109/SEQU
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -43,8 +42,7 @@ from pipeline.text.shingles import Shingling, Unit, hash_shingles
 from scorers.arrays import Floats, Ints, Strings
 from storage.conversations import TextField
 
-TextsOf = Callable[[Ints], Sequence[str]]
-"""Reads the texts of some rows."""
+TextsOf = Callable[[Ints], Sequence[str]]  # reads the texts of some rows
 
 
 class _ShingleSearch:
@@ -63,15 +61,13 @@ class _ShingleSearch:
     def closest(self, row: int) -> tuple[int, float] | None:
         """The kept text with the highest J at or above the threshold, the first kept in a tie."""
         own = self._place.get(row)
-        if own is None:
+        if own is None:  # it shares no band with any row
             return None
         bands = self._bands[own]
         indices = {place for band in bands for place in self._kept_with_band.get(band, ())}
-        if not indices:
-            return None
-        mine = self._shingles.of(own)
+        mine = self._shingles.of(own) if indices else set()
         best: tuple[int, float] | None = None
-        for place in sorted(indices):
+        for place in sorted(indices):  # in the order kept: with ">" below the first wins a tie
             other, theirs = self._kept[place]
             common = len(mine & theirs)
             similarity = common / (len(mine) + len(theirs) - common)
@@ -82,7 +78,7 @@ class _ShingleSearch:
     def keep(self, row: int) -> None:
         """Add a text to those kept."""
         own = self._place.get(row)
-        if own is None:
+        if own is None:  # no row will be compared with it
             return
         for band in self._bands[own]:
             self._kept_with_band.setdefault(band, []).append(len(self._kept))
@@ -125,22 +121,7 @@ def remove_near_duplicates(
     def texts_of(rows: Ints) -> list[str]:
         return [texts[row] for row in rows.tolist()]
 
-    signatures = sign_texts(texts, cut, permutations)
-    return remove_signed(signatures, texts_of, keep_scores, ids, (threshold, cut))
-
-
-def remove_signed(
-    signatures: Signatures,
-    texts_of: TextsOf,
-    keep_scores: Floats,
-    ids: Strings,
-    likeness: tuple[float, Shingling],
-) -> Outcome:
-    """The same by signatures (n, permutations); only texts that share a band are read.
-
-    `likeness` is the threshold, and how the texts were cut.
-    """
-    search = _ShingleSearch(signatures, texts_of, *likeness)
+    search = _ShingleSearch(sign_texts(texts, cut, permutations), texts_of, threshold, cut)
     return remove_duplicates(search, keep_scores, ids)
 
 
@@ -179,13 +160,11 @@ class MinHash(DedupeStep):
 
     def remove(self, rows: Candidates) -> Outcome:
         """Compare words or characters."""
-        cut = Shingling(self.unit, self.n)
-        signatures = read_signatures(rows, self.text, cut, self.permutations)
-        ids = rows.ids
-        read = partial(rows.pool.texts_of, self.text)
-
-        def texts_of(some: Ints) -> list[str]:
-            return read(ids[some].tolist())
-
-        scores = self.keep_scores(rows)
-        return remove_signed(signatures, texts_of, scores, ids, (self.threshold, cut))
+        cut, ids = Shingling(self.unit, self.n), rows.ids
+        search = _ShingleSearch(
+            read_signatures(rows, self.text, cut, self.permutations),
+            lambda some: rows.pool.texts_of(self.text, ids[some].tolist()),
+            self.threshold,
+            cut,
+        )
+        return remove_duplicates(search, self.keep_scores(rows), ids)

@@ -48,13 +48,13 @@ from pipeline.ranking.greedy_diverse import (
     keep_diverse,
     margin_of,
     screen_rows,
+    unit_vectors,
 )
 from pipeline.ranking.inverted_index import (
     MOST_CELLS,
     VERSION,
     Cells,
     CellSearch,
-    as_units,
     count_cells,
     draw_rows,
     nearest_cells,
@@ -65,11 +65,9 @@ from pipeline.ranking.searches import FlatSearch, Screen, Vectors32, one_blas_th
 from pipeline.selection.candidates import Candidates
 from scorers.arrays import Floats, Ints, Strings, require_same_length
 
-LARGE_ROWS = 100_000
-"""From here on, `auto` searches cells."""
-
-SAMPLE_ROWS = 4000
-ROWS_AT_ONCE = 1 << 16
+LARGE_ROWS = 100_000  # from here on, `auto` searches cells
+SAMPLE_ROWS = 4000  # on which the recall of cells is measured
+ROWS_AT_ONCE = 1 << 16  # 64 MB as float32 of 256 columns
 
 
 def remove_similar(
@@ -107,7 +105,7 @@ def remove_similar(
     order_embedded = order[embedded_rows(vectors)[order]]
     # Similarities have 6 decimals: at or above the threshold is above half a step below it.
     bound = round(threshold, DECIMALS) - 0.5 * 10**-DECIMALS
-    ones = np.ones(n, dtype=np.int64)
+    ones = np.ones(n, dtype=np.int64)  # with n to spend, no row is over the budget
     notes: tuple[str, ...] = ()
     if cells is None:
         apart = keep_diverse(vectors, order_embedded, bound, ones, n)
@@ -118,15 +116,16 @@ def remove_similar(
         notes = (say_recall(vectors, (apart.kept, apart.because_of), ids, (bound, screen), cells),)
     reasons = no_reasons(n)
     reasons[apart.because_of >= 0] = "near_duplicate"
-    kept_rows = order[reasons[order] == ""]
+    kept_rows = order[reasons[order] == ""]  # and not apart.kept: rows without embedding stay too
     outcome = account_for(kept_rows, reasons, apart.similarity, apart.because_of)
     return replace(outcome, notes=notes)
 
 
 def embedded_rows(vectors: Vectors32) -> NDArray[np.bool_]:
     """(n,) whether a row has an embedding."""
-    if not vectors.shape[1]:
+    if not vectors.shape[1]:  # no row has one; a sum of nothing would be 0, and no NaN
         return np.zeros(len(vectors), dtype=bool)
+    # A sum is NaN where a term is, and needs no (n, d) array of truth values.
     return np.asarray(~np.isnan(np.einsum("nd->n", vectors)), dtype=bool)
 
 
@@ -149,7 +148,7 @@ def say_recall(
     kept, because_of = outcome
     compared = np.union1d(kept, np.flatnonzero(because_of >= 0))
     sample = compared[draw_rows(ids[compared], SAMPLE_ROWS, "recall")]
-    found = int((because_of[sample] >= 0).sum())
+    found = int((because_of[sample] >= 0).sum())  # exact: each of them was decided in float64
     missed = count_missed(vectors, kept, sample[because_of[sample] < 0], *search)
     share = f"recall {found / (found + missed):.3f}" if found + missed else "recall unknown"
     return (
@@ -169,20 +168,19 @@ def count_missed(vectors: Vectors32, kept: Ints, sample: Ints, bound: float, scr
         bound: A pair above it is of copies.
         screen: Through which to search.
     """
-    turn = np.zeros(len(vectors), dtype=np.int64)
+    turn = np.zeros(len(vectors), dtype=np.int64)  # when a row was kept
     turn[kept] = np.arange(len(kept))
+    # The other way round: the small sample is searched, and every kept row asks.
     search = FlatSearch(screen, vectors.shape[1])
-    if not len(sample):
-        return 0
-    search.keep(sample, as_units(vectors, sample))
+    search.keep(sample, unit_vectors(vectors[sample]))
     missed = np.zeros(len(sample), dtype=bool)
     least = bound - margin_of(vectors.shape[1])
     with one_blas_thread():
         for start in range(0, len(kept), BLOCK_ROWS):
             rows = kept[start : start + BLOCK_ROWS]
-            found = search.near(rows, as_units(vectors, rows), least)
+            found = search.near(rows, unit_vectors(vectors[rows]), least)
             one, other = rows[found.asked], sample[found.place]
-            before = turn[one] < turn[other]
+            before = turn[one] < turn[other]  # a copy kept later goes because of the sampled row
             near = cosine(vectors, one[before], other[before]) > bound
             missed[found.place[before][near]] = True
     return int(missed.sum())
@@ -239,12 +237,12 @@ class Semantic(DedupeStep):
         centres = index.constants()
         if centres is None:
             drawn = embedded[draw_rows(rows.ids[embedded], count, "centres")]
-            centres = whole_numbers(as_units(embeddings, np.sort(drawn)))
+            centres = whole_numbers(unit_vectors(embeddings[np.sort(drawn)]))
             index.store_constants(centres)
-        stored, known = rows.pool.read_index(index)
+        stored, known = rows.pool.read_index(index)  # aligned with the pool, not with `rows`
         nearest, missing = stored[rows.indices], embedded[~known[rows.indices][embedded]]
         for start in range(0, len(missing), ROWS_AT_ONCE):
             part = missing[start : start + ROWS_AT_ONCE]
-            nearest[part] = nearest_cells(as_units(embeddings, part), centres)
+            nearest[part] = nearest_cells(unit_vectors(embeddings[part]), centres)
         index.add(rows.ids[missing].tolist(), nearest[missing])
         return Cells(nearest, len(centres), min(self.cells, width))

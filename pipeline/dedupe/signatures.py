@@ -6,6 +6,7 @@ kept in the workspace, under the text's field, how it is cut, and the number of 
 """
 
 from collections.abc import Sequence
+from itertools import takewhile
 from unicodedata import unidata_version
 
 import numpy as np
@@ -19,14 +20,10 @@ from storage.conversations import TextField
 
 Signatures = NDArray[np.uint32]
 
-SEED = 1
-"""Of the permutations. Fixed: which pairs are proposed is not to depend on a choice."""
-
-MISSES = 0.001
-EMPTY = np.uint32(2**32 - 1)
-"""In every place of the signature of a text without shingles."""
-
-TEXTS_AT_ONCE = 1 << 16
+SEED = 1  # of the permutations; no setting, for which pairs are proposed is no choice
+MISSES = 0.001  # share of the pairs at the threshold that no band may bring together
+EMPTY = np.uint32(2**32 - 1)  # in every place of the signature of a text without shingles
+TEXTS_AT_ONCE = 1 << 16  # whose shingles, 8 bytes for each word, are in memory together
 
 
 def rows_per_band(threshold: float, permutations: int) -> int:
@@ -39,14 +36,13 @@ def rows_per_band(threshold: float, permutations: int) -> int:
     Raises:
         ValueError: if even bands of one row would miss more than one pair in a thousand.
     """
-    rows = 0
-    while (
-        rows < permutations
-        and (1 - threshold ** (rows + 1)) ** (permutations // (rows + 1)) < MISSES
-    ):
-        rows += 1
+
+    def found(rows: int) -> bool:
+        return bool((1 - threshold**rows) ** (permutations // rows) < MISSES)
+
+    rows = len(list(takewhile(found, range(1, permutations + 1))))
     if not rows:
-        needed = int(np.ceil(np.log(MISSES) / np.log(1 - threshold)))
+        needed = int(np.ceil(np.log(MISSES) / np.log(1 - threshold)))  # bands of one row
         raise ValueError(
             f"{permutations} permutations miss pairs at a threshold of {threshold:g}: "
             f"take {needed} or more, or a higher threshold"
@@ -62,6 +58,7 @@ def sign_texts(texts: Sequence[str], cut: Shingling, permutations: int) -> Signa
         filled = np.flatnonzero(np.diff(shingles.starts))
         if not filled.size:
             continue
+        # Texts without shingles begin where the next one does: without them no range is empty.
         bounds = np.append(shingles.starts[filled], shingles.starts[-1]).astype(np.uint64)
         signed = RMinHash.digest_matrix_from_flat_token_hashes(
             shingles.hashes, bounds, permutations, SEED
@@ -86,23 +83,22 @@ def shared_bands(signatures: Signatures, band_rows: int) -> tuple[Ints, list[lis
         return filled, []
     owners: list[Ints] = []
     numbers: list[Ints] = []
-    first = 0
+    # Places that are left over at the end, fewer than a band, are in no band.
     for start in range(0, signatures.shape[1] - band_rows + 1, band_rows):
         keys: Hashes = signatures[filled, start].astype(np.uint64)
         for row in range(1, band_rows):
-            keys = keys * MULTIPLIER + signatures[filled, start + row]
+            keys = keys * MULTIPLIER + signatures[filled, start + row]  # modulo 2^64
         order = np.argsort(keys)
-        same = keys[order][1:] == keys[order][:-1]
-        member = np.append(same, False) | np.append(False, same)
-        groups = np.cumsum(~np.append(False, same))[member]
+        same = keys[order][1:] == keys[order][:-1]  # each as the one before it
+        member = np.append(same, False) | np.append(False, same)  # as a neighbour on either side
+        groups = np.cumsum(~np.append(False, same))[member]  # 1 to len(filled)
         owners.append(filled[order[member]])
-        numbers.append(groups + first)
-        first += len(filled) + 1
+        numbers.append(groups + start * len(filled))  # so that no two bands share a number
     owner, number = np.concatenate(owners), np.concatenate(numbers)
     by_owner = np.lexsort((number, owner))
     rows, starts = np.unique(owner[by_owner], return_index=True)
     parts = np.split(number[by_owner], starts[1:])
-    return rows, [part.tolist() for part in parts[: len(rows)]]
+    return rows, [part.tolist() for part in parts[: len(rows)]]  # of nothing, split makes a part
 
 
 def read_signatures(
@@ -113,6 +109,7 @@ def read_signatures(
     settings = [of, cut.unit, cut.n, permutations, *made_by]
     index = rows.pool.index("minhash", settings, permutations)
     stored, known = rows.pool.read_index(index)
+    # `stored` is aligned with the pool, `signatures` with `rows`, which may be some of it.
     signatures, missing = stored[rows.indices], np.flatnonzero(~known[rows.indices])
     ids = rows.ids
     for start in range(0, len(missing), TEXTS_AT_ONCE):

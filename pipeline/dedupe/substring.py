@@ -75,8 +75,9 @@ def remove_shared_spans(
     tokens, starts = number_words(texts)
     if len(starts) - 1 != len(ids):
         raise ValueError(f"{len(starts) - 1} texts but {len(ids)} ids")
-    search = _SpanSearch(tokens, starts, words, share)
-    return remove_duplicates(search, keep_scores, ids, "shared_span")
+    return remove_duplicates(
+        _SpanSearch(tokens, starts, words, share), keep_scores, ids, "shared_span"
+    )
 
 
 def number_words(texts: Iterable[str]) -> tuple[NDArray[np.uint32], Ints]:
@@ -111,16 +112,17 @@ def shared_windows(tokens: NDArray[np.uint32], starts: Ints, words: int) -> tupl
         return order, order
     # kasai: how many tokens each suffix has in common with the next in order
     alike = np.asarray(kasai(tokens.astype(np.int32), sorted_places))[:-1] >= words
+    # All suffixes that begin with the same words stand together: a new window where they end.
     window: Ints = np.concatenate(([0], np.cumsum(~alike)))
     rows = np.searchsorted(starts, order, side="right") - 1
     whole = order + words < starts[rows + 1]  # the last token of a row is its separator
     order, window, rows = order[whole], window[whole], rows[whole]
-    if not len(order):
+    if not len(order):  # reduceat takes no empty array
         return order, window
     firsts = np.flatnonzero(np.diff(window, prepend=-1))
     lowest, highest = np.minimum.reduceat(rows, firsts), np.maximum.reduceat(rows, firsts)
     sizes = np.diff(firsts, append=len(order))
-    shared = np.repeat(lowest != highest, sizes)
+    shared = np.repeat(lowest != highest, sizes)  # two rows at least have the window
     order, window = order[shared], window[shared]
     by_place = np.argsort(order)
     return order[by_place], window[by_place]
@@ -134,7 +136,7 @@ class _SpanSearch:
     ) -> None:
         self._starts, self._words, self._share = starts, words, share
         self._places, self._windows = shared_windows(tokens, starts, words)
-        self._borders = np.searchsorted(self._places, starts)
+        self._borders = np.searchsorted(self._places, starts)  # (n + 1,) a row's own places
         self._kept: dict[int, list[int]] = {}  # window → its places in kept rows
         self._turns: dict[int, int] = {}  # kept row → its number in the order kept
 
@@ -144,11 +146,12 @@ class _SpanSearch:
         if not len(here):
             return None
         rows = np.searchsorted(self._starts, there, side="right") - 1
-        sizes = longest_runs(here, there, rows) if self._share is None else {}
         if self._share is None:
-            found = {other: float(run + self._words - 1) for other, run in sizes.items()}
+            # Windows begin at every word: r of them in turn cover r + words - 1 words.
+            runs = longest_runs(here, there, rows)
+            found = {other: float(run + self._words - 1) for other, run in runs.items()}
         else:
-            length = int(self._starts[row + 1] - self._starts[row] - 1)
+            length = int(self._starts[row + 1] - self._starts[row] - 1)  # without the separator
             covered = covered_words(here, rows, self._words)
             found = {other: words / length for other, words in covered.items()}
             found = {other: part for other, part in found.items() if part >= self._share}
@@ -174,7 +177,7 @@ class _SpanSearch:
             for place, window in zip(*self._of(row), strict=True)
             for other in self._kept.get(window, ())
         ]
-        columns = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        columns = np.array(pairs, dtype=np.int64).reshape(-1, 2)  # (0, 2) where there are none
         return columns[:, 0], columns[:, 1]
 
 
@@ -189,6 +192,7 @@ def longest_runs(here: Ints, there: Ints, rows: Ints) -> dict[int, int]:
     shift = there - here
     order = np.lexsort((here, shift))
     here, shift, rows = here[order], shift[order], rows[order]
+    # A run goes on while both places move by one; it cannot leave a row, for no window does.
     breaks = (np.diff(here) != 1) | (np.diff(shift) != 0)
     firsts = np.flatnonzero(np.concatenate(([True], breaks)))
     longest: dict[int, int] = {}
@@ -206,12 +210,12 @@ def covered_words(here: Ints, rows: Ints, words: int) -> dict[int, int]:
         rows: (p,) other rows that have the window from there.
         words: in a window.
     """
-    pairs = np.unique(np.stack((rows, here), axis=1), axis=0)
+    pairs = np.unique(np.stack((rows, here), axis=1), axis=0)  # sorted by row, then by place
     same = np.diff(pairs[:, 0]) == 0
     steps = np.where(same, np.minimum(np.diff(pairs[:, 1]), words), words)
     new = np.concatenate((steps, [words]))  # words up to the next window, all at the last
     others, indices = np.unique(pairs[:, 0], return_inverse=True)
-    totals = np.bincount(indices.ravel(), weights=new)
+    totals = np.bincount(indices, weights=new)
     return dict(zip(others.tolist(), totals.astype(np.int64).tolist(), strict=True))
 
 

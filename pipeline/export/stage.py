@@ -53,10 +53,11 @@ def export_selection(
     """
     with open_workspace(run.workspace) as con:
         selections = read_run_selections(con, run.run_id)
-        selection_id, rows, loss_tokens = selections["choice"]
+        choice = selections["choice"]
+        rows = choice.rows
         facts = ExportFacts(
             name=str(recipe["select"]["name"]),
-            selection_id=selection_id,
+            selection_id=choice.selection_id,
             run_id=run.run_id,
             recipe=recipe,
             recipe_hash=content_hash(recipe),
@@ -65,19 +66,21 @@ def export_selection(
             max_length=tokens.max_tokens,
             funnel=[count for count in read_counts(con, run.run_id) if count.stage != "export"],
             steps=steps,
-            generators=read_generators(con, selection_id),
+            generators=read_generators(con, choice.selection_id),
             controls=[
-                ControlFacts(kind, selections[kind][1], selections[kind][2])
+                ControlFacts(kind, selections[kind].rows, selections[kind].loss_tokens)
                 for kind in ("random", "length_matched")
             ],
             limits=LIMITS,
         )
-        path = run.workspace.exports / f"{facts.name}-{selection_id}-{run.run_id}"
-        chosen = [*export_rows(con, run, selection_id, "train")]
+        path = run.workspace.exports / f"{facts.name}-{choice.selection_id}-{run.run_id}"
+        chosen = [*export_rows(con, run, choice.selection_id, "train")]
         aside = [*export_rows(con, run, selections["held_out"].selection_id, "validation")]
         manifest = write_export(path, [*chosen, *aside], facts)
         relative = str(path.relative_to(run.workspace.directory))
-        record_export(con, manifest.export_id, selection_id, relative, rows, loss_tokens)
+        record_export(
+            con, manifest.export_id, choice.selection_id, relative, rows, choice.loss_tokens
+        )
         count = StageCount("export", 1, "written for the trainer", rows_in=rows, kept=len(chosen))
         write_step(con, run.run_id, count, Decisions.keep_all([row.example_id for row in chosen]))
     return Exported(path, manifest)

@@ -44,13 +44,7 @@ class IndicatorSettings(Settings):
 def indicate_examples(
     run: RunContext, settings: IndicatorSettings, pool: Sequence[str]
 ) -> list[str]:
-    """Put indicated examples in the place of those they are made from; return the new pool.
-
-    Args:
-        run: with the score.
-        settings: of the recipe.
-        pool: example ids.
-    """
+    """Put indicated examples in the place of those they are made from; return the new pool."""
     ids = sorted(pool)
     with open_workspace(run.workspace) as con:
         values, _ = read_scores(con, run.scores[settings.score], ids)
@@ -74,7 +68,7 @@ def indicate_examples(
         parents = [parent for parent, _ in marked]
         children = write_edited(con, "indicated", marked, made_by)
         replaced = dict(zip(parents, children, strict=True))
-        grown = sorted({*ids, *children} - set(parents))
+        grown = sorted({*ids, *children} - set(parents))  # a child may be in the pool already
         scores = dict(zip(ids, values.tolist(), strict=True))
         write_step(
             con, run.run_id, count(ids, replaced, grown), decide_indicated(ids, replaced, scores)
@@ -118,5 +112,5 @@ def decide_indicated(
         ids,
         ["indicated" if each in replaced else "" for each in ids],
         [replaced.get(each) for each in ids],
-        [None if value != value else value for value in values],
+        [None if value != value else value for value in values],  # NaN differs from itself
     )

@@ -38,8 +38,7 @@ from storage.examples import (
 from storage.repairs import REPAIRED
 from storage.runs import Decisions, StageCount, write_step
 
-BATCH_PROMPTS = 16
-"""Prompts asked and stored at a time: what a kill can cost."""
+BATCH_PROMPTS = 16  # prompts asked and stored at a time: what a kill can cost
 
 
 class GenerateSettings(Settings):
@@ -98,16 +97,12 @@ class GenerateSettings(Settings):
             model, template = resolve_model(self.model).fingerprint, template_of(self.model, "chat")
             identity = model + template + resolve_dtype()
         sampling = self.model_dump(include={"answers", "temperature", "max_new_tokens"})
-        if self.method == "repair":
+        if self.method == "repair":  # not of answers: their keys stay what they were
             sampling["method"] = self.method
         return content_hash([identity, sampling, seed])[:16]
 
     def generator(self, requests: Path) -> AnswerGenerator:
-        """The model that answers.
-
-        Args:
-            requests: folder of the replies that endpoints gave.
-        """
+        """The model that answers; replies of endpoints are kept in the folder `requests`."""
         if self.endpoint:
             served = ServedModel.find(self.endpoint, self.model, requests)
             return EndpointGenerator(served.settings())
@@ -121,15 +116,12 @@ class PromptBatch:
     settings: GenerateSettings
     seed: int
     parents: Sequence[Example]
-    requests: Path
-    """Folder of the replies that endpoints gave."""
-    key: str
-    """The settings' key where the batch was cut."""
-    code: str
-    """The version of the code that cut it."""
+    requests: Path  # folder of the replies that endpoints gave
+    key: str  # the settings' key where the batch was cut
+    code: str  # the version of the code that cut it
 
     def anywhere(self) -> bool:
-        """A server is asked from one place, which keeps its replies."""
+        """Whether any worker may do it: a server is asked from one place, which keeps replies."""
         return self.settings.endpoint is None
 
 
@@ -140,9 +132,10 @@ def choose_prompts(run: RunContext, settings: GenerateSettings) -> list[str]:
         ids = read_prompts(con, run.source_ids, only_unanswered=only)
         by_prompt: dict[str, list[str]] = {}
         for example in read_examples(con, ids):
-            wanted = settings.method == "answer" or example.response_at is not None
-            parents = by_prompt.setdefault(example.prompt_id, []) if wanted else []
-            if settings.method == "repair" or not parents:
+            if settings.method == "repair" and example.response_at is None:
+                continue  # there is nothing to repair
+            parents = by_prompt.setdefault(example.prompt_id, [])
+            if settings.method == "repair" or not parents:  # one example stands for its prompt
                 parents.append(example.example_id)
     chosen = sorted(by_prompt, key=lambda prompt: content_hash([run.seed, prompt]))
     return sorted(i for prompt in chosen[: settings.limit] for i in by_prompt[prompt])
@@ -220,7 +213,7 @@ def as_attempt(parent: Example, attempt: int, answer: object, method: str = "ans
     conversation = Conversation([*parent.conversation.prompt, reply], parent.tools)
     if method == "answer":
         return Attempt(parent.example_id, attempt, conversation, "")
-    if conversation.example_id == parent.example_id:
+    if conversation.example_id == parent.example_id:  # a hash of what is said
         return Attempt(parent.example_id, attempt, None, "unchanged")
     return Attempt(parent.example_id, attempt, conversation, "", REPAIRED)
 
@@ -243,10 +236,7 @@ def count_generated(
 ) -> list[str]:
     """Balance the books of the generators; return the pool with what they added.
 
-    Args:
-        run: the run.
-        blocks: each generator's settings, and the examples whose prompts it answered.
-        pool: example ids before.
+    `blocks` has each generator's settings, and the examples whose prompts it answered.
     """
     if not blocks:
         return sorted(pool)

@@ -17,15 +17,11 @@ import pyarrow.parquet as pq
 from pipeline.ingest.rows import RawRow, UnreadableRow, UnreadableSourceError, oversized
 from pipeline.ingest.strict_json import holds_nul
 
-BATCH_ROWS = 256
+BATCH_ROWS = 256  # rows that are Python objects at a time, and what one bad text costs in speed
 
 
 def read_parquet(path: Path, limit: int) -> Iterator[RawRow | UnreadableRow]:
-    """Read rows group by group; each row of a group that is damaged is unreadable.
-
-    Args:
-        path: the Parquet file.
-        limit: bytes of JSON above which a row is not read.
+    """Read rows of at most `limit` bytes of JSON; those of a damaged row group are unreadable.
 
     Raises:
         UnreadableSourceError: if the file's footer cannot be read.
@@ -45,23 +41,17 @@ def read_parquet(path: Path, limit: int) -> Iterator[RawRow | UnreadableRow]:
                     position += batch.num_rows
             except (pa.ArrowException, OSError) as error:
                 detail = f"row group {group} is damaged: {error}"
-                for lost in range(position, end):
+                for lost in range(position, end):  # the footer says how many: each is accounted for
                     yield UnreadableRow(lost, "broken_file", detail, b"")
-            start = end
+            start = end  # the next group can be read, whatever became of this one
 
 
 def read_batch(batch: pa.RecordBatch, start: int, limit: int) -> Iterator[RawRow | UnreadableRow]:
-    """Turn Arrow rows into JSON rows.
-
-    Args:
-        batch: the rows.
-        start: position of the first.
-        limit: bytes of JSON above which a row is not read.
-    """
+    """Turn Arrow rows into JSON rows of at most `limit` bytes; the first stands at `start`."""
     batch = _with_plain_columns(batch)
     try:
         values = batch.to_pylist()
-    except ValueError:
+    except ValueError:  # of some row; asked one by one, the others can be had
         for i in range(batch.num_rows):
             yield _convert_alone(batch.slice(i, 1), start + i, limit)
         return
@@ -75,15 +65,12 @@ def _with_plain_columns(batch: pa.RecordBatch) -> pa.RecordBatch:
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise UnreadableSourceError(f"the source has columns of one name: {', '.join(twice)}")
+    times = (pa.TimestampType, pa.Time64Type, pa.DurationType)  # may count nanoseconds
     columns = [
-        column.cast(pa.int64()).cast(pa.string()) if _is_wide_time(column.type) else column
+        column.cast(pa.int64()).cast(pa.string()) if isinstance(column.type, times) else column
         for column in batch.columns
     ]
     return pa.RecordBatch.from_arrays(columns, names=names)
-
-
-def _is_wide_time(kind: pa.DataType) -> bool:
-    return isinstance(kind, pa.TimestampType | pa.Time64Type | pa.DurationType)
 
 
 def _convert_alone(row: pa.RecordBatch, position: int, limit: int) -> RawRow | UnreadableRow:
@@ -111,6 +98,7 @@ def _convert(value: dict[str, Any], position: int, limit: int) -> RawRow | Unrea
     raw = orjson.dumps(value, default=_as_text)
     if len(raw) > limit:
         return oversized(raw).unreadable(position, limit)
+    # Asked first, for it is fast; the text may also have a backslash before u0000.
     if b"\\u0000" in raw and holds_nul(value):
         return UnreadableRow(position, "nul_character", "a text holds \\u0000", raw)
     return RawRow(position, _without_nulls(value), raw)

@@ -15,8 +15,7 @@ import zstandard
 from pipeline.ingest.rows import UnreadableSourceError
 
 BLOCK_BYTES = 2**20
-COMPRESSED_BYTES = 2**10
-"""Read at once from a compressed file: little, because 4 bytes of zstd can become 128 KiB."""
+COMPRESSED_BYTES = 2**10  # read at once: little, because 4 bytes of zstd can become 128 KiB
 
 UTF8_BOM = b"\xef\xbb\xbf"
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
@@ -50,7 +49,7 @@ class Decompressor(Protocol):
 
 
 DECOMPRESSORS: dict[str, Callable[[], Decompressor]] = {
-    ".gz": lambda: zlib.decompressobj(wbits=31),
+    ".gz": lambda: zlib.decompressobj(wbits=31),  # 15 for the largest window, 16 for a gzip header
     ".xz": lzma.LZMADecompressor,
     ".zst": lambda: zstandard.ZstdDecompressor().decompressobj(),
 }
@@ -64,15 +63,14 @@ def read_blocks(path: Path) -> Iterator[bytes]:
             could be had was given.
         UnreadableSourceError: if the file is UTF-16, or is not compressed as its suffix says.
     """
-    first = True
-    for block in _of_block_size(_decompressed(path)):
-        if not first:
-            yield block
-            continue
-        first = False
-        if block.startswith(UTF16_BOMS):
-            raise UnreadableSourceError(f"{path.name} is UTF-16; convert it to UTF-8")
-        yield block.removeprefix(UTF8_BOM)
+    blocks = _of_block_size(_decompressed(path))
+    first = next(blocks, None)
+    if first is None:
+        return
+    if first.startswith(UTF16_BOMS):
+        raise UnreadableSourceError(f"{path.name} is UTF-16; convert it to UTF-8")
+    yield first.removeprefix(UTF8_BOM)
+    yield from blocks
 
 
 def _of_block_size(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -84,7 +82,7 @@ def _of_block_size(pieces: Iterable[bytes]) -> Iterator[bytes]:
                 yield bytes(gathered)
                 gathered.clear()
     except BrokenStreamError:
-        if gathered:
+        if gathered:  # the rows before the damage are good
             yield bytes(gathered)
         raise
     if gathered:
@@ -104,7 +102,7 @@ def _members(
 ) -> Iterator[bytes]:
     """Decompress members one after another; zero bytes may pad the space between them."""
     member, given = new(), 0
-    pending = False
+    pending = False  # whether the member has begun and not ended
     try:
         for block in blocks:
             left = block

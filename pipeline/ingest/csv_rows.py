@@ -34,18 +34,17 @@ class _Feed:
         self._limit = limit
         self._size = 0
         self._given: list[Line] = []
-        self.unended = False
-        """Whether the row was stopped because its end could not be found."""
+        self.unended = False  # the row was stopped because its end could not be found
 
     def __iter__(self) -> "_Feed":
         return self
 
     def __next__(self) -> str:
         """The next line; csv.Error where the row has grown over the limit."""
-        self.unended = True
+        self.unended = True  # also where the lines end here, within quotes
         line = self._again.popleft() if self._again else next(self._lines)
         self._given.append(line)
-        self._size += line.length if isinstance(line, OversizedRow) else len(line) + 1
+        self._size += line.length if isinstance(line, OversizedRow) else len(line) + 1  # its "\n"
         if isinstance(line, OversizedRow) or self._size > self._limit:
             raise csv.Error("no end of the row within the limit")
         self.unended = False
@@ -59,7 +58,7 @@ class _Feed:
     def take(self) -> bytes | OversizedRow:
         """What was given; of a row without an end its first line, the others come again."""
         if self.unended and len(self._given) > 1:
-            self._again.extendleft(reversed(self._given[1:]))
+            self._again.extendleft(reversed(self._given[1:]))  # extendleft turns the order round
             del self._given[1:]
         if self._given and isinstance(self._given[0], OversizedRow):
             return self._given[0]
@@ -77,14 +76,14 @@ def read_csv_rows(lines: Iterator[Line], limit: int) -> Iterator[RawRow | Unread
         UnreadableSourceError: if the header cannot be read or names a column twice.
         BrokenStreamError: from `lines`; `rest` has the row that was being read.
     """
-    csv.field_size_limit(max(csv.field_size_limit(), MAX_KEPT_BYTES))
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_KEPT_BYTES))  # `limit` is ours to check
     feed = _Feed(lines, limit)
     rows = csv.reader(feed, strict=True)
     header: list[str] | None = None
     position = 0
     while (fields := _next_fields(rows, feed)) is not None:
         raw = feed.take()
-        if fields == []:
+        if fields == []:  # a blank line
             continue
         if header is None:
             header = _checked_header(fields, raw)

@@ -26,11 +26,7 @@ def is_saved_dataset(path: Path) -> bool:
 
 
 def read_saved_dataset(path: Path, limit: int) -> Iterator[RawRow | UnreadableRow]:
-    """Read a directory written by `save_to_disk`; its splits in the order of their names.
-
-    Args:
-        path: the directory.
-        limit: bytes of JSON above which a row is not read.
+    """Read what `save_to_disk` wrote, splits by name, rows of at most `limit` bytes of JSON.
 
     Raises:
         UnreadableSourceError: if the directory is not such a dataset, or is damaged.

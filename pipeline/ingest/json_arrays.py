@@ -24,11 +24,10 @@ class _ElementScanner:
     """Finds where elements end; remembers between blocks what is open."""
 
     def __init__(self) -> None:
-        self.closed = False
-        """Whether the bracket that ends the array was seen."""
-        self._open: list[int] = []
+        self.closed = False  # the bracket that ends the array was seen
+        self._open: list[int] = []  # brackets within the element, the outermost first
         self._in_string = False
-        self._escaped = False
+        self._escaped = False  # the block ended behind a backslash within a string
 
     def find_end(self, block: bytes, start: int) -> int | None:
         """Index of the comma or bracket that ends the element; None where it is not in the block.
@@ -50,8 +49,9 @@ class _ElementScanner:
         """Go to the end of a string that runs over from the block before, or past this one."""
         if not self._in_string:
             return position
-        skipped = _STRING.match(block, position + self._escaped)
+        skipped = _STRING.match(block, position + self._escaped)  # True is 1: what is escaped
         end = skipped.end() if skipped else position
+        # The pattern stops at a quote, at the block's end, or at a backslash that is its last byte.
         self._escaped = block[end : end + 1] == b"\\"
         self._in_string = block[end : end + 1] != b'"'
         return len(block) if self._in_string else end + 1
@@ -59,9 +59,10 @@ class _ElementScanner:
     def _ends_element(self, character: int) -> bool:
         if character == ord('"'):
             self._in_string = True
+        elif character == ord(","):  # _NESTED passes over those within brackets
+            return True
         elif character not in _OPENER:
             self._open.append(character)
-            return character == ord(",") and self._open.pop() == character
         elif _OPENER[character] in self._open:
             # A bracket left open is closed with the one around it: {"a": [1} is over.
             while self._open.pop() != _OPENER[character]:
@@ -95,7 +96,7 @@ def read_elements(blocks: Iterable[bytes], limit: int) -> Iterator[bytes | Overs
                 if end is None:
                     break
                 element = _finish(begun, block[start:end], limit)
-                if element or some or not scanner.closed:
+                if element or some or not scanner.closed:  # not of [], which has no element
                     yield element
                 some, begun, start = True, OversizedRow(), end + 1
             begun.add(block[start:] if opened else b"")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from pipeline.ingest.compression import BrokenStreamError
-from pipeline.ingest.rows import OversizedRow
+from pipeline.ingest.rows import OversizedRow, oversized
 
 
 def read_lines(blocks: Iterable[bytes], limit: int) -> Iterator[bytes | OversizedRow]:
@@ -17,8 +17,8 @@ def read_lines(blocks: Iterable[bytes], limit: int) -> Iterator[bytes | Oversize
     Raises:
         BrokenStreamError: from `blocks`, with the unfinished line as its `rest`.
     """
-    tail = b""
-    large: OversizedRow | None = None
+    tail = b""  # the line that the last block began and did not end
+    large: OversizedRow | None = None  # the same, once it is over the limit
     try:
         for block in blocks:
             left = block
@@ -32,10 +32,8 @@ def read_lines(blocks: Iterable[bytes], limit: int) -> Iterator[bytes | Oversize
             lines = (tail + left).split(b"\n")
             tail = lines.pop()
             yield from lines
-            if len(tail) > limit:
-                large = OversizedRow()
-                large.add(tail)
-                tail = b""
+            if len(tail) > limit:  # or each block would copy a line of gigabytes again
+                large, tail = oversized(tail), b""
     except BrokenStreamError as error:
         error.rest = tail if large is None else bytes(large.kept)
         raise

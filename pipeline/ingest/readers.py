@@ -50,14 +50,12 @@ SUFFIXES: dict[str, SourceFormat] = {
     ".ndjson": "jsonl",
     ".json": "json",
     ".csv": "csv",
-    ".parquet": "parquet",
+    ".parquet": "parquet",  # the others also with .gz, .xz or .zst behind them
 }
-"""The first three also with .gz, .xz or .zst behind them."""
 
 ReadRows: TypeAlias = Iterator[RawRow | UnreadableRow]
 
-FINGERPRINT_LENGTH = 32
-_BLOCK = 2**20
+FINGERPRINT_LENGTH = 32  # hex digits: 128 bits
 
 
 def read_rows(
@@ -107,10 +105,9 @@ def find_format(source: Path | str, format: str | None = None) -> SourceFormat:
         UnreadableSourceError: if the format named, or the suffix, is not known.
     """
     if format is not None:
-        for known in FORMATS:
-            if format == known:
-                return known
-        raise UnreadableSourceError(f"no format {format!r}; there are: {', '.join(FORMATS)}")
+        if format not in FORMATS:
+            raise UnreadableSourceError(f"no format {format!r}; there are: {', '.join(FORMATS)}")
+        return FORMATS[FORMATS.index(format)]
     if str(source).startswith(HUB_PREFIX):
         return "hub"
     path = Path(source)
@@ -140,7 +137,7 @@ def source_fingerprint(source: Path | str) -> str:
     digest = hashlib.sha256()
     path = Path(source)
     if str(source).startswith(HUB_PREFIX):
-        for row in read_rows(source):
+        for row in read_rows(source):  # its length first: "ab", "c" is not "a", "bc"
             digest.update(b"%d:" % len(row.raw) + row.raw)
     elif path.is_dir():
         for file in sorted(item for item in path.rglob("*") if item.is_file()):
@@ -156,30 +153,27 @@ def source_fingerprint(source: Path | str) -> str:
 
 def _add_file(digest: "hashlib._Hash", path: Path) -> None:
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
+        hashlib.file_digest(file, lambda: digest)
 
 
 def _read_jsonl(path: Path, limit: int) -> ReadRows:
-    position = 0
-    try:
-        for position, line in enumerate(read_lines(read_blocks(path), limit), 1):
-            if isinstance(line, OversizedRow):
-                yield line.unreadable(position, limit)
-            elif line and not line.isspace():
-                yield read_json_row(position, line, limit)
-    except BrokenStreamError as error:
-        yield UnreadableRow(position + 1, "broken_file", f"{path.name} {error}", error.rest)
+    return _read_texts(path, read_lines(read_blocks(path), limit), limit, blank_rows=False)
 
 
 def _read_json(path: Path, limit: int) -> ReadRows:
-    position = 0
+    return _read_texts(path, read_elements(read_blocks(path), limit), limit, blank_rows=True)
+
+
+def _read_texts(
+    path: Path, texts: Iterator[bytes | OversizedRow], limit: int, *, blank_rows: bool
+) -> ReadRows:
+    position = 0  # counts blank lines too: it is the number that an editor shows
     try:
-        for position, element in enumerate(read_elements(read_blocks(path), limit), 1):
-            if isinstance(element, OversizedRow):
-                yield element.unreadable(position, limit)
-            else:
-                yield read_json_row(position, element, limit)
+        for position, text in enumerate(texts, 1):
+            if isinstance(text, OversizedRow):
+                yield text.unreadable(position, limit)
+            elif blank_rows or (text and not text.isspace()):
+                yield read_json_row(position, text, limit)
     except BrokenStreamError as error:
         yield UnreadableRow(position + 1, "broken_file", f"{path.name} {error}", error.rest)
 

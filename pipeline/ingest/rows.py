@@ -37,15 +37,14 @@ ShapeReason: TypeAlias = Literal[
 ]
 """Why a row that was read is not a conversation; docs/row-shapes.md has a line for each."""
 
-MAX_ROW_BYTES = 16 * 2**20
-MAX_KEPT_BYTES = 64 * 2**20
+MAX_ROW_BYTES = 16 * 2**20  # of a row that is parsed
+MAX_KEPT_BYTES = 64 * 2**20  # of a longer one, for the quarantine
 
 
 class RawRow(NamedTuple):
     """One row of a source, parsed and not yet understood."""
 
-    position: int
-    """1-based: the line of a JSONL file, the number of the row or element elsewhere."""
+    position: int  # 1-based: the line of a JSONL file, the number of the row or element elsewhere
     value: dict[str, Any]
     raw: bytes
 
@@ -89,7 +88,7 @@ class OversizedRow:
 
     def add(self, piece: bytes) -> None:
         """Take in the next piece of the row."""
-        self.kept += piece[: MAX_KEPT_BYTES - len(self.kept)]
+        self.kept += piece[: MAX_KEPT_BYTES - len(self.kept)]  # 0 and never below: kept stops there
         self.length += len(piece)
         self._digest.update(piece)
 
@@ -110,13 +109,7 @@ def oversized(raw: bytes) -> OversizedRow:
 
 
 def read_json_row(position: int, raw: bytes, limit: int) -> RawRow | UnreadableRow:
-    """Parse the bytes of one JSON row.
-
-    Args:
-        position: where the row stands in its source.
-        raw: the bytes of the row, surrounding whitespace allowed.
-        limit: bytes above which a row is not parsed.
-    """
+    """Parse one JSON row, white space round it allowed, of at most `limit` bytes."""
     if len(raw) > limit:
         return oversized(raw).unreadable(position, limit)
     try:

@@ -41,9 +41,8 @@ def snapshot_query(workspace: Workspace, database: str, query: str) -> Path:
     except TableQueryError as error:
         partial.unlink(missing_ok=True)
         raise UnreadableSourceError(str(error)) from None
-    path = folder / f"{source_fingerprint(partial)[:16]}.jsonl"
-    partial.rename(path)
-    return path
+    # The same answer has the same name: the file in its place is replaced by its like.
+    return partial.rename(folder / f"{source_fingerprint(partial)[:16]}.jsonl")
 
 
 def as_line(row: dict[str, object]) -> bytes:

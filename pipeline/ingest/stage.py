@@ -8,7 +8,7 @@ its start, and what is stored already stays as it is.
 import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Self
 
@@ -46,12 +46,10 @@ from storage.sources import (
 from storage.table_queries import ENVIRONMENT_PREFIX
 from storage.workspace import Workspace
 
-BATCH_ROWS = 5_000
-"""Rows held in memory at a time."""
+BATCH_ROWS = 5_000  # rows held in memory at a time
 
 PLAIN_LINES = (".jsonl", ".ndjson")
-PLAIN_TEXT = (*PLAIN_LINES, ".json", ".csv")
-"""Suffixes of files that are not compressed."""
+PLAIN_TEXT = (*PLAIN_LINES, ".json", ".csv")  # suffixes of files that are not compressed
 
 
 class SourceSettings(Settings):
@@ -90,11 +88,7 @@ class SourceSettings(Settings):
         return sorted(glob.glob(self.path, recursive=True))
 
     def placed(self, base: Path) -> Self:
-        """The same source, its path as seen from the working directory.
-
-        Args:
-            base: the directory that relative paths start from.
-        """
+        """The same source; its path, relative to `base`, as seen from the working directory."""
         if self.path.startswith((HUB_PREFIX, ENVIRONMENT_PREFIX)):
             return self
         return self.model_copy(update={"path": os.path.normpath(base / self.path)})
@@ -113,9 +107,8 @@ def identify_sources(workspace: Workspace, settings: Sequence[SourceSettings]) -
 def distinct_sources(blocks: Iterable[Sequence[Source]]) -> list[Source]:
     """The sources of several blocks, once for each content, in the order named."""
     sources: dict[str, Source] = {}
-    for block in blocks:
-        for source in block:
-            sources.setdefault(source.source_id, source)
+    for source in chain.from_iterable(blocks):
+        sources.setdefault(source.source_id, source)  # the first name stays
     return list(sources.values())
 
 
@@ -128,10 +121,7 @@ def identify_block(workspace: Workspace, block: SourceSettings) -> list[Source]:
 
 
 def identify_source(workspace: Workspace, name: str, settings: SourceSettings) -> Source:
-    """Hash one file; how it is read is part of its identity, for it changes what comes out.
-
-    Its path is stored as seen from the workspace, so that both can be moved together.
-    """
+    """Hash one file; how it is read is part of its identity, for it changes what comes out."""
     path = Path(name)
     fingerprint = source_fingerprint(name)
     return Source(
@@ -166,7 +156,7 @@ def bound_rows(name: str, format: str | None) -> int | None:
     with open(name, "rb") as file:
         for block in iter(lambda: file.read(2**20), b""):
             lines, last = lines + block.count(b"\n"), block[-1:]
-    return lines + (last != b"\n")
+    return lines + (last != b"\n")  # a last line without its end is one more
 
 
 def bound_tokens(name: str, format: SourceFormat | None) -> int | None:
@@ -177,12 +167,7 @@ def bound_tokens(name: str, format: SourceFormat | None) -> int | None:
 def ingest_sources(
     workspace: Workspace, sources: Sequence[Source], report: Report = tell_nobody
 ) -> None:
-    """Read the sources that the workspace does not have yet.
-
-    Args:
-        workspace: that gets the rows.
-        sources: to read.
-        report: told how far each is.
+    """Read the sources that the workspace does not have yet, and report how far each is.
 
     Raises:
         UnreadableSourceError: if a whole source cannot be opened.
@@ -196,18 +181,12 @@ def ingest_sources(
 
 
 def ingest_source(con: Connection, source: Source, name: str, report: Report) -> None:
-    """Store one source to its end, a batch at a time.
-
-    Args:
-        con: the workspace.
-        source: as it stands in the workspace.
-        name: of the source, as seen from the working directory.
-        report: told how far it is.
-    """
+    """Store one source to its end, a batch at a time; `name` is seen from the working directory."""
     what, most, done = f"ingest: reading {source.path}", None, 0
     report(what, done, most)
-    for batch in batches(read_source(name, source)):
-        if not done:  # and it can be read
+    rows = read_source(name, source)
+    while batch := list(islice(rows, BATCH_ROWS)):
+        if not done:  # it can be read, or the first batch would have raised
             most = bound_rows(name, source.format)
         report(what, done, most)
         read = [item for item in batch if isinstance(item, ReadRow)]
@@ -218,7 +197,7 @@ def ingest_source(con: Connection, source: Source, name: str, report: Report) ->
     report(what, done, done)
 
 
-def read_source(name: str, source: Source) -> Iterator[ReadRow | QuarantinedRow]:
+def read_source(name: str, source: Source | SourceSettings) -> Iterator[ReadRow | QuarantinedRow]:
     """Every row of a source, as a conversation or as one for the quarantine."""
     for row in read_rows(name, source.format):
         if isinstance(row, UnreadableRow):
@@ -232,30 +211,18 @@ def read_source(name: str, source: Source) -> Iterator[ReadRow | QuarantinedRow]
             yield ReadRow(row.position, conversation, shape)
 
 
-def batches(
-    items: Iterator[ReadRow | QuarantinedRow],
-) -> Iterator[list[ReadRow | QuarantinedRow]]:
-    """Cut a stream into lists of at most BATCH_ROWS."""
-    while batch := list(islice(items, BATCH_ROWS)):
-        yield batch
-
-
 def count_ingest(
     workspace: Workspace, run_id: str, source_ids: Sequence[str], notes: Sequence[str] = ()
 ) -> StageCount:
     """Balance the books of the sources of a run, rows → distinct examples, and store them.
 
-    Args:
-        workspace: with all rows of the sources.
-        run_id: of the run.
-        source_ids: of the pool.
-        notes: what else is worth saying of what was read.
+    `notes` have what else is worth saying of what was read.
     """
     with open_workspace(workspace) as con:
         pool = read_pool(con, source_ids)
         read = count_occurrences(con, source_ids)
         quarantined = count_quarantine(con, source_ids)
-        repeats = read - len(pool)
+        repeats = read - len(pool)  # occurrences beyond the first of each example
         count = StageCount(
             stage="ingest",
             step=1,

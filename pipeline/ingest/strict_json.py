@@ -24,13 +24,11 @@ JsonReason: TypeAlias = Literal[
     "too_deep",
 ]
 
-MAX_DEPTH = 200
-"""Levels of nesting; a conversation wraps tool arguments in a few more, and orjson writes 254."""
+MAX_DEPTH = 200  # a conversation wraps tool arguments in a few levels more, and orjson writes 254
 
 _KEY = re.compile(rb'"[ \t\r\n]*+:')
 _NOT_FINITE = re.compile(r"NaN|Infinity")
-_INTEGER_LIMIT = 2**63
-"""orjson keeps integers in [-2^63, 2^64) exact and gives floats outside."""
+_INTEGER_LIMIT = 2**63  # orjson keeps integers in [-2^63, 2^64) exact and gives floats outside
 
 
 class InvalidJsonError(ValueError):
@@ -97,7 +95,7 @@ def _children(value: object) -> list[Any]:
 
 
 def _require_shallow(value: object) -> None:
-    level = [value]
+    level = [value]  # breadth first: Python nests fewer calls than orjson reads levels
     for _ in range(MAX_DEPTH):
         children = (child for item in level for child in _children(item))
         level = [child for child in children if isinstance(child, dict | list)]
@@ -126,7 +124,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _exact_integer(digits: str) -> int:
-    if not -_INTEGER_LIMIT <= int(digits) < 2 * _INTEGER_LIMIT:
+    if not -_INTEGER_LIMIT <= int(digits) < 2 * _INTEGER_LIMIT:  # unsigned ones reach 2^64
         detail = f"an integer of {len(digits)} digits does not fit 64 bits"
         raise InvalidJsonError("number_out_of_range", detail)
     return int(digits)
@@ -137,8 +135,7 @@ def _explain(raw: bytes, error: orjson.JSONDecodeError) -> InvalidJsonError:
     try:
         text = raw.decode()
     except UnicodeDecodeError as fault:
-        detail = f"{fault.reason} at byte {fault.start}"
-        return InvalidJsonError("invalid_utf8", detail)
+        return InvalidJsonError("invalid_utf8", f"{fault.reason} at byte {fault.start}")
     if "\0" in text:
         return InvalidJsonError("nul_character", f"NUL at character {text.index(chr(0))}")
     where = f"{error.msg.partition(': line')[0]}, at character {error.pos}"

@@ -36,6 +36,7 @@ def shares_below(scores: Floats, groups: Ints) -> Floats:
     # Of two groups all rows of the first come first, so that one ranking ranks each group.
     places = groups * (len(scores) + 1) + rankdata(scores, "dense")
     sizes = np.bincount(groups)
+    # Ranks begin at 1; the cumulated sizes are the rows of the groups before.
     below = rankdata(places) - 1 - (np.cumsum(sizes) - sizes)[groups]
     others = sizes[groups] - 1
     return np.where(others > 0, below / np.maximum(others, 1), 0.5)

@@ -56,7 +56,7 @@ class Budget:
 
 def count_fitting(costs: Ints, limit: int) -> int:
     """Count the leading costs that fit together; 0 of them once the limit is used up."""
-    spent = np.cumsum(costs)
+    spent = np.cumsum(costs)  # with each row; spent - costs is before it
     return int(((spent <= limit) & (spent - costs < limit)).sum())
 
 

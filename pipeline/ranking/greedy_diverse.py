@@ -27,11 +27,9 @@ from pipeline.ranking.searches import (
 )
 from scorers.arrays import Floats, Ints
 
-DECIMALS = 6
-"""A similarity is rounded to what float32 vectors carry, so that equal vectors have exactly 1."""
-
-BLOCK_ROWS = 512
-PAIRS_AT_ONCE = 1 << 15
+DECIMALS = 6  # of a similarity: what float32 vectors carry, so that equal vectors have exactly 1
+BLOCK_ROWS = 512  # rows that are filtered together; the result does not depend on it
+PAIRS_AT_ONCE = 1 << 15  # whose vectors are in memory as float64
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         ValueError: if not; a vector of zeros or NaN would be similar to nothing.
     """
     lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
-    wrong = lengths[~(np.abs(lengths - 1) <= 1e-3)]
+    wrong = lengths[~(np.abs(lengths - 1) <= 1e-3)]  # not ">": NaN is wrong too
     if wrong.size:
         raise ValueError(f"embeddings must have length 1, got {wrong.size} of length {wrong[0]:g}")
     units: NDArray[np.float32] = vectors / lengths[:, None]
@@ -63,22 +61,26 @@ def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def cosine(vectors: NDArray[np.float32], left: Ints, right: Ints) -> Floats:
     """Cosine similarity of rows left (p,) and right (p,) of vectors (n, d); (p,), in float64."""
-    similarity = np.empty(len(left))
-    for start in range(0, len(left), PAIRS_AT_ONCE):
+    return cosine_between(vectors, left, vectors, right)
+
+
+def cosine_between(
+    left: NDArray[np.floating], i: Ints, right: NDArray[np.floating], j: Ints
+) -> Floats:
+    """Cosine similarity of rows i (p,) of left and rows j (p,) of right; (p,), in float64."""
+    similarity = np.empty(len(i))
+    for start in range(0, len(i), PAIRS_AT_ONCE):
         part = slice(start, start + PAIRS_AT_ONCE)
-        a, b = vectors[left[part]].astype(np.float64), vectors[right[part]].astype(np.float64)
+        a, b = left[i[part]].astype(np.float64), right[j[part]].astype(np.float64)
         squares = np.einsum("pd,pd->p", a, a) * np.einsum("pd,pd->p", b, b)
         similarity[part] = np.einsum("pd,pd->p", a, b) / np.sqrt(squares)
-    rounded: Floats = np.clip(similarity, -1, 1).round(DECIMALS)
+    rounded: Floats = np.clip(similarity, -1, 1).round(DECIMALS)  # 1 + 1e-16 is not a cosine
     return rounded
 
 
 def margin_of(d: int) -> float:
-    """How far a float32 product of unit vectors (d,) may be from the similarity.
-
-    It is off by less than d * 2^-24, and DECIMALS adds 5e-7.
-    """
-    return d * 2.0**-23 + 1e-6
+    """How far a float32 product of unit vectors (d,) may be from the similarity."""
+    return d * 2.0**-23 + 1e-6  # twice what sums in float32 (d * 2^-24) and DECIMALS (5e-7) add
 
 
 def screen_rows(vectors: NDArray[np.float32], order: Ints, bound: float) -> Screen:
@@ -101,6 +103,7 @@ class KeptRows:
     @property
     def rows(self) -> Ints:
         """All of them, in the order kept."""
+        # Joined once a block, and the join kept, or a million rows would be copied for each.
         self._parts = [np.concatenate([np.empty(0, dtype=np.int64), *self._parts])]
         return self._parts[0]
 
@@ -143,8 +146,8 @@ class KeptRows:
         near = products >= largest[i] - 2 * self.margin
         i, others, preference = i[near], others[near], preference[near]
         exact = cosine(self.vectors, rows[i], others)
-        order = np.lexsort((preference, -exact, i))
-        order = order[np.unique(i[order], return_index=True)[1]]
+        order = np.lexsort((preference, -exact, i))  # the last key counts first
+        order = order[np.unique(i[order], return_index=True)[1]]  # the first pair of each row
         order = order[exact[order] > self.bound]
         because_of, similarity = no_causes(len(rows)), np.full(len(rows), np.nan)
         because_of[i[order]], similarity[i[order]] = others[order], exact[order]
@@ -155,7 +158,7 @@ def _keep_nearer(
     because_of: Ints, similarity: Floats, other_because_of: Ints, other_similarity: Floats
 ) -> None:
     """Write the second pair of columns over the first where it is nearer, or the first has none."""
-    nearer = (other_because_of >= 0) & ~(similarity >= other_similarity)
+    nearer = (other_because_of >= 0) & ~(similarity >= other_similarity)  # NaN: the first has none
     because_of[nearer] = other_because_of[nearer]
     similarity[nearer] = other_similarity[nearer]
 
@@ -169,17 +172,18 @@ def _filter_block(
         The places in the block that may be kept, and because_of and similarity of the whole block.
     """
     because_of, similarity = kept.nearest(rows, units)
-    free = np.flatnonzero(because_of < 0)
-    products = units @ units[free].T
+    free = np.flatnonzero(because_of < 0)  # (f,) near to no row of an earlier block
+    products = units @ units[free].T  # (b, f)
     products[np.arange(len(rows))[:, None] <= free] = -np.inf  # compare to earlier rows only
-    doubtful = np.asarray(products[free] > kept.bound - kept.margin, dtype=bool)
-    winners = ~np.asarray(doubtful.any(axis=1), dtype=bool)
+    doubtful = np.asarray(products[free] > kept.bound - kept.margin, dtype=bool)  # (f, f)
+    winners = ~np.asarray(doubtful.any(axis=1), dtype=bool)  # (f,) so far: near to none at all
+    # In order: whether an earlier row is kept must be known before a later one is compared to it.
     for place in np.flatnonzero(~winners):
         row, earlier = free[place], np.flatnonzero(winners[:place])
         near = kept.closest(rows[[row]], rows[free[earlier]], products[[row]][:, earlier])
         because_of[row], similarity[row] = near[0][0], near[1][0]
         winners[place] = because_of[row] < 0
-    lost = np.flatnonzero(because_of >= 0)
+    lost = np.flatnonzero(because_of >= 0)  # a winner of this block may be nearer than what it has
     near = kept.closest(rows[lost], rows[free[winners]], products[lost][:, winners])
     nearest = because_of[lost], similarity[lost]
     _keep_nearer(*nearest, *near)
@@ -229,9 +233,9 @@ def keep_by(
             indices, causes, values = _filter_block(kept, rows, units)
             fitting = count_fitting(costs[rows[indices]], limit)
             limit -= int(costs[rows[indices[:fitting]]].sum())
-            end = len(rows)
-            if fitting < len(indices):
-                end = indices[fitting]
+            # Rows of the block that were reached: before the one that does not fit, or up to the
+            # last kept one where that used the budget up.
+            end = indices[fitting] if fitting < len(indices) else len(rows)
             if limit <= 0:
                 end = indices[fitting - 1] + 1 if fitting else 0
             kept.keep(rows[indices[:fitting]], units[indices[:fitting]])

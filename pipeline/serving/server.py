@@ -22,15 +22,10 @@ from pipeline.serving.environment import ServingEnvironment, last_line
 from pipeline.serving.process_groups import running
 from pipeline.serving.settings import HOST, ServeSettings, server_command, server_variables
 
-SECONDS_BETWEEN_QUESTIONS = 0.5
+SECONDS_BETWEEN_QUESTIONS = 0.5  # whether the server is ready
 SECONDS_BETWEEN_LINES = 10.0
-
-SECONDS_BETWEEN_CHECKS = 10.0
-"""Of a server that runs."""
-
-SICK_AT_MOST = 3
-"""So many checks in a row may say that the server is not healthy. A check that gets no answer in
-time does not count: a server under load is slow."""
+SECONDS_BETWEEN_CHECKS = 10.0  # of a server that runs
+SICK_AT_MOST = 3  # checks in a row that may say that the server is not healthy
 
 _ERROR_LINE = re.compile(r"\b\w*(Error|Exception): .+")
 
@@ -52,8 +47,7 @@ class RunningServer:
     """A server that was ready when this was made."""
 
     process: subprocess.Popen[bytes]
-    base_url: str
-    """Up to and with the version, as a recipe's `endpoint` block wants it."""
+    base_url: str  # up to and with the version, as a recipe's `endpoint` block wants it
     name: str
     log: Path
 
@@ -108,6 +102,7 @@ def require_free_port(port: int) -> None:
         PortInUseError: if something does.
     """
     with socket.socket() as probe:
+        # As the server does: or a port whose last connection is being closed would count as used.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -121,7 +116,7 @@ def require_free_port(port: int) -> None:
 def free_port() -> int:
     """A port that nothing listens on now."""
     with socket.socket() as probe:
-        probe.bind((HOST, 0))
+        probe.bind((HOST, 0))  # 0: any that is free
         port: int = probe.getsockname()[1]
     return port
 
@@ -165,7 +160,7 @@ def _health_page(server: RunningServer) -> str:
 def _is_sick(client: httpx.Client, server: RunningServer) -> bool:
     try:
         return not client.get(_health_page(server)).is_success
-    except httpx.TransportError:
+    except httpx.TransportError:  # no answer in time: a server under load is slow, and not sick
         return False
 
 

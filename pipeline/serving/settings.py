@@ -16,40 +16,30 @@ from typing import Any, Literal
 from pipeline.serving.environment import CPU, ServingEnvironment, clean_variables
 
 HOST = "127.0.0.1"
-
 Dtype = Literal["float32", "bfloat16"]
+USUAL_WINDOW = 4096  # tokens; a model's own window of 128 k would need a cache of many gigabytes
 
-USUAL_WINDOW = 4096
-"""Tokens of prompt and answer together; a model's own window of 128 k would need a cache of many
-gigabytes."""
-
+# Set for the server whatever the user's environment says: it is given a folder, not a name.
 QUIET = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
 }
-"""Set for the server whatever the user's environment says: it is given a folder, not a name."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
     """What is served, and how."""
 
-    model: Path
-    """A folder as transformers saves it."""
-    name: str
-    """What requests call the model."""
+    model: Path  # a folder as transformers saves it
+    name: str  # what requests call the model
     port: int = 8000
     dtype: Dtype = "bfloat16"
-    max_tokens: int | None = None
-    """Longest prompt and answer together; None: the model's window, at most USUAL_WINDOW."""
-    cache_gibibytes: int = 2
-    """Memory for the keys and values of all requests under way; on the CPU only."""
-    patience_seconds: float = 600.0
-    """How long the server may take until it is ready."""
-    more: Sequence[str] = ()
-    """Further options of vLLM's server, as on its command line."""
+    max_tokens: int | None = None  # prompt and answer; None: the model's window, or USUAL_WINDOW
+    cache_gibibytes: int = 2  # for the keys and values of all requests under way; on the CPU only
+    patience_seconds: float = 600.0  # how long the server may take until it is ready
+    more: Sequence[str] = ()  # further options of vLLM's server, as on its command line
 
 
 def server_command(environment: ServingEnvironment, settings: ServeSettings) -> list[str]:
@@ -92,7 +82,7 @@ def core_ranges(cores: Sequence[int]) -> str:
     """Ascending core numbers as vLLM reads them: "0-3,8"."""
     ranges: list[list[int]] = []
     for core in cores:
-        if ranges and core == ranges[-1][1] + 1:
+        if ranges and core == ranges[-1][1] + 1:  # the next one: the range grows
             ranges[-1][1] = core
         else:
             ranges.append([core, core])
@@ -105,6 +95,6 @@ def _window(model: Path) -> int:
         config: Mapping[str, Any] = json.loads((model / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return USUAL_WINDOW
-    text = config.get("text_config", config)
+    text = config.get("text_config", config)  # models of images and texts have one for each
     window = text.get("max_position_embeddings") if isinstance(text, dict) else None
     return window if isinstance(window, int) else USUAL_WINDOW

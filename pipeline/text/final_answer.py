@@ -17,26 +17,22 @@ from scorers.measures.confidence import normalise_answer
 HASHES = re.compile(r"####[ \t]*([^\n]+)")
 BOXED = re.compile(r"\\boxed\s*\{")
 PHRASE = re.compile(r"\b(?:the )?(?:final )?answer(?: is|:)[ \t]*:?[ \t]*([^\n]+)", re.IGNORECASE)
-LONE_LETTER = re.compile(r"[(\[]?([A-Ja-j])[)\].:]{0,2}")
-OPTION = re.compile(r"\(?([A-J])[).:](?:\s.*)?")
+LONE_LETTER = re.compile(r"[(\[]?([A-Ja-j])[)\].:]{0,2}")  # up to ten options
+OPTION = re.compile(r"\(?([A-J])[).:](?:\s.*)?")  # the text of the option may follow: "B) 12"
 NUMBER = re.compile(
     r"(?<![\w.])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?%?(?![\w])"  # 1,200.50
-    r"|(?<![\w.])-?\d+\s*/\s*\d+(?![\w/])"  # 3/4
-    r"|(?<![\w.])-?(?:\d+(?:\.\d+)?|\.\d+)%?"
+    r"|(?<![\w.])-?\d+\s*/\s*\d+(?![\w/])"  # 3/4, but no date such as 3/4/2024
+    r"|(?<![\w.])-?(?:\d+(?:\.\d+)?|\.\d+)%?"  # last, or it would take the 1 of 1,200
 )
 PLAIN = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)")
 WITH_COMMAS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")
 MIXED = re.compile(r"([-+]?)(?:(\d+)\s+)?(\d+)\s*/\s*(\d+)")
-SENTENCE_END = re.compile(r"(?<=[^\s.])\.(?:\s+[A-Z].*)?\s*$")
+SENTENCE_END = re.compile(r"(?<=[^\s.])\.(?:\s+[A-Z].*)?\s*$")  # not of "..."
 
-LONGEST_NUMBER = 100
-"""Characters; more digits than that are a model that does not stop."""
-
-LONGEST_FORMULA = 200
-"""Characters that math-verify is asked about; it may think about more for hours."""
-
+LONGEST_NUMBER = 100  # characters; more digits than that are a model that does not stop
+LONGEST_FORMULA = 200  # characters; math-verify may think about more of them for hours
+# Towers of powers and the like, which a computer algebra system would write out.
 RUNAWAY = re.compile(r"\^\{?\s*\d{4,}|\^[^\s]*\^|\d{4,}\s*!")
-"""Towers of powers and the like, which a computer algebra system would write out."""
 
 
 def final_answer(text: str, marker: str | None = None) -> str | None:
@@ -88,7 +84,7 @@ def read_number(text: str, units: Sequence[str] = ()) -> Fraction | None:
         return None
     if PLAIN.fullmatch(bare) or WITH_COMMAS.fullmatch(bare):
         value = Fraction(bare.replace(",", "").rstrip("."))
-    elif (parts := MIXED.fullmatch(bare)) and int(parts[4]):
+    elif (parts := MIXED.fullmatch(bare)) and int(parts[4]):  # x/0 is no number
         value = int(parts[2] or 0) + Fraction(int(parts[3]), int(parts[4]))
         value = -value if parts[1] == "-" else value
     else:
@@ -113,7 +109,7 @@ def _last_boxed(text: str) -> str | None:
     starts = [found.end() for found in BOXED.finditer(text)]
     if not starts:
         return None
-    depth = 1
+    depth = 1  # the brace that opens \boxed is behind us
     for place in range(starts[-1], len(text)):
         depth += {"{": 1, "}": -1}.get(text[place], 0)
         if not depth:
@@ -127,9 +123,9 @@ def _tidy(text: str) -> str:
 
 
 def _without_units(text: str, units: Sequence[str]) -> str:
-    for unit in sorted(units, key=len, reverse=True):
+    for unit in sorted(units, key=len, reverse=True):  # "km/h" before "km"
         folded, name = text.casefold(), unit.casefold()
-        sign = "-" if folded.startswith("-") else ""
+        sign = "-" if folded.startswith("-") else ""  # -$5 is -5
         if folded.removeprefix(sign).startswith(name) and len(text) > len(name):
             text = sign + text[len(sign) + len(unit) :].strip()
         elif folded.endswith(name):
@@ -149,5 +145,6 @@ def _same_formula(given: str, trusted: str) -> bool:
 
     # Without time limits, which need the process's main thread: _is_formula bounds the work.
     logging.getLogger("math_verify").setLevel(logging.ERROR)  # it would warn of that
+    # math-verify wants the trusted side first: it does not compare the two alike.
     sides = [parse(f"${text.strip('$')}$", parsing_timeout=None) for text in (trusted, given)]
-    return all(sides) and bool(verify(sides[0], sides[1], timeout_seconds=None))
+    return all(sides) and bool(verify(*sides, timeout_seconds=None))

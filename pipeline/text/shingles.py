@@ -31,11 +31,9 @@ from scorers.words import space_out, word_characters
 Hashes = NDArray[np.uint64]
 
 PADDING = "\0"
+# Odd, so that multiplying by it loses nothing; the golden ratio's, so that it mixes well.
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-"""Odd, so that multiplying by it loses nothing; the golden ratio's, so that it mixes well."""
-
-VERSION = 1
-"""Of the shingles of a text; signatures made under another are not read."""
+VERSION = 1  # of the shingles of a text; signatures made under another are not read
 
 SIGNS = r"[+=<>^]|[-*/](?=\s?\d)"
 ASCII_WORDS = re.compile(rf"\w+|{SIGNS}")
@@ -50,20 +48,17 @@ def _words() -> re.Pattern[str]:
 def split_words(text: str) -> list[str]:
     """The words of a text in order; none where it is empty."""
     if text.isascii():
-        words: list[str] = ASCII_WORDS.findall(text.lower())
+        words: list[str] = ASCII_WORDS.findall(text.lower())  # the same words, faster
     else:
         text = space_out(normalize("NFC", text.casefold()))
         words = _words().findall(text)
     return words or text.split()
 
 
-class _WordHashes(dict[str, int]):
-    """64-bit hashes of words, each computed once."""
-
-    def __missing__(self, word: str) -> int:
-        digest = blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        self[word] = value = int.from_bytes(digest, "little")
-        return value
+def hash_word(word: str) -> int:
+    """64 bits of a word, the same on any machine and in any process (`hash` is salted)."""
+    digest = blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
 
 
 Unit = Literal["words", "characters"]
@@ -74,18 +69,15 @@ class Shingling:
     """How texts are cut into shingles."""
 
     unit: Unit = "words"
-    n: int = 5
-    """Units in a shingle, 1 or more."""
+    n: int = 5  # units in a shingle, 1 or more
 
 
 @dataclass(frozen=True, slots=True)
 class Shingles:
     """The shingles of n texts, end to end."""
 
-    hashes: Hashes
-    """(s,) in the order of the texts; a text may repeat one."""
-    starts: Ints
-    """(n + 1,) where each text's begin; the last is s."""
+    hashes: Hashes  # (s,) in the order of the texts; a text may repeat one
+    starts: Ints  # (n + 1,) where each text's begin; the last is s
 
     def of(self, row: int) -> set[int]:
         """The set of one text's shingles."""
@@ -93,18 +85,10 @@ class Shingles:
 
 
 def hash_shingles(texts: Iterable[str], cut: Shingling) -> Shingles:
-    """Cut texts into shingles.
-
-    Args:
-        texts: n texts.
-        cut: Into what.
-
-    Returns:
-        Their shingles. They depend on each text alone, on any machine.
-    """
+    """Cut n texts into shingles, which depend on each text alone, on any machine."""
     units = _hash_words if cut.unit == "words" else _hash_characters
-    hashes, ends = units(texts, cut.n)
-    counts = np.maximum(np.diff(ends) - (cut.n - 1), 0)
+    hashes, ends = units(texts, cut.n)  # (units,), (n + 1,)
+    counts = np.maximum(np.diff(ends) - (cut.n - 1), 0)  # u units hold u - n + 1 runs of n
     starts = np.concatenate(([0], np.cumsum(counts)))
     if not len(hashes):
         return Shingles(hashes, starts)
@@ -116,22 +100,22 @@ def hash_shingles(texts: Iterable[str], cut: Shingling) -> Shingles:
         combined *= MULTIPLIER
         combined += hashes[step : step + runs]
     inside = np.ones(len(hashes), dtype=bool)
-    for step in range(1, cut.n):  # the last runs of a text go on into the next
-        inside[np.maximum(ends[1:] - step, ends[:-1])[ends[1:] > ends[:-1]]] = False
+    filled = ends[1:] > ends[:-1]
+    for step in range(1, cut.n):  # the last n - 1 runs of a text go on into the next
+        inside[np.maximum(ends[1:] - step, ends[:-1])[filled]] = False
     return Shingles(combined[inside[:runs]], starts)
 
 
 def _hash_words(texts: Iterable[str], n: int) -> tuple[Hashes, Ints]:
     """Hashes of all words, short texts padded to n, and where each text ends (behind a 0)."""
-    hash_of = _WordHashes()
-    padding = hash_of[PADDING]
+    hash_of = cache(hash_word)  # for this call only: it would grow with every data set
     flat, lengths = array("Q"), array("q", [0])
     for text in texts:
-        found = list(map(hash_of.__getitem__, split_words(text)))
-        if found:
-            found += [padding] * (n - len(found))
-        flat.extend(found)
-        lengths.append(len(found))
+        words = split_words(text)
+        if words:
+            words += [PADDING] * (n - len(words))  # none where that is below 0
+        flat.extend(map(hash_of, words))
+        lengths.append(len(words))
     return np.frombuffer(flat, dtype=np.uint64), np.cumsum(np.frombuffer(lengths, dtype=np.int64))
 
 
@@ -140,11 +124,12 @@ def _hash_characters(texts: Iterable[str], n: int) -> tuple[Hashes, Ints]:
     parts, lengths = [], [0]
     for text in texts:
         plain = " ".join(normalize("NFC", text.casefold()).split())
-        plain += PADDING * (n - len(plain)) * bool(plain)
+        plain += PADDING * (n - len(plain)) * bool(plain)  # an empty text has no shingle
         parts.append(plain)
         lengths.append(len(plain))
+    # UTF-32: four bytes for every character, so that an array of them is aligned with `lengths`.
     codes = np.frombuffer("".join(parts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    hashes = codes.astype(np.uint64) + np.uint64(1)
+    hashes = codes.astype(np.uint64) + np.uint64(1)  # 0, the padding, would stay 0 below
     for _ in range(2):  # neighbours in the alphabet must not be neighbours as hashes
         hashes = (hashes ^ (hashes >> np.uint64(31))) * MULTIPLIER
     return hashes ^ (hashes >> np.uint64(29)), np.cumsum(lengths)

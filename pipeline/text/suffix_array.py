@@ -23,25 +23,24 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from pydivsufsort import divsufsort
 
+from pipeline.text.shingles import hash_word
 from pipeline.text.tokens import split_forms
 from scorers.arrays import Ints
 
 Tokens = NDArray[np.uint32]
 Places = NDArray[np.integer]
 
-SEPARATOR = 0
-"""Stands behind each part of a row, and for every word that no row has."""
+SEPARATOR = 0  # stands behind each part of a row, and for every word that no row has
 
 PARTS = ("prompt", "response")
 
-BIG_ENDIAN = np.dtype(">u4")
-"""Tokens are kept so, for then their bytes sort as they do."""
+BIG_ENDIAN = np.dtype(">u4")  # tokens are kept so, for then their bytes sort as they do
 
 
 def order_suffixes(tokens: NDArray[np.integer]) -> Places:
@@ -57,18 +56,12 @@ def order_suffixes(tokens: NDArray[np.integer]) -> Places:
 class SuffixIndex:
     """Rows by every run of their words."""
 
-    tokens: Tokens
-    """(m,) all parts of all rows, end to end, each with a separator behind it; big-endian."""
-    order: Places
-    """(m,) the suffix array."""
-    starts: Ints
-    """(2 n + 1,) where the prompt and the response of each row begin; the last is m."""
-    vocabulary: NDArray[np.uint64]
-    """(v,) hashes of the words, sorted; word w is the token w + 1."""
-    counts: Ints
-    """(v + 1,) how often each token stands in the rows."""
-    rows_with: Ints
-    """(v + 1,) in how many rows it does."""
+    tokens: Tokens  # (m,) all parts of all rows, each with a separator behind it; big-endian
+    order: Places  # (m,) the suffix array
+    starts: Ints  # (2 n + 1,) where the prompt and response of each row begin; the last is m
+    vocabulary: NDArray[np.uint64]  # (v,) hashes of the words, sorted; word w is the token w + 1
+    counts: Ints  # (v + 1,) how often each token stands in the rows
+    rows_with: Ints  # (v + 1,) in how many rows it does
 
     @property
     def rows(self) -> int:
@@ -78,15 +71,15 @@ class SuffixIndex:
     @property
     def words(self) -> int:
         """Words and signs of all rows."""
-        return len(self.tokens) - (len(self.starts) - 1)
+        return len(self.tokens) - (len(self.starts) - 1)  # each part has one separator
 
     def encode(self, forms: Sequence[str]) -> Tokens:
         """The tokens (t,) of a text; the separator for words that no row has."""
-        wanted = np.array([hash_form(form) for form in forms], dtype=np.uint64)
-        if not len(self.vocabulary) or not len(wanted):
+        wanted = np.array([hash_word(form) for form in forms], dtype=np.uint64)
+        if not len(self.vocabulary):
             return np.zeros(len(wanted), dtype=BIG_ENDIAN)
         at = np.searchsorted(self.vocabulary, wanted)
-        known = self.vocabulary[np.minimum(at, len(self.vocabulary) - 1)] == wanted
+        known = self.vocabulary[np.minimum(at, len(self.vocabulary) - 1)] == wanted  # at may be v
         return np.where(known, at + 1, SEPARATOR).astype(BIG_ENDIAN)
 
     def find(self, pattern: NDArray[np.integer]) -> tuple[int, int]:
@@ -96,12 +89,9 @@ class SuffixIndex:
         """
         if not len(pattern) or (np.asarray(pattern) == SEPARATOR).any():
             return 0, 0
-        wanted, length = pattern.astype(BIG_ENDIAN).tobytes(), len(pattern)
-        indices = range(len(self.order))
-        return (
-            bisect_left(indices, wanted, key=lambda place: self._begins(place, length)),
-            bisect_right(indices, wanted, key=lambda place: self._begins(place, length)),
-        )
+        wanted = pattern.astype(BIG_ENDIAN).tobytes()
+        indices, key = range(len(self.order)), partial(self._begins, length=len(pattern))
+        return bisect_left(indices, wanted, key=key), bisect_right(indices, wanted, key=key)
 
     def longest(self, pattern: NDArray[np.integer]) -> int:
         """How many tokens of the pattern, from its start on, stand in a row in this order."""
@@ -109,14 +99,15 @@ class SuffixIndex:
         pattern = pattern[: stops[0]] if stops.size else pattern
         if not len(pattern):
             return 0
-        wanted, length = pattern.astype(BIG_ENDIAN).tobytes(), len(pattern)
-        indices = range(len(self.order))
-        near = bisect_left(indices, wanted, key=lambda place: self._begins(place, length))
+        wanted = pattern.astype(BIG_ENDIAN).tobytes()
+        begins = partial(self._begins, length=len(pattern))
+        near = bisect_left(range(len(self.order)), wanted, key=begins)
         # What shares most with the pattern stands next to where it would stand itself.
         return max(self._shared(place, pattern) for place in (near - 1, near))
 
     def parts_at(self, positions: Places) -> Ints:
         """(k,) the part at each position: 2 r for the prompt of row r, 2 r + 1 for its response."""
+        # "right", for a part begins at its start; - 1, for that counts the parts begun by then.
         found: Ints = np.searchsorted(self.starts, positions, side="right") - 1
         return found
 
@@ -126,30 +117,16 @@ class SuffixIndex:
         return self.tokens[self.starts[first] : self.starts[first + len(PARTS)]]
 
     def _begins(self, place: int, length: int) -> bytes:
-        at = int(self.order[place])
+        at = int(self.order[place])  # a Python int: numpy's of 32 bits could overflow below
         return self.tokens[at : at + length].tobytes()
 
     def _shared(self, place: int, pattern: NDArray[np.integer]) -> int:
-        if not 0 <= place < len(self.order):
+        if not 0 <= place < len(self.order):  # the pattern would stand before or behind all
             return 0
         at = int(self.order[place])
-        there = self.tokens[at : at + len(pattern)]
+        there = self.tokens[at : at + len(pattern)]  # shorter at the end of the tokens
         apart = np.flatnonzero(there != pattern[: len(there)])
         return int(apart[0]) if apart.size else len(there)
-
-
-class _Numbers(dict[str, int]):
-    """Words in the order of their first appearance, from 1."""
-
-    def __missing__(self, form: str) -> int:
-        self[form] = number = len(self) + 1
-        return number
-
-
-def hash_form(form: str) -> int:
-    """64 bits of a word."""
-    digest = blake2b(form.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
 
 
 def build_index(rows: Iterable[tuple[str, str]]) -> SuffixIndex:
@@ -164,17 +141,18 @@ def build_index(rows: Iterable[tuple[str, str]]) -> SuffixIndex:
     Raises:
         ValueError: if two words have one hash.
     """
-    numbers = _Numbers()
+    numbers: dict[str, int] = {}  # words in the order of their first appearance, from 1
     flat, starts = array("I"), array("q", [0])
     for row in rows:
         for text in row:
-            flat.extend(map(numbers.__getitem__, split_forms(text)))
+            flat.extend(numbers.setdefault(form, len(numbers) + 1) for form in split_forms(text))
             flat.append(SEPARATOR)
             starts.append(len(flat))
-    hashes = np.array([hash_form(form) for form in numbers], dtype=np.uint64)
+    hashes = np.array([hash_word(form) for form in numbers], dtype=np.uint64)
     vocabulary = np.unique(hashes)
     if len(vocabulary) != len(hashes):
         raise ValueError(f"{len(hashes)} words have only {len(vocabulary)} hashes")
+    # From numbers by appearance to ranks of hashes (v + 1,), which no order of rows can change.
     ranks = np.concatenate(([SEPARATOR], np.searchsorted(vocabulary, hashes) + 1))
     tokens = ranks.astype(np.uint32)[np.frombuffer(flat, dtype=np.uint32)]
     borders = np.frombuffer(starts, dtype=np.int64)
@@ -190,7 +168,7 @@ def build_index(rows: Iterable[tuple[str, str]]) -> SuffixIndex:
 
 def _count_rows(tokens: NDArray[np.uint32], starts: Ints, kinds: int) -> Ints:
     """(kinds,) in how many rows each token stands."""
-    sizes = np.diff(starts[:: len(PARTS)])
+    sizes = np.diff(starts[:: len(PARTS)])  # (n,) tokens of each row, both parts
     rows = np.repeat(np.arange(len(sizes)), sizes)
-    pairs = np.unique(rows * kinds + tokens)
+    pairs = np.unique(rows * kinds + tokens)  # each token once a row
     return np.bincount(pairs % kinds, minlength=kinds)

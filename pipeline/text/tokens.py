@@ -13,6 +13,7 @@ also behind a closing quote or bracket; and at an empty line.
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -23,9 +24,9 @@ from scorers.words import SPACELESS, combining_marks
 APOSTROPHES = "'\u2019"
 CLOSING = r"\"'\u201d\u2019\xbb)\]"
 SENTENCE_END = re.compile(
-    rf"[.!?\u2026]+[{CLOSING}]*(?=\s|\Z)"
-    "|[\u3002\uff01\uff1f]+[\u300d\u300f\u201d\u2019\uff09]*"
-    r"|(?=\n[ \t\r]*\n)"
+    rf"[.!?\u2026]+[{CLOSING}]*(?=\s|\Z)"  # but not within 3.14 or example.com
+    "|[\u3002\uff01\uff1f]+[\u300d\u300f\u201d\u2019\uff09]*"  # Chinese and Japanese use no space
+    r"|(?=\n[ \t\r]*\n)"  # an empty line, as behind a heading
 )
 
 
@@ -33,11 +34,9 @@ SENTENCE_END = re.compile(
 class Token:
     """A word or sign of a text."""
 
-    form: str
-    """As it is compared."""
-    start: int
-    end: int
-    """Where it stands in the text, in characters; the end is behind it."""
+    form: str  # as it is compared
+    start: int  # where it stands in the text, in characters
+    end: int  # of the first character behind it
 
     @property
     def is_word(self) -> bool:
@@ -76,16 +75,9 @@ def split_tokens(text: str) -> list[Token]:
 
 def sentence_ends(text: str, tokens: list[Token]) -> Iterator[int]:
     """For each token, the number of the first token that is not of its sentence."""
-    ends = iter([found.end() for found in SENTENCE_END.finditer(text)])
-    borders = []
-    end = next(ends, None)
-    for number, token in enumerate(tokens):
-        while end is not None and end <= token.start:
-            borders.append(number)
-            end = next(ends, None)
-    borders.append(len(tokens))
-    place = 0
+    ends = [found.end() for found in SENTENCE_END.finditer(text)]
+    starts = [token.start for token in tokens]
+    # A sentence that ends at a character ends before the first token from there on.
+    borders = [*(bisect_left(starts, end) for end in ends), len(tokens)]
     for number in range(len(tokens)):
-        while borders[place] <= number:
-            place += 1
-        yield borders[place]
+        yield borders[bisect_right(borders, number)]  # the first border behind the token

@@ -15,19 +15,12 @@ import orjson
 
 from pipeline.text.suffix_array import SuffixIndex
 
-VERSION = 1
-"""Raise it whenever the same rows may give another index."""
-
+VERSION = 1  # raise it whenever the same rows may give another index
 DESCRIPTION = "index.json"
 
 
 def read_index(folder: Path, corpus: str) -> SuffixIndex | None:
-    """The index in a folder; None if there is none, or it is of something else.
-
-    Args:
-        folder: that write_index wrote.
-        corpus: hash of the rows that are to be searched.
-    """
+    """The index in a folder; None if there is none, or not of the rows with the hash `corpus`."""
     try:
         described = orjson.loads((folder / DESCRIPTION).read_bytes())
         arrays = {name: map_array(folder, name) for name in array_names()}
@@ -43,7 +36,7 @@ def write_index(folder: Path, corpus: str, index: SuffixIndex) -> None:
     """Write an index under its final name, in place of what is there."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(partial, ignore_errors=True)  # of a killed process that had this number
     partial.mkdir()
     arrays = {name: getattr(index, name) for name in array_names()}
     for name, array in arrays.items():
@@ -51,7 +44,7 @@ def write_index(folder: Path, corpus: str, index: SuffixIndex) -> None:
     shapes = {name: describe_array(array) for name, array in arrays.items()}
     described = {"version": VERSION, "corpus": corpus, "arrays": shapes}
     (partial / DESCRIPTION).write_bytes(orjson.dumps(described))
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)  # a folder takes the place of an empty one only
     partial.rename(folder)
 
 
@@ -62,8 +55,8 @@ def array_names() -> list[str]:
 
 def map_array(folder: Path, name: str) -> np.ndarray[Any, Any]:
     """An array of a folder, of which only what is looked at is read."""
-    mapped = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-    return np.asarray(mapped)  # a plain array over the same bytes: slices of it are cheap
+    # A plain array over the same bytes: slices of a memmap are slow to make.
+    return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
 
 
 def describe_array(array: np.ndarray[Any, Any]) -> list[object]:

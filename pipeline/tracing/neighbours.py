@@ -15,8 +15,8 @@ from storage.database import Connection, QueryError
 from storage.measurements import read_measurements
 from storage.retention import read_run_keys
 
+# Which embeddings of a run neighbours are looked for among: the first of these that it has.
 COMPARED: tuple[TextField, ...] = ("response", "both", "prompt")
-"""Which embeddings of a run neighbours are looked for among: the first of these that it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +24,14 @@ class Neighbour:
     """A row whose embedding is near that of the completion."""
 
     example_id: str
-    similarity: float
-    """Cosine."""
+    similarity: float  # cosine
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
     """The approximate part of a trace: what reads alike, word for word or not."""
 
-    text: TextField
-    """Which text of the rows is compared."""
+    text: TextField  # which text of the rows is compared
     model: str
     rows: tuple[Neighbour, ...]
 
@@ -74,6 +72,6 @@ def find_neighbours(
         return Neighbours(of, key.model, ())
     asked = load_embedder(model).embed([text])[0].astype(np.float64)
     similarity = vectors[embedded] @ asked
-    first = np.lexsort((embedded, -similarity))[:most]
+    first = np.lexsort((embedded, -similarity))[:most]  # ids are sorted, so places are in order too
     near = tuple(Neighbour(ids[embedded[at]], float(similarity[at])) for at in first)
     return Neighbours(of, key.model, near)

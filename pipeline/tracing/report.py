@@ -30,10 +30,8 @@ class IndexDamagedError(RuntimeError):
 class Corpus:
     """The rows that are searched."""
 
-    run_id: str | None
-    """Whose choice it is; None for the whole workspace."""
-    ids: Sequence[str]
-    """(n,) example ids, sorted."""
+    run_id: str | None  # whose choice it is; None for the whole workspace
+    ids: Sequence[str]  # (n,) example ids, sorted
     source_ids: Sequence[str]
 
 
@@ -42,11 +40,9 @@ class Place:
     """Where a span stands."""
 
     example_id: str
-    part: str
-    """Prompt or response."""
-    start: int
+    part: str  # prompt or response
+    start: int  # in the text of that part, in characters
     end: int
-    """In the text of that part, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,34 +50,25 @@ class SpanReport:
     """A span of the completion that stands in rows."""
 
     text: str
-    start: int
+    start: int  # in the completion, in characters
     end: int
-    """In the completion, in characters."""
     words: int
-    count: int
-    """How often it stands in the rows."""
-    rows: int
-    """In how many rows it does."""
-    common: bool
-    """A common phrase, of which only ten rows are named."""
+    count: int  # how often it stands in the rows
+    rows: int  # in how many rows it does
+    common: bool  # a common phrase, of which only ten rows are named
     log_probability: float
     idf: float
-    places: tuple[Place, ...]
-    """The first in each part of each row that is named."""
+    places: tuple[Place, ...]  # the first in each part of each row that is named
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where an example is from."""
 
-    path: str | None
-    """The source it was first read from; None for one that was generated."""
-    position: int | None
-    """The line or row there, from 1."""
-    copies: int
-    """Rows of the sources that are this example."""
-    model: str | None
-    """The model that generated it."""
+    path: str | None  # the source it was first read from; None for one that was generated
+    position: int | None  # the line or row there, from 1
+    copies: int  # rows of the sources that are this example
+    model: str | None  # the model that generated it
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +78,9 @@ class RowReport:
     example_id: str
     score: float
     bm25: float
-    spans: tuple[int, ...]
-    """Numbers of its spans, from 1."""
-    coverage_prompt: float
-    coverage_response: float
-    """Share of the completion's words in spans of its prompt, and of its response."""
+    spans: tuple[int, ...]  # numbers of its spans, from 1
+    coverage_prompt: float  # share of the completion's words in spans of its prompt
+    coverage_response: float  # and of its response
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +89,13 @@ class TraceReport:
 
     run_id: str | None
     corpus_rows: int
-    words: int
-    """Of the completion."""
-    found: int
-    """Spans that were long enough and not of the prompt; the rarest are reported."""
-    coverage: float
-    """Share of the completion's words that lie in a reported span."""
+    words: int  # of the completion
+    found: int  # spans that were long enough and not of the prompt; the rarest are reported
+    coverage: float  # share of the completion's words that lie in a reported span
     spans: tuple[SpanReport, ...]
     rows: tuple[RowReport, ...]
     rows_hit: int
-    origins: dict[str, Origin]
-    """Of every example that is named."""
+    origins: dict[str, Origin]  # of every example that is named
     neighbours: Neighbours | None
 
 
@@ -186,7 +167,7 @@ def report_span(
     places = []
     for part, position in zip(parts.tolist(), positions.tolist(), strict=True):
         example = examples[corpus.ids[part // len(PARTS)]]
-        first = position - int(index.starts[part])
+        first = position - int(index.starts[part])  # number of its first token in the part
         places.append(find_span(example, PARTS[part % len(PARTS)], first, text))
     return SpanReport(
         text=text,
@@ -203,13 +184,7 @@ def report_span(
 
 
 def find_span(example: Example, part: str, first: int, text: str) -> Place:
-    """Where a span stands in the text of a row.
-
-    Args:
-        example: the row.
-        part: prompt or response.
-        first: number of the span's first word or sign there.
-        text: the span.
+    """Where a span stands in the prompt or response of a row; it begins with the token `first`.
 
     Raises:
         IndexDamagedError: if something else stands there.

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.text.suffix_array import PARTS, SuffixIndex, Tokens
+from pipeline.text.suffix_array import PARTS, SEPARATOR, SuffixIndex, Tokens
 from pipeline.tracing.found import FoundSpan, TokenRun
 from scorers.arrays import Floats, Ints
 
-BM25_K1, BM25_B = 1.2, 0.75
+BM25_K1, BM25_B = 1.2, 0.75  # how soon a word's repeats stop counting; how much length counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +20,13 @@ class RankedRow:
     row: int
     score: float
     bm25: float
-    spans: tuple[int, ...]
-    """Numbers of the spans it has, from 0."""
-    coverage: tuple[float, float]
-    """Share of the completion's words in spans of its prompt, and of its response."""
+    spans: tuple[int, ...]  # numbers of the spans it has, from 0
+    coverage: tuple[float, float]  # share of the completion's words in its prompt, and its response
 
 
 def rows_of(spans: Sequence[FoundSpan]) -> Ints:
     """The rows that have a span, in their order."""
-    found = [span.rows for span in spans]
-    return np.unique(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
+    return np.unique(np.concatenate([np.empty(0, np.int64), *(span.rows for span in spans)]))
 
 
 def rank_rows(
@@ -53,6 +50,7 @@ def rank_rows(
     for span in spans:
         scores[np.searchsorted(rows, span.rows)] += span.idf * span.match.words
     if len(rows) > most:  # what cannot be among the first is not looked at
+        # The `most`-th score from above; rows as high are all kept, for BM25 to decide.
         enough = scores >= np.partition(scores, len(scores) - most)[len(scores) - most]
         rows, scores = rows[enough], scores[enough]
     likeness = bm25(index, question, rows)
@@ -91,16 +89,15 @@ def share_within(words: NDArray[np.bool_], matches: Sequence[TokenRun]) -> float
 def bm25(index: SuffixIndex, question: Tokens, rows: Ints) -> Floats:
     """(k,) BM25 of the distinct words of a question in each of the rows."""
     asked = np.unique(question.astype(np.int64))
-    asked = asked[asked > 0]
+    asked = asked[asked > SEPARATOR]  # (a,) words that some row has
     n, within = index.rows, index.rows_with[asked]
-    weights = np.log1p((n - within + 0.5) / (within + 0.5))
+    weights = np.log1p((n - within + 0.5) / (within + 0.5))  # idf; with 1 + it is never below 0
     values = np.zeros(len(rows))
     for place, row in enumerate(rows.tolist()):
         tokens = index.row_tokens(row).astype(np.int64)
-        counts = np.bincount(
-            np.searchsorted(asked, tokens[np.isin(tokens, asked)]), minlength=len(asked)
-        )
-        length = (len(tokens) - len(PARTS)) * n / max(index.words, 1)
+        among = np.searchsorted(asked, tokens[np.isin(tokens, asked)])
+        counts = np.bincount(among, minlength=len(asked))
+        length = (len(tokens) - len(PARTS)) * n / max(index.words, 1)  # 1: as long as the mean row
         bound = counts + BM25_K1 * (1 - BM25_B + BM25_B * length)
         values[place] = (weights * counts * (BM25_K1 + 1) / bound).sum()
     return values

@@ -47,18 +47,12 @@ SHARE_KEPT = 0.05
 class Traced:
     """What a completion shares with the rows."""
 
-    words: int
-    """Of the completion."""
-    found: int
-    """Spans that were long enough and not of the prompt; the rarest are reported."""
-    spans: tuple[FoundSpan, ...]
-    """In the order of the completion."""
-    coverage: float
-    """Share of the completion's words that lie in a reported span."""
-    rows: tuple[RankedRow, ...]
-    """The first by rank."""
-    rows_hit: int
-    """How many rows there were."""
+    words: int  # of the completion
+    found: int  # spans that were long enough and not of the prompt; the rarest are reported
+    spans: tuple[FoundSpan, ...]  # in the order of the completion
+    coverage: float  # share of the completion's words that lie in a reported span
+    rows: tuple[RankedRow, ...]  # the first by rank
+    rows_hit: int  # how many rows there were
 
 
 def trace_text(
@@ -124,7 +118,7 @@ def find_matches(
     reached = 0
     for first in np.flatnonzero(words).tolist():
         end = first + index.longest(query[first : ends[first]])
-        if end > reached:
+        if end > reached:  # a run that ends no later lies within the one before
             reached = end
             interval = index.find(query[first:end])
             matches.append(TokenRun(first, end, int(words[first:end].sum()), interval))
@@ -142,7 +136,7 @@ def rarest(
     """The matches of the lowest probability, in the order of the completion; the first in a tie."""
     chances = [log_probability(index, query[match.first : match.end]) for match in matches]
     order = sorted(range(len(matches)), key=lambda number: (chances[number], number))
-    return [matches[number] for number in sorted(order[:most])]
+    return [matches[number] for number in sorted(order[:most])]  # back in the completion's order
 
 
 def log_probability(index: SuffixIndex, span: Tokens) -> float:
@@ -156,6 +150,7 @@ def locate(
 ) -> FoundSpan:
     """Find the rows that a match stands in."""
     positions = np.sort(index.order[slice(*match.interval)].astype(np.int64))
+    # Positions ascend, so the first of each part is where the span first stands in it.
     parts, firsts = np.unique(index.parts_at(positions), return_index=True)
     rows = np.unique(parts // len(PARTS))
     return FoundSpan(

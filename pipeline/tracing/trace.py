@@ -20,8 +20,7 @@ from storage.selections import read_run_selections, read_selection
 from storage.sources import read_source_ids
 from storage.workspace import Workspace
 
-BATCH_ROWS = 10_000
-"""Rows that are read from the database together."""
+BATCH_ROWS = 10_000  # rows that are read from the database together
 
 Tell = Callable[[str], None]
 
@@ -33,11 +32,9 @@ class Question:
     completion: str
     prompt: str = ""
     min_words: int = MIN_WORDS
-    spans: int | None = None
-    """At most so many; None: a twentieth of the words."""
+    spans: int | None = None  # at most so many; None: a twentieth of the words
     rows: int = 10
-    neighbours: int = 0
-    """Rows whose embeddings are nearest, besides."""
+    neighbours: int = 0  # rows whose embeddings are nearest, besides
 
 
 def trace_completion(
@@ -86,21 +83,21 @@ def read_corpus(con: Connection, run_id: str | None, whole: bool) -> Corpus:
             f"run {found} has chosen nothing yet: name another with --run, or search every example "
             "of the workspace with --all"
         )
-    ids, _ = read_selection(con, choice[0])
+    ids, _ = read_selection(con, choice.selection_id)
     return Corpus(found, sorted(ids), read_run_sources(con, found))
 
 
 def open_index(workspace: Workspace, corpus: Corpus, tell: Tell) -> SuffixIndex:
     """The index of these rows: the stored one, or a new one, which is then stored."""
     digest = content_hash([VERSION, list(corpus.ids)])
-    folder = workspace.indexes / digest[:16]
+    folder = workspace.indexes / digest[:16]  # the whole of it is compared when it is read
     stored = read_index(folder, digest)
     if stored is not None:
         return stored
     tell(f"indexing {len(corpus.ids)} rows; the next trace of them reads {folder}")
     with read_workspace(workspace) as con:
         write_index(folder, digest, build_index(read_traced_texts(con, corpus.ids)))
-    built = read_index(folder, digest)
+    built = read_index(folder, digest)  # mapped: what was built is not held in memory twice
     if built is None:
         raise IndexDamagedError(f"{folder} was written and cannot be read again: look at the disk")
     return built

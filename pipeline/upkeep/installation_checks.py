@@ -1,7 +1,6 @@
 """What `sluice doctor` finds of the installation: packages, devices, models, disk."""
 
 import importlib.util
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from pipeline.serving.environment import choose_build, default_place, find_environment
+from pipeline.serving.settings import usable_cores
 from scorers.measures.models.devices import (
     CPU_LIMIT,
     read_core_limit,
@@ -24,13 +24,9 @@ from scorers.measures.models.loading import WHEEL_MODELS, MissingModelError, fin
 from scorers.measures.models.model_cache import copy_folder, default_cache, file_fingerprint
 
 DISTRIBUTION = "sluice-sft"
-
 EXTRAS = {"dask": "prefect_dask", "ray": "prefect_ray", "s3": "s3fs"}
-
 GIGABYTE = 10**9
-
-CONVERTED_GIGABYTES = 0.6
-"""What the converted copy of the embedded language model takes."""
+CONVERTED_GIGABYTES = 0.6  # what the converted copy of the embedded language model takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +36,7 @@ class Finding:
     level: Literal["ok", "warning", "problem"]
     what: str
     detail: str
-    remedy: str = ""
-    """What to do about it; empty where it is well."""
+    remedy: str = ""  # what to do about it; empty where it is well
 
 
 def examine_installation() -> Iterator[Finding]:
@@ -80,6 +75,7 @@ def check_packages() -> Finding:
             f"{DISTRIBUTION} is not installed, so nobody knows what it needs",
             "pip install -e . in the checkout; on a worker that has the code alone this is well",
         )
+    # With no extra named, those that belong to one are not asked for.
     wanted = [each for each in needed if not each.marker or each.marker.evaluate({"extra": ""})]
     wrong = [problem for each in wanted if (problem := problem_of(each))]
     if not wrong:
@@ -113,10 +109,8 @@ def check_devices() -> Finding:
         devices, dtype = usable_devices(), resolve_dtype()
     except (ImportError, OSError) as error:
         return Finding("problem", "torch", str(error), "reinstall torch: see CONTRIBUTING.md")
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cores = read_core_limit(CPU_LIMIT) or usable
-    detail = f"{', '.join(devices)}; `auto` is {dtype}; {cores} cores"
-    return Finding("ok", "torch", detail)
+    cores = read_core_limit(CPU_LIMIT) or len(usable_cores())  # a container's share comes first
+    return Finding("ok", "torch", f"{', '.join(devices)}; `auto` is {dtype}; {cores} cores")
 
 
 def check_faiss() -> Finding:
@@ -156,6 +150,7 @@ def matches_wheel(package: str, weights: str, sha256: str) -> bool:
 
     for file in distribution(package).files or ():
         if file.as_posix() == weights and file.hash is not None and file.hash.mode == "sha256":
+            # A record leaves the padding out; too much of it does no harm.
             recorded = base64.urlsafe_b64decode(f"{file.hash.value}==")
             return recorded.hex() == sha256
     return True
@@ -169,6 +164,7 @@ def check_cache() -> Finding:
 
 def check_free(folder: Path, what: str, needed: float, remedy: str) -> Finding:
     """Free disk under a folder, against the gigabytes that are needed there."""
+    # A folder that is not made yet will be on the disk of the nearest that is.
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     free = shutil.disk_usage(there).free / GIGABYTE
     detail = f"{free:.1f} GB free at {folder}, {needed:.1f} GB needed"

@@ -31,11 +31,10 @@ from storage.shard_files import ShardFiles, is_url
 from storage.upgrade import COPIES
 from storage.workspace import Workspace
 
-OWNER = re.compile(r"\.(\d+)\.partial$")
-"""The process that writes a partial file, where its name tells."""
-
+OWNER = re.compile(r"\.(\d+)\.partial$")  # the process that writes a file, where its name tells
 TRAINING_FOLDERS = ("checkpoints", "rows")
 
+# Each kind, and why it can go.
 WHY = {
     "pending": "inputs of measuring; a run writes those it needs again",
     "partial": "files that a process was writing when it ended",
@@ -49,7 +48,6 @@ WHY = {
     "requests": "replies of endpoints; without them a repeated question is asked, and paid, again",
     "backups": "copies of the database from before a migration",
 }
-"""Each kind, and why it can go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +72,10 @@ class Leftover:
     """What can go of one kind."""
 
     kind: str
-    paths: tuple[Path | ShardFile, ...]
-    """Files, and folders with all that is in them."""
+    paths: tuple[Path | ShardFile, ...]  # files, and folders with all that is in them
     files: int
     bytes: int
-    unused: tuple[UnusedMeasure, ...] = ()
-    """Measurements to take out of the tables first."""
+    unused: tuple[UnusedMeasure, ...] = ()  # measurements to take out of the tables first
 
     @property
     def why(self) -> str:
@@ -123,22 +119,21 @@ def find_leftovers(con: Connection, workspace: Workspace, wanted: RemovalOptions
         "requests": lambda: [workspace.requests] if wanted.requests else (),
         "backups": lambda: find_backups(workspace) if wanted.backups else (),
     }
-    found = [measure_leftover(kind, find()) for kind, find in finders.items()]
-    with_unused = [
-        Leftover(each.kind, each.paths, each.files, each.bytes, tuple(unused))
-        if each.kind == "unused measurements"
-        else each
-        for each in found
+    found = [
+        measure_leftover(kind, find(), unused if kind == "unused measurements" else ())
+        for kind, find in finders.items()
     ]
-    return [each for each in with_unused if each.paths or each.unused]
+    return [each for each in found if each.paths or each.unused]
 
 
-def measure_leftover(kind: str, paths: Iterable[Path | ShardFile]) -> Leftover:
+def measure_leftover(
+    kind: str, paths: Iterable[Path | ShardFile], unused: Sequence[UnusedMeasure] = ()
+) -> Leftover:
     """Count the files and bytes of a kind; a file that is gone counts as none."""
-    lost = kind == "lost measurements"
+    lost = kind == "lost measurements"  # gone by definition: they are named, and 0 files
     kept = tuple(sorted((path for path in paths if lost or path.exists()), key=str))
     sizes = [size for path in kept for size in sizes_of(path)]
-    return Leftover(kind, kept, 0 if lost else len(sizes), sum(sizes))
+    return Leftover(kind, kept, 0 if lost else len(sizes), sum(sizes), tuple(unused))
 
 
 def sizes_of(path: Path | ShardFile) -> list[int]:
@@ -201,12 +196,10 @@ def find_superseded(con: Connection, workspace: Workspace) -> list[Path]:
     superseded: list[Path] = []
     for smaller in kept:
         for larger in kept:
-            alike = larger.settings == smaller.settings and larger != smaller
-            if (
-                alike
-                and folders[larger] not in superseded
-                and covers(con, workspace, larger, smaller)
-            ):
+            # Of two that cover each other one must stay.
+            if larger == smaller or folders[larger] in superseded:
+                continue
+            if larger.settings == smaller.settings and covers(con, workspace, larger, smaller):
                 superseded.append(folders[smaller])
                 break
     return [path for folder in superseded for path in kept_models(folder).values()]
@@ -225,7 +218,7 @@ def find_unused_warmups(
 ) -> list[Path]:
     """Warm-ups of adapters, where all gradients that were taken with them are unused."""
     keys = [each.measure_key for each in unused]
-    gone = read_warmups(con, []) - read_warmups(con, keys)
+    gone = read_warmups(con, []) - read_warmups(con, keys)  # all, less those used without `keys`
     return [workspace.models / "warmups" / key for key in sorted(gone)]
 
 

@@ -91,7 +91,7 @@ def every_example_has_one_fate(con: Connection, pool: list[str]) -> None:
             "select example_id from decisions where outcome = 'dropped'"
         ).fetchall()
     )
-    chosen = read_selection(con, read_run_selections(con, "run")["choice"][0])[0]
+    chosen = read_selection(con, read_run_selections(con, "run")["choice"].selection_id)[0]
     fates.update(chosen)
     assert fates == Counter(pool)
 
@@ -122,4 +122,4 @@ def test_no_row_is_lost_or_counted_twice(
         for before, after in zip([counts["ingest", 1], *steps], steps, strict=False):
             assert after.rows_in == before.kept
         assert steps[-1].kept == chosen.rows
-        assert controls["random"][1] == controls["length_matched"][1] == chosen.rows
+        assert controls["random"].rows == controls["length_matched"].rows == chosen.rows

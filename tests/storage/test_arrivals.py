@@ -7,7 +7,7 @@ import pytest
 from storage.arrivals import Window, read_arrivals
 from storage.conversations import Conversation
 from storage.database import Connection
-from storage.examples import Attempt, write_attempts
+from storage.examples import Attempt, MadeBy, write_attempts
 from storage.runs import start_run, write_run_targets
 from storage.sources import ReadRow, Source, add_source, write_rows
 
@@ -38,7 +38,7 @@ def arrived(con: Connection) -> Connection:
     write_run_targets(con, "run", ["target", "a"])  # what is a source too arrives like one
     for parent, answer in (("ninth", "answer"), ("both", "answer"), ("ninth", "late answer")):
         attempt = Attempt(talk(parent).example_id, 0, talk(answer), "")
-        write_attempts(con, [attempt], (parent, "m", "{}", "run"))
+        write_attempts(con, [attempt], MadeBy(parent, "{}", "run", "m"))
     return con
 
 

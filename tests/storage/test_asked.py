@@ -20,7 +20,7 @@ import storage
 from storage.asked import asking_about, number_ids, read_aligned
 from storage.conversations import Conversation
 from storage.database import Connection, open_workspace
-from storage.examples import read_example_table, read_examples, write_edited
+from storage.examples import MadeBy, read_example_table, read_examples, write_edited
 from storage.indexes import RowIndex
 from storage.measurements import (
     MeasureKey,
@@ -94,7 +94,7 @@ def store(con: Connection, workspace: Workspace) -> list[str]:
         commit_shards(con, workspace, key, [(path, 1.0)])
     values = np.where(numbers % 2, numbers, np.nan)
     write_scores(con, SCORE, ids, values, ["ok" if n % 2 else f"no {n}" for n in range(ROWS)])
-    write_edited(con, "indicated", [(ids[0], talk(ROWS))], ("repairs", "{}", "run"))
+    write_edited(con, "indicated", [(ids[0], talk(ROWS))], MadeBy("repairs", "{}", "run"))
     con.execute("update lineage set method = $m, example_id = $i", {"m": REPAIRED, "i": ids[1]})
     return ids
 

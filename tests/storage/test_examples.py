@@ -6,6 +6,7 @@ from storage.conversations import Conversation
 from storage.database import Connection, QueryError
 from storage.examples import (
     Attempt,
+    MadeBy,
     count_copies,
     count_failed,
     find_example,
@@ -94,7 +95,7 @@ def test_attempts_are_known_by_their_key_and_their_parent(given: Connection) -> 
         Attempt(two, 1, None, "timeout"),
         Attempt(one, 2, None, "empty"),
     ]
-    write_attempts(given, tried, ("key", "m", "{}", "run"))
+    write_attempts(given, tried, MadeBy("key", "{}", "run", "m"))
     assert read_attempted(given, "key", [one, two, BARE.example_id]) == {one, two}
     assert read_attempted(given, "key", [two]) == {two}
     assert read_attempted(given, "other", [one, two]) == set()
@@ -107,5 +108,5 @@ def test_attempts_are_known_by_their_key_and_their_parent(given: Connection) -> 
 def test_of_several_makers_the_first_by_name_is_told(given: Connection) -> None:
     for model in ("m2", "m1", "m3"):
         attempt = Attempt(ONE.example_id, 0, MADE, "")
-        write_attempts(given, [attempt], (f"key of {model}", model, "{}", "run"))
+        write_attempts(given, [attempt], MadeBy(f"key of {model}", "{}", "run", model))
     assert read_makers(given, ids(MADE, ONE)) == {MADE.example_id: "m1"}

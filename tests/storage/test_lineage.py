@@ -6,6 +6,7 @@ from storage.conversations import Conversation
 from storage.database import Connection
 from storage.examples import (
     Attempt,
+    MadeBy,
     read_first_sources,
     read_makers,
     read_origins,
@@ -45,12 +46,12 @@ def ids(con: Connection) -> dict[str, str]:
     found = {t: talk(t).example_id for t in ("other", "own parent", "given", "answered")}
     for text, (method, parent) in made.items():
         edited = [(found[parent], talk(text))]
-        (found[text],) = write_edited(con, method, edited, ("key", "{}", "run"))  # type: ignore[arg-type]
+        (found[text],) = write_edited(con, method, edited, MadeBy("key", "{}", "run"))  # type: ignore[arg-type]
     attempt = Attempt(found["answered"], 0, talk("generated"), "")
-    write_attempts(con, [attempt], ("generation", "the maker", "{}", "run"))
+    write_attempts(con, [attempt], MadeBy("generation", "{}", "run", "the maker"))
     found["generated"] = talk("generated").example_id
     (found["marked"],) = write_edited(
-        con, "indicated", [(found["generated"], talk("marked"))], ("key", "{}", "run")
+        con, "indicated", [(found["generated"], talk("marked"))], MadeBy("key", "{}", "run")
     )
     return found
 

@@ -4,7 +4,7 @@ A row is recognised by the keys that carry its content; null counts as absent. O
 source, category, …) are nobody's content and are left out. A row that two shapes could read is
 `ambiguous_shape`: which of them is meant is for the recipe to say.
 
-To add one: write pipeline/shapes/NAME.py and its test, and add its line to SHAPES.
+To add one: write pipeline/ingest/shapes/NAME.py and its test, and add its line to SHAPES.
 """
 
 from collections.abc import Callable, Iterable
@@ -33,22 +33,17 @@ class Shape:
     """A way of writing a conversation as a row, and the keys it is recognised by."""
 
     read: Callable[[dict[str, Any]], Conversation]
-    keys: tuple[Keys, ...] = ()
-    """A row has this shape if it has all keys of one of these sets."""
+    keys: tuple[Keys, ...] = ()  # a row has this shape if it has all keys of one of these sets
+    # The same, where the row has no other shape. `text` is often a rendering of the others.
     weak_keys: tuple[Keys, ...] = ()
-    """As `keys`, where the row has no other shape. `text` is often a rendering of the others."""
-    not_beside: Keys = frozenset()
-    """Keys beside which a row has not this shape, unless the recipe names it."""
+    not_beside: Keys = frozenset()  # keys that rule this shape out, unless the recipe names it
 
 
 SHAPES: dict[str, Shape] = {
     "messages": Shape(read_messages, keys=(frozenset({"messages"}),)),
     "sharegpt": Shape(read_sharegpt, keys=(frozenset({"conversations"}),)),
     "alpaca": Shape(read_alpaca, keys=(frozenset({"instruction", "output"}),)),
-    "prompt_completion": Shape(
-        read_prompt_completion,
-        keys=tuple(frozenset(pair) for pair in PAIRS),
-    ),
+    "prompt_completion": Shape(read_prompt_completion, keys=tuple(map(frozenset, PAIRS))),
     "input_output": Shape(
         read_input_output,
         keys=(frozenset({"input", "output"}),),
@@ -64,12 +59,11 @@ SHAPES: dict[str, Shape] = {
     "chatml_text": Shape(read_chatml_text, weak_keys=(frozenset({"text"}),)),
 }
 
-_CONTENT_KEYS: Keys = frozenset().union(
-    *(
-        keys
-        for shape in SHAPES.values()
-        for keys in (*shape.keys, *shape.weak_keys, shape.not_beside)
-    )
+_CONTENT_KEYS: Keys = frozenset(
+    key
+    for shape in SHAPES.values()
+    for keys in (*shape.keys, *shape.weak_keys, shape.not_beside)
+    for key in keys
 )
 
 
@@ -92,11 +86,9 @@ def read_conversation(value: dict[str, Any], shape: str | None = None) -> tuple[
 
 
 def _content_keys(value: dict[str, Any]) -> Keys:
-    found = _known_keys(tuple(value))
-    for key in found:
-        if value[key] is None:
-            return frozenset(key for key in found if value[key] is not None)
-    return found
+    found = _known_keys(tuple(value))  # cached: a source has few sets of keys
+    nulls = frozenset(key for key in found if value[key] is None)
+    return found - nulls if nulls else found
 
 
 @lru_cache(maxsize=1024)
@@ -143,8 +135,9 @@ def _unknown(value: dict[str, Any], found: Keys, names: Iterable[str]) -> str:
     options = [
         (name, keys) for name in names for keys in (*SHAPES[name].keys, *SHAPES[name].weak_keys)
     ]
+    # Nearest: fewest keys missing, then most keys there.
     name, keys = min(options, key=lambda option: (len(option[1] - found), -len(option[1])))
-    there = _listed(key[:40] for key in list(value)[:20]) or "none"
+    there = _listed(key[:40] for key in list(value)[:20]) or "none"  # a bound on what is logged
     if "chosen" in found and "rejected" in found:
         return f"a preference pair (chosen, rejected), not one conversation; keys: {there}"
     return f"keys: {there}; the nearest shape, {name}, lacks {_listed(keys - found)}"

@@ -33,9 +33,6 @@ def _read_history(row: Row) -> list[Message]:
         if not isinstance(pair, list) or [type(text) for text in pair] != [str, str]:
             detail = "history must be a list of pairs of texts, question and answer"
             raise UnreadableRowError("wrong_type", detail)
-        question, answer = pair
-        messages += [
-            {"role": "user", "content": question},
-            {"role": "assistant", "content": answer},
-        ]
+        roles = ("user", "assistant")
+        messages += [{"role": r, "content": text} for r, text in zip(roles, pair, strict=True)]
     return messages

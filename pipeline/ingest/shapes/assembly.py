@@ -9,9 +9,8 @@ from pipeline.ingest.shapes.turns import MEDIA_KEYS, read_reasoning
 from pipeline.ingest.shapes.validation import check_conversation
 from storage.conversations import Conversation, Message
 
+# Not `reasoning`, which at the level of a row is a label as often as a text.
 ROW_REASONING_KEYS = ("reasoning_content", "thinking")
-"""Not `reasoning`, which at the level of a row is a label as often as a text."""
-
 SYSTEM_KEYS = ("system", "system_prompt")
 
 _BESIDE = MEDIA_KEYS.union(SYSTEM_KEYS, {"tools", "functions"})
@@ -69,7 +68,7 @@ def with_row_reasoning(row: Row, response: Message) -> Message:
 
 def _with_system(row: Row, messages: Sequence[Message]) -> Sequence[Message]:
     found = [read_text(row, key, "the row") for key in SYSTEM_KEYS]
-    texts = {text for text in found if text and not text.isspace()}
+    texts = {text for text in found if text and not text.isspace()}  # a set: the same twice is one
     if messages and messages[0]["role"] in ("system", "developer"):
         texts.add(messages[0]["content"])
         prompt = []

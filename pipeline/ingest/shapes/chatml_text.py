@@ -31,7 +31,7 @@ def read_chatml_text(row: Row) -> Conversation:
     turns, position = [], 0
     while position < len(text):
         turn = _TURN.match(text, position)
-        if turn is None or START in turn[2]:
+        if turn is None or START in turn[2]:  # a turn that was not closed would take in the next
             detail = f"no closed ChatML turn begins at character {position}"
             raise UnreadableRowError("bad_chatml", detail)
         turns.append({"role": turn[1], "content": turn[2]})

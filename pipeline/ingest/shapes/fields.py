@@ -26,11 +26,7 @@ def read_text(fields: Row, key: str, where: str) -> str | None:
     Raises:
         UnreadableRowError: wrong_type.
     """
-    value = fields.get(key)
-    if value is not None and not isinstance(value, str):
-        detail = f"{key} of {where} must be a text, it is {type_name(value)}"
-        raise UnreadableRowError("wrong_type", detail)
-    return value or None
+    return None if fields.get(key) is None else require_text(fields, key, where) or None
 
 
 def require_text(fields: Row, key: str, where: str) -> str:
@@ -42,6 +38,18 @@ def require_text(fields: Row, key: str, where: str) -> str:
     value = fields.get(key)
     if not isinstance(value, str):
         detail = f"{key} of {where} must be a text, it is {type_name(value)}"
+        raise UnreadableRowError("wrong_type", detail)
+    return value
+
+
+def require_object(value: object, where: str) -> dict[str, Any]:
+    """A turn, which must be an object.
+
+    Raises:
+        UnreadableRowError: wrong_type.
+    """
+    if not isinstance(value, dict):
+        detail = f"{where} must be an object, it is {type_name(value)}"
         raise UnreadableRowError("wrong_type", detail)
     return value
 

@@ -74,15 +74,13 @@ def join_sides(row: Row, prompt: list[Message], completion: list[Message]) -> Co
     if roles[:1] != ["assistant"] or not {"assistant", "tool"}.issuperset(roles):
         detail = "a completion must begin with an assistant turn and hold no turn of a user"
         raise UnreadableRowError("odd_role_order" if roles else "empty_response", detail)
-    trained = [i for i, message in enumerate(completion) if _is_trained_answer(message)]
+    trained = [  # the only weight that is kept is 0
+        i for i, m in enumerate(completion) if m["role"] == "assistant" and "weight" not in m
+    ]
     if not trained:
         raise UnreadableRowError("no_trained_turn", "no turn of the completion is trained")
     completion[trained[-1]] = with_row_reasoning(row, completion[trained[-1]])
     return assemble(row, [*prompt, *completion])
-
-
-def _is_trained_answer(message: Message) -> bool:
-    return message["role"] == "assistant" and "weight" not in message
 
 
 def _with_about(prompt: Message, row: Row, keys: tuple[str, ...]) -> Message:

@@ -17,7 +17,7 @@ from typing import Any
 
 from pipeline.ingest.rows import UnreadableRowError
 from pipeline.ingest.shapes.assembly import assemble, refuse_content
-from pipeline.ingest.shapes.fields import Row, read_json, read_list, type_name
+from pipeline.ingest.shapes.fields import Row, read_json, read_list, require_object
 from pipeline.ingest.shapes.turns import read_turn, read_turns
 from storage.conversations import Conversation, Message
 
@@ -51,9 +51,7 @@ def read_sharegpt(row: Row) -> Conversation:
 
 def _read_turn(turn: object, index: int) -> Message:
     where = f"turn {index}"
-    if not isinstance(turn, dict):
-        detail = f"{where} must be an object, it is {type_name(turn)}"
-        raise UnreadableRowError("wrong_type", detail)
+    turn = require_object(turn, where)
     speaker, value = turn.get("from"), turn.get("value")
     if speaker is None or value is None:
         keys = ", ".join(sorted(key[:40] for key in turn)[:20])

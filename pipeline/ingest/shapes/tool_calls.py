@@ -107,4 +107,4 @@ def _read_tool(tool: object) -> dict[str, Any]:
     return {**tool, "type": "function"}
 
 
-_FUNCTION_TYPE = ("type", "function")
+_FUNCTION_TYPE = ("type", "function")  # a mark of the wrapper, no part of the schema

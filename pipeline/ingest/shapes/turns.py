@@ -15,7 +15,7 @@ The role `function` is `tool` by its old name. Null is absent. Anything else is 
 from typing import Any
 
 from pipeline.ingest.rows import UnreadableRowError
-from pipeline.ingest.shapes.fields import Row, read_text, require_text, type_name
+from pipeline.ingest.shapes.fields import Row, read_text, require_object, require_text, type_name
 from pipeline.ingest.shapes.tool_calls import read_turn_calls
 from storage.conversations import Message
 
@@ -39,7 +39,7 @@ def _read_turn(turn: object, index: int) -> Message:
     # Most turns are a role and a text, which is the canonical form already.
     if type(turn) is dict and len(turn) == 2 and type(turn.get("content")) is str:
         role = turn.get("role")
-        if type(role) is str and role in ROLES:
+        if type(role) is str and role in ROLES:  # a list is no role, and cannot be looked up
             return turn
     return read_turn(turn, f"message {index}")
 
@@ -55,9 +55,7 @@ def read_turn(turn: object, where: str) -> Message:
         UnreadableRowError: missing_key, unknown_role, wrong_type, unsupported_content,
             unread_content, conflicting_fields, bad_tool_calls or bad_tool_arguments.
     """
-    if not isinstance(turn, dict):
-        detail = f"{where} must be an object, it is {type_name(turn)}"
-        raise UnreadableRowError("wrong_type", detail)
+    turn = require_object(turn, where)
     role = _read_role(turn, where)
     for key in sorted(_REFUSED_KEYS.intersection(turn)):
         if turn[key]:
@@ -136,7 +134,7 @@ def _read_part(part: object, where: str) -> str:
 def _is_trained(turn: Row, role: str, where: str) -> bool:
     """Whether an assistant turn is trained; other turns never are, and may not ask to be."""
     marks = [turn[key] for key in ("weight", "train") if turn.get(key) is not None]
-    if any(mark not in (0, 1) for mark in marks):
+    if any(mark not in (0, 1) for mark in marks):  # False is 0 and True is 1
         raise UnreadableRowError("wrong_type", f"weight and train of {where} must be 0 or 1")
     if role != "assistant":
         if turn.get("train"):

@@ -36,10 +36,9 @@ def check_conversation(conversation: Conversation) -> None:
         UnreadableRowError: no_messages, empty_prompt, empty_response, odd_role_order or
             no_trained_turn.
     """
-    messages = conversation.messages
+    messages, response_at = conversation.messages, conversation.response_at
     if not messages:
         raise UnreadableRowError("no_messages", "the row has no turns")
-    response_at = conversation.response_at
     _check_order(conversation, response_at)
     if response_at is None:
         _check_open_end(conversation)

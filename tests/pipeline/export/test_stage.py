@@ -31,7 +31,7 @@ def test_each_row_has_its_own_text_tokens_and_source(tmp_path: Path) -> None:
     top = {"method": "top_k", "score": "response_length", "budget": {"rows": 6}}
     select_examples(run, SelectSettings.model_validate({"held_out": 0, "steps": [top]}), pool)
     with read_workspace(run.workspace) as con:
-        selection_id = read_run_selections(con, run.run_id)["choice"][0]
+        selection_id = read_run_selections(con, run.run_id)["choice"].selection_id
         exported = list(export_rows(con, run, selection_id, "train"))
     assert [row.example_id for row in exported] != sorted(row.example_id for row in exported)
     assert [row.rank for row in exported] == [1, 2, 3, 4, 5, 6]

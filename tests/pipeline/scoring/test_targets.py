@@ -164,7 +164,7 @@ def choose(folder: Path, run_id: str) -> RunContext:
 def test_no_target_is_chosen_or_decided_about_and_the_books_balance(tmp_path: Path) -> None:
     run = choose(tmp_path, "run")
     with read_workspace(run.workspace) as con:
-        chosen = read_selection(con, read_run_selections(con, "run")["choice"][0])[0]
+        chosen = read_selection(con, read_run_selections(con, "run")["choice"].selection_id)[0]
         counts = read_counts(con, "run")
         decided = con.execute("select distinct example_id from decisions").fetchall()
         story = read_explanation(

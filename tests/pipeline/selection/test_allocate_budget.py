@@ -64,7 +64,7 @@ def choose(
         start_run(con, run.run_id, {"name": run.run_id, "seed": 0}, "code", {}, run.source_ids)
     chosen = select_examples(run, settings, pool[1])
     with read_workspace(run.workspace) as con:
-        ids, _ = read_selection(con, read_run_selections(con, run.run_id)["choice"][0])
+        ids, _ = read_selection(con, read_run_selections(con, run.run_id)["choice"].selection_id)
         prompts = dict(con.execute("select example_id, prompt from examples").fetchall())
         reasons = dict(con.execute(DROPS, {"run_id": run.run_id}).fetchall())
         notes = [note for count in read_counts(con, run.run_id) for note in count.notes]

@@ -45,7 +45,9 @@ def choose(
     select_examples(run, SelectSettings.model_validate(settings), pool)
     with read_workspace(run.workspace) as con:
         selections = read_run_selections(con, run.run_id)
-        picked = {kind: read_selection(con, each[0])[0] for kind, each in selections.items()}
+        picked = {
+            kind: read_selection(con, each.selection_id)[0] for kind, each in selections.items()
+        }
         drops = con.execute(
             "select example_id, reason, because_of from decisions where outcome = 'dropped'"
         ).fetchall()

@@ -115,7 +115,7 @@ def test_rows_are_scored_and_picked_by_their_tags(tmp_path: Path) -> None:
     select = SelectSettings.model_validate({"held_out": 0, "steps": steps})
     select_examples(run, select, pool)
     with read_workspace(run.workspace) as con:
-        choice = read_selection(con, read_run_selections(con, run.run_id)["choice"][0])[0]
+        choice = read_selection(con, read_run_selections(con, run.run_id)["choice"].selection_id)[0]
         query = "select example_id, prompt from examples"
         prompts = dict(con.execute(query).fetchall())
         drops = con.execute(

@@ -79,7 +79,7 @@ def choose(folder: Path, step: dict[str, Any]) -> tuple[set[str], dict[str, str]
     steps = [{"method": "correct_answer", **step}, {"method": "random", "budget": {"fraction": 1}}]
     select_examples(run, SelectSettings.model_validate({"held_out": 0, "steps": steps}), pool)
     with read_workspace(run.workspace) as con:
-        selection = read_run_selections(con, run.run_id)["choice"][0]
+        selection = read_run_selections(con, run.run_id)["choice"].selection_id
         ids, _ = read_selection(con, selection)
         texts = dict(con.execute("select example_id, response from examples").fetchall())
         drops = "select example_id, reason from decisions where outcome = 'dropped'"

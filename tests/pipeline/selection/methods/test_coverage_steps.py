@@ -57,7 +57,7 @@ def test_a_step_picks_by_the_stored_embeddings(method: dict[str, Any], tmp_path:
     step = {**method, "budget": {"rows": 4}}
     select_examples(run, SelectSettings.model_validate({"held_out": 0, "steps": [step]}), pool)
     with read_workspace(run.workspace) as con:
-        choice = read_selection(con, read_run_selections(con, run.run_id)["choice"][0])[0]
+        choice = read_selection(con, read_run_selections(con, run.run_id)["choice"].selection_id)[0]
         found = con.execute(
             "select example_id, reason, because_of from decisions "
             "where stage = 'select' and outcome = 'dropped'"

@@ -100,7 +100,7 @@ def test_rows_of_other_licences_are_out_and_answers_go_by_their_prompt(
     with read_workspace(run[0].workspace) as con:
         kinds = read_run_selections(con, "run")
         counts = read_counts(con, "run")
-    assert {kind: rows for kind, (_, rows, _) in kinds.items()} == {
+    assert {kind: each.rows for kind, each in kinds.items()} == {
         "choice": 2,
         "held_out": 0,
         "length_matched": 2,
