@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from storage.conversations import content_hash
 from storage.database import Connection, fetch_count, transaction
+from storage.rows import fetch_texts, write_table
 
 ADD = """
 insert into selections values ($selection_id, $name, $rows, $loss_tokens) on conflict do nothing
@@ -74,10 +75,11 @@ def write_selection(
             the loss tokens they hold together.
     """
     name, ids, weights, loss_tokens = chosen
+    # Without the run: the same choice made again is the same selection.
     selection_id = content_hash([name, kind, list(ids), list(weights)])[:16]
     picked = pa.table(
         {
-            "rank": pa.array(range(1, len(ids) + 1), pa.int64()),
+            "rank": pa.array(range(1, len(ids) + 1), pa.int64()),  # from 1, as people count
             "example_id": pa.array(ids, pa.string()),
             "weight": pa.array(weights, pa.float64()),
         }
@@ -87,9 +89,7 @@ def write_selection(
         totals = {"name": name, "rows": len(ids), "loss_tokens": loss_tokens}
         con.execute(ADD, key | totals)
         con.execute(CLEAR, key)
-        con.register("picked", picked)
-        con.execute(WRITE, key)
-        con.unregister("picked")
+        write_table(con, "picked", picked, WRITE, key)
         con.execute(LINK, key | {"run_id": run_id, "kind": kind, "parent_id": parent_id})
     return selection_id
 
@@ -125,8 +125,7 @@ def record_export(
 
 def read_run_exports(con: Connection, run_id: str) -> list[str]:
     """Paths of the exports of what a run chose, relative to the workspace."""
-    rows = con.execute(RUN_EXPORTS, {"run_id": run_id}).fetchall()
-    return [str(row[0]) for row in rows]
+    return fetch_texts(con, RUN_EXPORTS, {"run_id": run_id})
 
 
 def write_trial(
@@ -174,7 +173,7 @@ def read_adapters(con: Connection, not_of: str) -> list[tuple[str, str]]:
 
 def read_costed_trials(con: Connection) -> set[str]:
     """Ids of the trials whose cost is known."""
-    return {str(row[0]) for row in con.execute(COSTED_TRIALS).fetchall()}
+    return set(fetch_texts(con, COSTED_TRIALS))
 
 
 def has_export(con: Connection, export_id: str) -> bool:
