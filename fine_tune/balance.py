@@ -51,17 +51,17 @@ def row_weights(
     if (loss_tokens < 1).any():
         raise ValueError(f"{(loss_tokens < 1).sum()} rows have no trained token: leave them out")
     names, codes = np.unique(np.asarray(tasks, dtype=np.str_), return_inverse=True)
-    totals = np.bincount(codes, weights=loss_tokens, minlength=len(names))
+    totals = np.bincount(codes, weights=loss_tokens, minlength=len(names))  # (K,) N_k
     shares = _task_shares(names, weights)
-    balanced: Floats = (shares * totals.sum() / totals)[codes]
+    balanced: Floats = (shares * totals.sum() / totals)[codes]  # (K,) → (n,)
     return balanced
 
 
 def _task_shares(names: Strings, weights: Mapping[str, float] | None) -> Floats:
     """(K,) weights of the tasks present; together 1."""
     if weights is None:
-        return np.full(len(names), 1 / max(1, len(names)))
-    wrong = [name for name in names.tolist() if not weights.get(name, 0) > 0]
+        return np.full(len(names), 1 / max(1, len(names)))  # without rows there is no task
+    wrong = [name for name in names.tolist() if not weights.get(name, 0) > 0]  # NaN among them
     if wrong:
         raise ValueError(f"every task needs a weight above 0, {', '.join(wrong)} has none")
     given = np.array([weights[name] for name in names.tolist()], dtype=np.float64)

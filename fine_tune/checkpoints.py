@@ -27,7 +27,7 @@ def last_complete_checkpoint(directory: Path) -> Path | None:
             shutil.rmtree(path)
         else:
             whole.append((steps, path))
-    return max(whole)[1] if whole else None
+    return max(whole)[1] if whole else None  # by number: as text, 1000 comes before 900
 
 
 def read_steps(checkpoint: Path) -> int | None:
@@ -36,9 +36,9 @@ def read_steps(checkpoint: Path) -> int | None:
         state = json.loads((checkpoint / "trainer_state.json").read_bytes())
         with safe_open(checkpoint / "adapter_model.safetensors", framework="np") as adapter:
             tensors = list(adapter.keys())
-    except (OSError, ValueError, SafetensorError):
+    except (OSError, ValueError, SafetensorError):  # missing, or cut short by the kill
         return None
     steps = int(state["global_step"])
-    named_so = checkpoint.name == f"{PREFIX}{steps}"
+    named_so = checkpoint.name == f"{PREFIX}{steps}"  # a copy under another name is nobody's
     archives = all(zipfile.is_zipfile(checkpoint / name) for name in ARCHIVES)
     return steps if tensors and named_so and archives else None

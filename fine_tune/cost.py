@@ -29,10 +29,8 @@ class TrainCost(BaseModel):
     """From the start of each execution to the last time that its cost was written."""
     rows: int = 0
     """Rows that went through a training step; a row counts again for each pass over it."""
-    tokens: int = 0
-    """Tokens of those rows, prompt and response, without padding."""
-    device: str = ""
-    """Of the last execution."""
+    tokens: int = 0  # tokens of those rows, prompt and response, without padding
+    device: str = ""  # of the last execution
     peak_memory_bytes: int = 0
     """Most that the device held for us; on a CPU, most that the whole process held."""
 
@@ -47,17 +45,13 @@ class CostMeter:
     """Adds one execution to the cost of a training, and writes it down as it grows."""
 
     def __init__(self, output: Path) -> None:
-        """Start the clock and count the execution.
-
-        Args:
-            output: the training's folder.
-        """
+        """Start the clock and count the execution; `output` is the training's folder."""
         self.path = output / COST_FILE
         before = read_cost(output) or TrainCost()
         self.before = before.model_copy(update={"executions": before.executions + 1})
         self.started = self.written = time.monotonic()
         self.rows = self.tokens = 0
-        self.write()
+        self.write()  # an execution that is killed before its first step counts as well
 
     def count(self, rows: int, tokens: int) -> None:
         """Count a batch that went through a training step."""
@@ -72,7 +66,7 @@ class CostMeter:
         device, peak = memory_used()
         cost = TrainCost(
             executions=self.before.executions,
-            seconds=round(self.before.seconds + self.written - self.started, 3),
+            seconds=round(self.before.seconds + self.written - self.started, 3),  # of all
             rows=self.before.rows + self.rows,
             tokens=self.before.tokens + self.tokens,
             device=device,
@@ -89,5 +83,5 @@ def memory_used() -> tuple[str, int]:
 
     if torch.cuda.is_available():
         return torch.cuda.get_device_name(0), torch.cuda.max_memory_allocated(0)
-    unit = 1 if sys.platform == "darwin" else 1024
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kibibytes
     return "cpu", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -8,7 +8,6 @@ means over tokens, and moves with the batch size. The numbers here do not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from fine_tune.libraries import quiet_libraries
 from fine_tune.prepared_rows import load_split, promised_tokens, trained_tokens
 from fine_tune.report import HeldOutLoss
 from fine_tune.verify_tokens import TokenMismatchError, differing_rows, require_chat_template
+from scorers.measures.batches import batches_of_like_length
 from storage.exports_manifest import Split, read_manifest
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     from fine_tune.trainer import AdapterTrainer
 
-TOKENS_PER_BATCH = 4096
-"""Padding included; a longer row is a batch of its own."""
+TOKENS_PER_BATCH = 4096  # padding included; a longer row is a batch of its own
 
 
 def heldout_loss(
@@ -54,8 +53,8 @@ def heldout_loss(
         rows = load_split(export, split, Path(folder))
         trainer = build_evaluator(model, adapter, rows, Path(folder))
         prepared = prepared_rows(trainer)
-        found = differing_rows(split, promised_tokens(rows), trained_tokens(prepared))
-        if found:
+        # A dropped or cut row would make it the loss of another set.
+        if found := differing_rows(split, promised_tokens(rows), trained_tokens(prepared)):
             raise TokenMismatchError(found)
         return loss_of_rows(trainer, prepared)
 
@@ -69,20 +68,9 @@ def loss_of_rows(trainer: AdapterTrainer, prepared: Dataset) -> HeldOutLoss:
     """
     nats, tokens = 0.0, 0
     rows = prepared.select_columns(["input_ids", "labels"])
-    for indices in _batches([len(ids) for ids in rows["input_ids"]]):
+    lengths = [len(ids) for ids in rows["input_ids"]]
+    for indices in batches_of_like_length(lengths, TOKENS_PER_BATCH):
         batch_nats, batch_tokens = trainer.loss_of_batch([rows[index] for index in indices])
-        nats += batch_nats
+        nats += batch_nats  # sums, not means: batches have different numbers of tokens
         tokens += batch_tokens
     return HeldOutLoss(nats / tokens, tokens, len(rows))
-
-
-def _batches(lengths: list[int]) -> Iterator[list[int]]:
-    """Indices of rows of like length, padded to at most TOKENS_PER_BATCH together."""
-    batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda index: (lengths[index], index)):
-        if batch and lengths[index] * (len(batch) + 1) > TOKENS_PER_BATCH:
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch

@@ -20,6 +20,7 @@ def quiet_libraries() -> Iterator[None]:
     before = constants.HF_HUB_OFFLINE, constants.HF_HUB_DISABLE_TELEMETRY
     dataset_bars = not datasets.are_progress_bars_disabled()
     model_bars = logging.is_progress_bar_enabled()
+    # The constants, not the environment: it was read when huggingface_hub was imported.
     constants.HF_HUB_OFFLINE, constants.HF_HUB_DISABLE_TELEMETRY = True, True
     datasets.disable_progress_bars()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]

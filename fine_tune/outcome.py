@@ -12,7 +12,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict
 
 from fine_tune.cost import TrainCost, read_cost
-from fine_tune.report import TRAINING_FILE, Training, read_train_report
+from fine_tune.report import read_train_report
 from fine_tune.settings import TrainSettings
 from storage.conversations import content_hash
 
@@ -31,11 +31,9 @@ class TrainingOutcome(BaseModel):
     trial_id: str
     workspace: str | None
     """Where the export lies in one, as seen from the machine that trained; else None."""
-    adapter: str
-    """The training's folder, relative to the workspace; absolute where there is none."""
+    adapter: str  # the training's folder, relative to the workspace; absolute where there is none
     report: Mapping[str, Any]
-    cost: TrainCost | None
-    """None for a training of an older version."""
+    cost: TrainCost | None  # None for a training of an older version
 
 
 def trial_identity(export_id: str, model_fingerprint: str, settings: TrainSettings) -> str:
@@ -67,9 +65,10 @@ def read_outcome(folder: Path, workspace: Path | None) -> TrainingOutcome | None
     report = read_train_report(folder)
     if report is None:
         return None
-    training = Training.model_validate_json((folder / TRAINING_FILE).read_bytes())
-    inside = workspace is not None and folder.resolve().is_relative_to(workspace.resolve())
-    adapter = folder.resolve().relative_to(workspace.resolve()) if inside and workspace else folder
+    training = report.training
+    adapter = folder
+    if workspace is not None and folder.resolve().is_relative_to(workspace.resolve()):
+        adapter = folder.resolve().relative_to(workspace.resolve())  # it may be moved as a whole
     return TrainingOutcome(
         export_id=training.export_id,
         trial_id=trial_identity(training.export_id, training.model_fingerprint, training.settings),
@@ -91,7 +90,7 @@ def finished_outcomes(workspace: Path) -> Iterator[TrainingOutcome]:
 def thin_losses(report: dict[str, Any]) -> dict[str, Any]:
     """A report with at most MOST_LOSSES losses, evenly spread: what an event can carry."""
     losses = report["losses"]
-    every = -(-len(losses) // MOST_LOSSES)
+    every = -(-len(losses) // MOST_LOSSES)  # rounded up, so that at most so many are left
     return report if every <= 1 else {**report, "losses": losses[::every], "losses_every": every}
 
 

@@ -6,15 +6,12 @@ an `SFTTrainer`. Only counting needs no model, and gives the trainer a model of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from fine_tune.libraries import quiet_libraries
 from fine_tune.settings import IGNORED
-from storage.exports_manifest import SPLITS, ExportManifest, Split
+from storage.exports_manifest import Split
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -47,41 +44,16 @@ def load_split(export: Path, split: Split, cache: Path) -> Dataset:
 
 def promised_tokens(rows: Dataset) -> list[TokenCount]:
     """What the export says of each row, in its order."""
-    table = rows.select_columns(["example_id", "prompt_tokens", "loss_tokens"])
-    return [TokenCount(**row) for row in table]
+    counted = rows.select_columns(["example_id", "prompt_tokens", "loss_tokens"])
+    return [TokenCount(**row) for row in counted]  # the columns have the fields' names
 
 
 def trained_tokens(prepared: Dataset) -> list[TokenCount]:
     """What the trainer holds of each row after its preparation, in its order."""
-    return list(_count_rows(prepared))
-
-
-def _count_rows(prepared: Dataset) -> Iterator[TokenCount]:
+    counts = []
     for row in prepared.select_columns(["example_id", "labels"]):
         # The model never predicts the first token, whatever its label.
         loss_tokens = sum(label != IGNORED for label in row["labels"][1:])
-        yield TokenCount(row["example_id"], len(row["labels"]) - loss_tokens, loss_tokens)
-
-
-def count_with_trainer(
-    export: Path, manifest: ExportManifest, tokenizer: Path, max_length: int | None
-) -> dict[Split, list[TokenCount]]:
-    """Have TRL prepare every split, and count what it made of each row.
-
-    Args:
-        export: an export's folder.
-        manifest: its manifest.
-        tokenizer: folder of the tokenizer with its chat template.
-        max_length: as the trainer will be told, in tokens; it cuts longer rows.
-    """
-    splits = [split for split in SPLITS if manifest.counts(split).rows]
-    with TemporaryDirectory(prefix="sluice-") as folder, quiet_libraries():
-        from fine_tune.trainer import prepare_without_model
-
-        cache = Path(folder)
-        return {
-            split: trained_tokens(
-                prepare_without_model(load_split(export, split, cache), tokenizer, max_length)
-            )
-            for split in splits
-        }
+        prompt_tokens = len(row["labels"]) - loss_tokens
+        counts.append(TokenCount(row["example_id"], prompt_tokens, loss_tokens))
+    return counts

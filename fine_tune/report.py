@@ -54,17 +54,14 @@ class TrainReport(_Frozen):
     report_version: Literal[1] = 1
     key: str
     training: Training
-    train: SplitCounts
-    """Rows and tokens the trainer held, equal to what the export promises."""
-    steps: int
-    """Optimizer steps."""
+    train: SplitCounts  # rows and tokens the trainer held, equal to what the export promises
+    steps: int  # optimizer steps
     losses: tuple[float, ...]
     """Training loss of each step, nats per response token of its batch, before the step."""
     heldout_before: HeldOutLoss | None
     """On the validation split, without the adapter; None where the export has none."""
     heldout_after: HeldOutLoss | None
-    heldout_note: str
-    """"" or why there is no held-out loss."""
+    heldout_note: str  # "" or why there is no held-out loss
     precision: Literal["float32", "bfloat16"]
     libraries: Mapping[str, str]
 
@@ -91,6 +88,7 @@ def claim_folder(output: Path, training: Training) -> None:
                 f"{', '.join(_differences(found, training))}; choose another folder"
             )
         return
+    # A hidden file may be ours, cut short before it was renamed.
     if output.is_dir() and any(not item.name.startswith(".") for item in output.iterdir()):
         raise OtherTrainingError(f"{output} is not empty and holds no training of ours")
     output.mkdir(parents=True, exist_ok=True)

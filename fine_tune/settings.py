@@ -23,10 +23,7 @@ class TrainSettings(BaseModel):
         default="linear", description="How the rate goes on after warm-up; the first two end at 0."
     )
     warmup_fraction: float = Field(
-        default=0.0,
-        ge=0,
-        lt=1,
-        description="Share of the steps in which the rate rises from 0.",
+        default=0.0, ge=0, lt=1, description="Share of the steps in which the rate rises from 0."
     )
     batch_rows: int = Field(default=4, ge=1, description="Rows in one forward pass.")
     gradient_accumulation: int = Field(
@@ -65,5 +62,4 @@ class TrainSettings(BaseModel):
     )
 
 
-IGNORED = -100
-"""Label of a token that no loss is taken on."""
+IGNORED = -100  # label of a token that no loss is taken on

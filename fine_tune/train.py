@@ -104,7 +104,7 @@ def train_adapter(
             trainer, counts = _checked_trainer(export, manifest, model, output, settings)
             trainer.on_step, trainer.meter = on_step, meter
             report = _run(trainer, training, counts, output)
-    for folder in (CHECKPOINTS_FOLDER, CACHE_FOLDER):
+    for folder in (CHECKPOINTS_FOLDER, CACHE_FOLDER):  # also of one killed after its report
         shutil.rmtree(output / folder, ignore_errors=True)
     return report
 
@@ -124,6 +124,7 @@ def _checked_trainer(
     names = [split for split in SPLITS if manifest.counts(split).rows]
     splits = {split: load_split(export, split, output / CACHE_FOLDER) for split in names}
     promised = {split: promised_tokens(rows) for split, rows in splits.items()}
+    # After the counts of what is promised: the weights are a column of ours.
     if settings.balance:
         splits["train"] = _balanced(splits["train"])
     trainer = build_trainer(model, splits, settings, output / CHECKPOINTS_FOLDER)
@@ -162,6 +163,7 @@ def _run(
     from transformers import set_seed
 
     has_heldout = trainer.eval_dataset is not None
+    # Before the checkpoint is loaded: the adapter is fresh, and changes nothing yet.
     before = _heldout_before(trainer, output) if has_heldout else None
     checkpoint = last_complete_checkpoint(output / CHECKPOINTS_FOLDER)
     set_seed(training.settings.seed)  # what was done before must not show in the training
@@ -199,16 +201,14 @@ def _heldout_before(trainer: AdapterTrainer, output: Path) -> HeldOutLoss:
     """The loss before training; a fresh adapter changes nothing, so it is the model's own."""
     path = output / BEFORE_FILE
     if not path.is_file():
-        loss = loss_of_rows(trainer, _validation_rows(trainer))
-        write_whole(path, orjson.dumps(loss))
-    stored = orjson.loads(path.read_bytes())
-    return HeldOutLoss(**stored)
+        write_whole(path, orjson.dumps(loss_of_rows(trainer, _validation_rows(trainer))))
+    return HeldOutLoss(**orjson.loads(path.read_bytes()))  # read back: resumed, the same number
 
 
 def _write_adapter(trainer: AdapterTrainer, folder: Path) -> None:
     """Write adapter and tokenizer under another name, and rename the folder."""
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)  # of one killed before its report
     trainer.save_adapter(partial)
     partial.rename(folder)

@@ -52,7 +52,7 @@ class WeightedRows:
 
     def __call__(self, rows: TrainingRows) -> dict[str, torch.Tensor]:
         """A batch; with weights (rows,) where its rows have them."""
-        batch: dict[str, torch.Tensor] = self.pad(rows)
+        batch: dict[str, torch.Tensor] = self.pad(rows)  # which drops columns it does not know
         if ROW_WEIGHT in rows[0]:
             batch[ROW_WEIGHT] = torch.tensor([row[ROW_WEIGHT] for row in rows])
         return batch
@@ -71,6 +71,7 @@ class AdapterTrainer(SFTTrainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
         """Called by the trainer for each batch; counted once it has been computed."""
+        # Before the step, which may take fields out of the inputs.
         rows, tokens = len(inputs["labels"]), int(inputs["attention_mask"].sum())
         loss: torch.Tensor = super().training_step(  # type: ignore[no-untyped-call]
             model, inputs, num_items_in_batch
@@ -98,7 +99,9 @@ class AdapterTrainer(SFTTrainer):
             return plain
         rest = {name: value for name, value in inputs.items() if name != ROW_WEIGHT}
         outputs = model(**rest, use_cache=False, fused_lm_head=True)
+        # log_probs (rows, t) are 0 where there is no label; each row's sum times r_i.
         nats = -(outputs.log_probs.float().sum(dim=1) * inputs[ROW_WEIGHT]).sum()
+        # The trainer counts the tokens of all batches of a step, so that each of them is a share.
         tokens = outputs.label_mask.sum() if num_items_in_batch is None else num_items_in_batch
         loss = nats / torch.as_tensor(tokens).clamp(min=1)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
@@ -120,7 +123,7 @@ class AdapterTrainer(SFTTrainer):
         """
         super().log(logs, start_time)
         loss = logs.get("loss")
-        if loss is None:
+        if loss is None:  # of evaluations, and the summary at the end
             return
         if not math.isfinite(loss):
             raise FloatingPointError(
@@ -140,10 +143,10 @@ class AdapterTrainer(SFTTrainer):
         model.eval()
         batch = self.data_collator([dict(row) for row in rows])
         inputs = {name: value.to(self.args.device) for name, value in batch.items()}
-        tokens = int((inputs["labels"][:, 1:] != IGNORED).sum())
+        tokens = int((inputs["labels"][:, 1:] != IGNORED).sum())  # the first is never predicted
         with torch.no_grad(), self.compute_loss_context_manager():
             mean: Any = self.compute_loss(model, inputs)
-        return float(mean) * tokens, tokens
+        return float(mean) * tokens, tokens  # the mean is over these tokens
 
     def longest_row(self) -> int | None:
         """Most tokens the model has positions for; None where it sets no such limit."""
@@ -170,10 +173,7 @@ class AdapterTrainer(SFTTrainer):
 
 
 def build_trainer(
-    model: Path,
-    splits: Mapping[Split, Dataset],
-    settings: TrainSettings,
-    checkpoints: Path,
+    model: Path, splits: Mapping[Split, Dataset], settings: TrainSettings, checkpoints: Path
 ) -> AdapterTrainer:
     """A trainer with a fresh LoRA adapter on every linear layer but the head.
 
@@ -229,19 +229,17 @@ def prepare_without_model(rows: Dataset, tokenizer: Path, max_length: int | None
     Returns:
         The trainer's rows, with `input_ids` and `labels`.
     """
-    stand_in = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=8,
-            hidden_size=8,
-            intermediate_size=8,
-            num_hidden_layers=1,
-            num_attention_heads=1,
-            num_key_value_heads=1,
-        )
+    smallest = LlamaConfig(
+        vocab_size=8,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
     )
     with TemporaryDirectory(prefix="sluice-") as folder:
         trainer = AdapterTrainer(
-            model=stand_in,
+            model=LlamaForCausalLM(smallest),
             args=trainer_config(TrainSettings(max_length=max_length), Path(folder)),
             train_dataset=rows,
             processing_class=load_chat_tokenizer(tokenizer),
@@ -263,10 +261,10 @@ def trainer_config(settings: TrainSettings, folder: Path) -> SFTConfig:
     return SFTConfig(
         output_dir=str(folder),
         num_train_epochs=settings.epochs,
-        max_steps=settings.max_steps or -1,
+        max_steps=settings.max_steps or -1,  # -1: as many as the epochs have
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.schedule,
-        warmup_steps=settings.warmup_fraction,
+        warmup_steps=settings.warmup_fraction,  # below 1, transformers takes it for a share
         per_device_train_batch_size=settings.batch_rows,
         gradient_accumulation_steps=settings.gradient_accumulation,
         gradient_checkpointing=settings.gradient_checkpointing,
@@ -280,9 +278,9 @@ def trainer_config(settings: TrainSettings, folder: Path) -> SFTConfig:
         save_strategy="steps",
         save_steps=settings.save_every_steps,
         save_total_limit=CHECKPOINTS_KEPT,
-        eval_strategy="no",
-        logging_steps=1,
-        logging_nan_inf_filter=False,
+        eval_strategy="no",  # the trainer's own eval_loss depends on the batches
+        logging_steps=1,  # a loss for each step
+        logging_nan_inf_filter=False,  # it would hide a diverged step behind the mean of others
         disable_tqdm=True,
         report_to="none",
     )
@@ -298,10 +296,9 @@ def load_model(folder: Path) -> PreTrainedModel:
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
     )
-    network, info = loaded
-    if info["missing_keys"]:
-        raise ValueError(f"{folder} lacks weights: {', '.join(sorted(info['missing_keys'])[:3])}")
-    model: PreTrainedModel = network
+    model: PreTrainedModel = loaded[0]
+    if missing := sorted(loaded[1]["missing_keys"]):
+        raise ValueError(f"{folder} lacks weights: {', '.join(missing[:3])}")
     return model
 
 

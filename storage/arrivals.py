@@ -40,12 +40,10 @@ class Window:
 
     since: date | None = None
     """The first day, UTC; None: from the beginning. What a version before 0.2 read came in 1970."""
-    until: date | None = None
-    """The last day, UTC; None: until now."""
+    until: date | None = None  # the last day, UTC; None: until now
     source: str | None = None
     """A pattern for the paths of sources as the workspace stores them; None: all."""
-    period: Period = "day"
-    """How long a partition is."""
+    period: Period = "day"  # how long a partition is
 
 
 def read_arrivals(con: Connection, window: Window) -> dict[date, list[str]]:

@@ -16,6 +16,7 @@ from storage.database import Connection
 def number_ids(ids: Sequence[str]) -> pa.Table:
     """example_id and its place n among those given, from 0; an id may stand in several places."""
     n = pa.array(np.arange(len(ids)), pa.int64())
+    # With types: without ids the columns would be null, and no query could join with them.
     return pa.table({"n": n, "example_id": pa.array(ids, pa.string())})
 
 
@@ -45,6 +46,6 @@ def read_aligned(
     """
     with asking_about(con, ids):
         table = con.execute(f"{query} order by n", dict(parameters or {})).to_arrow_table()
-    if len(table) != len(ids):
+    if len(table) != len(ids):  # a join dropped an id, or found two rows for one
         raise ValueError(f"{len(ids)} examples were asked for, {len(table)} found")
     return table

@@ -16,19 +16,22 @@ select distinct example_id from occurrences
 where source_id in (select source_id from run_sources where run_id = {run})
 """
 
-SOURCES = f"""
-with
-    before_sources as (select source_id from run_sources where run_id = $before),
-    after_sources as (select source_id from run_sources where run_id = $after),
-    before_pool as ({POOL.format(run="$before")}),
-    after_pool as ({POOL.format(run="$after")}),
+MOVED_SOURCES = """
+    before_sources as (select source_id from {table} where run_id = $before),
+    after_sources as (select source_id from {table} where run_id = $after),
     moved as (
-        select source_id, 'new' as change
+        select source_id, 'new{of}' as change
         from after_sources anti join before_sources using (source_id)
         union all
-        select source_id, 'gone'
+        select source_id, 'gone{of}'
         from before_sources anti join after_sources using (source_id)
-    ),
+    )
+"""
+
+SOURCES = f"""
+with {MOVED_SOURCES.format(table="run_sources", of="")},
+    before_pool as ({POOL.format(run="$before")}),
+    after_pool as ({POOL.format(run="$after")}),
     new_to_pool as (select example_id from after_pool anti join before_pool using (example_id)),
     gone_from_pool as (select example_id from before_pool anti join after_pool using (example_id)),
     counted as (
@@ -45,17 +48,8 @@ from moved join sources using (source_id) left join counted using (source_id)
 order by path, change desc, source_id
 """
 
-TARGETS = """
-with
-    before_targets as (select source_id from run_targets where run_id = $before),
-    after_targets as (select source_id from run_targets where run_id = $after),
-    moved as (
-        select source_id, 'new targets' as change
-        from after_targets anti join before_targets using (source_id)
-        union all
-        select source_id, 'gone targets'
-        from before_targets anti join after_targets using (source_id)
-    )
+TARGETS = f"""
+with {MOVED_SOURCES.format(table="run_targets", of=" targets")}
 select path, change, rows, 0, 0 from moved join sources using (source_id)
 order by path, change desc, source_id
 """
@@ -106,13 +100,10 @@ class SourceChange:
     """A source that one of two runs has."""
 
     path: str
-    change: str
-    """`new` or `gone`; of what rows are compared with, `new targets` or `gone targets`."""
+    change: str  # `new` or `gone`; of what rows are compared with, `new targets` or `gone targets`
     rows: int | None
-    examples_new: int
-    """Of its examples, those that only the later run has."""
-    examples_gone: int
-    """Of its examples, those that only the earlier run has."""
+    examples_new: int  # of its examples, those that only the later run has
+    examples_gone: int  # of its examples, those that only the earlier run has
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +111,7 @@ class PoolChange:
     """Examples of the sources of two runs."""
 
     new: int
-    retired: int
-    """In a source of the earlier run and in none of the later one."""
+    retired: int  # in a source of the earlier run and in none of the later one
     stayed: int
 
 
@@ -129,13 +119,10 @@ class PoolChange:
 class ChoiceChange:
     """An example that one of two selections has."""
 
-    change: str
-    """`added` or `removed`."""
-    rank: int
-    """In the selection that has it."""
+    change: str  # `added` or `removed`
+    rank: int  # in the selection that has it
     example_id: str
-    stage: str | None
-    """Where the other run dropped it; None where the other run never had it."""
+    stage: str | None  # where the other run dropped it; None where the other run never had it
     label: str | None
     reason: str | None
     because_of: str | None

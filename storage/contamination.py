@@ -10,6 +10,7 @@ import orjson
 import pyarrow as pa
 
 from storage.database import Connection, transaction
+from storage.rows import write_table
 
 CLEAR = (
     "delete from contamination_hits where run_id = $run_id",
@@ -63,13 +64,12 @@ UNCHECKED_COLUMNS = {
     "detail": pa.string(),
 }
 
-ALL = 2**62
+ALL = 2**62  # a limit that none reaches, where SQL has no word for none
 
 HitRow = tuple[str, str, int, str, str, float, Mapping[str, Any]]
 """Example, evaluation set, item, part, rule, similarity, evidence."""
 
-UncheckedRow = tuple[str, int, str, str]
-"""Evaluation set, item, reason, detail."""
+UncheckedRow = tuple[str, int, str, str]  # evaluation set, item, reason, detail
 
 
 def write_check(
@@ -92,23 +92,13 @@ def write_check(
     with transaction(con):
         for statement in CLEAR:
             con.execute(statement, key)
-        for hits in blocks:
+        for hits in blocks:  # a block at a time: all of them may not fit into memory
             if hits:
                 rows = [(*hit[:-1], orjson.dumps(hit[-1]).decode()) for hit in hits]
-                write_table(con, ("found", WRITE_HITS), key, as_table(HIT_COLUMNS, rows))
+                write_table(con, "found", as_table(HIT_COLUMNS, rows), WRITE_HITS, key)
         table = as_table(UNCHECKED_COLUMNS, unchecked)
-        write_table(con, ("unchecked", WRITE_UNCHECKED), key, table)
+        write_table(con, "unchecked", table, WRITE_UNCHECKED, key)
         con.execute(WRITE_CHECK, key | {"summary": orjson.dumps(summary).decode()})
-
-
-def write_table(
-    con: Connection, into: tuple[str, str], key: dict[str, str], table: pa.Table
-) -> None:
-    """Insert an Arrow table under the name that the statement reads it by."""
-    name, statement = into
-    con.register(name, table)
-    con.execute(statement, key)
-    con.unregister(name)
 
 
 def as_table(columns: Mapping[str, pa.DataType], rows: Sequence[tuple[Any, ...]]) -> pa.Table:

@@ -44,13 +44,12 @@ class Conversation:
     """One conversation in canonical form."""
 
     messages: Sequence[Message]
-    tools: Sequence[Mapping[str, Any]] = ()
-    """JSON schemas of the tools the assistant could call."""
+    tools: Sequence[Mapping[str, Any]] = ()  # JSON schemas of the tools the assistant could call
 
     @property
     def response_at(self) -> int | None:
         """Index of the trained response; None where there is no answer, only a prompt."""
-        for index in range(len(self.messages) - 1, -1, -1):
+        for index in range(len(self.messages) - 1, -1, -1):  # the last one
             message = self.messages[index]
             if message["role"] == "assistant" and message.get("weight", 1) != 0:
                 return index
@@ -59,7 +58,7 @@ class Conversation:
     @property
     def prompt(self) -> Sequence[Message]:
         """The messages before the trained response; all of them where there is none."""
-        return self.messages[: self.response_at]
+        return self.messages[: self.response_at]  # [:None] is all of them
 
     @property
     def response(self) -> Message | None:

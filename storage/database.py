@@ -20,8 +20,7 @@ from storage.workspace import Workspace
 
 Connection = duckdb.DuckDBPyConnection
 
-PATIENCE_SECONDS = 60.0
-"""How long a database is tried that another process has open."""
+PATIENCE_SECONDS = 60.0  # how long a database is tried that another process has open
 
 BRIEF_SECONDS = 1.0
 POLL_SECONDS = 0.05
@@ -80,9 +79,10 @@ def open_tables(workspace: Workspace) -> Iterator[Connection]:
     with connect(workspace.database, read_only=False) as con:
         applied = count_applied(con)
         if not is_older(applied):
-            migrate(con)
+            migrate(con)  # a new database has nothing that could be lost
             yield con
             return
+    # Closed before it is copied, and opened anew: DuckDB may hold writes back in its log.
     bring_up_to_date(workspace.database, applied)
     with open_tables(workspace) as con:
         yield con
@@ -143,11 +143,11 @@ def is_older(applied: int) -> bool:
 def bring_up_to_date(database: Path, applied: int) -> None:
     """Migrate a database of an older version, once it has been copied."""
     with connect(database, read_only=False) as con:
-        con.execute("checkpoint")
+        con.execute("checkpoint")  # so that the copied file has all of it
     back_up(database, applied, until=len(MIGRATIONS))
     with connect(database, read_only=False) as con:
         migrate(con)
-    migration_mark(database).unlink()
+    migration_mark(database).unlink()  # last: until then a kill means that it goes on
 
 
 @contextmanager
@@ -165,7 +165,7 @@ def connect(
     while (con := try_to_connect(database, read_only, give_up)) is None:
         time.sleep(POLL_SECONDS)
     try:
-        con.execute("set timezone = 'UTC'")
+        con.execute("set timezone = 'UTC'")  # days would begin at another hour on each machine
         yield con
     finally:
         con.close()
@@ -187,7 +187,7 @@ def try_to_connect(database: Path, read_only: bool, give_up: float) -> Connectio
     try:
         return duckdb.connect(str(database), read_only=read_only, config=config)
     except duckdb.IOException as error:
-        if "lock" not in str(error):
+        if "lock" not in str(error):  # DuckDB has no class of its own for it
             raise
         if time.monotonic() < give_up:
             return None

@@ -1,11 +1,11 @@
 """Errors that say where they happened: Arrow and safetensors tell of a full disk, and not which."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-WHILE_WRITING = "while writing "
-"""How the note begins that is put on an error."""
+WHILE_WRITING = "while writing "  # how the note begins that is put on an error
 
 
 @contextmanager
@@ -14,5 +14,19 @@ def writing_to(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        error.add_note(f"{WHILE_WRITING}{path}")
+        error.add_note(f"{WHILE_WRITING}{path}")  # a note, so that its class stays what it was
         raise
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A path to write to, which becomes the file when the block ends without an error."""
+    # Beside it, where a rename is at once; named by the process, for two may write the same.
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with writing_to(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

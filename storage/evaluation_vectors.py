@@ -3,7 +3,6 @@
 A file is under its name whole or not at all. It can be deleted at any time: it is made again.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from storage.error_notes import writing_to
+from storage.error_notes import whole_file
 from storage.workspace import Workspace
 
 
@@ -26,7 +25,7 @@ def read_evaluation_vectors(workspace: Workspace, key: str) -> NDArray[np.float6
     if not path.exists():
         return None
     table = pq.read_table(path)
-    (d,) = {column.type.list_size for column in [table["embedding"]]}
+    d = table["embedding"].type.list_size
     flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     vectors: NDArray[np.float64] = flat.reshape(-1, d).astype(np.float64)
     return vectors
@@ -34,11 +33,7 @@ def read_evaluation_vectors(workspace: Workspace, key: str) -> NDArray[np.float6
 
 def write_vectors(workspace: Workspace, key: str, vectors: NDArray[np.float64]) -> None:
     """Keep embeddings (n, d); as float32, which is what models give."""
-    path = vectors_file(workspace, key)
-    path.parent.mkdir(parents=True, exist_ok=True)
     flat = pa.array(vectors.astype(np.float32).reshape(-1), pa.float32())
     table = pa.table({"embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])})
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with writing_to(path):
+    with whole_file(vectors_file(workspace, key)) as partial:
         pq.write_table(table, partial)
-        partial.rename(path)

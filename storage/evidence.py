@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from storage.database import Connection
+from storage.rows import fetch_texts
 
 WRITE = "insert or replace into selection_evidence values ($run_id, $selection_id, $evidence)"
 
@@ -32,4 +33,4 @@ def read_evidence(con: Connection, run_id: str) -> Mapping[str, Any] | None:
 
 def read_choice_ids(con: Connection, run_id: str) -> set[str]:
     """Ids of the examples that a run chose."""
-    return {str(row[0]) for row in con.execute(LAST_CHOICE, {"run_id": run_id}).fetchall()}
+    return set(fetch_texts(con, LAST_CHOICE, {"run_id": run_id}))

@@ -11,6 +11,7 @@ from storage.asked import asking_about, read_aligned
 from storage.conversations import Conversation
 from storage.database import Connection, QueryError, transaction
 from storage.lineage import EDITED, EDITS, HELD
+from storage.rows import fetch_counts, fetch_texts, write_table
 from storage.sources import write_examples
 
 READ_POOL = """
@@ -139,14 +140,12 @@ class Attempt:
     conversation: Conversation | None
     """The parent's prompt with the new answer; None where the generator failed."""
     detail: str
-    method: str = "answer"
-    """What the lineage says of it."""
+    method: str = "answer"  # what the lineage says of it
 
 
 def read_pool(con: Connection, source_ids: Sequence[str]) -> list[str]:
     """Distinct examples of these sources, sorted by id."""
-    rows = con.execute(READ_POOL, {"source_ids": list(source_ids)}).fetchall()
-    return [str(row[0]) for row in rows]
+    return fetch_texts(con, READ_POOL, {"source_ids": list(source_ids)})
 
 
 def read_pairs(con: Connection, source_ids: Sequence[str]) -> list[tuple[str, str]]:
@@ -158,7 +157,7 @@ def read_pairs(con: Connection, source_ids: Sequence[str]) -> list[tuple[str, st
 def read_prompts(con: Connection, source_ids: Sequence[str], *, only_unanswered: bool) -> list[str]:
     """Examples whose prompts can be answered anew, sorted by id."""
     parameters = {"source_ids": list(source_ids), "only_unanswered": only_unanswered}
-    return [str(row[0]) for row in con.execute(READ_PROMPTS, parameters).fetchall()]
+    return fetch_texts(con, READ_PROMPTS, parameters)
 
 
 def read_examples(con: Connection, ids: Sequence[str]) -> list[Example]:
@@ -167,16 +166,9 @@ def read_examples(con: Connection, ids: Sequence[str]) -> list[Example]:
     Raises:
         ValueError: if one is not in the workspace.
     """
+    parsed = ("messages", "tools")
     return [
-        Example(
-            example_id=row["example_id"],
-            prompt_id=row["prompt_id"],
-            messages=orjson.loads(row["messages"]),
-            tools=orjson.loads(row["tools"]),
-            response_at=row["response_at"],
-            prompt=row["prompt"],
-            response=row["response"],
-        )
+        Example(**(row | {name: orjson.loads(row[name]) for name in parsed}))
         for row in read_example_table(con, ids).to_pylist()
     ]
 
@@ -189,8 +181,7 @@ def read_example_table(con: Connection, ids: Sequence[str]) -> pa.Table:
 def read_response_lengths(con: Connection, ids: Sequence[str]) -> dict[str, int]:
     """Characters of the response of each example that has one."""
     with asking_about(con, ids):
-        rows = con.execute(READ_RESPONSES).fetchall()
-    return {str(example_id): int(length) for example_id, length in rows}
+        return fetch_counts(con, READ_RESPONSES)
 
 
 class FirstSource(NamedTuple):
@@ -227,14 +218,13 @@ def read_origins(con: Connection, ids: Sequence[str]) -> dict[str, tuple[str | N
 
 def read_all_ids(con: Connection) -> list[str]:
     """Every example of the workspace, sorted by id."""
-    return [str(row[0]) for row in con.execute(READ_IDS).fetchall()]
+    return fetch_texts(con, READ_IDS)
 
 
 def count_copies(con: Connection, ids: Sequence[str], source_ids: Sequence[str]) -> dict[str, int]:
     """How many rows of these sources each example is; one that none holds is left out."""
     parameters = {"ids": list(ids), "source_ids": list(source_ids)}
-    rows = con.execute(COUNT_COPIES, parameters).fetchall()
-    return {str(example_id): int(count) for example_id, count in rows}
+    return fetch_counts(con, COUNT_COPIES, parameters)
 
 
 def find_example(con: Connection, start: str) -> str:
@@ -243,7 +233,7 @@ def find_example(con: Connection, start: str) -> str:
     Raises:
         QueryError: if there is none, or more than one.
     """
-    found = [str(row[0]) for row in con.execute(FIND, {"start": start}).fetchall()]
+    found = fetch_texts(con, FIND, {"start": start})
     if len(found) == 1:
         return found[0]
     if not found:
@@ -254,13 +244,13 @@ def find_example(con: Connection, start: str) -> str:
 def read_attempted(con: Connection, generation_key: str, parents: Sequence[str]) -> set[str]:
     """Those of the parents that were asked for already."""
     parameters = {"key": generation_key, "ids": list(parents)}
-    return {str(row[0]) for row in con.execute(ATTEMPTED, parameters).fetchall()}
+    return set(fetch_texts(con, ATTEMPTED, parameters))
 
 
 def read_generated(con: Connection, generation_key: str, parents: Sequence[str]) -> list[str]:
     """Examples made from these parents under this key, sorted by id."""
     parameters = {"key": generation_key, "ids": list(parents)}
-    return [str(row[0]) for row in con.execute(READ_GENERATED, parameters).fetchall()]
+    return fetch_texts(con, READ_GENERATED, parameters)
 
 
 def read_makers(con: Connection, ids: Sequence[str]) -> dict[str, str]:
@@ -272,8 +262,7 @@ def read_makers(con: Connection, ids: Sequence[str]) -> dict[str, str]:
 def count_failed(con: Connection, generation_key: str, parents: Sequence[str]) -> dict[str, int]:
     """Attempts that gave no answer, by what went wrong."""
     parameters = {"key": generation_key, "ids": list(parents)}
-    rows = con.execute(COUNT_FAILED, parameters).fetchall()
-    return {str(detail): int(count) for detail, count in rows}
+    return fetch_counts(con, COUNT_FAILED, parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +306,7 @@ def _write_lineage(
     made_by: MadeBy,
 ) -> None:
     n = len(ids)
+    # With a type for each: of no examples they would be null, which DuckDB reads as integers.
     columns = {
         "example_id": ids,
         "parent_id": parents,
@@ -327,16 +317,10 @@ def _write_lineage(
         "run_id": [made_by.run_id] * n,
     }
     made = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
-    con.register("made", made)
-    con.execute(WRITE_LINEAGE)
-    con.unregister("made")
+    write_table(con, "made", made, WRITE_LINEAGE)
 
 
-def write_attempts(
-    con: Connection,
-    attempts: Sequence[Attempt],
-    made_by: MadeBy,
-) -> None:
+def write_attempts(con: Connection, attempts: Sequence[Attempt], made_by: MadeBy) -> None:
     """Store answers as examples with their lineage, and failures as failures, together.
 
     Args:
@@ -362,6 +346,4 @@ def write_attempts(
                 ),
             }
         )
-        con.register("attempted", attempted)
-        con.execute(WRITE_ATTEMPTS)
-        con.unregister("attempted")
+        write_table(con, "attempted", attempted, WRITE_ATTEMPTS)

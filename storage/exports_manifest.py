@@ -26,8 +26,6 @@ SPLITS: tuple[Split, ...] = ("train", "validation")
 MANIFEST_FILE = "manifest.json"
 DATA_FOLDER = "data"
 
-HASH_BLOCK_BYTES = 1 << 20
-
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,38 +34,32 @@ class _Frozen(BaseModel):
 class ExportedFile(_Frozen):
     """One file of an export, other than the manifest."""
 
-    path: str
-    """Relative to the export, with forward slashes."""
+    path: str  # relative to the export, with forward slashes
     sha256: str
     bytes: int
-    rows: int | None
-    """Rows in it; None for a file that holds no rows, such as the card."""
+    rows: int | None  # rows in it; None for a file that holds no rows, such as the card
 
 
 class SplitCounts(_Frozen):
     """What the trainer will see of one split."""
 
     rows: int = 0
-    prompt_tokens: int = 0
-    """Tokens the loss is not taken on."""
-    loss_tokens: int = 0
-    """Tokens the loss is taken on."""
+    prompt_tokens: int = 0  # tokens the loss is not taken on
+    loss_tokens: int = 0  # tokens the loss is taken on
 
 
 class SourceCounts(_Frozen):
     """How many rows of the export came from one source."""
 
     source: str
-    license: str | None
-    """As the source states it; None where it states none."""
+    license: str | None  # as the source states it; None where it states none
     rows: int
 
 
 class ModelIdentity(_Frozen):
     """The model that the tokens were counted for."""
 
-    reference: str
-    """As the recipe names it."""
+    reference: str  # as the recipe names it
     fingerprint: str
     tokenizer_fingerprint: str
     template: str
@@ -94,8 +86,7 @@ class ExportManifest(_Frozen):
     splits: Mapping[Split, SplitCounts]
     sources: tuple[SourceCounts, ...]
     files: tuple[ExportedFile, ...]
-    libraries: Mapping[str, str]
-    """Distribution name and version of what wrote the files."""
+    libraries: Mapping[str, str]  # distribution name and version of what wrote the files
 
     def data_files(self, split: Split) -> tuple[str, ...]:
         """Paths of a split's Parquet shards, in order, relative to the export."""
@@ -124,8 +115,7 @@ class Recount:
 
     splits: dict[Split, SplitCounts]
     sources: Counter[tuple[str, str | None]]
-    repeated: list[str]
-    """Examples that stand in the export more than once, in either split."""
+    repeated: list[str]  # examples that stand in the export more than once, in either split
 
 
 def export_identity(manifest: ExportManifest) -> str:
@@ -143,11 +133,8 @@ def export_identity(manifest: ExportManifest) -> str:
 
 def hash_file(path: Path) -> str:
     """SHA-256 of a file's bytes, hex."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def manifest_text(manifest: ExportManifest) -> bytes:
@@ -186,7 +173,7 @@ def verify_export(directory: Path) -> list[ExportProblem]:
     problems = [*_check_files(directory, manifest), *_check_foreign(directory, manifest)]
     if export_identity(manifest) != manifest.export_id:
         problems.append(ExportProblem(MANIFEST_FILE, "export_id does not follow from its content"))
-    return problems or _check_counts(directory, manifest)
+    return problems or _check_counts(directory, manifest)  # counts of other files say nothing
 
 
 def _check_files(directory: Path, manifest: ExportManifest) -> list[ExportProblem]:
@@ -195,7 +182,7 @@ def _check_files(directory: Path, manifest: ExportManifest) -> list[ExportProble
         path = directory / file.path
         if not path.is_file():
             problems.append(ExportProblem(file.path, "is missing"))
-        elif (size := path.stat().st_size) != file.bytes:
+        elif (size := path.stat().st_size) != file.bytes:  # told before anything is hashed
             problems.append(ExportProblem(file.path, f"has {size} bytes, expected {file.bytes}"))
         elif (found := hash_file(path)) != file.sha256:
             problems.append(
@@ -226,11 +213,11 @@ def recount(directory: Path, manifest: ExportManifest) -> Recount:
                 for batch in file.iter_batches(columns=columns):
                     table = batch.to_pydict()
                     for example_id in table["example_id"]:
-                        if example_id in seen:
+                        if example_id in seen:  # of both splits: a held-out row must not be trained
                             repeated.append(example_id)
                         seen.add(example_id)
                     sources.update(zip(table["source"], table["license"], strict=True))
-                    counts = SplitCounts(
+                    counts = SplitCounts(  # frozen: made anew for each batch
                         rows=counts.rows + batch.num_rows,
                         prompt_tokens=counts.prompt_tokens + sum(table["prompt_tokens"]),
                         loss_tokens=counts.loss_tokens + sum(table["loss_tokens"]),

@@ -6,9 +6,7 @@ wide; it is written once, under a temporary name that is then changed. Everythin
 examples and measurements: the folder may be deleted at any time, and the next run fills it again.
 """
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from numpy.typing import NDArray
 
 from storage.conversations import content_hash
 from storage.database import Connection
-from storage.error_notes import writing_to
+from storage.error_notes import whole_file
 from storage.pool_columns import POOL
 
 SignatureWords = NDArray[np.uint32]
@@ -28,8 +26,7 @@ READ = f"""
 select n, "values" from {POOL} join read_parquet([{{pieces}}]) using (example_id)
 """
 
-MANY_PIECES = 32
-"""So many pieces are merged into one: reading opens each of them."""
+MANY_PIECES = 32  # so many pieces are merged into one: reading opens each of them
 
 CONSTANTS = "constants.npy"
 
@@ -39,8 +36,7 @@ class RowIndex:
     """One index of a workspace."""
 
     directory: Path
-    width: int
-    """Numbers of a row."""
+    width: int  # numbers of a row
 
     def read(self, con: Connection, n: int) -> tuple[SignatureWords, NDArray[np.bool_]]:
         """What is kept of the registered pool of n examples.
@@ -52,10 +48,11 @@ class RowIndex:
         if not (pieces := self._pieces()):
             return values, known
         quoted = ", ".join("'" + str(piece).replace("'", "''") + "'" for piece in pieces)
+        # In batches: values of a million rows with 128 numbers are half a gigabyte.
         for batch in con.execute(READ.format(pieces=quoted)).to_arrow_reader(1 << 16):
             rows = batch.column("n").to_numpy()
             numbers = batch.column("values").flatten().to_numpy()
-            values[rows] = numbers.reshape(-1, self.width)
+            values[rows] = numbers.reshape(-1, self.width)  # a row twice, after a kill, is equal
             known[rows] = True
         return values, known
 
@@ -64,6 +61,7 @@ class RowIndex:
         if not len(ids):
             return
         numbers = pa.array(np.ascontiguousarray(values, dtype=np.uint32).ravel())
+        # (m + 1,): where the list of each row begins, and where the last ends.
         offsets = pa.array(np.arange(len(ids) + 1, dtype=np.int32) * self.width)
         columns = {
             "example_id": pa.array(ids, pa.string()),
@@ -80,14 +78,15 @@ class RowIndex:
 
     def store_constants(self, values: NDArray[np.float32]) -> None:
         """Keep what all rows are compared with."""
-        with self._whole(CONSTANTS) as partial, partial.open("wb") as file:
+        # An open file, for NumPy would add .npy to the temporary name.
+        with whole_file(self.directory / CONSTANTS) as partial, partial.open("wb") as file:
             np.save(file, values, allow_pickle=False)
 
     def _pieces(self) -> list[Path]:
-        return sorted(self.directory.glob("[!.]*.parquet"))
+        return sorted(self.directory.glob("[!.]*.parquet"))  # without what is being written
 
     def _write(self, table: pa.Table, digest: str) -> None:
-        with self._whole(f"{digest[:16]}.parquet") as partial:
+        with whole_file(self.directory / f"{digest[:16]}.parquet") as partial:
             pq.write_table(table, partial, compression="none", use_dictionary=False)
 
     def _merge(self, pieces: Sequence[Path]) -> None:
@@ -98,12 +97,3 @@ class RowIndex:
         )
         for piece in pieces:
             piece.unlink()
-
-    @contextmanager
-    def _whole(self, name: str) -> Iterator[Path]:
-        """A path to write to, which becomes the file once the block is left without error."""
-        partial = self.directory / f".{name}.{os.getpid()}.partial"
-        with writing_to(self.directory / name):
-            self.directory.mkdir(parents=True, exist_ok=True)
-            yield partial
-            partial.replace(self.directory / name)

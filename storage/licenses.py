@@ -34,7 +34,7 @@ def read_licenses(
     """
     with asking_about(con, ids):
         rows = con.execute(READ, {"source_ids": list(source_ids)}).fetchall()
-    found: defaultdict[str, list[str]] = defaultdict(list)
+    found: defaultdict[str, list[str]] = defaultdict(list)  # distinct and sorted, by the query
     for example_id, name in rows:
         found[str(example_id)].append(str(name))
     return found

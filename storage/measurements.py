@@ -72,8 +72,7 @@ READ_SHARDS = "select path, seconds from shards where measure_key = $measure_key
 
 DROP_SHARD = "delete from shards where measure_key = $measure_key and path = $path"
 
-SMALL_BYTES = 1 << 26
-"""A file of measurements smaller than this is merged with others."""
+SMALL_BYTES = 1 << 26  # a file of measurements smaller than this is merged with others
 
 MANY_SMALL = 32
 
@@ -82,8 +81,7 @@ select n, coalesce(state, 'not_measured') as state, {columns} from asked
 left join (select * from {measure} where measure_key = $measure_key) m using (example_id)
 """
 
-BLOCK_ROWS = 1024
-"""Rows of long arrays that are in memory together."""
+BLOCK_ROWS = 1024  # rows of long arrays that are in memory together
 
 MeasuredBlock: TypeAlias = tuple[NDArray[np.int64], list[str], dict[str, NDArray[np.float64]]]
 """Places of some examples among those asked for, their states and columns."""
@@ -94,8 +92,7 @@ class MeasureKey:
     """Everything that can change a measured number."""
 
     measure: str
-    model: str
-    """As the recipe names it; not part of the identity."""
+    model: str  # as the recipe names it; not part of the identity
     model_fingerprint: str
     template_fingerprint: str
     settings: dict[str, Any]
@@ -103,12 +100,7 @@ class MeasureKey:
     @property
     def measure_key(self) -> str:
         """The hash under which measurements are stored."""
-        identity = [
-            self.measure,
-            self.model_fingerprint,
-            self.template_fingerprint,
-            self.settings,
-        ]
+        identity = [self.measure, self.model_fingerprint, self.template_fingerprint, self.settings]
         return content_hash(identity)[:16]
 
 
@@ -221,7 +213,7 @@ def merge_small_shards(con: Connection, workspace: Workspace, key: MeasureKey) -
         for path in small:
             con.execute(DROP_SHARD, {"measure_key": key.measure_key, "path": path})
         add_shard(con, workspace, key, merged, sum(small.values()))
-    for path in small:
+    for path in small:  # once no table names them
         files.remove(path)
 
 
@@ -282,12 +274,13 @@ def to_array(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
     if not is_list(column.type):
         numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
         return np.asarray(numbers, dtype=np.float64)
+    # A null list has no numbers: its row stays NaN throughout.
     lengths = np.array(column.value_lengths().fill_null(0).to_pylist(), dtype=np.int64)
     inner = to_array(column.flatten())
     width = int(lengths.max(initial=0))
     padded = np.full((len(column), width, *inner.shape[1:]), np.nan)
-    rows = np.repeat(np.arange(len(column)), lengths)
-    starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    rows = np.repeat(np.arange(len(column)), lengths)  # of each inner number, the list it is in
+    starts = np.repeat(np.cumsum(lengths) - lengths, lengths)  # … and where that list begins
     padded[rows, np.arange(len(inner)) - starts] = inner
     return padded
 
@@ -303,8 +296,7 @@ class TextLists:
 
     states: list[str]
     details: list[str]
-    lists: list[list[str] | None]
-    """Null where there is none."""
+    lists: list[list[str] | None]  # null where there is none
 
 
 def read_text_lists(con: Connection, key: MeasureKey, column: str, ids: Sequence[str]) -> TextLists:

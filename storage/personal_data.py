@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from storage.database import Connection, transaction
+from storage.rows import write_table
 
 CLEAR_HITS = "delete from personal_data_hits where run_id = $run_id"
 
@@ -23,8 +24,8 @@ class PersonalDataHits(NamedTuple):
 
 def write_hits(con: Connection, run_id: str, found: Sequence[PersonalDataHits]) -> None:
     """Store what a run found, in place of what it found before."""
-    columns = list(zip(*found, strict=True)) if found else [(), (), (), ()]
-    ids, kinds, indices, hits = columns
+    # zip(*()) would give nothing to unpack.
+    ids, kinds, indices, hits = zip(*found, strict=True) if found else ((), (), (), ())
     table = pa.table(
         {
             "example_id": pa.array(ids, pa.string()),
@@ -35,6 +36,4 @@ def write_hits(con: Connection, run_id: str, found: Sequence[PersonalDataHits]) 
     )
     with transaction(con):
         con.execute(CLEAR_HITS, {"run_id": run_id})
-        con.register("hits_found", table)
-        con.execute(WRITE_HITS, {"run_id": run_id})
-        con.unregister("hits_found")
+        write_table(con, "hits_found", table, WRITE_HITS, {"run_id": run_id})

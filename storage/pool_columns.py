@@ -105,7 +105,7 @@ def read_pool_vectors(
         flat = values.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
         if not vectors.size and len(batch):
             vectors = np.full((m, len(flat) // len(batch)), np.nan, dtype=np.float32)
-        rows = slots[batch.column("n").to_numpy()]
+        rows = slots[batch.column("n").to_numpy()]  # -1, those not asked for, are left out
         vectors[rows[rows >= 0]] = flat.reshape(len(batch), -1)[rows >= 0]
     return vectors
 
@@ -169,7 +169,7 @@ def place_states(table: pa.Table, n: int) -> Strings:
     indices = table["n"].to_numpy()
     found = np.zeros(n, dtype=np.int8)
     found[indices] = 1
-    placed = np.array(["not_measured", "ok"], dtype=object)[found]
+    placed = np.array(["not_measured", "ok"], dtype=object)[found]  # two texts, n references
     said = table["state"].is_valid().to_numpy()
     placed[indices[said]] = table["state"].drop_null().to_numpy()
     return placed
@@ -187,6 +187,6 @@ def place_names(table: pa.Table, name: str, n: int, otherwise: str) -> Strings:
     encoded = table[name].combine_chunks().dictionary_encode()
     names = encoded.dictionary.to_numpy(zero_copy_only=False)
     placed = np.full(n, otherwise, dtype=object)
-    if len(names):
+    if len(names):  # without rows the dictionary is empty, and not to be indexed
         placed[table["n"].to_numpy()] = names[encoded.indices.to_numpy()]
     return placed

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from storage.database import Connection, fetch_count
+from storage.rows import fetch_counts, fetch_texts, write_table
 from storage.sources import Source
 
 BATCH_ROWS = 10_000
@@ -128,8 +129,7 @@ group by state order by state
 """
 
 
-NAMED = 5
-"""Examples that are named of those that break a link."""
+NAMED = 5  # examples that are named of those that break a link
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +137,14 @@ class Broken:
     """Examples that break a link."""
 
     count: int
-    first: tuple[str, ...]
-    """The first few of them, by id or rank."""
+    first: tuple[str, ...]  # the first few of them, by id or rank
 
 
 @dataclass(frozen=True, slots=True)
 class ExportRecord:
     """An export as the tables have it."""
 
-    path: str
-    """Relative to the workspace."""
+    path: str  # relative to the workspace
     selection_id: str
 
 
@@ -157,8 +155,7 @@ class ShardRecord:
     measure: str
     path: str
     rows: int
-    sha256: str | None
-    """None where an older version committed it."""
+    sha256: str | None  # None where an older version committed it
 
 
 def prepare_provenance(con: Connection) -> None:
@@ -181,7 +178,7 @@ def load_export(con: Connection, files: Mapping[str, Sequence[Path]], run_id: st
         files: the Parquet files of each split.
         run_id: the run whose sources its rows must come from.
     """
-    con.execute(CLEAR)
+    con.execute(CLEAR)  # of the export before; `wanted` goes on collecting from all of them
     for split, paths in files.items():
         if paths:
             con.execute(LOAD, {"split": split, "paths": [str(path) for path in paths]})
@@ -203,6 +200,7 @@ def rows_to_compare(con: Connection) -> Iterator[list[tuple[Any, ...]]]:
 
 def read_out_of_place(con: Connection, split: str, selection_id: str) -> Broken:
     """Rows of a split that are not those of its selection, rank for rank; and rows it lacks."""
+    # A row moved to another rank is out of place; one at a rank that is not exported is lacking.
     key = {"split": split, "selection_id": selection_id}
     there, lacking = _broken(con, OUT_OF_PLACE, key), _broken(con, NOT_EXPORTED, key)
     return Broken(there.count + lacking.count, (*there.first, *lacking.first)[:NAMED])
@@ -210,8 +208,7 @@ def read_out_of_place(con: Connection, split: str, selection_id: str) -> Broken:
 
 def read_held_out(con: Connection, run_id: str) -> str | None:
     """The selection of a run's held-out rows."""
-    rows = con.execute(HELD_OUT, {"run_id": run_id}).fetchall()
-    return str(rows[0][0]) if rows else None
+    return next(iter(fetch_texts(con, HELD_OUT, {"run_id": run_id})), None)
 
 
 def read_not_stored(con: Connection) -> Broken:
@@ -248,9 +245,8 @@ def wanted_rows(con: Connection, source_id: str) -> Iterator[tuple[int, str]]:
 def mark_positions(con: Connection, source_id: str, positions: Sequence[int]) -> None:
     """Remember rows of a source that do not read again to their examples."""
     broken = pa.table({"position": pa.array(positions, pa.int64())})
-    con.register("broken", broken)
-    con.execute("insert into broken_positions select $id, position from broken", {"id": source_id})
-    con.unregister("broken")
+    query = "insert into broken_positions select $id, position from broken"
+    write_table(con, "broken", broken, query, {"id": source_id})
 
 
 def mark_source(con: Connection, source_id: str, state: str) -> None:
@@ -265,7 +261,7 @@ def read_broken_rows(con: Connection) -> Broken:
 
 def count_closed_rows(con: Connection) -> dict[str, int]:
     """Exported rows whose source can not be read again, by why."""
-    return {str(state): int(count) for state, count in con.execute(CLOSED_ROWS).fetchall()}
+    return fetch_counts(con, CLOSED_ROWS)
 
 
 def read_shard_records(con: Connection) -> list[ShardRecord]:

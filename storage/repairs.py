@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from storage.asked import asking_about
 from storage.database import Connection
 from storage.pool_columns import POOL
+from storage.rows import fetch_texts
 
-REPAIRED = "repaired"
-"""The method in `lineage`; the parent is the example that may be replaced."""
+REPAIRED = "repaired"  # the method in `lineage`; the parent is the example that may be replaced
 
 OF_EXAMPLES = """
 select parent_id, response
@@ -42,14 +42,13 @@ def read_repairs(con: Connection, key: str, ids: Sequence[str]) -> dict[str, str
 
 def read_made(con: Connection, key: str, source_ids: Sequence[str]) -> set[str]:
     """Examples that are repairs and stand in none of these sources themselves."""
-    rows = con.execute(MADE, {"key": key, "source_ids": list(source_ids)}).fetchall()
-    return {str(row[0]) for row in rows}
+    return set(fetch_texts(con, MADE, {"key": key, "source_ids": list(source_ids)}))
 
 
 def read_repair_places(con: Connection, key: str, n: int) -> NDArray[np.int64]:
     """(n,) the row of the registered pool that each was repaired with; -1 where none is there."""
     con.execute(PLACES, {"key": key})
     table = con.to_arrow_table()
-    indices = np.full(n, -1, dtype=np.int64)
+    indices = np.full(n, -1, dtype=np.int64)  # a repair that dropped out of the pool leaves none
     indices[table["n"].to_numpy()] = table["repair"].to_numpy()
     return indices

@@ -9,11 +9,12 @@ import orjson
 from storage.conversations import content_hash
 from storage.database import Connection, fetch_count, transaction
 from storage.measurements import MeasureKey
+from storage.rows import fetch_texts
 from storage.workspace import Workspace
 
 RUN_KEYS = """
 select name, measure, model, model_fingerprint, template_fingerprint, settings
-from run_measures join measures using (measure_key) where run_id = $run_id
+from run_measures join measures using (measure_key) where run_id = $run_id order by name
 """
 
 CLEAR_RUN = "delete from run_measures where run_id = $run_id"
@@ -75,10 +76,8 @@ class StoredProxy:
     """A training of a proxy whose trajectories are stored."""
 
     key: str
-    settings: str
-    """Everything that decides the training but its rows."""
-    paths: tuple[str, ...]
-    """Files of its trajectories, relative to measurements/."""
+    settings: str  # everything that decides the training but its rows
+    paths: tuple[str, ...]  # files of its trajectories, relative to measurements/
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +89,7 @@ class UnusedMeasure:
     model: str
     settings: str
     rows: int
-    paths: Sequence[str]
-    """Relative to measurements/."""
+    paths: Sequence[str]  # relative to measurements/
 
 
 def write_run_measures(con: Connection, run_id: str, keys: Mapping[str, MeasureKey]) -> None:
@@ -139,12 +137,12 @@ def forget_files(con: Connection, paths: Iterable[str]) -> None:
 
 def read_named_files(con: Connection) -> set[str]:
     """Files of measurements that belong to the workspace, relative to measurements/."""
-    return {str(path) for (path,) in con.execute(NAMED_FILES).fetchall()}
+    return set(fetch_texts(con, NAMED_FILES))
 
 
 def read_kept_adapters(con: Connection) -> set[str]:
     """Folders of finished trainings, relative to the workspace."""
-    return {str(path) for (path,) in con.execute(ADAPTERS).fetchall()}
+    return set(fetch_texts(con, ADAPTERS))
 
 
 def read_trainings(con: Connection) -> list[StoredProxy]:
@@ -152,6 +150,7 @@ def read_trainings(con: Connection) -> list[StoredProxy]:
     return [
         StoredProxy(
             key,
+            # Without the pool: what is left decides whether two trainings can be compared.
             content_hash([model, template, {**orjson.loads(settings), "pool": ""}]),
             tuple(paths),
         )
@@ -161,7 +160,7 @@ def read_trainings(con: Connection) -> list[StoredProxy]:
 
 def read_warmups(con: Connection, without: Sequence[str]) -> set[str]:
     """Warm-ups of adapters that gradients are stored of, but for those under some keys."""
-    return {str(key) for (key,) in con.execute(WARMUPS, {"without": list(without)}).fetchall()}
+    return set(fetch_texts(con, WARMUPS, {"without": list(without)}))
 
 
 def covers(
@@ -170,6 +169,6 @@ def covers(
     """Whether one training learnt every row that another did; not where a file is gone."""
     files = workspace.measurements
     if not all(files.exists(path) for each in (larger, smaller) for path in each.paths):
-        return False
+        return False  # DuckDB would fail on the one that is gone
     more, fewer = ([files.address(path) for path in each.paths] for each in (larger, smaller))
     return fetch_count(con, NOT_LEARNT, {"smaller": fewer, "larger": more}) == 0

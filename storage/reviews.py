@@ -7,7 +7,7 @@ import orjson
 import pyarrow as pa
 
 from storage.database import Connection, transaction
-from storage.measurements import MeasureKey
+from storage.rows import fetch_texts, write_table
 
 ADD = """
 insert into reviews
@@ -35,11 +35,6 @@ update reviews set verdict = judged.verdict, note = judged.note, reviewed_at = n
 from judged where reviews.example_id = judged.example_id
 """
 
-MEASURES_OF_RUN = """
-select name, measure, model, model_fingerprint, template_fingerprint, settings
-from run_measures join measures using (measure_key) where run_id = $run_id order by name
-"""
-
 RECIPE_OF_RUN = "select recipe, seed from runs where run_id = $run_id"
 
 
@@ -49,10 +44,8 @@ class Review:
 
     example_id: str
     source: str
-    drawn: str
-    """"random" or "suspect"."""
-    verdict: str | None
-    """"ok" or "bad"; None: not read yet."""
+    drawn: str  # "random" or "suspect"
+    verdict: str | None  # "ok" or "bad"; None: not read yet
     note: str = ""
 
 
@@ -67,9 +60,7 @@ def add_reviews(con: Connection, selection_id: str, reviews: Sequence[Review]) -
         }
     )
     with transaction(con):
-        con.register("queued", queued)
-        con.execute(ADD)
-        con.unregister("queued")
+        write_table(con, "queued", queued, ADD)
 
 
 def read_reviews(con: Connection, selection_id: str) -> list[Review]:
@@ -80,7 +71,7 @@ def read_reviews(con: Connection, selection_id: str) -> list[Review]:
 
 def read_unlisted(con: Connection, ids: Sequence[str]) -> list[str]:
     """Those of the examples that are on no list, sorted."""
-    listed = {str(row[0]) for row in con.execute(KNOWN, {"ids": list(ids)}).fetchall()}
+    listed = set(fetch_texts(con, KNOWN, {"ids": list(ids)}))
     return sorted(set(ids) - listed)
 
 
@@ -94,18 +85,7 @@ def write_verdicts(con: Connection, verdicts: Mapping[str, tuple[str, str]]) -> 
         }
     )
     with transaction(con):
-        con.register("judged", judged)
-        con.execute(JUDGE)
-        con.unregister("judged")
-
-
-def read_run_measures(con: Connection, run_id: str) -> dict[str, MeasureKey]:
-    """What a run measured, by the names it has for it."""
-    rows = con.execute(MEASURES_OF_RUN, {"run_id": run_id}).fetchall()
-    return {
-        str(name): MeasureKey(measure, model, fingerprint, template, orjson.loads(settings))
-        for name, measure, model, fingerprint, template, settings in rows
-    }
+        write_table(con, "judged", judged, JUDGE)
 
 
 def read_run_recipe(con: Connection, run_id: str) -> tuple[dict[str, object], int]:

@@ -7,6 +7,7 @@ import orjson
 import pyarrow as pa
 
 from storage.database import Connection, QueryError, fetch_count, transaction
+from storage.rows import fetch_texts, write_table
 
 START_RUN = """
 insert into runs (
@@ -93,8 +94,7 @@ class Decisions:
     """What one step decided, one entry for each example."""
 
     example_ids: Sequence[str]
-    reasons: Sequence[str]
-    """"" where the example was kept; else why it was dropped."""
+    reasons: Sequence[str]  # "" where the example was kept; else why it was dropped
     because_of: Sequence[str | None]
     values: Sequence[float | None]
 
@@ -141,7 +141,7 @@ def finish_run(con: Connection, run_id: str) -> None:
 
 def read_run_sources(con: Connection, run_id: str) -> list[str]:
     """The sources of a run."""
-    return [str(row[0]) for row in con.execute(RUN_SOURCES, {"run_id": run_id}).fetchall()]
+    return fetch_texts(con, RUN_SOURCES, {"run_id": run_id})
 
 
 def write_run_targets(con: Connection, run_id: str, source_ids: Sequence[str]) -> None:
@@ -151,13 +151,12 @@ def write_run_targets(con: Connection, run_id: str, source_ids: Sequence[str]) -
 
 def read_run_targets(con: Connection, run_id: str) -> list[str]:
     """The sources of a run's targets."""
-    return [str(row[0]) for row in con.execute(RUN_TARGETS, {"run_id": run_id}).fetchall()]
+    return fetch_texts(con, RUN_TARGETS, {"run_id": run_id})
 
 
 def last_run(con: Connection, name: str | None = None) -> str | None:
     """The run started last, of this recipe name or of any."""
-    rows = con.execute(LAST_RUN, {"name": name}).fetchall()
-    return str(rows[0][0]) if rows else None
+    return next(iter(fetch_texts(con, LAST_RUN, {"name": name})), None)
 
 
 def find_run(con: Connection, run_id: str | None) -> str:
@@ -186,10 +185,8 @@ def write_step(
     key = {"run_id": run_id, "stage": count.stage, "step": count.step}
     with transaction(con):
         if decisions is not None:
-            con.execute(CLEAR_DECISIONS, key)
-            con.register("decided", decision_table(decisions))
-            con.execute(WRITE_DECISIONS, key)
-            con.unregister("decided")
+            con.execute(CLEAR_DECISIONS, key)  # of an execution that was killed after this step
+            write_table(con, "decided", decision_table(decisions), WRITE_DECISIONS, key)
         con.execute(
             WRITE_COUNTS,
             key

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from storage.asked import read_aligned
 from storage.database import Connection, transaction
+from storage.rows import write_table
 
 WRITE = "insert or replace into scores select * from scored"
 
@@ -53,14 +54,12 @@ def write_scores(
             "scorer": pa.array([scorer] * len(ids), pa.string()),
             "version": pa.array([version] * len(ids), pa.int32()),
             "settings": pa.array([settings] * len(ids), pa.string()),
-            "value": pa.array(values, pa.float64(), mask=~had),
+            "value": pa.array(values, pa.float64(), mask=~had),  # the mask is of nulls
             "state": pa.array(states, pa.string()),
         }
     )
     with transaction(con):
-        con.register("scored", scored)
-        con.execute(WRITE)
-        con.unregister("scored")
+        write_table(con, "scored", scored, WRITE)
 
 
 def read_scores(
@@ -70,7 +69,7 @@ def read_scores(
     scorer, version, settings = key
     parameters = {"scorer": scorer, "version": version, "settings": settings}
     table = read_aligned(con, READ, ids, parameters)
-    return table["value"].to_numpy().copy(), table["state"].to_pylist()
+    return table["value"].to_numpy().copy(), table["state"].to_pylist()  # Arrow's is read-only
 
 
 def read_unscored(con: Connection, key: tuple[str, int, str], ids: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from storage.conversations import content_hash
 from storage.database import Connection, fetch_count, transaction
+from storage.rows import fetch_texts, write_table
 
 ADD = """
 insert into selections values ($selection_id, $name, $rows, $loss_tokens) on conflict do nothing
@@ -75,10 +76,11 @@ class PickedRows:
 def write_selection(con: Connection, run_id: str, chosen: PickedRows) -> str:
     """Store an ordered selection, each row with weight 1, and link it to its run; return its id."""
     ids, weights = list(chosen.ids), [1.0] * len(chosen.ids)
+    # Without the run: the same choice made again is the same selection.
     selection_id = content_hash([chosen.name, chosen.kind, ids, weights])[:16]
     picked = pa.table(
         {
-            "rank": pa.array(range(1, len(ids) + 1), pa.int64()),
+            "rank": pa.array(range(1, len(ids) + 1), pa.int64()),  # from 1, as people count
             "example_id": pa.array(ids, pa.string()),
             "weight": pa.array(weights, pa.float64()),
         }
@@ -88,9 +90,7 @@ def write_selection(con: Connection, run_id: str, chosen: PickedRows) -> str:
         totals = {"name": chosen.name, "rows": len(ids), "loss_tokens": chosen.loss_tokens}
         con.execute(ADD, key | totals)
         con.execute(CLEAR, key)
-        con.register("picked", picked)
-        con.execute(WRITE, key)
-        con.unregister("picked")
+        write_table(con, "picked", picked, WRITE, key)
         of_run = {"run_id": run_id, "kind": chosen.kind, "parent_id": chosen.parent_id}
         con.execute(LINK, key | of_run)
     return selection_id
@@ -135,8 +135,7 @@ def record_export(
 
 def read_run_exports(con: Connection, run_id: str) -> list[str]:
     """Paths of the exports of what a run chose, relative to the workspace."""
-    rows = con.execute(RUN_EXPORTS, {"run_id": run_id}).fetchall()
-    return [str(row[0]) for row in rows]
+    return fetch_texts(con, RUN_EXPORTS, {"run_id": run_id})
 
 
 def write_trial(
@@ -184,7 +183,7 @@ def read_adapters(con: Connection, not_of: str) -> list[tuple[str, str]]:
 
 def read_costed_trials(con: Connection) -> set[str]:
     """Ids of the trials whose cost is known."""
-    return {str(row[0]) for row in con.execute(COSTED_TRIALS).fetchall()}
+    return set(fetch_texts(con, COSTED_TRIALS))
 
 
 def has_export(con: Connection, export_id: str) -> bool:

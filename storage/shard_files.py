@@ -6,7 +6,6 @@ Credentials are never part of the place; the store's own environment variables a
 """
 
 import hashlib
-import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.error_notes import writing_to
+from storage.error_notes import whole_file
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.+")
 
@@ -88,7 +87,8 @@ class ShardFiles:
         """Bytes of each file, from one listing."""
         root = self._path("").rstrip("/")
         found = self._store().find(root, detail=True)
-        sizes = {path[len(root) + 1 :]: int(each["size"]) for path, each in found.items()}
+        sizes = {path[len(root) + 1 :]: int(each["size"]) for path, each in found.items()}  # + "/"
+        # Another process may be writing one; it is no file of ours until it is renamed.
         return {name: size for name, size in sizes.items() if not name.endswith(".partial")}
 
     def read(self, name: str) -> pa.Table:
@@ -148,7 +148,7 @@ class ShardFiles:
             return None
         with explained(self.root):
             store = self._store(use_listings_cache=True)
-            store.invalidate_cache()
+            store.invalidate_cache()  # a listing of an earlier run would hide new shards
             store.find(self._path("").rstrip("/"))
         return store
 
@@ -156,17 +156,10 @@ class ShardFiles:
     def _whole(self, name: str) -> Iterator[Path]:
         """Give a path on this disk to write; what was written is then under the name."""
         if not is_url(self.root):
-            final = Path(self._path(name))
-            final.parent.mkdir(parents=True, exist_ok=True)
-            partial = final.with_name(f".{final.name}.{os.getpid()}.partial")
-            try:
-                with writing_to(final):
-                    yield partial
-                    partial.replace(final)
-            finally:
-                partial.unlink(missing_ok=True)
+            with whole_file(Path(self._path(name))) as partial:
+                yield partial
             return
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder:  # an object appears whole when it is put
             partial = Path(folder) / "partial"
             yield partial
             with explained(self.root):

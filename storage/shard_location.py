@@ -65,7 +65,7 @@ def set_shard_location(directory: Path, place: str | None) -> None:
     claim = stored["claim"] if stored else content_hash([gethostname(), os.path.abspath(directory)])
     files = ShardFiles(place)
     with explained(place):
-        taken = _claimed(files)
+        taken = _claimed(files)  # two who claim it at the same moment are not told apart
         if taken is None:
             files.write_bytes(CLAIM, orjson.dumps({"claim": claim}))
     if taken not in (None, claim):

@@ -1,17 +1,13 @@
 """The `sources`, `occurrences` and `quarantine` tables: what was read, from where, as what."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
-from storage.conversations import (
-    Conversation,
-    canonical_json,
-    prompt_text,
-    response_text,
-)
+from storage.conversations import Conversation, canonical_json, prompt_text, response_text
 from storage.database import Connection, fetch_count, transaction
+from storage.rows import fetch_counts, fetch_texts, write_table
 
 SOURCE_PATHS = """
 select source_id, path from sources where source_id = any($source_ids) order by source_id
@@ -90,26 +86,12 @@ where source_id = any($source_ids) order by path, position
 
 def add_source(con: Connection, source: Source) -> bool:
     """Record a source; return whether all its rows were read already."""
-    con.execute(
-        ADD_SOURCE,
-        {
-            "source_id": source.source_id,
-            "path": source.path,
-            "format": source.format,
-            "shape": source.shape,
-            "license": source.license,
-            "content_hash": source.content_hash,
-            "bytes": source.bytes,
-        },
-    )
+    con.execute(ADD_SOURCE, asdict(source))
     return fetch_count(con, IS_COMPLETE, {"source_id": source.source_id}) > 0
 
 
 def write_rows(
-    con: Connection,
-    source_id: str,
-    read: Sequence[ReadRow],
-    quarantined: Sequence[QuarantinedRow],
+    con: Connection, source_id: str, read: Sequence[ReadRow], quarantined: Sequence[QuarantinedRow]
 ) -> None:
     """Store a batch of rows of one source in one transaction; what is stored already stays."""
     with transaction(con):
@@ -124,9 +106,7 @@ def write_rows(
                     "shape": [row.shape for row in read],
                 }
             )
-            con.register("occurrences_read", occurrences_read)
-            con.execute(WRITE_OCCURRENCES)
-            con.unregister("occurrences_read")
+            write_table(con, "occurrences_read", occurrences_read, WRITE_OCCURRENCES)
         if quarantined:
             write_quarantine(con, source_id, quarantined)
 
@@ -136,7 +116,7 @@ def write_examples(
 ) -> list[str]:
     """Store conversations under their content hashes; return the hashes in the same order."""
     ids = [conversation.example_id for conversation in conversations]
-    by_id = dict(zip(ids, conversations, strict=True))
+    by_id = dict(zip(ids, conversations, strict=True))  # a batch may hold one several times
     unique = list(by_id.values())
     examples_read = pa.table(
         {
@@ -150,9 +130,7 @@ def write_examples(
             "origin": [origin] * len(unique),
         }
     )
-    con.register("examples_read", examples_read)
-    con.execute(WRITE_EXAMPLES)
-    con.unregister("examples_read")
+    write_table(con, "examples_read", examples_read, WRITE_EXAMPLES)
     return ids
 
 
@@ -167,9 +145,7 @@ def write_quarantine(con: Connection, source_id: str, rows: Sequence[Quarantined
             "raw": pa.array([row.raw for row in rows], pa.binary()),
         }
     )
-    con.register("rows_refused", rows_refused)
-    con.execute(WRITE_QUARANTINE)
-    con.unregister("rows_refused")
+    write_table(con, "rows_refused", rows_refused, WRITE_QUARANTINE)
 
 
 def complete_source(con: Connection, source_id: str, rows: int) -> None:
@@ -195,13 +171,12 @@ def count_occurrences(con: Connection, source_ids: Sequence[str]) -> int:
 
 def count_quarantine(con: Connection, source_ids: Sequence[str]) -> dict[str, int]:
     """Rows of these sources that could not be read, by reason."""
-    rows = con.execute(QUARANTINE_REASONS, {"source_ids": list(source_ids)}).fetchall()
-    return {str(reason): int(count) for reason, count in rows}
+    return fetch_counts(con, QUARANTINE_REASONS, {"source_ids": list(source_ids)})
 
 
 def read_source_ids(con: Connection) -> list[str]:
     """Every source of the workspace."""
-    return [str(row[0]) for row in con.execute(READ_SOURCE_IDS).fetchall()]
+    return fetch_texts(con, READ_SOURCE_IDS)
 
 
 def list_quarantine(con: Connection, source_ids: Sequence[str]) -> list[tuple[str, int, str, str]]:

@@ -122,6 +122,7 @@ def told_apart(database: str) -> Iterator[None]:
         yield
     except (duckdb.Error, sqlalchemy.exc.SQLAlchemyError) as error:
         first = str(error).splitlines()[0]
+        # Not chained: the whole error holds the URL.
         raise TableQueryError(f"{database} does not answer the query: {first}") from None
     except ModuleNotFoundError as error:
         raise TableQueryError(f"{database}: install the database's driver, {error.name}") from None

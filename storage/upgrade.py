@@ -65,7 +65,7 @@ def migration_mark(database: Path) -> Path:
 
 def copy_database(database: Path, applied: int) -> Path:
     """Copy a database under the first free name; an equal copy that is there already will do."""
-    for number in count(1):
+    for number in count(1):  # copies of earlier tries are never written over
         more = "" if number == 1 else f".{number}"
         target = database.with_name(f"{database.name}{COPIES}{applied}{more}")
         if not target.exists():
@@ -75,11 +75,11 @@ def copy_database(database: Path, applied: int) -> Path:
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         shutil.copyfile(database, partial)
-        sync(partial)
+        sync(partial)  # before the rename, or a power cut could leave the name without the bytes
         partial.rename(target)
     finally:
         partial.unlink(missing_ok=True)
-    sync(target.parent)
+    sync(target.parent)  # the name itself
     return target
 
 

@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from storage.changes import ChoiceChange
 from storage.database import Connection, fetch_count
+from storage.rows import fetch_texts
 
 LAST_CHOICE = """
 select run_id from runs
@@ -37,13 +38,13 @@ order by e.rank
 
 def find_last_choice(con: Connection, name: str) -> str | None:
     """The last run of a recipe, by its name, that made a selection."""
-    found = con.execute(LAST_CHOICE, {"name": name}).fetchall()
-    return str(found[0][0]) if found else None
+    return next(iter(fetch_texts(con, LAST_CHOICE, {"name": name})), None)
 
 
 def read_given(con: Connection, run_id: str, step: int) -> list[str]:
     """The examples that a step of a run's selection was given, sorted by id."""
     con.execute(GIVEN, {"run_id": run_id, "step": step})
+    # By Arrow: a step may be given a million, and one tuple for each takes seconds.
     ids: list[str] = con.to_arrow_table()["example_id"].to_numpy().tolist()
     return ids
 
@@ -51,9 +52,8 @@ def read_given(con: Connection, run_id: str, step: int) -> list[str]:
 def has_score(con: Connection, key: tuple[str, int, str]) -> bool:
     """Whether any example has a score under this key."""
     scorer, version, settings = key
-    return bool(
-        fetch_count(con, HAS_SCORE, {"scorer": scorer, "version": version, "settings": settings})
-    )
+    parameters = {"scorer": scorer, "version": version, "settings": settings}
+    return fetch_count(con, HAS_SCORE, parameters) > 0
 
 
 def read_why_out(
@@ -67,6 +67,7 @@ def read_why_out(
         came: rank and example id of each.
     """
     ranks, ids = [rank for rank, _ in came], [example_id for _, example_id in came]
+    # With types: of none the columns would be null, and join with nothing.
     table = pa.table(
         {"rank": pa.array(ranks, pa.int64()), "example_id": pa.array(ids, pa.string())}
     )

@@ -21,25 +21,20 @@ from filelock import FileLock, Timeout
 from storage.database import WorkspaceBusyError
 from storage.workspace import Workspace
 
-POLL_SECONDS = 0.2
-"""A freed lock is noticed after so long."""
+POLL_SECONDS = 0.2  # a freed lock is noticed after so long
 
-SECONDS_BETWEEN_WORDS = 60.0
-"""Somebody who waits says so this often."""
+SECONDS_BETWEEN_WORDS = 60.0  # somebody who waits says so this often
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
     """Who works on a workspace."""
 
-    what: str
-    """Such as "run demo"."""
+    what: str  # such as "run demo"
     pid: int
     host: str
-    since: str
-    """UTC, to the second."""
-    yields: bool
-    """Whether it lets others pass."""
+    since: str  # UTC, to the second
+    yields: bool  # whether it lets others pass
 
     def __str__(self) -> str:
         """In words."""
@@ -59,7 +54,7 @@ class WorkspaceLock:
             next_in_line.acquire(timeout=0)
         except Timeout:
             return True
-        next_in_line.release()
+        next_in_line.release()  # taken for a moment, to see whether somebody has it
         return False
 
 
@@ -92,7 +87,7 @@ def lock_workspace(
         write_holder(folder, Holder(what, os.getpid(), socket.gethostname(), utc_now(), yields))
         yield WorkspaceLock(folder)
     finally:
-        (folder / "holder.json").unlink(missing_ok=True)
+        (folder / "holder.json").unlink(missing_ok=True)  # while ours: then it is another's note
         held.release()
 
 
@@ -101,9 +96,9 @@ def stand_in_line(
 ) -> None:
     """Come next, then take the lock; nobody takes it past those who wait."""
     in_line = file_lock(folder / "next.lock")
-    last_word = -SECONDS_BETWEEN_WORDS
+    last_word = -SECONDS_BETWEEN_WORDS  # so that the first is said at once
     try:
-        for lock in (in_line, held):
+        for lock in (in_line, held):  # in this order, or late comers could take a freed turn
             while not try_to(lock):
                 holder = read_holder(folder)
                 if not wait and holder is not None and not holder.yields:
@@ -115,7 +110,7 @@ def stand_in_line(
                     last_word = time.monotonic()
                 time.sleep(POLL_SECONDS)
     finally:
-        in_line.release()
+        in_line.release()  # the next may stand here while we work
 
 
 def file_lock(path: Path) -> FileLock:

@@ -28,11 +28,11 @@ from pipeline.scoring.stage import ScoreSettings, score_key
 from scorers.arrays import Floats
 from storage.database import Connection, QueryError
 from storage.examples import read_examples, read_first_sources
+from storage.retention import read_run_keys
 from storage.reviews import (
     Review,
     add_reviews,
     read_reviews,
-    read_run_measures,
     read_run_recipe,
     read_unlisted,
     write_verdicts,
@@ -107,7 +107,7 @@ def read_signals(
     con: Connection, screened: Screened, ids: Sequence[str]
 ) -> dict[str, tuple[Floats, SignalKind]]:
     """Label → values and what of them is suspicious, of the run's scores that are signals."""
-    measures = read_run_measures(con, screened.run_id)
+    measures = read_run_keys(con, screened.run_id)
     recipe, _ = read_run_recipe(con, screened.run_id)
     given = recipe.get("scores", [])
     assert isinstance(given, list)

@@ -33,8 +33,7 @@ from scorers.measures.protocols import (
 )
 from scorers.measures.reflection import ask_reflector, reflection_questions
 
-VERSION = 1
-"""Raised when the same rows and models may give other judgements."""
+VERSION = 1  # raised when the same rows and models may give other judgements
 
 OPENING = " \"'`([{“‘«"  # noqa: RUF001 - typographic quotes are meant
 CLOSING = " .,;:!?…\"'`)]}”’»"  # noqa: RUF001 - typographic quotes are meant
@@ -56,12 +55,10 @@ class JudgementRow:
     """What was said of one target; k comparable samples. All null unless the state is "ok"."""
 
     state: Literal["ok", "truncated", "failed", "not_applicable"]
-    detail: str | None = None
-    """Why the state is not "ok", or how many samples were left out."""
+    detail: str | None = None  # why the state is not "ok", or how many samples were left out
     contradiction_forward: list[float] | None = None
     """(k,) probability that the sample denies the target, the target read first."""
-    contradiction_backward: list[float] | None = None
-    """(k,) the same, the sample read first."""
+    contradiction_backward: list[float] | None = None  # (k,) the same, the sample read first
     exact_match: list[bool] | None = None
     """(k,) whether sample and target are equal by `normalise_answer`."""
     reflection: list[list[float]] | None = None
@@ -94,7 +91,7 @@ def judge_answers(
     problems = [_problem(row) or _misfit(row, fits) for row in rows]
     sound = [row for row, problem in zip(rows, problems, strict=True) if problem is None]
     judged = iter(_judge_sound(sound, entailment, reflector))
-    return [problem or next(judged) for problem in problems]
+    return [problem or next(judged) for problem in problems]  # the sound ones, in their order
 
 
 def normalise_answer(text: str) -> str:
@@ -104,7 +101,7 @@ def normalise_answer(text: str) -> str:
     closing ones and sentence marks off the end. Text of nothing else is kept as it is.
     """
     folded = re.sub(r"\s+", " ", unicodedata.normalize("NFC", text).casefold()).strip()
-    return folded.lstrip(OPENING).rstrip(CLOSING) or folded
+    return folded.lstrip(OPENING).rstrip(CLOSING) or folded  # "?" alone is an answer too
 
 
 def _problem(row: JudgeRow) -> JudgementRow | None:
@@ -135,18 +132,8 @@ def _judge_sound(
     ]
     forward, backward = _contradictions(rows, samples, matches, entailment)
     asked = ask_reflector([(row.prompt_messages, row.target) for row in rows], reflector)
-    return [
-        _silence(asked.failures.get(at))
-        or _judgement(
-            rows[at],
-            forward[at],
-            backward[at],
-            matches[at],
-            asked.probabilities[at],
-            asked.mass[at],
-        )
-        for at in range(len(rows))
-    ]
+    found = zip(rows, forward, backward, matches, asked.probabilities, asked.mass, strict=True)
+    return [_silence(asked.failures.get(at)) or _judgement(*each) for at, each in enumerate(found)]
 
 
 def _silence(failure: GenerationFailure | None) -> JudgementRow | None:
@@ -163,20 +150,17 @@ def _contradictions(
     entailment: EntailmentModel,
 ) -> tuple[list[list[float]], list[list[float]]]:
     """Both orders for every sample, 0 for those that match; in two calls for all rows."""
-    indices = [
-        (at, k)
-        for at, row_matches in enumerate(matches)
-        for k, match in enumerate(row_matches)
-        if not match
-    ]
-    targets = [rows[at].target for at, _ in indices]
-    answers = [samples[at][k] for at, k in indices]
+    # Sample k of row `at`: those whose answer is not known to be the target itself.
+    differ = [(at, k) for at, row in enumerate(matches) for k, same in enumerate(row) if not same]
+    targets = [rows[at].target for at, _ in differ]
+    answers = [samples[at][k] for at, k in differ]
     forward = [[0.0] * len(row_matches) for row_matches in matches]
     backward = [[0.0] * len(row_matches) for row_matches in matches]
+    # (2m,): each pair with the target as premise, then each with the sample as premise.
     asked = entailment.contradiction(targets + answers, answers + targets)
-    for place, (at, k) in enumerate(indices):
+    for place, (at, k) in enumerate(differ):
         forward[at][k] = float(asked[place])
-        backward[at][k] = float(asked[len(indices) + place])
+        backward[at][k] = float(asked[len(differ) + place])
     return forward, backward
 
 

@@ -32,8 +32,7 @@ from scorers.measures.reading.turn_tokens import TurnSpan, TurnTokens
 
 VERSION = 1
 
-PROBED_LAYER = 15 / 22
-"""The layer probed, from 0 and as a share of all: the authors' 15 of 22."""
+PROBED_LAYER = 15 / 22  # the layer probed, from 0 and as a share of all: the authors' 15 of 22
 
 
 def default_layer(layers: int) -> int:
@@ -45,15 +44,11 @@ def default_layer(layers: int) -> int:
 class TurnDependency:
     """What one assistant turn pays to the users' text before it; shares of attention."""
 
-    message: int
-    """Index of the message."""
+    message: int  # index of the message
     tokens: int
-    all_turns: float
-    """To all user turns, the maximum over heads taken for each token."""
-    current_turn: float
-    """The same, to the last user turn before it alone."""
-    all_turns_of_means: float
-    """The maximum over heads of the means over tokens; at most all_turns."""
+    all_turns: float  # to all user turns, the maximum over heads taken for each token
+    current_turn: float  # the same, to the last user turn before it alone
+    all_turns_of_means: float  # the maximum over heads of the means over tokens; at most all_turns
     current_turn_of_means: float
 
 
@@ -62,8 +57,7 @@ class ContextRow:
     """The numbers of one example; null unless the state is "ok"."""
 
     state: Literal["ok", "truncated", "failed", "not_applicable"]
-    detail: str | None = None
-    """Why there are no values."""
+    detail: str | None = None  # why there are no values
     turns: Sequence[TurnDependency] = ()
     """Each assistant turn with a text and a user's text before it; the trained one is the last."""
 
@@ -88,6 +82,7 @@ def measure_context(
     if len(row.ids) > longest:
         return ContextRow("truncated", f"{len(row.ids)} tokens, at most {longest} are measured")
     users = [turn for turn in row.turns if turn.role == "user" and len(turn.positions)]
+    # An answer that no user's text stands before has nothing to attend to.
     first = min((turn.message for turn in users), default=response_at)
     answers = [
         turn
@@ -98,10 +93,11 @@ def measure_context(
         why = "the response has no text" if users else "no user's text stands before the response"
         return ContextRow("not_applicable", why)
     positions = np.concatenate([turn.positions for turn in answers])
+    # (heads, tokens of all answers, users), in one pass for all turns.
     shares = model.attention_shares(row.ids, positions, [turn.positions for turn in users], layer)
     if not np.isfinite(shares).all():
         return ContextRow("failed", "the model gave attention that is not finite")
-    borders = np.cumsum([len(turn.positions) for turn in answers])[:-1]
+    borders = np.cumsum([len(turn.positions) for turn in answers])[:-1]  # the last is the end
     parts = np.split(shares, borders, axis=1)
     turns = [_summarise(a, part, users) for a, part in zip(answers, parts, strict=True)]
     return ContextRow("ok", turns=turns)
@@ -110,7 +106,7 @@ def measure_context(
 def _summarise(answer: TurnSpan, shares: Floats, users: Sequence[TurnSpan]) -> TurnDependency:
     """One turn's numbers, from its tokens' (heads, t, users) shares."""
     before = np.array([user.message < answer.message for user in users])
-    every = shares[:, :, before].sum(axis=2)
+    every = shares[:, :, before].sum(axis=2)  # (heads, t)
     last = shares[:, :, np.flatnonzero(before)[-1]]
     return TurnDependency(
         message=answer.message,
@@ -123,7 +119,7 @@ def _summarise(answer: TurnSpan, shares: Floats, users: Sequence[TurnSpan]) -> T
 
 
 def _mean_of_maxima(shares: Floats) -> float:
-    return min(1.0, float(shares.max(axis=0).mean()))
+    return min(1.0, float(shares.max(axis=0).mean()))  # a sum of rounded shares may be above 1
 
 
 def _maximum_of_means(shares: Floats) -> float:

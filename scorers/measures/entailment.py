@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scorers.measures.batches import batches_of_like_length
 from scorers.measures.protocols import Floats, Message, OptionModel
 from scorers.measures.reading.sentence_parts import cut_text
 
@@ -25,14 +26,11 @@ LABEL = "contradiction"
 """The label that must be among `config.id2label`, in any case. A model that calls its classes
 LABEL_0 to LABEL_2 does not say which is which, and they are ordered differently in the wild."""
 
-NO_LIMIT = 1_000_000
-"""Tokenizers that know no window give a number above this."""
+NO_LIMIT = 1_000_000  # tokenizers that know no window give a number above this
 
-LEAST_ROOM = 16
-"""Tokens for two texts; one character may take several."""
+LEAST_ROOM = 16  # tokens for two texts; one character may take several
 
-BATCH_TOKENS = 8_192
-"""Padded tokens per forward pass."""
+BATCH_TOKENS = 8_192  # padded tokens per forward pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,7 @@ class _Part:
 
     @property
     def weight(self) -> int:
+        # Without tokens a text still has a part, or its row would be divided by 0.
         return max(1, self.left_tokens) * max(1, self.right_tokens)
 
 
@@ -93,21 +92,14 @@ class CrossEncoderEntailment:
         return cls(model.to(device), tokenizer, _window(model, tokenizer))
 
     def contradiction(self, premises: Sequence[str], hypotheses: Sequence[str]) -> Floats:
-        """(n,) probability that each premise contradicts its hypothesis, in [0, 1].
-
-        Raises:
-            ValueError: if the numbers differ.
-        """
+        """See EntailmentModel.contradiction."""
         _require_pairs(premises, hypotheses)
-        parts = [
-            part
-            for row, (premise, hypothesis) in enumerate(zip(premises, hypotheses, strict=True))
-            for part in self._parts(row, premise, hypothesis)
-        ]
+        pairs = zip(premises, hypotheses, strict=True)
+        parts = [part for row, pair in enumerate(pairs) for part in self._parts(row, *pair)]
         rows = [part.row for part in parts]
         weights = [part.weight for part in parts]
         totals, divisors = np.zeros(len(premises)), np.zeros(len(premises))
-        np.add.at(totals, rows, self._classify(parts) * weights)
+        np.add.at(totals, rows, self._classify(parts) * weights)  # rows repeat: += would add one
         np.add.at(divisors, rows, weights)
         return totals / divisors
 
@@ -119,6 +111,7 @@ class CrossEncoderEntailment:
         left, right = self._length(premise), self._length(hypothesis)
         if left + right <= self._room:
             return [_Part(row, premise, hypothesis, left, right)]
+        # A short side leaves the other what it does not need; neither gets less than half.
         half = self._room // 2
         lefts = cut_text(premise, max(half, self._room - right), self._length)
         rights = cut_text(hypothesis, max(half, self._room - left), self._length)
@@ -129,7 +122,8 @@ class CrossEncoderEntailment:
         import torch
 
         found = np.zeros(len(parts))
-        for batch in _batches([part.left_tokens + part.right_tokens for part in parts]):
+        lengths = [part.left_tokens + part.right_tokens for part in parts]
+        for batch in batches_of_like_length(lengths, BATCH_TOKENS):
             inputs = self._tokenizer(
                 [parts[at].left for at in batch],
                 [parts[at].right for at in batch],
@@ -171,9 +165,6 @@ class PromptedEntailment:
 
         Each pair is asked about three times, with the options in each cyclic order, and the answers
         are averaged: models prefer a letter, the first one above all.
-
-        Raises:
-            ValueError: if the numbers differ.
         """
         _require_pairs(premises, hypotheses)
         pairs = list(zip(premises, hypotheses, strict=True))
@@ -184,6 +175,7 @@ class PromptedEntailment:
             relations = self.RELATIONS[turn:] + self.RELATIONS[:turn]
             prompts = [self._question(*pairs[at], relations) for at in asked]
             answers = self._model.option_probabilities(prompts, self.LETTERS)
+            # Wherever it stands in this order, it is the first that contradicts.
             found[asked] += answers.probabilities[:, relations.index(self.RELATIONS[0])]
         return found / len(self.LETTERS)
 
@@ -193,24 +185,10 @@ class PromptedEntailment:
     def _question(
         self, premise: str, hypothesis: str, relations: Sequence[str]
     ) -> Sequence[Message]:
-        options = [
-            f"{letter}. {text}" for letter, text in zip(self.LETTERS, relations, strict=True)
-        ]
-        content = self.QUESTION.format(
-            premise=premise, hypothesis=hypothesis, options="\n".join(options)
-        )
+        lettered = zip(self.LETTERS, relations, strict=True)
+        options = "\n".join(f"{letter}. {text}" for letter, text in lettered)
+        content = self.QUESTION.format(premise=premise, hypothesis=hypothesis, options=options)
         return [{"role": "user", "content": content}]
-
-
-def _batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Positions in groups of like length, each of at most BATCH_TOKENS when padded."""
-    batches: list[list[int]] = []
-    for at in sorted(range(len(lengths)), key=lambda at: lengths[at]):
-        if batches and lengths[at] * (len(batches[-1]) + 1) <= BATCH_TOKENS:
-            batches[-1].append(at)
-        else:
-            batches.append([at])
-    return batches
 
 
 def _window(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:

@@ -31,22 +31,18 @@ class LossRow:
     """
 
     state: State
-    detail: str | None = None
-    """Why there are no values."""
+    detail: str | None = None  # why there are no values
     response_tokens: int | None = None
-    mean_nll: float | None = None
-    """Nats per response token, with the prompt."""
+    mean_nll: float | None = None  # nats per response token, with the prompt
     mean_nll_alone: float | None = None
     sum_nll: float | None = None
     sum_nll_alone: float | None = None
-    mean_entropy: float | None = None
-    """Nats per response token, with the prompt."""
+    mean_entropy: float | None = None  # nats per response token, with the prompt
     mean_entropy_alone: float | None = None
     top1_rate: float | None = None
     """Share of response tokens that were the likeliest, with the prompt; in [0, 1]."""
     top1_rate_alone: float | None = None
-    nll: NDArray[np.float32] | None = None
-    """(t,) nats, for the response's t tokens."""
+    nll: NDArray[np.float32] | None = None  # (t,) nats, for the response's t tokens
     nll_alone: NDArray[np.float32] | None = None
     entropy: NDArray[np.float32] | None = None
     entropy_alone: NDArray[np.float32] | None = None
@@ -74,12 +70,13 @@ def measure_losses(
     """
     results = [_without_asking(row, max_tokens) for row in rows]
     asked = [i for i, result in enumerate(results) if result is None]
+    # One call for both passes: what texts begin with in common is then read once.
     prefixes = [rows[i].prompt for i in asked] + [rows[i].header for i in asked]
     wanted = [vectors] * len(asked) + [False] * len(asked)
     losses = model.token_losses(prefixes, [rows[i].response for i in asked] * 2, wanted)
     for i, given, alone in zip(asked, losses[: len(asked)], losses[len(asked) :], strict=True):
         results[i] = _summarise(given, alone)
-    return [result for result in results if result is not None]
+    return [result for result in results if result is not None]  # all of them, for mypy
 
 
 def _without_asking(row: RenderedExample, max_tokens: int) -> LossRow | None:
@@ -128,6 +125,7 @@ FLOAT_ARRAYS = ("nll", "nll_alone", "entropy", "entropy_alone", "vector")
 
 
 def _mean(values: NDArray[np.float32] | None) -> float | None:
+    # A float32 sum over some thousand tokens is right to four digits only.
     return None if values is None else float(values.mean(dtype=np.float64))
 
 

@@ -18,10 +18,9 @@ from typing import Literal
 import numpy as np
 
 from scorers.measures.protocols import Message, OptionModel, OptionProbabilities
-from scorers.measures.reflection import transcript
+from scorers.measures.reflection import ask_user, transcript
 
-VERSION = 1
-"""Raised when the same rows and judge may give other verdicts."""
+VERSION = 1  # raised when the same rows and judge may give other verdicts
 
 LETTERS = ("A", "B", "C")
 
@@ -58,8 +57,7 @@ class PreferenceRow:
     """What was said of one pair. Both null unless the state is "ok"."""
 
     state: Literal["ok", "truncated", "failed"]
-    detail: str | None = None
-    """Why the state is not "ok"."""
+    detail: str | None = None  # why the state is not "ok"
     verdicts: list[list[float]] | None = None
     """(2, 3) for each order the probabilities of: given better, other better, neither."""
     verdict_mass: list[float] | None = None
@@ -95,19 +93,15 @@ def compare_pairs(
 def question(pair: Pair, swapped: bool) -> Sequence[Message]:
     """The question about a pair; swapped, the other response stands first."""
     first, second = (pair.other, pair.given) if swapped else (pair.given, pair.other)
-    prompt = transcript(pair.prompt_messages)
-    # One after the other: braces in what was put in are text.
-    head, rest = QUESTION.split("{prompt}")
-    middle, tail = rest.split("{first}")
-    between, end = tail.split("{second}")
-    return [{"role": "user", "content": head + prompt + middle + first + between + second + end}]
+    texts = {"prompt": transcript(pair.prompt_messages), "first": first, "second": second}
+    return ask_user(QUESTION, texts)
 
 
 def _row(forward: OptionProbabilities, backward: OptionProbabilities, at: int) -> PreferenceRow:
     failure = forward.failures.get(at) or backward.failures.get(at)
     if failure is not None:
         return PreferenceRow(failure.state, f"{failure.reason}: {failure.detail}")
-    # Swapped, A stands for the other response.
+    # (2, 3); swapped, A stands for the other response.
     verdicts = np.stack([forward.probabilities[at], backward.probabilities[at][[1, 0, 2]]])
     if not np.isfinite(verdicts).all():
         return PreferenceRow("failed", "no_option: the judge gave no letter any probability")

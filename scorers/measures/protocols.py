@@ -26,13 +26,11 @@ Ints: TypeAlias = NDArray[np.int64]
 class TokenLosses:
     """What a language model said of the tokens of one response; all (t,), t response tokens."""
 
-    nll: NDArray[np.float32]
-    """Nats: -log p(token | everything before it). Not negative."""
+    nll: NDArray[np.float32]  # nats: -log p(token | everything before it). Not negative
     entropy: NDArray[np.float32] | None
     """Nats: entropy of the distribution the token was drawn from. Between 0 and log(vocabulary).
     None where the back end does not tell."""
-    top1: NDArray[np.bool_]
-    """Whether the token was the likeliest one."""
+    top1: NDArray[np.bool_]  # whether the token was the likeliest one
     vector: NDArray[np.float32] | None = None
     """(h,) last hidden state of the response's last token, of length 1; None if not asked for."""
 
@@ -41,10 +39,8 @@ class TokenLosses:
 class GenerationFailure:
     """No answer could be had for this request; the others are not affected."""
 
-    reason: str
-    """One word or two for counting, such as "context_length" or "timeout"."""
-    detail: str
-    """For a person; holds no row content."""
+    reason: str  # one word or two for counting, such as "context_length" or "timeout"
+    detail: str  # for a person; holds no row content
 
     @property
     def state(self) -> Literal["truncated", "failed"]:
@@ -56,8 +52,7 @@ class GenerationFailure:
 class OptionProbabilities:
     """How a model divides its belief between the options of a multiple-choice question."""
 
-    probabilities: Floats
-    """(n, options): renormalised over the options, so each row sums to 1."""
+    probabilities: Floats  # (n, options): renormalised over the options, so each row sums to 1
     mass: Floats
     """(n,): probability the options had together before that, in [0, 1]. Near 0 the model wanted
     to say something else, and the row of `probabilities` means little."""
@@ -69,35 +64,30 @@ class OptionProbabilities:
 class GenerationRequest:
     """One answer wanted from an AnswerGenerator."""
 
-    messages: Sequence[Message]
-    """The prompt; the answer is the assistant's next turn."""
+    messages: Sequence[Message]  # the prompt; the answer is the assistant's next turn
     tools: Sequence[Mapping[str, Any]]
     """JSON schemas of the tools the assistant may call; () for none."""
     temperature: float
     """0 for the likeliest token each time; 1 samples from the model's own distribution."""
     max_new_tokens: int
-    seed: int
-    """Of this request alone: the same request gives the same answer in any company."""
+    seed: int  # of this request alone: the same request gives the same answer in any company
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratedAnswer:
     """One answer as text."""
 
-    text: str
-    """Without end-of-turn and other special tokens."""
+    text: str  # without end-of-turn and other special tokens
     tokens: int | None
     """New tokens, the end-of-turn token included; None where an endpoint does not say."""
-    finished: bool
-    """False: cut off at max_new_tokens, the model had more to say."""
+    finished: bool  # false: cut off at max_new_tokens, the model had more to say
 
 
 @dataclass(frozen=True, slots=True)
 class TextVectors:
     """One vector per text."""
 
-    vectors: NDArray[np.float32]
-    """(n, d), unit length."""
+    vectors: NDArray[np.float32]  # (n, d), unit length
     chunks: NDArray[np.int64]
     """(n,): how many windows the text was cut into; 1 where it fitted whole."""
 

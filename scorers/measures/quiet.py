@@ -18,5 +18,5 @@ def quiet_transformers() -> Iterator[None]:
         yield
     finally:
         transformers_logging.set_verbosity(verbosity)
-        if bars:
+        if bars:  # there is no setter: on is all that can be said
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

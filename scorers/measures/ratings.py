@@ -19,11 +19,10 @@ from typing import Literal
 import numpy as np
 
 from scorers.measures.protocols import Floats, GenerationFailure, Message, OptionModel
-from scorers.measures.reflection import transcript
+from scorers.measures.reflection import ask_user, transcript
 from scorers.names import did_you_mean
 
-VERSION = 1
-"""Raised when the same rows, question and model may give other ratings."""
+VERSION = 1  # raised when the same rows, question and model may give other ratings
 
 PLACEHOLDERS = ("prompt", "response")
 
@@ -40,8 +39,7 @@ How good is the response? Consider whether it does what was asked, whether it is
 it is clear. 1 means that it is of no use, 6 that it could hardly be better.
 Reply with one number from 1 to 6 only."""
 
-MARKS = ("1", "2", "3", "4", "5", "6")
-"""What the question QUALITY can be answered with."""
+MARKS = ("1", "2", "3", "4", "5", "6")  # what the question QUALITY can be answered with
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +55,8 @@ class RatingRow:
     """What was said of one example; k options. Both null unless the state is "ok"."""
 
     state: Literal["ok", "truncated", "failed"]
-    detail: str | None = None
-    """Why the state is not "ok"."""
-    probabilities: list[float] | None = None
-    """(k,) in the order of the options; they sum to 1."""
+    detail: str | None = None  # why the state is not "ok"
+    probabilities: list[float] | None = None  # (k,) in the order of the options; they sum to 1
     mass: float | None = None
     """Probability that the options had together, in [0, 1]; near 0 the judge said other things."""
 
@@ -103,8 +99,7 @@ def rate_answers(
 def rating_question(template: str, row: RatedRow) -> Sequence[Message]:
     """The question about one row; braces in its text are text."""
     texts = {"prompt": transcript(row.prompt_messages), "response": row.response}
-    content = re.sub(r"\{(prompt|response)\}", lambda found: texts[found[1]], template)
-    return [{"role": "user", "content": content}]
+    return ask_user(template, texts)
 
 
 def check_template(template: str) -> None:

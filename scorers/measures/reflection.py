@@ -6,6 +6,7 @@ The published wording (BSDetector, arXiv:2308.16175) is not known to us; these a
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -55,10 +56,8 @@ WORDINGS = (
 class Reflections:
     """What a model thinks of n targets."""
 
-    probabilities: Floats
-    """(n, 2, 3) of ANSWERS, for each wording."""
-    mass: Floats
-    """(n, 2) what the options had together."""
+    probabilities: Floats  # (n, 2, 3) of ANSWERS, for each wording
+    mass: Floats  # (n, 2) what the options had together
     failures: Mapping[int, GenerationFailure]
     """Target → why one of its questions got no reply, where the model said why."""
 
@@ -83,9 +82,9 @@ def ask_reflector(
     for at, wording in enumerate(WORDINGS):
         prompts = [_question(prompt, target, wording) for prompt, target in pairs]
         answer = reflector.option_probabilities(prompts, LETTERS)
-        probabilities[:, at, wording.order] = answer.probabilities
+        probabilities[:, at, wording.order] = answer.probabilities  # by letter → by ANSWERS
         mass[:, at] = answer.mass
-        failures |= answer.failures
+        failures |= answer.failures  # of both wordings, one reason will do
     return Reflections(probabilities, mass, failures)
 
 
@@ -112,9 +111,15 @@ def transcript(messages: Sequence[Message]) -> str:
     return "\n\n".join(f"[{message['role']}]\n{_readable(message)}" for message in messages)
 
 
+def ask_user(template: str, texts: Mapping[str, str]) -> Sequence[Message]:
+    """A question with texts in place of their names in braces, as a user's turn."""
+    # In one pass: a name in braces that stands in a text is part of that text.
+    names = re.compile(rf"\{{({'|'.join(texts)})\}}")
+    return [{"role": "user", "content": names.sub(lambda found: texts[found[1]], template)}]
+
+
 def _question(prompt: Sequence[Message], target: str, wording: _Wording) -> Sequence[Message]:
-    content = wording.text.format(prompt=transcript(prompt), answer=target)
-    return [{"role": "user", "content": content}]
+    return ask_user(wording.text, {"prompt": transcript(prompt), "answer": target})
 
 
 def _readable(message: Message) -> str:

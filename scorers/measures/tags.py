@@ -27,10 +27,9 @@ from scorers.measures.protocols import (
     GenerationRequest,
     Message,
 )
-from scorers.measures.reflection import transcript
+from scorers.measures.reflection import ask_user, transcript
 
-VERSION = 1
-"""Raised when the same prompts, question and model may give other tags."""
+VERSION = 1  # raised when the same prompts, question and model may give other tags
 
 QUESTION = """\
 Below is a request that somebody made to an assistant.
@@ -42,8 +41,7 @@ What does it ask for? Name the tasks, topics and constraints in it as short tags
 words each, and leave out nothing that must be done.
 Reply with the tags only, in one line, with commas between them."""
 
-LONGEST = 4
-"""Words in a tag; what has more is a sentence."""
+LONGEST = 4  # words in a tag; what has more is a sentence
 
 SEPARATORS = re.compile(r"[,;\n\t|]+")
 LABEL = re.compile(r"^\s*tags?\s*:", re.IGNORECASE)
@@ -60,8 +58,7 @@ class TagReply:
 
     state: Literal["ok", "truncated", "failed"]
     detail: str | None = None
-    tags: list[str] | None = None
-    """In the order written, each once; null unless the state is "ok"."""
+    tags: list[str] | None = None  # in the order written, each once; null unless the state is "ok"
 
 
 def check_question(template: str) -> None:
@@ -78,11 +75,10 @@ def check_question(template: str) -> None:
 
 def tag_request(template: str, prompt: Sequence[Message], max_new_tokens: int) -> GenerationRequest:
     """The question about one prompt; braces in its text are text."""
-    content = template.replace("{prompt}", transcript(prompt))
     return GenerationRequest(
-        messages=[{"role": "user", "content": content}],
+        messages=ask_user(template, {"prompt": transcript(prompt)}),
         tools=(),
-        temperature=0.0,
+        temperature=0.0,  # so that the seed has no say
         max_new_tokens=max_new_tokens,
         seed=0,
     )
@@ -112,13 +108,13 @@ def stem(tag: str) -> str:
 
 
 def _singular(word: str) -> str:
-    if len(word) < 4 or not word.endswith("s"):
+    if len(word) < 4 or not word.endswith("s"):  # "gas", "bus", "as" are no plurals
         return word
-    if word.endswith("ies") and not word.endswith(("eies", "aies")):
+    if word.endswith("ies") and not word.endswith(("eies", "aies")):  # queries, not eyries
         return word[:-3] + "y"
     if word.endswith("es") and not word.endswith(("aes", "ees", "oes")):
         return word[:-1]
-    return word if word.endswith(("us", "ss")) else word[:-1]
+    return word if word.endswith(("us", "ss")) else word[:-1]  # status, class
 
 
 def count_rows(rows: Sequence[Sequence[str]], names: Mapping[str, str]) -> Counter[str]:
@@ -134,7 +130,7 @@ def by_frequency(rows: Sequence[Sequence[str]], names: Mapping[str, str]) -> lis
 
 def stem_names(rows: Sequence[Sequence[str]]) -> dict[str, str]:
     """Tag → the most frequent of all tags with its stem."""
-    first: dict[str, str] = {}
+    first: dict[str, str] = {}  # stem → the first tag that has it: the most frequent
     return {tag: first.setdefault(stem(tag), tag) for tag in by_frequency(rows, {})}
 
 

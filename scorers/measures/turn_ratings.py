@@ -14,15 +14,15 @@ one; for the released judges give their wordings as templates. Their code asks o
 and has two tokens written; here all turns of a shard are asked together and nothing is written.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from scorers.measures.protocols import Message, OptionModel
 from scorers.measures.ratings import MARKS, QUALITY, RatedRow, RatingRow, rate_answers
 
-VERSION = 1
-"""Raised when the same rows, questions and models may give other ratings."""
+VERSION = 1  # raised when the same rows, questions and models may give other ratings
 
 COMPLEXITY = """\
 Below is a request that somebody made.
@@ -43,8 +43,7 @@ QUESTIONS = {"complexity": COMPLEXITY, "quality": QUALITY}
 class TurnJudge:
     """A model and the question it is asked about each turn."""
 
-    template: str
-    """With `{prompt}` and `{response}` where they belong."""
+    template: str  # with `{prompt}` and `{response}` where they belong
     model: OptionModel
     fits: Callable[[Sequence[Message]], bool] | None = None
     """Whether the model can read a question; by default it can read all."""
@@ -55,16 +54,13 @@ class TurnRatings:
     """What was said of the t turns of one example. All null unless the state is "ok"."""
 
     state: Literal["ok", "truncated", "failed"]
-    detail: str | None = None
-    """Why the state is not "ok", and of which turn."""
+    detail: str | None = None  # why the state is not "ok", and of which turn
     complexity: list[list[float]] | None = None
     """(t, 6) of the marks from 1 to 6; each turn's sum to 1."""
     complexity_mass: list[float] | None = None
     """(t,) probability that the marks had together, in [0, 1]."""
-    quality: list[list[float]] | None = None
-    """(t, 6)"""
-    quality_mass: list[float] | None = None
-    """(t,)"""
+    quality: list[list[float]] | None = None  # (t, 6)
+    quality_mass: list[float] | None = None  # (t,)
 
 
 def rate_turns(
@@ -84,20 +80,14 @@ def rate_turns(
     Raises:
         ValueError: if a judge cannot tell the marks apart.
     """
+    # All turns in a row, in one call for each judge; dealt back by the numbers of turns.
     turns = [turn for conversation in conversations for turn in conversation]
-    harder, better = (iter(_ask(judge, turns)) for judge in (complexity, quality))
-    return [
-        _combine(_take(harder, len(conversation)), _take(better, len(conversation)))
-        for conversation in conversations
-    ]
-
-
-def _ask(judge: TurnJudge, turns: Sequence[RatedRow]) -> list[RatingRow]:
-    return rate_answers(turns, judge.template, MARKS, judge.model, judge.fits)
-
-
-def _take(rated: Iterator[RatingRow], count: int) -> list[RatingRow]:
-    return [next(rated) for _ in range(count)]
+    harder, better = (
+        iter(rate_answers(turns, judge.template, MARKS, judge.model, judge.fits))
+        for judge in (complexity, quality)
+    )
+    counts = map(len, conversations)
+    return [_combine([*islice(harder, n)], [*islice(better, n)]) for n in counts]
 
 
 def _combine(complexity: Sequence[RatingRow], quality: Sequence[RatingRow]) -> TurnRatings:

@@ -7,6 +7,7 @@ from transformers import AutoModelForCausalLM
 
 from fine_tune import evaluate
 from fine_tune.evaluate import heldout_loss
+from scorers.measures.batches import batches_of_like_length
 from scorers.measures.models.loading import (
     load_language_model,
     load_tokenizer,
@@ -58,7 +59,7 @@ def test_the_batch_size_does_not_show(
 
 def test_batches_hold_every_row_once_and_no_more_tokens_than_allowed() -> None:
     lengths = [3000, 10, 2000, 5000, 2000, 40]
-    batches = list(evaluate._batches(lengths))
+    batches = batches_of_like_length(lengths, evaluate.TOKENS_PER_BATCH)
     assert sorted(index for batch in batches for index in batch) == list(range(6))
     assert batches == [[1, 5], [2, 4], [0], [3]]
 

@@ -28,8 +28,7 @@ COMPLETIONS = "chat/completions"
 ENDED_BY_ITSELF = frozenset({"stop", "eos", "eos_token", "stop_sequence"})
 """Values of finish_reason for an answer that is whole; "length" is one that was cut."""
 
-SEED_LIMIT = 2**31
-"""Servers read seeds as 32 or 64 bits, signed or not; below this all agree."""
+SEED_LIMIT = 2**31  # servers read seeds as 32 or 64 bits, signed or not; below this all agree
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +77,9 @@ def endpoint_fingerprint(settings: EndpointSettings) -> str:
             f"{settings.base_url} serves no {settings.model!r}. "
             f"There are: {', '.join(sorted(served)) or 'none'}."
         )
-    identity = {"base_url": settings.base_url.rstrip("/"), "id": settings.model}
     root = served[settings.model].get("root")
-    return hashlib.sha256(
-        json.dumps({**identity, "root": root}, sort_keys=True).encode()
-    ).hexdigest()
+    identity = {"base_url": settings.base_url.rstrip("/"), "id": settings.model, "root": root}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def wire_message(message: Message) -> dict[str, Any]:
@@ -105,8 +102,7 @@ def read_answer(reply: Reply) -> GeneratedAnswer | GenerationFailure:
     if choice is None or not isinstance(message, dict):
         return GenerationFailure("malformed_reply", "no choices[0].message")
     finish = str(choice.get("finish_reason"))
-    stopped = _stopped_short(message, finish)
-    if stopped is not None:
+    if (stopped := _stopped_short(message, finish)) is not None:  # before content, null in these
         return stopped
     text = message.get("content")
     if text is not None and not isinstance(text, str):
@@ -140,6 +136,7 @@ def _generation_body(settings: EndpointSettings, request: GenerationRequest) -> 
         "seed": request.seed % SEED_LIMIT,
         settings.length_field: request.max_new_tokens,
     }
+    # Some servers refuse an empty list.
     return {**body, "tools": list(request.tools)} if request.tools else body
 
 

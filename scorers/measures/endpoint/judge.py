@@ -10,6 +10,7 @@ not a LanguageModel. A server that thinks aloud before it answers must have that
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 
@@ -49,7 +50,7 @@ class EndpointJudge:
         bodies = [_option_body(self.settings, prompt) for prompt in prompts]
         replies = post_once(self.settings, COMPLETIONS, bodies, lists_tokens)
         found = np.array([read_options(reply, options) for reply in replies], dtype=np.float64)
-        found = found.reshape(len(prompts), len(options))
+        found = found.reshape(len(prompts), len(options))  # without prompts the array is (0,)
         mass = found.sum(axis=1)
         probabilities = np.full_like(found, np.nan)
         np.divide(found, mass[:, None], out=probabilities, where=mass[:, None] > 0)
@@ -71,7 +72,7 @@ def read_options(reply: Reply, options: Sequence[str]) -> list[float]:
     for token, logprob in _listed_tokens(reply):
         begun = [at for at, option in enumerate(options) if option.startswith(token)]
         if token and len(begun) == 1:
-            found[begun[0]] += math.exp(min(logprob, 0.0))
+            found[begun[0]] += math.exp(min(logprob, 0.0))  # rounding puts some above 0
     return found
 
 
@@ -86,8 +87,7 @@ def check_options(options: Sequence[str]) -> None:
     Raises:
         ValueError: if there are none, or one is the beginning of another.
     """
-    pairs = [(a, b) for i, a in enumerate(options) for j, b in enumerate(options) if i != j]
-    if not options or any(b.startswith(a) for a, b in pairs):
+    if not options or any(b.startswith(a) for a, b in permutations(options, 2)):
         raise ValueError(f"expected options with different beginnings, got {list(options)}")
 
 

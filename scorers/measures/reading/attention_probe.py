@@ -6,7 +6,7 @@ text of its true length; its weights are added up on the spot, and the layers be
 Memory is heads x length^2 numbers for a moment, instead of that for each layer.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
 from typing import Any, cast
@@ -30,22 +30,9 @@ class _LayerReadError(Exception):
 def read_attention(
     model: PreTrainedModel, ids: Sequence[int], queries: Ints, keys: Sequence[Ints], layer: int
 ) -> Floats:
-    """Add up the attention that tokens pay to groups of tokens before them.
-
-    Args:
-        model: in evaluation mode; left as it was.
-        ids: t tokens of one text.
-        queries: (q,) positions of the tokens that attend.
-        keys: g groups of positions that are attended to.
-        layer: counted from 0.
-
-    Returns:
-        (heads, q, g) shares of each query's attention, in [0, 1].
-
-    Raises:
-        ValueError: if the model has no such layer, or it has no attention that tells its weights.
-    """
+    """AttentionModel.attention_shares of a model in evaluation mode, which is left as it was."""
     attention = find_attention(model, layer)
+    # (t, g) with a 1 where a token is in a group: a product with it adds up each group's weights.
     groups = torch.zeros(len(ids), len(keys), device=model.device)
     for number, indices in enumerate(keys):
         groups[torch.from_numpy(indices).to(model.device), number] = 1.0
@@ -56,13 +43,13 @@ def read_attention(
         weights = output[1] if isinstance(output, tuple) and len(output) > 1 else None
         if weights is None:
             raise ValueError(f"layer {layer} does not tell its attention: name another layer")
-        taken.append(weights[0].index_select(1, rows).float() @ groups)
+        taken.append(weights[0].index_select(1, rows).float() @ groups)  # (heads, q, g)
         raise _LayerReadError
 
     text = torch.tensor([ids], device=model.device)
     with (
         _plain_attention(attention, len(ids)),
-        _hook(attention, take),
+        attention.register_forward_hook(take),
         suppress(_LayerReadError),
     ):
         cast(Any, model)(input_ids=text, use_cache=False)
@@ -92,22 +79,22 @@ def _plain_attention(attention: torch.nn.Module, length: int) -> Iterator[None]:
     """Have one layer attend in the plain way, with a mask that says so."""
     module = cast(Any, attention)
     usual = module.config
-    module.config = copy(usual)
+    module.config = copy(usual)  # the other layers go on with their own
     module.config._attn_implementation = "eager"
 
     def mask(
         _: torch.nn.Module, given: tuple[Any, ...], named: dict[str, Any]
     ) -> tuple[Any, dict[str, Any]]:
+        # Fused kernels are handed no mask for a lone text, and the plain way would see ahead.
         hidden = named["hidden_states"] if "hidden_states" in named else given[0]
         window = getattr(module, "sliding_window", None)
         named["attention_mask"] = _causal(length, window, hidden)
         return given, named
 
-    handle = attention.register_forward_pre_hook(mask, with_kwargs=True)
     try:
-        yield
+        with attention.register_forward_pre_hook(mask, with_kwargs=True):
+            yield
     finally:
-        handle.remove()
         module.config = usual
 
 
@@ -116,15 +103,6 @@ def _causal(length: int, window: int | None, like: Tensor) -> Tensor:
     at = torch.arange(length, device=like.device)
     unseen = at[None, :] > at[:, None]
     if window is not None:
-        unseen |= at[None, :] <= at[:, None] - window
+        unseen |= at[None, :] <= at[:, None] - window  # w tokens are seen, the query among them
     mask = torch.zeros(length, length, dtype=like.dtype, device=like.device)
     return mask.masked_fill_(unseen, float("-inf"))[None, None]
-
-
-@contextmanager
-def _hook(module: torch.nn.Module, call: Callable[..., None]) -> Iterator[None]:
-    handle = module.register_forward_hook(call)
-    try:
-        yield
-    finally:
-        handle.remove()

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from jinja2 import TemplateError
 
 from scorers.measures.protocols import Message
+from scorers.measures.reading.prefix_tree import shared_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -50,8 +51,7 @@ RAISED_BY_TEMPLATES = (
 
 Tools: TypeAlias = Sequence[Mapping[str, Any]]
 
-TURN_END = " \n "
-"""Between the turns of question_answer."""
+TURN_END = " \n "  # between the turns of question_answer
 
 
 class RenderingError(ValueError):
@@ -62,8 +62,7 @@ class RenderingError(ValueError):
 class RenderedExample:
     """One conversation as token ids, nothing cut off."""
 
-    prompt: list[int]
-    """Everything before the response, the assistant's header included."""
+    prompt: list[int]  # everything before the response, the assistant's header included
     header: list[int]
     """The assistant's header alone, never empty: header + response is the response without its
     prompt. It is the end of `prompt`, behind a beginning-of-text token where the prompt has one."""
@@ -142,16 +141,6 @@ def template_fingerprint(tokenizer: PreTrainedTokenizerBase, template: Template)
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
-def common_prefix_length(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many leading tokens two sequences share."""
-    shared = 0
-    for a, b in zip(first, second, strict=False):
-        if a != b:
-            break
-        shared += 1
-    return shared
-
-
 def _require_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
     if not tokenizer.chat_template:
         raise ValueError(
@@ -197,11 +186,10 @@ def _cut(
     without_header: list[int],
 ) -> RenderedExample:
     """Cut the full ids at the response, and find the header in front of it."""
-    start = common_prefix_length(with_header, full)
-    header_start = common_prefix_length(with_header, without_header)
+    start = shared_length(with_header, full)
     # A template without a header (Mistral's) leaves none; the token that ends the prompt then
     # plays its part: "[/INST]".
-    header_start = min(header_start, start - 1)
+    header_start = min(shared_length(with_header, without_header), start - 1)
     if header_start < 0:
         raise RenderingError("prompt and conversation share no token, so no response can be found")
     header = full[header_start:start]
@@ -224,7 +212,7 @@ def _render_question_answer(
     question = before + " Answer:"
     answer = f" {_write_message(response)}"
     full = question + answer + ("" if answer.endswith(end) else end)  # as TRL adds it
-    return _cut(tokenizer, *([*tokenizer(text)["input_ids"]] for text in (full, question, before)))
+    return _cut_texts(tokenizer, full, question, before)
 
 
 def _render_plain(
@@ -232,8 +220,11 @@ def _render_plain(
 ) -> RenderedExample:
     turns = [json.dumps(tool, ensure_ascii=False) for tool in tools]
     before = "\n".join([*turns, *(_write_message(message) for message in prompt)])
-    full = f"{before}\n{_write_message(response)}"
-    texts = (full, f"{before}\n", before)
+    # The line break is what stands for a header.
+    return _cut_texts(tokenizer, f"{before}\n{_write_message(response)}", f"{before}\n", before)
+
+
+def _cut_texts(tokenizer: PreTrainedTokenizerBase, *texts: str) -> RenderedExample:
     return _cut(tokenizer, *([*tokenizer(text)["input_ids"]] for text in texts))
 
 
@@ -243,10 +234,7 @@ def _write_turn(message: Message) -> str:
 
 
 def _write_message(message: Message) -> str:
-    calls = [json.dumps(call["function"], ensure_ascii=False) for call in _calls(message)]
-    parts = [message.get("reasoning_content"), message["content"], *calls]
+    calls = message.get("tool_calls") or ()  # null in some rows
+    written = [json.dumps(call["function"], ensure_ascii=False) for call in calls]
+    parts = [message.get("reasoning_content"), message["content"], *written]
     return "\n".join(part for part in parts if part)
-
-
-def _calls(message: Message) -> Sequence[Mapping[str, Any]]:
-    return message.get("tool_calls") or ()

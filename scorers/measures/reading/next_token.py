@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -28,16 +29,15 @@ from scorers.measures.reading.packed_attention import (
     lay_out,
     packed_attention,
 )
+from scorers.measures.reading.padding import pad_rows
 from scorers.measures.reading.prefix_tree import build_tree, pack_tree
 from scorers.measures.reading.vocabulary_head import separable_head, summarise_hidden
 
 log = logging.getLogger(__name__)
 
-PLAIN_LOGIT_BYTES = 1 << 30
-"""Most that logits may take where they have to be computed whole."""
+PLAIN_LOGIT_BYTES = 1 << 30  # most that logits may take where they have to be computed whole
 
-PROBE_TOKENS = 24
-"""Tokens of a pack of the probe: texts are cut, and go on in the next."""
+PROBE_TOKENS = 24  # of a pack of the probe: texts are cut, and go on in the next
 
 PROBE_TOLERANCE = {torch.float32: 1e-4, torch.float16: 0.01, torch.bfloat16: 0.02}
 """Difference of last hidden states, over their size, that is taken for rounding; where padding a
@@ -54,24 +54,19 @@ class Reading:
     """One text, and the positions at which the model's prediction is wanted."""
 
     ids: Sequence[int]
-    first: int
-    """The first place; the prediction at place i is for token i + 1."""
+    first: int  # the first place; the prediction at place i is for token i + 1
     targets: NDArray[np.int64]
     """(positions, options): the tokens whose probability is wanted at each place."""
-    vector: bool = False
-    """Whether the last hidden state at the end of the text is wanted."""
+    vector: bool = False  # whether the last hidden state at the end of the text is wanted
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """What the model predicted at the positions of one Reading."""
 
-    log_probability: NDArray[np.float32]
-    """(positions, options) nats."""
-    entropy: NDArray[np.float32]
-    """(positions,) nats."""
-    likeliest: NDArray[np.int64]
-    """(positions,) token ids."""
+    log_probability: NDArray[np.float32]  # (positions, options) nats
+    entropy: NDArray[np.float32]  # (positions,) nats
+    likeliest: NDArray[np.int64]  # (positions,) token ids
     vector: NDArray[np.float32] | None = None
     """(h,) last hidden state of the last token, behind the final norm."""
 
@@ -82,12 +77,9 @@ class _Outputs:
 
     positions: Tensor
     """(m, h) last hidden states, or (m, v) logits where the model has no separable head."""
-    slots: NDArray[np.int64]
-    """(m,) which of the wanted positions these are."""
-    vectors: Tensor
-    """(k, h) last hidden states."""
-    texts: NDArray[np.int64]
-    """(k,) whose they are."""
+    slots: NDArray[np.int64]  # (m,) which of the positions wanted of all readings these are
+    vectors: Tensor  # (k, h) last hidden states
+    texts: NDArray[np.int64]  # (k,) whose they are
 
 
 class NextTokenReader:
@@ -106,8 +98,9 @@ class NextTokenReader:
         self.head = separable_head(model)
         if self.head is None:
             vocabulary: int = self.model.get_input_embeddings().weight.shape[0]
+            # 4 bytes for each logit of each token, as float32.
             self.batch_tokens = min(batch_tokens, PLAIN_LOGIT_BYTES // (4 * vocabulary))
-        self.alone = _rope_types(model) & ROPE_OF_THE_BATCH
+        self.alone = _rope_types(model) & ROPE_OF_THE_BATCH  # then its company changes a text
         self.packs = not self.alone and self._can_pack()
 
     def read(self, readings: Sequence[Reading]) -> list[Prediction]:
@@ -123,22 +116,22 @@ class NextTokenReader:
             except (torch.OutOfMemoryError, RuntimeError) as error:
                 if not _out_of_memory(error) or self.batch_tokens == 1:
                     raise
+                # All is read again: what earlier passes gave is lost with the call.
                 self.batch_tokens //= 2
                 log.warning("out of memory: passes of %d tokens from here on", self.batch_tokens)
-        return []
+        return []  # nothing was asked: there is nothing to concatenate
 
     @torch.inference_mode()
     def _read(self, readings: Sequence[Reading]) -> list[Prediction]:
-        counts = [len(reading.targets) for reading in readings]
-        targets = torch.from_numpy(np.concatenate([reading.targets for reading in readings]))
+        targets = np.concatenate([reading.targets for reading in readings])  # (slots, options)
         log_probability = np.empty(targets.shape, dtype=np.float32)
         entropy = np.empty(len(targets), dtype=np.float32)
         likeliest = np.empty(len(targets), dtype=np.int64)
         vectors: dict[int, NDArray[np.float32]] = {}
         for outputs in self._packed(readings) if self.packs else self._padded(readings):
-            at = outputs.slots
-            wanted = targets[torch.from_numpy(at)].to(outputs.positions.device)
+            at = outputs.slots  # passes come in an order of their own, each slot in one of them
             if len(at):
+                wanted = torch.from_numpy(targets[at]).to(outputs.positions.device)
                 found = summarise_hidden(self.head, outputs.positions, wanted)
                 log_probability[at], entropy[at], likeliest[at] = (
                     column.cpu().numpy() for column in found
@@ -146,16 +139,10 @@ class NextTokenReader:
             vectors |= zip(
                 outputs.texts.tolist(), outputs.vectors.float().cpu().numpy(), strict=True
             )
-        borders = np.cumsum(counts)[:-1]
-        columns = zip(
-            np.split(log_probability, borders),
-            np.split(entropy, borders),
-            np.split(likeliest, borders),
-            strict=True,
-        )
+        borders = np.cumsum([0, *(len(reading.targets) for reading in readings)]).tolist()
         return [
-            Prediction(log_p, of_entropy, of_likeliest, vectors.get(text))
-            for text, (log_p, of_entropy, of_likeliest) in enumerate(columns)
+            Prediction(log_probability[a:b], entropy[a:b], likeliest[a:b], vectors.get(text))
+            for text, (a, b) in enumerate(pairwise(borders))
         ]
 
     def _packed(self, readings: Sequence[Reading]) -> Iterator[_Outputs]:
@@ -163,26 +150,28 @@ class NextTokenReader:
         packs = pack_tree(build_tree([reading.ids for reading in readings]), self.batch_tokens)
         wanted = _Wanted(readings)
         for text, end in enumerate(packs.tree.ends):
-            for run in packs.tree.path(end):
+            for run in packs.tree.path(end):  # a run that texts share is wanted by each of them
                 wanted.add(run, text, packs.tree.runs[run].start, packs.tree.runs[run].end)
         kept: KeptKeys = {}
         for pack, begins in lay_out(packs, self.model.device):
             with in_pack(pack, kept):
-                outputs = self._outputs(pack.ids, pack.positions, wanted.of(begins))
-            yield outputs
+                asked = {"input_ids": pack.ids, "position_ids": pack.positions}
+                outputs = self._outputs(asked, wanted.of(begins))
+            yield outputs  # outside of the pack: who is given them would be in it as well
 
-    def _outputs(self, ids: Tensor, positions: Tensor, wanted: "_Rows") -> _Outputs:
-        """One pass over a row of tokens."""
-        rows = torch.from_numpy(wanted.positions).to(ids.device)
-        ends = torch.from_numpy(wanted.ends).to(ids.device)
-        asked: Any = {"input_ids": ids, "position_ids": positions, "use_cache": False}
+    def _outputs(self, asked: dict[str, Tensor], wanted: "_Rows") -> _Outputs:
+        """One pass; its (b, t) tokens are counted as b * t rows."""
+        device = self.model.device
+        rows, ends = (torch.from_numpy(at).to(device) for at in (wanted.positions, wanted.ends))
         if self.head is not None:
-            hidden = self.model.get_decoder()(**asked).last_hidden_state[0]
+            found = self.model.get_decoder()(**asked, use_cache=False)
+            hidden = found.last_hidden_state.flatten(0, 1)  # (b * t, h)
             return _Outputs(hidden[rows], wanted.slots, hidden[ends], wanted.texts)
-        found = self.model(**asked, output_hidden_states=True, logits_to_keep=rows)
-        return _Outputs(
-            found.logits[0], wanted.slots, found.hidden_states[-1][0, ends], wanted.texts
-        )
+        # A pack is one row, so the model can be told to leave out the logits of other positions.
+        kept = {"logits_to_keep": rows} if "position_ids" in asked else {}
+        found = self.model(**asked, **kept, use_cache=False, output_hidden_states=True)
+        hidden, logits = found.hidden_states[-1].flatten(0, 1), found.logits.flatten(0, 1)
+        return _Outputs(logits if kept else logits[rows], wanted.slots, hidden[ends], wanted.texts)
 
     def _padded(self, readings: Sequence[Reading]) -> Iterator[_Outputs]:
         """Read the texts in batches of like length, one row for each."""
@@ -192,25 +181,16 @@ class NextTokenReader:
         at = 0
         while at < len(order):
             width = len(readings[order[at]].ids)
+            # A text longer than a batch is read by itself; what does not fit memory halves it.
             size = 1 if self.alone else max(1, self.batch_tokens // width)
             chosen = order[at : at + size]
             for text in chosen:
                 wanted.add(text, text, 0, len(readings[text].ids))
             rows = wanted.of({text: row * width for row, text in enumerate(chosen)})
-            yield self._padded_outputs([readings[text] for text in chosen], rows)
+            # Padding on the right: behind a text stands nothing that it could see.
+            ids, mask = pad_rows([readings[text].ids for text in chosen], self.model.device)
+            yield self._outputs({"input_ids": ids, "attention_mask": mask}, rows)
             at += size
-
-    def _padded_outputs(self, readings: Sequence[Reading], wanted: "_Rows") -> _Outputs:
-        ids, mask = _pad_right(readings, self.model.device)
-        rows = torch.from_numpy(wanted.positions).to(ids.device)
-        ends = torch.from_numpy(wanted.ends).to(ids.device)
-        asked: Any = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
-        if self.head is not None:
-            hidden = self.model.get_decoder()(**asked).last_hidden_state.flatten(0, 1)
-            return _Outputs(hidden[rows], wanted.slots, hidden[ends], wanted.texts)
-        found = self.model(**asked, output_hidden_states=True)
-        hidden = found.hidden_states[-1].flatten(0, 1)
-        return _Outputs(found.logits.flatten(0, 1)[rows], wanted.slots, hidden[ends], wanted.texts)
 
     @torch.inference_mode()
     def _can_pack(self) -> bool:
@@ -219,12 +199,13 @@ class NextTokenReader:
             return False  # a convolution reaches over the border between two texts
         readings = _probe(self.model.get_input_embeddings().weight.shape[0])
         alone = torch.cat([self._vectors(self._padded([reading])) for reading in readings])
-        noise = _largest_difference(self._vectors(self._padded(readings)), alone)
+        noise = _largest_difference(self._vectors(self._padded(readings)), alone)  # of this device
+        # So small that texts cross the ends of packs: what is kept for the next is tried as well.
         batch_tokens, self.batch_tokens = self.batch_tokens, PROBE_TOKENS
         try:
             with quiet_transformers(), packed_attention(self.model):
                 packed = self._vectors(self._packed(readings))
-        except (UnknownAttentionError, TypeError, ValueError) as error:
+        except (UnknownAttentionError, TypeError, ValueError) as error:  # ours, or the model's own
             log.info("%s is read by padded batches: %s", type(self.model).__name__, error)
             return False
         finally:
@@ -243,8 +224,8 @@ def _probe(vocabulary: int) -> list[Reading]:
     """Texts that share a beginning, and one that does not."""
     draw = np.random.default_rng(0)
     shared, *tails = (draw.integers(0, vocabulary, size).tolist() for size in (13, 9, 21, 5))
-    texts = [*(shared + tail for tail in tails), tails[1]]
-    nowhere = np.zeros((0, 1), dtype=np.int64)
+    texts = [*(shared + tail for tail in tails), tails[1]]  # 13 + 21 tokens do not fit a pack
+    nowhere = np.zeros((0, 1), dtype=np.int64)  # no position, of one option: the vector will do
     return [Reading(text, len(text), nowhere, vector=True) for text in texts]
 
 
@@ -257,10 +238,10 @@ def _largest_difference(one: Tensor, other: Tensor) -> float:
 class _Rows:
     """Rows of a pass's outputs that are wanted, and what for."""
 
-    positions: NDArray[np.int64]
-    slots: NDArray[np.int64]
-    ends: NDArray[np.int64]
-    texts: NDArray[np.int64]
+    positions: NDArray[np.int64]  # (m,)
+    slots: NDArray[np.int64]  # (m,) what they are wanted for, as in _Outputs
+    ends: NDArray[np.int64]  # (k,) where texts end whose vector is wanted
+    texts: NDArray[np.int64]  # (k,)
 
 
 class _Wanted:
@@ -268,8 +249,9 @@ class _Wanted:
 
     def __init__(self, readings: Sequence[Reading]) -> None:
         self._readings = readings
+        # Slots count the wanted places of all readings on: these are the first of each reading.
         self._slots = np.cumsum([0, *(len(reading.targets) for reading in readings)])
-        self._stretches: dict[int, list[tuple[int, int, int]]] = {}
+        self._stretches: dict[int, list[tuple[int, int, int]]] = {}  # (text, start, end) of each
 
     def add(self, stretch: int, text: int, start: int, end: int) -> None:
         """Say that a stretch of tokens is positions `start` to `end` of a text."""
@@ -277,18 +259,19 @@ class _Wanted:
 
     def of(self, begins: dict[int, int]) -> _Rows:
         """What is wanted of stretches that begin at these rows."""
-        nothing = np.empty(0, dtype=np.int64)
+        nothing = np.empty(0, dtype=np.int64)  # np.concatenate refuses an empty list
         positions, slots = [nothing], [nothing]
         ends, texts = [], []
         for stretch, row in begins.items():
-            for text, start, end in self._stretches.pop(stretch, ()):
+            for text, start, end in self._stretches.pop(stretch, ()):  # read once, wanted once
                 reading = self._readings[text]
+                # The wanted places that lie in the stretch; low == high where none does.
                 low = max(start, reading.first)
                 high = max(low, min(end, reading.first + len(reading.targets)))
-                positions.append(np.arange(low, high) - start + row)
-                slots.append(np.arange(low, high) - reading.first + self._slots[text])
+                positions.append(np.arange(low, high) - start + row)  # place in the text → row
+                slots.append(np.arange(low, high) - reading.first + self._slots[text])  # … → slot
                 if reading.vector and end == len(reading.ids):
-                    ends.append(row + end - 1 - start)
+                    ends.append(row + end - 1 - start)  # its last token, by the pass's count
                     texts.append(text)
         return _Rows(
             np.concatenate(positions),
@@ -298,24 +281,15 @@ class _Wanted:
         )
 
 
-def _pad_right(readings: Sequence[Reading], device: torch.device) -> tuple[Tensor, Tensor]:
-    """(rows, t) ids and (rows, t) mask; behind a text nothing that it could see."""
-    width = max(len(reading.ids) for reading in readings)
-    ids = torch.zeros(len(readings), width, dtype=torch.int64)
-    mask = torch.zeros(len(readings), width, dtype=torch.int64)
-    for row, reading in enumerate(readings):
-        ids[row, : len(reading.ids)] = torch.tensor(reading.ids)
-        mask[row, : len(reading.ids)] = 1
-    return ids.to(device), mask.to(device)
-
-
 def _out_of_memory(error: RuntimeError) -> bool:
     """Whether an error is a device's or the machine's want of memory."""
+    # The allocator of the CPU has no class of its own for it.
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _rope_types(model: PreTrainedModel) -> frozenset[str]:
     """Kinds of rotary embedding a model has, by their names in its configuration."""
     given: Any = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
+    # Models with several kinds of layers (Gemma 3) have one block for each kind.
     blocks = [given, *(block for block in given.values() if isinstance(block, dict))]
     return frozenset(str(block["rope_type"]) for block in blocks if "rope_type" in block)

@@ -39,8 +39,7 @@ WITHOUT_EFFECT = frozenset(
 )
 """What models pass to their attention that changes nothing here."""
 
-MOST_PADDING = 1.3
-"""Cells of a padded group of runs, over those that are needed."""
+MOST_PADDING = 1.3  # cells of a padded group of runs, over those that are needed
 
 
 class UnknownAttentionError(NotImplementedError):
@@ -51,18 +50,12 @@ class UnknownAttentionError(NotImplementedError):
 class Group:
     """Runs of like size: n of them, padded to q tokens that attend to k keys."""
 
-    queries: Tensor
-    """(n, q) rows of the pack."""
-    real: Tensor
-    """Which of the n times q are no padding, counted row by row."""
-    rows: Tensor
-    """Where in the pack those belong."""
-    keys: Tensor
-    """(n, k) rows of the pack, or behind its end of what is kept."""
-    query_positions: Tensor
-    """(n, q)"""
-    ends: Tensor
-    """(n,): keys that are no padding."""
+    queries: Tensor  # (n, q) rows of the pack
+    real: Tensor  # (m,) which of the n times q are no padding, counted row by row
+    rows: Tensor  # (m,) where in the pack those belong
+    keys: Tensor  # (n, k) rows of the pack, or behind its end of what is kept
+    query_positions: Tensor  # (n, q) in their text
+    ends: Tensor  # (n,) keys that are no padding
 
     def mask(self, window: int | None) -> Tensor:
         """(n, 1, q, k): which key each query sees; key j is at position j of its text."""
@@ -70,19 +63,17 @@ class Group:
         here = self.query_positions[:, :, None]
         seen = (at <= here) & (at < self.ends[:, None, None])
         if window is not None:
-            seen &= at > here - window
-        return seen[:, None]
+            seen &= at > here - window  # a window of w: the query itself and w - 1 before it
+        return seen[:, None]  # the same for all heads
 
 
 @dataclass(slots=True)
 class Pack:
     """One row of tokens, and where each of them finds its keys."""
 
-    ids: Tensor
-    """(1, t)"""
-    positions: Tensor
-    """(1, t)"""
-    groups: list[Group]
+    ids: Tensor  # (1, t)
+    positions: Tensor  # (1, t) in their texts
+    groups: list[Group]  # each run of the pack is in one of them
     keep: Tensor | None
     """Rows, of the pack and of what is kept, whose keys and values later packs need."""
     masks: dict[tuple[int, int | None, torch.dtype], Tensor] = field(default_factory=dict)
@@ -97,44 +88,42 @@ _pack: ContextVar[tuple[Pack, KeptKeys] | None] = ContextVar("pack", default=Non
 def lay_out(packs: Packs, device: torch.device) -> Iterator[tuple[Pack, dict[int, int]]]:
     """Each pack, and the row at which each of its runs begins."""
     runs = packs.tree.runs
-    kept: dict[int, int] = {}
+    kept: dict[int, int] = {}  # run → where its keys begin among those kept of earlier packs
+    # Runs at which the number of the pack rises, and behind the last: one more than packs.
     borders = np.flatnonzero(np.diff(packs.pack, prepend=-1, append=packs.pack[-1:] + 1))
     for number, (first, last) in enumerate(pairwise(borders)):
         own = range(int(first), int(last))
-        sizes = [len(runs[run].ids) for run in own]
-        begins = dict(zip(own, np.cumsum([0, *sizes]).tolist(), strict=False))
-        total = sum(sizes)
-        rows = begins | {run: total + at for run, at in kept.items()}
+        begins, total = _lay_end_to_end(packs, own)
+        rows = begins | {run: total + at for run, at in kept.items()}  # as _attend joins them
         later = [run for run in rows if packs.needed[run] > number]
-        keep = _rows_of(packs, later, rows) if later else None
+        positions = np.concatenate([np.arange(runs[run].start, runs[run].end) for run in own])
         pack = Pack(
             ids=torch.tensor([[token for run in own for token in runs[run].ids]], device=device),
-            positions=_tensor(np.concatenate([_positions(packs, run) for run in own]), device)[
-                None
-            ],
+            positions=_tensor(positions, device)[None],
             groups=[_group(packs, members, rows, device) for members in _alike(packs, own)],
-            keep=None if keep is None else _tensor(keep, device),
+            keep=_tensor(_rows_of(packs, later, rows), device) if later else None,
         )
         yield pack, begins
-        ends = np.cumsum([0, *(len(runs[run].ids) for run in later)]).tolist()
-        kept = dict(zip(later, ends, strict=False))
+        kept, _ = _lay_end_to_end(packs, later)  # `keep` takes them in this order
 
 
-def _positions(packs: Packs, run: int) -> NDArray[np.int64]:
-    return np.arange(packs.tree.runs[run].start, packs.tree.runs[run].end)
+def _lay_end_to_end(packs: Packs, chosen: Sequence[int]) -> tuple[dict[int, int], int]:
+    """Where each run begins when these follow on each other, and where the last ends."""
+    *begins, end = np.cumsum([0, *(len(packs.tree.runs[run].ids) for run in chosen)]).tolist()
+    return dict(zip(chosen, begins, strict=True)), end
 
 
 def _rows_of(packs: Packs, chosen: Sequence[int], rows: dict[int, int]) -> NDArray[np.int64]:
-    pieces = [rows[run] + np.arange(len(packs.tree.runs[run].ids)) for run in chosen]
-    return np.concatenate(pieces)
+    """Rows of all tokens of some runs, from the rows at which the runs begin."""
+    return np.concatenate([rows[run] + np.arange(len(packs.tree.runs[run].ids)) for run in chosen])
 
 
 def _alike(packs: Packs, own: Sequence[int]) -> list[list[int]]:
     """The runs of a pack, in groups that padding makes little larger."""
     runs = packs.tree.runs
     groups: list[list[int]] = []
-    longest = width = needed = 0
-    for run in sorted(own, key=lambda run: (-runs[run].end, run)):
+    longest = width = needed = 0  # of the last group: keys, queries, and cells without padding
+    for run in sorted(own, key=lambda run: (-runs[run].end, run)):  # the first is the longest
         size, end = len(runs[run].ids), runs[run].end
         wider, more = max(width, size), needed + size * end
         if groups and wider * longest * (len(groups[-1]) + 1) <= MOST_PADDING * more:
@@ -150,16 +139,16 @@ def _group(
     packs: Packs, members: Sequence[int], rows: dict[int, int], device: torch.device
 ) -> Group:
     runs = [packs.tree.runs[run] for run in members]
-    width = max(len(run.ids) for run in runs)
-    longest = max(run.end for run in runs)
-    offsets = np.minimum(np.arange(width), np.array([len(run.ids) - 1 for run in runs])[:, None])
+    sizes = np.array([len(run.ids) for run in runs])[:, None]  # (n, 1)
+    at = np.arange(sizes.max())  # (q,)
+    offsets = np.minimum(at, sizes - 1)  # (n, q): padding repeats a run's last token
     queries = np.array([rows[run] for run in members])[:, None] + offsets
-    keys = np.zeros((len(runs), longest), dtype=np.int64)
-    for at, run in enumerate(members):
+    keys = np.zeros((len(runs), max(run.end for run in runs)), dtype=np.int64)
+    for n, run in enumerate(members):
         path = _rows_of(packs, packs.tree.path(run), rows)
-        keys[at, : len(path)] = path
+        keys[n, : len(path)] = path  # behind them row 0, which the mask hides
     starts = np.array([run.start for run in runs])[:, None]
-    real = np.flatnonzero(np.arange(width) < np.array([len(run.ids) for run in runs])[:, None])
+    real = np.flatnonzero(at < sizes)
     return Group(
         queries=_tensor(queries, device),
         real=_tensor(real, device),
@@ -215,19 +204,21 @@ def _attend(  # noqa: PLR0913  (the signature is transformers')
     if asked or attention_mask is not None or dropout:
         raise UnknownAttentionError(f"its attention takes {', '.join(sorted(asked)) or 'a mask'}")
     pack, kept = active
-    keys, values = key[0], value[0]
-    if id(module) in kept:
+    keys, values = key[0], value[0]  # (heads, t, width): a pack is one row
+    if id(module) in kept:  # behind the pack's own, where `lay_out` counts them
         before = kept.pop(id(module))
         keys, values = (
             torch.cat([now, then], dim=1) for now, then in zip((keys, values), before, strict=True)
         )
     if pack.keep is not None:
         kept[id(module)] = (keys.index_select(1, pack.keep), values.index_select(1, pack.keep))
+    # (t, heads, width); the groups fill every row, for each run is in one of them.
     output = query.new_empty(query.shape[2], query.shape[1], value.shape[-1])
     for number, group in enumerate(pack.groups):
         mask = _mask(pack, number, sliding_window, query.dtype)
         parts = _take(query[0], group.queries), _take(keys, group.keys), _take(values, group.keys)
         attended = _attention(*parts, mask, scaling)
+        # (n * q, heads, width), of which the padding is left out.
         rows = attended.transpose(1, 2).flatten(0, 1).index_select(0, group.real)
         # Under autocast the query is float32 here and what is attended to bfloat16.
         output.index_copy_(0, group.rows, rows.to(output.dtype))
@@ -238,6 +229,7 @@ def _mask(pack: Pack, number: int, window: int | None, dtype: torch.dtype) -> Te
     """The group's mask as numbers to add; made once for all layers."""
     name = (number, window, dtype)
     if name not in pack.masks:
+        # Each query sees itself at least: a row that is -inf throughout would come out as NaN.
         seen = pack.groups[number].mask(window)
         pack.masks[name] = torch.zeros_like(seen, dtype=dtype).masked_fill_(~seen, float("-inf"))
     return pack.masks[name]
@@ -272,7 +264,8 @@ def _attention_by_products(
     n, heads, length, width = query.shape
     shared = key.shape[1]
     scale = width**-0.5 if scaling is None else scaling
+    # Heads that share keys become further rows of one product: (n, shared, heads / shared * q, k).
     products = query.reshape(n, shared, -1, width) @ key.transpose(2, 3)
-    scores = torch.add(mask, products.view(n, heads, length, -1), alpha=scale)
+    scores = torch.add(mask, products.view(n, heads, length, -1), alpha=scale)  # mask + scale · QK
     weights = scores.softmax(dim=-1).view(n, shared, -1, key.shape[2])
     return (weights @ value).view(n, heads, length, value.shape[-1])

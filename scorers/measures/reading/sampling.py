@@ -21,16 +21,13 @@ from transformers.cache_utils import DynamicLayer
 
 from scorers.measures.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
 from scorers.measures.reading.chat_format import RenderingError, render, render_prompt
+from scorers.measures.reading.padding import pad_rows
+from scorers.measures.splitmix64 import GOLDEN, mix, shift_right, signed
 
 BATCH_TOKENS = 32768
 """Most tokens that the key-value cache of one batch may come to hold; halved if memory is short."""
 
 BATCH_ANSWERS = 64
-
-GOLDEN = -7046029254386353131
-MIX_1 = -4658895280553007687
-MIX_2 = -7723592293110705685
-"""Of splitmix64 (Steele et al. 2014, doi:10.1145/2660193.2660195), as signed 64-bit numbers."""
 
 
 @dataclass(slots=True)
@@ -41,8 +38,7 @@ class _Draft:
     prompt: list[int]
     tokens: list[int] = field(default_factory=list)
     stopped: bool = False
-    broken: bool = False
-    """The model's logits were not finite."""
+    broken: bool = False  # the model's logits were not finite
 
     @property
     def done(self) -> bool:
@@ -92,6 +88,7 @@ def stop_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> f
     turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "x"}]
     turn = render(tokenizer, turns, (), 1, "chat").response
     special = [token for token in turn if token in tokenizer.all_special_ids]
+    # The last alone: others may stand inside of a turn, such as between channels.
     return frozenset(stops.union(special[-1:]) - {None})
 
 
@@ -119,7 +116,7 @@ def _finish(
     if draft.broken:
         detail = f"the model's logits were not finite at new token {len(draft.tokens)}"
         return GenerationFailure("not_finite", detail)
-    tokens = draft.tokens[:-1] if draft.stopped else draft.tokens
+    tokens = draft.tokens[:-1] if draft.stopped else draft.tokens  # without the one that ended it
     text = tokenizer.decode(tokens, skip_special_tokens=True)
     return GeneratedAnswer(str(text), len(draft.tokens), draft.stopped)
 
@@ -137,6 +134,7 @@ def _write_all(model: PreTrainedModel, drafts: Sequence[_Draft], stops: frozense
             if len(batch) == 1:
                 raise
             most //= 2
+            # Begun again, an answer is the same: its draws know their step and nothing else.
             for draft in batch:
                 draft.tokens.clear()
                 draft.stopped = draft.broken = False
@@ -198,12 +196,14 @@ class _Batch:
     def __init__(
         self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], most_new: int
     ) -> None:
-        ids, self.mask = _pad_left(prompts, model.device)
+        # On the left, so that the next token of every prompt comes in the same column.
+        ids, self.mask = pad_rows(prompts, model.device, side="left")
         self.model: Any = model
         self.cache = roomy_cache(model, ids.shape[1] + most_new)
         self._read(ids)
 
     def _read(self, ids: Tensor) -> None:
+        # A token's position is the number of tokens before it, padding on the left not counted.
         indices = (self.mask.cumsum(dim=-1) - 1).clamp_min(0)[:, -ids.shape[1] :]
         self.logits: Tensor = self.model(
             input_ids=ids,
@@ -217,7 +217,7 @@ class _Batch:
     def select(self, rows: Sequence[int]) -> None:
         """Keep these rows, in this order; one may be wanted several times."""
         if list(rows) == list(range(len(self.mask))):
-            return
+            return  # most steps: a copy of the whole cache is saved
         index = torch.tensor(rows, device=self.model.device)
         self.cache.batch_select_indices(index)
         self.mask, self.logits = self.mask[index], self.logits[index]
@@ -231,7 +231,7 @@ class _Batch:
 
 @torch.inference_mode()
 def _write_batch(model: PreTrainedModel, drafts: Sequence[_Draft], stops: frozenset[int]) -> None:
-    prompts = list({tuple(draft.prompt): None for draft in drafts})
+    prompts = list(dict.fromkeys(tuple(draft.prompt) for draft in drafts))  # each read once
     batch = _Batch(model, prompts, max(draft.request.max_new_tokens for draft in drafts))
     batch.select([prompts.index(tuple(draft.prompt)) for draft in drafts])
     active = list(drafts)
@@ -249,7 +249,7 @@ def _write_batch(model: PreTrainedModel, drafts: Sequence[_Draft], stops: frozen
 
 def _choose(logits: Tensor, drafts: Sequence[_Draft]) -> list[int]:
     """The next token of each draft, from (rows, v) logits."""
-    scores = logits.double()
+    scores = logits.double()  # (rows, v), as exact as the noise that is added
     hot = [row for row, draft in enumerate(drafts) if draft.request.temperature > 0]
     if hot:
         asked = [drafts[row] for row in hot]
@@ -261,37 +261,11 @@ def _choose(logits: Tensor, drafts: Sequence[_Draft]) -> list[int]:
 
 def _gumbel_noise(drafts: Sequence[_Draft], logits: Tensor) -> Tensor:
     """(rows, v) noise in float64: a function of each draft's seed, its step, and the token."""
-    signed = [_signed(draft.request.seed) for draft in drafts]
-    seeds = torch.tensor(signed, device=logits.device)[:, None]
-    steps = torch.tensor([len(draft.tokens) for draft in drafts], device=logits.device)[:, None]
-    tokens = torch.arange(1, logits.shape[-1] + 1, device=logits.device)[None]
-    bits = _mix(_mix(_mix(seeds) + steps) + tokens * GOLDEN)
-    uniform = (_shift(bits, 12).double() + 0.5) * 2.0**-52  # never 0 and never 1
+    seeds = torch.tensor([signed(draft.request.seed) for draft in drafts], device=logits.device)
+    steps = torch.tensor([len(draft.tokens) for draft in drafts], device=logits.device)
+    # Counted from 1: 0 times GOLDEN would leave the first token the bits of the step itself.
+    tokens = torch.arange(1, logits.shape[-1] + 1, device=logits.device)
+    bits = mix(mix(mix(seeds) + steps)[:, None] + tokens * GOLDEN)
+    # 52 bits and a half: exact in float64, never 0 and never 1, of which log(-log) has no value.
+    uniform = (shift_right(bits, 12).double() + 0.5) * 2.0**-52
     return -(-uniform.log()).log()
-
-
-def _signed(seed: int) -> int:
-    wrapped = seed % (1 << 64)
-    return wrapped - (1 << 64) if wrapped >> 63 else wrapped
-
-
-def _mix(bits: Tensor) -> Tensor:
-    bits = (bits ^ _shift(bits, 30)) * MIX_1
-    bits = (bits ^ _shift(bits, 27)) * MIX_2
-    return bits ^ _shift(bits, 31)
-
-
-def _shift(bits: Tensor, by: int) -> Tensor:
-    """To the right, filling with zeros, where torch would repeat the sign."""
-    return (bits >> by) & ((1 << (64 - by)) - 1)
-
-
-def _pad_left(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """(rows, t) ids and mask, so that all prompts end in the last column."""
-    width = max(len(prompt) for prompt in prompts)
-    ids = torch.zeros(len(prompts), width, dtype=torch.int64)
-    mask = torch.zeros(len(prompts), width, dtype=torch.int64)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = torch.tensor(prompt)
-        mask[row, width - len(prompt) :] = 1
-    return ids.to(device), mask.to(device)

@@ -17,7 +17,7 @@ def cut_text(text: str, room: int, length: Callable[[str], int]) -> list[str]:
         room: tokens, at least 1.
         length: tokens of a text.
     """
-    if len(text) < 2 or length(text) <= room:
+    if len(text) < 2 or length(text) <= room:  # one character cannot be halved, whatever its tokens
         return [text]
     left, right = _halve(text)
     return cut_text(left, room, length) + cut_text(right, room, length)
@@ -29,9 +29,10 @@ def _halve(text: str) -> tuple[str, str]:
         cuts = [
             match.span()
             for match in boundary.finditer(text)
+            # Blanks alone on one side would be a part with nothing in it.
             if text[: match.start()].strip() and text[match.end() :].strip()
         ]
         if cuts:
-            start, end = min(cuts, key=lambda cut: abs(sum(cut) / 2 - middle))
+            start, end = min(cuts, key=lambda cut: abs(sum(cut) / 2 - middle))  # by their middles
             return text[:start], text[end:]
     return text[:middle], text[middle:]

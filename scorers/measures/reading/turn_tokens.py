@@ -26,8 +26,7 @@ from scorers.measures.reading.chat_format import RenderingError, Tools, render_t
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-PRIVATE = range(0xE000, 0xF900)
-"""Characters without a meaning, one of which marks a place."""
+PRIVATE = range(0xE000, 0xF900)  # characters without a meaning, one of which marks a place
 
 Ints = NDArray[np.int64]
 
@@ -36,12 +35,9 @@ Ints = NDArray[np.int64]
 class TurnSpan:
     """The text of one turn, as token positions."""
 
-    message: int
-    """Index of the message."""
-    role: str
-    """"user" or "assistant"."""
-    positions: Ints
-    """(t,) ascending; of a user without special tokens and line breaks."""
+    message: int  # its index
+    role: str  # "user" or "assistant"
+    positions: Ints  # (t,) ascending; of a user without special tokens and line breaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +45,14 @@ class TurnTokens:
     """A conversation as token ids, nothing cut off, and who said which of them."""
 
     ids: list[int]
-    turns: list[TurnSpan]
-    """Of users and assistants whose content is not blank, in order."""
+    turns: list[TurnSpan]  # of users and assistants whose content is not blank, in order
 
 
 @dataclass(frozen=True, slots=True)
 class _Tokenised:
     text: str
     ids: list[int]
-    spans: list[tuple[int, int]]
-    """Characters of each token, without the blanks around them."""
+    spans: list[tuple[int, int]]  # characters of each token, without the blanks around them
 
 
 def find_turns(
@@ -88,9 +82,10 @@ def find_turns(
     text = render_text(tokenizer, messages, tools)
     mark = next(chr(code) for code in PRIVATE if chr(code) not in text)
     marked = [
-        {**message, "content": f"{mark}{at}{mark}"} if at in set(said) else message
+        {**message, "content": f"{mark}{at}{mark}"} if at in said else message
         for at, message in enumerate(messages)
     ]
+    # A group in the pattern is part of the result: piece, number, piece, number, …, piece.
     parts = re.split(f"{mark}(\\d+){mark}", render_text(tokenizer, marked, tools))
     if [int(number) for number in parts[1::2]] != said:
         raise RenderingError("the chat template leaves out or repeats a turn")
@@ -117,7 +112,7 @@ def _find_spans(text: str, pieces: Sequence[str], contents: Sequence[str]) -> li
             break
         spans.append((at, at + len(fitting[0])))
         at += len(fitting[0]) + len(piece)
-    if not sound or at != len(text):
+    if not sound or at != len(text):  # something behind the last piece is nobody's
         raise RenderingError(
             "the chat template rewrites a turn, so that its tokens cannot be told from its own"
         )
@@ -133,6 +128,7 @@ def _tokenise(tokenizer: PreTrainedTokenizerBase, text: str) -> _Tokenised:
         written = text[start:end]
         left = len(written) - len(written.lstrip())
         right = len(written.rstrip())
+        # A token of blanks alone keeps them: it may be what somebody wrote.
         spans.append((start + left, start + right) if left < right else (start, end))
     return _Tokenised(text, list(encoded["input_ids"]), spans)
 
@@ -144,7 +140,7 @@ def _turn(
     positions = [
         place
         for place, (first, last) in enumerate(tokenised.spans)
-        if start <= first < last <= end
+        if start <= first < last <= end  # a token across a border is not the turn's
         and not (role == "user" and _is_structure(tokenised, place, special))
     ]
     return TurnSpan(message, role, np.array(positions, dtype=np.int64))

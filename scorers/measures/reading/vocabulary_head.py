@@ -40,13 +40,13 @@ def summarise(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         (m, options) nats, (m,) nats, (m,) token ids.
     """
     highest, likeliest = logits.max(dim=-1, keepdim=True)
-    shifted = logits.sub_(highest)
+    shifted = logits.sub_(highest)  # in place: (m, v) is the largest thing in memory
     wanted = shifted.gather(-1, targets)
     weights = shifted.exp()
     z = weights.sum(dim=-1)
     log_z = z.log()
-    entropy = log_z - weights.mul_(shifted).sum(dim=-1) / z
-    return wanted - log_z[:, None], entropy.clamp_min(0.0), likeliest[:, 0]
+    entropy = log_z - weights.mul_(shifted).sum(dim=-1) / z  # in place, now that z has been taken
+    return wanted - log_z[:, None], entropy.clamp_min(0.0), likeliest[:, 0]  # -1e-8 is rounding
 
 
 def summarise_hidden(
@@ -59,7 +59,7 @@ def summarise_hidden(
     parts = []
     pieces = torch.split(outputs, indices), torch.split(targets, indices)
     for piece, wanted in zip(*pieces, strict=True):
-        logits = piece if head is None else head(piece)
+        logits = piece if head is None else head(piece)  # (256, v) on a CPU
         rows = torch.split(logits, at_once), torch.split(wanted, at_once)
         parts += [summarise(some.float(), of_some) for some, of_some in zip(*rows, strict=True)]
     log_probabilities, entropies, likeliest = zip(*parts, strict=True)
@@ -76,7 +76,7 @@ def separable_head(model: Any) -> torch.nn.Module | None:  # noqa: ANN401
     head: torch.nn.Module | None = model.get_output_embeddings()
     if head is None:
         return None
-    ids = torch.arange(16, device=model.device)[None]
+    ids = torch.arange(16, device=model.device)[None]  # any tokens will do
     decoder = model.get_decoder()
     separate: Tensor = head(decoder(input_ids=ids, use_cache=False).last_hidden_state)
     whole: Tensor = model(input_ids=ids, use_cache=False).logits

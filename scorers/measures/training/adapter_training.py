@@ -24,12 +24,11 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from scorers.measures.models.devices import resolve_device
 from scorers.measures.models.language_model import HuggingFaceLanguageModel
-from scorers.measures.training.proxy_schedule import ProxySettings, Schedule
+from scorers.measures.training.proxy_schedule import LinearSchedule, ProxySettings
 from scorers.measures.training.proxy_training import ProxyTrainer
 from scorers.measures.training.recorded_losses import forward_precision
 
@@ -44,31 +43,11 @@ class AdapterSettings:
     """The adapters, and how they are trained."""
 
     rank: int
-    alpha: int
-    """An adapter's output is scaled by alpha / rank."""
-    modules: tuple[str, ...]
-    """Names of the layers that get an adapter."""
+    alpha: int  # an adapter's output is scaled by alpha / rank
+    modules: tuple[str, ...]  # names of the layers that get an adapter
     training: ProxySettings
     """`checkpoints` and `train_share` have no say: there is one for each epoch, and all rows are
     trained on."""
-
-
-@dataclass(frozen=True, slots=True)
-class LinearSchedule(Schedule):
-    """The same batches with a rate that falls in a line to zero."""
-
-    def rate(self, step: int) -> float:
-        """Learning rate of a step, counted from 0."""
-        warmup = math.ceil(self.warmup_share * self.steps)
-        if step < warmup:
-            return self.learning_rate * (step + 1) / warmup
-        return self.learning_rate * (self.steps - step) / max(1, self.steps - warmup)
-
-    def epoch_rates(self) -> list[float]:
-        """The mean rate of each epoch."""
-        rates = [self.rate(step) for step in range(self.steps)]
-        means: list[float] = np.array(rates).reshape(self.epochs, -1).mean(axis=1).tolist()
-        return means
 
 
 def make_trainer(
@@ -88,21 +67,8 @@ def make_trainer(
     device = resolve_device(training.device)
     loaded = HuggingFaceLanguageModel.from_directory(model, "float32", device)
     add_adapters(loaded.model, settings)
-    return ProxyTrainer(
-        loaded.model, rows, schedule_of(len(rows), training), forward_precision(device, training)
-    )
-
-
-def schedule_of(rows: int, training: ProxySettings) -> LinearSchedule:
-    """The schedule of a training on so many rows."""
-    return LinearSchedule(
-        rows=rows,
-        epochs=training.epochs,
-        batch_rows=training.batch_rows,
-        learning_rate=training.learning_rate,
-        warmup_share=training.warmup_share,
-        seed=training.seed,
-    )
+    schedule = LinearSchedule.of(len(rows), training)
+    return ProxyTrainer(loaded.model, rows, schedule, forward_precision(device, training))
 
 
 def add_adapters(model: PreTrainedModel, settings: AdapterSettings) -> None:
@@ -124,11 +90,13 @@ def add_adapters(model: PreTrainedModel, settings: AdapterSettings) -> None:
     model.train(False)
     generator = torch.Generator().manual_seed(settings.training.seed)
     with torch.no_grad():
+        # Sorted, so that the draws do not hang on the order in which a version lists layers.
         for name, parameter in sorted(model.named_parameters()):
             if not parameter.requires_grad:
                 continue
             drawn = torch.zeros(parameter.shape)
             if "lora_A" in name:
+                # As PEFT draws it, which takes no generator.
                 torch.nn.init.kaiming_uniform_(drawn, a=math.sqrt(5), generator=generator)
             parameter.copy_(drawn)
 
@@ -157,14 +125,14 @@ def train_adapters(
     done = list(takewhile(Path.is_dir, folders))  # what lies behind a gap is made anew
     if done:
         trainer.load(done[-1])
-    per_epoch = trainer.schedule.steps // settings.training.epochs
+    per_epoch = trainer.schedule.steps // settings.training.epochs  # without a remainder
     for epoch, folder in enumerate(folders, start=1):
         while trainer.steps_taken < epoch * per_epoch:
             trainer.step()
         if folder not in done:
             shutil.rmtree(folder, ignore_errors=True)
             trainer.save(folder)
-    rates = schedule_of(len(rows), settings.training).epoch_rates()
+    rates = LinearSchedule.of(len(rows), settings.training).epoch_rates()
     partial = directory / "trained.json.partial"
     partial.write_text(json.dumps({"rates": rates, "rows": len(rows)}))
     partial.replace(directory / "trained.json")

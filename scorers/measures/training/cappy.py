@@ -26,7 +26,6 @@ and adapted to a task; here there is no pre-training and the encoder is small, s
 not the paper's.
 """
 
-import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,15 +41,13 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from scorers.measures.protocols import Floats
 from scorers.measures.quiet import quiet_transformers
 from scorers.measures.training.graded_pair import GradedPair
-from scorers.measures.training.proxy_schedule import Schedule
+from scorers.measures.training.proxy_schedule import LinearSchedule
 
 VERSION = 1
 
-READ_ROWS = 32
-"""Pairs in a forward pass when scoring."""
+READ_ROWS = 32  # pairs in a forward pass when scoring
 
-HEAD_SPREAD = 0.02
-"""Standard deviation of the new output's weights, as of encoders."""
+HEAD_SPREAD = 0.02  # standard deviation of the new output's weights, as of encoders
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +59,7 @@ class RegressionSettings:
     learning_rate: float = 1e-4
     """At its highest; linear, with a tenth of the steps of warm-up. Cappy's 2e-5 is for a model of
     fifteen times the size and a hundred thousand pairs."""
-    max_tokens: int = 256
-    """Of instruction and response together."""
+    max_tokens: int = 256  # of instruction and response together
     seed: int = 0
 
 
@@ -71,12 +67,9 @@ class RegressionSettings:
 class Correctness:
     """What a model says of pairs."""
 
-    values: Floats
-    """(n,) unbounded."""
-    tokens: NDArray[np.int64]
-    """(n,) of the pair as it is."""
-    read: NDArray[np.int64]
-    """(n,) of them within the window."""
+    values: Floats  # (n,) unbounded
+    tokens: NDArray[np.int64]  # (n,) of the pair as it is
+    read: NDArray[np.int64]  # (n,) of them within the window
 
 
 class PairRegressor:
@@ -119,6 +112,7 @@ class PairRegressor:
                 output_loading_info=True,
             )
         missing = sorted(report["missing_keys"])
+        # An encoder has no output yet; anything else that is missing would be made up.
         body = [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]
         if body or (missing and seed is None):
             raise ValueError(f"{path} lacks weights: {(body or missing)[:3]} ...")
@@ -148,7 +142,7 @@ class PairRegressor:
         """
         encoded = self._encode([(pair.instruction, pair.response) for pair in pairs])
         labels = torch.tensor([pair.label for pair in pairs], dtype=torch.float32)
-        schedule = Schedule(
+        schedule = LinearSchedule(
             rows=len(pairs),
             epochs=settings.epochs,
             batch_rows=settings.batch_rows,
@@ -173,7 +167,7 @@ class PairRegressor:
                 loss.backward()  # type: ignore[no-untyped-call]
                 torch.nn.utils.clip_grad_norm_(self.model.parameters(), max_norm=1.0)
                 for group in optimizer.param_groups:
-                    group["lr"] = linear_rate(step, schedule.steps, settings.learning_rate)
+                    group["lr"] = schedule.rate(step)
                 optimizer.step()
                 optimizer.zero_grad()
                 step += 1
@@ -184,7 +178,7 @@ class PairRegressor:
         encoded = self._encode(pairs)
         read = np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int64)
         values = np.full(len(pairs), np.nan)
-        order = np.argsort(-read, kind="stable")
+        order = np.argsort(-read, kind="stable")  # longest first, each batch padded to its first
         for at in range(0, len(order), READ_ROWS):
             batch = order[at : at + READ_ROWS]
             values[batch] = self._forward(encoded, batch).cpu().double().numpy()
@@ -205,15 +199,7 @@ class PairRegressor:
         """Token ids cut to the window, and the length of each pair uncut."""
         if not pairs:
             return {"input_ids": [], "whole": []}
-        texts = [[pair[side] for pair in pairs] for side in (0, 1)]
+        texts = [[pair[side] for pair in pairs] for side in (0, 1)]  # as the tokenizer takes pairs
         cut = self.tokenizer(*texts, truncation="longest_first", max_length=self.max_tokens)
         whole = self.tokenizer(*texts, truncation=False, verbose=False)
         return {**cut, "whole": [len(ids) for ids in whole["input_ids"]]}
-
-
-def linear_rate(step: int, steps: int, highest: float) -> float:
-    """Learning rate of a step, counted from 0: up in a line for a tenth, then down to zero."""
-    warmup = math.ceil(0.1 * steps)
-    if step < warmup:
-        return highest * (step + 1) / warmup
-    return highest * (steps - step) / max(1, steps - warmup)

@@ -75,12 +75,13 @@ class FoldModels:
         """
         mark = json.loads(self._mark.read_text())
         dealt, able = mark["dealt"], mark["able"]
+        # (n,) the fold of each prompt, -1 where it was not dealt.
         found = [next((dealt[name] for name in names if name in dealt), -1) for names in prompts]
         folds = np.array(found, dtype=np.int64)
         sums, counts = np.zeros(len(pairs)), np.zeros(len(pairs))
         tokens, read = np.zeros(len(pairs), np.int64), np.zeros(len(pairs), np.int64)
         for fold in able:
-            rows = np.flatnonzero((folds == fold) | (folds < 0))
+            rows = np.flatnonzero((folds == fold) | (folds < 0))  # of which it saw none
             if not rows.size:
                 continue
             model = PairRegressor.from_directory(
@@ -111,6 +112,7 @@ class FoldModels:
                 )
             return
         self.directory.mkdir(parents=True, exist_ok=True)
+        # The folds are kept as they were dealt: rows that come later must not deal them again.
         partial = self._mark.with_suffix(".partial")
         partial.write_text(json.dumps({"key": key, "dealt": dict(dealt), "able": list(able)}))
         partial.replace(self._mark)

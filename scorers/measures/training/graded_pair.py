@@ -9,5 +9,4 @@ class GradedPair:
 
     instruction: str
     response: str
-    label: float
-    """1 for a reference, 0 for a response of another row; in [0, 1]."""
+    label: float  # 1 for a reference, 0 for a response of another row; in [0, 1]

@@ -23,17 +23,12 @@ if TYPE_CHECKING:
 class GradientCost:
     """Seconds for each token, prompt and response."""
 
-    train: float
-    """Of one pass of the warm-up."""
-    record: float
-    """Of the gradients at one checkpoint, projected."""
+    train: float  # of one pass of the warm-up
+    record: float  # of the gradients at one checkpoint, projected
 
 
 def time_gradients(
-    model: Path,
-    rows: Sequence[RenderedExample],
-    settings: AdapterSettings,
-    projection: Projection,
+    model: Path, rows: Sequence[RenderedExample], settings: AdapterSettings, projection: Projection
 ) -> GradientCost:
     """Train on some rows for a pass, and take the direction of each.
 
@@ -46,7 +41,7 @@ def time_gradients(
     small = replace(settings.training, batch_rows=min(settings.training.batch_rows, len(rows)))
     trainer = make_trainer(model, rows, replace(settings, training=small))
     trainer.step()  # the first is slower: memory is taken, kernels are chosen
-    trainer.steps_taken = 0
+    trainer.steps_taken = 0  # the warm-up step is not of the pass
     started = time.perf_counter()
     steps = trainer.schedule.steps // small.epochs
     for _ in range(steps):

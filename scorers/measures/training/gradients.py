@@ -46,25 +46,20 @@ if TYPE_CHECKING:
 Adam = Literal["code", "textbook"]
 
 BETAS = (0.9, 0.999)
-EPS = 1e-8
-"""Of the optimizer, torch's defaults."""
+EPS = 1e-8  # of the optimizer, torch's defaults
 
 GRADIENT_BYTES_CPU = 1 << 28
-GRADIENT_BYTES_GPU = 1 << 32
-"""Of the gradients that are projected together."""
+GRADIENT_BYTES_GPU = 1 << 32  # of the gradients that are projected together
 
 
 @dataclass(frozen=True, slots=True)
 class Gradients:
     """Directions of n rows at c checkpoints, aligned with the rows given."""
 
-    vectors: NDArray[np.float32]
-    """(n, c, d) of unit length; NaN in a row whose state is not "ok"."""
-    rates: list[float]
-    """(c,) mean learning rate of the epoch that led to each checkpoint."""
+    vectors: NDArray[np.float32]  # (n, c, d) of unit length; NaN in a row whose state is not "ok"
+    rates: list[float]  # (c,) mean learning rate of the epoch that led to each checkpoint
     states: list[State]
-    details: list[str | None]
-    """(n,) why the state is not "ok"."""
+    details: list[str | None]  # (n,) why the state is not "ok"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +68,7 @@ class Projection:
 
     dimension: int
     seed: int
-    adam: Adam | None
-    """How Adam's update is written; None for the plain gradient."""
+    adam: Adam | None  # how Adam's update is written; None for the plain gradient
 
 
 def adam_direction(gradient: Tensor, moments: tuple[Tensor, Tensor, int], written: Adam) -> Tensor:
@@ -85,11 +79,11 @@ def adam_direction(gradient: Tensor, moments: tuple[Tensor, Tensor, int], writte
         moments: (p,) means of gradients and of their squares, and the steps in them.
         written: "code": eps inside the root, nothing corrected; "textbook": as the optimizer does.
     """
-    mean = BETAS[0] * moments[0] + (1 - BETAS[0]) * gradient
-    square = BETAS[1] * moments[1] + (1 - BETAS[1]) * gradient.square()
+    mean = BETAS[0] * moments[0] + (1 - BETAS[0]) * gradient  # m'
+    square = BETAS[1] * moments[1] + (1 - BETAS[1]) * gradient.square()  # v'
     if written == "code":
         return mean / (square + EPS).sqrt()
-    steps = moments[2] + 1
+    steps = moments[2] + 1  # with the one that this gradient would be
     corrected = square / (1 - BETAS[1] ** steps)
     return mean / (1 - BETAS[0] ** steps) / (corrected.sqrt() + EPS)
 
@@ -145,7 +139,7 @@ def directions(
     width = sum(parameter.numel() for parameter in trainer.parameters.values())
     on_cpu = trainer.model.device.type == "cpu"
     most = GRADIENT_BYTES_CPU if on_cpu else GRADIENT_BYTES_GPU
-    together = max(1, most // (4 * width))
+    together = max(1, most // (4 * width))  # rows, at 4 bytes for each number of a gradient
     parts = []
     for start in range(0, len(rows), together):
         taken = []
@@ -156,7 +150,7 @@ def directions(
             taken.append(gradient)
         short = project(torch.stack(taken), projection.dimension, projection.seed).double()
         lengths = short.norm(dim=1, keepdim=True)
-        lengths[lengths == 0] = math.nan
+        lengths[lengths == 0] = math.nan  # without a direction, rather than one of no length
         parts.append((short / lengths).float().cpu().numpy())
     return np.concatenate(parts)
 
@@ -165,6 +159,6 @@ def gradient_of(trainer: ProxyTrainer, row: RenderedExample) -> Tensor:
     """(p,) gradient of the row's mean loss per response token, in the order of the parameters."""
     parameters = trainer.parameters.values()
     for parameter in parameters:
-        parameter.grad = None
+        parameter.grad = None  # `accumulate` adds to what is there
     trainer.accumulate([row], len(row.response))
     return torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])

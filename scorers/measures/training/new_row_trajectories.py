@@ -42,8 +42,7 @@ def record_new_rows(
         settings: of that training; `max_tokens`, `dtype` and `device` are looked at.
 
     Returns:
-        Trajectories with the training's steps, none of the rows marked as trained. States as from
-        `record_trajectories`.
+        As from `record_trajectories`, none of the rows marked as trained.
 
     Raises:
         FileNotFoundError: if the training is not finished, or one of its checkpoints is gone.
@@ -58,7 +57,7 @@ def record_new_rows(
     used = [at for at in range(len(rows)) if problems[at] is None]
     losses = np.full((len(rows), len(models)), np.nan)
     device = resolve_device(settings.device)
-    for column, folder in enumerate(models.values() if used else ()):
+    for column, folder in enumerate(models.values() if used else ()):  # a load for each is dear
         model = HuggingFaceLanguageModel.from_directory(folder, "float32", device)
         with forward_precision(device, settings):
             losses[used, column] = mean_losses(model, [rows[at] for at in used])

@@ -7,19 +7,18 @@ every device, and do not depend on how the sum is cut into blocks. The cosine of
 vectors differs from that of the vectors themselves by about 1 / sqrt(dimension).
 
 Johnson and Lindenstrauss; as a means against the size of gradients: Park et al. 2023, "TRAK",
-arXiv:2303.14186. The hash is the finaliser of SplitMix64.
+arXiv:2303.14186.
 """
 
 import torch
 from torch import Tensor
 
-SIGNS_CPU = 1 << 22
-SIGNS_GPU = 1 << 26
-"""Signs that are in memory at a time, 4 bytes each."""
+from scorers.measures.splitmix64 import GOLDEN, mix, signed
 
-GOLDEN = 0x9E3779B97F4A7C15
-FACTORS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
-WORD = 64
+SIGNS_CPU = 1 << 22  # in memory at a time, 4 bytes each
+SIGNS_GPU = 1 << 26
+
+WORD = 64  # signs that one hash gives
 
 
 def project(vectors: Tensor, dimension: int, seed: int) -> Tensor:
@@ -35,28 +34,11 @@ def project(vectors: Tensor, dimension: int, seed: int) -> Tensor:
 
 def signs(start: int, count: int, dimension: int, seed: int, device: torch.device) -> Tensor:
     """(count, dimension) signs as float32, of the positions from `start` on."""
-    words = -(-dimension // WORD)
+    words = -(-dimension // WORD)  # rounded up; what is too much is cut off below
+    # Position p has the numbers p * words to p * words + words - 1, whatever block it comes in.
     numbers = torch.arange(start * words, (start + count) * words, device=device)
-    hashed = _mix(numbers * _signed(GOLDEN) + _signed(GOLDEN * (seed + 1)))
+    hashed = mix(numbers * GOLDEN + signed(GOLDEN * (seed + 1)))
     octets = hashed.view(torch.uint8).view(count, words * (WORD // 8), 1)
     bits = (octets >> torch.arange(8, dtype=torch.uint8, device=device)) & 1
     flat = bits.view(count, words * WORD)[:, :dimension]
-    return flat.to(torch.float32).mul_(2).sub_(1)
-
-
-def _mix(numbers: Tensor) -> Tensor:
-    """Every bit of the result depends on every bit of the number."""
-    for shift, factor in zip((30, 27), FACTORS, strict=True):
-        numbers = (numbers ^ _shifted(numbers, shift)) * _signed(factor)
-    return numbers ^ _shifted(numbers, 31)
-
-
-def _shifted(numbers: Tensor, by: int) -> Tensor:
-    """The numbers shifted to the right as if they had no sign."""
-    return (numbers >> by) & ((1 << (WORD - by)) - 1)
-
-
-def _signed(number: int) -> int:
-    """The signed number with the same 64 bits."""
-    low: int = number & ((1 << WORD) - 1)
-    return low - (1 << WORD) if low >= 1 << (WORD - 1) else low
+    return flat.to(torch.float32).mul_(2).sub_(1)  # 0 and 1 → -1 and 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,10 +26,8 @@ if TYPE_CHECKING:
 class ProxyCost:
     """Seconds for each token, prompt and response."""
 
-    train: float
-    """Of one pass forward and backward, the optimizer's steps among it."""
-    record: float
-    """Of one reading of the losses."""
+    train: float  # of one pass forward and backward, the optimizer's steps among it
+    record: float  # of one reading of the losses
 
     def seconds(self, tokens: int, settings: ProxySettings) -> float:
         """Of a whole run over so many tokens."""
@@ -52,19 +50,12 @@ def time_proxy(proxy: Path, rows: Sequence[RenderedExample], settings: ProxySett
         raise ValueError("there is no row to time the proxy on")
     device = resolve_device(settings.device)
     model = HuggingFaceLanguageModel.from_directory(proxy, "float32", device)
-    batch_rows = min(settings.batch_rows, len(rows))
-    schedule = Schedule(
-        rows=len(rows),
-        epochs=1,
-        batch_rows=batch_rows,
-        learning_rate=settings.learning_rate,
-        warmup_share=settings.warmup_share,
-        seed=settings.seed,
-    )
+    small = replace(settings, epochs=1, batch_rows=min(settings.batch_rows, len(rows)))
+    schedule = Schedule.of(len(rows), small)
     precision = forward_precision(device, settings)
     trainer = ProxyTrainer(model.model, rows, schedule, precision)
     trainer.step()  # the first is slower: memory is taken, kernels are chosen
-    trainer.steps_taken = 0
+    trainer.steps_taken = 0  # the warm-up step is not of the epoch
     started = time.perf_counter()
     for _ in range(schedule.steps):
         trainer.step()

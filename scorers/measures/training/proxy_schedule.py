@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,10 @@ class ProxySettings:
     """How the proxy is trained: full fine-tuning, S2L's values where it gives them."""
 
     epochs: int = 3
-    batch_rows: int = 32
-    """Rows per optimizer step."""
-    learning_rate: float = 2e-5
-    """At its highest, after the warm-up."""
-    warmup_share: float = 0.03
-    """Of all steps."""
-    checkpoints: int = 12
-    """Times the losses are recorded; fewer where there are fewer steps."""
+    batch_rows: int = 32  # rows per optimizer step
+    learning_rate: float = 2e-5  # at its highest, after the warm-up
+    warmup_share: float = 0.03  # of all steps
+    checkpoints: int = 12  # times the losses are recorded; fewer where there are fewer steps
     max_tokens: int = 2048
     """Longest row, prompt and response together; longer ones are left out. The model's own window
     holds as well."""
@@ -65,10 +61,8 @@ class Schedule:
     rows: int
     epochs: int
     batch_rows: int
-    learning_rate: float
-    """At its highest."""
-    warmup_share: float
-    """Of all steps."""
+    learning_rate: float  # at its highest
+    warmup_share: float  # of all steps
     seed: int
 
     @property
@@ -76,11 +70,23 @@ class Schedule:
         """Optimizer steps in all epochs together."""
         return self.epochs * math.ceil(self.rows / self.batch_rows)
 
+    @classmethod
+    def of(cls, rows: int, settings: ProxySettings) -> Self:
+        """The schedule of a training on so many rows."""
+        return cls(
+            rows=rows,
+            epochs=settings.epochs,
+            batch_rows=settings.batch_rows,
+            learning_rate=settings.learning_rate,
+            warmup_share=settings.warmup_share,
+            seed=settings.seed,
+        )
+
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0: up in a line, down in a half cosine."""
         warmup = math.ceil(self.warmup_share * self.steps)
         if step < warmup:
-            return self.learning_rate * (step + 1) / warmup
+            return self.learning_rate * (step + 1) / warmup  # + 1: a rate of 0 would train nothing
         passed = (step - warmup) / max(1, self.steps - warmup)
         return self.learning_rate * (1 + math.cos(math.pi * passed)) / 2
 
@@ -91,12 +97,31 @@ class Schedule:
             epoch: from 0.
             lengths: (rows,) tokens of each row.
         """
-        rng = np.random.default_rng([self.seed, epoch])
+        rng = np.random.default_rng([self.seed, epoch])  # any epoch alone, after a kill
         shuffled = rng.permutation(self.rows)
         size = MEGABATCH * self.batch_rows
         mega = [shuffled[at : at + size] for at in range(0, self.rows, size)]
+        # Stable, so that equal lengths stay shuffled, and the same on every machine.
         ordered = np.concatenate([rows[np.argsort(lengths[rows], kind="stable")] for rows in mega])
         batches = [
             ordered[at : at + self.batch_rows] for at in range(0, self.rows, self.batch_rows)
         ]
-        return [batches[at] for at in rng.permutation(len(batches))]
+        return [batches[at] for at in rng.permutation(len(batches))]  # not short ones first
+
+
+@dataclass(frozen=True, slots=True)
+class LinearSchedule(Schedule):
+    """The same batches with a rate that falls in a line to zero."""
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step, counted from 0."""
+        warmup = math.ceil(self.warmup_share * self.steps)
+        if step < warmup:
+            return self.learning_rate * (step + 1) / warmup
+        return self.learning_rate * (self.steps - step) / max(1, self.steps - warmup)
+
+    def epoch_rates(self) -> list[float]:
+        """The mean rate of each epoch."""
+        rates = [self.rate(step) for step in range(self.steps)]
+        means: list[float] = np.array(rates).reshape(self.epochs, -1).mean(axis=1).tolist()
+        return means

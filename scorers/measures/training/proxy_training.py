@@ -24,6 +24,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
+from scorers.measures.batches import batches_of_like_length
+from scorers.measures.reading.padding import pad_rows
 from scorers.measures.reading.vocabulary_head import HEAD_TOKENS, separable_head
 from scorers.measures.training.proxy_schedule import Schedule
 
@@ -70,7 +72,7 @@ class ProxyTrainer:
         on_cpu = model.device.type == "cpu"
         self._micro_tokens = MICRO_BATCH_TOKENS_CPU if on_cpu else MICRO_BATCH_TOKENS_GPU
         self._head = separable_head(model)
-        self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
+        self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])  # batches of the current one
 
     def step(self) -> float:
         """Train on the next batch; return its mean loss before the step, nats per token.
@@ -80,11 +82,13 @@ class ProxyTrainer:
         """
         batch = [self._rows[row] for row in self._next_batch()]
         tokens = sum(len(row.response) for row in batch)
+        # Divided by the tokens of the whole batch, so that it matters nothing how it was cut.
         loss = 0.0
-        for micro in _micro_batches(batch, self._micro_tokens):
-            loss += self.accumulate(micro, tokens)
+        lengths = [len(row.prompt) + len(row.response) for row in batch]
+        for micro in batches_of_like_length(lengths, self._micro_tokens):
+            loss += self.accumulate([batch[at] for at in micro], tokens)
         norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), max_norm=1.0)
-        if not bool(torch.isfinite(norm)):
+        if not bool(torch.isfinite(norm)):  # before the weights are touched
             raise RuntimeError(
                 f"training diverged at step {self.steps_taken + 1}: loss {loss:g}, gradient "
                 f"{float(norm):g}. Lower learning_rate, now {self.schedule.learning_rate:g}."
@@ -140,14 +144,14 @@ class ProxyTrainer:
             for name, parameter in self._parameters.items():
                 parameter.copy_(weights[name])
         for key, value in moments.items():
-            name, _, kind = key.rpartition("/")
+            name, _, kind = key.rpartition("/")  # as `save` joined them
             self._optimizer.state[self._parameters[name]][kind] = value.to(device)
         self.steps_taken = json.loads((folder / "step.json").read_text())["step"]
 
     def _next_batch(self) -> NDArray[np.int64]:
         per_epoch = self.schedule.steps // self.schedule.epochs
         epoch, at = divmod(self.steps_taken, per_epoch)
-        if self._epoch[0] != epoch:
+        if self._epoch[0] != epoch:  # its batches are drawn once
             self._epoch = (epoch, self.schedule.epoch_batches(epoch, self._lengths))
         return self._epoch[1][at]
 
@@ -166,9 +170,11 @@ class ProxyTrainer:
             with self._precision:
                 logits = piece if self._head is None else self._head(piece)
             share = torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="sum")
+            # As far as the detached piece: the logits are freed before the next ones are made.
             (share / tokens).backward()  # type: ignore[no-untyped-call]
             loss += float(share.detach()) / tokens
         gradients = [piece.grad for piece in pieces if piece.grad is not None]
+        # From there on through the model, once for all pieces.
         outputs.backward(torch.cat(gradients))  # type: ignore[no-untyped-call]
         return loss
 
@@ -177,35 +183,19 @@ class ProxyTrainer:
 
         Logits in place of hidden states where the model has no head that can be applied apart.
         """
-        width = max(len(row.prompt) + len(row.response) for row in rows)
-        ids = torch.zeros(len(rows), width, dtype=torch.int64)
-        mask = torch.zeros(len(rows), width, dtype=torch.int64)
-        predicts = torch.zeros(len(rows), width, dtype=torch.bool)
-        for at, row in enumerate(rows):
-            text = [*row.prompt, *row.response]
-            ids[at, : len(text)] = torch.tensor(text)
-            mask[at, : len(text)] = 1
-            predicts[at, len(row.prompt) - 1 : len(text) - 1] = True
-        targets = torch.cat([torch.tensor(row.response) for row in rows])
         device = self.model.device
-        inputs = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+        ids, mask = pad_rows([[*row.prompt, *row.response] for row in rows], device)
+        predicts = torch.zeros(ids.shape, dtype=torch.bool)
+        for at, row in enumerate(rows):
+            # A place predicts the token behind it, so each stands one before its response token.
+            first = len(row.prompt) - 1
+            predicts[at, first : first + len(row.response)] = True
+        # Row by row, in the order in which a boolean index takes them.
+        targets = torch.cat([torch.tensor(row.response) for row in rows])
+        inputs = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
         if self._head is None:
-            outputs: Tensor = self.model(**inputs, use_cache=False).logits
+            outputs: Tensor = self.model(**inputs).logits
         else:
             decoder: Any = self.model.get_decoder()  # type: ignore[no-untyped-call]
-            outputs = decoder(**inputs, use_cache=False).last_hidden_state
+            outputs = decoder(**inputs).last_hidden_state
         return outputs[predicts.to(device)], targets.to(device)
-
-
-def _micro_batches(
-    batch: Sequence[RenderedExample], most_tokens: int
-) -> list[list[RenderedExample]]:
-    """The batch in order of length, cut so that no piece has more padded tokens than allowed."""
-    pieces: list[list[RenderedExample]] = []
-    for row in sorted(batch, key=lambda row: len(row.prompt) + len(row.response)):
-        width = len(row.prompt) + len(row.response)
-        if pieces and width * (len(pieces[-1]) + 1) <= most_tokens:
-            pieces[-1].append(row)
-        else:
-            pieces.append([row])
-    return pieces

@@ -26,24 +26,19 @@ if TYPE_CHECKING:
 
 State = Literal["ok", "truncated", "failed", "not_applicable"]
 
-ROWS_AT_ONCE = 4096
-"""Rows handed to the engine together; it sorts them by length."""
+ROWS_AT_ONCE = 4096  # rows handed to the engine together; it sorts them by length
 
 
 @dataclass(frozen=True, slots=True)
 class Trajectories:
     """Losses of n rows at T recorded steps, aligned with the rows given."""
 
-    steps: NDArray[np.int64]
-    """(T,) optimizer steps taken, strictly increasing."""
-    losses: Floats
-    """(n, T) nats per response token; NaN in a row whose state is not "ok"."""
+    steps: NDArray[np.int64]  # (T,) optimizer steps taken, strictly increasing
+    losses: Floats  # (n, T) nats per response token; NaN in a row whose state is not "ok"
     trained: NDArray[np.bool_]
     """(n,) whether the proxy learnt from the row, and did not only read it."""
-    states: list[State]
-    """(n,)"""
-    details: list[str | None]
-    """(n,) why the state is not "ok"."""
+    states: list[State]  # (n,)
+    details: list[str | None]  # (n,) why the state is not "ok"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +59,11 @@ def find_unread_rows(
         rows: n rows as token ids.
         settings: `max_tokens` is looked at, and the model's own window.
     """
-    window = min(settings.max_tokens, _model_window(model))
-    return [_find_problem(row, window) for row in rows]
-
-
-def _model_window(model: Path) -> int:
     from transformers import AutoConfig
 
     config: Any = AutoConfig.from_pretrained(model, local_files_only=True).get_text_config()
-    return int(config.max_position_embeddings)
+    window = min(settings.max_tokens, int(config.max_position_embeddings))
+    return [_find_problem(row, window) for row in rows]
 
 
 def _find_problem(row: RenderedExample, window: int) -> UnreadRow | None:
@@ -120,7 +111,7 @@ def with_states(
     details: list[str | None] = []
     for row, problem in enumerate(problems):
         if problem is None and not np.isfinite(losses[row]).all():
-            step = np.array(steps)[~np.isfinite(losses[row])][0]
+            step = np.array(steps)[~np.isfinite(losses[row])][0]  # the first
             problem = UnreadRow("failed", f"the loss after step {step} is not finite")
             losses[row] = np.nan
         states.append(problem.state if problem else "ok")

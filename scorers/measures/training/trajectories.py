@@ -52,8 +52,7 @@ from scorers.measures.training.trajectory_files import TrajectoryFiles
 if TYPE_CHECKING:
     from scorers.measures.reading.chat_format import RenderedExample
 
-FORMAT = 1
-"""Raised when the same rows and settings would give other numbers."""
+FORMAT = 1  # raised when the same rows and settings would give other numbers
 
 
 def record_trajectories(
@@ -86,18 +85,19 @@ def record_trajectories(
     if len(ids) != len(rows) or len(set(ids)) != len(ids):
         raise ValueError(f"expected {len(rows)} different ids, got {len(set(ids))} of {len(ids)}")
     problems = find_unread_rows(proxy, rows, settings)
+    # From here on rows stand by their ids: the order they came in must not show in the numbers.
     used = sorted((at for at in range(len(rows)) if problems[at] is None), key=lambda at: ids[at])
     pool = _Pool([ids[at] for at in used], [rows[at] for at in used])
     steps = _recorded_steps(pool.schedule(settings).steps, settings.checkpoints)
     files = TrajectoryFiles(directory, steps, settings.keep_checkpoints)
     files.claim(_key(proxy, pool, settings))
     if not files.complete():
-        _train_and_record(proxy, pool, settings, files, on_checkpoint or _say_nothing)
+        _train_and_record(proxy, pool, settings, files, on_checkpoint or (lambda *_: None))
     files.remove_unfinished()
     losses = np.full((len(rows), len(steps)), np.nan)
     trained = np.zeros(len(rows), dtype=np.bool_)
     if used:
-        losses[used] = files.read_losses()
+        losses[used] = files.read_losses()  # back into the order of the rows given
         trained[np.array(used)[pool.trained(settings)]] = True
     return with_states(steps, losses, trained, problems)
 
@@ -113,29 +113,18 @@ class _Pool:
         """Places of `train_share` of the rows, drawn by a hash of the id: more rows leave most."""
         count = self.schedule(settings).rows
         draws = [hashlib.sha256(f"{settings.seed}/{each}".encode()).digest() for each in self.ids]
-        drawn = sorted(range(len(self.ids)), key=lambda at: draws[at])[:count]
-        return sorted(drawn)
+        return sorted(sorted(range(len(self.ids)), key=lambda at: draws[at])[:count])
 
     def schedule(self, settings: ProxySettings) -> Schedule:
-        return Schedule(
-            rows=math.ceil(round(settings.train_share * len(self.ids), 6)),
-            epochs=settings.epochs,
-            batch_rows=settings.batch_rows,
-            learning_rate=settings.learning_rate,
-            warmup_share=settings.warmup_share,
-            seed=settings.seed,
-        )
-
-
-def _say_nothing(step: int, steps: int) -> None:
-    pass
+        # Rounded first: 0.07 * 100 is a hair above 7, and would come to 8.
+        return Schedule.of(math.ceil(round(settings.train_share * len(self.ids), 6)), settings)
 
 
 def _key(proxy: Path, pool: _Pool, settings: ProxySettings) -> str:
     """SHA-256 of all that decides the numbers."""
     decisive = asdict(settings)
-    del decisive["keep_checkpoints"], decisive["device"]
-    decisive["dtype"] = resolve_autocast(settings.dtype, settings.device)
+    del decisive["keep_checkpoints"], decisive["device"]  # numbers differ by rounding at most
+    decisive["dtype"] = resolve_autocast(settings.dtype, settings.device)  # what "auto" is here
     parts = [FORMAT, directory_fingerprint(proxy, default_cache()), decisive]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for each, row in zip(pool.ids, pool.rows, strict=True):
@@ -145,6 +134,7 @@ def _key(proxy: Path, pool: _Pool, settings: ProxySettings) -> str:
 
 def _recorded_steps(total: int, checkpoints: int) -> list[int]:
     """Steps after which losses are recorded: evenly spread, the last step among them."""
+    # ceil(total * part / checkpoints); a set, for few steps share places; without a step, none.
     return sorted({-(-total * part // checkpoints) for part in range(1, checkpoints + 1)} - {0})
 
 
@@ -168,10 +158,10 @@ def _train_and_record(
             continue
         while trainer.steps_taken < step:
             trainer.step()
-        if settings.keep_checkpoints:
+        if settings.keep_checkpoints:  # before the losses: they are the mark that all is there
             files.keep_model(step, model)
         with precision:
             files.write_losses(step, mean_losses(model, pool.rows))
-        if step < schedule.steps:
+        if step < schedule.steps:  # there is nothing to go on to from the last
             files.save_state(trainer)
         on_checkpoint(step, schedule.steps)

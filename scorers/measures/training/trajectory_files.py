@@ -33,10 +33,8 @@ class TrajectoryFiles:
     """The files of one run, for one proxy, one pool of m rows and one choice of settings."""
 
     directory: Path
-    steps: Sequence[int]
-    """To be recorded, ascending."""
-    keep_models: bool
-    """Whether the weights of each step are kept."""
+    steps: Sequence[int]  # to be recorded, ascending
+    keep_models: bool  # whether the weights of each step are kept
 
     def claim(self, key: str) -> None:
         """Mark the directory as this run's, or check that it is.
@@ -71,7 +69,7 @@ class TrajectoryFiles:
 
     def write_losses(self, step: int, losses: Floats) -> None:
         """Store the (m,) losses after a step."""
-        partial = self._losses(step).with_suffix(".partial.npy")
+        partial = self._losses(step).with_suffix(".partial.npy")  # NumPy adds .npy to other names
         np.save(partial, losses)
         partial.replace(self._losses(step))
 
@@ -87,6 +85,7 @@ class TrajectoryFiles:
 
         Where there is none the trainer stays at its beginning.
         """
+        # A state may be newer than the record: losses of its step were lost, or removed.
         for step in sorted(self.steps, reverse=True):
             if self._state(step).is_dir() and self._recorded_up_to(step):
                 trainer.load(self._state(step))
@@ -134,20 +133,16 @@ def model_folder(directory: Path, step: int) -> Path:
 
 
 def kept_models(directory: Path) -> dict[int, Path]:
-    """The weights that a finished run kept.
+    """Recorded step → model folder, ascending, of a finished run.
 
-    Args:
-        directory: of the run.
-
-    Returns:
-        Recorded step → model folder, ascending; empty if one of them is missing, if the run is not
-        finished, or if it had nothing to train on.
+    Empty if one of them is missing, if the run is not finished, or had nothing to train on.
     """
     mark = directory / "key.json"
     if not mark.is_file():
         return {}
     steps = json.loads(mark.read_text()).get("steps", [])
     models = {step: model_folder(directory, step) for step in steps}
+    # Somebody may have freed the disk: a folder without its configuration is no model.
     kept = all((folder / "config.json").is_file() for folder in models.values())
     finished = TrajectoryFiles(directory, steps, keep_models=True).complete()
     return models if kept and finished else {}

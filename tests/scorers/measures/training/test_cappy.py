@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from scorers.measures.training import cappy
-from scorers.measures.training.cappy import PairRegressor, RegressionSettings, linear_rate
+from scorers.measures.training.cappy import PairRegressor, RegressionSettings
 from scorers.measures.training.graded_pair import GradedPair
+from scorers.measures.training.proxy_schedule import LinearSchedule
 from tests.tiny_encoder import WINDOW, save_tiny_encoder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -126,6 +127,9 @@ def test_training_that_diverges_says_what_to_do(encoder: Path) -> None:
 
 
 def test_the_rate_rises_for_a_tenth_and_falls_to_nothing() -> None:
-    rates = [linear_rate(step, 20, 1.0) for step in range(20)]
+    schedule = LinearSchedule(
+        rows=20, epochs=1, batch_rows=1, learning_rate=1.0, warmup_share=0.1, seed=0
+    )
+    rates = [schedule.rate(step) for step in range(20)]
     assert rates[:3] == [0.5, 1.0, 1.0] and rates[-1] == pytest.approx(1 / 18)
     assert rates[2:] == sorted(rates[2:], reverse=True)

@@ -13,7 +13,6 @@ from scorers.measures.reading.chat_format import RenderedExample
 from scorers.measures.training import gradients
 from scorers.measures.training.adapter_training import (
     AdapterSettings,
-    LinearSchedule,
     checkpoint_folders,
     epoch_rates,
     make_trainer,
@@ -27,7 +26,7 @@ from scorers.measures.training.gradients import (
     record_gradients,
 )
 from scorers.measures.training.projection import signs
-from scorers.measures.training.proxy_schedule import ProxySettings
+from scorers.measures.training.proxy_schedule import LinearSchedule, ProxySettings
 from scorers.measures.training.proxy_training import ProxyTrainer
 from tests.tiny_models import count_up, save_tiny_llama
 
