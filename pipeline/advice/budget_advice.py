@@ -54,16 +54,10 @@ class TuningSplit:
 
 @dataclass(frozen=True, slots=True)
 class LabelSplit:
-    """Labels to buy, in the order they are trained on."""
+    """Labels to buy; the weak ones are trained on first."""
 
     weak: int
     strong: int
-
-    @property
-    def stages(self) -> tuple[str, ...]:
-        """What is trained on, first to last."""
-        counts = (("weak", self.weak), ("strong", self.strong))
-        return tuple(name for name, labels in counts if labels)
 
 
 def sft_shares(rows: int) -> tuple[float, ...]:

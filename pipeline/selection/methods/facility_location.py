@@ -129,9 +129,10 @@ def lazy_greedy(table: NDArray[np.int32], weights: Ints, costs: Ints, limit: int
 
 def rank_weights(scores: Floats) -> Ints:
     """(m,) twice the place of each row when they are sorted by score; ties share the middle."""
-    ordered = np.sort(scores)
-    below = np.searchsorted(ordered, scores, side="left")
-    return np.asarray(below + np.searchsorted(ordered, scores, side="right"), dtype=np.int64)
+    from scipy.stats import rankdata
+
+    weights: Ints = (2 * rankdata(scores) - 1).astype(np.int64)
+    return weights
 
 
 def select_facility_location(

@@ -1,4 +1,4 @@
-"""Budget advice: costs that never exceed the budget, ends that are one stage."""
+"""Budget advice: costs that never exceed the budget, weak labels with what is left."""
 
 import pytest
 
@@ -23,11 +23,10 @@ def test_labels_never_cost_more_than_the_budget(budget: int, price: float) -> No
         assert split.strong + (split.weak + 1) * price > budget  # and nothing is left to buy one
 
 
-def test_both_ends_are_one_stage_and_weak_labels_come_first() -> None:
-    assert split_labels(100, 100).stages == ("strong",)
+def test_weak_labels_are_bought_with_what_strong_ones_leave() -> None:
+    assert split_labels(100, 100) == LabelSplit(weak=0, strong=100)
     assert split_labels(100, 0) == LabelSplit(weak=1000, strong=0)
-    assert split_labels(100, 0).stages == ("weak",)
-    assert split_labels(100, 40).stages == ("weak", "strong")
+    assert split_labels(100, 40) == LabelSplit(weak=600, strong=40)
 
 
 def test_more_strong_labels_than_the_budget_are_refused() -> None:
