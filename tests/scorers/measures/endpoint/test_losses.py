@@ -135,7 +135,7 @@ def with_a_hole() -> Mapping[str, Any]:
     [
         (without_the_field(), "is the server a vLLM"),
         ({"choices": []}, "is the server a vLLM"),
-        (with_a_token_in_front(), "4 places for a prompt of 3 tokens"),
+        (with_a_token_in_front(), "4 positions for a prompt of 3 tokens"),
         (with_another_token(), "place 2 does not name its token"),
         (with_another_prefix(), "place 1 does not name its token"),
         (without_a_rank(), "place 2"),
