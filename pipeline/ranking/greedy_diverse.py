@@ -36,13 +36,11 @@ PAIRS_AT_ONCE = 1 << 15  # whose vectors are in memory as float64
 class DiverseRows:
     """Which rows were kept, and what ruled out the others."""
 
-    kept: Ints
-    """(k,) rows in the order kept."""
+    kept: Ints  # (k,) rows in the order kept
+    # (n,) the kept row most similar to a row that is ruled out, the preferred one in a tie; -1 for
+    # kept rows and those not reached.
     because_of: Ints
-    """(n,) the kept row most similar to a row that is ruled out, the preferred one in a tie. -1 for
-    kept rows and those not reached."""
-    similarity: Floats
-    """(n,) to `because_of`; NaN where there is none."""
+    similarity: Floats  # (n,) to `because_of`; NaN where there is none
 
 
 def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
