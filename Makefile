@@ -2,6 +2,7 @@
 # make demo      the whole path on real input: raw rows to a trained adapter
 # make test      the tests, without the slow ones; TEST_WORKERS=1 does them one after another
 # make test-slow the slow ones: real models, servers, training
+# make mutants   60 small faults of the orchestration, one at a time: do the tests see them?
 # make check     ruff, mypy --strict, import-linter
 # make docs      what of docs/ follows from the code: field tables, methods.md, code-map.md
 PYTHON ?= python3
@@ -12,7 +13,7 @@ STAMP = $(VENV)/installed
 DEMO ?= demo
 TEST_WORKERS ?= 2
 
-.PHONY: install demo test test-slow check docs fix clean
+.PHONY: install demo test test-slow mutants check docs fix clean
 
 install: $(STAMP)
 
@@ -37,6 +38,9 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -q -m slow
+
+mutants: $(STAMP)
+	$(BIN)/python -m benchmarks.mutate --workers $(TEST_WORKERS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from pipeline.measuring.catalogue import MEASURES
 from storage.database import read_workspace
-from storage.views import MEASURES
 from storage.workspace import Workspace
 from tests.fine_tune.tiny import byte_tokenizer
 

@@ -168,7 +168,8 @@ def scorer_table() -> str:
         given = scorer_settings(scorer, {}).items()
         settings = ", ".join(f"`{key}` (`{yaml_text(value)}`)" for key, value in given) or "none"
         entry = f"[`{name}`](../methods.md#{slug(f'Score: {name}')})"
-        cells = (entry, f"`{scorer.measure}`", scorer.unit)
+        reads = f"`{scorer.measure}`" if scorer.measure else " and ".join(scorer.reads)
+        cells = (entry, reads, scorer.unit)
         lines.append(f"| {' | '.join(cells)} | {scorer.version} | {settings} |")
     return "\n".join(lines)
 

@@ -94,7 +94,8 @@ def scorer_entries() -> Iterator[str]:
     yield "## Scores\n"
     for name, scorer in SCORERS.items():
         reads = ", ".join(f"`{column}`" for column in scorer.reads)
-        facts = f"Reads {reads} of `{scorer.measure}`. Unit: {scorer.unit}."
+        of = f" of `{scorer.measure}`" if scorer.measure else ""
+        facts = f"Reads {reads}{of}. Unit: {scorer.unit}."
         text = docstring(ROOT / "scorers" / f"{name}.py")
         yield f"### Score: {name}\n\n{facts}\n\n{text}\n"
 

@@ -24,7 +24,9 @@ from prefect.exceptions import PrefectException
 
 from fine_tune.outcome import TrainingOutcome
 from flows.progress import say
+from pipeline.export.dataset_card import source_table, split_table
 from pipeline.reporting.report import FunnelRow
+from pipeline.text.markdown import markdown_table
 from storage.exports_manifest import SPLITS, ExportManifest
 
 UNREACHABLE = (httpx.HTTPError, PrefectException)
@@ -131,25 +133,13 @@ def show_export(recipe: str, export: Path, manifest: ExportManifest) -> None:
 def export_markdown(export: Path, manifest: ExportManifest) -> str:
     """The export's place, its counts and the commands that show more."""
     workspace = export.parent.parent
-    counts = [
-        f"| {split} | {manifest.counts(split).rows:,} | {manifest.counts(split).prompt_tokens:,} "
-        f"| {manifest.counts(split).loss_tokens:,} |"
-        for split in SPLITS
-    ]
-    sources = [
-        f"| {s.source} | {s.license or 'not stated'} | {s.rows:,} |" for s in manifest.sources
-    ]
     return "\n".join(
         [
             f"`{export}`",
             "",
-            "| split | rows | prompt tokens | loss tokens |",
-            "|---|--:|--:|--:|",
-            *counts,
+            split_table({split: manifest.counts(split) for split in SPLITS}),
             "",
-            "| source | licence | rows |",
-            "|---|---|--:|",
-            *sources,
+            source_table(manifest.sources),
             "",
             f"Target `{manifest.model.reference}`, selection `{manifest.selection_id}`, "
             f"run `{manifest.run_id}`, export `{manifest.export_id}`.",
@@ -198,8 +188,7 @@ def training_markdown(outcome: TrainingOutcome) -> str:
             ("device", cost.device),
             ("peak memory", f"{cost.peak_memory_bytes / 2**30:.2f} GiB"),
         ]
-    lines = [f"| {name} | {value} |" for name, value in rows]
-    return "\n".join(["| | |", "|---|---|", *lines])
+    return markdown_table("ll", ("", ""), rows)
 
 
 class ProgressArtifact:

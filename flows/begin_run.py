@@ -21,6 +21,7 @@ from pipeline.ingest.stage import (
     identify_sources,
     ingest_sources,
 )
+from pipeline.measuring.catalogue import MEASURES
 from pipeline.run_context import RunContext
 from pipeline.scoring.targets import describe_targets, read_targets
 from pipeline.selection.stage import Chosen
@@ -31,6 +32,7 @@ from storage.examples import read_pool
 from storage.runs import start_run, write_run_targets
 from storage.shard_location import set_shard_location
 from storage.sources import Source
+from storage.views import declare_measures
 from storage.workspace import Workspace
 
 
@@ -61,6 +63,7 @@ def begin(recipe: Recipe, placed: Recipe) -> RunState:
     run, models = state.run, {recipe.target: resolve_model(placed.target).fingerprint}
     say(f"run {run.run_id} in {run.workspace.directory}")
     with open_workspace(run.workspace) as con:
+        declare_measures(con, {name: entry.columns for name, entry in MEASURES.items()})
         start_run(con, run.run_id, recipe.stored(), code_version(), models, run.source_ids)
         write_run_targets(con, run.run_id, run.target_source_ids)
     read_in(state, sources)

@@ -55,6 +55,7 @@ def train_export(export: Path, target: str, output: Path, settings: TrainSetting
     )
 
     with counted("steps") as work:
+        work.at("train", 0, None)
 
         def on_step(step: int, total: int, loss: float) -> None:
             work.at("train", step, total, f"loss {loss:.3f}")

@@ -8,7 +8,7 @@ needed, so that a verb may import this at no cost.
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -139,6 +139,7 @@ def draw_bars(console: "Console") -> "Progress":
         ProgressColumn,
         TextColumn,
     )
+    from rich.table import Column, Table
     from rich.text import Text
 
     class State(ProgressColumn):
@@ -147,13 +148,20 @@ def draw_bars(console: "Console") -> "Progress":
         def render(self, task: "Task") -> Text:
             return Text(state_of(task), style="progress.download")
 
-    return Progress(
+    class Bars(Progress):
+        """Leave room for the ^C that a terminal echoes: on a full line it would begin another."""
+
+        def make_tasks_table(self, tasks: "Iterable[Task]") -> Table:
+            table = super().make_tasks_table(tasks)
+            table.width = max(1, console.width - len("^C") - 1)
+            return table
+
+    return Bars(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
-        State(),
+        State(table_column=Column(no_wrap=True)),
         console=console,
         expand=True,
-        transient=True,
         redirect_stdout=False,  # it is data, and may be read by another program
         refresh_per_second=4,
         speed_estimate_period=SPEED_SECONDS,

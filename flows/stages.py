@@ -107,12 +107,15 @@ def answer_batches(
         lambda piece: answer(piece[1], label(piece[0])),
         anywhere=settings.endpoint is None,
     )
-    done, prompts = 0, sum(len(batch.parents) for batch in batches)
+    what, done = f"generate: {settings.method}", 0
+    prompts = sum(len(batch.parents) for batch in batches)
     with counted("prompts") as work:
+        if batches:
+            work.at(what, done, prompts)
         for (_, batch), attempts in answered:
             commit_answers(run, settings, attempts)
             done += len(batch.parents)
-            work.at(f"generate: {settings.method}", done, prompts)
+            work.at(what, done, prompts)
 
 
 def measure_stage(state: RunState) -> RunState:

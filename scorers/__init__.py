@@ -1,4 +1,4 @@
-"""Scorers: pure functions from stored measurements to one number per example. Higher is kept first.
+"""Scorers: pure functions from what is stored to one number per example. Higher is kept first.
 
 To add one: write scorers/NAME.py and tests/scorers/test_NAME.py, and add its line to SCORERS.
 
@@ -23,27 +23,45 @@ from inspect import Parameter, signature
 
 from scorers.arrays import Floats
 from scorers.cappy import score_cappy
+from scorers.code_share import score_code_share
 from scorers.confidence import score_confidence
 from scorers.context_dependency import score_context_dependency
 from scorers.deita import score_deita
+from scorers.digit_share import score_digit_share
+from scorers.duplicate_lines import score_duplicate_lines
+from scorers.duplicate_ngrams import score_duplicate_ngrams
 from scorers.entropy import score_entropy
 from scorers.got_d import score_got_d
 from scorers.grape import score_grape
 from scorers.ifd import score_ifd
 from scorers.ifd_perplexity import score_ifd_perplexity
 from scorers.less import score_less
+from scorers.mtld import score_mtld
 from scorers.names import did_you_mean
 from scorers.perplexity import score_perplexity
 from scorers.preference import score_preference
+from scorers.prompt_copying import score_prompt_copying
 from scorers.rating import score_rating
+from scorers.refusal_phrases import score_refusal_phrases
 from scorers.response_length import score_response_length
 from scorers.s2l_cluster import score_s2l_cluster
 from scorers.sftmix_class import score_sftmix_class
 from scorers.sftmix_confidence import score_sftmix_confidence
+from scorers.special_characters import score_special_characters
 from scorers.tag_count import score_tag_count
+from scorers.terminal_punctuation import score_terminal_punctuation
+from scorers.type_token_ratio import score_type_token_ratio
+from scorers.words_per_line import score_words_per_line
 
 EXAMPLE_ID = "example_id"
 """What a scorer reads that has to tell equal rows apart."""
+
+TEXT = "text"
+"""What a scorer reads that takes any one text of an example: the one a recipe names by `of`."""
+
+PROMPT = "prompt"
+RESPONSE = "response"
+"""What a scorer reads that takes these texts and no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +69,14 @@ class Scorer:
     """A scoring function and what the pipeline must know to call it."""
 
     function: Callable[..., Floats]
-    measure: str
-    """The measure whose rows it reads."""
     reads: tuple[str, ...]
-    """Columns of that measure, passed to the function in this order; EXAMPLE_ID is there too."""
+    """Columns of its measure, or texts: TEXT, PROMPT, RESPONSE; passed to the function in this
+    order. EXAMPLE_ID is there too."""
     unit: str
     version: int
     """Raised whenever the same input may give another number; old scores are then kept apart."""
+    measure: str = ""
+    """The measure whose rows it reads; empty: it reads texts, which need no measuring."""
     whole_pool: bool = False
     """Whether a row's value depends on the other rows: then new rows mean scoring all again."""
     targets: tuple[str, ...] = ()
@@ -67,6 +86,7 @@ class Scorer:
 
 SCORERS: dict[str, Scorer] = {
     "cappy": Scorer(score_cappy, measure="cappy", reads=("correctness",), unit="none", version=1),
+    "code_share": Scorer(score_code_share, reads=(TEXT,), unit="share of characters", version=1),
     "confidence": Scorer(
         score_confidence,
         measure="judgements",
@@ -87,6 +107,15 @@ SCORERS: dict[str, Scorer] = {
         reads=("complexity", "complexity_mass", "quality", "quality_mass"),
         unit="squared marks",
         version=1,
+    ),
+    "digit_share": Scorer(
+        score_digit_share, reads=(TEXT,), unit="share of characters, negated", version=1
+    ),
+    "duplicate_lines": Scorer(
+        score_duplicate_lines, reads=(TEXT,), unit="share of characters, negated", version=1
+    ),
+    "duplicate_ngrams": Scorer(
+        score_duplicate_ngrams, reads=(TEXT,), unit="share of characters, negated", version=1
     ),
     "entropy": Scorer(
         score_entropy, measure="losses", reads=("mean_entropy",), unit="nats per token", version=1
@@ -121,6 +150,7 @@ SCORERS: dict[str, Scorer] = {
         version=1,
         targets=("gradient", "source"),
     ),
+    "mtld": Scorer(score_mtld, reads=(TEXT,), unit="words", version=1),
     "perplexity": Scorer(
         score_perplexity, measure="losses", reads=("mean_nll",), unit="perplexity", version=1
     ),
@@ -131,12 +161,21 @@ SCORERS: dict[str, Scorer] = {
         unit="probability",
         version=1,
     ),
+    "prompt_copying": Scorer(
+        score_prompt_copying,
+        reads=(PROMPT, RESPONSE),
+        unit="share of characters, negated",
+        version=1,
+    ),
     "rating": Scorer(
         score_rating,
         measure="ratings",
         reads=("probabilities", "marks", "mass"),
         unit="mark",
         version=1,
+    ),
+    "refusal_phrases": Scorer(
+        score_refusal_phrases, reads=(TEXT,), unit="phrases, negated", version=1
     ),
     "response_length": Scorer(
         score_response_length,
@@ -168,9 +207,17 @@ SCORERS: dict[str, Scorer] = {
         unit="perplexity, negated",
         version=1,
     ),
+    "special_characters": Scorer(
+        score_special_characters, reads=(TEXT,), unit="share of characters, negated", version=1
+    ),
     "tag_count": Scorer(
         score_tag_count, measure="tags", reads=("tag_count",), unit="tags", version=1
     ),
+    "terminal_punctuation": Scorer(
+        score_terminal_punctuation, reads=(TEXT,), unit="share of lines", version=1
+    ),
+    "type_token_ratio": Scorer(score_type_token_ratio, reads=(TEXT,), unit="ratio", version=1),
+    "words_per_line": Scorer(score_words_per_line, reads=(TEXT,), unit="words", version=1),
 }
 
 

@@ -16,11 +16,14 @@ prompt. Turns after it are kept in the example and never trained.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import orjson
 
 Message: TypeAlias = Mapping[str, Any]
+
+TextField: TypeAlias = Literal["prompt", "response", "both"]
+"""Which text of an example is compared."""
 
 ID_LENGTH = 32
 """Hex digits kept of a SHA-256: 128 bits, so that no two of 10^15 examples are expected to meet."""
@@ -89,3 +92,13 @@ def prompt_text(conversation: Conversation) -> str:
 def response_text(conversation: Conversation) -> str:
     """The trained response as plain text; "" where there is none."""
     return message_text(conversation.response) if conversation.response else ""
+
+
+def compared_text(of: TextField, prompt: str, response: str | None) -> str:
+    """The text of an example that is compared; of both, one without a response has none.
+
+    `WHOLE_TEXTS` of storage/texts.py says the same in SQL.
+    """
+    if of == "both":
+        return "" if response is None else f"{prompt}\n\n{response}"
+    return prompt if of == "prompt" else response or ""

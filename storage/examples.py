@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 import pyarrow as pa
@@ -193,16 +193,25 @@ def read_response_lengths(con: Connection, ids: Sequence[str]) -> dict[str, int]
     return {str(example_id): int(length) for example_id, length in rows}
 
 
+class FirstSource(NamedTuple):
+    """Where an example stands first."""
+
+    source_id: str
+    path: str
+    license: str
+    position: int
+
+
 def read_first_sources(
     con: Connection, ids: Sequence[str], source_ids: Sequence[str]
-) -> dict[str, tuple[str, str, str, int]]:
-    """example_id → source_id, path, licence and position of its first occurrence here.
+) -> dict[str, FirstSource]:
+    """example_id → its first occurrence here.
 
     That of one that was made by an edit is its parent's, where it has none of its own.
     """
     with asking_about(con, ids):
         rows = con.execute(READ_SOURCE, {"source_ids": list(source_ids)}).fetchall()
-    return {str(row[0]): (str(row[1]), str(row[2]), str(row[3]), int(row[4])) for row in rows}
+    return {str(row[0]): FirstSource(*row[1:]) for row in rows}
 
 
 def read_origins(con: Connection, ids: Sequence[str]) -> dict[str, tuple[str | None, str]]:
@@ -267,11 +276,24 @@ def count_failed(con: Connection, generation_key: str, parents: Sequence[str]) -
     return {str(detail): int(count) for detail, count in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class MadeBy:
+    """What made an example of another."""
+
+    key: str
+    """Of the settings."""
+    settings: str
+    """As JSON."""
+    run_id: str
+    model: str = ""
+    """"" where no model was asked."""
+
+
 def write_edited(
     con: Connection,
     method: Literal["redacted", "indicated"],
     edited: Sequence[tuple[str, Conversation]],
-    made_by: tuple[str, str, str],
+    made_by: MadeBy,
 ) -> list[str]:
     """Store edited examples with their lineage; return their ids in the same order.
 
@@ -279,60 +301,59 @@ def write_edited(
         con: an open workspace.
         method: what was done to them.
         edited: the parent of each, and the conversation as it is now.
-        made_by: key of the settings, the settings as JSON, and run id.
+        made_by: the settings and the run.
     """
-    key, settings, run_id = made_by
     with transaction(con):
         ids = write_examples(con, [conversation for _, conversation in edited], method)
-        made = pa.table(
-            {
-                "example_id": pa.array(ids, pa.string()),
-                "parent_id": pa.array([parent for parent, _ in edited], pa.string()),
-                "method": pa.array([method] * len(ids), pa.string()),
-                "generation_key": pa.array([key] * len(ids), pa.string()),
-                "model": pa.array([""] * len(ids), pa.string()),
-                "settings": pa.array([settings] * len(ids), pa.string()),
-                "run_id": pa.array([run_id] * len(ids), pa.string()),
-            }
-        )
-        con.register("made", made)
-        con.execute(WRITE_LINEAGE)
-        con.unregister("made")
+        _write_lineage(con, ids, [parent for parent, _ in edited], [method] * len(ids), made_by)
     return ids
+
+
+def _write_lineage(
+    con: Connection,
+    ids: Sequence[str],
+    parents: Sequence[str],
+    methods: Sequence[str],
+    made_by: MadeBy,
+) -> None:
+    n = len(ids)
+    columns = {
+        "example_id": ids,
+        "parent_id": parents,
+        "method": methods,
+        "generation_key": [made_by.key] * n,
+        "model": [made_by.model] * n,
+        "settings": [made_by.settings] * n,
+        "run_id": [made_by.run_id] * n,
+    }
+    made = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+    con.register("made", made)
+    con.execute(WRITE_LINEAGE)
+    con.unregister("made")
 
 
 def write_attempts(
     con: Connection,
     attempts: Sequence[Attempt],
-    made_by: tuple[str, str, str, str],
+    made_by: MadeBy,
 ) -> None:
     """Store answers as examples with their lineage, and failures as failures, together.
 
     Args:
         con: an open workspace.
         attempts: what was asked, with its answer or without.
-        made_by: generation key, model, settings as JSON, and run id.
+        made_by: the settings, the model and the run.
     """
-    key, model, settings, run_id = made_by
     answered = [a for a in attempts if a.conversation is not None]
     with transaction(con):
         ids = write_examples(con, [a.conversation for a in answered if a.conversation], "generated")
-        made = pa.table(
-            {
-                "example_id": pa.array(ids, pa.string()),
-                "parent_id": pa.array([a.parent_id for a in answered], pa.string()),
-                "method": [a.method for a in answered],
-                "generation_key": [key] * len(ids),
-                "model": [model] * len(ids),
-                "settings": [settings] * len(ids),
-                "run_id": [run_id] * len(ids),
-            }
-        )
+        parents, methods = [a.parent_id for a in answered], [a.method for a in answered]
+        _write_lineage(con, ids, parents, methods, made_by)
         by_attempt = {(a.parent_id, a.attempt): i for a, i in zip(answered, ids, strict=True)}
         attempted = pa.table(
             {
                 "parent_id": pa.array([a.parent_id for a in attempts], pa.string()),
-                "generation_key": [key] * len(attempts),
+                "generation_key": [made_by.key] * len(attempts),
                 "attempt": pa.array([a.attempt for a in attempts], pa.int32()),
                 "state": ["failed" if a.conversation is None else "ok" for a in attempts],
                 "detail": [a.detail for a in attempts],
@@ -341,9 +362,6 @@ def write_attempts(
                 ),
             }
         )
-        con.register("made", made)
         con.register("attempted", attempted)
-        con.execute(WRITE_LINEAGE)
         con.execute(WRITE_ATTEMPTS)
-        con.unregister("made")
         con.unregister("attempted")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from storage.asked import asking_about, read_aligned
 from storage.conversations import content_hash
 from storage.database import Connection, transaction
+from storage.views import columns_of, relation_of
 from storage.workspace import Workspace
 
 ADD_MEASURE = """
@@ -43,6 +44,14 @@ where measure = $measure and model_fingerprint = $model_fingerprint
   and template_fingerprint = $template_fingerprint
   and measure_key in (select measure_key from shards)
 order by measure_key
+"""
+
+STORED_KEYS = """
+select any_value(model), model_fingerprint, template_fingerprint, any_value(settings)
+from measures join shards using (measure_key)
+where measure = $measure
+group by measure_key, model_fingerprint, template_fingerprint
+order by sum(rows) desc, measure_key
 """
 
 WITHOUT_MEASURED = """
@@ -129,6 +138,15 @@ def read_measured_keys(con: Connection, like: MeasureKey) -> list[MeasureKey]:
     return [replace(like, model=model, settings=orjson.loads(stored)) for model, stored in rows]
 
 
+def read_stored_keys(con: Connection, measure: str) -> list[MeasureKey]:
+    """Keys of a measure under which something is stored, the one with most rows first."""
+    rows = con.execute(STORED_KEYS, {"measure": measure}).fetchall()
+    return [
+        MeasureKey(measure, model, fingerprint, template, orjson.loads(stored))
+        for model, fingerprint, template, stored in rows
+    ]
+
+
 def read_missing(
     con: Connection, key: MeasureKey, ids: Sequence[str], counts: MeasureKey | None = None
 ) -> pa.Table:
@@ -139,7 +157,7 @@ def read_missing(
         together. Tokens are those counted under `counts`; where there is no count, a quarter of the
         characters.
     """
-    without = WITHOUT_MEASURED.format(measure=key.measure)
+    without = WITHOUT_MEASURED.format(measure=relation_of(con, key.measure))
     return _read_sizes(con, ids, counts, without, {"measure_key": key.measure_key})
 
 
@@ -155,8 +173,7 @@ def _read_sizes(
     without: str,
     parameters: dict[str, str],
 ) -> pa.Table:
-    present = con.execute("select * from token_counts limit 0").to_arrow_table().column_names
-    counted = counts is not None and "prompt_tokens" in present
+    counted = counts is not None and "prompt_tokens" in columns_of(con, "token_counts")
     query = SIZES_OF.format(without=without, counts=COUNTS if counted else NO_COUNTS)
     counts_key = counts.measure_key if counts is not None and counted else None
     with asking_about(con, ids):
@@ -230,7 +247,7 @@ def read_measurements(
     A list column becomes (n, k), a list of lists (n, k, j); NaN where a row has no number. A row
     without a measurement has the state "not_measured".
     """
-    query = READ.format(columns=_select(con, key, columns), measure=key.measure)
+    query = READ.format(columns=_select(con, key, columns), measure=relation_of(con, key.measure))
     table = read_aligned(con, query, ids, {"measure_key": key.measure_key})
     return table["state"].to_pylist(), {name: to_array(table[name]) for name in columns}
 
@@ -242,7 +259,7 @@ def read_measurement_blocks(
 
     Nothing else may be asked of the connection meanwhile.
     """
-    query = READ.format(columns=_select(con, key, columns), measure=key.measure)
+    query = READ.format(columns=_select(con, key, columns), measure=relation_of(con, key.measure))
     with asking_about(con, ids):
         con.execute(query, {"measure_key": key.measure_key})
         for batch in con.to_arrow_reader(BLOCK_ROWS):
@@ -252,7 +269,7 @@ def read_measurement_blocks(
 
 def _select(con: Connection, key: MeasureKey, columns: Sequence[str]) -> str:
     """The columns as SQL; null where no shard has one."""
-    present = con.execute(f"select * from {key.measure} limit 0").to_arrow_table().column_names
+    present = columns_of(con, key.measure)
     return ", ".join(
         f"m.{name}" if name in present else f"null::double as {name}" for name in columns
     )
@@ -292,7 +309,7 @@ class TextLists:
 
 def read_text_lists(con: Connection, key: MeasureKey, column: str, ids: Sequence[str]) -> TextLists:
     """A list of texts for each example, in the order of the ids."""
-    present = con.execute(f"select * from {key.measure} limit 0").to_arrow_table().column_names
+    present = columns_of(con, key.measure)
     selected = f"m.{column}" if column in present else f"null::varchar[] as {column}"
     query = READ.format(
         columns=f"coalesce(m.detail, '') as detail, {selected}", measure=key.measure
@@ -305,10 +322,9 @@ def read_texts(
     con: Connection, key: MeasureKey, column: str, ids: Sequence[str]
 ) -> list[str | None]:
     """A column of text of examples, in the order of the ids; None where there is none."""
-    present = con.execute(f"select * from {key.measure} limit 0").to_arrow_table().column_names
-    if column not in present:
+    if column not in columns_of(con, key.measure):
         return [None] * len(ids)
-    query = READ.format(columns=f"m.{column}", measure=key.measure)
+    query = READ.format(columns=f"m.{column}", measure=relation_of(con, key.measure))
     table = read_aligned(con, query, ids, {"measure_key": key.measure_key})
     texts: list[str | None] = table[column].to_pylist()
     return texts

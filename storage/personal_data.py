@@ -1,6 +1,7 @@
 """The `personal_data_hits` table: where a run found personal data, and never what."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -10,11 +11,17 @@ CLEAR_HITS = "delete from personal_data_hits where run_id = $run_id"
 
 WRITE_HITS = "insert into personal_data_hits select $run_id, * from hits_found"
 
-Hits = tuple[str, str, str, int]
-"""Example id, kind, place, and how often."""
+
+class PersonalDataHits(NamedTuple):
+    """One kind of personal data in one place of an example."""
+
+    example_id: str
+    kind: str
+    place: str
+    times: int
 
 
-def write_hits(con: Connection, run_id: str, found: Sequence[Hits]) -> None:
+def write_hits(con: Connection, run_id: str, found: Sequence[PersonalDataHits]) -> None:
     """Store what a run found, in place of what it found before."""
     columns = list(zip(*found, strict=True)) if found else [(), (), (), ()]
     ids, kinds, indices, hits = columns

@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from storage.asked import number_ids, read_aligned
+from storage.asked import number_ids
 from storage.database import Connection
 from storage.lineage import HELD
 from storage.measurements import MeasureKey
+from storage.views import columns_of
 
 POOL = "pool_of_candidates"
 
@@ -23,15 +24,6 @@ TextColumn = Literal["prompt_id", "prompt", "response", "messages", "tools", "or
 Strings = NDArray[np.object_]
 
 EXAMPLES = f"select n, {{column}} as value from {POOL} join examples using (example_id)"
-
-WHOLE_TEXTS = {
-    "prompt": "prompt",
-    "response": "response",
-    "both": r"case when response_at is null then '' else prompt || E'\n\n' || response end",
-}
-"""What is compared of an example; of both texts, one without a response has none."""
-
-TEXTS_OF = "select {whole} as text from asked join examples using (example_id)"
 
 VECTORS = f"""
 select n, m.{{column}} as vector from {POOL} join {{measure}} m using (example_id)
@@ -91,20 +83,6 @@ def read_text(con: Connection, name: TextColumn, n: int) -> Strings:
     return place_texts(table, "value", n, "")
 
 
-def read_texts_of(
-    con: Connection, of: Literal["prompt", "response", "both"], ids: Sequence[str]
-) -> list[str]:
-    """The compared text of some examples, in their order, and of no other.
-
-    Raises:
-        ValueError: if one of them is not in the workspace.
-    """
-    texts: list[str] = read_aligned(con, TEXTS_OF.format(whole=WHOLE_TEXTS[of]), ids)[
-        "text"
-    ].to_pylist()
-    return texts
-
-
 def read_pool_vectors(
     con: Connection, key: MeasureKey, column: str, slots: NDArray[np.int64]
 ) -> NDArray[np.float32]:
@@ -117,9 +95,8 @@ def read_pool_vectors(
         slots: (n,) for each example of the pool its row in the result, -1 if it is not asked for.
     """
     m = int((slots >= 0).sum())
-    present = con.execute(f"select * from {key.measure} limit 0").to_arrow_table().column_names
     vectors = np.full((m, 0), np.nan, dtype=np.float32)
-    if column not in present:
+    if column not in columns_of(con, key.measure):
         return vectors
     query = VECTORS.format(column=column, measure=key.measure)
     con.execute(query, {"measure_key": key.measure_key})
@@ -147,8 +124,7 @@ def read_pool_tokens(
     con: Connection, measure_key: str, n: int
 ) -> tuple[NDArray[np.float64], Strings]:
     """Response tokens (n,), NaN where they are not known, and states (n,)."""
-    present = con.execute("select * from token_counts limit 0").to_arrow_table().column_names
-    if "response_tokens" not in present:
+    if "response_tokens" not in columns_of(con, "token_counts"):
         return np.full(n, np.nan), np.full(n, "not_measured", dtype=object)
     con.execute(TOKENS, {"measure_key": measure_key})
     table = con.to_arrow_table()

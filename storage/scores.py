@@ -71,3 +71,9 @@ def read_scores(
     parameters = {"scorer": scorer, "version": version, "settings": settings}
     table = read_aligned(con, READ, ids, parameters)
     return table["value"].to_numpy().copy(), table["state"].to_pylist()
+
+
+def read_unscored(con: Connection, key: tuple[str, int, str], ids: Sequence[str]) -> list[str]:
+    """Those of the examples that were not scored under the key yet, in their order."""
+    _, states = read_scores(con, key, ids)
+    return [each for each, state in zip(ids, states, strict=True) if state == "not_measured"]

@@ -1,7 +1,8 @@
 """The `selections`, `run_selections`, `selection_rows`, `exports` and `trials` tables."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import orjson
 import pyarrow as pa
@@ -56,25 +57,25 @@ COSTED_TRIALS = "select trial_id from trials where cost is not null"
 HAS_EXPORT = "select count(*) from exports where export_id = $export_id"
 
 
-def write_selection(
-    con: Connection,
-    run_id: str,
-    kind: str,
-    parent_id: str | None,
-    chosen: tuple[str, Sequence[str], Sequence[float], int],
-) -> str:
-    """Store an ordered selection and link it to its run; return its id.
+@dataclass(frozen=True, slots=True)
+class PickedRows:
+    """A selection to be stored."""
 
-    Args:
-        con: an open workspace.
-        run_id: the run that chose.
-        kind: choice, random, length_matched or held_out.
-        parent_id: the choice that a control belongs to.
-        chosen: the selection's name, its example ids in the order picked, their weights, and
-            the loss tokens they hold together.
-    """
-    name, ids, weights, loss_tokens = chosen
-    selection_id = content_hash([name, kind, list(ids), list(weights)])[:16]
+    name: str
+    ids: Sequence[str]
+    """In the order picked."""
+    loss_tokens: int
+    """That they hold together."""
+    kind: str = "choice"
+    """choice, random, length_matched or held_out."""
+    parent_id: str | None = None
+    """The choice that a control belongs to."""
+
+
+def write_selection(con: Connection, run_id: str, chosen: PickedRows) -> str:
+    """Store an ordered selection, each row with weight 1, and link it to its run; return its id."""
+    ids, weights = list(chosen.ids), [1.0] * len(chosen.ids)
+    selection_id = content_hash([chosen.name, chosen.kind, ids, weights])[:16]
     picked = pa.table(
         {
             "rank": pa.array(range(1, len(ids) + 1), pa.int64()),
@@ -84,13 +85,14 @@ def write_selection(
     )
     key = {"selection_id": selection_id}
     with transaction(con):
-        totals = {"name": name, "rows": len(ids), "loss_tokens": loss_tokens}
+        totals = {"name": chosen.name, "rows": len(ids), "loss_tokens": chosen.loss_tokens}
         con.execute(ADD, key | totals)
         con.execute(CLEAR, key)
         con.register("picked", picked)
         con.execute(WRITE, key)
         con.unregister("picked")
-        con.execute(LINK, key | {"run_id": run_id, "kind": kind, "parent_id": parent_id})
+        of_run = {"run_id": run_id, "kind": chosen.kind, "parent_id": chosen.parent_id}
+        con.execute(LINK, key | of_run)
     return selection_id
 
 
@@ -100,17 +102,24 @@ def read_selection(con: Connection, selection_id: str) -> tuple[list[str], list[
     return [str(row[0]) for row in rows], [float(row[1]) for row in rows]
 
 
-def read_run_selections(con: Connection, run_id: str) -> dict[str, tuple[str, int, int]]:
-    """Kind → selection id, rows and loss tokens of each selection of a run."""
+class StoredSelection(NamedTuple):
+    """A selection of a run."""
+
+    selection_id: str
+    rows: int
+    loss_tokens: int
+
+
+def read_run_selections(con: Connection, run_id: str) -> dict[str, StoredSelection]:
+    """Kind → selection of a run."""
     rows = con.execute(OF_RUN, {"run_id": run_id}).fetchall()
-    return {str(row[0]): (str(row[1]), int(row[2]), int(row[3])) for row in rows}
+    return {str(row[0]): StoredSelection(*row[1:]) for row in rows}
 
 
 def record_export(
-    con: Connection, export_id: str, selection_id: str, path: str, totals: tuple[int, int]
+    con: Connection, export_id: str, selection_id: str, path: str, rows: int, loss_tokens: int
 ) -> None:
     """Record an export: its path in the workspace, and its rows and loss tokens."""
-    rows, loss_tokens = totals
     con.execute(
         ADD_EXPORT,
         {

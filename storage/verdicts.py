@@ -4,6 +4,17 @@ import pyarrow as pa
 
 from storage.database import Connection
 
+PROMPTS = """
+select
+    prompt_id,
+    min(example_id) as example_id,
+    coalesce(min(path), 'generated') as path
+from examples
+left join occurrences using (example_id)
+left join sources using (source_id)
+group by prompt_id
+"""
+
 VERDICTS = """
 with judged as (
     select d.run_id, r.started_at, d.example_id, e.prompt_id, d.value as correct
@@ -16,16 +27,7 @@ with judged as (
         partition by d.example_id order by r.started_at, d.run_id
     ) = 1
 ),
-prompts as (
-    select
-        prompt_id,
-        min(example_id) as example_id,
-        coalesce(min(path), 'generated') as path
-    from examples
-    left join occurrences using (example_id)
-    left join sources using (source_id)
-    group by prompt_id
-)
+prompts as ({prompts})
 select
     dense_rank() over (order by started_at, run_id) - 1 as round,
     {group} as task,
@@ -34,6 +36,12 @@ select
 from judged join prompts using (prompt_id)
 group by started_at, run_id, task
 order by round, task
+"""
+
+MEMBERS = """
+select examples.example_id, {group} as task
+from examples join ({prompts}) prompts using (prompt_id)
+order by example_id
 """
 
 GROUPS = {"prompt": "prompts.example_id", "source": "prompts.path"}
@@ -52,5 +60,19 @@ def read_verdicts(con: Connection, by: str) -> pa.Table:
     Returns:
         Columns round (from 0), task, correct and tried, by round and task.
     """
-    con.execute(VERDICTS.format(group=GROUPS[by]))
+    con.execute(VERDICTS.format(group=GROUPS[by], prompts=PROMPTS))
+    return con.to_arrow_table()
+
+
+def read_task_members(con: Connection, by: str) -> pa.Table:
+    """The examples of every task, whether one of its answers was judged or not.
+
+    Args:
+        con: an open workspace.
+        by: a key of GROUPS.
+
+    Returns:
+        Columns example_id and task, by example_id.
+    """
+    con.execute(MEMBERS.format(group=GROUPS[by], prompts=PROMPTS))
     return con.to_arrow_table()

@@ -18,7 +18,7 @@ from pipeline.selection.run_steps import SelectSettings
 from pipeline.selection.stage import select_examples
 from storage.conversations import Conversation
 from storage.database import open_workspace, read_workspace
-from storage.examples import Attempt, read_pool, write_attempts
+from storage.examples import Attempt, MadeBy, read_pool, write_attempts
 from tests.stage_runner import score, start
 from tests.tiny_models import CHAT, save_tiny_llama
 
@@ -66,7 +66,7 @@ def export_workspace(folder: Path, held_out: float = 0.2) -> tuple[RunContext, E
         answer = Conversation(
             [{"role": "user", "content": "50"}, {"role": "assistant", "content": "51"}]
         )
-        made_by = ("key", "model", "{}", run.run_id)
+        made_by = MadeBy("key", "{}", run.run_id, "model")
         write_attempts(con, [Attempt(prompt[0], 0, answer, "")], made_by)
     with read_workspace(run.workspace) as con:
         pool = sorted({*read_pool(con, run.source_ids), answer.example_id})

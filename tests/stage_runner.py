@@ -47,10 +47,14 @@ def start(
 
 
 def store_measurement(
-    run: RunContext, measure: str, ids: Sequence[str], columns: Mapping[str, pa.Array]
+    run: RunContext,
+    measure: str,
+    ids: Sequence[str],
+    columns: Mapping[str, pa.Array],
+    settings: Mapping[str, object] | None = None,
 ) -> RunContext:
     """Write numbers into the workspace as if a model had been asked; "state" is one of them."""
-    key = MeasureKey(measure, "test", "test", "", {"version": 1})
+    key = MeasureKey(measure, "test", "test", "", {"version": 1, **(settings or {})})
     path = f"{measure}/{key.measure_key}/test.parquet"
     n = len(ids)
     base = {"example_id": list(ids), "measure_key": [key.measure_key] * n, "detail": [""] * n}

@@ -30,35 +30,21 @@ from pipeline.dedupe.steps import Dedupe
 from pipeline.ingest.rows import ReadReason, ShapeReason
 from pipeline.ingest.shapes import SHAPES, read_conversation
 from pipeline.ingest.strict_json import JsonReason
-from pipeline.measuring.measures import (
-    cappy,
-    context,
-    embeddings,
-    gradients,
-    judgements,
-    languages,
-    losses,
-    preferences,
-    ratings,
-    samples,
-    tags,
-    token_counts,
-    trajectories,
-    turn_ratings,
-)
+from pipeline.measuring.catalogue import MEASURES
 from pipeline.ranking.outcome import REASONS
 from pipeline.selection.step import RankStep
 from pipeline.selection.steps import Step
 from scorers import SCORERS
 from storage.conversations import Conversation
 from storage.database import Connection, open_workspace, read_workspace
-from storage.examples import Attempt, write_attempts
+from storage.examples import Attempt, MadeBy, write_attempts
 from storage.explain import run_query
 from storage.measurements import MeasureKey, add_measure, commit_shards
 from storage.runs import Decisions, StageCount, start_run, write_step
 from storage.scores import write_scores
-from storage.selections import write_selection
+from storage.selections import PickedRows, write_selection
 from storage.sources import QuarantinedRow, ReadRow, Source, add_source, complete_source, write_rows
+from storage.views import declare_measures
 from storage.workspace import Workspace
 from tests.test_exceptions import PACKAGES, defined
 
@@ -71,23 +57,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DTYPES = ("float32", "bfloat16")
 QUERIES = re.findall(r"^```sql\n(.*?)^```$", DATA_MODEL, re.MULTILINE | re.DOTALL)
 
-VIEW_COLUMNS = {
-    "token_counts": token_counts.FIELDS,
-    "losses": losses.FIELDS,
-    "embeddings": embeddings.FIELDS,
-    "trajectories": trajectories.FIELDS,
-    "gradients": gradients.FIELDS,
-    "samples": samples.FIELDS,
-    "judgements": judgements.FIELDS,
-    "ratings": ratings.FIELDS,
-    "preferences": preferences.FIELDS,
-    "turn_ratings": turn_ratings.FIELDS,
-    "tag_replies": tags.REPLY_FIELDS,
-    "tags": tags.FIELDS,
-    "context": context.FIELDS,
-    "cappy": cappy.FIELDS,
-    "language": languages.FIELDS,
-}
+VIEW_COLUMNS = {name: entry.columns for name, entry in MEASURES.items()}
 
 
 PAPER = re.compile(r"arXiv:\d{4}\.\d{4,5}|doi:10\.")
@@ -307,6 +277,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A run over four rows of one prompt, with something to find for every query."""
     workspace = Workspace(tmp_path_factory.mktemp("docs") / "workspace")
     with open_workspace(workspace) as con:
+        declare_measures(con, VIEW_COLUMNS)
         ids = store_rows(con)
         store_numbers(con, workspace, ids)
         store_decisions(con, ids)
@@ -333,7 +304,7 @@ def store_rows(con: Connection) -> list[str]:
         Attempt(talks[2].example_id, 0, dialogue("made"), ""),
         Attempt(talks[2].example_id, 1, None, "cut_off"),
     ]
-    write_attempts(con, attempts, ("key", "a model", "{}", "r1"))
+    write_attempts(con, attempts, MadeBy("key", "{}", "r1", "a model"))
     return [talk.example_id for talk in [*talks, dialogue("made")]]
 
 
@@ -374,7 +345,7 @@ def store_decisions(con: Connection, ids: list[str]) -> None:
         values = [0.9 if cause else None for cause in because_of]
         write_step(con, "r1", count, Decisions(rows, reasons, because_of, values))
     for kind, picked in (("choice", [first, made]), ("random", [first, copy])):
-        write_selection(con, "r1", kind, None, (kind, picked, [1.0, 1.0], 6))
+        write_selection(con, "r1", PickedRows(kind, picked, 6, kind))
 
 
 @pytest.fixture(scope="module")
@@ -404,7 +375,7 @@ def test_every_view_has_its_columns_and_types(reader: Connection, tmp_path: Path
     views = {str(row[0]) for row in reader.fetchall()}
     assert views == {"measurements", *VIEW_COLUMNS}
     shared = [name for name, _ in first_cells(section(DATA_MODEL, "Views"))]
-    assert set(shared) == {name for name, _ in columns_of(reader, "losses")}
+    assert {*shared} <= {name for name, _ in columns_of(reader, "losses")}
     over_all = {name for name, _ in columns_of(reader, "measurements")}
     own = [name for name, _ in first_cells(section(DATA_MODEL, "measurements"))]
     assert over_all == {*shared, *own}
@@ -413,6 +384,15 @@ def test_every_view_has_its_columns_and_types(reader: Connection, tmp_path: Path
         pq.write_table(pa.schema(fields).empty_table(), file)
         found = columns_of(reader, f"select * from '{file}'")
         assert first_cells(section(DATA_MODEL, view)) == found, view
+
+
+def test_views_have_their_columns_before_anything_is_stored(tmp_path: Path) -> None:
+    with open_workspace(Workspace(tmp_path / "w")) as con:
+        declare_measures(con, VIEW_COLUMNS)
+        for view in VIEW_COLUMNS:
+            shared = [*first_cells(section(DATA_MODEL, "Views"))]
+            own = first_cells(section(DATA_MODEL, view))
+            assert dict(columns_of(con, view)) == dict([*shared, *own]), view
 
 
 def test_there_are_ten_queries_that_a_shell_leaves_alone() -> None:

@@ -133,7 +133,7 @@ def submit_runs(
 
     for plan in plans:
         days = replace(window, since=plan.partition.first_day, until=plan.partition.last_day)
-        if any(plan.missing.values()):
+        if any(plan.missing.values()) or plan.unscored:
             name, state = submit_partition(plan.key, recipe, scorers, days)
             sys.stdout.write(f"{plan.partition}: run {name}, {state}\n")
         else:

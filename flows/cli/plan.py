@@ -1,9 +1,10 @@
 """`sluice plan`: what a recipe will ask of models and how long it will take, before it does."""
 
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -13,6 +14,7 @@ from flows.progress import counted, say, spoken
 
 if TYPE_CHECKING:
     from flows.recipe.schema import Recipe
+    from pipeline.advice.learning_curve import NestedSlices
     from pipeline.measuring.cost import MeasurePlan
 
 COLUMNS = ["measure", "model", "rows", "to ask", "tokens", "tried", "time", "memory"]
@@ -32,6 +34,14 @@ def plan(
     preference_price_ratio: Annotated[
         float | None, typer.Option(min=0.001, help="Price of a preference pair, in rows.")
     ] = None,
+    score: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROWS=SCORE",
+            help="Held-out score after training on so many rows, higher is better; give 3 or more "
+            "to be told what twice the rows would add.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a recipe will ask of models, and how long it will take; try a few rows for that.
@@ -40,14 +50,17 @@ def plan(
     """
     from flows.recipe.check import load_recipe
     from pipeline.advice.budget_advice import advise
+    from pipeline.advice.learning_curve import nested_slices
     from storage.workspace import Workspace
     from storage.workspace_lock import lock_workspace
 
+    gain = read_gain(score) if score else None
     loaded = load_recipe(recipe)
     say(f"{recipe} is sound; reading its sources")
     workspace = Workspace(Path(loaded.at(recipe.parent).workspace))
     with lock_workspace(workspace, f"plan of {loaded.name}", tell=say):
-        plans, prompts = plan_recipe(loaded, recipe.parent, rows)
+        plans, prompts, pool = plan_recipe(loaded, recipe.parent, rows)
+    slices = nested_slices(pool, seed=loaded.seed)
     total = sum(each.seconds or 0.0 for each in plans)
     advice = advise(rows_affordable or budget_rows(loaded), preference_price_ratio)
     left_out = not_planned(loaded, prompts)
@@ -59,6 +72,8 @@ def plan(
                 "not_in_this": left_out,
                 "seconds": total,
                 "advice": [asdict(each) for each in advice],
+                "slices": asdict(slices),
+                "gain_of_doubling": gain,
             }
         )
         return
@@ -67,6 +82,41 @@ def plan(
     sys.stdout.write("".join(f"not in this: {each}\n" for each in left_out))
     sys.stdout.write("\nWhat papers found about budgets; advice, and nothing that is enforced:\n")
     sys.stdout.write("".join(f"- {each}\n" for each in advice))
+    sys.stdout.write("".join(f"{line}\n" for line in curve_lines(slices, gain)))
+
+
+def read_gain(scores: Sequence[str]) -> float:
+    """What twice the rows would add, by scores as `ROWS=SCORE`.
+
+    Raises:
+        typer.BadParameter: if one is written otherwise, or there are too few.
+    """
+    import numpy as np
+
+    from pipeline.advice.learning_curve import gain_of_doubling
+
+    pairs = [each.partition("=") for each in scores]
+    try:
+        rows = np.array([int(rows) for rows, _, _ in pairs])
+        return gain_of_doubling(rows, np.array([float(value) for _, _, value in pairs]))
+    except ValueError as error:
+        raise typer.BadParameter(f"--score takes ROWS=SCORE, such as 200=61.5: {error}") from None
+
+
+def curve_lines(slices: "NestedSlices", gain: float | None) -> Iterator[str]:
+    """How to find out whether more rows pay, or whether they do."""
+    if gain is not None:
+        yield (
+            f"\ntwice the rows would add {gain:.3g} to the score, by a power law through those "
+            "given; buy no more once that is less than the noise of the evaluation"
+        )
+    elif slices.sizes:
+        sizes = ", ".join(f"{size:,}" for size in slices.sizes)
+        yield (
+            f"\nto see whether more rows pay: keep {len(slices.test)} aside to test on, train on "
+            f"{sizes} of the others, each set within the next (--json names them), and give what "
+            "came of it with --score"
+        )
 
 
 def not_planned(recipe: "Recipe", prompts: int) -> list[str]:
@@ -99,8 +149,18 @@ def budget_rows(recipe: "Recipe") -> int | None:
     return last.budget.rows if isinstance(last, RankStep) else None
 
 
-def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasurePlan], int]":
-    """Ingest, count tokens, and plan every other measure; also how many prompts lack answers."""
+class PlannedRecipe(NamedTuple):
+    """What a recipe will ask of models, and of which rows."""
+
+    measures: "list[MeasurePlan]"
+    prompts: int
+    """That lack answers."""
+    pool: list[str]
+    """Ids of the examples."""
+
+
+def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> PlannedRecipe:
+    """Ingest, count tokens, and plan every other measure."""
     from flows.begin_run import identify, read_in, with_targets
     from flows.recipe.adapters import place_adapters
     from pipeline.generation.stage import choose_prompts, cut_prompts, repair_key
@@ -129,7 +189,7 @@ def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> "tuple[list[MeasureP
     with counted("rows") as work:
         measure_here(run.workspace, counts.measure, counts.ids, report=work.at)
         plans = plan_all(run.workspace, jobs, counts.measure.key(), rows, work.at)
-    return list(plans.values()), prompts
+    return PlannedRecipe(list(plans.values()), prompts, pool)
 
 
 def plan_row(plan: "MeasurePlan") -> tuple[object, ...]:

@@ -73,7 +73,7 @@ def summary_of(state: RunState) -> RunSummary:
         notes=[note for count in counts for note in count.notes],
         quarantined=sum(sum(count.quarantined.values()) for count in counts)
         + state.run.targets.quarantined,
-        selections=selections,
+        selections={kind: (*each,) for kind, each in selections.items()},
         unspent=state.chosen.unspent if state.chosen else "",
         evidence=dict(evidence) if evidence else None,
         first_example=picked[0] if picked else None,

@@ -120,7 +120,7 @@ def find_score_keys(
     scores = {
         each.label: score_key(each, measures, targets)
         for each in recipe.scores
-        if measure_name(each) in measures
+        if measure_name(each) in ("", *measures)
     }
     stored = {label for label, key in scores.items() if has_score(con, key)}
     if lacking := [each.label for each in recipe.scores if each.label not in stored]:

@@ -6,8 +6,8 @@ from flows.recipe.schema import Recipe
 from pipeline.measuring.catalogue import MEASURES
 from pipeline.measuring.measures.embeddings import ComparedField, embeddings_name
 from pipeline.measuring.measures.ratings import as_number, ratings_name
-from pipeline.scoring.stage import ScoreSettings, find_scorer, measure_name
-from scorers import SCORERS, scorer_settings
+from pipeline.scoring.stage import TEXTS_BY_NAME, ScoreSettings, find_scorer, measure_name
+from scorers import SCORERS, TEXT, scorer_settings
 from scorers.names import did_you_mean
 
 
@@ -48,6 +48,9 @@ def score_problems(recipe: Recipe) -> Iterator[str]:
 
 def unmeasured(recipe: Recipe, where: str, score: ScoreSettings) -> Iterator[str]:
     """Say so if a score reads what is not measured, or does not say which of several."""
+    if not find_scorer(score.scorer).measure:
+        yield from untold_text(where, score)
+        return
     measured, measure = recipe.measure.names(), find_scorer(score.scorer).measure
     if measure_name(score) in measured:
         return
@@ -60,6 +63,16 @@ def unmeasured(recipe: Recipe, where: str, score: ScoreSettings) -> Iterator[str
         yield f"{where}.of: {problem} {block}. {did_you_mean(score.of, named)}"
     else:
         yield f"{where}: {score.scorer} reads {measure}: add the block {block}"
+
+
+def untold_text(where: str, score: ScoreSettings) -> Iterator[str]:
+    """Say so if a score of texts names a text that there is not, or one where it has no choice."""
+    reads = find_scorer(score.scorer).reads
+    if score.of and TEXT not in reads:
+        yield f"{where}.of: {score.scorer} reads {' and '.join(reads)}: leave `of` out"
+    elif score.of not in TEXTS_BY_NAME:
+        known = [name for name in TEXTS_BY_NAME if name]
+        yield f"{where}.of: no text {score.of!r}. {did_you_mean(score.of, known)}"
 
 
 def rating_problems(recipe: Recipe) -> Iterator[str]:

@@ -17,7 +17,7 @@ from pipeline.ingest.stage import SourceSettings
 from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.scoring.stage import ScoreSettings
 from pipeline.selection.methods.licenses import LicenseSettings
-from pipeline.selection.run_steps import SelectSettings
+from pipeline.selection.run_steps import SelectSettings, describe
 from pipeline.settings import TARGET, Settings
 from storage.shard_files import is_url
 
@@ -160,8 +160,6 @@ def place_models(value: object, base: Path) -> object:
 
 def step_lines(recipe: Recipe) -> Sequence[str]:
     """How the recipe chooses, one line for each step that can drop rows."""
-    from pipeline.selection.run_steps import describe
-
     dedupe = [
         f"remove duplicates by {step.label()}"
         + (f", keep the highest {step.keep}" if step.keep else "")

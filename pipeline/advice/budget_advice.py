@@ -14,14 +14,9 @@ tried here. Use it to choose what to try, and a trial to decide.
 - How many rows at all: arXiv:2306.05539. A model that is tuned on instructions already needs few.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-
-from pipeline.selection.methods.random import random_keys
-from scorers.arrays import Floats, Ints
 
 SFT_OR_PREFERENCES = "arXiv:2502.11284"
 QUANTITY_OR_QUALITY = "arXiv:2410.13215"
@@ -33,11 +28,6 @@ ALL_WEAK_TO = 64
 ALL_STRONG_FROM = 1024
 WEAK_PRICE = 0.1
 LEAST_SFT_ROWS = 100
-SMALL_TASK = 120
-"""A task of fewer rows cannot be split into rows to train, to validate and to test."""
-
-SLICES = (50, 100, 200, 500, 1000)
-EXPONENTS = np.geomspace(0.02, 3, 200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,58 +183,3 @@ def base_advice() -> list[Advice]:
         "got worse"
     )
     return [Advice(text, QUICK_LEARNERS, extrapolated=False)]
-
-
-def nested_slices(
-    ids: Sequence[str], sizes: Sequence[int] = SLICES, test: int = 100, seed: int = 0
-) -> tuple[list[str], dict[int, list[str]]]:
-    """Cut a task into test rows and nested slices to train on, for a curve of scores by rows.
-
-    Args:
-        ids: distinct example ids of one task.
-        sizes: of the slices; those that there are no rows for are left out.
-        test: rows kept aside.
-        seed: of the order, which is a hash of the ids.
-
-    Returns:
-        Test ids; size → ids, each slice within the next and none of them tested on. A task too
-        small to be split has neither.
-    """
-    if len(ids) < max(SMALL_TASK, test + 1):
-        return [], {}
-    keys = random_keys(ids, seed, "slices")
-    order = [example_id for _, example_id in sorted(zip(keys.tolist(), ids, strict=True))]
-    rest = order[test:]
-    return order[:test], {size: rest[:size] for size in sorted(sizes) if size <= len(rest)}
-
-
-def gain_of_doubling(rows: Ints, scores: Floats) -> float:
-    """What twice the rows would add to a score, by a power law through the scores so far.
-
-        score(n) = a - b n^(-c)
-
-    Stop buying when it is less than the noise of the evaluation.
-
-    Args:
-        rows: (k,) trained on, at least 3 different numbers above 0.
-        scores: (k,) held-out scores, higher is better.
-
-    Raises:
-        ValueError: if there are too few points.
-    """
-    if len(rows) != len(scores) or len(np.unique(rows)) < 3 or (rows <= 0).any():
-        raise ValueError(f"a power law needs scores at 3 or more numbers of rows, got {rows}")
-    fits = [_fit_power(rows, scores, exponent) for exponent in EXPONENTS]
-    _, slope, exponent = min(fits)
-    largest = float(rows.max())
-    return float(slope * (largest**-exponent - (2 * largest) ** -exponent))
-
-
-def _fit_power(
-    rows: Ints, scores: NDArray[np.float64], exponent: float
-) -> tuple[float, float, float]:
-    """Square error, b and c of the best law with this exponent."""
-    columns = np.column_stack([np.ones(len(rows)), -(rows.astype(np.float64) ** -exponent)])
-    found = np.linalg.lstsq(columns, scores, rcond=None)[0]
-    error = float(((columns @ found - scores) ** 2).sum())
-    return error, float(found[1]), float(exponent)

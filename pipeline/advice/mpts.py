@@ -187,7 +187,7 @@ def choose_risky(
     """Take the tasks most worth trying, and some at random.
 
     Args:
-        worth: (m,) from `Prediction.acquisition`.
+        worth: (m,) from `TaskPrediction.acquisition`.
         ids: (m,) distinct; the lower one wins a tie.
         count: How many.
         random_share: Of them, rounded down, how many are drawn from the others.

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -69,15 +70,15 @@ def find_screened(con: Connection, run_id: str) -> Screened:
         QueryError: if the run has chosen nothing.
     """
     selections = read_run_selections(con, run_id)
-    if "choice" not in selections or not selections["choice"][1]:
+    if "choice" not in selections or not selections["choice"].rows:
         raise QueryError(f"run {run_id} has selected no row: there is nothing to screen")
-    selection_id = selections["choice"][0]
+    selection_id = selections["choice"].selection_id
     ids, _ = read_selection(con, selection_id)
     found = read_first_sources(con, ids, read_run_sources(con, run_id))
     return Screened(
         run_id,
         selection_id,
-        {each: found[each][1] if each in found else "generated" for each in ids},
+        {each: found[each].path if each in found else "generated" for each in ids},
     )
 
 
@@ -185,8 +186,17 @@ def read_verdicts(path: Path) -> dict[str, tuple[str, str]]:
     return verdicts
 
 
-def read_verdict(where: str, line: bytes) -> tuple[str, str, str]:
-    """Example id, verdict and note of one line."""
+class ReadVerdict(NamedTuple):
+    """One line of a queue that a person has filled in."""
+
+    example_id: str
+    verdict: str
+    """"" where there is none yet."""
+    note: str
+
+
+def read_verdict(where: str, line: bytes) -> ReadVerdict:
+    """Read one line."""
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -198,7 +208,7 @@ def read_verdict(where: str, line: bytes) -> tuple[str, str, str]:
         raise UnreadableSourceError(
             f"{where}: verdict must be {' or '.join(VERDICTS)}, or empty, got {verdict!r}"
         )
-    return row["example_id"], verdict, str(row.get("note") or "")
+    return ReadVerdict(row["example_id"], verdict, str(row.get("note") or ""))
 
 
 def store_verdicts(con: Connection, verdicts: Mapping[str, tuple[str, str]]) -> None:
@@ -230,9 +240,18 @@ def estimate_sources(con: Connection, screened: Screened, confidence: float) -> 
     ]
 
 
-def count_found(con: Connection, screened: Screened) -> tuple[int, int, int]:
-    """Suspicious rows queued, read, and found bad; no estimate rests on them."""
+class SuspectCounts(NamedTuple):
+    """Suspicious rows; no estimate rests on them."""
+
+    queued: int
+    read: int
+    bad: int
+
+
+def count_found(con: Connection, screened: Screened) -> SuspectCounts:
+    """How many suspicious rows were queued, read, and found bad."""
     verdicts = [
         each.verdict for each in read_reviews(con, screened.selection_id) if each.drawn == "suspect"
     ]
-    return len(verdicts), sum(v is not None for v in verdicts), verdicts.count("bad")
+    read = sum(verdict is not None for verdict in verdicts)
+    return SuspectCounts(len(verdicts), read, verdicts.count("bad"))

@@ -25,8 +25,8 @@ from pipeline.run_context import RunContext
 from pipeline.settings import Settings
 from storage.conversations import Conversation, canonical_json, content_hash
 from storage.database import Connection, open_workspace
-from storage.examples import Example, read_examples, write_edited
-from storage.personal_data import Hits, write_hits
+from storage.examples import Example, MadeBy, read_examples, write_edited
+from storage.personal_data import PersonalDataHits, write_hits
 from storage.runs import Decisions, StageCount, write_step
 
 BATCH_ROWS = 10_000  # examples that are read and looked through together
@@ -83,7 +83,7 @@ class Cleaned:
 def clean_pool(run: RunContext, settings: PersonalDataSettings, pool: Sequence[str]) -> Cleaned:
     """Look through the pool, act as the recipe says, and store the books."""
     ids = sorted(pool)
-    found: list[Hits] = []
+    found: list[PersonalDataHits] = []
     replaced: dict[str, str] = {}
     with open_workspace(run.workspace) as con:
         for first in range(0, len(ids), BATCH_ROWS):
@@ -99,7 +99,10 @@ def clean_pool(run: RunContext, settings: PersonalDataSettings, pool: Sequence[s
 
 
 def settle(
-    ids: Sequence[str], found: Sequence[Hits], removed: set[str], replaced: Mapping[str, str]
+    ids: Sequence[str],
+    found: Sequence[PersonalDataHits],
+    removed: set[str],
+    replaced: Mapping[str, str],
 ) -> Cleaned:
     """The pool without what is removed, and with the new versions of what is replaced."""
     # A redacted version may be in the pool already: then two rows become one.
@@ -142,17 +145,20 @@ def write_books(
 
 def clean_batch(
     con: Connection, run: RunContext, settings: PersonalDataSettings, ids: Sequence[str]
-) -> tuple[list[Hits], dict[str, str]]:
+) -> tuple[list[PersonalDataHits], dict[str, str]]:
     """What is found in some examples, and the redacted version of each where that is wanted."""
-    found: list[Hits] = []
+    found: list[PersonalDataHits] = []
     redacted: list[tuple[str, Conversation]] = []
     for example in read_examples(con, ids):
         counts, clean = clean_example(example, settings)
-        found += [(example.example_id, kind, place, n) for (kind, place), n in counts.items()]
+        found += [
+            PersonalDataHits(example.example_id, kind, place, n)
+            for (kind, place), n in counts.items()
+        ]
         if counts and settings.action == "redact":
             redacted.append((example.example_id, clean))
     described = canonical_json(settings.model_dump(mode="json")).decode()
-    made_by = (settings.key(), described, run.run_id)
+    made_by = MadeBy(settings.key(), described, run.run_id)
     new = write_edited(con, "redacted", redacted, made_by) if redacted else []
     return found, {parent: made for (parent, _), made in zip(redacted, new, strict=True)}
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.contamination.texts import MATCHED
+from pipeline.text.markdown import markdown_table
 from storage.contamination import count_hits, read_check, read_hits, read_unchecked
 from storage.database import Connection
 
@@ -106,35 +107,39 @@ class CheckReport:
 
     def _sets(self) -> Iterator[str]:
         yield f"\n{self.rows} rows were compared; action: {self.action}.\n"
-        yield "| evaluation set | rows | items hit | rows of yours hit | hits | not checked |"
-        yield "|---|--:|--:|--:|--:|--:|"
         missed = Counter(row.evaluation for row in self.unchecked)
+        cells = []
         for each in self.evaluations:
             hits, rows, items = self.counts.get(each.name, (0, 0, 0))
-            cells = (cell(each.name), each.rows, items, rows, hits, missed[each.name])
-            yield f"| {' | '.join(map(str, cells))} |"
+            cells.append((each.name, each.rows, items, rows, hits, missed[each.name]))
+        headings = ("evaluation set", "rows", "items hit", "rows of yours hit", "hits")
+        yield markdown_table("lrrrrr", (*headings, "not checked"), cells)
 
     def _rules(self) -> Iterator[str]:
         yield "\n### What the rules can see\n"
-        yield f"| evaluation set | rule | {' | '.join(f'{part}s' for part in MATCHED)} |"
-        yield "|---|---|--:|--:|--:|"
-        for each in self.evaluations:
-            for rule, parts in each.checked.items():
-                numbers = " | ".join(str(parts[part]) for part in MATCHED)
-                yield f"| {cell(each.name)} | {rule} | {numbers} |"
+        headings = ("evaluation set", "rule", *(f"{part}s" for part in MATCHED))
+        cells = [
+            (each.name, rule, *(parts[part] for part in MATCHED))
+            for each in self.evaluations
+            for rule, parts in each.checked.items()
+        ]
+        yield markdown_table("ll" + "r" * len(MATCHED), headings, cells)
 
     def _hits(self) -> Iterator[str]:
         yield "\n### Hits\n"
         if not self.hits:
             yield "None."
             return
-        yield "| row | evaluation set | item | part | rule | similarity | evidence |"
-        yield "|---|---|--:|---|---|--:|---|"
-        for hit in self.hits[:MOST_LINES]:
-            yield (
-                f"| {cell(hit.row)} | {cell(hit.evaluation)} | {hit.item} | {hit.matched} | "
-                f"{hit.rule} | {hit.similarity:.2f} | {cell(evidence_text(hit.evidence))} |"
+        headings = ("row", "evaluation set", "item", "part", "rule", "similarity", "evidence")
+        cells = [
+            (
+                *(hit.row, hit.evaluation, hit.item, hit.matched, hit.rule),
+                f"{hit.similarity:.2f}",
+                evidence_text(hit.evidence),
             )
+            for hit in self.hits[:MOST_LINES]
+        ]
+        yield markdown_table("llrllrl", headings, cells)
         if self.found > MOST_LINES:
             yield f"\nand {self.found - min(len(self.hits), MOST_LINES)} more"
 
@@ -143,22 +148,26 @@ class CheckReport:
         if not self.unchecked:
             yield "None."
             return
-        yield "| evaluation set | item | reason | detail |"
-        yield "|---|--:|---|---|"
-        for row in self.unchecked[:MOST_LINES]:
-            yield f"| {cell(row.evaluation)} | {row.item} | {row.reason} | {cell(row.detail)} |"
+        cells = [
+            (row.evaluation, row.item, row.reason, row.detail)
+            for row in self.unchecked[:MOST_LINES]
+        ]
+        yield markdown_table("lrll", ("evaluation set", "item", "reason", "detail"), cells)
         if len(self.unchecked) > MOST_LINES:
             yield f"\nand {len(self.unchecked) - MOST_LINES} more"
 
     def _recall(self) -> Iterator[str]:
         yield "\n### Recall on injected leaks\n"
-        yield f"| evaluation set | kind | leaks | found | recall | {' | '.join(self.rules)} |"
-        yield f"|---|---|--:|--:|--:|{'--:|' * len(self.rules)}"
-        for line in self.recall:
-            share = "" if line.share is None else f"{line.share:.2f}"
-            numbers = " | ".join(str(line.by_rule[rule]) for rule in self.rules)
-            head = f"| {cell(line.evaluation)} | {line.kind} | {line.leaks} | {line.found}"
-            yield f"{head} | {share} | {numbers} |"
+        headings = ("evaluation set", "kind", "leaks", "found", "recall", *self.rules)
+        cells = [
+            (
+                *(line.evaluation, line.kind, line.leaks, line.found),
+                "" if line.share is None else f"{line.share:.2f}",
+                *(line.by_rule[rule] for rule in self.rules),
+            )
+            for line in self.recall
+        ]
+        yield markdown_table("ll" + "r" * (3 + len(self.rules)), headings, cells)
 
 
 def read_check_report(con: Connection, run_id: str, most: int = MOST_LINES) -> CheckReport | None:
@@ -190,8 +199,3 @@ def evidence_text(evidence: Mapping[str, Any]) -> str:
 def shortened(text: str, most: int) -> str:
     """A text, or its beginning."""
     return text if len(text) <= most else f"{text[:most].rstrip()}…"
-
-
-def cell(text: str) -> str:
-    """A text that a table cell can hold."""
-    return " ".join(text.split()).replace("|", "\\|")

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.contamination.texts import MATCHED, Item, ItemMatch, Matched, RowBlock
-from pipeline.measuring.measures.embeddings import TextField
 from pipeline.ranking.greedy_diverse import cosine_between, margin_of
 from scorers.arrays import Floats, Ints
+from storage.conversations import TextField, compared_text
 
 EXCERPT = 160  # characters of both texts that the evidence shows
 
@@ -33,9 +33,7 @@ MATCHED_BY: Mapping[TextField, Matched] = {
 
 def item_text(item: Item, of: TextField) -> str:
     """The text of an item that is embedded; "" where it has none."""
-    if of == "both":
-        return f"{item.prompt}\n\n{item.answer}" if item.answer else ""
-    return item.prompt if of == "prompt" else item.answer
+    return compared_text(of, item.prompt, item.answer or None)
 
 
 class SemanticMatcher:

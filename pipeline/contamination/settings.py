@@ -10,9 +10,9 @@ from pipeline.contamination.texts import MATCHED, Matched, Numbers
 from pipeline.ingest.readers import SourceFormat
 from pipeline.ingest.stage import SourceSettings
 from pipeline.settings import Settings, Share
+from storage.conversations import TextField
 
 Action = Literal["report", "flag", "remove"]
-ComparedText = Literal["prompt", "response", "both"]  # what `measure.embeddings` can embed
 
 DEFAULT_COVERAGE = 0.5
 
@@ -95,7 +95,7 @@ class SemanticCheck(Settings):
     """Semantic neighbours; the embeddings of the rows are those of `measure.embeddings`."""
 
     threshold: float = Field(default=0.9, gt=0, le=1, description="Cosine similarity, at or above.")
-    text: ComparedText = Field(default="prompt", description="The text that is compared.")
+    text: TextField = Field(default="prompt", description="The text that is compared.")
 
 
 NEAR_COPIES = NGramSettings(

@@ -24,14 +24,14 @@ from pipeline.contamination.settings import CheckSettings, EvaluationSettings
 from pipeline.contamination.texts import Item, RowBlock, RowTurns, read_turn_texts
 from pipeline.ingest.readers import source_fingerprint
 from pipeline.ingest.stage import stored_path
-from pipeline.measuring.measures.embeddings import Embeddings, TextField, embeddings_name
+from pipeline.measuring.measures.embeddings import Embeddings, embeddings_name
 from pipeline.run_context import RunContext
 from pipeline.selection.candidates import count_step
 from scorers.arrays import Floats
 from scorers.measures.models.devices import borrowed_device
 from scorers.measures.models.loading import load_embedder, resolve_model
 from storage.contamination import HitRow, count_hits, read_contaminated, write_check
-from storage.conversations import content_hash
+from storage.conversations import TextField, content_hash
 from storage.database import Connection, open_workspace
 from storage.evaluation_vectors import read_evaluation_vectors, write_vectors
 from storage.examples import read_examples

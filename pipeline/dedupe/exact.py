@@ -25,11 +25,11 @@ from pydantic import Field
 
 from pipeline.dedupe.clusters import keep_order
 from pipeline.dedupe.step import DedupeStep
-from pipeline.measuring.measures.embeddings import TextField
 from pipeline.ranking.outcome import Outcome, account_for, no_causes, no_reasons
 from pipeline.selection.candidates import Candidates
 from pipeline.text.shingles import split_words
 from scorers.arrays import Floats, Strings, require_same_length
+from storage.conversations import TextField
 
 Ignore = Literal["nothing", "whitespace", "case-and-punctuation"]
 

@@ -36,11 +36,11 @@ from pipeline.dedupe.signatures import (
     sign_texts,
 )
 from pipeline.dedupe.step import DedupeStep
-from pipeline.measuring.measures.embeddings import TextField
 from pipeline.ranking.outcome import Outcome
 from pipeline.selection.candidates import Candidates
 from pipeline.text.shingles import Shingling, Unit, hash_shingles
 from scorers.arrays import Floats, Ints, Strings
+from storage.conversations import TextField
 
 TextsOf = Callable[[Ints], Sequence[str]]  # reads the texts of some rows
 

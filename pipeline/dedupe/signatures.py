@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rensa import RMinHash
 
-from pipeline.measuring.measures.embeddings import TextField
 from pipeline.selection.candidates import Candidates
 from pipeline.text.shingles import MULTIPLIER, VERSION, Hashes, Shingling, hash_shingles
 from scorers.arrays import Ints
+from storage.conversations import TextField
 
 Signatures = NDArray[np.uint32]
 

@@ -32,12 +32,12 @@ from pydivsufsort import kasai
 
 from pipeline.dedupe.clusters import remove_duplicates
 from pipeline.dedupe.step import DedupeStep
-from pipeline.measuring.measures.embeddings import TextField
 from pipeline.ranking.outcome import Outcome
 from pipeline.selection.candidates import Candidates
 from pipeline.text.shingles import split_words
 from pipeline.text.suffix_array import SEPARATOR, order_suffixes
 from scorers.arrays import Floats, Ints, Strings
+from storage.conversations import TextField
 
 SPAN_WORDS = 50
 

@@ -3,30 +3,31 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.text.markdown import markdown_table
+
 HEADINGS = ("rows", "tokens", "least", "10 %", "25 %", "median", "75 %", "90 %", "most")
 
 
 def evidence_markdown(evidence: Mapping[str, Any]) -> str:
     """Everything that is known of a selection, as a section of a report."""
-    lines = ["## What the selection is worth", "", *length_lines(evidence["lengths"])]
+    lines = ["## What the selection is worth", "", length_table(evidence["lengths"])]
     lines += ["", *(f"- {line}" for line in overlap_lines(evidence["overlaps"]))]
     if evidence["moved"] is None:
         lines += ["", "- how far it moves was not looked at: `select.sensitivity` is false"]
-    lines += ["", *moved_lines(evidence["moved"])] if evidence["moved"] else []
-    lines += ["", *agreement_lines(evidence["agreement"])] if evidence["agreement"] else []
-    lines += ["", *disputed_lines(evidence["disputed"])] if evidence["disputed"] else []
+    lines += ["", moved_table(evidence["moved"])] if evidence["moved"] else []
+    lines += ["", agreement_table(evidence["agreement"])] if evidence["agreement"] else []
+    lines += ["", disputed_table(evidence["disputed"])] if evidence["disputed"] else []
     return "\n".join(lines) + "\n"
 
 
-def length_lines(lengths: Mapping[str, Any]) -> Iterator[str]:
+def length_table(lengths: Mapping[str, Any]) -> str:
     """Loss tokens of the rows of the choice, the controls, and what they were chosen from."""
-    yield "| loss tokens of | " + " | ".join(HEADINGS) + " |"
-    yield "|---|" + "--:|" * len(HEADINGS)
+    rows = []
     for kind in ("choice", "random", "length_matched", "eligible"):
         each = lengths[kind]
         cells = [each["rows"], each["tokens"], *(f"{q:.0f}" for q in each["quantiles"])]
-        cells += [""] * (len(HEADINGS) - len(cells))
-        yield f"| {kind} | " + " | ".join(str(cell) for cell in cells) + " |"
+        rows.append((kind, *cells, *[""] * (len(HEADINGS) - len(cells))))
+    return markdown_table("l" + "r" * len(HEADINGS), ("loss tokens of", *HEADINGS), rows)
 
 
 def overlap_lines(overlaps: list[Mapping[str, Any]]) -> Iterator[str]:
@@ -36,32 +37,36 @@ def overlap_lines(overlaps: list[Mapping[str, Any]]) -> Iterator[str]:
         yield f"shared with {each['other']}: {each['shared']} of {each['rows']} rows{chance}"
 
 
-def moved_lines(moved: list[Mapping[str, Any]]) -> Iterator[str]:
+def moved_table(moved: list[Mapping[str, Any]]) -> str:
     """What small changes do."""
-    yield "| a small change | picks that go | rows then |"
-    yield "|---|--:|--:|"
-    for each in moved:
-        yield f"| {each['change']} | {each['moved']:.1%} | {each['rows']} |"
+    rows = [(each["change"], f"{each['moved']:.1%}", each["rows"]) for each in moved]
+    return markdown_table("lrr", ("a small change", "picks that go", "rows then"), rows)
 
 
-def agreement_lines(agreement: list[Mapping[str, Any]]) -> Iterator[str]:
+def agreement_table(agreement: list[Mapping[str, Any]]) -> str:
     """How the scores order the same rows."""
-    yield "| two scores | rows with both | rank correlation |"
-    yield "|---|--:|--:|"
-    for each in agreement:
-        rho = "" if each["rho"] is None else f"{each['rho']:.2f}"
-        yield f"| {' and '.join(each['scores'])} | {each['rows']} | {rho} |"
-
-
-def disputed_lines(disputed: list[Mapping[str, Any]]) -> Iterator[str]:
-    """The rows that scores put at opposite ends."""
-    yield "| example | above most by | share below | below most by | share below |"
-    yield "|---|---|--:|---|--:|"
-    for each in disputed:
-        yield (
-            f"| {each['example_id'][:8]} | {each['high']} | {each['high_share']:.0%} | "
-            f"{each['low']} | {each['low_share']:.0%} |"
+    rows = [
+        (
+            " and ".join(each["scores"]),
+            each["rows"],
+            "" if each["rho"] is None else f"{each['rho']:.2f}",
         )
+        for each in agreement
+    ]
+    return markdown_table("lrr", ("two scores", "rows with both", "rank correlation"), rows)
+
+
+def disputed_table(disputed: list[Mapping[str, Any]]) -> str:
+    """The rows that scores put at opposite ends."""
+    headings = ("example", "above most by", "share below", "below most by", "share below")
+    rows = [
+        (
+            *(each["example_id"][:8], each["high"], f"{each['high_share']:.0%}"),
+            *(each["low"], f"{each['low_share']:.0%}"),
+        )
+        for each in disputed
+    ]
+    return markdown_table("llrlr", headings, rows)
 
 
 def evidence_lines(evidence: Mapping[str, Any]) -> Iterator[str]:

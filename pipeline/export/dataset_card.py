@@ -7,11 +7,14 @@ estimated. The front matter follows the Hub: https://huggingface.co/docs/hub/dat
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from pipeline.text.markdown import markdown_table
 from storage.exports_manifest import ModelIdentity, SourceCounts, Split, SplitCounts
 from storage.runs import StageCount
+
+if TYPE_CHECKING:
+    from huggingface_hub import DatasetCardData
 
 _HUB_LICENSE_TEXT = """
     afl-3.0 agpl-3.0 apache-2.0 artistic-2.0 bsd bsd-2-clause bsd-3-clause bsl-1.0 c-uda cc
@@ -115,21 +118,19 @@ class WrittenCounts:
 
 def write_card(facts: ExportFacts, counts: WrittenCounts) -> str:
     """The card as Markdown with YAML front matter."""
-    matter = yaml.safe_dump(
-        _front_matter(facts, counts), sort_keys=False, allow_unicode=True, width=1000
-    )
     sections = [
         f"# {facts.name}",
         _summary(facts, counts),
         "## Columns\n\n" + COLUMNS_TEXT.rstrip(),
-        "## Sources and licences\n\n" + _source_table(counts.sources),
+        "## Sources and licences\n\n" + source_table(counts.sources),
         "## What became of the rows\n\n" + _funnel_table(facts.funnel),
         _list_section("How the rows were chosen", facts.steps),
         _list_section("Models that wrote rows", facts.generators),
         _control_section(facts.controls),
         _list_section("Known limits", facts.limits),
     ]
-    return f"---\n{matter}---\n\n" + "\n\n".join(part for part in sections if part) + "\n"
+    body = "\n\n".join(part for part in sections if part)
+    return f"---\n{_card_data(facts, counts).to_yaml()}\n---\n\n{body}\n"
 
 
 def size_bucket(rows: int) -> str:
@@ -137,7 +138,7 @@ def size_bucket(rows: int) -> str:
     return next((name for limit, name in SIZE_BUCKETS if rows < limit), "n>1T")
 
 
-def license_matter(sources: Sequence[SourceCounts]) -> dict[str, str]:
+def license_matter(sources: Sequence[SourceCounts]) -> dict[str, Any]:
     """The front matter's licence keys: one Hub identifier, or `other` with every name.
 
     A source that states no licence makes the whole `unknown` or, among others, one of the names:
@@ -157,52 +158,55 @@ def _hub_license(stated: str | None) -> str:
     return name if name in HUB_LICENSES else stated.strip()
 
 
-def _front_matter(facts: ExportFacts, counts: WrittenCounts) -> dict[str, object]:
-    rows = sum(split.rows for split in counts.splits.values())
+def _card_data(facts: ExportFacts, counts: WrittenCounts) -> "DatasetCardData":
+    from huggingface_hub import DatasetCardData
+
     data_files = [{"split": name, "path": f"data/{name}-*"} for name in counts.splits]
     splits = [
         {"name": name, "num_bytes": counts.arrow_bytes[name], "num_examples": split.rows}
         for name, split in counts.splits.items()
     ]
-    matter: dict[str, object] = {"pretty_name": facts.name}
-    if facts.languages:
-        matter["language"] = list(facts.languages)
-    return {
-        **matter,
-        **license_matter(counts.sources),
-        "task_categories": ["text-generation"],
-        "size_categories": [size_bucket(rows)],
-        "tags": ["sft", "trl", "sluice"],
-        "configs": [{"config_name": "default", "data_files": data_files}],
-        "dataset_info": {
+    return DatasetCardData(
+        pretty_name=facts.name,
+        language=list(facts.languages) or None,
+        task_categories=["text-generation"],
+        size_categories=[size_bucket(sum(split.rows for split in counts.splits.values()))],
+        tags=["sft", "trl", "sluice"],
+        configs=[{"config_name": "default", "data_files": data_files}],
+        dataset_info={
             "features": [dict(feature) for feature in FEATURES],
             "splits": splits,
             "download_size": counts.parquet_bytes,
             "dataset_size": sum(counts.arrow_bytes.values()),
         },
-    }
+        **license_matter(counts.sources),
+    )
+
+
+def split_table(splits: Mapping[Split, SplitCounts]) -> str:
+    """Rows and tokens of each split, as a Markdown table."""
+    rows = [
+        (name, f"{split.rows:,}", f"{split.prompt_tokens:,}", f"{split.loss_tokens:,}")
+        for name, split in splits.items()
+    ]
+    return markdown_table("lrrr", ("split", "rows", "prompt tokens", "loss tokens"), rows)
+
+
+def source_table(sources: Sequence[SourceCounts]) -> str:
+    """Licence and rows of each source, as a Markdown table."""
+    rows = [(item.source, item.license or "not stated", f"{item.rows:,}") for item in sources]
+    return markdown_table("llr", ("source", "licence", "rows"), rows)
 
 
 def _summary(facts: ExportFacts, counts: WrittenCounts) -> str:
-    table = _table(
-        ("split", "rows", "prompt tokens", "loss tokens"),
-        [
-            (name, f"{split.rows:,}", f"{split.prompt_tokens:,}", f"{split.loss_tokens:,}")
-            for name, split in counts.splits.items()
-        ],
-    )
     limit = "no limit" if facts.max_length is None else f"{facts.max_length:,} tokens"
     return (
         f"Chosen by selection `{facts.selection_id}` of run `{facts.run_id}`, seed {facts.seed}; "
-        f"the recipe is in `recipe.json`, the promises in `manifest.json`.\n\n{table}\n\n"
+        "the recipe is in `recipe.json`, the promises in `manifest.json`.\n\n"
+        f"{split_table(counts.splits)}\n\n"
         f"Tokens are those of `{facts.model.reference}`, template `{facts.model.template}`; "
         f"longest row allowed: {limit}."
     )
-
-
-def _source_table(sources: Sequence[SourceCounts]) -> str:
-    lines = [(item.source, item.license or "not stated", f"{item.rows:,}") for item in sources]
-    return _table(("source", "licence", "rows"), lines)
 
 
 def _funnel_table(funnel: Sequence[StageCount]) -> str:
@@ -219,7 +223,8 @@ def _funnel_table(funnel: Sequence[StageCount]) -> str:
         )
         for step in funnel
     ]
-    return _table(("step", "in", "added", "kept", "dropped", "quarantined"), lines)
+    headings = ("step", "in", "added", "kept", "dropped", "quarantined")
+    return markdown_table("lrrrll", headings, lines)
 
 
 def _reasons(counts: Mapping[str, int]) -> str:
@@ -230,17 +235,8 @@ def _control_section(controls: Sequence[ControlFacts]) -> str:
     if not controls:
         return ""
     lines = [(item.name, f"{item.rows:,}", f"{item.loss_tokens:,}") for item in controls]
-    return "## Controls\n\n" + _table(("selection", "rows", "loss tokens"), lines)
+    return "## Controls\n\n" + markdown_table("lrr", ("selection", "rows", "loss tokens"), lines)
 
 
 def _list_section(title: str, items: Sequence[str]) -> str:
     return f"## {title}\n\n" + "\n".join(f"- {item}" for item in items) if items else ""
-
-
-def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [header, ["---"] * len(header), *lines]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows)
-
-
-def _cell(text: str) -> str:
-    return re.sub(r"\s+", " ", text).replace("|", "\\|")

@@ -21,7 +21,7 @@ from pipeline.run_context import RunContext
 from pipeline.settings import Settings
 from storage.conversations import Conversation, canonical_json, content_hash
 from storage.database import open_workspace
-from storage.examples import Example, read_examples, write_edited
+from storage.examples import Example, MadeBy, read_examples, write_edited
 from storage.runs import Decisions, StageCount, write_step
 from storage.scores import read_scores
 
@@ -60,7 +60,7 @@ def indicate_examples(
             if example.prompt_id in above
             and (indicated := indicate(example, settings.text)) is not None
         ]
-        made_by = (
+        made_by = MadeBy(
             content_hash(["indicate", settings.text])[:16],
             canonical_json(settings.model_dump(mode="json")).decode(),
             run.run_id,

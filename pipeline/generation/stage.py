@@ -27,6 +27,7 @@ from storage.database import open_workspace, read_workspace
 from storage.examples import (
     Attempt,
     Example,
+    MadeBy,
     count_failed,
     read_attempted,
     read_examples,
@@ -223,7 +224,7 @@ def commit_answers(
     """Store answers as examples with their lineage, and failures as failures."""
     told = settings.model_dump(mode="json", exclude={"endpoint"}) | {"model": settings.shown_model}
     described = canonical_json(told).decode()
-    made_by = (settings.key(run.seed), settings.shown_model, described, run.run_id)
+    made_by = MadeBy(settings.key(run.seed), described, run.run_id, settings.shown_model)
     with open_workspace(run.workspace) as con:
         write_attempts(con, attempts, made_by)
 

@@ -183,6 +183,7 @@ def ingest_sources(
 def ingest_source(con: Connection, source: Source, name: str, report: Report) -> None:
     """Store one source to its end, a batch at a time; `name` is seen from the working directory."""
     what, most, done = f"ingest: reading {source.path}", None, 0
+    report(what, done, most)
     rows = read_source(name, source)
     while batch := list(islice(rows, BATCH_ROWS)):
         if not done:  # it can be read, or the first batch would have raised

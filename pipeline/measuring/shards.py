@@ -162,11 +162,13 @@ def measure_here(
         How many examples were missing.
     """
     cut = cut_shards(workspace, measure, ids, sizes)
-    done = 0
+    what, done = f"measure: {cut.key.measure}", 0
     for shard in cut:
+        report(what, done, cut.rows)
         commit_measured(workspace, measure, [measure_shard(shard)])
         done += shard.rows
-        report(f"measure: {cut.key.measure}", done, cut.rows)
+    if done:
+        report(what, done, cut.rows)
     return cut.rows
 
 

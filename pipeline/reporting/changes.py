@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 
+from pipeline.text.markdown import markdown_table
 from storage.changes import (
     ChoiceChange,
     DescribedRun,
@@ -146,18 +147,19 @@ def changes_markdown(changes: RunChanges) -> str:
         f"- selection: {selection_line(changes)}",
     ]
     if changes.sources:
-        lines += ["", "| source | | rows | new examples | retired |", "|---|---|--:|--:|--:|"]
-        lines += [
-            f"| {each.path} | {each.change} | {each.rows} | {each.examples_new} | "
-            f"{each.examples_gone} |"
+        headings = ("source", "", "rows", "new examples", "retired")
+        rows = [
+            (each.path, each.change, each.rows, each.examples_new, each.examples_gone)
             for each in join_edits(changes.sources)
         ]
+        lines += ["", markdown_table("llrrr", headings, rows)]
     if changes.choice:
-        lines += ["", "| selection | rows | why | for example |", "|---|--:|---|---|"]
-        lines += [
-            f"| {kind} | {len(rows)} | {reason} | {named(rows)} |"
+        reasons = [
+            (kind, len(rows), reason, named(rows))
             for kind, reason, rows in by_reason(changes.choice)
         ]
+        table = markdown_table("lrll", ("selection", "rows", "why", "for example"), reasons)
+        lines += ["", table]
     return "\n".join(lines) + "\n"
 
 

@@ -5,11 +5,12 @@ that depends on how often the run was interrupted.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from pipeline.contamination.report import CheckReport, read_check_report
 from pipeline.evidence.markdown import evidence_markdown
 from pipeline.reporting.changes import changes_markdown, compare_runs
+from pipeline.text.markdown import markdown_table
 from storage.changes import describe_run, find_previous
 from storage.database import Connection, read_workspace
 from storage.evidence import read_evidence
@@ -55,13 +56,10 @@ def by_reason(reasons: Mapping[str, int]) -> list[str]:
 
 def funnel_markdown(counts: Sequence[StageCount]) -> str:
     """The funnel as a Markdown table, notes below it."""
-    lines = ["| stage | step | rows in | kept | left, by reason |", "|---|---|--:|--:|---|"]
-    lines += [
-        f"| {row.stage} | {row.step} | {row.rows_in} | {row.kept} | {row.left} |"
-        for row in funnel_rows(counts)
-    ]
+    headings = ("stage", "step", "rows in", "kept", "left, by reason")
+    table = markdown_table("llrrl", headings, map(astuple, funnel_rows(counts)))
     notes = [f"- {note}" for count in counts for note in count.notes]
-    return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+    return "\n".join([table, *([""] if notes else []), *notes]) + "\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,11 @@ def read_spreads(run: RunContext, ids: Sequence[str]) -> list[ScoreSpread]:
     """The scores of some rows of the pool, and of all rows that the run selected."""
     with read_workspace(run.workspace) as con:
         selections = read_run_selections(con, run.run_id)
-        picked = read_selection(con, selections["choice"][0])[0] if "choice" in selections else []
+        picked = (
+            read_selection(con, selections["choice"].selection_id)[0]
+            if "choice" in selections
+            else []
+        )
         return [
             ScoreSpread(
                 label,

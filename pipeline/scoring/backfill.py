@@ -16,11 +16,12 @@ from pipeline.measuring.measure import MeasureJob
 from pipeline.measuring.shards import measure_here
 from pipeline.measuring.stage import plan_measures
 from pipeline.progress import Report, tell_nobody
-from pipeline.scoring.stage import ScoreSettings, find_scorer, measure_name
+from pipeline.scoring.stage import ScoreSettings, find_scorer, measure_name, score_key
 from storage.arrivals import Period, Window, read_arrivals
 from storage.conversations import content_hash
 from storage.database import read_workspace
 from storage.measurements import read_missing
+from storage.scores import read_unscored
 from storage.workspace import Workspace
 
 
@@ -71,6 +72,9 @@ class PartitionPlan:
     """Examples to ask about, by measure."""
     key: str
     """Hash of what is missing: the same work has the same key."""
+    unscored: Mapping[str, int]
+    """Examples without a score for which nothing is to be asked, by score: those of texts, and
+    those whose measurements are all stored."""
     seconds: float | None = None
     """Predicted for asking; None where that was not measured."""
 
@@ -97,13 +101,13 @@ def prepare_backfill(
     """
     for score in scores:
         scorer = find_scorer(score.scorer)
-        entry = MEASURES[scorer.measure]
-        if scorer.whole_pool or scorer.targets or entry.whole_pool:
+        entry = MEASURES.get(scorer.measure)
+        if scorer.whole_pool or scorer.targets or (entry and entry.whole_pool):
             raise BackfillError(
                 f"{score.label} compares the rows of a whole pool, or with targets, so it cannot "
                 "be filled in by partitions: run the recipe instead"
             )
-        if entry.of_repairs:
+        if entry and entry.of_repairs:
             raise BackfillError(
                 f"{score.label} compares rows with repairs, which a backfill does not generate: "
                 "run the recipe instead"
@@ -156,15 +160,23 @@ def plan_partitions(backfill: Backfill) -> list[PartitionPlan]:
 def plan_partition(backfill: Backfill, partition: Partition) -> PartitionPlan:
     """What one partition lacks."""
     missing: dict[str, list[str]] = {}
+    keys = {name: job.measure.key() for name, job in backfill.jobs.items()}
     with read_workspace(backfill.workspace) as con:
         for name, job in backfill.of(partition).items():
-            lacking = read_missing(con, job.measure.key(), job.ids)
+            lacking = read_missing(con, keys[name], job.ids)
             missing[name] = sorted(lacking["example_id"].to_pylist())
-    keys = [[job.measure.key().measure_key, missing[n]] for n, job in backfill.jobs.items()]
+        found = {
+            score.label: read_unscored(con, score_key(score, keys), partition.ids)
+            for score in backfill.scores
+            if not missing.get(measure_name(score))
+        }
+    unscored = {label: ids for label, ids in found.items() if ids}
+    work = [[keys[name].measure_key, ids] for name, ids in missing.items()]
     return PartitionPlan(
         partition=partition,
         missing={name: len(ids) for name, ids in missing.items()},
-        key=content_hash(keys)[:16],
+        key=content_hash([*work, *map(list, unscored.items())])[:16],
+        unscored={label: len(ids) for label, ids in unscored.items()},
     )
 
 

@@ -1,8 +1,8 @@
-"""Score stage: stored measurements → scorer → one number per example. No model is asked."""
+"""Score stage: stored measurements or texts → scorer → one number each. No model is asked."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,21 +10,32 @@ from pydantic import Field
 
 from pipeline.scoring.targets import NO_TARGETS, Targets
 from pipeline.settings import Settings
-from scorers import EXAMPLE_ID, SCORERS, Scorer, scorer_settings
+from scorers import EXAMPLE_ID, PROMPT, RESPONSE, SCORERS, TEXT, Scorer, scorer_settings
 from scorers.names import did_you_mean
-from storage.conversations import canonical_json
+from storage.conversations import TextField, canonical_json
 from storage.database import Connection, open_workspace, read_workspace
 from storage.measurements import (
-    MeasuredBlock,
     MeasureKey,
     read_measurement_blocks,
     read_measurements,
 )
 from storage.scores import read_scores, write_scores
+from storage.texts import read_text_blocks
 from storage.workspace import Workspace
+
+ScoreBlock: TypeAlias = tuple[NDArray[np.int64], Sequence[str], Mapping[str, NDArray[Any]]]
+"""Places of some examples in the pool, their states, and what a scorer reads of them."""
 
 ScoreKey = tuple[str, int, str]
 """Scorer, version, settings as JSON: the identity of a number."""
+
+TEXTS_BY_NAME: Mapping[str, TextField] = {
+    "": "response",
+    "prompt": "prompt",
+    "response": "response",
+    "both": "both",
+}
+"""What a recipe may write into `of` → the text that it means."""
 
 BY_SOURCE = "source"
 """What a scorer reads of targets that it takes apart by the source they stand in."""
@@ -43,7 +54,7 @@ class ScoreSettings(Settings):
     of: str = Field(
         default="",
         description="Which block it reads, of measure.ratings (its name) or measure.embeddings "
-        "(its text).",
+        "(its text); which text, of a scorer of texts: response (if not given), prompt or both.",
     )
     settings: dict[str, Any] = Field(default={}, description="The scorer's own settings.")
     name: str = Field(
@@ -68,23 +79,35 @@ def find_scorer(name: str) -> Scorer:
 
 
 def measure_name(settings: ScoreSettings) -> str:
-    """What the measure that a score reads is called in a run."""
+    """What the measure that a score reads is called in a run; empty where it reads texts."""
     measure = find_scorer(settings.scorer).measure
-    return f"{measure}_{settings.of}" if settings.of else measure
+    return f"{measure}_{settings.of}" if measure and settings.of else measure
+
+
+def texts_read(settings: ScoreSettings) -> dict[str, TextField]:
+    """Which text a score takes for each that its scorer reads; none where it reads a measure."""
+    scorer = find_scorer(settings.scorer)
+    if scorer.measure:
+        return {}
+    texts: dict[str, TextField] = {PROMPT: "prompt", RESPONSE: "response"}
+    if TEXT in scorer.reads:
+        texts[TEXT] = TEXTS_BY_NAME[settings.of]
+    return {name: texts[name] for name in scorer.reads if name != EXAMPLE_ID}
 
 
 def score_key(
     settings: ScoreSettings, measures: Mapping[str, MeasureKey], targets: Targets = NO_TARGETS
 ) -> ScoreKey:
-    """The key under which a score is stored: it names the measurement the number came from.
+    """The key under which a score is stored: it names what the number came from.
 
     Of a score that compares with targets it names those too: with others it is another number.
     """
     scorer = find_scorer(settings.scorer)
-    identity: dict[str, Any] = {
-        "measure_key": measures[measure_name(settings)].measure_key,
-        "settings": scorer_settings(scorer, settings.settings),
-    }
+    identity: dict[str, Any] = {"settings": scorer_settings(scorer, settings.settings)}
+    if scorer.measure:
+        identity["measure_key"] = measures[measure_name(settings)].measure_key
+    else:
+        identity["texts"] = texts_read(settings)
     if scorer.targets:
         identity["targets"] = targets.key(by_source=BY_SOURCE in scorer.targets)
         identity["target_measure_key"] = target_measure(settings, measures).measure_key
@@ -107,7 +130,7 @@ def score_examples(
     """Score the pool and store what is not stored so; return how many rows are in each state.
 
     Args:
-        workspace: where measurements are read and scores written.
+        workspace: where measurements and texts are read and scores written.
         settings: the scorer and its settings.
         measures: measure name → the key this run measured under.
         pool: example ids, in any order.
@@ -121,7 +144,8 @@ def score_examples(
     call = partial(scorer.function, **scorer_settings(scorer, settings.settings))
     with open_workspace(workspace) as con:
         others = read_target_columns(con, settings, measures, targets) if scorer.targets else []
-        values, states = np.full(len(pool), np.nan), np.full(len(pool), "", dtype=object)
+        values = np.full(len(pool), np.nan)
+        states = np.full(len(pool), "not_measured", dtype=object)
         for indices, found, columns in read_score_blocks(con, settings, measures, pool):
             measured = np.array([state == "ok" for state in found], dtype=bool)
             states[indices] = found
@@ -143,20 +167,28 @@ def read_score_blocks(
     settings: ScoreSettings,
     measures: Mapping[str, MeasureKey],
     pool: Sequence[str],
-) -> Iterator[MeasuredBlock]:
+) -> Iterator[ScoreBlock]:
     """What a scorer reads of the pool: all at once, or a block after the other.
 
-    Vectors of many checkpoints do not fit into memory together, and need not: a row's value then
-    depends on its own and on the targets'.
+    Texts and vectors of many checkpoints do not fit into memory together, and need not: a row's
+    value then depends on its own and on the targets'.
     """
-    scorer, measure = find_scorer(settings.scorer), measures[measure_name(settings)]
+    scorer, ids = find_scorer(settings.scorer), np.array(pool, dtype=object)
+    if not scorer.measure:
+        for indices, texts in read_text_blocks(con, texts_read(settings), pool):
+            states = [
+                "not_applicable" if None in row else "ok"
+                for row in zip(*texts.values(), strict=True)
+            ]
+            yield indices, states, {**texts, EXAMPLE_ID: ids[indices]}
+        return
+    measure = measures[measure_name(settings)]
     if scorer.targets and not scorer.whole_pool:
         yield from read_measurement_blocks(con, measure, scorer.reads, pool)
         return
     stored = [name for name in scorer.reads if name != EXAMPLE_ID]
     states, columns = read_measurements(con, measure, stored, pool)
-    given: dict[str, NDArray[Any]] = {**columns, EXAMPLE_ID: np.array(pool, dtype=object)}
-    yield np.arange(len(pool)), states, given
+    yield np.arange(len(pool)), states, {**columns, EXAMPLE_ID: ids}
 
 
 def read_target_columns(

@@ -12,11 +12,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.measuring.measures.embeddings import ComparedField, TextField, embeddings_name
+from pipeline.measuring.measures.embeddings import ComparedField, embeddings_name
 from pipeline.ranking.outcome import Outcome
 from pipeline.run_context import RunContext
 from scorers.arrays import Floats, Ints
-from storage.conversations import content_hash
+from storage.conversations import TextField, content_hash
 from storage.database import Connection
 from storage.indexes import RowIndex, SignatureWords
 from storage.licenses import read_licenses
@@ -30,11 +30,11 @@ from storage.pool_columns import (
     read_pool_vectors,
     read_prompt_rows,
     read_text,
-    read_texts_of,
     register_pool,
 )
 from storage.repairs import read_made, read_repair_places
 from storage.runs import Decisions, StageCount
+from storage.texts import read_texts_of
 
 Names = NDArray[np.object_]
 

@@ -13,6 +13,7 @@ weight. `select.sensitivity: false` leaves it out.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.methods.threshold import Threshold
@@ -35,13 +36,22 @@ class Moved:
     """That are picked then."""
 
 
-def variants(settings: SelectSettings, seed: int) -> Iterator[tuple[str, SelectSettings, int]]:
-    """What is changed, and the settings and the seed with that change."""
-    yield f"seed {seed} → {seed + 1}", settings, seed + 1
+class Variant(NamedTuple):
+    """A small change of how a selection is made."""
+
+    change: str
+    settings: SelectSettings
+    """With the change."""
+    seed: int
+
+
+def variants(settings: SelectSettings, seed: int) -> Iterator[Variant]:
+    """Another seed, and every bound and weight moved a little."""
+    yield Variant(f"seed {seed} → {seed + 1}", settings, seed + 1)
     for place, step in enumerate(settings.steps):
         for change, moved in (*moved_bounds(step), *moved_weights(step)):
             steps = (*settings.steps[:place], moved, *settings.steps[place + 1 :])
-            yield change, settings.model_copy(update={"steps": steps}), seed
+            yield Variant(change, settings.model_copy(update={"steps": steps}), seed)
 
 
 def moved_bounds(step: Step) -> Iterator[tuple[str, Step]]:
@@ -86,7 +96,7 @@ def measure_sensitivity(
     """
     picks = set(chosen.indices.tolist())
     found = []
-    for change, changed, drawn in variants(settings, seed) if picks else ():
-        again = set(choose_rows(eligible, changed, vectors, drawn).chosen.indices.tolist())
-        found.append(Moved(change, len(picks - again) / len(picks), len(again)))
+    for each in variants(settings, seed) if picks else ():
+        again = choose_rows(eligible, each.settings, vectors, each.seed).chosen.indices.tolist()
+        found.append(Moved(each.change, len(picks.difference(again)) / len(picks), len(again)))
     return found

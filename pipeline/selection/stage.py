@@ -33,7 +33,7 @@ from storage.changes import find_previous
 from storage.database import Connection, open_workspace
 from storage.evidence import read_choice_ids, write_evidence
 from storage.runs import write_step
-from storage.selections import write_selection
+from storage.selections import PickedRows, write_selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,13 @@ def select_examples(
         vectors = LastVectors(read_vectors)
         taken = run_steps(rows, settings, vectors, run.seed, Books(con, run).record, licenses)
         chosen, name = taken.choice.chosen, settings.name
-        selection_id = store_selection(con, run, ("choice", name, None), chosen)
-        store_selection(con, run, ("held_out", f"{name}-held-out", selection_id), taken.held_out)
+        selection_id = write_selection(con, run.run_id, picked(name, chosen))
+        aside = picked(f"{name}-held-out", taken.held_out, "held_out", selection_id)
+        write_selection(con, run.run_id, aside)
         controls = draw_controls(taken.eligible, chosen, run.seed)
         for kind, drawn in controls.items():
-            store_selection(con, run, (kind, f"{name}-{kind}", selection_id), drawn)
+            control = picked(f"{name}-{kind}", drawn, kind, selection_id)
+            write_selection(con, run.run_id, control)
         moved = None
         if settings.sensitivity:
             moved = measure_sensitivity(taken.eligible, chosen, settings, vectors, run.seed)
@@ -85,18 +87,28 @@ def select_examples(
     return Chosen(selection_id, len(chosen), tokens, left, taken.choice.notes)
 
 
+@dataclass(frozen=True, slots=True)
+class ReadVectors:
+    """Embeddings (n, d) of one text of the rows with these indices (n,) in the pool."""
+
+    of: ComparedField
+    indices: Ints
+    vectors: NDArray[np.float32]
+
+
 class LastVectors:
     """Reads embeddings, and keeps the last ones: a sensitivity analysis asks for the same again."""
 
     def __init__(self, read: Vectors) -> None:
         self._read = read
-        self._last: tuple[ComparedField, Ints, NDArray[np.float32]] | None = None
+        self._last: ReadVectors | None = None
 
     def __call__(self, of: ComparedField, rows: Candidates) -> NDArray[np.float32]:
         """The embeddings (n, d) of one text of the rows."""
-        if not (self._last and self._last[0] == of and np.array_equal(self._last[1], rows.indices)):
-            self._last = of, rows.indices, self._read(of, rows)
-        return self._last[2]
+        last = self._last
+        if last is None or last.of != of or not np.array_equal(last.indices, rows.indices):
+            self._last = last = ReadVectors(of, rows.indices, self._read(of, rows))
+        return last.vectors
 
 
 class Books:
@@ -115,14 +127,11 @@ class Books:
         write_step(self.con, self.run.run_id, count, decisions)
 
 
-def store_selection(
-    con: Connection, run: RunContext, named: tuple[str, str, str | None], rows: Candidates
-) -> str:
-    """Store rows as a selection, in their order; `named` is its kind, name and parent."""
-    kind, name, parent = named
-    ids = rows.ids.tolist()
-    tokens = int(rows.loss_tokens.sum())
-    return write_selection(con, run.run_id, kind, parent, (name, ids, [1.0] * len(ids), tokens))
+def picked(
+    name: str, rows: Candidates, kind: str = "choice", parent_id: str | None = None
+) -> PickedRows:
+    """Rows as a selection, in their order."""
+    return PickedRows(name, rows.ids.tolist(), int(rows.loss_tokens.sum()), kind, parent_id)
 
 
 def draw_controls(pool: Candidates, chosen: Candidates, seed: int) -> dict[str, Candidates]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.measuring.measures.embeddings import TextField, embeddings_name
+from pipeline.measuring.measures.embeddings import embeddings_name
 from scorers.measures.models.loading import load_embedder, resolve_model
+from storage.conversations import TextField, compared_text
 from storage.database import Connection, QueryError
 from storage.measurements import read_measurements
 from storage.retention import read_run_keys
@@ -59,7 +60,7 @@ def find_neighbours(
         )
     key = keys[embeddings_name(of)]
     prompt, completion = texts
-    both = f"{prompt}\n\n{completion}".strip()
+    both = compared_text("both", prompt, completion).strip()
     text = {"response": completion, "prompt": prompt or completion, "both": both}[of]
     model = resolve_model(key.model)
     if model.fingerprint != key.model_fingerprint:

@@ -208,8 +208,8 @@ def read_row_origins(
     copies, makers = count_copies(con, ids, source_ids), read_makers(con, ids)
     return {
         example_id: Origin(
-            path=sources[example_id][1] if example_id in sources else None,
-            position=sources[example_id][3] if example_id in sources else None,
+            path=sources[example_id].path if example_id in sources else None,
+            position=sources[example_id].position if example_id in sources else None,
             copies=copies.get(example_id, 0),
             model=makers.get(example_id),
         )

@@ -31,7 +31,7 @@ def take_the_place(monkeypatch: pytest.MonkeyPatch, answer: Approval | None) -> 
     monkeypatch.setattr(fine_tune_export, "report_back", page.told.append)
     monkeypatch.setattr(fine_tune_export, "show_training", lambda *_: None)
     monkeypatch.setattr(fine_tune_export, "train_export", train_export.fn)
-    monkeypatch.setattr(fine_tune_export, "Progress", lambda *_: Quiet())
+    monkeypatch.setattr(fine_tune_export, "ProgressArtifact", lambda *_: Quiet())
     return page
 
 

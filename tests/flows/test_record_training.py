@@ -31,7 +31,7 @@ def trained(
     outcome = read_outcome(folder, run.workspace.directory)
     assert outcome is not None
     with open_workspace(run.workspace) as con:
-        record_export(con, outcome.export_id, "s1", "exports/tiny", (12, 345))
+        record_export(con, outcome.export_id, "s1", "exports/tiny", 12, 345)
     return run.workspace, outcome
 
 

@@ -92,7 +92,8 @@ def test_the_command_line_refuses_them_before_any_work(
         f"{{name: r, workspace: w, target: {tmp_path}, sources: [{{path: rows.jsonl}}], "
         "select: {steps: [{method: random, budget: {rows: 1}}]}}"
     )
-    for verb in ("run", *(verb.__name__ for verb in VERBS["Run a recipe up to a stage"])):
+    stages = {verb.__name__ for verb in VERBS["Run a recipe up to a stage"]}
+    for verb in ("run", *stages - {"check"}):  # a recipe for that needs more
         with pytest.MonkeyPatch.context() as patched, pytest.raises(SystemExit) as ended:
             patched.setattr("sys.argv", ["sluice", verb, str(tmp_path / "r.yaml"), *words])
             command_line.main()

@@ -8,9 +8,18 @@ import numpy as np
 import pytest
 
 import scorers
-from scorers import SCORERS, Scorer, scorer_settings
+from scorers import EXAMPLE_ID, PROMPT, RESPONSE, SCORERS, TEXT, Scorer, scorer_settings
 
 NAN = np.nan
+TEXTS = np.array(
+    [
+        "A cat sat on 1 mat.\nThe cat, it saw the rat!\n" * 5 + "I'm sorry, but I cannot help.",
+        "",
+        "\u732b\u5728\u57ab\u5b50\u4e0a\u3002",
+        "```python\nprint(a, a)\n```\nThat prints twice",
+    ],
+    dtype=object,
+)
 COLUMNS = {
     "response_tokens": np.array([3, 17, 1, 40]),
     "mean_nll": np.array([0.7, 1.9, 0.0, NAN]),
@@ -71,6 +80,9 @@ COLUMNS = {
     "target_gradient": np.array([[[0.0, 1.0], [0.5, 0.5]], [[0.7, 0.7], [-1.0, 0.0]]]),
     "target_source": np.array([0.0, 1.0]),
     "trajectory": np.array([[2.0, 1.5, 1.4], [3.0, 3.1, NAN], [0.2, 0.1, 0.1], [2.0, 1.5, 1.4]]),
+    "text": TEXTS,
+    "prompt": np.array(["Where did the cat, it saw the rat", "Say it", "", ""], dtype=object),
+    "response": TEXTS,
     "example_id": np.array(["d", "a", "c", "b"], dtype=object),
     "contradiction_forward": np.array([[0.1, 0.2], [0.9, NAN], [NAN, NAN], [0.0, 1.0]]),
     "contradiction_backward": np.array([[0.3, 0.1], [0.8, 0.4], [NAN, NAN], [0.0, 1.0]]),
@@ -157,8 +169,18 @@ def test_its_arguments_are_named_as_the_columns_it_reads(scorer: Scorer) -> None
     assert columns == [*scorer.reads, *target_columns(scorer)]
 
 
+@every_scorer
+def test_it_reads_one_measure_or_texts_which_come_in_blocks(scorer: Scorer) -> None:
+    texts = {TEXT, PROMPT, RESPONSE}
+    if scorer.measure:
+        assert not texts & {*scorer.reads}
+    else:
+        assert texts & {*scorer.reads} and {*scorer.reads} <= {*texts, EXAMPLE_ID}
+        assert not scorer.whole_pool and not scorer.targets
+
+
 def test_every_scorer_file_is_in_the_table() -> None:
     files = {path.stem for path in Path(scorers.__path__[0]).glob("*.py")}
     modules = {scorer.function.__module__.removeprefix("scorers.") for scorer in SCORERS.values()}
-    assert files - {"__init__", "arrays", "names"} == modules
+    assert files - {"__init__", "arrays", "names", "words"} == modules
     assert modules == set(SCORERS), "and has the name of its scorer"

@@ -40,12 +40,12 @@ from storage.pool_columns import (
     read_pool_vectors,
     read_prompt_rows,
     read_text,
-    read_texts_of,
     register_pool,
 )
 from storage.repairs import REPAIRED, read_repair_places
 from storage.scores import read_scores, write_scores
 from storage.sources import ReadRow, Source, add_source, write_rows
+from storage.texts import read_text_blocks, read_texts_of
 from storage.workspace import Workspace
 
 ROWS = 9
@@ -126,6 +126,14 @@ def measured(con: Connection, ids: list[str]) -> Sequence[object]:
     return stack(states, columns["mean_nll"], columns["nll"])
 
 
+def texts_in_blocks(con: Connection, ids: list[str]) -> Sequence[object]:
+    answers: list[object] = [None] * len(ids)
+    for places, columns in read_text_blocks(con, {"text": "both"}, ids):
+        for place, text in zip(places.tolist(), columns["text"], strict=True):
+            answers[place] = text
+    return answers
+
+
 def measured_in_blocks(con: Connection, ids: list[str]) -> Sequence[object]:
     answers: list[object] = [None] * len(ids)
     for places, states, columns in read_measurement_blocks(con, key_of("losses"), ("nll",), ids):
@@ -174,6 +182,7 @@ READERS: dict[str, Reader] = {
     "read_text": lambda con, ids: read_text(con, "response", pooled(con, ids)).tolist(),
     "read_text_lists": listed,
     "read_texts": lambda con, ids: read_texts(con, key_of("language"), "language", ids),
+    "read_text_blocks": texts_in_blocks,
     "read_texts_of": lambda con, ids: read_texts_of(con, "both", ids),
     "RowIndex.read": lambda con, ids: [],  # the fixture puts one with a folder here
 }
@@ -198,6 +207,7 @@ NOT_ALIGNED = {
     "read_response_lengths": A_MAPPING,
     "read_sizes": SORTED,
     "read_unlisted": SORTED,
+    "read_unscored": "answers with some of the ids",
     "register_pool": "gives nothing back",
     "write_scores": WRITES,
     "RowIndex.add": WRITES,

@@ -119,4 +119,4 @@ def test_a_workspace_can_be_moved(workspace: Workspace, tmp_path: Path) -> None:
         pass
     shutil.move(workspace.directory, tmp_path / "moved")
     with read_workspace(Workspace(tmp_path / "moved")) as con:
-        assert fetch_count(con, "select count(*) from losses") == 0
+        assert fetch_count(con, "select count(*) from measurements") == 0

@@ -1,10 +1,14 @@
 """Columns of a pool: each row's number and state stand at the row's place."""
 
 import numpy as np
+import pytest
 
+from storage.conversations import Conversation, TextField, compared_text, prompt_text, response_text
 from storage.database import Connection
 from storage.pool_columns import read_pool_scores, read_pool_tokens, register_pool
 from storage.scores import write_scores
+from storage.sources import write_examples
+from storage.texts import read_texts_of
 
 KEY = ("ifd", 1, "{}")
 COUNTED = """
@@ -36,3 +40,24 @@ def test_an_empty_pool_has_no_states(con: Connection) -> None:
     register_pool(con, [])
     values, states = read_pool_scores(con, KEY, 0)
     assert (len(values), len(states)) == (0, 0)
+
+
+@pytest.mark.parametrize("of", ["prompt", "response", "both"])
+def test_the_database_compares_the_text_that_python_does(con: Connection, of: TextField) -> None:
+    asked = {"role": "user", "content": "q"}
+    answers = [[], [{"role": "assistant", "content": "a"}], [{"role": "assistant", "content": ""}]]
+    made = [Conversation([asked, *answer]) for answer in answers]
+    ids = write_examples(con, made, origin="source")
+    expected = [
+        compared_text(of, prompt_text(each), response_text(each) if each.response else None)
+        for each in made
+    ]
+    assert read_texts_of(con, of, ids) == expected
+    assert (
+        expected
+        == {
+            "prompt": ["q", "q", "q"],
+            "response": ["", "a", ""],
+            "both": ["", "q\n\na", "q\n\n"],
+        }[of]
+    )

@@ -7,8 +7,12 @@ from storage.runs import (
     Decisions,
     StageCount,
     find_run,
+    last_run,
     read_counts,
+    read_run_sources,
+    read_run_targets,
     start_run,
+    write_run_targets,
     write_step,
 )
 
@@ -56,3 +60,18 @@ def test_the_last_run_is_found(con: Connection) -> None:
     assert find_run(con, "one") == "one"
     with pytest.raises(QueryError, match="no run 'three'"):
         find_run(con, "three")
+
+
+def test_a_run_knows_its_sources_and_targets_in_the_order_of_their_ids(con: Connection) -> None:
+    start_run(con, "one", RECIPE, "code", {}, ["c", "a", "b"])
+    start_run(con, "two", RECIPE, "code", {}, ["d"])
+    write_run_targets(con, "one", ["z", "y"])
+    assert read_run_sources(con, "one") == ["a", "b", "c"]
+    assert read_run_targets(con, "one") == ["y", "z"]
+    assert (read_run_sources(con, "two"), read_run_targets(con, "two")) == (["d"], [])
+
+
+def test_the_last_run_of_a_recipe_is_found_by_its_name(con: Connection) -> None:
+    for run_id, name in (("one", "a"), ("two", "a"), ("three", "b")):
+        start_run(con, run_id, {"name": name, "seed": 0}, "code", {}, [])
+    assert [last_run(con, name) for name in ("a", "b", None)] == ["two", "three", "three"]

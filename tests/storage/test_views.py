@@ -5,12 +5,21 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from storage.database import open_workspace, read_tables, read_workspace
+from storage.database import open_tables, open_workspace, read_tables, read_workspace
 from storage.measurements import MeasureKey, add_measure, commit_shards
-from storage.views import LostMeasurementsError
+from storage.views import (
+    LostMeasurementsError,
+    columns_of,
+    declare_measures,
+    relation_of,
+)
 from storage.workspace import Workspace
 
 KEY = MeasureKey("losses", "m", "fingerprint", "template", {"version": 1})
+DECLARED = {
+    "losses": [pa.field("mean_nll", pa.float64()), pa.field("nll", pa.list_(pa.float16()))],
+    "samples": [pa.field("answers", pa.list_(pa.string()))],
+}
 TEMPORARY = "select view_name from duckdb_views() where temporary and not internal order by all"
 
 
@@ -37,8 +46,8 @@ def read(workspace: Workspace) -> tuple[list[str], list[str]]:
 @pytest.mark.parametrize("views", [True, False])
 def test_a_view_shows_what_was_committed_and_is_defined_once(tmp_path: Path, views: bool) -> None:
     workspace = Workspace(tmp_path / "w")
-    with open_workspace(workspace):
-        pass
+    with open_workspace(workspace) as con:
+        declare_measures(con, DECLARED)
     assert read(workspace) == ([], [])
     store(workspace, "a", views)
     store(workspace, "b", views)
@@ -67,3 +76,39 @@ def test_a_file_that_is_gone_is_named_with_what_to_do(tmp_path: Path) -> None:
             pass
     with read_tables(workspace) as con:
         assert con.execute("select rows from shards").fetchall() == [(1,), (1,)]
+
+
+def test_a_declared_measure_has_columns_until_it_has_files(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "w")
+    with open_workspace(workspace) as con:
+        for _ in range(2):
+            declare_measures(con, DECLARED)
+        assert columns_of(con, "losses")[4:] == ["mean_nll", "nll"]
+        assert con.execute("select mean_nll + 1, nll[1] from losses").fetchall() == []
+        assert con.execute("select * from measurements").fetchall() == []
+    store(workspace, "a")
+    with open_workspace(workspace) as con:
+        declare_measures(con, DECLARED)  # what is stored is not hidden by it
+        assert con.execute("select mean_nll from losses").fetchall() == [(1.0,)]
+        assert con.execute("select measure from measurements").fetchall() == [("losses",)]
+        assert columns_of(con, "samples")[4:] == ["answers"]
+
+
+def test_a_measure_whose_files_were_all_removed_is_empty(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "w")
+    store(workspace, "a")
+    with open_workspace(workspace):
+        pass
+    assert read(workspace) == (["a"], [])
+    with open_tables(workspace) as con:
+        con.execute("delete from shards")
+    workspace.measurements.remove(f"losses/{KEY.measure_key}/a.parquet")
+    assert read(workspace)[0] == []
+    with open_workspace(workspace) as con:
+        assert con.execute("select * from losses").fetchall() == []
+
+
+def test_a_measure_that_was_never_declared_is_read_as_nothing(tmp_path: Path) -> None:
+    with open_workspace(Workspace(tmp_path / "w")) as con:
+        assert columns_of(con, "embeddings") == []
+        assert con.execute(f"select * from {relation_of(con, 'embeddings')}").fetchall() == []

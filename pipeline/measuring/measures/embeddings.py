@@ -11,13 +11,13 @@ from pipeline.measuring.rows import answer_table
 from pipeline.settings import Settings
 from scorers.measures.models.devices import borrowed_device
 from scorers.measures.models.loading import load_embedder, resolve_model
+from storage.conversations import TextField, compared_text
 from storage.measurements import MeasureKey
 
 FIELDS = [pa.field("embedding", pa.list_(pa.float32())), pa.field("chunks", pa.int64())]
 
 VERSION = 1
 
-TextField = Literal["prompt", "response", "both"]
 
 ComparedField = Literal["prompt", "response", "both", "hidden"]
 """What rows are compared by: an embedded text, or the hidden state kept with the losses."""
@@ -79,10 +79,8 @@ def embeddings_name(of: ComparedField) -> str:
 
 
 def example_texts(rows: Sequence[Mapping[str, Any]], of: TextField) -> list[str]:
-    """The text of each example that is compared; an example without a response has no text."""
-    if of == "both":
-        return [
-            f"{row['prompt']}\n\n{row['response']}" if row["response_at"] is not None else ""
-            for row in rows
-        ]
-    return [row[of] for row in rows]
+    """The text of each example that is compared."""
+    return [
+        compared_text(of, row["prompt"], None if row["response_at"] is None else row["response"])
+        for row in rows
+    ]

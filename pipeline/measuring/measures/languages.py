@@ -26,9 +26,10 @@ import pyarrow as pa
 from pydantic import Field
 
 from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
-from pipeline.measuring.measures.embeddings import TextField, example_texts
+from pipeline.measuring.measures.embeddings import example_texts
 from pipeline.measuring.rows import answer_table
 from pipeline.settings import Settings
+from storage.conversations import TextField
 from storage.measurements import MeasureKey
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ may be paid for twice.
 """
 
 import asyncio
-import hashlib
 import json
 import os
 import re
@@ -26,11 +25,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeAlias
+from random import Random
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import httpx
 
 from scorers.measures.protocols import GenerationFailure
+
+if TYPE_CHECKING:
+    from tenacity import AsyncRetrying, RetryCallState
 
 JsonReply: TypeAlias = Mapping[str, Any]
 Reply: TypeAlias = JsonReply | GenerationFailure
@@ -112,7 +115,7 @@ class _NotNow:
     """An attempt that failed in a way that may pass."""
 
     failure: GenerationFailure
-    retry_after_seconds: float | None = None
+    retry_after_seconds: float = 0.0
 
 
 def post_all(
@@ -229,34 +232,49 @@ async def _persist(
     client: httpx.AsyncClient, request: httpx.Request, settings: EndpointSettings, salt: int
 ) -> Reply:
     """Try until there is an answer, a refusal, or no retry left."""
-    attempt = 0
-    while True:
-        outcome = await _attempt(client, request, settings.timeout_seconds)
-        if not isinstance(outcome, _NotNow):
-            return outcome
-        wait = pause_seconds(settings, attempt, salt, outcome.retry_after_seconds)
-        if attempt == settings.retries or wait is None:
-            detail = f"{outcome.failure.detail}; attempts: {attempt + 1}"
-            return GenerationFailure(outcome.failure.reason, detail)
-        await asyncio.sleep(wait)
-        attempt += 1
+    reply: Reply = await patience(settings, salt)(
+        _attempt, client, request, settings.timeout_seconds
+    )
+    return reply
 
 
-def pause_seconds(
-    settings: EndpointSettings, attempt: int, salt: int, retry_after: float | None
-) -> float | None:
-    """How long to wait after failed attempt number `attempt` (from 0); None: do not try again.
+def patience(settings: EndpointSettings, salt: int) -> "AsyncRetrying":
+    """When to try again, and what is said when not.
 
-    Half of the pause is drawn from (salt, attempt), so that requests refused together do not come
+    Half of a pause is drawn from (salt, attempt), so that requests refused together do not come
     back together, and the same run pauses alike. Retry-After is a floor.
     """
-    doubled = min(settings.backoff_seconds * 2.0 ** min(attempt, 30), settings.longest_wait_seconds)
-    digest = hashlib.sha256(f"{salt}/{attempt}".encode()).digest()
-    share = int.from_bytes(digest[:8], "big") / 2**64
-    wait = doubled * (1 + share) / 2
-    if retry_after is None:
-        return wait
-    return None if retry_after > settings.longest_wait_seconds else max(wait, retry_after)
+    # Only who asks an endpoint needs the library.
+    from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_exponential
+
+    doubled = wait_exponential(settings.backoff_seconds, settings.longest_wait_seconds)
+
+    def pause(state: RetryCallState) -> float:
+        drawn = Random(f"{salt}/{state.attempt_number}").uniform(0.5, 1)
+        return max(doubled(state) * drawn, _outcome(state).retry_after_seconds)
+
+    def no_more(state: RetryCallState) -> bool:
+        spent = state.attempt_number > settings.retries
+        return spent or state.upcoming_sleep > settings.longest_wait_seconds
+
+    def give_up(state: RetryCallState) -> GenerationFailure:
+        failure = _outcome(state).failure
+        detail = f"{failure.detail}; attempts: {state.attempt_number}"
+        return GenerationFailure(failure.reason, detail)
+
+    return AsyncRetrying(
+        retry=retry_if_result(lambda outcome: isinstance(outcome, _NotNow)),
+        wait=pause,
+        stop=no_more,
+        retry_error_callback=give_up,
+    )
+
+
+def _outcome(state: "RetryCallState") -> _NotNow:
+    """What the last attempt came to."""
+    assert state.outcome is not None  # the library asks after an attempt
+    outcome: _NotNow = state.outcome.result()
+    return outcome
 
 
 async def _attempt(
@@ -300,15 +318,15 @@ def _refusal(response: httpx.Response) -> GenerationFailure:
     return GenerationFailure(reason, ", ".join([f"status {response.status_code}", *codes]))
 
 
-def _retry_after_seconds(response: httpx.Response) -> float | None:
-    """Seconds the server asked for, from a number or a date; None where it did not."""
+def _retry_after_seconds(response: httpx.Response) -> float:
+    """Seconds the server asked for, by a number or a date; 0 where it did not."""
     value = response.headers.get("Retry-After", "").strip()
     if re.fullmatch(r"\d{1,9}(\.\d*)?", value):
         return float(value)
     try:
         when = parsedate_to_datetime(value)
     except ValueError:
-        return None
+        return 0.0
     aware = when if when.tzinfo else when.replace(tzinfo=UTC)
     return max(0.0, (aware - datetime.now(UTC)).total_seconds())
 

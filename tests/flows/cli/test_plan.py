@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+import typer
 
-from flows.cli.plan import not_planned
+from flows.cli.plan import curve_lines, not_planned, read_gain
 from flows.recipe.schema import Recipe
+from pipeline.advice.learning_curve import nested_slices
 
 PLAIN: dict[str, Any] = {
     "name": "plain",
@@ -40,3 +42,22 @@ def test_what_is_not_priced_is_named(
     blocks: dict[str, Any], prompts: int, left_out: list[str]
 ) -> None:
     assert not_planned(Recipe.model_validate({**PLAIN, **blocks}), prompts) == left_out
+
+
+def test_scores_by_rows_say_what_twice_the_rows_would_add() -> None:
+    gain = read_gain([f"{rows}={80 - 120 * rows**-0.5}" for rows in (50, 100, 200, 400)])
+    assert gain == pytest.approx(120 * (400**-0.5 - 800**-0.5), rel=0.02)
+    (line,) = curve_lines(nested_slices([]), gain)
+    assert "twice the rows would add 1.7" in line
+
+
+@pytest.mark.parametrize("scores", [["50=1", "100=2"], ["50:1"], ["x=1", "100=2", "200=3"]])
+def test_scores_that_say_nothing_are_refused(scores: list[str]) -> None:
+    with pytest.raises(typer.BadParameter, match="--score takes ROWS=SCORE"):
+        read_gain(scores)
+
+
+def test_without_scores_a_plan_says_how_to_come_by_them() -> None:
+    (line,) = curve_lines(nested_slices([f"{n:04d}" for n in range(400)]), None)
+    assert "keep 100 aside to test on, train on 50, 100, 200 of the others" in line
+    assert list(curve_lines(nested_slices(["a"]), None)) == []

@@ -105,6 +105,8 @@ def test_a_plan_costs_nothing_that_the_run_does_not_find_done(tmp_path: Path, ta
     plan = json.loads(sluice(folder, "plan", "recipe.yaml", "--rows", "6", "--json"))
     assert plan["prompts_to_answer"] == 1
     assert all(each["source"].startswith("arXiv:") for each in plan["advice"])
+    assert plan["slices"] == {"test": [], "train": [], "sizes": []}  # too few rows to be split
+    assert plan["gain_of_doubling"] is None
     wanted = ["losses", "embeddings_both", "samples", "judgements", "trajectories"]
     assert [each["name"] for each in plan["measures"]] == wanted
     assert all(each["seconds"] > 0 and each["tokens"] > 0 for each in plan["measures"])

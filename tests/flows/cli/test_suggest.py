@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
@@ -10,7 +11,9 @@ from flows.cli.main import app
 from pipeline.advice.suggest import NoVerdictsError
 from pipeline.selection.run_steps import SelectSettings
 from pipeline.selection.stage import select_examples
-from tests.stage_runner import count_words, start
+from storage.database import read_workspace
+from storage.examples import read_all_ids
+from tests.stage_runner import count_words, start, store_measurement
 
 
 @pytest.fixture
@@ -38,6 +41,32 @@ def test_names_what_to_generate_for(workspace: Path) -> None:
     table = CliRunner().invoke(app, ["suggest", "-w", str(workspace), "--by", "prompt"])
     assert table.exit_code == 0 and "0.50" in table.stdout
     assert "there are 1 in all" in table.stderr
+
+
+def test_with_mpts_it_also_names_what_nobody_answered(workspace: Path) -> None:
+    command = ["suggest", "-w", str(workspace), "--method", "mpts"]
+    bare = CliRunner().invoke(app, command)
+    assert isinstance(bare.exception, NoVerdictsError)
+    assert "none is stored in this workspace" in str(bare.exception)
+    (workspace.parent / "more.jsonl").write_text(json.dumps({"prompt": "2 + 2?"}))
+    run, pool = start(workspace, [workspace.parent / "more.jsonl"], run_id="later")
+    with read_workspace(run.workspace) as con:
+        ids = read_all_ids(con)
+    vectors = pa.array([[1.0, 0.0] if i in pool else [0.0, 1.0] for i in ids])
+    columns = {"state": pa.array(["ok"] * len(ids)), "embedding": vectors}
+    store_measurement(run, "embeddings", ids, columns, {"of": "prompt"})
+    shown = CliRunner().invoke(app, [*command, "--json"])
+    assert shown.exit_code == 0
+    found = {Path(each["task"]).name: each for each in json.loads(shown.stdout)}
+    assert {name: each["tried"] for name, each in found.items()} == {
+        "sums.jsonl": 2,
+        "more.jsonl": 0,
+    }
+    assert all(0 <= each["wrong"] <= 1 for each in found.values())
+    table = CliRunner().invoke(app, command)
+    assert "expected wrong" in table.stdout and "at random" in table.stdout
+    refused = CliRunner().invoke(app, [*command, "--memory", "0.5"])
+    assert refused.exit_code == 2 and "--memory is of mopps" in refused.output
 
 
 def test_a_workspace_without_verdicts_says_what_to_do(tmp_path: Path) -> None:

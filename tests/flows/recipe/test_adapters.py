@@ -19,7 +19,7 @@ from pipeline.generation.stage import GenerateSettings
 from scorers.measures.models.loading import MissingModelError
 from storage.database import Connection, open_workspace, read_workspace
 from storage.runs import start_run
-from storage.selections import record_export, write_selection, write_trial
+from storage.selections import PickedRows, record_export, write_selection, write_trial
 from storage.workspace import Workspace
 from tests.fine_tune.conftest import tiny_model  # noqa: F401
 from tests.fine_tune.tiny import count_rows, export_for, make_rows
@@ -34,8 +34,8 @@ def block(model: str) -> GenerateSettings:
 def record_trial(con: Connection, recipe: str, trial: str) -> None:
     """A run of a recipe that was trained."""
     start_run(con, f"run-{trial}", {"name": recipe, "seed": 0}, "code", {}, [])
-    selection = write_selection(con, f"run-{trial}", "choice", None, (trial, ["x"], [1.0], 1))
-    record_export(con, f"export-{trial}", selection, "exports/x", (1, 1))
+    selection = write_selection(con, f"run-{trial}", PickedRows(trial, ["x"], 1))
+    record_export(con, f"export-{trial}", selection, "exports/x", 1, 1)
     write_trial(con, trial, f"export-{trial}", f"models/adapter-{trial}", ({}, None))
 
 

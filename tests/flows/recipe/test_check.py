@@ -11,6 +11,7 @@ import yaml
 from flows.cli.init import STARTER
 from flows.recipe.check import RecipeError, load_recipe
 
+RANDOM = {"method": "random", "budget": {"rows": 2}}
 SERVED = {"base_url": "http://127.0.0.1:8000/v1"}
 
 GOOD: dict[str, Any] = {
@@ -57,6 +58,21 @@ def test_a_score_says_which_ratings_it_reads(tmp_path: Path) -> None:
     assert problems_of(tmp_path, recipe) == []
     first, second = load_recipe(tmp_path / "recipe.yaml").measure.ratings
     assert (first.model, second.model) == ("m", GOOD["target"])
+
+
+def test_a_score_of_texts_needs_no_measure_and_says_which_text(tmp_path: Path) -> None:
+    select = {"steps": [{"method": "threshold", "score": "asked", "at_least": 0.5}, RANDOM]}
+    asked = {"scorer": "type_token_ratio", "of": "prompt", "name": "asked"}
+    plain = {name: block for name, block in GOOD.items() if name != "measure"}
+    good = {**plain, "scores": ["mtld", "prompt_copying", asked], "select": select}
+    assert problems_of(tmp_path, good) == []
+    (unknown,) = problems_of(tmp_path, {**good, "scores": [{**asked, "of": "promt"}]})
+    assert unknown == (
+        "scores.0.of: no text 'promt'. Did you mean 'prompt'? There are: both, prompt, response."
+    )
+    both = {"scorer": "prompt_copying", "of": "both", "name": "asked"}
+    (no_choice,) = problems_of(tmp_path, {**good, "scores": [both]})
+    assert no_choice == "scores.0.of: prompt_copying reads prompt and response: leave `of` out"
 
 
 def test_a_step_names_a_source_as_the_recipe_does(tmp_path: Path) -> None:

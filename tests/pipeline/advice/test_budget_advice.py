@@ -1,25 +1,17 @@
-"""Budget advice: costs that never exceed the budget, ends that are one stage, slices that nest."""
+"""Budget advice: costs that never exceed the budget, ends that are one stage."""
 
-from itertools import pairwise
-
-import numpy as np
 import pytest
 
 from pipeline.advice.budget_advice import (
-    SLICES,
     Advice,
     LabelSplit,
     TuningSplit,
     advise,
-    gain_of_doubling,
-    nested_slices,
     sft_shares,
     split_labels,
     split_tuning,
     strong_shares,
 )
-
-IDS = [f"{n:05d}" for n in range(1500)]
 
 
 @pytest.mark.parametrize("budget", [0, 1, 16, 64, 65, 256, 1023, 1024, 4096])
@@ -61,38 +53,6 @@ def test_a_dear_pair_buys_fewer_and_sft_is_never_left_out(ratio: float) -> None:
     assert split.sft_rows == 600 and split.preference_pairs == int(5400 / ratio)
     assert split_tuning(500, 0.01, ratio).sft_rows == 100  # at least so many
     assert split_tuning(50, 0.5, ratio) == TuningSplit(0.5, 50, 0)
-
-
-def test_slices_nest_and_none_is_tested_on() -> None:
-    test, slices = nested_slices(IDS)
-    assert list(slices) == list(SLICES) and len(test) == 100
-    names = [set(each) for each in slices.values()]
-    assert all(one < other for one, other in pairwise(names))
-    assert not set(test) & names[-1]
-    assert [len(each) for each in names] == list(SLICES)
-
-
-def test_slices_are_seeded_and_do_not_hang_on_the_order() -> None:
-    assert nested_slices(IDS) == nested_slices(IDS[::-1]) != nested_slices(IDS, seed=1)
-
-
-def test_a_small_task_is_left_out_rather_than_tested_on_what_it_trained() -> None:
-    assert nested_slices(IDS[:119]) == ([], {})
-    test, slices = nested_slices(IDS[:170])
-    assert len(test) == 100 and list(slices) == [50]
-
-
-def test_the_gain_of_doubling_is_that_of_the_law() -> None:
-    rows = np.array(SLICES)
-    scores = 80 - 120 * rows**-0.5
-    expected = 120 * (1000**-0.5 - 2000**-0.5)
-    assert gain_of_doubling(rows, scores) == pytest.approx(expected, rel=0.02)
-    assert gain_of_doubling(rows, np.full(5, 7.0)) == pytest.approx(0, abs=1e-6)
-
-
-def test_two_points_are_no_law() -> None:
-    with pytest.raises(ValueError, match="3 or more"):
-        gain_of_doubling(np.array([50, 50, 100]), np.zeros(3))
 
 
 def test_every_piece_names_its_source_and_says_where_it_goes_beyond_it() -> None:

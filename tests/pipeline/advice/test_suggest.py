@@ -2,17 +2,25 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.advice.suggest import NoVerdictsError, SuggestionRequest, suggest_tasks
+from pipeline.advice.suggest import (
+    DescribedTasks,
+    NoVerdictsError,
+    SuggestionRequest,
+    describe_tasks,
+    suggest_tasks,
+    suggest_untried,
+)
 from pipeline.run_context import RunContext
 from pipeline.selection.run_steps import SelectSettings
 from pipeline.selection.stage import select_examples
 from storage.database import open_workspace, read_workspace
 from storage.runs import start_run
 from storage.verdicts import read_verdicts
-from tests.stage_runner import count_words, start
+from tests.stage_runner import count_words, start, store_measurement
 
 
 def verdicts(*rows: tuple[int, str, int, int]) -> pa.Table:
@@ -43,6 +51,45 @@ def test_memory_forgets_earlier_rounds() -> None:
 def test_without_a_verdict_there_is_nothing_to_go_by() -> None:
     with pytest.raises(NoVerdictsError, match="run a recipe with a correct_answer step"):
         suggest_tasks(TOLD.slice(0, 0), SuggestionRequest())
+
+
+TASKS = DescribedTasks(np.array([f"t{n:02d}" for n in range(40)]), np.linspace(-2, 2, 40)[:, None])
+
+
+def wrong_above_the_middle(rounds: int) -> pa.Table:
+    """Verdicts of the even tasks: those with high numbers are wrong, the others right."""
+    return verdicts(
+        *((r, f"t{n:02d}", 0 if n > 19 else 9, 9) for r in range(rounds) for n in range(0, 40, 2))
+    )
+
+
+def test_untried_tasks_are_suggested_by_what_tasks_like_them_came_to() -> None:
+    found = suggest_untried(wrong_above_the_middle(300), TASKS, SuggestionRequest(count=40))
+    by_name = {each.task: each for each in found}
+    assert len(by_name) == 40
+    assert (by_name["t02"].correct, by_name["t02"].tried) == (2700, 2700)
+    assert by_name["t39"].tried == by_name["t03"].tried == 0
+    assert by_name["t39"].wrong > 0.6 > 0.4 > by_name["t03"].wrong
+    assert all(each.unsure >= 0 for each in found)
+
+
+def test_half_of_the_untried_are_drawn_and_the_same_seed_draws_the_same() -> None:
+    told = wrong_above_the_middle(3)
+    one, same, other = (
+        suggest_untried(told, TASKS, SuggestionRequest(count=9, seed=seed)) for seed in (0, 0, 1)
+    )
+    assert [each.at_random for each in one] == [False] * 5 + [True] * 4
+    assert one == same != other
+    assert len({each.task for each in one}) == 9
+
+
+def test_a_judged_task_without_a_description_is_left_out() -> None:
+    told = verdicts((0, "t01", 1, 2), (0, "of no embedding", 0, 9))
+    assert len(suggest_untried(told, TASKS, SuggestionRequest(count=99))) == 40
+    with pytest.raises(NoVerdictsError, match="no task of which an answer was judged"):
+        suggest_untried(told.slice(1), TASKS, SuggestionRequest())
+    with pytest.raises(NoVerdictsError, match="correct_answer step"):
+        suggest_untried(told.slice(0, 0), TASKS, SuggestionRequest())
 
 
 def row(question: str, answer: str) -> str:
@@ -77,3 +124,28 @@ def test_an_answer_counts_once_and_a_trusted_one_not_at_all(tmp_path: Path) -> N
     assert told == [("others.jsonl", 0, 0, 1), ("sums.jsonl", 0, 1, 2)]
     asked = {prompts[r["task"]]: (r["correct"], r["tried"]) for r in by_prompt}
     assert asked == {"1 + 1?": (1, 2), "2 * 3?": (0, 1)}
+
+
+def test_tasks_are_described_by_the_mean_of_their_embeddings_and_their_size(tmp_path: Path) -> None:
+    questions = {"one.jsonl": ["a", "b", "c"], "two.jsonl": ["d"], "bare.jsonl": ["e"]}
+    for name, asked in questions.items():
+        (tmp_path / name).write_text("\n".join(row(question, "x") for question in asked))
+    run, pool = start(tmp_path / "w", [tmp_path / name for name in questions])
+    with read_workspace(run.workspace) as con:
+        with pytest.raises(NoVerdictsError, match=r"run a recipe with .of: prompt. in measure"):
+            describe_tasks(con, "source")
+        prompts = dict(con.execute("select example_id, prompt from examples").fetchall())
+    vectors = {"a": [1.0, 0.0], "b": [0.0, 1.0], "c": [0.0, 1.0], "d": [1.0, 0.0], "e": None}
+    given = [vectors[prompts[i]] for i in pool]
+    columns = {
+        "state": pa.array(["ok" if each else "failed" for each in given]),
+        "embedding": pa.array(given, pa.list_(pa.float32())),
+    }
+    response = {**columns, "embedding": pa.array([[1.0]] * 5, pa.list_(pa.float32()))}
+    run = store_measurement(run, "embeddings", pool, response, {"of": "response"})
+    run = store_measurement(run, "embeddings", pool, columns, {"of": "prompt"})
+    with read_workspace(run.workspace) as con:
+        found = describe_tasks(con, "source")
+    assert [Path(name).name for name in found.names] == ["one.jsonl", "two.jsonl"]
+    # (1/3, 2/3, log 3) and (1, 0, log 1): of two tasks each number is 1 deviation from the mean.
+    np.testing.assert_allclose(found.numbers, [[-1, 1, 1], [1, -1, -1]], atol=1e-6)

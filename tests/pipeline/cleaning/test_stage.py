@@ -15,6 +15,7 @@ from storage.conversations import Conversation
 from storage.database import open_workspace, read_workspace
 from storage.examples import (
     Attempt,
+    MadeBy,
     read_examples,
     read_first_sources,
     read_makers,
@@ -142,7 +143,7 @@ def test_a_redacted_example_has_the_source_of_its_parent(run: RunContext, pool: 
     cleaned = clean(run, pool, action="redact")
     with read_workspace(run.workspace) as con:
         sources = read_first_sources(con, list(cleaned.pool), run.source_ids)
-        assert sorted(position for _, _, _, position in sources.values()) == [1, 3, 4]
+        assert sorted(each.position for each in sources.values()) == [1, 3, 4]
         new = [i for i in cleaned.pool if i not in pool]
         stories = [read_explanation(con, example_id, None) for example_id in new]
         assert read_makers(con, list(cleaned.pool)) == {}
@@ -162,7 +163,7 @@ def test_a_redacted_answer_keeps_the_name_of_its_maker(run: RunContext, pool: li
     turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "x@firm.io"}]
     answer = Conversation(turns)
     with open_workspace(run.workspace) as con:
-        write_attempts(con, [Attempt(pool[0], 0, answer, "")], ("k", "a model", "{}", "run"))
+        write_attempts(con, [Attempt(pool[0], 0, answer, "")], MadeBy("k", "{}", "run", "a model"))
     cleaned = clean(run, [answer.example_id], action="redact")
     with read_workspace(run.workspace) as con:
         assert read_makers(con, list(cleaned.pool)) == {cleaned.pool[0]: "a model"}

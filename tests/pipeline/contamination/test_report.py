@@ -10,7 +10,6 @@ from pipeline.contamination.report import (
     Recall,
     SetSummary,
     Unchecked,
-    cell,
     shortened,
 )
 
@@ -75,6 +74,5 @@ def test_json_has_no_number_for_a_recall_that_could_not_be_had() -> None:
     assert told["found"] == 2 and told["hits"][0]["evidence"] == EVIDENCE
 
 
-def test_a_cell_is_one_line() -> None:
-    assert cell("a\n| b") == "a \\| b"
+def test_a_long_text_is_shown_as_its_beginning() -> None:
     assert shortened("abcdef", 3) == "abc…" and shortened("abc", 3) == "abc"

@@ -1,7 +1,16 @@
+"""The export stage: every row with its own numbers, in the order of the selection."""
+
+import json
 from pathlib import Path
 
-from pipeline.export.stage import identify_model
+from pipeline.export.stage import export_rows, identify_model
 from pipeline.measuring.measures.token_counts import TokenCounts
+from pipeline.scoring.stage import ScoreSettings
+from pipeline.selection.run_steps import SelectSettings
+from pipeline.selection.stage import select_examples
+from storage.database import read_workspace
+from storage.selections import read_run_selections
+from tests.stage_runner import count_words, score, start
 from tests.tiny_models import CHAT, save_tiny_llama
 
 
@@ -11,3 +20,23 @@ def test_a_model_is_named_as_the_recipe_names_it_wherever_that_is_run(tmp_path: 
     identity = identify_model(tokens, "./model")
     assert identity.reference == "./model"
     assert identity.tokenizer_fingerprint == tokens.key().model_fingerprint
+
+
+def test_each_row_has_its_own_text_tokens_and_source(tmp_path: Path) -> None:
+    for name, lengths in {"even": (2, 4, 6, 8), "odd": (3, 5, 7, 9)}.items():
+        rows = [{"prompt": "q " * n, "completion": "a " * (10 - n) + "."} for n in lengths]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    run, pool = start(tmp_path / "w", [tmp_path / "even.jsonl", tmp_path / "odd.jsonl"])
+    run = score(count_words(run, pool), ScoreSettings(scorer="response_length"), pool)
+    top = {"method": "top_k", "score": "response_length", "budget": {"rows": 6}}
+    select_examples(run, SelectSettings.model_validate({"held_out": 0, "steps": [top]}), pool)
+    with read_workspace(run.workspace) as con:
+        selection_id = read_run_selections(con, run.run_id)["choice"][0]
+        exported = list(export_rows(con, run, selection_id, "train"))
+    assert [row.example_id for row in exported] != sorted(row.example_id for row in exported)
+    assert [row.rank for row in exported] == [1, 2, 3, 4, 5, 6]
+    for n, row in enumerate(exported, start=2):
+        assert (row.prompt_tokens, row.loss_tokens) == (n, 11 - n)
+        assert len(row.prompt[0]["content"].split()) == n
+        assert len(row.completion[0]["content"].split()) == 11 - n
+        assert Path(row.source).name == ("odd.jsonl" if n % 2 else "even.jsonl")

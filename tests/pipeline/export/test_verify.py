@@ -70,6 +70,18 @@ def test_every_link_of_an_untouched_export_holds(folder: Path) -> None:
     assert [links[name].walked for name in names[1:5]] == [ROWS] * 4
 
 
+def test_it_tells_how_far_it_is(folder: Path) -> None:
+    told: dict[str, tuple[int, int | None]] = {}
+    workspace = Workspace(folder / "workspace")
+    with read_tables(workspace) as con:
+        verify_workspace(con, workspace, lambda *each: told.update({each[0]: each[1:]}))
+    pieces = {name.split(" ../")[0]: ends for name, ends in told.items()}
+    assert pieces["verify: exports"] == pieces["verify: files of measurements"] == (1, 1)
+    again = [ends for name, ends in told.items() if name.startswith("verify: reading ../")]
+    assert len(again) == 2 and all(done == total for done, total in again)
+    assert sum(done for done, _ in again) == ROWS + 1, "one stands in two sources"
+
+
 def rewrite_row(folder: Path, column: str, value: object) -> str:
     """Change one exported row of the train split, and the manifest so that the files hold."""
     export = export_of(folder)

@@ -46,6 +46,25 @@ def read(workspace: Workspace, *paths: Path) -> list[str]:
     return sorted(source.source_id for source in sources)
 
 
+def test_it_tells_how_many_rows_are_read_and_of_how_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.ingest.stage.BATCH_ROWS", 2)
+    lines, table = tmp_path / "rows.jsonl", tmp_path / "rows.csv"
+    lines.write_bytes(b"\n".join(line(str(n)) for n in range(5)))
+    table.write_text("prompt,completion\na,b\n")
+    workspace, told = Workspace(tmp_path / "w"), []
+    settings = [SourceSettings(path=str(path)) for path in (lines, table)]
+    sources = identify_sources(workspace, settings)
+    for _ in range(2):  # the second time everything is there
+        ingest_sources(workspace, sources, lambda *each: told.append(each))
+    what = {source.path: f"ingest: reading {source.path}" for source in sources}
+    of_lines, of_table = what["../rows.jsonl"], what["../rows.csv"]
+    ends = {name: [each[1:] for each in told if each[0] == name] for name in what.values()}
+    assert ends[of_lines] == [(0, None), (0, 5), (2, 5), (4, 5), (5, 5)]
+    assert ends[of_table] == [(0, None), (0, None), (1, 1)]
+
+
 def test_each_corrupt_kind_loses_exactly_its_row(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     rows = [b"\xef\xbb\xbf" + line("with a byte order mark")]

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.measuring import cost as plan
@@ -53,6 +53,7 @@ def time_by_tokens(call: Callable[[], object]) -> float:
 
 
 @given(st.integers(1, 500), st.integers(3, 60))
+@example(4, 4)
 def test_rows_are_tried_in_groups_from_three_places(missing: int, rows: int) -> None:
     tried = choose_rows(missing, rows)
     assert tried == sorted(set(tried)) and tried[0] >= 0 and tried[-1] < missing

@@ -19,7 +19,7 @@ from pipeline.reporting.score_histograms import (
 )
 from pipeline.scoring.stage import ScoreSettings
 from storage.database import open_workspace
-from storage.selections import write_selection
+from storage.selections import PickedRows, write_selection
 from tests.stage_runner import count_words, score, start
 
 NAN = np.nan
@@ -67,7 +67,7 @@ def test_pool_and_selection_are_read_from_the_workspace(tmp_path: Path) -> None:
     assert draw_score_histograms(run, pool) is None  # nothing is scored yet
     run = score(count_words(run, pool), ScoreSettings(scorer="response_length"), pool)
     with open_workspace(run.workspace) as con:
-        write_selection(con, run.run_id, "choice", None, ("best", pool[:2], [1.0, 1.0], 5))
+        write_selection(con, run.run_id, PickedRows("best", pool[:2], 5))
     (spread,) = read_spreads(run, pool)
     assert (spread.label, spread.unit) == ("response_length", "tokens")
     assert sorted(spread.pool) == [1, 2, 3, 4, 5, 6]

@@ -19,7 +19,7 @@ from pipeline.scoring.backfill import (
     predict,
     prepare_backfill,
 )
-from pipeline.scoring.stage import ScoreSettings
+from pipeline.scoring.stage import ScoreSettings, score_examples
 from storage.arrivals import Window, read_arrivals
 from storage.database import open_workspace
 from storage.workspace import Workspace
@@ -142,9 +142,48 @@ def test_the_plan_names_what_is_missing_and_the_same_work_by_the_same_key(
 def test_time_is_shared_out_by_what_is_missing(workspace: Workspace, model: str) -> None:
     backfill = prepare(workspace, model, Window())
     count_tokens(backfill)
-    seconds = [plan.seconds for plan in predict(backfill, plan_partitions(backfill), rows=3)]
+    told: list[tuple[str, int, int | None]] = []
+    plans = predict(
+        backfill, plan_partitions(backfill), rows=3, report=lambda *each: told.append(each)
+    )
+    assert told == [("plan: trying losses, 1 of 1", n, total) for n, total in ((0, None), (5, 5))]
+    seconds = [plan.seconds for plan in plans]
     assert all(each is not None and each > 0 for each in seconds)
     assert seconds[0] == seconds[2] == pytest.approx(2 * (seconds[1] or 0))
+
+
+def test_a_score_of_texts_asks_for_nothing_and_is_due_until_it_is_there(
+    workspace: Workspace, model: str
+) -> None:
+    text = ScoreSettings(scorer="type_token_ratio")
+    backfill = prepare_backfill(workspace, measures(model), [text], Window(), 0)
+    assert list(backfill.jobs) == ["token_counts"]
+    count_tokens(backfill)
+    before = plan_partitions(backfill)
+    assert [plan.missing for plan in before] == [{"token_counts": 0}] * 3
+    assert [plan.unscored for plan in before] == [
+        {"type_token_ratio": 2},
+        {"type_token_ratio": 1},
+        {"type_token_ratio": 2},
+    ]
+    assert len({plan.key for plan in before}) == 3
+    states = score_examples(workspace, text, {}, backfill.partitions[0].ids)
+    after = plan_partitions(backfill)
+    assert states == {"ok": 2}
+    assert [plan.unscored for plan in after] == [{}, *(plan.unscored for plan in before[1:])]
+    assert after[0].key != before[0].key
+    assert [plan.key for plan in after[1:]] == [plan.key for plan in before[1:]]
+
+
+def test_a_score_whose_measurements_are_there_is_due_as_well(
+    workspace: Workspace, model: str
+) -> None:
+    backfill = prepare(workspace, model, Window())
+    count_tokens(backfill)
+    assert [plan.unscored for plan in plan_partitions(backfill)] == [{}] * 3, "first they are asked"
+    first = backfill.of(backfill.partitions[0])["losses"]
+    measure_here(workspace, first.measure, first.ids)
+    assert [plan.unscored for plan in plan_partitions(backfill)] == [{"ifd": 2}, {}, {}]
 
 
 @pytest.mark.parametrize("scorer", ["s2l_cluster", "tag_count", "cappy"])

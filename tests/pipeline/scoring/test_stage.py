@@ -1,4 +1,4 @@
-"""The score stage: stored measurements in, scores with states out."""
+"""The score stage: stored measurements and texts in, scores with states out."""
 
 import json
 import math
@@ -10,9 +10,11 @@ import pytest
 
 from pipeline.run_context import RunContext
 from pipeline.scoring import stage
-from pipeline.scoring.stage import ScoreSettings
+from pipeline.scoring.stage import ScoreSettings, score_examples, score_key
+from scorers import SCORERS
 from storage.database import open_workspace, read_workspace
 from storage.examples import read_examples
+from storage.measurements import MeasureKey
 from storage.scores import read_scores, write_scores
 from tests.stage_runner import LONGEST, count_words, score, start, store_measurement
 
@@ -103,3 +105,98 @@ def test_a_row_without_a_score_says_why(tmp_path: Path) -> None:
     # The second was measured and can have no such score; the last was never asked about.
     assert found == ["ok", "not_applicable", *states[2:], "not_measured"]
     np.testing.assert_array_equal(values, [3.0] + [math.nan] * 5)
+
+
+ANSWERS = {"a a": "one two", "b": "one one", "c": None, "d": "?!", "e": "one two one two"}
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> tuple[RunContext, list[str]]:
+    """Prompts with their answers; one has none, and one is without words. Nothing is measured."""
+    rows = []
+    for prompt, answer in ANSWERS.items():
+        user = {"role": "user", "content": prompt}
+        rows.append([user] if answer is None else [user, {"role": "assistant", "content": answer}])
+    lines = [json.dumps({"messages": messages}) for messages in rows]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    return start(tmp_path / "w", [tmp_path / "rows.jsonl"])
+
+
+def by_prompt(
+    run: RunContext, settings: ScoreSettings, pool: list[str]
+) -> dict[str, tuple[float, str]]:
+    """Prompt → its score and state."""
+    run = score(run, settings, pool)
+    with read_workspace(run.workspace) as con:
+        prompts = [example.prompt for example in read_examples(con, pool)]
+        values, states = read_scores(con, run.scores[settings.label], pool)
+    return dict(zip(prompts, zip(values.tolist(), states, strict=True), strict=True))
+
+
+def test_a_scorer_reads_texts_of_which_nothing_was_measured(
+    asked: tuple[RunContext, list[str]],
+) -> None:
+    run, pool = asked
+    assert run.measures == {}
+    found = by_prompt(run, ScoreSettings(scorer="type_token_ratio"), pool)
+    none = (pytest.approx(np.nan, nan_ok=True), "not_applicable")
+    ok = {"a a": (1.0, "ok"), "b": (0.5, "ok"), "e": (0.5, "ok")}
+    assert found == {**ok, "c": none, "d": none}
+
+
+def test_a_recipe_says_which_text(asked: tuple[RunContext, list[str]]) -> None:
+    run, pool = asked
+    prompts = by_prompt(run, ScoreSettings(scorer="type_token_ratio", of="prompt"), pool)
+    assert {prompt: value for prompt, (value, _) in prompts.items()} == {
+        **dict.fromkeys("bcde", 1.0),
+        "a a": 0.5,
+    }
+    both = by_prompt(run, ScoreSettings(scorer="type_token_ratio", of="both"), pool)
+    assert both["a a"] == (0.75, "ok") and both["d"] == (1.0, "ok")
+    assert both["c"][1] == "not_applicable"
+
+
+def test_a_scorer_may_compare_a_response_with_its_prompt(
+    asked: tuple[RunContext, list[str]],
+) -> None:
+    found = by_prompt(asked[0], ScoreSettings(scorer="prompt_copying"), asked[1])
+    assert found["a a"] == (0.0, "ok")
+    assert [found[prompt][1] for prompt in "cd"] == ["not_applicable"] * 2
+
+
+def test_texts_in_several_blocks_stay_with_their_rows(
+    asked: tuple[RunContext, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, pool = asked
+    whole = by_prompt(run, ScoreSettings(scorer="words_per_line", of="prompt"), pool)
+    monkeypatch.setattr("storage.texts.BLOCK_TEXTS", 2)
+    again = ScoreSettings(scorer="words_per_line", of="prompt", name="again")
+    assert by_prompt(run, again, pool) == whole
+    assert whole["a a"] == (2.0, "ok") and whole["b"] == (1.0, "ok")
+
+
+def test_the_key_names_the_text_or_the_measurement_and_the_settings() -> None:
+    losses = MeasureKey("losses", "model", "print", "template", {"version": 1})
+    assert score_key(ScoreSettings(scorer="ifd"), {"losses": losses}) == (
+        "ifd",
+        1,
+        f'{{"measure_key":"{losses.measure_key}","settings":{{}}}}',
+    )
+    repeats = ScoreSettings(scorer="duplicate_ngrams", of="prompt", settings={"n": 3})
+    assert score_key(repeats, {}) == (
+        "duplicate_ngrams",
+        SCORERS["duplicate_ngrams"].version,
+        '{"settings":{"n":3},"texts":{"text":"prompt"}}',
+    )
+    copying = score_key(ScoreSettings(scorer="prompt_copying"), {})[2]
+    texts = {"prompt": "prompt", "response": "response"}
+    assert json.loads(copying) == {"settings": {"n": 4}, "texts": texts}
+    default = score_key(ScoreSettings(scorer="duplicate_ngrams"), {})
+    named = score_key(ScoreSettings(scorer="duplicate_ngrams", of="response"), {})
+    assert default == named, "the response, said or not"
+
+
+def test_an_example_that_is_not_there_is_not_scored(asked: tuple[RunContext, list[str]]) -> None:
+    run, _ = asked
+    settings = ScoreSettings(scorer="refusal_phrases")
+    assert score_examples(run.workspace, settings, {}, ["0" * 32]) == {"not_measured": 1}

@@ -45,7 +45,9 @@ def pip_calls(place: Path) -> list[list[str]]:
 
 def test_sets_up_once_torch_first_and_what_breaks_it_last(place: Path) -> None:
     said: list[str] = []
-    environment = set_up(place, CPU, said.append)
+    told: list[tuple[str, int, int | None]] = []
+    environment = set_up(place, CPU, said.append, lambda *each: told.append(each))
+    assert [(done, total) for _, done, total in told] == [(done, 5) for done in range(5)]
     assert environment.directory == place / "vllm-0.32.0-cpu"
     assert environment.python.is_file()
     assert pip_calls(place) == [

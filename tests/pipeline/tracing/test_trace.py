@@ -19,7 +19,7 @@ from pipeline.tracing.trace import Question, trace_completion
 from pipeline.upkeep.leftovers import find_partial
 from storage.conversations import Conversation
 from storage.database import QueryError, open_workspace, read_workspace
-from storage.examples import Attempt, write_attempts
+from storage.examples import Attempt, MadeBy, write_attempts
 from storage.retention import write_run_measures
 from storage.workspace import Workspace
 from tests.stage_runner import count_words, start, store_measurement
@@ -102,7 +102,7 @@ def test_a_generated_row_names_the_model_that_made_it(run: RunContext) -> None:
     turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "Yes, " + QUOTE}]
     with open_workspace(run.workspace) as con:
         made = Attempt(parent, 0, Conversation(turns), "")
-        write_attempts(con, [made], ("key", "a model", "{}", "run"))
+        write_attempts(con, [made], MadeBy("key", "{}", "run", "a model"))
     report, _ = ask(run, Question(f"yes: {QUOTE}"), whole=True)
     models = [o.model for o in report.origins.values() if o.path is None]
     assert models == ["a model"]

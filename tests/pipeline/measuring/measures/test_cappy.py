@@ -24,6 +24,7 @@ from storage.conversations import Conversation
 from storage.database import open_workspace, read_workspace
 from storage.examples import (
     Attempt,
+    MadeBy,
     read_examples,
     read_generated,
     read_makers,
@@ -99,7 +100,7 @@ def indicate_all(run: RunContext, ids: Sequence[str]) -> list[str]:
         examples = read_examples(con, ids)
         marked = [found for each in examples if (found := indicate(each, " w30")) is not None]
         edited = list(zip((each.example_id for each in examples), marked, strict=True))
-        return sorted(write_edited(con, "indicated", edited, ("key", "{}", run.run_id)))
+        return sorted(write_edited(con, "indicated", edited, MadeBy("key", "{}", run.run_id)))
 
 
 def test_an_indicated_row_is_scored_by_the_model_that_did_not_learn_its_parent(
@@ -135,7 +136,7 @@ def test_an_edited_answer_of_a_model_is_no_reference(encoder: str, tmp_path: Pat
         parent = read_examples(con, ids)[0]
         messages = [*parent.messages[:-1], {"role": "assistant", "content": "w5 w6"}]
         attempt = Attempt(parent.example_id, 0, Conversation(messages, []), "")
-        write_attempts(con, [attempt], ("key", "a model", "{}", run.run_id))
+        write_attempts(con, [attempt], MadeBy("key", "{}", run.run_id, "a model"))
         answered = read_generated(con, "key", [parent.example_id])
     marked = indicate_all(run, answered)
     training = find_cappy(run.workspace, CappySettings(encoder=encoder), [*ids, *marked], None, ())

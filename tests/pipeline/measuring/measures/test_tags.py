@@ -179,3 +179,15 @@ def test_how_tags_are_named_is_in_the_key_and_not_in_that_of_the_replies(tmp_pat
 def test_a_question_that_cannot_be_put_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"has \{prompt\} in it"):
         TagSettings(template="tag it")
+
+
+def test_what_was_written_stands_beside_its_row_in_any_order(tmp_path: Path) -> None:
+    run, pool = ingest(tmp_path)
+    with serve(respond) as server:
+        jobs = plan_measures(run.workspace, settings(server), pool, run.seed)
+        measure(run, settings(server), pool)
+    with read_workspace(run.workspace) as con:
+        inputs = [jobs["tags"].measure.inputs(con, ids) for ids in (pool, pool[::-1])]
+    forward, backward = (table.to_pylist() for table in inputs)
+    assert forward == backward[::-1] and [row["example_id"] for row in forward] == pool
+    assert len({str(row["tags"]) for row in forward}) > 2

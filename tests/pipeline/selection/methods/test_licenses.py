@@ -16,7 +16,7 @@ from pipeline.selection.run_steps import SelectSettings
 from pipeline.selection.stage import select_examples
 from storage.conversations import Conversation
 from storage.database import open_workspace, read_workspace
-from storage.examples import Attempt, read_pool, write_attempts
+from storage.examples import Attempt, MadeBy, read_pool, write_attempts
 from storage.licenses import read_licenses
 from storage.runs import read_counts, start_run
 from storage.selections import read_run_selections
@@ -71,7 +71,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunContext, list[str]
     answered = Attempt(talk("two", "yes").example_id, 0, talk("two", "no"), "")
     with open_workspace(workspace) as con:
         start_run(con, "run", {"name": "test", "seed": 0}, "code", {}, ids)
-        write_attempts(con, [answered], ("key", "a model", "{}", "run"))
+        write_attempts(con, [answered], MadeBy("key", "{}", "run", "a model"))
         pool = [*read_pool(con, ids), talk("two", "no").example_id]
     return count_words(run, pool), pool
 

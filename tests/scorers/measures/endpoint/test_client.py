@@ -10,12 +10,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from tenacity import RetryCallState
 
 from scorers.measures.endpoint.client import (
     EndpointSettings,
     ServerLostError,
+    _NotNow,
     get_json,
-    pause_seconds,
+    patience,
     post_all,
 )
 from scorers.measures.protocols import GenerationFailure
@@ -190,16 +192,26 @@ def test_a_retry_after_that_says_nothing_is_ignored(value: str) -> None:
         assert post_all(settings(endpoint), "p", bodies(1)) == bodies(1)
 
 
+PATIENT = EndpointSettings("http://h/v1", "m", backoff_seconds=1, longest_wait_seconds=5)
+
+
+def pause_after(attempt: int, salt: int = 0, retry_after: float = 0.0) -> float:
+    retrying = patience(PATIENT, salt)
+    state = RetryCallState(retrying, None, (), {})
+    state.attempt_number = attempt
+    state.set_result(_NotNow(GenerationFailure("http_429", ""), retry_after))
+    pause: float = retrying.wait(state)
+    return pause
+
+
 def test_pauses_double_are_spread_and_can_be_repeated() -> None:
-    patient = EndpointSettings("http://h/v1", "m", backoff_seconds=1, longest_wait_seconds=5)
-    pauses = [pause_seconds(patient, attempt, 0, None) for attempt in range(40)]
-    for attempt, pause in enumerate(pauses):
-        longest = min(2**attempt, 5)
-        assert pause is not None and longest / 2 <= pause <= longest
-    assert pauses == [pause_seconds(patient, attempt, 0, None) for attempt in range(40)]
-    assert len({pause_seconds(patient, 0, salt, None) for salt in range(100)}) == 100
-    assert pause_seconds(patient, 0, 0, 4.0) == 4.0
-    assert pause_seconds(patient, 0, 0, 5.1) is None
+    pauses = [pause_after(attempt) for attempt in range(1, 41)]
+    for doubled, pause in enumerate(pauses):
+        longest = min(2**doubled, 5)
+        assert longest / 2 <= pause <= longest
+    assert pauses == [pause_after(attempt) for attempt in range(1, 41)]
+    assert len({pause_after(1, salt) for salt in range(100)}) == 100
+    assert pause_after(1, retry_after=4.0) == 4.0
 
 
 def test_a_server_that_hangs_is_a_timeout_and_the_retry_may_succeed() -> None:

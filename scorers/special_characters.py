@@ -1,0 +1,40 @@
+"""Special characters: how much of a text is neither letters nor digits.
+
+    special_characters_i = - (v_i - a_i) / v_i
+
+v_i is the number of characters that are not white space and a_i that of letters, combining marks
+and digits of any script among them. 0: no punctuation at all; -1: nothing else. Higher is kept
+first: the texts with the fewest.
+
+For broken markup, rows of underscores, tables without content and the debris of extraction. Not for
+a ranking of good texts: prose has its full stops, mathematics and code have far more. As a bound it
+finds the odd ones: look at what lies below -0.3. Costs no model. An empty text has no score.
+
+Laurençon et al. 2023, the ROOTS corpus, arXiv:2303.03915, where digits and white space count as
+special too, and Data-Juicer, arXiv:2309.02033; here digits have a score of their own,
+`digit_share`.
+"""
+
+import numpy as np
+
+from scorers.arrays import Floats, Strings
+from scorers.words import count_visible, find_words
+
+
+def _special(text: str) -> float:
+    """Share of the visible characters; NaN where there is none."""
+    visible = count_visible(text)
+    plain = sum(map(len, find_words(text.replace("_", " "))))
+    return (visible - plain) / visible if visible else np.nan
+
+
+def score_special_characters(text: Strings) -> Floats:
+    """Score each text by how few of its characters are neither letters nor digits.
+
+    Args:
+        text: (n,) texts.
+
+    Returns:
+        (n,) from -1 to 0. NaN where there is nothing but white space.
+    """
+    return 0.0 - np.array([_special(each) for each in text], dtype=np.float64)

@@ -1,0 +1,39 @@
+"""Words per line: whether a text is prose or a heap of short lines.
+
+    words_per_line_i = words_i / lines_i
+
+words_i is the number of words of the text and lines_i that of lines that are not blank, both as
+scorers/words.py splits them. 1: a list of single words; 50: paragraphs. Higher is kept first: the
+longest lines.
+
+For menus, tables of contents, cut-off lists and other rests of a web page. Not for poems, code or
+lists that were asked for, and not to compare scripts: a Chinese character counts as a word. C4 kept
+only lines of a few words and more, FineWeb dropped documents whose lines are mostly short. Costs no
+model. An empty text has no score.
+
+Raffel et al. 2019, "Exploring the Limits of Transfer Learning" (C4), arXiv:1910.10683; Penedo et
+al. 2024, "The FineWeb Datasets", arXiv:2406.17557. Both look at each line; this is the mean.
+"""
+
+import numpy as np
+
+from scorers.arrays import Floats, Strings
+from scorers.words import split_lines, split_words
+
+
+def _mean(text: str) -> float:
+    """Words for each line; NaN where there is no line."""
+    lines = len(split_lines(text))
+    return len(split_words(text)) / lines if lines else np.nan
+
+
+def score_words_per_line(text: Strings) -> Floats:
+    """Score each text by the mean length of its lines.
+
+    Args:
+        text: (n,) texts.
+
+    Returns:
+        (n,) words, 0 or more. NaN where there is no line.
+    """
+    return np.array([_mean(each) for each in text], dtype=np.float64)

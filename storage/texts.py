@@ -1,0 +1,64 @@
+"""Whole texts of examples: of a few by their ids, or of a pool in blocks."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.asked import asking_about, read_aligned
+from storage.conversations import TextField
+from storage.database import Connection
+
+WHOLE_TEXTS: Mapping[TextField, str] = {
+    "prompt": "prompt",
+    "response": "response",
+    "both": r"case when response_at is null then '' else prompt || E'\n\n' || response end",
+}
+"""What is compared of an example; of both texts, one without a response has none."""
+
+READ = "select {columns} from asked join examples using (example_id)"
+
+WITH_RESPONSE = "case when response_at is not null then {text} end"
+
+BLOCK_TEXTS = 1 << 13
+"""Rows whose texts are in memory together."""
+
+
+def read_texts_of(con: Connection, of: TextField, ids: Sequence[str]) -> list[str]:
+    """The compared text of some examples, in their order, and of no other.
+
+    Raises:
+        ValueError: if one of them is not in the workspace.
+    """
+    query = READ.format(columns=f"{WHOLE_TEXTS[of]} as text")
+    texts: list[str] = read_aligned(con, query, ids)["text"].to_pylist()
+    return texts
+
+
+def read_text_blocks(
+    con: Connection, texts: Mapping[str, TextField], ids: Sequence[str]
+) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]]:
+    """Texts of examples in blocks of a bounded number of rows and in any order.
+
+    Nothing else may be asked of the connection meanwhile.
+
+    Args:
+        con: an open workspace.
+        texts: name of each column → which text it holds.
+        ids: of examples of the workspace.
+
+    Yields:
+        Places of some examples among the ids, and their columns; None for a text with a response
+        of an example without one.
+    """
+    form = {
+        of: text if of == "prompt" else WITH_RESPONSE.format(text=text)
+        for of, text in WHOLE_TEXTS.items()
+    }
+    columns = ["n", *(f"{form[of]} as {name}" for name, of in texts.items())]
+    with asking_about(con, ids):
+        con.execute(READ.format(columns=", ".join(columns)))
+        for batch in con.to_arrow_reader(BLOCK_TEXTS):
+            found = {name: batch[name].to_numpy(zero_copy_only=False) for name in texts}
+            yield batch["n"].to_numpy(), found

@@ -1,0 +1,111 @@
+"""What is asked of the examples: by source, by prompt, by the start of an id, by attempts."""
+
+import pytest
+
+from storage.conversations import Conversation
+from storage.database import Connection, QueryError
+from storage.examples import (
+    Attempt,
+    count_copies,
+    count_failed,
+    find_example,
+    read_all_ids,
+    read_attempted,
+    read_generated,
+    read_makers,
+    read_pairs,
+    read_pool,
+    read_prompts,
+    read_response_lengths,
+    write_attempts,
+)
+from storage.sources import ReadRow, Source, add_source, write_rows
+
+
+def talk(prompt: str, answer: str | None) -> Conversation:
+    turns = [{"role": "user", "content": prompt}]
+    return Conversation(
+        turns if answer is None else [*turns, {"role": "assistant", "content": answer}]
+    )
+
+
+ONE, TWO, BARE = talk("p", "one"), talk("q", "three"), talk("r", None)
+MADE = talk("p", "made")
+
+
+@pytest.fixture
+def given(con: Connection) -> Connection:
+    """The first in both sources and twice in one, the second in one, a prompt in the other."""
+    for name, rows in {"a": [ONE, TWO, ONE], "b": [ONE, BARE]}.items():
+        add_source(con, Source(name, name, None, None, "", name, 1))
+        read = [ReadRow(n, each, "messages") for n, each in enumerate(rows, start=1)]
+        write_rows(con, name, read, [])
+    return con
+
+
+def ids(*talks: Conversation) -> list[str]:
+    return sorted(each.example_id for each in talks)
+
+
+def test_a_pool_is_the_distinct_examples_of_its_sources(given: Connection) -> None:
+    assert read_pool(given, ["a", "b"]) == ids(ONE, TWO, BARE) == read_all_ids(given)
+    assert read_pool(given, ["b"]) == ids(ONE, BARE)
+    pairs = [(ONE, "a"), (ONE, "b"), (TWO, "a"), (BARE, "b")]
+    expected = sorted((each.example_id, source) for each, source in pairs)
+    assert read_pairs(given, ["a", "b"]) == expected
+
+
+def test_prompts_are_of_the_sources_and_may_be_those_without_answer(given: Connection) -> None:
+    assert read_prompts(given, ["a", "b"], only_unanswered=False) == ids(ONE, TWO, BARE)
+    assert read_prompts(given, ["a", "b"], only_unanswered=True) == ids(BARE)
+    assert read_prompts(given, ["a"], only_unanswered=True) == []
+
+
+def test_copies_are_rows_of_the_sources_asked_for(given: Connection) -> None:
+    asked = ids(ONE, TWO, BARE, MADE)
+    both = {ONE.example_id: 3, TWO.example_id: 1, BARE.example_id: 1}
+    assert count_copies(given, asked, ["a", "b"]) == both
+    assert count_copies(given, asked, ["b"]) == {ONE.example_id: 1, BARE.example_id: 1}
+    assert count_copies(given, ids(TWO), ["a", "b"]) == {TWO.example_id: 1}
+
+
+def test_lengths_are_of_those_that_have_a_response(given: Connection) -> None:
+    expected = {ONE.example_id: 3, TWO.example_id: 5}
+    assert read_response_lengths(given, ids(ONE, TWO, BARE)) == expected
+
+
+def test_an_example_is_found_by_the_start_of_its_id(given: Connection) -> None:
+    assert find_example(given, ONE.example_id[:12]) == ONE.example_id
+    with pytest.raises(QueryError, match="no example has an id that starts with 'x'"):
+        find_example(given, "x")
+    with pytest.raises(QueryError, match="3 examples have ids that start with ''"):
+        find_example(given, "")
+    given.execute("delete from examples where example_id = $i", {"i": BARE.example_id})
+    with pytest.raises(QueryError, match="2 examples"):
+        find_example(given, "")
+
+
+def test_attempts_are_known_by_their_key_and_their_parent(given: Connection) -> None:
+    one, two = ONE.example_id, TWO.example_id
+    tried = [
+        Attempt(one, 0, MADE, ""),
+        Attempt(one, 1, MADE, ""),
+        Attempt(two, 0, None, "timeout"),
+        Attempt(two, 1, None, "timeout"),
+        Attempt(one, 2, None, "empty"),
+    ]
+    write_attempts(given, tried, ("key", "m", "{}", "run"))
+    assert read_attempted(given, "key", [one, two, BARE.example_id]) == {one, two}
+    assert read_attempted(given, "key", [two]) == {two}
+    assert read_attempted(given, "other", [one, two]) == set()
+    assert read_generated(given, "key", [one, two]) == [MADE.example_id]
+    assert read_generated(given, "key", [two]) == read_generated(given, "other", [one]) == []
+    assert list(count_failed(given, "key", [one, two]).items()) == [("empty", 1), ("timeout", 2)]
+    assert count_failed(given, "key", [one]) == {"empty": 1}
+
+
+def test_of_several_makers_the_first_by_name_is_told(given: Connection) -> None:
+    for model in ("m2", "m1", "m3"):
+        attempt = Attempt(ONE.example_id, 0, MADE, "")
+        write_attempts(given, [attempt], (f"key of {model}", model, "{}", "run"))
+    assert read_makers(given, ids(MADE, ONE)) == {MADE.example_id: "m1"}

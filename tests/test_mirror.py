@@ -1,0 +1,137 @@
+"""Tests follow the folders: a module has its mirror, or is listed with what tests it or why not."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("pipeline", "flows", "scorers", "storage", "fine_tune")
+
+TESTED_WITH = {
+    # what is a part of one thing, and is tested through it
+    "fine_tune/cost.py": "fine_tune/test_outcome.py",
+    "fine_tune/files.py": "fine_tune/test_train.py",
+    "fine_tune/prepared_rows.py": "fine_tune/test_verify_tokens.py",
+    "fine_tune/report.py": "fine_tune/test_train.py",
+    "fine_tune/trainer.py": "fine_tune/test_train.py",
+    "pipeline/advice/mixture_runs.py": "pipeline/advice/test_mixture_model.py",
+    "pipeline/advice/review_queue.py": "flows/cli/test_screen.py",
+    "pipeline/contamination/recall.py": "pipeline/contamination/test_search.py",
+    "pipeline/contamination/settings.py": "pipeline/contamination/test_stage.py",
+    "pipeline/contamination/windows.py": "pipeline/contamination/test_ngrams.py",
+    "pipeline/dedupe/stage.py": "pipeline/dedupe/test_stored.py",
+    "pipeline/dedupe/step.py": "pipeline/dedupe/test_stored.py",
+    "pipeline/evidence/lengths.py": "pipeline/evidence/test_lengths_and_overlap.py",
+    "pipeline/evidence/markdown.py": "pipeline/selection/test_evidence.py",
+    "pipeline/evidence/overlap.py": "pipeline/evidence/test_lengths_and_overlap.py",
+    "pipeline/export/shards.py": "pipeline/export/test_files.py",
+    "pipeline/measuring/judge.py": "pipeline/measuring/test_stage.py",
+    "pipeline/measuring/measures/embeddings.py": "pipeline/contamination/test_stage.py",
+    "pipeline/measuring/measures/judgements.py": "pipeline/measuring/test_stage.py",
+    "pipeline/measuring/measures/preferences.py": "pipeline/selection/methods/test_clear_repair.py",
+    "pipeline/measuring/measures/samples.py": "pipeline/measuring/test_stage.py",
+    "pipeline/measuring/measures/token_counts.py": "pipeline/export/test_stage.py",
+    "pipeline/measuring/rows.py": "pipeline/generation/test_indicator.py",
+    "pipeline/measuring/warm_up.py": "pipeline/measuring/measures/test_gradients.py",
+    "pipeline/reporting/report.py": "pipeline/reporting/test_changes.py",
+    "pipeline/selection/candidates.py": "pipeline/selection/test_stage.py",
+    "pipeline/selection/step.py": "pipeline/selection/test_steps.py",
+    "pipeline/tracing/found.py": "pipeline/tracing/test_spans.py",
+    "pipeline/tracing/neighbours.py": "pipeline/tracing/test_trace.py",
+    "pipeline/tracing/report.py": "pipeline/tracing/test_trace.py",
+    "pipeline/tracing/row_ranking.py": "pipeline/tracing/test_spans.py",
+    "scorers/measures/reading/vocabulary_head.py": "scorers/measures/reading/test_next_token.py",
+    "scorers/measures/training/adapter_training.py": "scorers/measures/training/test_gradients.py",
+    "scorers/measures/training/gradient_cost.py": "scorers/measures/training/test_gradients.py",
+    "scorers/measures/training/recorded_losses.py": (
+        "scorers/measures/training/test_trajectories.py"
+    ),
+    "scorers/measures/training/trajectory_files.py": (
+        "scorers/measures/training/test_new_row_trajectories.py"
+    ),
+    # the recipe's checks are tested by what a wrong recipe is answered
+    "flows/recipe/check_inputs.py": "flows/recipe/test_check.py",
+    "flows/recipe/check_measures.py": "flows/recipe/test_check.py",
+    "flows/recipe/check_selection.py": "flows/recipe/test_check.py",
+    "flows/recipe/form.py": "flows/recipe/test_check.py",
+    # flows and verbs are tested on a real server and as commands
+    "flows/cli/backfill.py": "flows/test_prefect_server.py",
+    "flows/cli/environment.py": "flows/cli/test_main.py",
+    "flows/cli/explain.py": "flows/cli/test_run.py",
+    "flows/cli/init.py": "flows/cli/test_main.py",
+    "flows/cli/models.py": "flows/cli/test_main.py",
+    "flows/cli/options.py": "flows/cli/test_main.py",
+    "flows/cli/output.py": "flows/cli/test_main.py",
+    "flows/cli/quarantine.py": "flows/cli/test_run.py",
+    "flows/cli/report.py": "flows/cli/test_run.py",
+    "flows/cli/server.py": "flows/test_prefect_server.py",
+    "flows/cli/sql.py": "flows/cli/test_run.py",
+    "flows/curate_dataset.py": "flows/test_prefect_server.py",
+    "flows/export_event.py": "flows/test_deployments.py",
+    "flows/measure_shards.py": "flows/test_clusters.py",
+    "flows/report_workspace.py": "flows/test_prefect_server.py",
+    "flows/stages.py": "flows/cli/test_run.py",
+    "flows/submit_backfill.py": "flows/test_prefect_server.py",
+    # SQL is tested by the stage that asks it
+    "storage/arrivals.py": "pipeline/scoring/test_backfill.py",
+    "storage/changes.py": "pipeline/reporting/test_changes.py",
+    "storage/error_notes.py": "flows/cli/test_disk_errors.py",
+    "storage/evidence.py": "pipeline/selection/test_evidence.py",
+    "storage/examples.py": "storage/test_asked.py",
+    "storage/explain.py": "flows/cli/test_run.py",
+    "storage/licenses.py": "pipeline/selection/methods/test_licenses.py",
+    "storage/personal_data.py": "pipeline/cleaning/test_stage.py",
+    "storage/provenance.py": "pipeline/export/test_verify.py",
+    "storage/repairs.py": "pipeline/selection/methods/test_clear_repair.py",
+    "storage/selections.py": "pipeline/selection/test_stage.py",
+    "storage/sources.py": "pipeline/ingest/test_stage.py",
+    "storage/verdicts.py": "pipeline/advice/test_suggest.py",
+    "storage/what_if.py": "flows/cli/test_what_if.py",
+}
+"""Module → the test that looks at it, where that is not its mirror."""
+
+NOTHING_TO_TEST = {
+    "pipeline/code_version.py",  # a hash; what refuses another one is in measuring/shard_work.py
+    "pipeline/dedupe/steps.py",  # a list
+    "pipeline/run_context.py",  # fields
+    "pipeline/settings.py",  # fields
+    "scorers/measures/protocols.py",  # protocols and fields
+    "scorers/measures/quiet.py",  # switches of transformers
+    "scorers/measures/training/graded_pair.py",  # fields
+    "storage/migrations.py",  # statements; applying them is tested with database.py and upgrade.py
+    "storage/workspace.py",  # paths
+}
+
+
+def modules() -> list[str]:
+    return sorted(
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if path.name != "__init__.py"
+    )
+
+
+def mirror(module: str) -> Path:
+    path = Path(module)
+    return ROOT / "tests" / path.parent / f"test_{path.name}"
+
+
+def complaint(module: str) -> str | None:
+    """What is wrong with a module's tests."""
+    listed = module in TESTED_WITH or module in NOTHING_TO_TEST
+    if mirror(module).exists():
+        return f"{module} is listed here and has its mirror" if listed else None
+    if not listed:
+        return f"{module} has no {mirror(module).relative_to(ROOT)}, and is not listed here"
+    named = TESTED_WITH.get(module)
+    gone = named is not None and not (ROOT / "tests" / named).exists()
+    return f"{module} is tested with {named}, which is gone" if gone else None
+
+
+def test_every_module_has_its_test() -> None:
+    assert [said for module in modules() if (said := complaint(module))] == []
+
+
+def test_what_is_listed_is_there() -> None:
+    listed = {*TESTED_WITH, *NOTHING_TO_TEST}
+    assert listed - set(modules()) == set()
+    assert set(TESTED_WITH) & NOTHING_TO_TEST == set()
