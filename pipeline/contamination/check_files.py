@@ -74,12 +74,7 @@ class FileRows:
 def check_files(
     paths: Sequence[str], settings: CheckSettings, seed: int = 0
 ) -> tuple[CheckReport, dict[str, int]]:
-    """Compare the rows of files with evaluation sets.
-
-    Args:
-        paths: files, folders or patterns.
-        settings: what they are compared with, and how.
-        seed: of the leaks that are injected.
+    """Compare the rows of files, folders or patterns with evaluation sets.
 
     Returns:
         The report with all hits, and the rows that could not be read by reason.

@@ -50,11 +50,7 @@ def check_examples(
 ) -> list[str]:
     """Compare the pool with the evaluation sets, store what was found, do what is to follow.
 
-    Args:
-        run: its measures have the embeddings, where they are compared.
-        settings: what is compared, and what follows.
-        embeddings: the blocks of the recipe that say which model embedded the rows.
-        pool: example ids.
+    `embeddings` are the blocks of the recipe that say which model embedded the rows.
 
     Returns:
         The ids that are left, sorted.

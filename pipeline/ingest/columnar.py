@@ -98,7 +98,7 @@ def _convert(value: dict[str, Any], position: int, limit: int) -> RawRow | Unrea
     raw = orjson.dumps(value, default=_as_text)
     if len(raw) > limit:
         return oversized(raw).unreadable(position, limit)
-    # Asked first, for it is fast; the text may also have a backslash before u0000.
+    # The bytes are asked first, for that is fast; they may also be a backslash and "u0000".
     if b"\\u0000" in raw and holds_nul(value):
         return UnreadableRow(position, "nul_character", "a text holds \\u0000", raw)
     return RawRow(position, _without_nulls(value), raw)

@@ -13,10 +13,8 @@ class Budget:
     """A limit on a selection. Exactly one of the three is given."""
 
     rows: int | None = None
-    loss_tokens: int | None = None
-    """Response tokens, as the trainer counts them."""
-    fraction: float | None = None
-    """Of the rows the method is given, with or without a score; rounded down."""
+    loss_tokens: int | None = None  # response tokens, as the trainer counts them
+    fraction: float | None = None  # of the rows given, with or without a score; rounded down
 
     def __post_init__(self) -> None:
         """Check the limit.

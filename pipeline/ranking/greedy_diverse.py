@@ -36,13 +36,11 @@ PAIRS_AT_ONCE = 1 << 15  # whose vectors are in memory as float64
 class DiverseRows:
     """Which rows were kept, and what ruled out the others."""
 
-    kept: Ints
-    """(k,) rows in the order kept."""
+    kept: Ints  # (k,) rows in the order kept
+    # (n,) the kept row most similar to a row that is ruled out, the preferred one in a tie; -1 for
+    # kept rows and those not reached.
     because_of: Ints
-    """(n,) the kept row most similar to a row that is ruled out, the preferred one in a tie. -1 for
-    kept rows and those not reached."""
-    similarity: Floats
-    """(n,) to `because_of`; NaN where there is none."""
+    similarity: Floats  # (n,) to `because_of`; NaN where there is none
 
 
 def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -74,7 +72,7 @@ def cosine_between(
         a, b = left[i[part]].astype(np.float64), right[j[part]].astype(np.float64)
         squares = np.einsum("pd,pd->p", a, a) * np.einsum("pd,pd->p", b, b)
         similarity[part] = np.einsum("pd,pd->p", a, b) / np.sqrt(squares)
-    rounded: Floats = np.clip(similarity, -1, 1).round(DECIMALS)  # 1 + 1e-16 is not a cosine
+    rounded: Floats = np.clip(similarity, -1, 1).round(DECIMALS)  # 1 + 2e-16 is no cosine
     return rounded
 
 
@@ -103,7 +101,7 @@ class KeptRows:
     @property
     def rows(self) -> Ints:
         """All of them, in the order kept."""
-        # Joined once a block, and the join kept, or a million rows would be copied for each.
+        # The parts become one: the next call joins two arrays, and not one for each block.
         self._parts = [np.concatenate([np.empty(0, dtype=np.int64), *self._parts])]
         return self._parts[0]
 

@@ -126,7 +126,7 @@ class FlatSearch:
         seen = self._screen.view(units)
 
         def look_through(start: int) -> tuple[Ints, Ints, Vectors32]:
-            tile = self._tiles[start // TILE_ROWS][: self._kept - start]  # the last is not full
+            tile = self._tiles[start // TILE_ROWS][: self._kept - start]  # the filled part
             products = seen @ tile.T  # (b, tile)
             near = np.flatnonzero(products > least)  # of the flat array: row by row
             asked, place = np.divmod(near, len(tile))

@@ -8,9 +8,8 @@ from pipeline.upkeep.installation_checks import GIGABYTE, Finding, check_free
 from storage.database import WorkspaceBusyError, WorkspaceVersionError, read_schema
 from storage.workspace import Workspace
 
+# Room that a run should have, beside a copy of the database: shards, an export, a checkpoint.
 SPARE_GIGABYTES = 2.0
-"""Room that a run should have, beside a copy of the database: shards, an export, a checkpoint."""
-
 KINDS = ("measurements", "pending", "exports", "models", "requests", "reports")
 
 

@@ -16,12 +16,7 @@ def type_name(value: object) -> str:
 
 
 def read_text(fields: Row, key: str, where: str) -> str | None:
-    """A text field; None where it is absent, null or empty.
-
-    Args:
-        fields: the row or message.
-        key: the field.
-        where: what `fields` is, for the message.
+    """A text field; None where it is absent, null or empty. `where` is what `fields` is called.
 
     Raises:
         UnreadableRowError: wrong_type.

@@ -24,10 +24,6 @@ from pipeline.ingest.shapes.fields import (
 def read_turn_calls(turn: Row, where: str) -> list[dict[str, Any]]:
     """The calls of a message: `tool_calls`, or the deprecated `function_call`.
 
-    Args:
-        turn: the message.
-        where: what it is, for the message of an error.
-
     Raises:
         UnreadableRowError: bad_tool_calls, bad_tool_arguments, or conflicting_fields where a
             message has both.

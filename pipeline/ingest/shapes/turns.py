@@ -45,11 +45,7 @@ def _read_turn(turn: object, index: int) -> Message:
 
 
 def read_turn(turn: object, where: str) -> Message:
-    """Read one turn.
-
-    Args:
-        turn: an object with a role.
-        where: what it is, for the message of an error.
+    """Read one turn, which errors call `where`.
 
     Raises:
         UnreadableRowError: missing_key, unknown_role, wrong_type, unsupported_content,
