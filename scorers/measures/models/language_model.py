@@ -40,10 +40,8 @@ BATCH_TOKENS_GPU = 65536  # a starting point; see NextTokenReader
 
 def read_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     """The tokenizer in a model's folder."""
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        path, trust_remote_code=False
-    )
-    return tokenizer
+    found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    return found
 
 
 class HuggingFaceLanguageModel:
