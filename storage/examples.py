@@ -270,7 +270,7 @@ def write_edited(
     with transaction(con):
         ids = write_examples(con, [conversation for _, conversation in edited], method)
         made_from = [(parent, method) for parent, _ in edited]
-        write_lineage(con, ids, made_from, (key, "", settings, run_id))
+        _write_lineage(con, ids, made_from, (key, "", settings, run_id))
     return ids
 
 
@@ -287,7 +287,7 @@ def write_attempts(
     answered = [a for a in attempts if a.conversation is not None]
     with transaction(con):
         ids = write_examples(con, [a.conversation for a in answered if a.conversation], "generated")
-        write_lineage(con, ids, [(a.parent_id, a.method) for a in answered], made_by)
+        _write_lineage(con, ids, [(a.parent_id, a.method) for a in answered], made_by)
         by_attempt = {(a.parent_id, a.attempt): i for a, i in zip(answered, ids, strict=True)}
         attempted = pa.table(
             {
@@ -304,7 +304,7 @@ def write_attempts(
         write_table(con, "attempted", attempted, WRITE_ATTEMPTS)
 
 
-def write_lineage(
+def _write_lineage(
     con: Connection,
     ids: Sequence[str],
     made_from: Sequence[tuple[str, str]],
