@@ -312,7 +312,7 @@ def _write_lineage(
 ) -> None:
     """Record the parent of each example and the method, and what made them all; see write_attempts.
 
-    With types for every column: of no examples they would be null, which DuckDB reads as integers.
+    Every column has its type, for Arrow would give one of no examples the type null.
     """
     columns = {
         "example_id": ids,

@@ -27,7 +27,7 @@ def fetch_counts(
 
 def as_table(columns: Mapping[str, pa.DataType], rows: Sequence[tuple[Any, ...]]) -> pa.Table:
     """Rows as an Arrow table with these columns."""
-    # With types: of no rows a column would be null, which DuckDB reads as integers.
+    # With types: Arrow would give a column of no rows the type null.
     return pa.table(
         {
             name: pa.array([row[place] for row in rows], kind)
