@@ -38,8 +38,7 @@ class TrainingOutcome(BaseModel):
 
 def trial_identity(export_id: str, model_fingerprint: str, settings: TrainSettings) -> str:
     """The id of a training: the same export, model and settings are the same trial."""
-    settled = settings.model_dump(mode="json")
-    return content_hash([export_id, model_fingerprint, settled])[:16]
+    return content_hash([export_id, model_fingerprint, settings.model_dump(mode="json")])[:16]
 
 
 def workspace_of(export: Path) -> Path | None:

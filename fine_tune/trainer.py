@@ -304,7 +304,5 @@ def load_model(folder: Path) -> PreTrainedModel:
 
 def load_chat_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Load a tokenizer with its chat template."""
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        folder, local_files_only=True
-    )
-    return tokenizer
+    found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return found

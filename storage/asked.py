@@ -16,7 +16,7 @@ from storage.database import Connection
 def number_ids(ids: Sequence[str]) -> pa.Table:
     """example_id and its place n among those given, from 0; an id may stand in several places."""
     n = pa.array(np.arange(len(ids)), pa.int64())
-    # With types: without ids the columns would be null, and no query could join with them.
+    # With types: Arrow would give a column of no ids the type null.
     return pa.table({"n": n, "example_id": pa.array(ids, pa.string())})
 
 

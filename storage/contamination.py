@@ -10,7 +10,7 @@ import orjson
 import pyarrow as pa
 
 from storage.database import Connection, transaction
-from storage.rows import write_table
+from storage.rows import TEXT, as_table, write_table
 
 CLEAR = (
     "delete from contamination_hits where run_id = $run_id",
@@ -48,21 +48,16 @@ group by example_id order by example_id
 """
 
 HIT_COLUMNS = {
-    "example_id": pa.string(),
-    "evaluation": pa.string(),
+    "example_id": TEXT,
+    "evaluation": TEXT,
     "item": pa.int64(),
-    "matched": pa.string(),
-    "rule": pa.string(),
+    "matched": TEXT,
+    "rule": TEXT,
     "similarity": pa.float64(),
-    "evidence": pa.string(),
+    "evidence": TEXT,
 }
 
-UNCHECKED_COLUMNS = {
-    "evaluation": pa.string(),
-    "item": pa.int64(),
-    "reason": pa.string(),
-    "detail": pa.string(),
-}
+UNCHECKED_COLUMNS = {"evaluation": TEXT, "item": pa.int64(), "reason": TEXT, "detail": TEXT}
 
 ALL = 2**62  # a limit that none reaches, where SQL has no word for none
 
@@ -99,16 +94,6 @@ def write_check(
         table = as_table(UNCHECKED_COLUMNS, unchecked)
         write_table(con, "unchecked", table, WRITE_UNCHECKED, key)
         con.execute(WRITE_CHECK, key | {"summary": orjson.dumps(summary).decode()})
-
-
-def as_table(columns: Mapping[str, pa.DataType], rows: Sequence[tuple[Any, ...]]) -> pa.Table:
-    """Rows as an Arrow table with these columns."""
-    return pa.table(
-        {
-            name: pa.array([row[place] for row in rows], kind)
-            for place, (name, kind) in enumerate(columns.items())
-        }
-    )
 
 
 def read_check(con: Connection, run_id: str) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Errors that say where they happened: Arrow and safetensors tell of a full disk, and not which."""
+"""Files written whole, and errors that say where: Arrow tells of a full disk, and not which."""
 
 import os
 from collections.abc import Iterator

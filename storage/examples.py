@@ -223,8 +223,7 @@ def read_all_ids(con: Connection) -> list[str]:
 
 def count_copies(con: Connection, ids: Sequence[str], source_ids: Sequence[str]) -> dict[str, int]:
     """How many rows of these sources each example is; one that none holds is left out."""
-    parameters = {"ids": list(ids), "source_ids": list(source_ids)}
-    return fetch_counts(con, COUNT_COPIES, parameters)
+    return fetch_counts(con, COUNT_COPIES, {"ids": list(ids), "source_ids": list(source_ids)})
 
 
 def find_example(con: Connection, start: str) -> str:
@@ -243,14 +242,12 @@ def find_example(con: Connection, start: str) -> str:
 
 def read_attempted(con: Connection, generation_key: str, parents: Sequence[str]) -> set[str]:
     """Those of the parents that were asked for already."""
-    parameters = {"key": generation_key, "ids": list(parents)}
-    return set(fetch_texts(con, ATTEMPTED, parameters))
+    return set(fetch_texts(con, ATTEMPTED, {"key": generation_key, "ids": list(parents)}))
 
 
 def read_generated(con: Connection, generation_key: str, parents: Sequence[str]) -> list[str]:
     """Examples made from these parents under this key, sorted by id."""
-    parameters = {"key": generation_key, "ids": list(parents)}
-    return fetch_texts(con, READ_GENERATED, parameters)
+    return fetch_texts(con, READ_GENERATED, {"key": generation_key, "ids": list(parents)})
 
 
 def read_makers(con: Connection, ids: Sequence[str]) -> dict[str, str]:
@@ -261,8 +258,7 @@ def read_makers(con: Connection, ids: Sequence[str]) -> dict[str, str]:
 
 def count_failed(con: Connection, generation_key: str, parents: Sequence[str]) -> dict[str, int]:
     """Attempts that gave no answer, by what went wrong."""
-    parameters = {"key": generation_key, "ids": list(parents)}
-    return fetch_counts(con, COUNT_FAILED, parameters)
+    return fetch_counts(con, COUNT_FAILED, {"key": generation_key, "ids": list(parents)})
 
 
 @dataclass(frozen=True, slots=True)

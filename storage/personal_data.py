@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from storage.database import Connection, transaction
-from storage.rows import write_table
+from storage.rows import TEXT, as_table, write_table
 
 CLEAR_HITS = "delete from personal_data_hits where run_id = $run_id"
 
@@ -24,16 +24,7 @@ class PersonalDataHits(NamedTuple):
 
 def write_hits(con: Connection, run_id: str, found: Sequence[PersonalDataHits]) -> None:
     """Store what a run found, in place of what it found before."""
-    # zip(*()) would give nothing to unpack.
-    ids, kinds, indices, hits = zip(*found, strict=True) if found else ((), (), (), ())
-    table = pa.table(
-        {
-            "example_id": pa.array(ids, pa.string()),
-            "kind": pa.array(kinds, pa.string()),
-            "place": pa.array(indices, pa.string()),
-            "hits": pa.array(hits, pa.int32()),
-        }
-    )
+    columns = {"example_id": TEXT, "kind": TEXT, "place": TEXT, "hits": pa.int32()}
     with transaction(con):
         con.execute(CLEAR_HITS, {"run_id": run_id})
-        write_table(con, "hits_found", table, WRITE_HITS, {"run_id": run_id})
+        write_table(con, "hits_found", as_table(columns, found), WRITE_HITS, {"run_id": run_id})

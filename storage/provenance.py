@@ -228,8 +228,7 @@ def read_without_origin(con: Connection) -> Broken:
 
 def wanted_sources(con: Connection) -> list[tuple[Source, int]]:
     """Sources that exported rows come from, and how many of their rows."""
-    rows = con.execute(WANTED_SOURCES).fetchall()
-    return [(Source(*row[:-1]), int(row[-1])) for row in rows]
+    return [(Source(*row[:-1]), int(row[-1])) for row in con.execute(WANTED_SOURCES).fetchall()]
 
 
 def wanted_rows(con: Connection, source_id: str) -> Iterator[tuple[int, str]]:

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
-import pyarrow as pa
 
 from storage.database import Connection, transaction
-from storage.rows import fetch_texts, write_table
+from storage.rows import TEXT, as_table, fetch_texts, write_table
 
 ADD = """
 insert into reviews
@@ -51,39 +50,27 @@ class Review:
 
 def add_reviews(con: Connection, selection_id: str, reviews: Sequence[Review]) -> None:
     """Put rows of a selection on the list; verdicts that are known stay."""
-    queued = pa.table(
-        {
-            "selection_id": pa.array([selection_id] * len(reviews), pa.string()),
-            "example_id": pa.array([each.example_id for each in reviews], pa.string()),
-            "source": pa.array([each.source for each in reviews], pa.string()),
-            "drawn": pa.array([each.drawn for each in reviews], pa.string()),
-        }
-    )
+    columns = dict.fromkeys(("selection_id", "example_id", "source", "drawn"), TEXT)
+    rows = [(selection_id, each.example_id, each.source, each.drawn) for each in reviews]
+    queued = as_table(columns, rows)
     with transaction(con):
         write_table(con, "queued", queued, ADD)
 
 
 def read_reviews(con: Connection, selection_id: str) -> list[Review]:
     """The list of a selection, by example."""
-    rows = con.execute(READ, {"selection_id": selection_id}).fetchall()
-    return [Review(*row) for row in rows]
+    return [Review(*row) for row in con.execute(READ, {"selection_id": selection_id}).fetchall()]
 
 
 def read_unlisted(con: Connection, ids: Sequence[str]) -> list[str]:
     """Those of the examples that are on no list, sorted."""
-    listed = set(fetch_texts(con, KNOWN, {"ids": list(ids)}))
-    return sorted(set(ids) - listed)
+    return sorted(set(ids) - set(fetch_texts(con, KNOWN, {"ids": list(ids)})))
 
 
 def write_verdicts(con: Connection, verdicts: Mapping[str, tuple[str, str]]) -> None:
     """Store what was found: example id → "ok" or "bad", and a note."""
-    judged = pa.table(
-        {
-            "example_id": pa.array(list(verdicts), pa.string()),
-            "verdict": pa.array([verdict for verdict, _ in verdicts.values()], pa.string()),
-            "note": pa.array([note for _, note in verdicts.values()], pa.string()),
-        }
-    )
+    columns = dict.fromkeys(("example_id", "verdict", "note"), TEXT)
+    judged = as_table(columns, [(example_id, *found) for example_id, found in verdicts.items()])
     with transaction(con):
         write_table(con, "judged", judged, JUDGE)
 

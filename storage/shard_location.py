@@ -12,6 +12,7 @@ from typing import ClassVar
 import orjson
 
 from storage.conversations import content_hash
+from storage.error_notes import whole_file
 from storage.shard_files import ShardFiles, explained, is_url
 
 CLAIM = "claim.json"
@@ -65,7 +66,8 @@ def set_shard_location(directory: Path, place: str | None) -> None:
     claim = stored["claim"] if stored else content_hash([gethostname(), os.path.abspath(directory)])
     files = ShardFiles(place)
     with explained(place):
-        taken = _claimed(files)  # two who claim it at the same moment are not told apart
+        # Two who claim it at the same moment are not told apart.
+        taken = orjson.loads(files.read_bytes(CLAIM))["claim"] if files.exists(CLAIM) else None
         if taken is None:
             files.write_bytes(CLAIM, orjson.dumps({"claim": claim}))
     if taken not in (None, claim):
@@ -73,7 +75,8 @@ def set_shard_location(directory: Path, place: str | None) -> None:
             f"{place} has the shards of another workspace: name a place of its own for each"
         )
     if not stored:  # last, so that a place that cannot be used is not kept
-        _write(file, {"place": place, "claim": claim})
+        with whole_file(file) as partial:
+            partial.write_bytes(orjson.dumps({"place": place, "claim": claim}))
 
 
 def absolute(place: str) -> str:
@@ -81,21 +84,6 @@ def absolute(place: str) -> str:
     return place.rstrip("/") if is_url(place) else os.path.abspath(place)
 
 
-def _claimed(files: ShardFiles) -> str | None:
-    """The claim that lies in a place."""
-    if not files.exists(CLAIM):
-        return None
-    return str(orjson.loads(files.read_bytes(CLAIM))["claim"])
-
-
 def _read(file: Path) -> dict[str, str]:
     """What a JSON file says; nothing where there is none."""
     return dict(orjson.loads(file.read_bytes())) if file.exists() else {}
-
-
-def _write(file: Path, content: dict[str, str]) -> None:
-    """Write a JSON file whole."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    partial.write_bytes(orjson.dumps(content))
-    partial.replace(file)

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from storage.changes import ChoiceChange
 from storage.database import Connection, fetch_count
-from storage.rows import fetch_texts
+from storage.rows import TEXT, as_table, fetch_texts
 
 LAST_CHOICE = """
 select run_id from runs
@@ -66,11 +66,7 @@ def read_why_out(
         run_id: the run that did not choose them.
         came: rank and example id of each.
     """
-    ranks, ids = [rank for rank, _ in came], [example_id for _, example_id in came]
-    # With types: of none the columns would be null, and join with nothing.
-    table = pa.table(
-        {"rank": pa.array(ranks, pa.int64()), "example_id": pa.array(ids, pa.string())}
-    )
+    table = as_table({"rank": pa.int64(), "example_id": TEXT}, came)
     con.register("came", table)
     rows = con.execute(WHY_OUT, {"run_id": run_id}).fetchall()
     con.unregister("came")

@@ -84,7 +84,8 @@ def lock_workspace(
     held = file_lock(folder / "turn.lock")
     stand_in_line(held, folder, what, wait, tell)
     try:
-        write_holder(folder, Holder(what, os.getpid(), socket.gethostname(), utc_now(), yields))
+        since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        write_holder(folder, Holder(what, os.getpid(), socket.gethostname(), since, yields))
         yield WorkspaceLock(folder)
     finally:
         (folder / "holder.json").unlink(missing_ok=True)  # while ours: then it is another's note
@@ -143,8 +144,3 @@ def read_holder(folder: Path) -> Holder | None:
     with suppress(FileNotFoundError):
         return Holder(**orjson.loads((folder / "holder.json").read_bytes()))
     return None
-
-
-def utc_now() -> str:
-    """The time of day for a person."""
-    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -125,7 +125,7 @@ FLOAT_ARRAYS = ("nll", "nll_alone", "entropy", "entropy_alone", "vector")
 
 
 def _mean(values: NDArray[np.float32] | None) -> float | None:
-    # A float32 sum over some thousand tokens is right to four digits only.
+    # Summed in float64: in float32 the rounding would grow with the response.
     return None if values is None else float(values.mean(dtype=np.float64))
 
 

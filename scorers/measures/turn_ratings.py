@@ -86,8 +86,7 @@ def rate_turns(
         iter(rate_answers(turns, judge.template, MARKS, judge.model, judge.fits))
         for judge in (complexity, quality)
     )
-    counts = map(len, conversations)
-    return [_combine([*islice(harder, n)], [*islice(better, n)]) for n in counts]
+    return [_combine([*islice(harder, n)], [*islice(better, n)]) for n in map(len, conversations)]
 
 
 def _combine(complexity: Sequence[RatingRow], quality: Sequence[RatingRow]) -> TurnRatings:

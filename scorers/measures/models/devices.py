@@ -95,7 +95,7 @@ def cpu_has_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 by itself."""
     import torch
 
-    able = torch.cpu.get_capabilities()  # what the processor says of itself, not of its speed
+    able = torch.cpu.get_capabilities()
     return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
 
 

@@ -40,10 +40,8 @@ BATCH_TOKENS_GPU = 65536  # a starting point; see NextTokenReader
 
 def read_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     """The tokenizer in a model's folder."""
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        path, trust_remote_code=False
-    )
-    return tokenizer
+    found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    return found
 
 
 class HuggingFaceLanguageModel:
@@ -217,7 +215,7 @@ def _response_reading(prefix: Sequence[int], response: Sequence[int], vector: bo
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     """The vector at length 1; one that is not finite stays so."""
-    # Hidden states have entries in the thousands, whose squares float32 adds up badly.
+    # Some entries of hidden states are in the thousands: float32 would drown the others.
     unit: NDArray[np.float32] = vector / np.float32(np.linalg.norm(vector.astype(np.float64)))
     return unit
 

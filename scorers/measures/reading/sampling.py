@@ -42,8 +42,7 @@ class _Draft:
 
     @property
     def done(self) -> bool:
-        full = len(self.tokens) >= self.request.max_new_tokens
-        return self.stopped or self.broken or full
+        return self.stopped or self.broken or len(self.tokens) >= self.request.max_new_tokens
 
 
 def sample_answers(
@@ -64,21 +63,12 @@ def sample_answers(
     Raises:
         ValueError: if a temperature is negative, or no new tokens are allowed.
     """
-    answers: dict[int, GeneratedAnswer | GenerationFailure] = {}
-    drafts: dict[int, _Draft] = {}
-    for i, request in enumerate(requests):
-        draft = _begin(tokenizer, request, max_tokens)
-        if isinstance(draft, GenerationFailure):
-            answers[i] = draft
-        else:
-            drafts[i] = draft
-    stops = stop_tokens(model, tokenizer)
+    begun = [_begin(tokenizer, request, max_tokens) for request in requests]
+    drafts = [draft for draft in begun if isinstance(draft, _Draft)]
     # Same prompts side by side, to be read once; long ones first, to meet memory's end early.
-    order = sorted(drafts, key=lambda i: (-len(drafts[i].prompt), drafts[i].prompt, i))
-    _write_all(model, [drafts[i] for i in order], stops)
-    for i, draft in drafts.items():
-        answers[i] = _finish(tokenizer, draft)
-    return [answers[i] for i in range(len(requests))]
+    drafts.sort(key=lambda draft: (-len(draft.prompt), draft.prompt))
+    _write_all(model, drafts, stop_tokens(model, tokenizer))
+    return [_finish(tokenizer, each) if isinstance(each, _Draft) else each for each in begun]
 
 
 def stop_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

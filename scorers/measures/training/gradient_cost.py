@@ -41,7 +41,7 @@ def time_gradients(
     small = replace(settings.training, batch_rows=min(settings.training.batch_rows, len(rows)))
     trainer = make_trainer(model, rows, replace(settings, training=small))
     trainer.step()  # the first is slower: memory is taken, kernels are chosen
-    trainer.steps_taken = 0  # the warm-up step is not of the pass
+    trainer.steps_taken = 0  # so that the untimed step is not of the pass
     started = time.perf_counter()
     steps = trainer.schedule.steps // small.epochs
     for _ in range(steps):

@@ -118,12 +118,11 @@ def record_gradients(
         for checkpoint, folder in enumerate(folders):
             trainer.load(folder)
             vectors[used, checkpoint] = directions(trainer, readable, projection)
-    states: list[State] = []
-    for at, problem in enumerate(problems):
-        if problem is None and not np.isfinite(vectors[at]).all():
+    for at in used:
+        if not np.isfinite(vectors[at]).all():
             problems[at] = UnreadRow("failed", "its gradient is zero or not finite")
-            vectors[at] = np.nan
-        states.append("ok" if (found := problems[at]) is None else found.state)
+            vectors[at] = np.nan  # a row that lacks one checkpoint loses the others too
+    states: list[State] = [problem.state if problem else "ok" for problem in problems]
     details = [problem.detail if problem else None for problem in problems]
     return Gradients(vectors, epoch_rates(directory), states, details)
 

@@ -57,7 +57,7 @@ def record_new_rows(
     used = [at for at in range(len(rows)) if problems[at] is None]
     losses = np.full((len(rows), len(models)), np.nan)
     device = resolve_device(settings.device)
-    for column, folder in enumerate(models.values() if used else ()):  # a load for each is dear
+    for column, folder in enumerate(models.values() if used else ()):  # none is loaded for no row
         model = HuggingFaceLanguageModel.from_directory(folder, "float32", device)
         with forward_precision(device, settings):
             losses[used, column] = mean_losses(model, [rows[at] for at in used])

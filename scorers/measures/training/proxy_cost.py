@@ -55,7 +55,7 @@ def time_proxy(proxy: Path, rows: Sequence[RenderedExample], settings: ProxySett
     precision = forward_precision(device, settings)
     trainer = ProxyTrainer(model.model, rows, schedule, precision)
     trainer.step()  # the first is slower: memory is taken, kernels are chosen
-    trainer.steps_taken = 0  # the warm-up step is not of the epoch
+    trainer.steps_taken = 0  # so that the untimed step is not of the epoch
     started = time.perf_counter()
     for _ in range(schedule.steps):
         trainer.step()
