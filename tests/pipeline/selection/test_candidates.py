@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.ranking.outcome import Outcome
+from pipeline.ranking.outcome import Outcome, no_reasons
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import ScoreSettings
 from pipeline.selection.candidates import (
@@ -70,7 +70,7 @@ def test_a_decision_names_the_row_that_caused_it_also_the_first(rows: Candidates
         np.array(["", "not_best_candidate", "not_best_candidate", "no_score", ""], dtype=object),
         np.array([-1, 0, 4, -1, -1]),
         np.array([1.0, 0.5, NAN, NAN, 2.0]),
-        (),
+        no_reasons(5),
     )
     found = describe_decisions(rows, outcome, ("response_length",))
     ids = rows.ids.tolist()
