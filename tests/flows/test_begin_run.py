@@ -74,3 +74,16 @@ def test_targets_that_cannot_be_read_end_the_run(tmp_path: Path, model: str) -> 
     (tmp_path / "wanted.jsonl").write_text("\n")
     with pytest.raises(NoRowsError, match="the targets hold no row"):
         ingest_stage(begun(tmp_path, model))
+
+
+def test_sources_and_targets_are_known_in_the_order_of_their_ids(
+    tmp_path: Path, model: str
+) -> None:
+    for name in "abcdef":
+        write(tmp_path / f"{name}.jsonl", [name])
+    paths = [{"path": f"{name}.jsonl"} for name in "abcdef"]
+    run = begun(tmp_path, model, sources=paths[:1], targets=paths[1:]).run
+    assert len(run.target_source_ids) == 5
+    assert list(run.target_source_ids) == sorted(run.target_source_ids)
+    again = begun(tmp_path, model, sources=paths, targets=[]).run
+    assert len(again.source_ids) == 6 and list(again.source_ids) == sorted(again.source_ids)

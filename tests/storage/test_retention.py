@@ -8,7 +8,9 @@ from storage.retention import (
     forget_files,
     forget_measures,
     read_named_files,
+    read_trainings,
     read_unused,
+    read_warmups,
     write_run_measures,
 )
 from storage.runs import finish_run, start_run
@@ -62,3 +64,39 @@ def test_a_forgotten_file_is_measured_again(con: Connection) -> None:
     add_key(con, "lost")
     forget_files(con, ["lost/a.parquet"])
     assert read_named_files(con) == set()
+
+
+def add_settings(con: Connection, measure: str, model: str, settings: dict[str, object]) -> str:
+    key = MeasureKey(measure, "model", model, "t", settings)
+    add_measure(con, key)
+    return key.measure_key
+
+
+def test_a_warmup_is_kept_for_gradients_that_are_stored(con: Connection) -> None:
+    keys = {
+        name: add_settings(con, measure, "f", {"warmup": name})
+        for name, measure in (
+            ("stored", "gradients"),
+            ("left out", "gradients"),
+            ("without files", "gradients"),
+            ("of another measure", "losses"),
+        )
+    }
+    for name, key in keys.items():
+        if name != "without files":
+            con.execute("insert into shards values (?, ?, 5, 1.0, null)", [key, f"{name}.parquet"])
+    assert read_warmups(con, [keys["left out"]]) == {"stored"}
+    assert read_warmups(con, []) == {"stored", "left out"}
+
+
+def test_trainings_are_alike_whatever_pool_they_are_of(con: Connection) -> None:
+    settings = [{"pool": "a", "epochs": 1}, {"pool": "b", "epochs": 1}, {"pool": "b", "epochs": 2}]
+    keys = [add_settings(con, "trajectories", "f", each) for each in settings]
+    for key in keys:
+        for path in ("2", "1"):
+            con.execute("insert into shards values (?, ?, 5, 1.0, null)", [key, f"{key}/{path}"])
+    found = {each.key: each for each in read_trainings(con)}
+    assert list(found) == sorted(keys)
+    one, same, other = (found[key] for key in keys)
+    assert one.settings == same.settings != other.settings
+    assert one.paths == (f"{keys[0]}/1", f"{keys[0]}/2")

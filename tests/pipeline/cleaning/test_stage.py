@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline.cleaning.stage import Cleaned, PersonalDataSettings, clean_pool
+from pipeline.cleaning.stage import (
+    Cleaned,
+    PersonalDataSettings,
+    clean_example,
+    clean_pool,
+)
 from pipeline.run_context import RunContext
 from storage.conversations import Conversation
 from storage.database import open_workspace, read_workspace
@@ -178,3 +183,15 @@ def test_an_empty_pool_is_clean(run: RunContext) -> None:
 def test_settings_that_cannot_be_are_refused(given: dict[str, list[str]]) -> None:
     with pytest.raises(ValidationError):
         PersonalDataSettings.model_validate(given)
+
+
+def test_hits_of_a_row_are_in_one_order(run: RunContext, pool: list[str]) -> None:
+    with read_workspace(run.workspace) as con:
+        (talk,) = (each for each in read_examples(con, pool) if len(each.messages) == 3)
+    counts, _ = clean_example(talk, PersonalDataSettings())
+    assert list(counts.items()) == [
+        (("email", "later"), 1),
+        (("email", "prompt"), 1),
+        (("email", "response"), 1),
+        (("phone", "response"), 1),
+    ]

@@ -53,3 +53,11 @@ def test_a_row_with_one_score_is_not_in_dispute_and_ties_break_by_id() -> None:
     scores = {"x": np.array([1.0, 1.0, 2.0]), "y": np.array([2.0, 2.0, NAN])}
     assert [each.example_id for each in most_disputed(scores, ids, 5)] == ["a", "b"]
     assert most_disputed({"x": scores["x"]}, ids) == []
+
+
+def test_three_rows_are_enough() -> None:
+    three = np.array([1.0, 2.0, 4.0, NAN])
+    (found,) = rank_agreement({"a": three, "b": np.array([3.0, 5.0, 9.0, 1.0])})
+    assert found.rows == 3 and found.rho == pytest.approx(1)
+    (two,) = rank_agreement({"a": three, "b": np.array([3.0, 5.0, NAN, 1.0])})
+    assert (two.rows, two.rho) == (2, None)

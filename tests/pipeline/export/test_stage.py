@@ -10,6 +10,7 @@ from pipeline.selection.run_steps import SelectSettings
 from pipeline.selection.stage import select_examples
 from storage.database import read_workspace
 from storage.selections import read_run_selections
+from tests.exported_workspace import export_workspace
 from tests.stage_runner import count_words, score, start
 from tests.tiny_models import CHAT, save_tiny_llama
 
@@ -40,3 +41,12 @@ def test_each_row_has_its_own_text_tokens_and_source(tmp_path: Path) -> None:
         assert len(row.prompt[0]["content"].split()) == n
         assert len(row.completion[0]["content"].split()) == 11 - n
         assert Path(row.source).name == ("odd.jsonl" if n % 2 else "even.jsonl")
+
+
+def test_the_card_has_the_whole_funnel_and_both_controls(tmp_path: Path) -> None:
+    _, exported = export_workspace(tmp_path)
+    card = (exported.path / "README.md").read_text()
+    first = [line.split(" | ")[0][2:] for line in card.splitlines() if line.startswith("| ")]
+    steps = [cell.split(":")[0] for cell in first]
+    assert [steps.count(name) for name in ("ingest", "select", "export")] == [1, 3, 0]
+    assert steps.count("random") == steps.count("length_matched") == 1

@@ -83,6 +83,7 @@ def test_each_corrupt_kind_loses_exactly_its_row(tmp_path: Path) -> None:
     assert questions == good | {"with a byte order mark"}
     count = count_ingest(workspace, "run", ids)
     assert (count.rows_in, count.kept) == (17, 9)
+    assert (count.stage, count.step) == ("ingest", 1)
 
 
 def test_an_empty_file_is_a_source_without_rows(tmp_path: Path) -> None:

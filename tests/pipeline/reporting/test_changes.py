@@ -3,11 +3,20 @@
 import json
 from pathlib import Path
 
-from pipeline.reporting.changes import RunChanges, changes_markdown, compare_runs, differences, why
+from pipeline.reporting.changes import (
+    RunChanges,
+    by_reason,
+    changes_markdown,
+    compare_runs,
+    compare_settings,
+    differences,
+    named,
+    why,
+)
 from pipeline.reporting.report import read_run_report, write_run_report
 from pipeline.scoring.stage import ScoreSettings
 from pipeline.selection.run_steps import SelectSettings
-from storage.changes import find_previous
+from storage.changes import ChoiceChange, DescribedRun, find_previous
 from storage.database import open_workspace, read_workspace
 from storage.runs import start_run
 from storage.workspace import Workspace
@@ -197,3 +206,41 @@ def test_of_several_edited_files_each_has_its_own_numbers(tmp_path: Path) -> Non
         "b.jsonl | edited | 2 | 1 | 2 |",
         "e.jsonl | new | 1 | 1 | 0 |",
     ]
+
+
+def test_models_and_the_version_are_told_after_the_settings() -> None:
+    before = DescribedRun("test", {"a": 1}, "v1", {"m2": "x", "m1": "x", "same": "x", "old": "x"})
+    after = DescribedRun("test", {"a": 2}, "v2", {"m2": "y", "m1": "y", "same": "x", "new": "x"})
+    told = [each.setting for each in compare_settings(before, after)]
+    assert told == ["a", "content of m1", "content of m2", "version of Sluice"]
+    assert list(compare_settings(before, before)) == []
+
+
+def change(kind: str, number: int, reason: str | None = None) -> ChoiceChange:
+    cause = f"cause {number}" if reason == "near_duplicate" else None
+    return ChoiceChange(kind, number, f"example {number}", "dedupe", "x", reason, cause, None)
+
+
+def test_reasons_are_in_the_order_of_how_many_rows_they_have() -> None:
+    changes = [
+        change("removed", 1),
+        change("removed", 2, "near_duplicate"),
+        change("removed", 3, "near_duplicate"),
+        change("added", 4, "b"),
+        change("added", 5, "a"),
+    ]
+    found = [(kind, reason, len(rows)) for kind, reason, rows in by_reason(changes)]
+    assert found == [
+        ("added", "no longer a (dedupe: x)", 1),
+        ("added", "no longer b (dedupe: x)", 1),
+        ("removed", "now near_duplicate (dedupe: x)", 2),
+        ("removed", "its row is gone from the sources", 1),
+    ]
+
+
+def test_five_ids_are_named_by_their_first_eight_digits() -> None:
+    shown = "example  (because of cause 2)"
+    assert named([change("removed", 2, "near_duplicate")]) == shown
+    five = [change("added", n) for n in range(5)]
+    assert named(five) == ", ".join(["example "] * 5)
+    assert named([*five, change("added", 6)]) == ", ".join(["example "] * 5) + ", …"

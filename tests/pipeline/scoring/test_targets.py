@@ -21,7 +21,7 @@ from pipeline.scoring.stage import (
     score_key,
     unmeasured_targets,
 )
-from pipeline.scoring.targets import NO_TARGETS, describe_targets, read_targets
+from pipeline.scoring.targets import NO_TARGETS, Targets, describe_targets, read_targets
 from pipeline.selection.run_steps import SelectSettings
 from scorers.got_d import score_got_d
 from storage.database import open_workspace, read_workspace
@@ -190,3 +190,11 @@ def test_other_targets_are_a_difference_of_two_runs(tmp_path: Path) -> None:
     page = changes_markdown(changes)
     assert "| ../first.jsonl | edited targets | 4 | 0 | 0 |" in page
     assert "| ../second.jsonl | gone targets | 2 | 0 | 0 |" in page
+
+
+def test_the_key_of_targets_is_a_hash_of_16_digits() -> None:
+    one = Targets([("a", "s"), ("a", "t"), ("b", "s")])
+    other = Targets([("a", "s"), ("b", "t")])
+    # Stored scores are found by it: sha256 of '["a","b"]'.
+    assert one.key(by_source=False) == "0473ef2dc0d324ab" == other.key(by_source=False)
+    assert one.key(by_source=True) != other.key(by_source=True)
