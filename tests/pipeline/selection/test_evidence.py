@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.evidence.markdown import evidence_lines, evidence_markdown, length_lines
+from pipeline.evidence.markdown import evidence_lines, evidence_markdown, length_table
 from pipeline.ranking.outcome import Outcome
 from pipeline.reporting.report import read_run_report
 from pipeline.scoring.stage import ScoreSettings
@@ -134,7 +134,7 @@ def test_a_line_without_rows_has_as_many_cells_as_the_headings() -> None:
     some = {"rows": 1, "tokens": 5, "quantiles": [5.0] * 7}
     none = {"rows": 0, "tokens": 0, "quantiles": []}
     kinds = {"choice": some, "random": none, "length_matched": none, "eligible": some}
-    lines = list(length_lines(kinds))
+    lines = length_table(kinds).splitlines()
     assert {line.count("|") for line in lines} == {11}
     assert lines[2] == "| choice | 1 | 5 | 5 | 5 | 5 | 5 | 5 | 5 | 5 |"
     assert [line.split(" | ")[0] for line in lines[2:]] == [f"| {kind}" for kind in kinds]
