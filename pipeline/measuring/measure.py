@@ -158,4 +158,5 @@ def choose_subset(
         lengths = read_response_lengths(con, ids)
     longest = part.longest_response
     fitting = [i for i, length in lengths.items() if longest is None or length <= longest]
+    # Drawn by the hash, then put in the order of the ids, in which shards are named.
     return sorted(sorted(fitting, key=lambda i: content_hash([seed, i]))[: part.rows])

@@ -74,7 +74,7 @@ class Context(Settings, ExampleInputs):
     def measure(self, examples: pa.Table) -> pa.Table:
         """Read the probe's attention over each example."""
         found = find_row_turns(self.settings.model, examples)
-        places = examples["response_at"].to_pylist()
+        places = examples["response_at"].to_pylist()  # index of the response among the messages
         with borrowed_device():
             probe = load_language_model(resolve_model(self.settings.model), self.settings.dtype)
             answers = [
@@ -85,7 +85,7 @@ class Context(Settings, ExampleInputs):
 
     def ask(self, probe: AttentionModel, turns: TurnTokens, response_at: int) -> Unmeasured:
         """The numbers of one example."""
-        given = self.settings.layer
+        given = self.settings.layer  # 0 is the first layer, and not the same as none given
         layer = default_layer(probe.layers) if given is None else given
         return answer_of(
             measure_context(probe, turns, response_at, layer, self.settings.max_tokens)
@@ -99,7 +99,7 @@ def answer_of(row: ContextRow) -> dict[str, Any]:
     each = {f"each_{name}": [getattr(turn, name) for turn in row.turns] for name in SHARES}
     return {
         "state": "ok",
-        **{name: each[f"each_{name}"][-1] for name in SHARES},
+        **{name: each[f"each_{name}"][-1] for name in SHARES},  # turns end with the response
         "turns": [turn.message for turn in row.turns],
         "turn_tokens": [turn.tokens for turn in row.turns],
         **each,

@@ -6,13 +6,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
-from pipeline.measuring.rows import (
-    Unmeasured,
-    answer_rendered,
-    answer_table,
-    render_rows,
-    template_of,
-)
+from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table, render_rows, template_of
 from pipeline.settings import TARGET, Settings
 from scorers.measures.models.loading import resolve_model
 from scorers.measures.reading.chat_format import RenderedExample, Template
@@ -52,7 +46,7 @@ class TokenCounts(Settings, ExampleInputs):
     def measure(self, examples: pa.Table) -> pa.Table:
         """Tokenise; no model is asked."""
         rendered = render_rows(self.model, self.template, examples)
-        answers = answer_rendered(rendered, lambda rows: [self.count(row) for row in rows])
+        answers = answer_rows(rendered, lambda rows: map(self.count, rows))
         return answer_table(examples, answers, FIELDS)
 
     def count(self, row: RenderedExample) -> Unmeasured:
