@@ -69,7 +69,7 @@ class Pool:
 
     def vectors(self, of: ComparedField, indices: Ints) -> NDArray[np.float32]:
         """Unit vectors (m, d) of the rows at these places; NaN where there is none."""
-        slots = np.full(len(self.ids), -1, dtype=np.int64)
+        slots = np.full(len(self.ids), -1, dtype=np.int64)  # (n,) row of the result; -1: not wanted
         slots[indices] = np.arange(len(indices))
         key = self._run.measures[embeddings_name(of)]
         column = "vector" if of == "hidden" else "embedding"
@@ -98,9 +98,7 @@ class Pool:
     def tags(self) -> Names:
         """(n,) the tags of each row as a list of texts; None where there are none."""
         lists = read_text_lists(self._con, self._run.measures["tags"], "tags", self.ids.tolist())
-        tags = np.empty(len(self.ids), dtype=object)
-        tags[:] = lists.lists
-        return tags
+        return as_objects(lists.lists)
 
     @cached_property
     def sources(self) -> tuple[Names, Names]:
@@ -111,9 +109,7 @@ class Pool:
     def all_licenses(self) -> Names:
         """(n,) the licences of all sources a row stands in, or of what it was made from."""
         found = read_licenses(self._con, self.ids.tolist(), self._run.source_ids)
-        licenses = np.empty(len(self.ids), dtype=object)
-        licenses[:] = [tuple(found.get(example_id, ())) for example_id in self.ids]
-        return licenses
+        return as_objects([tuple(found.get(example_id, ())) for example_id in self.ids])
 
     @cached_property
     def languages(self) -> tuple[Names, Floats]:
@@ -217,7 +213,8 @@ class Candidates:
 
     def repairs(self) -> Ints:
         """(m,) where in this order each one's repair is; -1 where it is not here."""
-        here = np.full(len(self.pool.ids) + 1, -1, dtype=np.int64)  # the last one for -1
+        # One place more than rows of the pool: the index -1 reads the last, which says -1 again.
+        here = np.full(len(self.pool.ids) + 1, -1, dtype=np.int64)
         here[self.indices] = np.arange(len(self.indices))
         return here[self.pool.repairs[self.indices]]
 
@@ -240,6 +237,13 @@ class Candidates:
     def at(self, indices: Ints) -> "Candidates":
         """The rows at these places of this order, in the order given."""
         return Candidates(self.pool, self.indices[indices])
+
+
+def as_objects(values: Sequence[object]) -> Names:
+    """(n,) an array of collections; `np.array` would make a table of those of one length."""
+    objects = np.empty(len(values), dtype=object)
+    objects[:] = values
+    return objects
 
 
 Vectors = Callable[[ComparedField, Candidates], NDArray[np.float32]]
@@ -269,7 +273,7 @@ def describe_decisions(
     ids = candidates.ids
     reasons = spoken_reasons(candidates, outcome, scores).tolist()
     causes = [None if row < 0 else str(ids[row]) for row in outcome.because_of.tolist()]
-    values = [None if value != value else value for value in outcome.value.tolist()]
+    values = [None if value != value else value for value in outcome.value.tolist()]  # NaN: null
     return Decisions(ids.tolist(), reasons, causes, values)
 
 
@@ -281,9 +285,8 @@ def spoken_reasons(candidates: Candidates, outcome: Outcome, scores: Sequence[st
     reasons = outcome.reasons.copy()
     rows = candidates.at(unscored)
     states = np.full(len(rows), "ok", dtype=object)
-    for name in scores:
-        own = rows.score_states(name)
-        states = np.where(states == "ok", own, states)
+    for name in scores:  # a score that the row has leaves "ok", and the next one is asked
+        states = np.where(states == "ok", rows.score_states(name), states)
     reasons[unscored] = [f"no_score:{state}" for state in states]
     return reasons
 
@@ -293,7 +296,7 @@ def count_step(
 ) -> StageCount:
     """Balance the books of a step that drops the rows with a reason and keeps the others."""
     dropped = Counter(reasons)
-    kept = dropped.pop("", 0)
+    kept = dropped.pop("", 0)  # no reason against it
     return StageCount(
         stage=stage,
         step=step,

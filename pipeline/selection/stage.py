@@ -94,6 +94,7 @@ class LastVectors:
 
     def __call__(self, of: ComparedField, rows: Candidates) -> NDArray[np.float32]:
         """The embeddings (n, d) of one text of the rows."""
+        # `is` would not do: each variant of an analysis makes its candidates anew.
         if not (self._last and self._last[0] == of and np.array_equal(self._last[1], rows.indices)):
             self._last = of, rows.indices, self._read(of, rows)
         return self._last[2]
@@ -128,7 +129,8 @@ def store_selection(
 def draw_controls(pool: Candidates, chosen: Candidates, seed: int) -> dict[str, Candidates]:
     """As many rows at random, and as many of the same lengths, from all that was eligible."""
     random = select_random(pool.ids, Budget(rows=len(chosen)), None, seed)
-    selected = np.searchsorted(pool.indices, chosen.indices)  # a pool's rows are in its order
+    # From rows of the whole to places among the eligible, whose rows are in ascending order.
+    selected = np.searchsorted(pool.indices, chosen.indices)
     matched = select_length_matched(selected, pool.loss_tokens, pool.ids, seed)
     return {"random": pool.at(random.indices), "length_matched": pool.at(matched.indices)}
 

@@ -140,12 +140,14 @@ def plan_turn_ratings(
     return {"turn_ratings": scope.job(TurnRated.find(block, scope.workspace), block.part)}
 
 
-def split_turns(row: Mapping[str, Any]) -> list[RatedRow]:
-    """A conversation up to its trained response as turns.
+def split_turns(row: Mapping[str, Any]) -> list[RatedRow] | None:
+    """A conversation up to its trained response as turns; None where there is no response.
 
     A turn is what the user said up to the next reply, and all that the assistant and its tools said
     up to the next user turn. A system prompt belongs to no turn, and a greeting answers none.
     """
+    if row["response_at"] is None:
+        return None
     turns: list[tuple[list[str], list[Message]]] = []  # what was asked, and what came back
     for message in orjson.loads(row["messages"])[: row["response_at"] + 1]:  # with the response
         if message["role"] == "user":
