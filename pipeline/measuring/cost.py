@@ -82,15 +82,7 @@ def plan_all(
 def plan_measure(
     workspace: Workspace, name: str, job: MeasureJob, sizes: MeasureKey, rows: int
 ) -> MeasurePlan:
-    """Predict the cost of one measure.
-
-    Args:
-        workspace: with the token counts of the examples.
-        name: of the measure in the run.
-        job: what is wanted of which examples.
-        sizes: key of the token counts.
-        rows: how many to try, at most.
-    """
+    """Predict the cost of one measure; the arguments are those of plan_all."""
     cut = cut_shards(workspace, job.measure, job.ids, sizes)
     read = job.measure.tokens_read(cut.tokens, cut.response_tokens)
     tried: list[int] = []

@@ -49,11 +49,6 @@ def deal_folds(rows: Sequence[PairRow], folds: int, seed: int) -> dict[str, int]
 
     An edited prompt is dealt as what it was before, and that stands there too: so a row is never
     scored by a model that learnt from the same row without the edit, or with it.
-
-    Args:
-        rows: of the pool.
-        folds: how many.
-        seed: of the dealing.
     """
     first: dict[str, str] = {}  # prompt_id → the least of what its rows' prompts were at first
     for row in rows:

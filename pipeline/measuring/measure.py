@@ -1,8 +1,8 @@
 """What a measure is, and what a run wants of it: of which examples, and by which settings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeAlias
 
 import pyarrow as pa
 
@@ -118,6 +118,10 @@ class MeasureJob:
     """How many examples the pool has, so that a subset can be told from the whole."""
     note: str = ""
     """What the run says of it, behind the number of rows."""
+
+
+Jobs: TypeAlias = Mapping[str, MeasureJob]
+"""Name of a measure in a run → what is wanted of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,15 +120,8 @@ def cut_shards(
     most = measure.shard_tokens * (1 if resolve_device() == "cpu" else GPU_FACTOR)
     tokens = missing["tokens"].to_numpy()
     borders = np.array([0, len(missing)]) if together else cut_by_size(tokens, most)
-    return ShardPlan(
-        workspace,
-        measure,
-        key,
-        missing["example_id"],
-        tokens,
-        missing["response_tokens"].to_numpy(),
-        borders,
-    )
+    ids, responses = missing["example_id"], missing["response_tokens"].to_numpy()
+    return ShardPlan(workspace, measure, key, ids, tokens, responses, borders)
 
 
 def cut_by_size(tokens: NDArray[np.int64], most_tokens: int) -> NDArray[np.int64]:

@@ -61,6 +61,7 @@ def funnel_markdown(counts: Sequence[StageCount]) -> str:
         for row in funnel_rows(counts)
     ]
     notes = [f"- {note}" for count in counts for note in count.notes]
+    # An empty line ends the table; without it Markdown would take the notes for rows.
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
 
 
@@ -114,5 +115,5 @@ def write_run_report(workspace: Workspace, run_id: str) -> RunReport:
     path = workspace.reports / f"{run_id}.md"
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(report.markdown, encoding="utf-8")
-    partial.rename(path)
+    partial.rename(path)  # whoever reads it meanwhile sees the whole of the old one or the new
     return report

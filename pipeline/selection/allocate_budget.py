@@ -23,12 +23,6 @@ COLUMNS = ("source", "license", "origin")
 def allocate_budget(rank: RankStep, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
     """Pick what the budget pays for, within each group where the step has shares.
 
-    Args:
-        rank: the step.
-        rows: what the filters left.
-        vectors: reads embeddings.
-        seed: of what is drawn.
-
     Returns:
         The picks; the notes say what each group got, and which fell short.
 

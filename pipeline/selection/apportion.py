@@ -2,9 +2,8 @@
 
     p_i proportional to n_i^(1/T);  part_i = floor(p_i B), and one more for the largest remainders
 
-n_i is the size of group i, T a temperature, B the budget. Arithmetic is in fractions, so a tie is a
-tie; it goes to the name that comes first. Largest remainders are Hamilton's apportionment. The
-temperature is that of multilingual mixtures, Arivazhagan et al. 2019, arXiv:1907.05019.
+n_i is the size of group i, T a temperature, B the budget; for the sources see shares.py. Arithmetic
+is in fractions, so a tie is a tie; it goes to the name that comes first.
 """
 
 from collections.abc import Mapping

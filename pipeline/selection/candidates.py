@@ -16,23 +16,13 @@ from pipeline.measuring.measures.embeddings import ComparedField, TextField, emb
 from pipeline.ranking.outcome import Outcome
 from pipeline.run_context import RunContext
 from scorers.arrays import Floats, Ints
+from storage import pool_columns
 from storage.conversations import content_hash
 from storage.database import Connection
 from storage.indexes import RowIndex, SignatureWords
 from storage.licenses import read_licenses
 from storage.measurements import read_measurements, read_text_lists, read_texts
-from storage.pool_columns import (
-    TextColumn,
-    read_members,
-    read_pool_scores,
-    read_pool_sources,
-    read_pool_tokens,
-    read_pool_vectors,
-    read_prompt_rows,
-    read_text,
-    read_texts_of,
-    register_pool,
-)
+from storage.pool_columns import TextColumn
 from storage.repairs import read_made, read_repair_places
 from storage.runs import Decisions, StageCount
 
@@ -48,24 +38,24 @@ class Pool:
         self._run = run
         self._texts: dict[TextColumn, Names] = {}
         self._scores: dict[str, tuple[Floats, Names]] = {}
-        register_pool(con, self.ids.tolist())
+        pool_columns.register_pool(con, self.ids.tolist())
 
     def text(self, name: TextColumn) -> Names:
         """(n,) a text column of the stored examples."""
         if name not in self._texts:
-            self._texts[name] = read_text(self._con, name, len(self.ids))
+            self._texts[name] = pool_columns.read_text(self._con, name, len(self.ids))
         return self._texts[name]
 
     def score(self, name: str) -> tuple[Floats, Names]:
         """Values (n,), NaN where there is none, and states (n,) of a score of the recipe."""
         if name not in self._scores:
             key = self._run.scores[name]
-            self._scores[name] = read_pool_scores(self._con, key, len(self.ids))
+            self._scores[name] = pool_columns.read_pool_scores(self._con, key, len(self.ids))
         return self._scores[name]
 
     def texts_of(self, of: TextField, ids: Sequence[str]) -> list[str]:
         """The compared text of some examples, in their order; read each time, and no other's."""
-        return read_texts_of(self._con, of, ids)
+        return pool_columns.read_texts_of(self._con, of, ids)
 
     def vectors(self, of: ComparedField, indices: Ints) -> NDArray[np.float32]:
         """Unit vectors (m, d) of the rows at these places; NaN where there is none."""
@@ -73,7 +63,7 @@ class Pool:
         slots[indices] = np.arange(len(indices))
         key = self._run.measures[embeddings_name(of)]
         column = "vector" if of == "hidden" else "embedding"
-        return read_pool_vectors(self._con, key, column, slots)
+        return pool_columns.read_pool_vectors(self._con, key, column, slots)
 
     def vectors_key(self, of: ComparedField) -> str:
         """What those vectors are stored under."""
@@ -92,7 +82,7 @@ class Pool:
     def tokens(self) -> tuple[Floats, Names]:
         """Response tokens (n,), NaN where they are not known, and states (n,)."""
         key = self._run.measures["token_counts"].measure_key
-        return read_pool_tokens(self._con, key, len(self.ids))
+        return pool_columns.read_pool_tokens(self._con, key, len(self.ids))
 
     @cached_property
     def tags(self) -> Names:
@@ -103,7 +93,7 @@ class Pool:
     @cached_property
     def sources(self) -> tuple[Names, Names]:
         """Path (n,) and licence (n,) of the source each row was first read from."""
-        return read_pool_sources(self._con, self._run.source_ids, len(self.ids))
+        return pool_columns.read_pool_sources(self._con, self._run.source_ids, len(self.ids))
 
     @cached_property
     def all_licenses(self) -> Names:
@@ -121,11 +111,13 @@ class Pool:
 
     def members(self, path: str) -> NDArray[np.bool_]:
         """(n,) whether a row stands in a source, by the path that the recipe gives it."""
-        return read_members(self._con, self._run.named_sources[path], len(self.ids))
+        return pool_columns.read_members(self._con, self._run.named_sources[path], len(self.ids))
 
     def prompt_rows(self, path: str) -> Ints:
         """(n,) how many rows of a source have the row's prompt."""
-        return read_prompt_rows(self._con, self._run.named_sources[path], len(self.ids))
+        return pool_columns.read_prompt_rows(
+            self._con, self._run.named_sources[path], len(self.ids)
+        )
 
     @cached_property
     def repairs(self) -> Ints:

@@ -111,7 +111,7 @@ def run_steps(
     Args:
         rows: the pool, in the order of the ids.
         settings: the recipe's steps.
-        vectors: reads embeddings, for steps that compare them.
+        vectors: for steps that compare embeddings.
         seed: of what is held out and drawn.
         record: told of each step as it is taken.
         licenses: which rows may have; None for any.

@@ -70,20 +70,12 @@ def moved_weights(step: Step) -> Iterator[tuple[str, Step]]:
 
 
 def measure_sensitivity(
-    eligible: Candidates,
-    chosen: Candidates,
-    settings: SelectSettings,
-    vectors: Vectors,
-    seed: int,
+    eligible: Candidates, chosen: Candidates, settings: SelectSettings, vectors: Vectors, seed: int
 ) -> list[Moved]:
     """Make the selection again with each small change and count what moves.
 
-    Args:
-        eligible: what the first filter was given.
-        chosen: the selection.
-        settings: how it was made.
-        vectors: reads embeddings.
-        seed: it was made with.
+    Settings and seed are those by which `chosen` was taken of the rows that the first filter was
+    given, `eligible`.
     """
     picks = set(chosen.indices.tolist())
     found = []

@@ -4,7 +4,7 @@ The steps themselves stand beside their methods, one file each; steps.py lists t
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -47,6 +47,13 @@ class Blend(Settings):
 
 Ranked = str | Blend
 """What ranks rows: a score, or several."""
+
+ComparedText = Annotated[
+    ComparedField,
+    Field(
+        description="The text whose embeddings are compared; hidden: the state kept with losses."
+    ),
+]
 
 
 def by_id(rows: Ints, ids: Strings) -> Ints:

@@ -6,7 +6,7 @@ scored by the stored models and marked as not trained on.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +15,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from pipeline.measuring.graded_pairs import PairRow, build_pairs, deal_folds
-from pipeline.measuring.measure import MeasureJob, MeasureScope
+from pipeline.measuring.measure import Jobs, MeasureJob, MeasureScope
 from pipeline.measuring.measures.samples import Samples
 from pipeline.measuring.pool_training import PoolTraining, find_trainings
 from pipeline.measuring.rows import answer_table, no_response
@@ -236,9 +236,7 @@ def answer_of(said: "Correctness", at: int, trained: bool) -> dict[str, Any]:
     }
 
 
-def plan_cappy(
-    block: CappySettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_cappy(block: CappySettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of a subset, or of all; it also learns from sampled answers if it is told to."""
     ids, sampled = scope.subset(block.part), planned.get("samples") if block.samples else None
     samples = sampled.measure if sampled else None
@@ -256,12 +254,7 @@ def find_cappy(
 ) -> PoolCappy | NewRowCappy:
     """The measure for the pool with these ids: a training, or the models of a stored one.
 
-    Args:
-        workspace: with the examples.
-        settings: of the recipe.
-        ids: the pool.
-        samples: the measure whose answers are graded; None for none.
-        sampled: ids of the examples that it is asked about.
+    The answers that `samples` has of the examples in `sampled` are learnt from too.
     """
     with read_workspace(workspace) as con:
         origins = read_origins(con, ids)

@@ -1,12 +1,11 @@
 """Context dependency: how much of a response's attention goes to what the user wrote."""
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
+from pipeline.measuring.measure import ExampleInputs, Jobs, MeasureScope
 from pipeline.measuring.rows import Unmeasured, answer_table, find_row_turns, template_of
 from pipeline.settings import TARGET, Settings, Subset
 from scorers.measures.context import VERSION, ContextRow, default_layer, measure_context
@@ -106,8 +105,6 @@ def answer_of(row: ContextRow) -> dict[str, Any]:
     }
 
 
-def plan_context(
-    block: ContextSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_context(block: ContextSettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of a subset, or of all."""
     return {"context": scope.job(Context(settings=block), block.part)}

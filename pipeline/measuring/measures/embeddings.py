@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
+from pipeline.measuring.measure import ExampleInputs, Jobs, MeasureJob, MeasureScope
 from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table
 from pipeline.settings import Settings
 from scorers.measures.models.devices import borrowed_device
@@ -65,9 +65,7 @@ class Embeddings(Settings, ExampleInputs):
         ]
 
 
-def plan_embeddings(
-    blocks: Sequence[Embeddings], scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_embeddings(blocks: Sequence[Embeddings], scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of all examples, and of the targets that they are compared with."""
     ids = sorted({*scope.pool, *scope.targets})
     alone = len(ids) - len(scope.pool)

@@ -5,7 +5,6 @@ by itself, at every checkpoint of the warm-up: a pool that grew has only its new
 as long as its warm-up stays the same.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,6 +16,7 @@ from pydantic import Field
 from pipeline.measuring.measure import (
     SAMPLING_SHARD_TOKENS,
     ExampleInputs,
+    Jobs,
     MeasureJob,
     MeasureScope,
 )
@@ -175,9 +175,7 @@ def list_offsets(lengths: "np.ndarray[Any, np.dtype[np.int64]]") -> pa.Array:
     return pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
 
 
-def plan_gradients(
-    block: GradientSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_gradients(block: GradientSettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of all examples, and of the targets: both of one warm-up, or they could not be compared."""
     warmup, note = find_warmup(scope.workspace, block, scope.pool)
     of_pool = PoolGradients(settings=block, directory=warmup.directory)

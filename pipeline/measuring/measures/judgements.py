@@ -4,7 +4,7 @@ CLEAR (arXiv 2403.12776) scores the *given* target: sampled answers are compared
 each other. The arithmetic is scorers/confidence.py; here are the probabilities it needs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
@@ -13,12 +13,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from pipeline.measuring.judge import Fits, judge_of
-from pipeline.measuring.measure import (
-    SAMPLING_SHARD_TOKENS,
-    ExampleInputs,
-    MeasureJob,
-    MeasureScope,
-)
+from pipeline.measuring.measure import SAMPLING_SHARD_TOKENS, ExampleInputs, Jobs, MeasureScope
 from pipeline.measuring.measures.samples import ConfidenceSettings, Samples
 from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table, rows_to_ask
 from pipeline.settings import Settings
@@ -108,9 +103,7 @@ def judge_row(row: dict[str, Any]) -> JudgeRow:
     )
 
 
-def plan_judgements(
-    block: ConfidenceSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_judgements(block: ConfidenceSettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of the examples whose answers are sampled."""
     sampled = planned["samples"]
     assert isinstance(sampled.measure, Samples)

@@ -1,6 +1,5 @@
 """Losses: what a language model says of every token of a response, with its prompt and without."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal, Self
 
@@ -9,7 +8,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from pipeline.measuring.endpoint import Endpoint, ServedMeasure, find_served
-from pipeline.measuring.measure import MeasureJob, MeasureScope
+from pipeline.measuring.measure import Jobs, MeasureScope
 from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table, render_rows, template_of
 from pipeline.settings import TARGET, Settings
 from scorers.arrays import Ints
@@ -138,9 +137,7 @@ class Losses(ServedMeasure):
         return load_language_model(resolve_model(self.settings.model), self.settings.dtype)
 
 
-def plan_losses(
-    block: LossSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_losses(block: LossSettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of all examples."""
     served = find_served(block.endpoint, block.served_as or "", scope.workspace.requests)
     return {"losses": scope.job(Losses(settings=block, served=served))}

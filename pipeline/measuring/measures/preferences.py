@@ -1,6 +1,6 @@
 """Preferences: whether a judge finds the repair of a response better than the response."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from pipeline.measuring.endpoint import AskedBlock, ServedMeasure
 from pipeline.measuring.judge import judge_of
-from pipeline.measuring.measure import MeasureJob, MeasureScope
+from pipeline.measuring.measure import Jobs, MeasureJob, MeasureScope
 from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table
 from scorers.measures.models.devices import borrowed_device
 from scorers.measures.preferences import VERSION, Pair, compare_pairs
@@ -59,9 +59,7 @@ class Preferences(ServedMeasure):
             return [asdict(row) for row in compare_pairs(pairs, judge, fits)]
 
 
-def plan_preferences(
-    block: PreferenceSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_preferences(block: PreferenceSettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of every row that has a repair.
 
     Raises:

@@ -11,19 +11,12 @@ from pydantic import Field, model_validator
 
 from pipeline.measuring.endpoint import AskedBlock, ServedMeasure
 from pipeline.measuring.judge import judge_of
-from pipeline.measuring.measure import MeasureJob, MeasureScope
+from pipeline.measuring.measure import Jobs, MeasureScope
 from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table, rows_to_ask
 from pipeline.settings import Subset
 from scorers.measures.endpoint.judge import check_options
 from scorers.measures.models.devices import borrowed_device
-from scorers.measures.ratings import (
-    MARKS,
-    QUALITY,
-    VERSION,
-    RatedRow,
-    check_template,
-    rate_answers,
-)
+from scorers.measures.ratings import MARKS, QUALITY, VERSION, RatedRow, check_template, rate_answers
 from storage.measurements import MeasureKey
 
 FIELDS = [
@@ -108,9 +101,7 @@ class Ratings(ServedMeasure):
         return [asdict(row) | {"marks": marks if row.state == "ok" else None} for row in rated]
 
 
-def plan_ratings(
-    blocks: Sequence[RatingSettings], scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_ratings(blocks: Sequence[RatingSettings], scope: MeasureScope, planned: Jobs) -> Jobs:
     """A job for each block, of a subset or of all."""
     requests = scope.workspace.requests
     measures = [Ratings(settings=each, served=each.find_served(requests)) for each in blocks]

@@ -1,6 +1,6 @@
 """Samples: answers that a model gives to a prompt, to compare the given one with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import orjson
@@ -10,6 +10,7 @@ from pydantic import Field
 from pipeline.measuring.endpoint import AskedBlock, ServedMeasure, generator_of
 from pipeline.measuring.measure import (
     SAMPLING_SHARD_TOKENS,
+    Jobs,
     MeasureJob,
     MeasureScope,
     choose_subset,
@@ -23,10 +24,7 @@ from storage.database import read_workspace
 from storage.measurements import MeasureKey
 from storage.repairs import read_made
 
-FIELDS = [
-    pa.field("answers", pa.list_(pa.string())),
-    pa.field("finished", pa.list_(pa.bool_())),
-]
+FIELDS = [pa.field("answers", pa.list_(pa.string())), pa.field("finished", pa.list_(pa.bool_()))]
 
 VERSION = 1
 
@@ -123,9 +121,7 @@ def combine(sampled: Sequence[Sampled]) -> dict[str, Any]:
     }
 
 
-def plan_samples(
-    block: ConfidenceSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_samples(block: ConfidenceSettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of a subset, or of all; not of the repairs, each of which would replace a row."""
     asked, repairs = block.samples, scope.repairs
     made: set[str] = set()

@@ -14,19 +14,8 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from pipeline.measuring.endpoint import AskedBlock, ServedMeasure, generator_of
-from pipeline.measuring.measure import (
-    SAMPLING_SHARD_TOKENS,
-    ExampleInputs,
-    MeasureJob,
-    MeasureScope,
-)
-from pipeline.measuring.rows import (
-    STATE_FIELDS,
-    Unmeasured,
-    answer_rows,
-    answer_table,
-    no_response,
-)
+from pipeline.measuring.measure import SAMPLING_SHARD_TOKENS, ExampleInputs, Jobs, MeasureScope
+from pipeline.measuring.rows import STATE_FIELDS, Unmeasured, answer_rows, answer_table, no_response
 from pipeline.ranking.greedy_diverse import keep_diverse
 from pipeline.settings import Settings, Subset
 from scorers.measures.models.devices import borrowed_device
@@ -210,17 +199,13 @@ class Tags(Settings, ExampleInputs):
         return [{"state": "ok", "tags": tags, "tag_count": len(tags)} for tags in named]
 
 
-def plan_tag_replies(
-    block: TagSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_tag_replies(block: TagSettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """What is written of the prompts, of a subset or of all."""
     served = block.find_served(scope.workspace.requests)
     return {"tag_replies": scope.job(TagReplies(settings=block, served=served), block.part)}
 
 
-def plan_tags(
-    block: TagSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_tags(block: TagSettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """How it is named, among the same rows."""
     written = planned["tag_replies"]
     assert isinstance(written.measure, TagReplies)

@@ -9,14 +9,14 @@ stored training, as long as that saw enough of the pool, and stored beside the o
 not trained on.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.measure import MeasureJob, MeasureScope
+from pipeline.measuring.measure import Jobs, MeasureJob, MeasureScope
 from pipeline.measuring.pool_training import PoolTraining, find_trainings
 from pipeline.measuring.rows import (
     Unmeasured,
@@ -224,9 +224,7 @@ def pool_trajectories(
     )
 
 
-def plan_trajectories(
-    block: TrajectorySettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_trajectories(block: TrajectorySettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of a subset, or of all."""
     ids = scope.subset(block.part)
     measure = pool_trajectories(scope.workspace, block, ids)

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from pipeline.measuring.endpoint import AskedBlock, ServedModel, fingerprint_of
 from pipeline.measuring.judge import judge_of
-from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
+from pipeline.measuring.measure import ExampleInputs, Jobs, MeasureScope
 from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table, rows_to_ask, template_of
 from pipeline.settings import Settings, Subset
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
@@ -133,9 +133,7 @@ class TurnRated(Settings, ExampleInputs):
             return [asdict(each) for each in rate_turns(conversations, complexity, quality)]
 
 
-def plan_turn_ratings(
-    block: TurnRatingSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_turn_ratings(block: TurnRatingSettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of a subset, or of all."""
     return {"turn_ratings": scope.job(TurnRated.find(block, scope.workspace), block.part)}
 

@@ -17,13 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.measuring.measures.embeddings import ComparedField
 from pipeline.ranking.budget import Budget
 from pipeline.ranking.greedy_diverse import keep_diverse
 from pipeline.ranking.order import rank_by_score
 from pipeline.ranking.outcome import Outcome, account_for
 from pipeline.selection.candidates import Candidates, Vectors
-from pipeline.selection.step import Ranked, RankStep, rank_values
+from pipeline.selection.step import ComparedText, Ranked, RankStep, rank_values
 from scorers.arrays import Floats, Ints, Strings, require_same_length
 
 
@@ -81,10 +80,7 @@ class Diverse(RankStep):
     max_similarity: float = Field(
         default=0.9, gt=0, le=1, description="Cosine similarity to a pick that is too much."
     )
-    text: ComparedField = Field(
-        default="both",
-        description="The text whose embeddings are compared; hidden: the state kept with losses.",
-    )
+    text: ComparedText = "both"
 
     def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
         """Walk down the ranking, passing over what is too similar."""

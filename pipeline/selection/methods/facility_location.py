@@ -31,14 +31,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.measuring.measures.embeddings import ComparedField
 from pipeline.ranking.budget import Budget
 from pipeline.ranking.greedy_diverse import unit_vectors
 from pipeline.ranking.order import sort_rows
 from pipeline.ranking.outcome import Outcome, account_for, no_causes, no_reasons
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.methods.random import random_keys
-from pipeline.selection.step import Ranked, RankStep, by_id, rank_values
+from pipeline.selection.step import ComparedText, Ranked, RankStep, by_id, rank_values
 from scorers.arrays import Floats, Ints, Strings, require_same_length
 
 SCALE = 1 << 20
@@ -207,10 +206,7 @@ class FacilityLocation(RankStep):
     distance: Distance = Field(
         default="cosine", description="euclidean: as the published Superfiltering compares."
     )
-    text: ComparedField = Field(
-        default="both",
-        description="The text whose embeddings are compared; hidden: the state kept with losses.",
-    )
+    text: ComparedText = "both"
     most_rows: int = Field(
         default=20_000,
         gt=0,

@@ -157,8 +157,7 @@ class InsTag(RankStep):
 
     method: Literal["instag"]
     score: Ranked | None = Field(
-        default=None,
-        description="What orders the rows; the number of their tags if not given.",
+        default=None, description="What orders the rows; the number of their tags if not given."
     )
     again: bool = Field(
         default=True,

@@ -20,14 +20,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from pipeline.measuring.measures.embeddings import ComparedField
 from pipeline.ranking.budget import Budget
 from pipeline.ranking.greedy_diverse import cosine, unit_vectors
 from pipeline.ranking.outcome import Outcome, account_for, no_causes
 from pipeline.selection.candidates import Candidates, Vectors
-from pipeline.selection.step import RankStep, by_id
+from pipeline.selection.step import ComparedText, RankStep, by_id
 from scorers.arrays import Floats, Ints, Strings, require_same_length
 
 
@@ -109,10 +107,7 @@ class KCentre(RankStep):
     """Rows such that no row is far from all of them; farthest first."""
 
     method: Literal["k_centre"]
-    text: ComparedField = Field(
-        default="both",
-        description="The text whose embeddings are compared; hidden: the state kept with losses.",
-    )
+    text: ComparedText = "both"
 
     def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
         """Go to the farthest row."""
