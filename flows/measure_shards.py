@@ -22,18 +22,13 @@ def measure(shard: Shard, label: str) -> MeasuredShard:
     return measure_shard(shard)
 
 
-def never() -> bool:
-    """No reason to stop."""
-    return False
-
-
 def measure_job(
     workspace: Workspace,
     recipe: str,
     name: str,
     job: MeasureJob,
     sizes: MeasureKey,
-    stop: Callable[[], bool] = never,
+    stop: Callable[[], bool] = lambda: False,
 ) -> int:
     """Do one measure: cut what is missing, a task for each shard, commit as they finish.
 

@@ -54,11 +54,7 @@ class MissingExtraError(ImportError):
 
 
 def find_runner(runner: RunnerName, cluster: str | None) -> TaskRunner[Any]:
-    """The task runner of a run.
-
-    Args:
-        runner: where tasks are done.
-        cluster: address of an existing cluster; needed for all but threads.
+    """The task runner of a run; all but threads need the address of an existing cluster.
 
     Raises:
         ClusterError: if the cluster cannot be used; the message says what to do.

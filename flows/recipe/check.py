@@ -80,11 +80,7 @@ def put_setting(recipe: dict[str, Any], change: str, path: Path) -> None:
 
 
 def check_given(recipe: Recipe, base: Path) -> Recipe:
-    """Check a recipe that came from no file, its target resolved in what is returned.
-
-    Args:
-        recipe: well-formed.
-        base: directory that its relative paths start from.
+    """Check a recipe that came from no file; give it with its target resolved.
 
     Raises:
         RecipeError: if anything is wrong with it; every problem found is in the message.

@@ -50,11 +50,7 @@ class ExportRow:
 
 
 def check_row(row: ExportRow, max_length: int | None) -> None:
-    """Refuse a row that a trainer would lose, cut or stumble over.
-
-    Args:
-        row: the row.
-        max_length: longest row allowed, in tokens; None for no limit.
+    """Refuse a row that a trainer would lose, cut or stumble over; max_length is in tokens.
 
     Raises:
         ValueError: if prompt or completion is not as ExportRow says, there is nothing to train, or

@@ -200,11 +200,8 @@ def find_other_rows(
 ) -> list[int]:
     """Positions of wanted rows that no longer read to their examples.
 
-    Args:
-        con: the workspace.
-        name: of the source, as seen from the working directory.
-        source: to read.
-        tell: is given, now and then, how many wanted rows are read.
+    `name` is the source as seen from the working directory; `tell` is given, now and then, how many
+    wanted rows are read.
     """
     others: list[int] = []
     again = read_source(name, source)

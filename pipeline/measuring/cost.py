@@ -47,7 +47,6 @@ class MeasurePlan:
     tokens: int
     """Tokens that the model reads for them, each once for each reading."""
     tried: int
-    """Rows that were tried."""
     seconds: float | None
     """Predicted for the missing rows; None if nothing is missing."""
     peak_bytes: int | None

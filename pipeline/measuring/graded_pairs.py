@@ -41,7 +41,6 @@ class PairRow:
     first_prompt_id: str
     """What the prompt was before it was edited, by a mark or a redaction; else `prompt_id`."""
     samples: Sequence[str] = ()
-    """Further answers of a model to the prompt."""
 
 
 def deal_folds(rows: Sequence[PairRow], folds: int, seed: int) -> dict[str, int]:
@@ -63,12 +62,7 @@ def deal_folds(rows: Sequence[PairRow], folds: int, seed: int) -> dict[str, int]
 def build_pairs(
     rows: Sequence[PairRow], folds: Mapping[str, int], seed: int
 ) -> dict[int, list[GradedPair]]:
-    """The pairs of each fold, sorted; none twice.
-
-    Args:
-        rows: of the pool, each with a response.
-        folds: prompt_id → fold.
-        seed: of the swapping.
+    """The pairs of each fold, sorted; none twice. Every row has a response.
 
     Returns:
         Fold → its pairs; a prompt without a reference gives none.

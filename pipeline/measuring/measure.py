@@ -102,8 +102,7 @@ class ExampleInputs:
 class Repairs:
     """The repairs of a run."""
 
-    key: str
-    """Their generation key."""
+    key: str  # of their generation
     source_ids: Sequence[str]
     """The run's sources: what stands there was given, though it be a repair of something too."""
 
@@ -136,7 +135,6 @@ class MeasureScope:
     targets: Sequence[str] = ()
     """Examples that rows are compared with; they are measured like the pool for that."""
     repairs: Repairs | None = None
-    """Those that the run generated."""
 
     def subset(self, part: Subset | None) -> list[str]:
         """The rows of the pool that the recipe's `part` stands for, sorted; all without one."""

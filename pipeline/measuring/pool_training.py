@@ -45,13 +45,8 @@ def find_trainings(
 ) -> list[StoredTraining]:
     """Finished trainings whose key differs from this one by the pool alone, the best first.
 
-    Best is the one that saw most; among equals the one on this very pool, then the first by key.
-
-    Args:
-        workspace: where they are.
-        key: of a training on the pool.
-        ids: of the pool.
-        most_unseen: share of the pool that a training may not have learnt from.
+    Best is the one that saw most; among equals the one on this very pool, then the first by key. Of
+    the pool's ids a share of at most `most_unseen` may be new to it.
     """
     pool = key.settings["pool"]
     with read_workspace(workspace) as con:

@@ -47,8 +47,7 @@ class RunChanges:
     settings: Sequence[SettingChange]
     sources: Sequence[SourceChange]
     pool: PoolChange
-    stayed: int
-    """Examples that both selections have."""
+    stayed: int  # examples that both selections have
     choice: Sequence[ChoiceChange]
     unselected: Sequence[str] = ()
     """Those of the two runs that have chosen nothing yet, and so cannot be compared in that."""

@@ -60,12 +60,7 @@ def select_again(
 ) -> WhatIf:
     """Make the selection of a run again with other settings, and compare the two.
 
-    Args:
-        con: an open workspace.
-        run: the run, with the keys of its measures and of the scores that the settings name.
-        settings: how to select.
-        changed: how the settings differ from those of the run.
-        licenses: which rows may have; None for any.
+    The run has the keys of all scores that the settings name; `changed` says how they differ.
     """
     before = describe_run(con, run.run_id).recipe
     chosen_then = read_choice_ids(con, run.run_id)

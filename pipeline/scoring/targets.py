@@ -25,7 +25,6 @@ class Targets:
     rows: int = 0
     """Rows of the sources, those in quarantine among them."""
     quarantined: int = 0
-    """Rows that could not be read."""
 
     @cached_property
     def ids(self) -> list[str]:

@@ -94,11 +94,6 @@ def share_out(weights: Weights, holds: Mapping[str, int], total: int) -> dict[st
     Groups that hold less than their share are taken whole; what they leave is shared out among the
     others by the same weights.
 
-    Args:
-        weights: group → weight.
-        holds: group → the most it can use.
-        total: the budget.
-
     Returns:
         Group → its part; together the budget, or all that groups with a weight hold.
     """
@@ -121,9 +116,6 @@ def share_out(weights: Weights, holds: Mapping[str, int], total: int) -> dict[st
 
 def take_turns(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     """Put the picks of groups in one order, each group's spread evenly over it.
-
-    Args:
-        counts: group → picks.
 
     Returns:
         (group, its pick, from 0), all of them; the groups' own orders are kept.

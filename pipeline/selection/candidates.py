@@ -255,12 +255,9 @@ def read_vectors(of: ComparedField, rows: Candidates) -> NDArray[np.float32]:
 def describe_decisions(
     candidates: Candidates, outcome: Outcome, scores: Sequence[str] = ()
 ) -> Decisions:
-    """What a step picked, in the words of the `decisions` table.
+    """What a step made of the rows it was given, in the words of the `decisions` table.
 
-    Args:
-        candidates: the rows the step was given.
-        outcome: what it made of them.
-        scores: the scores that decided, to say why a row has none.
+    The scores are those that decided, to say why a row has none.
     """
     ids = candidates.ids
     reasons = spoken_reasons(candidates, outcome, scores).tolist()

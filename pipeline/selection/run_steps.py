@@ -81,11 +81,9 @@ class Choice:
     """What the filters left, and what the ranking step took of it."""
 
     ranked: Candidates
-    """What the ranking step was given."""
     chosen: Candidates
     """In the order picked."""
     notes: tuple[str, ...]
-    """What the ranking step has to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +104,7 @@ def run_steps(
     record: Record,
     licenses: LicenseSettings | None = None,
 ) -> StepsOutcome:
-    """Take all steps of a selection.
-
-    Args:
-        rows: the pool, in the order of the ids.
-        settings: the recipe's steps.
-        vectors: for steps that compare embeddings.
-        seed: of what is held out and drawn.
-        record: told of each step as it is taken.
-        licenses: which rows may have; None for any.
-    """
+    """Take all steps of a selection, from the whole pool on, its rows in the order of their ids."""
     if licenses is not None:  # first: what may not be used is not held out either
         licensed = licenses.pick(rows)
         record("licences", rows, licensed, ())

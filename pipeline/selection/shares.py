@@ -142,10 +142,10 @@ def select_in_shares(
     holds = {name: int(costs[rows].sum()) for name, rows in members.items()}
     outcome: dict[str, Outcome] = {}
     spent: dict[str, int] = {}
-    wanted: dict[str, int] = {}
+    # What each group would get if it held enough.
+    wanted = largest_remainders(groups.weights, total if any(groups.weights.values()) else 0)
     while True:  # each round lowers what a group holds, or is the last
         parts = share_out(groups.weights, holds, total)
-        wanted = wanted or uncapped(groups.weights, total)
         # A group whose part is as before has been picked from already.
         changed = [name for name, part in parts.items() if part and spent.get(name) != part]
         for name in changed:
@@ -160,12 +160,6 @@ def select_in_shares(
             return join(groups, members, outcome), wanted
         holds |= short
         spent |= short  # and so its part in the next round is what it has: not picked again
-
-
-def uncapped(weights: Weights, total: int) -> dict[str, int]:
-    """What each group would get if it held enough."""
-    some = any(weights.values())
-    return largest_remainders(weights, total) if some else dict.fromkeys(weights, 0)
 
 
 def join(groups: Groups, members: Mapping[str, Ints], outcome: Mapping[str, Outcome]) -> Outcome:

@@ -55,14 +55,7 @@ def select_examples(
     pool: Sequence[str],
     licenses: LicenseSettings | None = None,
 ) -> Chosen:
-    """Select from the pool; store every decision, the selection, its controls and its evidence.
-
-    Args:
-        run: the run that selects.
-        settings: the recipe's steps.
-        pool: example ids that deduplication left.
-        licenses: which may be chosen; None for any.
-    """
+    """Select from the pool; store every decision, the selection, its controls and its evidence."""
     with open_workspace(run.workspace) as con:
         rows = read_candidates(con, run, pool)
         vectors = LastVectors(read_vectors)

@@ -86,9 +86,8 @@ class Context(Settings, ExampleInputs):
         """The numbers of one example."""
         given = self.settings.layer  # 0 is the first layer, and not the same as none given
         layer = default_layer(probe.layers) if given is None else given
-        return answer_of(
-            measure_context(probe, turns, response_at, layer, self.settings.max_tokens)
-        )
+        longest = self.settings.max_tokens
+        return answer_of(measure_context(probe, turns, response_at, layer, longest))
 
 
 def answer_of(row: ContextRow) -> dict[str, Any]:

@@ -57,12 +57,8 @@ class Embeddings(Settings, ExampleInputs):
         """The vector of each text, and of how many pieces it is the mean."""
         with borrowed_device():
             embedded = load_embedder(resolve_model(self.model)).embed_with_chunks(texts)
-        return [
-            {"state": "ok", "embedding": vector, "chunks": chunks}
-            for vector, chunks in zip(
-                embedded.vectors.tolist(), embedded.chunks.tolist(), strict=True
-            )
-        ]
+        pairs = zip(embedded.vectors.tolist(), embedded.chunks.tolist(), strict=True)
+        return [{"state": "ok", "embedding": vector, "chunks": n} for vector, n in pairs]
 
 
 def plan_embeddings(blocks: Sequence[Embeddings], scope: MeasureScope, planned: Jobs) -> Jobs:

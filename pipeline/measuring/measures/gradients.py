@@ -116,13 +116,8 @@ class PoolGradients(Settings, ExampleInputs):
         rendered = render_rows(settings.model, settings.template, examples)
         asked = [row for row in rendered if isinstance(row, RenderedExample)]
         with borrowed_device():
-            found = record_gradients(
-                settings.resolved().path,
-                asked,
-                settings.adapters(),
-                self.directory,
-                self.projection(),
-            )
+            model, adapters = settings.resolved().path, settings.adapters()
+            found = record_gradients(model, asked, adapters, self.directory, self.projection())
         answers = answer_rows(rendered, lambda _: states_of(found))
         return with_vectors(answer_table(examples, answers, []), found)
 

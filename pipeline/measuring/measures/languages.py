@@ -40,8 +40,7 @@ VERSION = 1
 LEAST = 0.5
 """Confidence below which a text is not said to have a language."""
 
-NO_LANGUAGE = "zxx"
-"""The code of a text that is in no language."""
+NO_LANGUAGE = "zxx"  # of ISO 639-2, for a text in no language
 
 
 @lru_cache(maxsize=1)

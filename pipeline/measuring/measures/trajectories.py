@@ -156,12 +156,11 @@ class PoolTrajectories(ProxyTraining):
         """Train the proxy and record every example's loss at each checkpoint."""
         from scorers.measures.training.trajectories import record_trajectories  # imports torch
 
-        def record(rows: list[RenderedExample], ids: list[str]) -> "Trajectories":
-            proxy = resolve_model(self.settings.proxy, self.settings.layers).path
-            directory = self.directory / self.key().measure_key
-            return record_trajectories(proxy, rows, ids, self.settings.proxy_settings(), directory)
-
-        return self.answer(examples, record)
+        model = resolve_model(self.settings.proxy, self.settings.layers).path
+        proxy, directory = self.settings.proxy_settings(), self.directory / self.key().measure_key
+        return self.answer(
+            examples, lambda rows, ids: record_trajectories(model, rows, ids, proxy, directory)
+        )
 
 
 class NewRowTrajectories(ProxyTraining):
@@ -175,11 +174,8 @@ class NewRowTrajectories(ProxyTraining):
         """Take every example's loss at each stored checkpoint."""
         from scorers.measures.training.new_row_trajectories import record_new_rows  # imports torch
 
-        def record(rows: list[RenderedExample], ids: list[str]) -> "Trajectories":
-            directory = self.directory / self.key().measure_key
-            return record_new_rows(directory, rows, self.settings.proxy_settings())
-
-        return self.answer(examples, record)
+        proxy, directory = self.settings.proxy_settings(), self.directory / self.key().measure_key
+        return self.answer(examples, lambda rows, _: record_new_rows(directory, rows, proxy))
 
 
 def answers_of(trajectories: "Trajectories") -> list[dict[str, Any]]:
