@@ -98,14 +98,13 @@ class Recipe(Settings):
 
     def with_target(self) -> Self:
         """The same recipe with the target's reference wherever a block says `target`."""
-        named = change_models(
-            self.model_dump(), lambda name: self.target if name == TARGET else name
-        )
+        target = self.target
+        named = change_models(self.model_dump(), lambda name: target if name == TARGET else name)
         resolved: Self = self.model_validate(named)
         return resolved
 
     def at(self, base: Path) -> Self:
-        """The same recipe with its paths as seen from the working directory; they start at base."""
+        """The same recipe, its relative paths, which start from base, as seen from here."""
         sources = place_sources(self.sources, base)
         targets = place_sources(self.targets, base)
         rest = self.model_dump(exclude={"sources", "targets", "workspace"})

@@ -79,7 +79,7 @@ def build_pairs(
         own, fold = references.get(row.prompt_id, {}), folds[row.prompt_id]
         if not row.generated:
             pairs[fold][row.prompt, row.response] = 1.0
-            # A pair that is there with a better grade keeps it: hence setdefault, and 1 before 0.
+            # setdefault: a pair that has a grade already keeps it, a reference its 1.
             swapped = draw_other(row, lenders[fold, row.task], list(own), seed)
             if swapped is not None:
                 pairs[fold].setdefault((row.prompt, swapped), 0.0)

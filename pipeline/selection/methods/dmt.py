@@ -79,9 +79,7 @@ def select_dmt_stage(
         keys = random_keys(ids, seed, "dmt")
         for skill in specialised:
             rows = np.flatnonzero(skills == skill)
-            drawn = round(
-                Fraction(fraction) * len(rows)
-            )  # exact: half a row goes to the even number
+            drawn = round(Fraction(fraction) * len(rows))  # half a row goes to the even number
             reasons[rows[sort_rows(keys[rows], ids[rows])[drawn:]]] = "not_drawn"
     kept = by_id(np.flatnonzero(reasons == ""), ids)
     return account_for(kept, reasons, np.full(len(ids), np.nan))

@@ -77,7 +77,7 @@ def similarity_table(
     vectors: NDArray[np.float32], distance: Distance = "cosine", block_rows: int = BLOCK_ROWS
 ) -> NDArray[np.int32]:
     """Similarities (m, m) of vectors (m, d) of length 1, in units of 1 / SCALE."""
-    units = vectors.astype(np.float64)  # in float32 a row would be like itself by 1 - 1e-7
+    units = vectors.astype(np.float64)  # in float32 a row would not be quite like itself
     units /= np.sqrt(np.einsum("nd,nd->n", units, units))[:, None]
     table = np.empty((len(units), len(units)), dtype=np.int32)
     for start in range(0, len(units), block_rows):

@@ -42,7 +42,7 @@ def select_top_share(scores: Floats, ids: Strings, share: float) -> Outcome:
     """
     outcome = select_top_k(scores, ids, Budget(fraction=share))
     reasons = np.where(outcome.reasons == "over_budget", "below_share", outcome.reasons)
-    return replace(outcome, reasons=reasons.astype(object))  # np.where makes texts of one width
+    return replace(outcome, reasons=reasons)
 
 
 class TopShare(FilterStep):
