@@ -9,6 +9,7 @@ import base64
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -34,15 +35,7 @@ UNREACHABLE = (httpx.HTTPError, PrefectException)
 
 
 def put_on_page(what: str, create: Callable[[], object]) -> bool:
-    """Make an artifact; where that cannot be done, say so and go on.
-
-    Args:
-        what: of the artifact, for the message.
-        create: makes it.
-
-    Returns:
-        Whether it was made.
-    """
+    """Make an artifact and return whether it was made; where it was not, say so and go on."""
     try:
         create()
     except UNREACHABLE as error:
@@ -51,12 +44,11 @@ def put_on_page(what: str, create: Callable[[], object]) -> bool:
     return True
 
 
-def show_markdown(what: str, key: str, description: str, markdown: str) -> None:
-    """Put Markdown on the page."""
-    put_on_page(
-        what,
-        lambda: create_markdown_artifact(markdown=markdown, key=key, description=description),
-    )
+def show_markdown(name: str, part: str, description: str, markdown: str, what: str = "") -> None:
+    """Put Markdown on the page, as a part of what there is of a recipe."""
+    key = artifact_key(name, part)
+    create = partial(create_markdown_artifact, markdown, key=key, description=description)
+    put_on_page(what or f"the {part}", create)
 
 
 def artifact_key(*parts: str) -> str:
@@ -82,43 +74,28 @@ def show_histograms(recipe: str, run_id: str, picture: bytes) -> None:
     """Show the scores of pool and selection as a picture."""
     # An image artifact prints its address below it, and that is the whole picture in base64.
     encoded = base64.b64encode(picture).decode()
-    show_markdown(
-        "the score histograms",
-        artifact_key(recipe, "scores"),
-        f"**Scores** of `{recipe}`, run `{run_id}`",
-        f"![Scores of the pool and of the selection](data:image/png;base64,{encoded})",
-    )
+    image = f"![Scores of the pool and of the selection](data:image/png;base64,{encoded})"
+    told = f"**Scores** of `{recipe}`, run `{run_id}`"
+    show_markdown(recipe, "scores", told, image, "the score histograms")
 
 
 def show_changes(recipe: str, run_id: str, markdown: str) -> None:
     """Show what is different from the run before, as Markdown that holds ids and counts."""
-    show_markdown(
-        "the changes",
-        artifact_key(recipe, "changes"),
-        f"**What changed** in `{recipe}` with run `{run_id}`",
-        markdown,
-    )
+    told = f"**What changed** in `{recipe}` with run `{run_id}`"
+    show_markdown(recipe, "changes", told, markdown)
 
 
 def show_evidence(recipe: str, run_id: str, markdown: str) -> None:
     """Show what the selection is worth, as Markdown that holds ids and counts."""
-    show_markdown(
-        "the evidence",
-        artifact_key(recipe, "evidence"),
-        f"**What the selection is worth** in run `{run_id}` of `{recipe}`",
-        markdown,
-    )
+    told = f"**What the selection is worth** in run `{run_id}` of `{recipe}`"
+    show_markdown(recipe, "evidence", told, markdown)
 
 
 def show_export(recipe: str, export: Path, manifest: ExportManifest) -> None:
     """Show where the export lies, what it promises, and how to look further."""
     place = export.resolve()
-    show_markdown(
-        "the export",
-        artifact_key(recipe, "export"),
-        f"**Export** `{manifest.export_id[:12]}` of `{recipe}`",
-        export_markdown(place, manifest),
-    )
+    told = f"**Export** `{manifest.export_id[:12]}` of `{recipe}`"
+    show_markdown(recipe, "export", told, export_markdown(place, manifest))
     put_on_page(
         "the link to the export",
         lambda: create_link_artifact(
@@ -132,7 +109,7 @@ def show_export(recipe: str, export: Path, manifest: ExportManifest) -> None:
 
 def export_markdown(export: Path, manifest: ExportManifest) -> str:
     """The export's place, its counts and the commands that show more."""
-    workspace = export.parent.parent
+    workspace = export.parent.parent  # WORKSPACE/exports/NAME
     return "\n".join(
         [
             f"`{export}`",
@@ -155,12 +132,8 @@ def export_markdown(export: Path, manifest: ExportManifest) -> str:
 
 def show_training(name: str, outcome: TrainingOutcome) -> None:
     """Show how a training went and what it cost."""
-    show_markdown(
-        "the training",
-        artifact_key(name, "training"),
-        f"**Training** `{outcome.trial_id}` on export `{outcome.export_id[:12]}`",
-        training_markdown(outcome),
-    )
+    told = f"**Training** `{outcome.trial_id}` on export `{outcome.export_id[:12]}`"
+    show_markdown(name, "training", told, training_markdown(outcome))
 
 
 def training_markdown(outcome: TrainingOutcome) -> str:
@@ -212,6 +185,6 @@ class ProgressArtifact:
         if artifact is None or (percent - self.shown_percent < 1.0 and done < total):
             return
         self.shown_percent = percent
-        update = lambda: update_progress_artifact(artifact, progress=percent)  # noqa: E731
+        update = partial(update_progress_artifact, artifact, progress=percent)
         if not put_on_page(f"the progress of {self.what}", update):
-            self.artifact = None
+            self.artifact = None  # or each shard would wait for a server that does not answer

@@ -13,12 +13,7 @@ from flows.recipe.check import load_recipe
 from flows.recipe.schema import Recipe
 from flows.run_names import name_backfill
 from pipeline.progress import one_by_one
-from pipeline.scoring.backfill import (
-    Backfill,
-    BackfillError,
-    Partition,
-    prepare_backfill,
-)
+from pipeline.scoring.backfill import Backfill, BackfillError, Partition, prepare_backfill
 from pipeline.scoring.stage import ScoreSettings, score_examples
 from scorers.names import did_you_mean
 from storage.arrivals import Period, Window
@@ -26,12 +21,7 @@ from storage.workspace import Workspace
 from storage.workspace_lock import WorkspaceLock, lock_workspace
 
 
-@flow(
-    name="backfill",
-    flow_run_name=name_backfill,
-    task_runner=ON_THREADS,
-    persist_result=False,
-)
+@flow(name="backfill", flow_run_name=name_backfill, task_runner=ON_THREADS, persist_result=False)
 def backfill_scores(
     recipe_file: str,
     scorers: list[str],
@@ -79,7 +69,7 @@ def find_scores(recipe: Recipe, names: Sequence[str]) -> list[ScoreSettings]:
         if name not in known:
             raise BackfillError(
                 f"the recipe has no score {name!r}: add it to `scores`, and the block of `measure` "
-                f"that it reads.{did_you_mean(name, list(known))}"
+                f"that it reads. {did_you_mean(name, known)}"
             )
     return [known[name] for name in names] or list(known.values())
 
@@ -102,7 +92,7 @@ def fill_until_wanted(
     sizes = jobs["token_counts"].measure.key()
     for name, job in jobs.items():
         measure_job(whole.workspace, recipe, name, job, sizes, held.wanted)
-        if held.wanted():
+        if held.wanted():  # what is stored by now is not asked about again afterwards
             return False
     keys = {name: job.measure.key() for name, job in jobs.items()}
     for score in whole.scores:

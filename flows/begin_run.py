@@ -80,20 +80,14 @@ def identify(recipe: Recipe, placed: Recipe) -> tuple[RunState, Sequence[Source]
     source_ids = sorted(source.source_id for source in sources)
     target_ids = sorted(source.source_id for source in targets)
     sets = evaluation_fingerprints(placed.check)
+    # Whatever can change the result: after an edit of the code or of a file it is another run.
     run_id = content_hash([recipe.stored(), source_ids, target_ids, code_version(), *sets])[:12]
     named: dict[str, list[str]] = {}
     for written, found in zip(recipe.sources, blocks, strict=True):
+        # Two blocks may name one path, each with a format of its own.
         named.setdefault(written.path, []).extend(source.source_id for source in found)
-    run = RunContext(
-        workspace,
-        run_id,
-        recipe.seed,
-        source_ids,
-        {},
-        {},
-        named_sources=named,
-        target_source_ids=target_ids,
-    )
+    run = RunContext(workspace, run_id, recipe.seed, source_ids, measures={}, scores={})
+    run = replace(run, named_sources=named, target_source_ids=target_ids)
     return RunState(recipe, placed, run), [*sources, *targets]
 
 

@@ -95,7 +95,7 @@ def curate_file(
     path = Path(recipe_file)
     recipe = load_recipe(path)
     if runner == "threads" and not cluster:
-        curate.fn(recipe, str(path.parent), until, wait)
+        curate.fn(recipe, str(path.parent), until, wait)  # .fn: within this run, and not one below
     else:  # a task runner is a flow's for the whole of it, so this is a run inside the run
         curate_on(runner, cluster)(recipe, str(path.parent), until, wait)
 

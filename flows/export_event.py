@@ -31,19 +31,14 @@ def hand_over(state: RunState, until: StageName) -> None:
 
 def export_payload(state: RunState, exported: Exported) -> dict[str, object]:
     """What the event of an export says; paths are absolute."""
-    counts = exported.manifest.counts("train")
+    counts, target = exported.manifest.counts("train"), state.placed.target
     return {
         "export": str(exported.path.resolve()),
         "export_id": exported.manifest.export_id,
         "workspace": str(state.run.workspace.directory.resolve()),
-        "target": target_from_anywhere(state.placed.target),
+        "target": str(Path(target).resolve()) if Path(target).is_dir() else target,
         "recipe": state.recipe.name,
         "run_id": state.run.run_id,
         "rows": counts.rows,
         "loss_tokens": counts.loss_tokens,
     }
-
-
-def target_from_anywhere(target: str) -> str:
-    """A model's reference that does not depend on the working directory."""
-    return str(Path(target).resolve()) if Path(target).is_dir() else target

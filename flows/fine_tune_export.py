@@ -99,6 +99,7 @@ def fine_tune(
         say(f"train: approved. {answer.reason}".strip())
     say(f"train: {manifest.counts('train').rows} rows with LoRA, into {place}")
     train_export(folder, model, place, settings)
+    # Read from the folder: that has what earlier executions cost, too.
     outcome = read_outcome(place, workspace)
     assert outcome is not None
     show_training(str(read_recipe(folder)["name"]), outcome)
@@ -115,7 +116,7 @@ def ask(export: Path, manifest: ExportManifest, settings: TrainSettings) -> Appr
     )
     model = Approval.with_initial_data(
         description=f"**Train `{manifest.model.reference}` on `{export.name}`?**\n\n{counts}\n"
-        f"- {settings.epochs:g} epochs, LoRA rank {settings.lora_rank}\n",
+        f"- {settings.epochs:g} epochs, LoRA rank {settings.lora_rank}\n"
     )
     return suspend_flow_run(wait_for_input=model, key="approval")
 

@@ -22,18 +22,13 @@ def measure(shard: Shard, label: str) -> MeasuredShard:
     return measure_shard(shard)
 
 
-def never() -> bool:
-    """No reason to stop."""
-    return False
-
-
 def measure_job(
     workspace: Workspace,
     recipe: str,
     name: str,
     job: MeasureJob,
     sizes: MeasureKey,
-    stop: Callable[[], bool] = never,
+    stop: Callable[[], bool] = lambda: False,
 ) -> int:
     """Do one measure: cut what is missing, a task for each shard, commit as they finish.
 
@@ -60,7 +55,7 @@ def measure_job(
         return f"measure {name} {number} of {len(cut)}, {shard.rows} rows"
 
     measured = do_all(
-        takewhile(lambda _: not stop(), enumerate(cut, start=1)),
+        takewhile(lambda _: not stop(), enumerate(cut, start=1)),  # `cut` writes inputs as it goes
         lambda piece: measure.submit(piece[1], label(piece)),
         lambda piece: measure(piece[1], label(piece)),
         anywhere=job.measure.anywhere(),
@@ -68,9 +63,9 @@ def measure_job(
     progress = ProgressArtifact(artifact_key(recipe, "measuring", name), f"measuring {name}")
     done = 0
     with counted("rows") as work:
-        work.at(f"measure: {name}", done, cut.rows)
+        work.at(f"measure: {name}", done, cut.rows)  # the first shard may take minutes
         for (_, shard), result in measured:
-            commit_measured(workspace, job.measure, [result])
+            commit_measured(workspace, job.measure, [result])  # here: one process writes DuckDB
             done += shard.rows
             progress.at(done, cut.rows)
             work.at(f"measure: {name}", done, cut.rows)

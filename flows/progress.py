@@ -88,7 +88,7 @@ class CountedWork:
         parts = [what, f"{of} {self.unit}".rstrip(), note, spoken(now - self.began)]
         line = ", ".join(filter(None, parts))
         if done == total:
-            self.clear()
+            self.clear()  # before the line, which would be printed above a bar at its end
             say(line)
         elif now - self.told >= SECONDS_BETWEEN_LINES:
             self.told = now
@@ -133,12 +133,7 @@ def bars_on_terminal() -> "Iterator[Progress | None]":
 
 def draw_bars(console: "Console") -> "Progress":
     """Bars with counts, speed, and times gone by and left; a narrow terminal shortens the bar."""
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        ProgressColumn,
-        TextColumn,
-    )
+    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
     from rich.table import Column, Table
     from rich.text import Text
 
@@ -183,7 +178,7 @@ def state_of(task: "Task") -> str:
 
 def spoken(seconds: float) -> str:
     """A length of time as a person says it."""
-    if seconds < 90:
+    if seconds < 90:  # not 60: of 60 to 89 s, "1 min" would be all that is said
         return f"{seconds:.0f} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"

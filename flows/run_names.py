@@ -25,6 +25,7 @@ def name_training() -> str:
 def name_record() -> str:
     """A training that is written down: which, and when."""
     outcome: Any = flow_run.parameters["outcome"]
+    # Parameters are as they were sent: from an event it is a dict.
     trial = outcome["trial_id"] if isinstance(outcome, dict) else outcome.trial_id
     return f"record training {trial}, {minute()}"
 

@@ -54,11 +54,7 @@ class MissingExtraError(ImportError):
 
 
 def find_runner(runner: RunnerName, cluster: str | None) -> TaskRunner[Any]:
-    """The task runner of a run.
-
-    Args:
-        runner: where tasks are done.
-        cluster: address of an existing cluster; needed for all but threads.
+    """The task runner of a run; all but threads need the address of an existing cluster.
 
     Raises:
         ClusterError: if the cluster cannot be used; the message says what to do.
@@ -93,10 +89,11 @@ def knock(runner: RunnerName, cluster: str) -> None:
         ClusterError: if nothing does, or the address is none.
     """
     if (runner, cluster) == ("ray", "auto"):
-        return
+        return  # Ray finds the address in a file of its own
     try:
+        # Without a scheme urlsplit takes HOST for one, and 6379 for a path.
         parts = urlsplit(cluster if "://" in cluster else f"tcp://{cluster}")
-        host, port = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port  # .port raises where it is no number
     except ValueError:
         host = port = None
     if not host or not port:
@@ -121,6 +118,7 @@ def dask_runner(cluster: str) -> TaskRunner[Any]:
     from prefect_dask import DaskTaskRunner
 
     try:
+        # Not the default client: that is to be the one of Prefect's runner.
         with Client(cluster, timeout=REACH_SECONDS, set_as_default=False) as client:
             workers = len(client.nthreads())
     except (OSError, TimeoutError, ValueError) as error:
@@ -223,12 +221,13 @@ def do_all(
     under_way: dict[UUID, Piece] = {}
     waiting = iter(pieces)
     while True:
+        # Asked for again each time: workers come and go, and may be fewer than what is under way.
         for piece in islice(waiting, max(0, tasks_under_way() - len(under_way))):
             with with_device():
                 future = submit(piece)
             under_way[future.task_run_id] = piece
-            future.add_done_callback(finished.put)
+            future.add_done_callback(finished.put)  # from whichever thread: hence a queue
         if not under_way:
             return
         future = finished.get()
-        yield under_way.pop(future.task_run_id), future.result()
+        yield under_way.pop(future.task_run_id), future.result()  # raises what the task raised

@@ -155,9 +155,10 @@ def indicate_stage(state: RunState) -> RunState:
     pool = indicate_examples(state.run, state.recipe.indicator, state.pool)
     indicated = len(set(pool) - set(state.pool))
     say(f"indicate: {len(state.pool)} examples, {indicated} of them with a mark now")
-    if pool == list(state.pool):
+    if pool == list(state.pool):  # no row got a mark: nothing is new to be measured
         return state
     again = score_stage(measure_stage(replace(state, pool=pool)))
+    # measure_stage counted anew; what was asked before the marks counts too.
     asked = {name: state.asked.get(name, 0) + rows for name, rows in again.asked.items()}
     return replace(again, asked=asked)
 
@@ -200,6 +201,7 @@ def export_stage(state: RunState) -> RunState:
             "the steps left no row to export; which step dropped them is in "
             f"`sluice report -w {state.run.workspace.directory}`"
         )
+    # The recipe as written, so that the same one from another directory gives the same export.
     stored, tokens = state.recipe.stored(), state.placed.measure.tokens
     exported = export_selection(state.run, stored, tokens, step_lines(state.recipe))
     say(f"export: {exported.path}")

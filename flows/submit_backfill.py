@@ -31,11 +31,7 @@ def submit_partition(
 ) -> tuple[str, str]:
     """Submit one partition; return the run's name and its state.
 
-    Args:
-        key: hash of what is missing.
-        recipe: where the recipe lies, here and on the worker.
-        scorers: scores to fill.
-        window: the days of the partition.
+    The key is a hash of what is missing; the recipe lies at the same place on the worker.
 
     Raises:
         DeploymentMissingError: if the server has no such deployment.
@@ -50,6 +46,7 @@ def submit_partition(
     }
     name = f"backfill {', '.join(scorers)} of {window.since} to {window.until}"
     base = content_hash([key, str(recipe.resolve()), list(scorers)])[:16]
+    # A key gives the same run for good, also one that has failed: then the next number is tried.
     for attempt in range(MOST_ATTEMPTS):
         run = submit(name, parameters, f"backfill-{base}-{attempt}")
         if run.state is None or not run.state.is_final():
@@ -65,7 +62,7 @@ def submit(name: str, parameters: dict[str, object], key: str) -> FlowRun:
             parameters=parameters,
             flow_run_name=name,
             idempotency_key=key,
-            timeout=0,
+            timeout=0,  # do not wait for the run
             as_subflow=False,
         )
     except ObjectNotFound:

@@ -23,7 +23,8 @@ def code_version() -> str:
     """The version of Sluice, with a hash of its own source files: an edit is another version."""
     digest = hashlib.sha256()
     for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
+        for path in sorted((ROOT / package).rglob("*.py")):  # rglob's order is the disk's
+            # Names too: a file that moves is another version.
             digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     return f"{version('sluice-sft')}+{digest.hexdigest()[:12]}"
 

@@ -21,5 +21,5 @@ def one_by_one(what: str, items: Sequence[Item], report: Report) -> Iterator[Ite
     for done, item in enumerate(items):
         report(what, done, len(items))
         yield item
-    if items:
+    if items:  # of nothing there is nothing to tell
         report(what, len(items), len(items))

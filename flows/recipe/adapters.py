@@ -28,7 +28,7 @@ def place_adapters(
     """
     return tuple(
         block.model_copy(update={"model": find_adapter(workspace, block.model, recipe)})
-        if block.model.startswith(ADAPTER) and "/" not in block.model
+        if block.model.startswith(ADAPTER) and "/" not in block.model  # a slash: a folder already
         else block
         for block in blocks
     )

@@ -10,29 +10,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from flows.recipe.check_inputs import (
-    check_problems,
-    license_problems,
-    model_problems,
-    source_problems,
-)
-from flows.recipe.check_measures import (
-    dedupe_problems,
-    indicator_problems,
-    measure_problems,
-    rating_problems,
-    score_problems,
-    train_problems,
-)
-from flows.recipe.check_selection import (
-    budget_problems,
-    licence_share_problems,
-    named_source_problems,
-    repair_problems,
-    select_problems,
-    share_problems,
-    unknown_sources,
-)
+from flows.recipe import check_inputs, check_measures, check_selection
 from flows.recipe.form import validate
 from flows.recipe.schema import Recipe, place_sources
 
@@ -88,6 +66,7 @@ def put_setting(recipe: dict[str, Any], change: str, path: Path) -> None:
     hint = "" if equals else "write PLACE=VALUE, as in seed=3"
     try:
         for name in blocks:
+            # A block that the recipe leaves out is begun: its other settings have defaults.
             inner = inner[int(name)] if isinstance(inner, list) else inner.setdefault(name, {})
         inner[int(last) if isinstance(inner, list) else last] = yaml.safe_load(value)
     except IndexError:
@@ -101,11 +80,7 @@ def put_setting(recipe: dict[str, Any], change: str, path: Path) -> None:
 
 
 def check_given(recipe: Recipe, base: Path) -> Recipe:
-    """Check a recipe that came from no file, its target resolved in what is returned.
-
-    Args:
-        recipe: well-formed.
-        base: directory that its relative paths start from.
+    """Check a recipe that came from no file; give it with its target resolved.
 
     Raises:
         RecipeError: if anything is wrong with it; every problem found is in the message.
@@ -119,25 +94,25 @@ def check_given(recipe: Recipe, base: Path) -> Recipe:
 def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
     """What is wrong with blocks that are each valid: with what they name, and with each other."""
     checks = (
-        (source_problems, {"sources", "targets"}),
-        (model_problems, set(Recipe.model_fields)),
-        (measure_problems, {"measure"}),
-        (score_problems, {"scores", "measure", "targets"}),
-        (rating_problems, {"scores", "measure"}),
-        (indicator_problems, {"scores", "indicator"}),
-        (dedupe_problems, {"scores", "measure", "dedupe"}),
-        (check_problems, {"measure", "check"}),
-        (select_problems, {"scores", "measure", "select"}),
-        (repair_problems, {"generate", "measure", "dedupe", "select"}),
-        (budget_problems, {"sources", "generate", "select"}),
-        (share_problems, {"scores", "select"}),
+        (check_inputs.source_problems, {"sources", "targets"}),
+        (check_inputs.model_problems, set(Recipe.model_fields)),
+        (check_measures.measure_problems, {"measure"}),
+        (check_measures.score_problems, {"scores", "measure", "targets"}),
+        (check_measures.rating_problems, {"scores", "measure"}),
+        (check_measures.indicator_problems, {"scores", "indicator"}),
+        (check_measures.dedupe_problems, {"scores", "measure", "dedupe"}),
+        (check_inputs.check_problems, {"measure", "check"}),
+        (check_selection.select_problems, {"scores", "measure", "select"}),
+        (check_selection.repair_problems, {"generate", "measure", "dedupe", "select"}),
+        (check_selection.budget_problems, {"sources", "generate", "select"}),
+        (check_selection.share_problems, {"scores", "select"}),
         (
-            licence_share_problems,
+            check_selection.licence_share_problems,
             {"sources", "generate", "personal_data", "indicator", "select"},
         ),
-        (named_source_problems, {"workspace", "sources", "generate", "select"}),
-        (train_problems, {"measure", "train"}),
-        (license_problems, {"sources", "licenses"}),
+        (check_selection.named_source_problems, {"workspace", "sources", "generate", "select"}),
+        (check_measures.train_problems, {"measure", "train"}),
+        (check_inputs.license_problems, {"sources", "licenses"}),
     )
     sources = place_sources(blocks.get("sources", ()), base)
     check = blocks["check"].placed(base) if blocks.get("check") else None
@@ -145,11 +120,12 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
     placed = {"sources": sources, "targets": targets, "check": check}
     if "workspace" in blocks:
         placed["workspace"] = str(base / blocks["workspace"])
+    # Not validated: some blocks may be missing, and a check is only asked if its own are there.
     recipe = Recipe.model_construct(**{**blocks, **placed})
     found = [
         problem for check, needed in checks if needed <= set(blocks) for problem in check(recipe)
     ]
-    return found + list(unknown_sources(blocks))
+    return found + list(check_selection.unknown_sources(blocks))
 
 
 def one_line(error: Exception) -> str:

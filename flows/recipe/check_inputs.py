@@ -10,11 +10,7 @@ from pipeline.generation.stage import GenerateSettings
 from pipeline.ingest.readers import UnreadableSourceError, find_format
 from pipeline.ingest.shapes import SHAPES
 from pipeline.ingest.stage import SourceSettings
-from pipeline.measuring.measures.preferences import PreferenceSettings
-from pipeline.measuring.measures.ratings import RatingSettings
-from pipeline.measuring.measures.samples import SampleSettings
-from pipeline.measuring.measures.tags import TagSettings
-from pipeline.measuring.measures.turn_ratings import TurnQuestion
+from pipeline.measuring.endpoint import AskedBlock
 from pipeline.settings import TARGET
 from scorers.measures.models.loading import WHEEL_MODELS
 from scorers.names import did_you_mean
@@ -61,26 +57,14 @@ def model_problems(recipe: Recipe) -> Iterator[str]:
     """Embedded models that do not exist, and models that no block names."""
     for where, name in named_models(recipe.model_dump(), ""):
         wheel = name.removeprefix("wheel:")
-        if wheel != name and wheel not in WHEEL_MODELS:
+        if wheel != name and wheel not in WHEEL_MODELS:  # other names are looked up by the run
             yield f"{where}: no model {name!r}. {did_you_mean(wheel, WHEEL_MODELS)}"
     for where, block in endpoint_blocks(recipe):
         if block.endpoint and block.model == TARGET:
             yield f"{where}.model: missing; name the model that the endpoint serves"
 
 
-def endpoint_blocks(
-    recipe: Recipe,
-) -> Iterator[
-    tuple[
-        str,
-        GenerateSettings
-        | SampleSettings
-        | RatingSettings
-        | TurnQuestion
-        | TagSettings
-        | PreferenceSettings,
-    ]
-]:
+def endpoint_blocks(recipe: Recipe) -> Iterator[tuple[str, AskedBlock | GenerateSettings]]:
     """Each block that can name an endpoint, with its place."""
     for number, generator in enumerate(recipe.generate):
         yield f"generate.{number}", generator
@@ -100,7 +84,7 @@ def endpoint_blocks(
 def named_models(value: object, where: str) -> Iterator[tuple[str, str]]:
     """Each place of a recipe that names a model, with the name."""
     inside: Mapping[object, object] = value if isinstance(value, dict) else {}
-    inside = dict(enumerate(value)) if isinstance(value, list | tuple) else inside
+    inside = dict(enumerate(value)) if isinstance(value, list | tuple) else inside  # by its index
     for key, each in inside.items():
         place = f"{where}.{key}".removeprefix(".")
         if key in MODEL_KEYS and isinstance(each, str):
@@ -163,6 +147,7 @@ def evaluation_problems(where: str, evaluation: EvaluationSettings) -> Iterator[
     for file in files:
         try:
             kind = find_format(file, evaluation.format)
+            # A set of the Hub is not read here: a check of a recipe goes to no network.
             rows = [] if kind == "hub" else first_rows(evaluation, file, LOOKED_AT)
         except UnreadableSourceError as error:
             yield f"{where}.path: {error}"

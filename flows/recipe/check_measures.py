@@ -80,7 +80,7 @@ def rating_problems(recipe: Recipe) -> Iterator[str]:
     blocks = {ratings_name(block.name): block for block in recipe.measure.ratings}
     for number, score in enumerate(recipe.scores):
         if score.scorer not in SCORERS or measure_name(score) not in blocks:
-            continue
+            continue  # both are said by score_problems
         block = blocks[measure_name(score)]
         words = [option for option in block.options if as_number(option) is None]
         if words:

@@ -54,49 +54,49 @@ def repair_problems(recipe: Recipe) -> Iterator[str]:
 
 def budget_problems(recipe: Recipe) -> Iterator[str]:
     """A budget that the sources cannot fill, as far as that can be told without reading them."""
-    last = recipe.select.steps[-1]
+    budget = recipe.select.rank.budget
     files = [(file, source.format) for source in recipe.sources for file in source.files()]
-    if not isinstance(last, RankStep) or not files:
+    if not files:
         return
     growth = 1 + sum(block.answers for block in recipe.generate)  # each row may be answered anew
     where = f"select.steps.{len(recipe.select.steps) - 1}.budget"
     bounds = [bound_rows(file, format) for file, format in files]
     most = growth * sum(bound or 0 for bound in bounds)
-    if last.budget.rows and None not in bounds and last.budget.rows > most:
+    if budget.rows and None not in bounds and budget.rows > most:
         grown = " and the answers to them" if recipe.generate else ""
-        yield f"{where}.rows: {last.budget.rows} is more than the {most} rows of the sources{grown}"
+        yield f"{where}.rows: {budget.rows} is more than the {most} rows of the sources{grown}"
     sizes = [bound_tokens(file, format) for file, format in files]
-    if last.budget.loss_tokens and None not in sizes and not recipe.generate:
-        most = sum(size or 0 for size in sizes)
-        if last.budget.loss_tokens > most:
+    if budget.loss_tokens and None not in sizes and not recipe.generate:
+        most = sum(size or 0 for size in sizes)  # a token has a byte at least
+        if budget.loss_tokens > most:
             yield (
-                f"{where}.loss_tokens: {last.budget.loss_tokens} is more than the sources can "
-                f"hold: they have {most} bytes"
+                f"{where}.loss_tokens: {budget.loss_tokens} is more than the sources can hold: "
+                f"they have {most} bytes"
             )
 
 
 def share_problems(recipe: Recipe) -> Iterator[str]:
     """Shares by what groups no rows."""
-    last = recipe.select.steps[-1]
-    if not isinstance(last, RankStep) or last.shares is None or last.shares.by in COLUMNS:
+    shares = recipe.select.rank.shares
+    if shares is None or shares.by in COLUMNS:
         return
     labels = [score.label for score in recipe.scores if is_label(score.scorer)]
-    if last.shares.by not in labels:
+    if shares.by not in labels:
         yield (
-            f"select.steps.{len(recipe.select.steps) - 1}.shares.by: {last.shares.by!r} is not a "
+            f"select.steps.{len(recipe.select.steps) - 1}.shares.by: {shares.by!r} is not a "
             f"column, nor a score of this recipe whose values are labels."
-            f" {did_you_mean(last.shares.by, [*COLUMNS, *labels])}"
+            f" {did_you_mean(shares.by, [*COLUMNS, *labels])}"
         )
 
 
 def licence_share_problems(recipe: Recipe) -> Iterator[str]:
     """Quotas for licences that no source has."""
-    last = recipe.select.steps[-1]
-    if not isinstance(last, RankStep) or last.shares is None or last.shares.by != "license":
+    shares = recipe.select.rank.shares
+    if shares is None or shares.by != "license":
         return
     known = [source.license for source in recipe.sources]
     known += ["generated"] if recipe.generate or recipe.personal_data or recipe.indicator else []
-    for name in last.shares.quotas or ():
+    for name in shares.quotas or ():
         if name not in known:
             where = f"select.steps.{len(recipe.select.steps) - 1}.shares.quotas"
             yield f"{where}: no source has the licence {name!r}. {did_you_mean(name, known)}"

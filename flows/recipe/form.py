@@ -30,7 +30,7 @@ def validate(value: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         unknown = [detail["loc"] for detail in details if detail["type"] == "extra_forbidden"]
         for location in unknown:
             remove_key(value, location)
-        if not unknown:
+        if not unknown:  # nothing was taken out: a second look would see the same
             break
     wrong = {detail["loc"][0] for detail in details}
     given = {name: each for name, each in value.items() if name not in wrong}
@@ -40,7 +40,7 @@ def validate(value: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         for name, field in Recipe.model_fields.items()
         if name not in wrong and not field.is_required()
     }
-    return defaults | blocks, list(dict.fromkeys(problems))
+    return defaults | blocks, list(dict.fromkeys(problems))  # each once, in the order found
 
 
 def follows(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
@@ -50,6 +50,7 @@ def follows(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
     a wrong mapping, of which it says that it is no name.
     """
     place = detail["loc"]
+    # "str" is not a key but the name pydantic gives to that half of a union.
     if place[-1] == "str" and isinstance(detail["input"], dict):
         others = (each["loc"] for each in details if each is not detail)
         return any(loc[: len(place) - 1] == place[:-1] for loc in others)
@@ -60,7 +61,7 @@ def follows(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
 def block(name: str, value: object) -> object:
     """One block of a recipe, validated by itself."""
     field = Recipe.model_fields[name]
-    kind: Any = Annotated[(field.annotation, field)]
+    kind: Any = Annotated[(field.annotation, field)]  # with the field's bounds and validators
     return TypeAdapter(kind).validate_python(value)
 
 
@@ -70,7 +71,7 @@ def remove_key(value: object, location: tuple[int | str, ...]) -> None:
         if isinstance(value, list) and isinstance(step, int):
             value = value[step]
         elif isinstance(value, dict):
-            value = value.get(step, value)
+            value = value.get(step, value)  # no key: a union's tag, which stays where it is
     if isinstance(value, dict):
         value.pop(location[-1], None)
 
@@ -116,7 +117,7 @@ def step_into(
 ) -> Iterator[dict[str, Any]]:
     """The parts of the schema one step down; a union's tag picks the alternative of that tag."""
     for part in expand(schema, place):
-        tags = part.get("discriminator", {}).get("mapping", {})
+        tags = part.get("discriminator", {}).get("mapping", {})  # tag → reference to its schema
         if step in tags:
             yield {"$ref": tags[step]}
         elif isinstance(step, int) and "items" in part:

@@ -1,7 +1,7 @@
 """The recipe: one YAML file that says what a run does; the command line and the UI take it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -98,23 +98,23 @@ class Recipe(Settings):
 
     def with_target(self) -> Self:
         """The same recipe with the target's reference wherever a block says `target`."""
-        resolved: Self = self.model_validate(put_target(self.model_dump(), self.target))
+        target = self.target
+        named = change_models(self.model_dump(), lambda name: target if name == TARGET else name)
+        resolved: Self = self.model_validate(named)
         return resolved
 
     def at(self, base: Path) -> Self:
-        """The same recipe with its paths as seen from the working directory.
-
-        Args:
-            base: the directory that relative paths start from.
-        """
+        """The same recipe, its relative paths, which start from base, as seen from here."""
         sources = place_sources(self.sources, base)
         targets = place_sources(self.targets, base)
         rest = self.model_dump(exclude={"sources", "targets", "workspace"})
-        placed = {name: place_models(value, base) for name, value in rest.items()}
+
+        def place(model: str) -> str:  # absolute, also for a worker that runs elsewhere
+            return os.path.abspath(base / model) if model.startswith(".") else model
+
+        placed: dict[str, Any] = dict(change_models(rest, place))  # type: ignore[call-overload]
         if self.check:
             placed["check"] = self.check.placed(base)
-        if self.target.startswith("."):
-            placed["target"] = os.path.abspath(base / self.target)
         if self.shards and not is_url(self.shards):
             placed["shards"] = os.path.abspath(base / self.shards)
         placed |= {"sources": sources, "targets": targets}
@@ -132,29 +132,17 @@ def place_sources(sources: Sequence[SourceSettings], base: Path) -> tuple[Source
     return tuple(source.placed(base) for source in sources)
 
 
-def put_target(value: object, target: str) -> object:
-    """Replace `target` by the target's reference wherever a block names a model."""
+def change_models(value: object, change: Callable[[str], str]) -> object:
+    """Change the name of a model wherever a block has one."""
     if isinstance(value, dict):
         return {
-            name: target if name in MODEL_KEYS and each == TARGET else put_target(each, target)
-            for name, each in value.items()
+            key: change(each)
+            if key in MODEL_KEYS and isinstance(each, str)
+            else change_models(each, change)
+            for key, each in value.items()
         }
     if isinstance(value, list | tuple):
-        return [put_target(each, target) for each in value]
-    return value
-
-
-def place_models(value: object, base: Path) -> object:
-    """Make model directories that start with a dot relative to the working directory."""
-    if isinstance(value, dict):
-        return {
-            name: os.path.abspath(base / each)  # also for a worker that runs elsewhere
-            if name in MODEL_KEYS and isinstance(each, str) and each.startswith(".")
-            else place_models(each, base)
-            for name, each in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [place_models(each, base) for each in value]
+        return [change_models(each, change) for each in value]
     return value
 
 

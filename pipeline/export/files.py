@@ -72,7 +72,7 @@ def write_export(directory: Path, rows: Iterable[ExportRow], facts: ExportFacts)
         with writing_to(directory):
             (partial / DATA_FOLDER).mkdir(parents=True)
             manifest = _write_whole(partial, rows, facts)
-            if directory.exists():
+            if directory.exists():  # looked at last: the id is known once all is written
                 return _same_export(directory, manifest)
             partial.rename(directory)
     finally:
@@ -114,6 +114,7 @@ def _same_export(directory: Path, manifest: ExportManifest) -> ExportManifest:
 
 
 def _describe(partial: Path, facts: ExportFacts, counts: WrittenCounts) -> ExportManifest:
+    # The manifest is not among the files yet, and its id is a hash of all else in it.
     libraries = facts.libraries or {name: version(name) for name in LIBRARIES}
     files = sorted(path for path in partial.rglob("*") if path.is_file())
     manifest = ExportManifest(
@@ -157,6 +158,7 @@ def _write_rows(partial: Path, rows: Iterable[ExportRow], max_length: int | None
             writers[row.split].write(row)
             sources[row.source, row.license] += 1
     written = {split: writer for split, writer in writers.items() if writer.counts.rows}
+    # None and a text do not compare, so a licence that is not stated sorts as "".
     ordered = sorted(sources.items(), key=lambda item: (item[0][0], item[0][1] or ""))
     return WrittenCounts(
         splits={split: writer.counts for split, writer in written.items()},

@@ -50,11 +50,7 @@ class ExportRow:
 
 
 def check_row(row: ExportRow, max_length: int | None) -> None:
-    """Refuse a row that a trainer would lose, cut or stumble over.
-
-    Args:
-        row: the row.
-        max_length: longest row allowed, in tokens; None for no limit.
+    """Refuse a row that a trainer would lose, cut or stumble over; max_length is in tokens.
 
     Raises:
         ValueError: if prompt or completion is not as ExportRow says, there is nothing to train, or
@@ -98,7 +94,7 @@ def _encode_object(value: JsonObject, owner: str) -> bytes:
     try:
         text = orjson.dumps(value)
         if _decoder()(text.decode()) == value:
-            return text
+            return text  # nearly always: only some floats are read wrong
         text = orjson.dumps(_spell_numbers(value))
         if _decoder()(text.decode()) == value == orjson.loads(text):
             return text
@@ -148,10 +144,12 @@ def _spellings(value: float) -> Iterator[str]:
     yield repr(value)
     sign = "-" if value < 0 else ""
     for digits in SIGNIFICANT_DIGITS:
+        # "d.ddde±xx": one digit before the point, digits - 1 after it
         mantissa, exponent = f"{abs(value):.{digits - 1}e}".split("e")
         mantissa = mantissa.replace(".", "")
+        # The point has moved right by whole - 1 digits, and the exponent falls by as much.
         for whole in range(1, digits + 1):
             fraction = f".{mantissa[whole:]}" if whole < digits else ""
             yield f"{sign}{mantissa[:whole]}{fraction}e{int(exponent) + 1 - whole}"
-        for zeros in range(16):
+        for zeros in range(16):  # 0.000ddd: moved left by 1 + zeros
             yield f"{sign}0.{'0' * zeros}{mantissa}e{int(exponent) + 1 + zeros}"

@@ -5,7 +5,6 @@ fixed number of rows, and nothing of the machine or the hour goes into a file.
 """
 
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
 import orjson
@@ -58,15 +57,10 @@ class SplitWriter:
     def __enter__(self) -> "SplitWriter":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._flush()
-        self._close_shard()
+        self._close_shard()  # after an error too: the folder is removed next
         if self._lines is not None:
             self._lines.close()
         if kind is None:
@@ -85,14 +79,11 @@ class SplitWriter:
                 "rows must come in the order of their ranks, each once"
             )
         self._last_rank = row.rank
-        prompt = encode_objects(row.prompt, row.example_id)
-        completion = encode_objects(row.completion, row.example_id)
-        tools = encode_objects(row.tools, row.example_id) or None
         columns: dict[str, object] = {
             "example_id": row.example_id,
-            "prompt": prompt,
-            "completion": completion,
-            "tools": tools,
+            "prompt": encode_objects(row.prompt, row.example_id),
+            "completion": encode_objects(row.completion, row.example_id),
+            "tools": encode_objects(row.tools, row.example_id) or None,
             "prompt_tokens": row.prompt_tokens,
             "loss_tokens": row.loss_tokens,
             "rank": row.rank,
@@ -124,6 +115,7 @@ class SplitWriter:
         if not self._pending:
             return
         columns = [
+            # Arrow builds no array of its JSON type from Python values; it casts one of texts.
             pa.array([row[name] for row in self._pending], type=TEXT_LIST).cast(JSON_LIST)
             if name in JSON_COLUMNS
             else pa.array([row[name] for row in self._pending], type=SCHEMA.field(name).type)
@@ -134,7 +126,7 @@ class SplitWriter:
         self.arrow_bytes += table.nbytes
         file, writer = self._shard or self._open_shard()
         writer.write_table(table)
-        if file.tell() >= BYTES_PER_SHARD:
+        if file.tell() >= BYTES_PER_SHARD:  # between row groups only: a shard may be larger by one
             self._close_shard()
 
     def _open_shard(self) -> tuple[BinaryIO, pq.ParquetWriter]:
@@ -152,10 +144,10 @@ class SplitWriter:
             return
         file, writer = self._shard
         writer.close()
-        self.parquet_bytes += file.tell()
+        self.parquet_bytes += file.tell()  # after close, which writes the footer
         file.close()
         self._shard = None
 
     def _name_shards(self) -> None:
-        for path in self._shards:
+        for path in self._shards:  # how many there are is known only now
             path.rename(path.with_name(f"{path.name}-of-{len(self._shards):05d}.parquet"))

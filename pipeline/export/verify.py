@@ -12,7 +12,7 @@ walked further. Everything is read in batches, and each source once for all expo
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -22,30 +22,10 @@ import pyarrow as pa
 from pipeline.ingest.readers import HUB_PREFIX, UnreadableSourceError, source_fingerprint
 from pipeline.ingest.stage import read_source
 from pipeline.progress import Report, one_by_one, tell_nobody
+from storage import provenance
 from storage.database import Connection
 from storage.exports_manifest import SPLITS, read_manifest, verify_export
-from storage.provenance import (
-    NAMED,
-    Broken,
-    ExportRecord,
-    ShardRecord,
-    count_closed_rows,
-    load_export,
-    mark_positions,
-    mark_source,
-    prepare_provenance,
-    read_broken_rows,
-    read_export_records,
-    read_held_out,
-    read_not_stored,
-    read_otherwise_stored,
-    read_out_of_place,
-    read_shard_records,
-    read_without_origin,
-    rows_to_compare,
-    wanted_rows,
-    wanted_sources,
-)
+from storage.provenance import NAMED, Broken, ExportRecord, ShardRecord
 from storage.sources import ReadRow, Source
 from storage.workspace import Workspace
 
@@ -78,20 +58,20 @@ def verify_workspace(
         workspace: the same workspace.
         report: told what is being read, and how much of it was.
     """
-    prepare_provenance(con)
+    provenance.prepare_provenance(con)
     links: list[Link] = []
     whole: list[ExportRecord] = []
-    for export in one_by_one("verify: exports", read_export_records(con), report):
+    for export in one_by_one("verify: exports", provenance.read_export_records(con), report):
         files = walk_files(workspace, export)
         links.append(files)
         if not files.broken:
             links += walk_export(con, workspace, export)
             whole.append(export)
-    for source, rows in wanted_sources(con):
+    for source, rows in provenance.wanted_sources(con):
         read_again(con, workspace, source, rows, report)
     for export in whole:
         links.append(walk_sources(con, workspace, export))
-    shards = one_by_one("verify: files of measurements", read_shard_records(con), report)
+    shards = one_by_one("verify: files of measurements", provenance.read_shard_records(con), report)
     return [*links, *walk_measurements(workspace, shards)]
 
 
@@ -102,7 +82,7 @@ def walk_files(workspace: Workspace, export: ExportRecord) -> Link:
     try:
         files = len(read_manifest(workspace.directory / export.path).files)
     except (FileNotFoundError, ValueError):
-        files = 0
+        files = 0  # how many there should be is not known; that is a problem of its own above
     return Link(export.path, "files", files, len(problems), details=named)
 
 
@@ -113,39 +93,34 @@ def load(con: Connection, workspace: Workspace, export: ExportRecord) -> int:
     files: dict[str, list[Path]] = {
         split: [folder / name for name in manifest.data_files(split)] for split in SPLITS
     }
-    return load_export(con, files, manifest.run_id)
+    return provenance.load_export(con, files, manifest.run_id)
 
 
 def walk_export(con: Connection, workspace: Workspace, export: ExportRecord) -> list[Link]:
     """The links of an export that need nothing but the workspace."""
     rows = load(con, workspace, export)
     manifest = read_manifest(workspace.directory / export.path)
-    selections = {"train": export.selection_id, "validation": read_held_out(con, manifest.run_id)}
+    selections = {
+        "train": export.selection_id,
+        "validation": provenance.read_held_out(con, manifest.run_id),
+    }
     places = [
-        read_out_of_place(con, split, selection_id)
+        provenance.read_out_of_place(con, split, selection_id)
         for split, selection_id in selections.items()
         if selection_id is not None and split in manifest.splits
     ]
-    not_stored = read_not_stored(con)
-    return [
-        link_of(
-            export,
-            "rows",
-            rows,
-            [("not the example of its id", compare_rows(con))]
-            + [("not at its rank in the selection", each) for each in places],
-        ),
-        link_of(
-            export,
-            "examples",
-            rows,
-            [
-                ("not in the workspace", not_stored),
-                ("stored content hashes to another id", read_otherwise_stored(con)),
-            ],
-        ),
-        link_of(export, "origins", rows, [("in no source of the run", read_without_origin(con))]),
-    ]
+    found = {
+        "rows": [
+            ("not the example of its id", compare_rows(con)),
+            *(("not at its rank in the selection", each) for each in places),
+        ],
+        "examples": [
+            ("not in the workspace", provenance.read_not_stored(con)),
+            ("stored content hashes to another id", provenance.read_otherwise_stored(con)),
+        ],
+        "origins": [("in no source of the run", provenance.read_without_origin(con))],
+    }
+    return [link_of(export, link, rows, broken) for link, broken in found.items()]
 
 
 def link_of(
@@ -167,12 +142,12 @@ def compare_rows(con: Connection) -> Broken:
     Turns after the trained one are not exported, and numbers may be spelled in another way.
     """
     count, first = 0, []
-    for batch in rows_to_compare(con):
+    for batch in provenance.rows_to_compare(con):
         for example_id, *texts in batch:
             if not is_same_row(*texts):
                 count += 1
                 first.append(example_id)
-        del first[NAMED:]
+        del first[NAMED:]  # after each batch, so that it stays short however many are wrong
     return Broken(count, tuple(first))
 
 
@@ -181,6 +156,7 @@ def is_same_row(
 ) -> bool:
     """Whether an exported row says what the stored example says up to its response."""
     try:
+        # Each is a list of JSON texts as DuckDB joins them, with no brackets: one parse for all.
         exported = orjson.loads(f"[[{prompt},{completion}],[{tools}]]")
     except orjson.JSONDecodeError:
         return False
@@ -193,22 +169,17 @@ def read_again(
 ) -> None:
     """Read a source once more, and remember which of the wanted rows are others than before.
 
-    Args:
-        con: the workspace.
-        workspace: the same.
-        source: to read.
-        rows: of it that are wanted.
-        report: told how many of them are read.
+    The report is told how many of the wanted rows, `rows`, are read.
     """
     hub = source.path.startswith(HUB_PREFIX)
     name = source.path if hub else str(workspace.directory / source.path)
     state = source_state(name, source)
     if state:
-        mark_source(con, source.source_id, state)
+        provenance.mark_source(con, source.source_id, state)
         return
     what = f"verify: reading {source.path} again"
     others = find_other_rows(con, name, source, lambda done: report(what, done, rows))
-    mark_positions(con, source.source_id, others)
+    provenance.mark_positions(con, source.source_id, others)
     report(what, rows, rows)
 
 
@@ -229,20 +200,17 @@ def find_other_rows(
 ) -> list[int]:
     """Positions of wanted rows that no longer read to their examples.
 
-    Args:
-        con: the workspace.
-        name: of the source, as seen from the working directory.
-        source: to read.
-        tell: is given, now and then, how many wanted rows are read.
+    `name` is the source as seen from the working directory; `tell` is given, now and then, how many
+    wanted rows are read.
     """
     others: list[int] = []
     again = read_source(name, source)
     row = next(again, None)
-    wanted_here = groupby(wanted_rows(con, source.source_id), key=lambda pair: pair[0])
+    wanted_here = groupby(provenance.wanted_rows(con, source.source_id), key=lambda pair: pair[0])
     for number, (position, wanted) in enumerate(wanted_here):
         if number % ROWS_BETWEEN_REPORTS == 0:
             tell(number)
-        while row is not None and row.position < position:
+        while row is not None and row.position < position:  # both rise: one walk over the source
             row = next(again, None)
         same = isinstance(row, ReadRow) and row.position == position
         found = row.conversation.example_id if same and isinstance(row, ReadRow) else None
@@ -254,14 +222,12 @@ def find_other_rows(
 def walk_sources(con: Connection, workspace: Workspace, export: ExportRecord) -> Link:
     """The rows of an export against what their sources give now."""
     rows = load(con, workspace, export)
-    closed = count_closed_rows(con)
-    link = link_of(
-        export, "sources", rows, [("the source has another row there", read_broken_rows(con))]
-    )
-    shut = tuple(f"{n} rows cannot be walked further: {state}" for state, n in closed.items())
-    return Link(
-        link.of, link.link, rows, link.broken, sum(closed.values()), (*link.details, *shut[:NAMED])
-    )
+    closed = provenance.count_closed_rows(con)
+    found = [("the source has another row there", provenance.read_broken_rows(con))]
+    link = link_of(export, "sources", rows, found)
+    shut = [f"{n} rows cannot be walked further: {state}" for state, n in closed.items()]
+    details = (*link.details, *shut[:NAMED])
+    return replace(link, closed=sum(closed.values()), details=details)
 
 
 def walk_measurements(workspace: Workspace, shards: Iterable[ShardRecord]) -> list[Link]:

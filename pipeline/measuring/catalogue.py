@@ -5,14 +5,14 @@ to MEASURES below. Whatever else must know of a measure, its view, the checks of
 and the documentation, reads it here.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.measure import MeasureJob, MeasureScope
+from pipeline.measuring.measure import Jobs, MeasureScope
 from pipeline.measuring.measures import (
     cappy,
     context,
@@ -88,7 +88,7 @@ class MeasureSettings(Settings):
         return self.model_copy(update=kept)
 
 
-Plan = Callable[[Any, MeasureScope, Mapping[str, MeasureJob]], dict[str, MeasureJob]]
+Plan = Callable[[Any, MeasureScope, Jobs], Jobs]
 """From the block of the recipe, the rows of the run and the jobs so far: a measure's own jobs."""
 
 

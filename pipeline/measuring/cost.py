@@ -47,7 +47,6 @@ class MeasurePlan:
     tokens: int
     """Tokens that the model reads for them, each once for each reading."""
     tried: int
-    """Rows that were tried."""
     seconds: float | None
     """Predicted for the missing rows; None if nothing is missing."""
     peak_bytes: int | None
@@ -75,22 +74,14 @@ def plan_all(
         what = f"plan: trying {name}, {number} of {len(jobs)}"
         report(what, 0, None)
         plans[name] = plan_measure(workspace, name, job, sizes, rows)
-        report(what, plans[name].tried, plans[name].tried)
+        report(what, plans[name].tried, plans[name].tried)  # as many as it came to: all done
     return plans
 
 
 def plan_measure(
     workspace: Workspace, name: str, job: MeasureJob, sizes: MeasureKey, rows: int
 ) -> MeasurePlan:
-    """Predict the cost of one measure.
-
-    Args:
-        workspace: with the token counts of the examples.
-        name: of the measure in the run.
-        job: what is wanted of which examples.
-        sizes: key of the token counts.
-        rows: how many to try, at most.
-    """
+    """Predict the cost of one measure; the arguments are those of plan_all."""
     cut = cut_shards(workspace, job.measure, job.ids, sizes)
     read = job.measure.tokens_read(cut.tokens, cut.response_tokens)
     tried: list[int] = []
@@ -114,9 +105,10 @@ def choose_rows(missing: int, rows: int) -> list[int]:
     if missing <= rows:
         return list(range(missing))
     each = max(1, rows // PLACES)
+    # The middle of each of PLACES equal parts: (part + 1/2) / PLACES of the whole.
     middles = [missing * (2 * part + 1) // (2 * PLACES) for part in range(PLACES)]
     starts = [min(max(0, middle - each // 2), missing - each) for middle in middles]
-    return sorted({start + at for start in starts for at in range(each)})
+    return sorted({start + at for start in starts for at in range(each)})  # runs may overlap
 
 
 def try_out(workspace: Workspace, cut: ShardPlan, read: Ints, rows: int) -> tuple[list[int], float]:
@@ -132,10 +124,10 @@ def try_out(workspace: Workspace, cut: ShardPlan, read: Ints, rows: int) -> tupl
         return tried, predicted
     seconds = time_rows(cut.measure, examples)
     while seconds < LEAST_SECONDS and rows < MOST_ROWS and len(tried) < cut.rows and not writes:
-        rows *= 4
+        rows *= 4  # cheap: what was tried before took less than LEAST_SECONDS
         tried = choose_rows(cut.rows, rows)
         seconds = time_rows(cut.measure, inputs_of(workspace, cut, tried))
-    if writes:
+    if writes:  # the time goes into the answers, which have no length yet: by rows, not tokens
         return tried, seconds * cut.rows / len(tried)
     return tried, seconds * float(read.sum()) / max(1.0, float(read[tried].sum()))
 
@@ -150,7 +142,7 @@ def inputs_of(workspace: Workspace, cut: ShardPlan, tried: Sequence[int]) -> pa.
     """What the measure reads of the rows that are tried."""
     ids = cut.ids.take(pa.array(tried)).to_pylist()
     with read_workspace(workspace) as con:
-        return cut.measure.trial_inputs(con, sorted(ids))
+        return cut.measure.trial_inputs(con, sorted(ids))  # as a shard has them
 
 
 def time_of(call: Callable[[], object]) -> float:

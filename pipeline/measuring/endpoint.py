@@ -1,14 +1,20 @@
 """A server that models are asked through, as a recipe names it, and one of its models in a run."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.settings import Settings
+from pipeline.measuring.measure import ExampleInputs
+from pipeline.measuring.rows import template_of
+from pipeline.settings import TARGET, Settings
 from scorers.measures.endpoint.client import EndpointSettings
-from scorers.measures.endpoint.generator import endpoint_fingerprint
-from scorers.measures.models.loading import MissingModelError, resolve_model
+from scorers.measures.endpoint.generator import EndpointGenerator, endpoint_fingerprint
+from scorers.measures.models.devices import resolve_dtype
+from scorers.measures.models.loading import MissingModelError, load_language_model, resolve_model
+from scorers.measures.protocols import AnswerGenerator
+from storage.measurements import MeasureKey
 
 
 class Endpoint(Settings):
@@ -25,7 +31,7 @@ class Endpoint(Settings):
     @model_validator(mode="after")
     def check_address(self) -> Self:
         """Refuse an address that cannot work."""
-        self.settings("")
+        self.settings("")  # the engine's settings raise for it; no model is asked yet
         return self
 
     def settings(self, model: str, cache: Path | None = None) -> EndpointSettings:
@@ -96,3 +102,47 @@ def find_served(endpoint: Endpoint | None, model: str, requests: Path) -> Served
 def fingerprint_of(model: str, served: ServedModel | None) -> str:
     """What a model is, served or on this disk."""
     return served.fingerprint if served else resolve_model(model).fingerprint
+
+
+def generator_of(model: str, served: ServedModel | None) -> AnswerGenerator:
+    """The model that writes answers.
+
+    Raises:
+        MissingModelError: if the server cannot be asked, or serves another model by now.
+    """
+    if served:
+        return EndpointGenerator(served.connect())
+    return load_language_model(resolve_model(model))
+
+
+class AskedBlock(Settings):
+    """A block of a recipe whose model is loaded here, or asked on a server."""
+
+    model: str = Field(default=TARGET, description="A model, or the name an endpoint serves.")
+    endpoint: Endpoint | None = Field(
+        default=None, description="Ask a server instead of loading the model here."
+    )
+
+    def find_served(self, requests: Path) -> ServedModel | None:
+        """The server's model; None where it is loaded here. Raises as `find_served` does."""
+        return find_served(self.endpoint, self.model, requests)
+
+
+class ServedMeasure(Settings, ExampleInputs):
+    """What measures have in common whose model is loaded here, or asked on a server."""
+
+    served: ServedModel | None = None
+
+    def anywhere(self) -> bool:
+        """A server is asked from one place, which keeps its replies."""
+        return self.served is None
+
+    def chat_key(self, measure: str, model: str, settings: Mapping[str, Any]) -> MeasureKey:
+        """The key of what a chat model says: a server tells neither its template nor its dtype."""
+        return MeasureKey(
+            measure=measure,
+            model=model,
+            model_fingerprint=fingerprint_of(model, self.served),
+            template_fingerprint="" if self.served else template_of(model, "chat"),
+            settings={"dtype": "" if self.served else resolve_dtype(), **settings},
+        )

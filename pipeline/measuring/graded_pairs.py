@@ -41,7 +41,6 @@ class PairRow:
     first_prompt_id: str
     """What the prompt was before it was edited, by a mark or a redaction; else `prompt_id`."""
     samples: Sequence[str] = ()
-    """Further answers of a model to the prompt."""
 
 
 def deal_folds(rows: Sequence[PairRow], folds: int, seed: int) -> dict[str, int]:
@@ -49,36 +48,27 @@ def deal_folds(rows: Sequence[PairRow], folds: int, seed: int) -> dict[str, int]
 
     An edited prompt is dealt as what it was before, and that stands there too: so a row is never
     scored by a model that learnt from the same row without the edit, or with it.
-
-    Args:
-        rows: of the pool.
-        folds: how many.
-        seed: of the dealing.
     """
-    first: dict[str, str] = {}
+    first: dict[str, str] = {}  # prompt_id → the least of what its rows' prompts were at first
     for row in rows:
         known = first.get(row.prompt_id, row.first_prompt_id)
         first[row.prompt_id] = min(known, row.first_prompt_id)
     order = sorted(set(first.values()), key=lambda prompt: content_hash([seed, "fold", prompt]))
     dealt = {prompt: place % folds for place, prompt in enumerate(order)}
+    # An edited prompt and the one before the edit, which may be no row's by now, in one fold.
     return dealt | {prompt: dealt[before] for prompt, before in first.items()}
 
 
 def build_pairs(
     rows: Sequence[PairRow], folds: Mapping[str, int], seed: int
 ) -> dict[int, list[GradedPair]]:
-    """The pairs of each fold, sorted; none twice.
-
-    Args:
-        rows: of the pool, each with a response.
-        folds: prompt_id → fold.
-        seed: of the swapping.
+    """The pairs of each fold, sorted; none twice. Every row has a response.
 
     Returns:
         Fold → its pairs; a prompt without a reference gives none.
     """
     ordered = sorted(rows, key=lambda row: row.example_id)
-    references: dict[str, dict[str, None]] = defaultdict(dict)
+    references: dict[str, dict[str, None]] = defaultdict(dict)  # dicts as sets that keep order
     lenders: dict[tuple[int, str], list[PairRow]] = defaultdict(list)
     for row in ordered:
         if not row.generated:
@@ -89,6 +79,7 @@ def build_pairs(
         own, fold = references.get(row.prompt_id, {}), folds[row.prompt_id]
         if not row.generated:
             pairs[fold][row.prompt, row.response] = 1.0
+            # setdefault: a pair that has a grade already keeps it, a reference its 1.
             swapped = draw_other(row, lenders[fold, row.task], list(own), seed)
             if swapped is not None:
                 pairs[fold].setdefault((row.prompt, swapped), 0.0)
@@ -107,7 +98,7 @@ def draw_other(
 
     From a random place on the rows are tried in turn, so that one is found if there is one.
     """
-    start = int(content_hash([seed, "swap", row.example_id])[:15], 16)
+    start = int(content_hash([seed, "swap", row.example_id])[:15], 16)  # 60 bits: no bias in %
     right = {plain(response) for response in own}
     for step in range(len(lenders)):
         response = lenders[(start + step) % len(lenders)].response
@@ -118,9 +109,8 @@ def draw_other(
 
 def graded_answers(row: PairRow, references: Sequence[str]) -> Iterator[tuple[str, float]]:
     """Answers of models to a row's prompt, each with its ROUGE-L against the references."""
-    answers = [*row.samples, *([row.response] if row.generated else [])]
     same = {plain(reference) for reference in references}
-    for answer in answers:
+    for answer in (*row.samples, *([row.response] if row.generated else [])):
         if not answer.strip() or plain(answer) in same:
             continue
         grades = [rouge_l(reference, answer) for reference in references]
@@ -137,6 +127,7 @@ def plain(text: str) -> str:
 def rouge_l(reference: str, answer: str) -> float | None:
     """ROUGE-L F on stemmed words, in [0, 1]; None where either has no word that is counted."""
     scorer = rouge_scorer()
+    # The scorer gives 0 for a text without a token, and does not tell it from one that differs.
     if not all(scorer._tokenizer.tokenize(text) for text in (reference, answer)):
         return None
     return float(scorer.score(reference, answer)["rougeL"].fmeasure)

@@ -1,8 +1,8 @@
 """What a measure is, and what a run wants of it: of which examples, and by which settings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeAlias
 
 import pyarrow as pa
 
@@ -102,8 +102,7 @@ class ExampleInputs:
 class Repairs:
     """The repairs of a run."""
 
-    key: str
-    """Their generation key."""
+    key: str  # of their generation
     source_ids: Sequence[str]
     """The run's sources: what stands there was given, though it be a repair of something too."""
 
@@ -120,6 +119,10 @@ class MeasureJob:
     """What the run says of it, behind the number of rows."""
 
 
+Jobs: TypeAlias = Mapping[str, MeasureJob]
+"""Name of a measure in a run → what is wanted of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class MeasureScope:
     """The rows that the measures of a run are wanted of."""
@@ -132,7 +135,6 @@ class MeasureScope:
     targets: Sequence[str] = ()
     """Examples that rows are compared with; they are measured like the pool for that."""
     repairs: Repairs | None = None
-    """Those that the run generated."""
 
     def subset(self, part: Subset | None) -> list[str]:
         """The rows of the pool that the recipe's `part` stands for, sorted; all without one."""
@@ -158,4 +160,5 @@ def choose_subset(
         lengths = read_response_lengths(con, ids)
     longest = part.longest_response
     fitting = [i for i, length in lengths.items() if longest is None or length <= longest]
+    # Drawn by the hash, then put in the order of the ids, in which shards are named.
     return sorted(sorted(fitting, key=lambda i: content_hash([seed, i]))[: part.rows])

@@ -1,9 +1,9 @@
 """Between Arrow columns and the plain rows that the measuring engine takes and gives."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 import pyarrow as pa
@@ -28,6 +28,10 @@ STATE_FIELDS = [
 ]
 """Columns that every measurement has."""
 
+Asked = TypeVar("Asked")
+
+Unmeasured = dict[str, Any]
+"""The state of an example that no model can be asked about, and why."""
 
 _rendering = Lock()
 """A tokenizer may be asked by one thread at a time; shards are prepared by several."""
@@ -42,10 +46,6 @@ def tokenizer_of(model: str) -> "PreTrainedTokenizerBase":
 def template_of(model: str, template: Template) -> str:
     """Fingerprint of how a model's conversations are rendered."""
     return template_fingerprint(tokenizer_of(model), template)
-
-
-Unmeasured = dict[str, Any]
-"""The state of an example that no model can be asked about, and why."""
 
 
 def render_rows(
@@ -69,6 +69,7 @@ def render_row(
     except RenderingError as error:
         return {"state": "failed", "detail": str(error)}
     calls = messages[row["response_at"]].get("tool_calls", ())
+    # Some templates print the content alone: of a reply that only calls tools nothing is left.
     text = str(tokenizer.decode(rendered.response)) if calls else ""
     if any(call["function"]["name"] not in text for call in calls):
         detail = "the template leaves out the tool calls: an empty answer would be learnt"
@@ -84,7 +85,7 @@ def readable_rows(
         row
         for row in render_rows(model, template, examples)
         if isinstance(row, RenderedExample)
-        and row.response
+        and row.response  # a template may leave nothing of a reply, and no token to learn
         and len(row.prompt) + len(row.response) <= longest
     ]
 
@@ -93,15 +94,13 @@ def find_row_turns(model: str, examples: pa.Table) -> list[TurnTokens | Unmeasur
     """The turns of each example up to its response, or why they cannot be told."""
     with _rendering:
         tokenizer = tokenizer_of(model)
-        return [turns_of_row(tokenizer, row) for row in examples.to_pylist()]
+        return rows_to_ask(examples, lambda row: turns_of_row(tokenizer, row))
 
 
 def turns_of_row(
     tokenizer: "PreTrainedTokenizerBase", row: Mapping[str, Any]
 ) -> TurnTokens | Unmeasured:
     """The turns of one example up to its response, or why they cannot be told."""
-    if row["response_at"] is None:
-        return no_response()
     messages, tools = orjson.loads(row["messages"]), orjson.loads(row["tools"])
     try:
         return find_turns(tokenizer, messages[: row["response_at"] + 1], tools)
@@ -109,13 +108,26 @@ def turns_of_row(
         return {"state": "failed", "detail": str(error)}
 
 
-def answer_rendered(
-    rendered: Sequence[RenderedExample | Unmeasured],
-    ask: Callable[[list[RenderedExample]], Sequence[Unmeasured]],
+def rows_to_ask(
+    examples: pa.Table, build: Callable[[dict[str, Any]], Asked | Unmeasured]
+) -> list[Asked | Unmeasured]:
+    """What the engine is asked about each example that has a response."""
+    return [
+        no_response() if row["response_at"] is None else build(row) for row in examples.to_pylist()
+    ]
+
+
+def answer_rows(
+    rows: Sequence[Asked | Unmeasured], ask: Callable[[list[Asked]], Iterable[Unmeasured]]
 ) -> list[Unmeasured]:
-    """Ask about the rows that could be rendered, and put the answers where their rows are."""
-    answers = iter(ask([row for row in rendered if isinstance(row, RenderedExample)]))
-    return [next(answers) if isinstance(row, RenderedExample) else row for row in rendered]
+    """Ask about the rows that can be, together, and put each answer where its row is.
+
+    Args:
+        rows: what the engine is asked about; in the place of a row that it is not, its state.
+        ask: is given the others, and has an answer for each in their order.
+    """
+    answers = iter(ask([row for row in rows if not isinstance(row, dict)]))
+    return [row if isinstance(row, dict) else next(answers) for row in rows]
 
 
 def no_response() -> Unmeasured:
@@ -128,7 +140,7 @@ def answer_table(
 ) -> pa.Table:
     """Answers as a table aligned with the examples; a number that is not there is null."""
     ids = examples["example_id"].to_pylist()
-    rows = [
+    rows = [  # from_pylist fills what an answer lacks, and what follows `**answer` overrides it
         {"example_id": example_id, **answer, "detail": answer.get("detail") or ""}
         for example_id, answer in zip(ids, answers, strict=True)
     ]

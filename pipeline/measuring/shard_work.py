@@ -58,7 +58,7 @@ def measure_shard(shard: Shard) -> MeasuredShard:
         ValueError: if the measure did not answer for exactly the examples it was given.
     """
     check_code(shard.code)
-    if shard.done():
+    if shard.done():  # before a kill, or by another worker: it is not asked twice
         return MeasuredShard(shard.name, seconds=0.0)
     check_key(shard)
     examples = shard.pending.read(shard.input)

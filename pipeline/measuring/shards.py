@@ -75,9 +75,10 @@ class ShardPlan:
             pieces = [self._piece(number) for number in numbers]
             shards = [name_shard(self.workspace, self.measure, self.key, ids) for ids in pieces]
             self._write_inputs(shards, pieces)
-            yield from shards
+            yield from shards  # the next inputs are written when the first of them is asked for
 
     def _piece(self, number: int) -> list[str]:
+        """The ids of a shard, sorted: its name and its rows do not depend on how it was cut."""
         start, end = self.borders[number], self.borders[number + 1]
         return sorted(self.ids.slice(start, end - start).to_pylist())
 
@@ -89,7 +90,7 @@ class ShardPlan:
             return
         with read_workspace(self.workspace) as con:
             table = self.measure.inputs(con, wanted)
-        indices = {example_id: place for place, example_id in enumerate(wanted)}
+        indices = {example_id: place for place, example_id in enumerate(wanted)}  # rows of `table`
         for number in missing:
             rows = pa.array([indices[example_id] for example_id in pieces[number]])
             self.workspace.pending.write(shards[number].input, table.take(rows))
@@ -114,20 +115,13 @@ def cut_shards(
         add_measure(con, key)
         missing = read_missing(con, key, ids, sizes)
         together = measure.whole_pool and len(missing) > 0
-        if together:
+        if together:  # one missing row changes what is said of every other: all are asked again
             missing = read_sizes(con, ids, sizes)
     most = measure.shard_tokens * (1 if resolve_device() == "cpu" else GPU_FACTOR)
     tokens = missing["tokens"].to_numpy()
     borders = np.array([0, len(missing)]) if together else cut_by_size(tokens, most)
-    return ShardPlan(
-        workspace,
-        measure,
-        key,
-        missing["example_id"],
-        tokens,
-        missing["response_tokens"].to_numpy(),
-        borders,
-    )
+    ids, responses = missing["example_id"], missing["response_tokens"].to_numpy()
+    return ShardPlan(workspace, measure, key, ids, tokens, responses, borders)
 
 
 def cut_by_size(tokens: NDArray[np.int64], most_tokens: int) -> NDArray[np.int64]:
@@ -137,13 +131,15 @@ def cut_by_size(tokens: NDArray[np.int64], most_tokens: int) -> NDArray[np.int64
         tokens: (n,) of each row.
         most_tokens: in a piece; a row that has more is a piece of its own.
     """
-    ends = np.cumsum(tokens)
+    ends = np.cumsum(tokens)  # (n,) ends[i]: tokens of rows 0 to i, i included
     borders = [0]
     while borders[-1] < len(tokens):
         start = borders[-1]
         before = ends[start - 1] if start else 0
+        # The first row whose end lies beyond the limit is the exclusive border; "right", so that a
+        # piece of exactly most_tokens is whole.
         reach = int(np.searchsorted(ends, before + most_tokens, side="right"))
-        borders.append(min(max(reach, start + 1), start + SHARD_ROWS))
+        borders.append(min(max(reach, start + 1), start + SHARD_ROWS))  # one row at least
     return np.array(borders, dtype=np.int64)
 
 
@@ -193,9 +189,8 @@ def commit_measured(
     """Make finished shards part of the workspace and clear their inputs."""
     key = measure.key()
     folder = f"{key.measure}/{key.measure_key}"
-    with open_workspace(workspace, views=False) as con:
+    with open_workspace(workspace, views=False) as con:  # none is read
         commit_shards(con, workspace, key, [(f"{folder}/{m.name}", m.seconds) for m in measured])
         merge_small_shards(con, workspace, key)
-    pending = workspace.pending
-    for shard in measured:
-        pending.remove(f"{key.measure_key}/{shard.name}")
+    for shard in measured:  # last: a kill before this leaves inputs behind, and loses no result
+        workspace.pending.remove(f"{key.measure_key}/{shard.name}")

@@ -21,13 +21,7 @@ def plan_measures(
 ) -> dict[str, MeasureJob]:
     """Everything to measure, by name, in an order in which each finds what it reads.
 
-    Args:
-        workspace: where it is stored.
-        settings: what is asked.
-        pool: example ids.
-        seed: the recipe's, for measures that are wanted of a subset.
-        targets: examples that rows are compared with; they are measured like the pool for that.
-        repairs: those that the run generated; their confidence is not measured.
+    The arguments after the settings are those of MeasureScope.
 
     Raises:
         ValueError: if preferences are wanted, but nothing was repaired.

@@ -197,13 +197,14 @@ def draw_part(workspace: Workspace, settings: GradientSettings, pool: Sequence[s
     """The rows that adapters are warmed up on: a share of those with a response, by a hash."""
     with read_workspace(workspace) as con:
         able = sorted(read_response_lengths(con, pool))
+    # Rounded first: 0.07 * 100 is 7.000000000000001, of which the ceiling would be 8.
     count = math.ceil(round(settings.warmup_share * len(able), 6))
     return sorted(sorted(able, key=lambda i: content_hash([settings.seed, i]))[:count])
 
 
 def find_warmups(root: Path, settings: GradientSettings) -> list[WarmUp]:
     """Warm-ups of the workspace that differ by their rows alone, trained or begun."""
-    identity = json.loads(json.dumps(settings.identity()))
+    identity = json.loads(json.dumps(settings.identity()))  # as it was stored: tuples are lists
     marks = sorted(root.glob("*/warmup.json"))
     alike = [mark for mark in marks if json.loads(mark.read_text()) == identity]
     return [WarmUp(mark.parent) for mark in alike if not mark.parent.name.endswith(".partial")]
@@ -214,9 +215,9 @@ def put_aside(
 ) -> None:
     """Keep what a warm-up is trained on, all of it or nothing."""
     partial = WarmUp(warmup.directory.with_name(f"{warmup.directory.name}.partial"))
-    shutil.rmtree(partial.directory, ignore_errors=True)
+    shutil.rmtree(partial.directory, ignore_errors=True)  # of a run that was killed here
     partial.directory.mkdir(parents=True)
     with read_workspace(workspace) as con:
         pq.write_table(read_example_table(con, part), partial.rows)
     (partial.directory / "warmup.json").write_text(json.dumps(settings.identity()))
-    partial.directory.rename(warmup.directory)
+    partial.directory.rename(warmup.directory)  # last: a folder of this name has all it needs

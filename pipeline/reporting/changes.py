@@ -48,8 +48,7 @@ class RunChanges:
     settings: Sequence[SettingChange]
     sources: Sequence[SourceChange]
     pool: PoolChange
-    stayed: int
-    """Examples that both selections have."""
+    stayed: int  # examples that both selections have
     choice: Sequence[ChoiceChange]
     unselected: Sequence[str] = ()
     """Those of the two runs that have chosen nothing yet, and so cannot be compared in that."""
@@ -60,12 +59,7 @@ class RunChanges:
 
 
 def compare_runs(con: Connection, before: str, after: str) -> RunChanges:
-    """Find what changed.
-
-    Args:
-        con: an open workspace.
-        before: the earlier run.
-        after: the later run.
+    """Find what changed from one run to a later one.
 
     Raises:
         QueryError: if one of them is not in the workspace.
@@ -105,7 +99,7 @@ def differences(before: object, after: object, place: str) -> Iterator[SettingCh
     if old is None or new is None:
         yield SettingChange(place, before, after)
         return
-    for key in dict.fromkeys([*old, *new]):
+    for key in dict.fromkeys([*old, *new]):  # a set would lose the order of the recipe
         name = f"{place}.{key}".removeprefix(".")
         yield from differences(old.get(key), new.get(key), name)
 
@@ -132,6 +126,7 @@ def by_reason(changes: Sequence[ChoiceChange]) -> list[tuple[str, str, list[Choi
     groups: dict[tuple[str, str], list[ChoiceChange]] = defaultdict(list)
     for change in changes:
         groups[change.change, why(change)].append(change)
+    # "added" before "removed"; within each the largest group, and among equals by the reason.
     ordered = sorted(groups.items(), key=lambda item: (item[0][0], -len(item[1]), item[0][1]))
     return [(kind, reason, rows) for (kind, reason), rows in ordered]
 
@@ -182,11 +177,11 @@ def join_edits(sources: Sequence[SourceChange]) -> list[SourceChange]:
     """Sources, with one change for a file that was edited: old content gone, new content here."""
     by_path: dict[tuple[str, bool], list[SourceChange]] = defaultdict(list)
     for each in sources:
-        by_path[each.path, each.change.endswith("targets")].append(each)
+        by_path[each.path, each.change.endswith("targets")].append(each)  # "new", "new targets"
     joined: list[SourceChange] = []
     for same in by_path.values():
         if sorted(each.change.split()[0] for each in same) == ["gone", "new"]:
-            gone, new = sorted(same, key=lambda each: each.change)
+            gone, new = sorted(same, key=lambda each: each.change)  # "gone" sorts before "new"
             edited = new.change.replace("new", "edited")
             joined.append(replace(new, change=edited, examples_gone=gone.examples_gone))
         else:

@@ -59,6 +59,7 @@ def funnel_markdown(counts: Sequence[StageCount]) -> str:
     headings = ("stage", "step", "rows in", "kept", "left, by reason")
     table = markdown_table("llrrl", headings, map(astuple, funnel_rows(counts)))
     notes = [f"- {note}" for count in counts for note in count.notes]
+    # An empty line ends the table; without it Markdown would take the notes for rows.
     return "\n".join([table, *([""] if notes else []), *notes]) + "\n"
 
 
@@ -112,5 +113,5 @@ def write_run_report(workspace: Workspace, run_id: str) -> RunReport:
     path = workspace.reports / f"{run_id}.md"
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(report.markdown, encoding="utf-8")
-    partial.rename(path)
+    partial.rename(path)  # whoever reads it meanwhile sees the whole of the old one or the new
     return report

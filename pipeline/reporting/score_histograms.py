@@ -47,15 +47,10 @@ class ScoreSpread:
 
 
 def draw_score_histograms(run: RunContext, pool: Sequence[str]) -> bytes | None:
-    """Draw the scores of a run as a PNG; None where the run has no scores or no rows.
-
-    Args:
-        run: a run that has scored.
-        pool: (n,) example ids.
-    """
+    """Draw the scores of a run as a PNG; None where the run has no scores or no rows."""
     if not run.scores or not pool:
         return None
-    spreads = read_spreads(run, pool[:: -(-len(pool) // MOST_ROWS)])
+    spreads = read_spreads(run, pool[:: -(-len(pool) // MOST_ROWS)])  # -(-a // b) rounds up
     return draw(spreads, len(pool))
 
 
@@ -80,18 +75,13 @@ def read_spreads(run: RunContext, ids: Sequence[str]) -> list[ScoreSpread]:
 
 
 def draw(spreads: Sequence[ScoreSpread], rows: int) -> bytes:
-    """The picture, as the bytes of a PNG.
-
-    Args:
-        spreads: one for each panel, at least one.
-        rows: of the whole pool, for the heading.
-    """
+    """The picture as a PNG, a panel for each spread; the heading says the rows of the pool."""
     across = min(PANELS_IN_A_ROW, len(spreads))
     down = -(-len(spreads) // across)
-    size = (across * PANEL_INCHES[0], down * PANEL_INCHES[1] + 0.5)
+    size = (across * PANEL_INCHES[0], down * PANEL_INCHES[1] + 0.5)  # heading and legend
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(down, across, squeeze=False).flatten()
-    for axis, spread in zip(axes, spreads, strict=False):
+    for axis, spread in zip(axes, spreads, strict=False):  # the last row may have places left over
         draw_panel(axis, spread)
     for axis in axes[len(spreads) :]:
         axis.set_axis_off()
@@ -134,7 +124,7 @@ def bin_edges(values: NDArray[np.float64], logarithmic: bool = False) -> NDArray
     scored = values[~np.isnan(values)]
     bins = int(np.clip(np.sqrt(len(scored)), FEWEST_BINS, MOST_BINS))
     if not len(scored):
-        return np.linspace(1.0, 2.0, bins + 1)
+        return np.linspace(1.0, 2.0, bins + 1)  # above 0, for an axis of either kind
     low, high = np.percentile(scored, [TAIL_PERCENT, 100 - TAIL_PERCENT])
     if low == high:
         low, high = (low / 2, high * 2) if logarithmic else (low - 0.5, high + 0.5)
@@ -149,5 +139,6 @@ def shares(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[n
         edges: (bins + 1,) rising; what lies beyond counts into the first or last bin.
     """
     scored = values[~np.isnan(values)]
+    # Clipped to the edges, and not dropped: the shares of all bins add up to 1.
     counts, _ = np.histogram(np.clip(scored, edges[0], edges[-1]), edges)
     return np.asarray(counts / max(1, len(scored)), dtype=np.float64)

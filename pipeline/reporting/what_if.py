@@ -60,17 +60,13 @@ def select_again(
 ) -> WhatIf:
     """Make the selection of a run again with other settings, and compare the two.
 
-    Args:
-        con: an open workspace.
-        run: the run, with the keys of its measures and of the scores that the settings name.
-        settings: how to select.
-        changed: how the settings differ from those of the run.
-        licenses: which rows may have; None for any.
+    The run has the keys of all scores that the settings name; `changed` says how they differ.
     """
     before = describe_run(con, run.run_id).recipe
     chosen_then = read_choice_ids(con, run.run_id)
     first = read_first_steps(con, run.run_id)
     if (before["seed"], before["select"]["held_out"]) == (run.seed, settings.held_out):
+        # What the first step of the recipe's own was given; the steps before it are as they were.
         rows = read_candidates(con, run, read_given(con, run.run_id, len(first) + 1))
         notes = Notes(rows, chosen_then, first)
         choice = choose_rows(rows, settings, read_vectors, run.seed, notes.record)
@@ -82,7 +78,7 @@ def select_again(
     came = [
         (rank, str(example_id))
         for rank, (example_id, place) in enumerate(zip(chosen.ids, chosen.indices, strict=True), 1)
-        if not notes.then[place]
+        if not notes.then[place]  # ranks count from 1, over all that are chosen
     ]
     stayed = len(chosen) - len(came)
     changes = RunChanges(
@@ -104,6 +100,7 @@ def find_ids(ids: Names, wanted: set[str]) -> NDArray[np.bool_]:
     found = np.zeros(len(ids), dtype=np.bool_)
     if len(ids):
         names = np.array(sorted(wanted), dtype=object)
+        # A name behind the last id would point past the end; there it differs from what it meets.
         indices = np.minimum(np.searchsorted(ids, names), len(ids) - 1)
         found[indices[ids[indices] == names]] = True
     return found
@@ -113,7 +110,7 @@ class Notes:
     """Keeps the books of each step, and what became of the rows that the run had chosen."""
 
     def __init__(self, rows: Candidates, chosen: set[str], counts: Sequence[StageCount]) -> None:
-        self.then = find_ids(rows.pool.ids, chosen)
+        self.then = find_ids(rows.pool.ids, chosen)  # (rows of the pool,) whether chosen by the run
         self.counts = list(counts)
         self.left: list[ChoiceChange] = []
 
@@ -130,7 +127,7 @@ class Notes:
             self.left.append(
                 ChoiceChange(
                     change="removed",
-                    rank=0,
+                    rank=0,  # it has none by now
                     example_id=str(rows.pool.ids[rows.indices[row]]),
                     stage="select",
                     label=label,
@@ -144,7 +141,7 @@ class Notes:
 def read_first_steps(con: Connection, run_id: str) -> list[StageCount]:
     """The books of what a selection does before the recipe's own steps, as the run kept them."""
     counts = [each for each in read_counts(con, run_id) if each.stage == "select"]
-    last = next(each.step for each in counts if each.label == NOT_HELD_OUT)
+    last = next(each.step for each in counts if each.label == NOT_HELD_OUT)  # steps count from 1
     return sorted(counts, key=lambda each: each.step)[:last]
 
 

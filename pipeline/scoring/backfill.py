@@ -88,12 +88,7 @@ def prepare_backfill(
 ) -> Backfill:
     """Find the examples and the measures.
 
-    Args:
-        workspace: with the examples.
-        measures: the recipe's; what no score reads is left out.
-        scores: to fill.
-        window: of which examples.
-        seed: the recipe's, for measures that are wanted of a part.
+    Of the recipe's measures those are left out that no score reads.
 
     Raises:
         BackfillError: if a score needs a whole pool at once, a measure is wanted of a part of it,
@@ -120,6 +115,7 @@ def prepare_backfill(
             "sources'` lists what did"
         )
     partitions = [
+        # A period may begin before the window: a week's Monday, a month's first.
         Partition(max(first, window.since or first), last_day(first, window), ids)
         for first, ids in arrivals.items()
     ]
@@ -127,7 +123,7 @@ def prepare_backfill(
     needed = measures.only({measure_name(score) for score in scores})
     jobs = plan_measures(workspace, needed, pool, seed)
     for name, job in jobs.items():
-        if len(job.ids) < job.pool:
+        if len(job.ids) < job.pool:  # drawn of the window it would be others than of the pool
             raise BackfillError(
                 f"the recipe wants {name} of a part of its pool; a backfill takes all of the "
                 "window: leave `part` out of a copy of the recipe, or narrow the window"
@@ -137,10 +133,10 @@ def prepare_backfill(
 
 def last_day(first: date, window: Window) -> date:
     """The last day of the partition that starts there, or of the window if that ends before."""
-    following: Mapping[Period, date] = {
+    following: Mapping[Period, date] = {  # the first day that is no longer in it
         "day": first + timedelta(days=1),
         "week": first + timedelta(days=7),
-        "month": (first.replace(day=28) + timedelta(days=4)).replace(day=1),
+        "month": (first.replace(day=28) + timedelta(days=4)).replace(day=1),  # 28 is in every month
     }
     last = following[window.period] - timedelta(days=1)
     return min(last, window.until or last)
@@ -164,7 +160,7 @@ def plan_partition(backfill: Backfill, partition: Partition) -> PartitionPlan:
     with read_workspace(backfill.workspace) as con:
         for name, job in backfill.of(partition).items():
             lacking = read_missing(con, keys[name], job.ids)
-            missing[name] = sorted(lacking["example_id"].to_pylist())
+            missing[name] = sorted(lacking["example_id"].to_pylist())  # one order for the key
         found = {
             score.label: read_unscored(con, score_key(score, keys), partition.ids)
             for score in backfill.scores
@@ -183,13 +179,9 @@ def plan_partition(backfill: Backfill, partition: Partition) -> PartitionPlan:
 def predict(
     backfill: Backfill, plans: Sequence[PartitionPlan], rows: int, report: Report = tell_nobody
 ) -> list[PartitionPlan]:
-    """Say how long each partition will take, by trying a few rows of each measure.
+    """Say how long each partition will take, by trying a few rows of each measure, or fewer.
 
-    Args:
-        backfill: whose token counts are taken.
-        plans: of its partitions.
-        rows: to try of each measure, at most.
-        report: told what is tried.
+    The token counts are taken by then; `plans` are of all partitions.
     """
     sizes = backfill.jobs["token_counts"].measure.key()
     jobs = {name: job for name, job in backfill.jobs.items() if name != "token_counts"}
@@ -200,6 +192,6 @@ def predict(
 def seconds_of(plan: PartitionPlan, tried: Mapping[str, MeasurePlan]) -> float:
     """A partition's share of the time that the whole backfill will take."""
     return sum(
-        (whole.seconds or 0.0) * plan.missing[name] / max(1, whole.missing)
+        (whole.seconds or 0.0) * plan.missing[name] / max(1, whole.missing)  # in proportion to rows
         for name, whole in tried.items()
     )

@@ -149,7 +149,7 @@ def score_examples(
         for indices, found, columns in read_score_blocks(con, settings, measures, pool):
             measured = np.array([state == "ok" for state in found], dtype=bool)
             states[indices] = found
-            if measured.any():
+            if measured.any():  # a scorer need not know what to do with no row at all
                 arguments = [columns[name][measured] for name in scorer.reads]
                 values[indices[measured]] = call(*arguments, *others)
         final = [
@@ -157,6 +157,7 @@ def score_examples(
             for state, value in zip(states.tolist(), values.tolist(), strict=True)
         ]
         stored, known = read_scores(con, key, pool)
+        # Written only where something is new, so that a second run leaves the file as it was.
         if known != final or not np.array_equal(stored, values, equal_nan=True):
             write_scores(con, key, pool, values, final)
     return {state: final.count(state) for state in sorted(set(final))}
@@ -216,8 +217,9 @@ def read_target_columns(
         return [columns[name][rows] for name in wanted]
     indices = {targets.ids[row]: row for row in rows.tolist()}
     pairs = [(indices[i], source) for i, source in targets.pairs if i in indices]
+    # A target of two sources stands in two pairs, and so counts in each.
     sources = np.unique([source for _, source in pairs], return_inverse=True)[1]
-    at = np.array([place for place, _ in pairs], dtype=np.int64)
+    at = np.array([place for place, _ in pairs], dtype=np.int64)  # aligned with `sources`
     return [sources.astype(float) if n == BY_SOURCE else columns[n][at] for n in wanted]
 
 

@@ -25,7 +25,6 @@ class Targets:
     rows: int = 0
     """Rows of the sources, those in quarantine among them."""
     quarantined: int = 0
-    """Rows that could not be read."""
 
     @cached_property
     def ids(self) -> list[str]:
@@ -44,7 +43,7 @@ def read_targets(workspace: Workspace, source_ids: Sequence[str]) -> Targets:
     """The examples of these sources."""
     with read_workspace(workspace) as con:
         quarantined = sum(count_quarantine(con, source_ids).values())
-        rows = count_occurrences(con, source_ids) + quarantined
+        rows = count_occurrences(con, source_ids) + quarantined  # an occurrence was read as a row
         return Targets(read_pairs(con, source_ids), rows, quarantined)
 
 
@@ -53,10 +52,7 @@ def describe_targets(
 ) -> list[str]:
     """What a run says of its targets, a line each; nothing where there are none.
 
-    Args:
-        workspace: with all rows of the sources.
-        targets: of the run.
-        source_ids: of the pool.
+    The sources are those of the pool, whose rows may be among the targets.
     """
     if not targets.rows:
         return []

@@ -23,12 +23,6 @@ COLUMNS = ("source", "license", "origin")
 def allocate_budget(rank: RankStep, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
     """Pick what the budget pays for, within each group where the step has shares.
 
-    Args:
-        rank: the step.
-        rows: what the filters left.
-        vectors: reads embeddings.
-        seed: of what is drawn.
-
     Returns:
         The picks; the notes say what each group got, and which fell short.
 
@@ -42,7 +36,7 @@ def allocate_budget(rank: RankStep, rows: Candidates, vectors: Vectors, seed: in
     in_tokens = budget.loss_tokens is not None
     groups = group_rows(names_of(rows, rank.shares), costs, rank.shares)
 
-    def pick(indices: Ints, part: int) -> Outcome:
+    def pick(indices: Ints, part: int) -> Outcome:  # a fraction was made rows above
         own = BudgetSettings(loss_tokens=part) if in_tokens else BudgetSettings(rows=part)
         step = rank.model_copy(update={"budget": own})
         return step.pick(rows.at(indices), vectors, seed)

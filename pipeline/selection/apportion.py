@@ -2,9 +2,8 @@
 
     p_i proportional to n_i^(1/T);  part_i = floor(p_i B), and one more for the largest remainders
 
-n_i is the size of group i, T a temperature, B the budget. Arithmetic is in fractions, so a tie is a
-tie; it goes to the name that comes first. Largest remainders are Hamilton's apportionment. The
-temperature is that of multilingual mixtures, Arivazhagan et al. 2019, arXiv:1907.05019.
+n_i is the size of group i, T a temperature, B the budget; for the sources see shares.py. Arithmetic
+is in fractions, so a tie is a tie; it goes to the name that comes first.
 """
 
 from collections.abc import Mapping
@@ -33,6 +32,7 @@ def temperature_weights(sizes: Mapping[str, int], temperature: float) -> dict[st
     # Relative to the largest group, for a low temperature is a high power; of 1 no power is taken.
     relative = {name: Fraction(size, largest or 1) for name, size in sizes.items()}
     powers = {
+        # 0 ** 0 is 1: at an infinite temperature an empty group would weigh as much as any
         name: Fraction(float(size) ** (1 / temperature)) if size and temperature != 1 else size
         for name, size in relative.items()
     }
@@ -54,7 +54,7 @@ def quota_weights(
     Returns:
         Group → weight.
     """
-    given = {name: Fraction(str(share)) for name, share in quotas.items()}
+    given = {name: Fraction(str(share)) for name, share in quotas.items()}  # 0.1 is a tenth
     rest = {name: size for name, size in sizes.items() if name not in given}
     left = Fraction(0) if others == "drop" else 1 - sum(given.values(), Fraction(0))
     shared = temperature_weights(rest, temperature)
@@ -81,7 +81,8 @@ def largest_remainders(weights: Weights, total: int) -> dict[str, int]:
         return dict.fromkeys(weights, 0)
     exact = {name: weight / whole * total for name, weight in weights.items()}
     parts = {name: int(share) for name, share in exact.items()}
-    left = total - sum(parts.values())
+    left = total - sum(parts.values())  # fewer than there are groups
+    # The key is minus the remainder, so that the largest comes first.
     for name in sorted(exact, key=lambda name: (parts[name] - exact[name], name))[:left]:
         parts[name] += 1
     return parts
@@ -93,18 +94,13 @@ def share_out(weights: Weights, holds: Mapping[str, int], total: int) -> dict[st
     Groups that hold less than their share are taken whole; what they leave is shared out among the
     others by the same weights.
 
-    Args:
-        weights: group → weight.
-        holds: group → the most it can use.
-        total: the budget.
-
     Returns:
         Group → its part; together the budget, or all that groups with a weight hold.
     """
     parts = dict.fromkeys(weights, 0)
     open_groups = {name: weight for name, weight in weights.items() if weight and holds[name]}
     left = min(total, sum(holds[name] for name in open_groups))
-    while open_groups:
+    while open_groups:  # each round closes a group or is the last
         whole = sum(open_groups.values())
         full = [
             name for name, weight in open_groups.items() if weight / whole * left >= holds[name]
@@ -121,14 +117,11 @@ def share_out(weights: Weights, holds: Mapping[str, int], total: int) -> dict[st
 def take_turns(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     """Put the picks of groups in one order, each group's spread evenly over it.
 
-    Args:
-        counts: group → picks.
-
     Returns:
         (group, its pick, from 0), all of them; the groups' own orders are kept.
     """
     turns = [
-        (Fraction(2 * pick + 1, 2 * count), name, pick)
+        (Fraction(2 * pick + 1, 2 * count), name, pick)  # the middle of the pick's equal share
         for name, count in counts.items()
         for pick in range(count)
     ]

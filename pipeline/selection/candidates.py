@@ -16,22 +16,13 @@ from pipeline.measuring.measures.embeddings import ComparedField, embeddings_nam
 from pipeline.ranking.outcome import Outcome
 from pipeline.run_context import RunContext
 from scorers.arrays import Floats, Ints
+from storage import pool_columns
 from storage.conversations import TextField, content_hash
 from storage.database import Connection
 from storage.indexes import RowIndex, SignatureWords
 from storage.licenses import read_licenses
 from storage.measurements import read_measurements, read_text_lists, read_texts
-from storage.pool_columns import (
-    TextColumn,
-    read_members,
-    read_pool_scores,
-    read_pool_sources,
-    read_pool_tokens,
-    read_pool_vectors,
-    read_prompt_rows,
-    read_text,
-    register_pool,
-)
+from storage.pool_columns import TextColumn
 from storage.repairs import read_made, read_repair_places
 from storage.runs import Decisions, StageCount
 from storage.texts import read_texts_of
@@ -48,19 +39,19 @@ class Pool:
         self._run = run
         self._texts: dict[TextColumn, Names] = {}
         self._scores: dict[str, tuple[Floats, Names]] = {}
-        register_pool(con, self.ids.tolist())
+        pool_columns.register_pool(con, self.ids.tolist())
 
     def text(self, name: TextColumn) -> Names:
         """(n,) a text column of the stored examples."""
         if name not in self._texts:
-            self._texts[name] = read_text(self._con, name, len(self.ids))
+            self._texts[name] = pool_columns.read_text(self._con, name, len(self.ids))
         return self._texts[name]
 
     def score(self, name: str) -> tuple[Floats, Names]:
         """Values (n,), NaN where there is none, and states (n,) of a score of the recipe."""
         if name not in self._scores:
             key = self._run.scores[name]
-            self._scores[name] = read_pool_scores(self._con, key, len(self.ids))
+            self._scores[name] = pool_columns.read_pool_scores(self._con, key, len(self.ids))
         return self._scores[name]
 
     def texts_of(self, of: TextField, ids: Sequence[str]) -> list[str]:
@@ -69,11 +60,11 @@ class Pool:
 
     def vectors(self, of: ComparedField, indices: Ints) -> NDArray[np.float32]:
         """Unit vectors (m, d) of the rows at these places; NaN where there is none."""
-        slots = np.full(len(self.ids), -1, dtype=np.int64)
+        slots = np.full(len(self.ids), -1, dtype=np.int64)  # (n,) row of the result; -1: not wanted
         slots[indices] = np.arange(len(indices))
         key = self._run.measures[embeddings_name(of)]
         column = "vector" if of == "hidden" else "embedding"
-        return read_pool_vectors(self._con, key, column, slots)
+        return pool_columns.read_pool_vectors(self._con, key, column, slots)
 
     def vectors_key(self, of: ComparedField) -> str:
         """What those vectors are stored under."""
@@ -92,28 +83,24 @@ class Pool:
     def tokens(self) -> tuple[Floats, Names]:
         """Response tokens (n,), NaN where they are not known, and states (n,)."""
         key = self._run.measures["token_counts"].measure_key
-        return read_pool_tokens(self._con, key, len(self.ids))
+        return pool_columns.read_pool_tokens(self._con, key, len(self.ids))
 
     @cached_property
     def tags(self) -> Names:
         """(n,) the tags of each row as a list of texts; None where there are none."""
         lists = read_text_lists(self._con, self._run.measures["tags"], "tags", self.ids.tolist())
-        tags = np.empty(len(self.ids), dtype=object)
-        tags[:] = lists.lists
-        return tags
+        return as_objects(lists.lists)
 
     @cached_property
     def sources(self) -> tuple[Names, Names]:
         """Path (n,) and licence (n,) of the source each row was first read from."""
-        return read_pool_sources(self._con, self._run.source_ids, len(self.ids))
+        return pool_columns.read_pool_sources(self._con, self._run.source_ids, len(self.ids))
 
     @cached_property
     def all_licenses(self) -> Names:
         """(n,) the licences of all sources a row stands in, or of what it was made from."""
         found = read_licenses(self._con, self.ids.tolist(), self._run.source_ids)
-        licenses = np.empty(len(self.ids), dtype=object)
-        licenses[:] = [tuple(found.get(example_id, ())) for example_id in self.ids]
-        return licenses
+        return as_objects([tuple(found.get(example_id, ())) for example_id in self.ids])
 
     @cached_property
     def languages(self) -> tuple[Names, Floats]:
@@ -125,11 +112,13 @@ class Pool:
 
     def members(self, path: str) -> NDArray[np.bool_]:
         """(n,) whether a row stands in a source, by the path that the recipe gives it."""
-        return read_members(self._con, self._run.named_sources[path], len(self.ids))
+        return pool_columns.read_members(self._con, self._run.named_sources[path], len(self.ids))
 
     def prompt_rows(self, path: str) -> Ints:
         """(n,) how many rows of a source have the row's prompt."""
-        return read_prompt_rows(self._con, self._run.named_sources[path], len(self.ids))
+        return pool_columns.read_prompt_rows(
+            self._con, self._run.named_sources[path], len(self.ids)
+        )
 
     @cached_property
     def repairs(self) -> Ints:
@@ -217,7 +206,8 @@ class Candidates:
 
     def repairs(self) -> Ints:
         """(m,) where in this order each one's repair is; -1 where it is not here."""
-        here = np.full(len(self.pool.ids) + 1, -1, dtype=np.int64)  # the last one for -1
+        # One place more than rows of the pool: the index -1 reads the last, which says -1 again.
+        here = np.full(len(self.pool.ids) + 1, -1, dtype=np.int64)
         here[self.indices] = np.arange(len(self.indices))
         return here[self.pool.repairs[self.indices]]
 
@@ -242,6 +232,13 @@ class Candidates:
         return Candidates(self.pool, self.indices[indices])
 
 
+def as_objects(values: Sequence[object]) -> Names:
+    """(n,) an array of collections; `np.array` would make a table of those of one length."""
+    objects = np.empty(len(values), dtype=object)
+    objects[:] = values
+    return objects
+
+
 Vectors = Callable[[ComparedField, Candidates], NDArray[np.float32]]
 """Reads the embeddings (n, d) of one text of the candidates."""
 
@@ -259,17 +256,14 @@ def read_vectors(of: ComparedField, rows: Candidates) -> NDArray[np.float32]:
 def describe_decisions(
     candidates: Candidates, outcome: Outcome, scores: Sequence[str] = ()
 ) -> Decisions:
-    """What a step picked, in the words of the `decisions` table.
+    """What a step made of the rows it was given, in the words of the `decisions` table.
 
-    Args:
-        candidates: the rows the step was given.
-        outcome: what it made of them.
-        scores: the scores that decided, to say why a row has none.
+    The scores are those that decided, to say why a row has none.
     """
     ids = candidates.ids
     reasons = spoken_reasons(candidates, outcome, scores).tolist()
     causes = [None if row < 0 else str(ids[row]) for row in outcome.because_of.tolist()]
-    values = [None if value != value else value for value in outcome.value.tolist()]
+    values = [None if value != value else value for value in outcome.value.tolist()]  # NaN: null
     return Decisions(ids.tolist(), reasons, causes, values)
 
 
@@ -281,9 +275,8 @@ def spoken_reasons(candidates: Candidates, outcome: Outcome, scores: Sequence[st
     reasons = outcome.reasons.copy()
     rows = candidates.at(unscored)
     states = np.full(len(rows), "ok", dtype=object)
-    for name in scores:
-        own = rows.score_states(name)
-        states = np.where(states == "ok", own, states)
+    for name in scores:  # a score that the row has leaves "ok", and the next one is asked
+        states = np.where(states == "ok", rows.score_states(name), states)
     reasons[unscored] = [f"no_score:{state}" for state in states]
     return reasons
 
@@ -293,7 +286,7 @@ def count_step(
 ) -> StageCount:
     """Balance the books of a step that drops the rows with a reason and keeps the others."""
     dropped = Counter(reasons)
-    kept = dropped.pop("", 0)
+    kept = dropped.pop("", 0)  # no reason against it
     return StageCount(
         stage=stage,
         step=step,

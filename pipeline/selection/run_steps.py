@@ -81,11 +81,9 @@ class Choice:
     """What the filters left, and what the ranking step took of it."""
 
     ranked: Candidates
-    """What the ranking step was given."""
     chosen: Candidates
     """In the order picked."""
     notes: tuple[str, ...]
-    """What the ranking step has to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +104,8 @@ def run_steps(
     record: Record,
     licenses: LicenseSettings | None = None,
 ) -> StepsOutcome:
-    """Take all steps of a selection.
-
-    Args:
-        rows: the pool, in the order of the ids.
-        settings: the recipe's steps.
-        vectors: reads embeddings, for steps that compare them.
-        seed: of what is held out and drawn.
-        record: told of each step as it is taken.
-        licenses: which rows may have; None for any.
-    """
-    if licenses is not None:
+    """Take all steps of a selection, from the whole pool on, its rows in the order of their ids."""
+    if licenses is not None:  # first: what may not be used is not held out either
         licensed = licenses.pick(rows)
         record("licences", rows, licensed, ())
         rows = rows.where(licensed.reasons == "")
@@ -159,7 +148,7 @@ def untrainable(rows: Candidates) -> Reasons:
     ok = np.asarray(states == "ok", dtype=np.bool_)
     reasons = np.where(ok, "", states).astype(object)
     reasons[states == "not_applicable"] = "no_response"
-    reasons[ok & (rows.loss_tokens < 1)] = "no_loss_tokens"
+    reasons[ok & (rows.loss_tokens < 1)] = "no_loss_tokens"  # a template may leave nothing of it
     return reasons
 
 
@@ -168,7 +157,7 @@ def held_out(rows: Candidates, share: float, seed: int) -> NDArray[np.bool_]:
     if not share:
         return np.zeros(len(rows), dtype=np.bool_)
     keys = random_keys(rows.column("prompt_id"), seed, "held out")
-    return np.asarray(keys / 2.0**64 < share, dtype=np.bool_)
+    return np.asarray(keys / 2.0**64 < share, dtype=np.bool_)  # keys are uniform below 2^64
 
 
 def drop_where(reasons: Reasons) -> Outcome:
@@ -181,7 +170,7 @@ def filter_rows(step: Filter, rows: Candidates) -> Outcome:
     if not isinstance(step, FilterStep) or step.unscored == "drop":
         return step.pick(rows)
     columns = [rows.score(name) for name in step.scores()]
-    scored = np.flatnonzero(~np.isnan(columns).any(axis=0))
+    scored = np.flatnonzero(~np.isnan(columns).any(axis=0))  # columns: (scores, n)
     return spread(step.pick(rows.at(scored)), scored, no_reasons(len(rows)))
 
 
@@ -190,9 +179,8 @@ def describe(step: Filter | RankStep) -> str:
     given = step.model_dump(exclude_defaults=True, exclude={"method"})
     if isinstance(step, RankStep) and step.shares:
         given["shares"] = step.shares
-    ranked = getattr(step, "score", None)
-    if isinstance(ranked, Blend):
-        given["score"] = ranked
+    if isinstance(step.ranked, Blend):
+        given["score"] = step.ranked  # as it says itself, not as a dict; the shares above likewise
     budget = given.pop("budget", None)
     if budget:
         given |= budget
@@ -202,12 +190,11 @@ def describe(step: Filter | RankStep) -> str:
 
 def unspent(budget: BudgetSettings, rows: Candidates, chosen: Candidates) -> str:
     """Say so where the pool had less than the budget."""
-    if len(chosen.ids) == len(rows.ids) and not budget.fraction:
-        tokens = int(chosen.loss_tokens.sum())
-        if budget.rows and budget.rows > len(rows.ids):
-            return (
-                f"the budget is {budget.rows} rows, and only {len(rows.ids)} were left: all taken"
-            )
-        if budget.loss_tokens and budget.loss_tokens > tokens:
-            return f"the budget is {budget.loss_tokens} loss tokens, the rows left had {tokens}"
+    if len(chosen) < len(rows):
+        return ""
+    tokens = int(chosen.loss_tokens.sum())
+    if budget.rows and budget.rows > len(rows):
+        return f"the budget is {budget.rows} rows, and only {len(rows)} were left: all taken"
+    if budget.loss_tokens and budget.loss_tokens > tokens:
+        return f"the budget is {budget.loss_tokens} loss tokens, the rows left had {tokens}"
     return ""

@@ -60,6 +60,7 @@ def moved_bounds(step: Step) -> Iterator[tuple[str, Step]]:
         return
     for name in ("at_least", "at_most"):
         bound = getattr(step, name)
+        # A bound of 0 has no tenth to move by. abs: of a negative one, too, "higher" is upwards.
         for how, by in (("higher", STEP), ("lower", -STEP)) if bound else ():
             moved = step.model_copy(update={name: bound + by * abs(bound)})
             if None in (moved.at_least, moved.at_most) or moved.at_least <= moved.at_most:  # type: ignore[operator]
@@ -68,9 +69,9 @@ def moved_bounds(step: Step) -> Iterator[tuple[str, Step]]:
 
 def moved_weights(step: Step) -> Iterator[tuple[str, Step]]:
     """A ranking with one of several weights a little larger or smaller."""
-    ranked = getattr(step, "score", None)
+    ranked = step.ranked
     if not isinstance(ranked, Blend) or len(ranked.weights) == 1:
-        return
+        return  # of one weight only the sign counts
     for name, weight in ranked.weights.items():
         for how, by in (("larger", STEP), ("smaller", -STEP)):
             weights = {**ranked.weights, name: weight * (1 + by)}
@@ -79,20 +80,12 @@ def moved_weights(step: Step) -> Iterator[tuple[str, Step]]:
 
 
 def measure_sensitivity(
-    eligible: Candidates,
-    chosen: Candidates,
-    settings: SelectSettings,
-    vectors: Vectors,
-    seed: int,
+    eligible: Candidates, chosen: Candidates, settings: SelectSettings, vectors: Vectors, seed: int
 ) -> list[Moved]:
     """Make the selection again with each small change and count what moves.
 
-    Args:
-        eligible: what the first filter was given.
-        chosen: the selection.
-        settings: how it was made.
-        vectors: reads embeddings.
-        seed: it was made with.
+    Settings and seed are those by which `chosen` was taken of the rows that the first filter was
+    given, `eligible`.
     """
     picks = set(chosen.indices.tolist())
     found = []

@@ -142,10 +142,11 @@ def select_in_shares(
     holds = {name: int(costs[rows].sum()) for name, rows in members.items()}
     outcome: dict[str, Outcome] = {}
     spent: dict[str, int] = {}
-    wanted: dict[str, int] = {}
-    while True:
+    # What each group would get if it held enough.
+    wanted = largest_remainders(groups.weights, total if any(groups.weights.values()) else 0)
+    while True:  # each round lowers what a group holds, or is the last
         parts = share_out(groups.weights, holds, total)
-        wanted = wanted or uncapped(groups.weights, total)
+        # A group whose part is as before has been picked from already.
         changed = [name for name, part in parts.items() if part and spent.get(name) != part]
         for name in changed:
             outcome[name], spent[name] = pick(members[name], parts[name]), parts[name]
@@ -154,17 +155,11 @@ def select_in_shares(
             for name, each in outcome.items()
             if "over_budget" not in each.reasons
         }
-        short = {name: used for name, used in short.items() if used < holds[name]}
+        short = {name: used for name, used in short.items() if used < holds[name]}  # newly
         if not short:
             return join(groups, members, outcome), wanted
         holds |= short
-        spent |= short
-
-
-def uncapped(weights: Weights, total: int) -> dict[str, int]:
-    """What each group would get if it held enough."""
-    some = any(weights.values())
-    return largest_remainders(weights, total) if some else dict.fromkeys(weights, 0)
+        spent |= short  # and so its part in the next round is what it has: not picked again
 
 
 def join(groups: Groups, members: Mapping[str, Ints], outcome: Mapping[str, Outcome]) -> Outcome:
@@ -172,12 +167,13 @@ def join(groups: Groups, members: Mapping[str, Ints], outcome: Mapping[str, Outc
     n = len(groups.names)
     reasons, remarks, causes = no_reasons(n), no_reasons(n), no_causes(n)
     value: Floats = np.full(n, np.nan)
-    reasons[:] = "no_score"
+    reasons[:] = "no_score"  # of rows in no group
     for name, rows in members.items():
         reasons[rows] = "over_budget" if groups.weights[name] else "no_share"
     for name, each in outcome.items():
         rows = members[name]
         reasons[rows], remarks[rows], value[rows] = each.reasons, each.remarks, each.value
+        # From places within the group to rows of the pool; -1 stays.
         causes[rows] = np.where(each.because_of < 0, -1, rows[each.because_of])
     order = take_turns({name: len(each.indices) for name, each in outcome.items()})
     indices = [members[name][outcome[name].indices[turn]] for name, turn in order]
@@ -206,6 +202,7 @@ def group_rows(names: Strings, costs: Ints, shares: Shares) -> Groups:
 def label_names(labels: Floats) -> Strings:
     """(n,) groups of rows by a score: 3.0 is "3", and "" where there is no score."""
     called = [
+        # NaN is not equal to itself
         "" if label != label else str(int(label)) if label.is_integer() else repr(label)
         for label in labels.tolist()
     ]

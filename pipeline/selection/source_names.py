@@ -22,6 +22,7 @@ class WrongNameError(ValueError):
 
 def has_name(path: str, name: str) -> bool:
     """Whether a name is the path of a source, or whole parts of it."""
+    # Slashes at both ends, so that only whole parts match: "a" is no part of "data".
     return bool(_parts(name)) and f"/{_parts(name)}/" in f"/{_parts(path)}/"
 
 
@@ -43,6 +44,7 @@ def name_sources(paths: Strings, names: Sequence[str]) -> Strings:
     Raises:
         WrongNameError: if a source has two of the names.
     """
+    # Few sources have many rows: each path is compared once. distinct[indices] are the paths.
     distinct, indices = np.unique(np.asarray(paths, dtype=np.str_), return_inverse=True)
     called = np.empty(len(distinct), dtype=object)
     for at, path in enumerate(distinct.tolist()):

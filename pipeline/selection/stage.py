@@ -55,14 +55,7 @@ def select_examples(
     pool: Sequence[str],
     licenses: LicenseSettings | None = None,
 ) -> Chosen:
-    """Select from the pool; store every decision, the selection, its controls and its evidence.
-
-    Args:
-        run: the run that selects.
-        settings: the recipe's steps.
-        pool: example ids that deduplication left.
-        licenses: which may be chosen; None for any.
-    """
+    """Select from the pool; store every decision, the selection, its controls and its evidence."""
     with open_workspace(run.workspace) as con:
         rows = read_candidates(con, run, pool)
         vectors = LastVectors(read_vectors)
@@ -105,6 +98,7 @@ class LastVectors:
 
     def __call__(self, of: ComparedField, rows: Candidates) -> NDArray[np.float32]:
         """The embeddings (n, d) of one text of the rows."""
+        # `is` would not do: each variant of an analysis makes its candidates anew.
         last = self._last
         if last is None or last.of != of or not np.array_equal(last.indices, rows.indices):
             self._last = last = ReadVectors(of, rows.indices, self._read(of, rows))
@@ -137,7 +131,8 @@ def picked(
 def draw_controls(pool: Candidates, chosen: Candidates, seed: int) -> dict[str, Candidates]:
     """As many rows at random, and as many of the same lengths, from all that was eligible."""
     random = select_random(pool.ids, Budget(rows=len(chosen)), None, seed)
-    selected = np.searchsorted(pool.indices, chosen.indices)  # a pool's rows are in its order
+    # From rows of the whole to places among the eligible, whose rows are in ascending order.
+    selected = np.searchsorted(pool.indices, chosen.indices)
     matched = select_length_matched(selected, pool.loss_tokens, pool.ids, seed)
     return {"random": pool.at(random.indices), "length_matched": pool.at(matched.indices)}
 

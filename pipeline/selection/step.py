@@ -4,7 +4,7 @@ The steps themselves stand beside their methods, one file each; steps.py lists t
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -12,11 +12,12 @@ from pydantic import Field, model_validator
 from pipeline.measuring.measures.embeddings import ComparedField
 from pipeline.ranking.blend import blend_ranks
 from pipeline.ranking.budget import Budget
+from pipeline.ranking.order import sort_rows
 from pipeline.ranking.outcome import Outcome
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.shares import Shares
 from pipeline.settings import Settings
-from scorers.arrays import Floats
+from scorers.arrays import Floats, Ints, Strings
 
 
 class Blend(Settings):
@@ -47,17 +48,24 @@ class Blend(Settings):
 Ranked = str | Blend
 """What ranks rows: a score, or several."""
 
+ComparedText = Annotated[
+    ComparedField,
+    Field(
+        description="The text whose embeddings are compared; hidden: the state kept with losses."
+    ),
+]
 
-def score_names(ranked: Ranked) -> tuple[str, ...]:
-    """The scores that a ranking reads."""
-    return (ranked,) if isinstance(ranked, str) else tuple(ranked.weights)
+
+def by_id(rows: Ints, ids: Strings) -> Ints:
+    """Rows in the order of their ids, whatever order the pool has."""
+    return rows[sort_rows(np.zeros(len(rows)), ids[rows])]  # all keys are equal: ids decide
 
 
 def rank_values(rows: Candidates, ranked: Ranked) -> Floats:
     """(n,) what ranks the rows, higher first; NaN where a score is missing."""
     if isinstance(ranked, str):
         return rows.score(ranked)
-    columns = np.stack([rows.score(name) for name in ranked.weights])
+    columns = np.stack([rows.score(name) for name in ranked.weights])  # (scores, n)
     groups = rows.sources if ranked.within == "source" else None
     return blend_ranks(columns, np.array(list(ranked.weights.values())), groups)
 
@@ -99,9 +107,16 @@ class SelectionStep(Settings):
 
     method: str
 
+    @property
+    def ranked(self) -> Ranked | None:
+        """The field `score` of steps that have one; None where there is none, or it is not set."""
+        return getattr(self, "score", None)
+
     def scores(self) -> tuple[str, ...]:
         """The scores that decide, by the names they have in the recipe; () where none does."""
-        return ()
+        if isinstance(self.ranked, Blend):
+            return tuple(self.ranked.weights)
+        return () if self.ranked is None else (self.ranked,)
 
     def measures(self) -> tuple[str, ...]:
         """The measures that it reads itself, by their names in the catalogue."""
@@ -132,10 +147,6 @@ class FilterStep(Filter):
         default="drop", description="What happens to rows without the score: keep passes them on."
     )
 
-    def scores(self) -> tuple[str, ...]:
-        """The scores that decide, by the names they have in the recipe."""
-        return (self.score,)
-
 
 class RankStep(SelectionStep):
     """A step that orders rows and spends the budget."""
@@ -152,8 +163,8 @@ class RankStep(SelectionStep):
         return {"shares.quotas": tuple(self.shares.quotas or ())}
 
     def compared(self) -> ComparedField | None:
-        """The text whose embeddings are compared; None where none are."""
-        return None
+        """The field `text` of steps that compare embeddings; None where none are."""
+        return getattr(self, "text", None)
 
     def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
         """Order the rows and take what the budget pays for."""

@@ -6,7 +6,7 @@ scored by the stored models and marked as not trained on.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,9 +15,9 @@ import pyarrow as pa
 from pydantic import Field
 
 from pipeline.measuring.graded_pairs import PairRow, build_pairs, deal_folds
-from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
+from pipeline.measuring.measure import Jobs, MeasureJob, MeasureScope
 from pipeline.measuring.measures.samples import Samples
-from pipeline.measuring.measures.trajectories import find_trainings
+from pipeline.measuring.pool_training import PoolTraining, find_trainings
 from pipeline.measuring.rows import answer_table, no_response
 from pipeline.settings import Settings, Subset
 from scorers.arrays import Ints
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 FIELDS = [
     pa.field("correctness", pa.float64()),
-    pa.field("tokens", pa.int64()),
-    pa.field("tokens_read", pa.int64()),
-    pa.field("trained", pa.bool_()),
+    pa.field("tokens", pa.int64()),  # of prompt and response together, in the encoder's tokens
+    pa.field("tokens_read", pa.int64()),  # fewer where the longer text was cut
+    pa.field("trained", pa.bool_()),  # whether the row was in the pool the models learnt from
 ]
 
 VERSION = 2
@@ -95,14 +95,11 @@ class CappySettings(Settings):
         )
 
 
-class CappyTraining(Settings, ExampleInputs):
+class CappyTraining(PoolTraining):
     """One training: what the numbers of old and new rows are stored under."""
 
     settings: CappySettings
     samples: Samples | None = Field(default=None, description="Whose answers are graded.")
-    pool: str = Field(description="Hash of the examples that it is trained on.")
-    directory: Path = Field(description="Where models are kept.")
-    note: str = Field(default="", description="What a run says of it.")
 
     def key(self) -> MeasureKey:
         """Encoder, how it was trained, and on what."""
@@ -116,10 +113,6 @@ class CappyTraining(Settings, ExampleInputs):
             settings={"version": VERSION, "pool": self.pool, "samples": samples, **training},
         )
 
-    def anywhere(self) -> bool:
-        """The models are in the workspace."""
-        return False
-
     def inputs(self, con: Connection, ids: Sequence[str]) -> pa.Table:
         """The stored examples with where they are from, and the answers sampled for them."""
         examples = read_example_table(con, ids)
@@ -127,6 +120,7 @@ class CappyTraining(Settings, ExampleInputs):
         none: list[list[str] | None] = [None] * len(examples)
         answers = read_answers(con, self.samples.key(), ids) if self.samples else none
         found = [origins[each] for each in examples["example_id"].to_pylist()]
+        # zip(*[]) gives no columns at all, and two are unpacked
         sources, first_prompts = zip(*found, strict=True) if found else ((), ())
         examples = examples.append_column("source", pa.array(sources, pa.string()))
         examples = examples.append_column("first_prompt_id", pa.array(first_prompts, pa.string()))
@@ -174,12 +168,14 @@ class PoolCappy(CappyTraining):
     def tokens_read(self, tokens: Ints, response_tokens: Ints) -> Ints:
         """(n,) each row in two pairs while models are trained, and once when it is scored."""
         settings = self.settings
+        # Each row is in two pairs, 1 and 0, and in the training of every fold's model but its own.
         return tokens * (2 * settings.epochs * (settings.folds - 1) + 1)
 
     def predict_seconds(self, examples: pa.Table, tokens: Ints) -> float | None:
         """By training one model on these for one epoch."""
         tried = [row for row in pair_rows(examples) if row.response]
-        pairs = build_pairs(tried, dict.fromkeys((row.prompt_id for row in tried), 0), 0).get(0)
+        one_fold = dict.fromkeys((row.prompt_id for row in tried), 0)
+        pairs = build_pairs(tried, one_fold, seed=0).get(0)
         if not pairs:
             return 0.0
         from scorers.measures.training.cappy_folds import FoldModels  # imports torch
@@ -188,9 +184,10 @@ class PoolCappy(CappyTraining):
         with borrowed_device(), TemporaryDirectory() as directory:
             models = FoldModels(Path(directory), once, resolve_device())
             started = time.perf_counter()
-            models.train(resolve_model(self.settings.encoder).path, {"a": 0, "b": 1}, {0: pairs})
+            folds = {"a": 0, "b": 1}  # the model of fold 1 learns the pairs of fold 0, and no other
+            models.train(resolve_model(self.settings.encoder).path, folds, {0: pairs})
             seconds = time.perf_counter() - started
-        passes = self.settings.epochs * (self.settings.folds - 1)
+        passes = self.settings.epochs * (self.settings.folds - 1)  # of each row, over all models
         return seconds * passes * len(tokens) / len(tried)
 
 
@@ -224,7 +221,7 @@ def pair_rows(examples: pa.Table) -> list[PairRow]:
 def answer_of(said: "Correctness", at: int, trained: bool) -> dict[str, Any]:
     """What was said of one row."""
     value = float(said.values[at])
-    if value != value:
+    if value != value:  # NaN
         detail = "the pool has too few prompts: none is left to learn from"
         return {"state": "not_applicable", "detail": detail}
     whole, read = int(said.tokens[at]), int(said.read[at])
@@ -239,9 +236,7 @@ def answer_of(said: "Correctness", at: int, trained: bool) -> dict[str, Any]:
     }
 
 
-def plan_cappy(
-    block: CappySettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_cappy(block: CappySettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of a subset, or of all; it also learns from sampled answers if it is told to."""
     ids, sampled = scope.subset(block.part), planned.get("samples") if block.samples else None
     samples = sampled.measure if sampled else None
@@ -259,12 +254,7 @@ def find_cappy(
 ) -> PoolCappy | NewRowCappy:
     """The measure for the pool with these ids: a training, or the models of a stored one.
 
-    Args:
-        workspace: with the examples.
-        settings: of the recipe.
-        ids: the pool.
-        samples: the measure whose answers are graded; None for none.
-        sampled: ids of the examples that it is asked about.
+    The answers that `samples` has of the examples in `sampled` are learnt from too.
     """
     with read_workspace(workspace) as con:
         origins = read_origins(con, ids)
@@ -272,16 +262,12 @@ def find_cappy(
     training = PoolCappy(
         settings=settings, samples=samples, pool=pool, directory=workspace.models / "cappy"
     )
-    limit = settings.retrain_above * max(1, len(ids))
-    near = [
-        (stored.unseen, stored.key.settings["pool"] != pool, stored.key.measure_key, stored.key)
-        for stored in find_trainings(workspace, training.key(), ids)
-        if stored.unseen <= limit
-    ]
-    for unseen, _, _, key in sorted(near, key=lambda each: each[:3]):
-        new = NewRowCappy(**{**dict(training), "pool": key.settings["pool"]})
-        if not unseen or new.models().complete():
-            told = f"; scored by stored models and not trained on: {unseen}"
-            return new.model_copy(update={"note": told})
+    near = find_trainings(workspace, training.key(), ids, settings.retrain_above)
+    for stored in near:
+        note = f"; scored by stored models and not trained on: {stored.unseen}"
+        update = {"pool": stored.key.settings["pool"], "note": note}
+        new = NewRowCappy(**{**dict(training), **update})
+        if not stored.unseen or new.models().complete():
+            return new
     note = "; trained again, for the models of an earlier training are gone" if near else ""
     return training.model_copy(update={"note": note})

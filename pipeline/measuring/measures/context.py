@@ -1,12 +1,11 @@
 """Context dependency: how much of a response's attention goes to what the user wrote."""
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
+from pipeline.measuring.measure import ExampleInputs, Jobs, MeasureScope
 from pipeline.measuring.rows import Unmeasured, answer_table, find_row_turns, template_of
 from pipeline.settings import TARGET, Settings, Subset
 from scorers.measures.context import VERSION, ContextRow, default_layer, measure_context
@@ -74,7 +73,7 @@ class Context(Settings, ExampleInputs):
     def measure(self, examples: pa.Table) -> pa.Table:
         """Read the probe's attention over each example."""
         found = find_row_turns(self.settings.model, examples)
-        places = examples["response_at"].to_pylist()
+        places = examples["response_at"].to_pylist()  # index of the response among the messages
         with borrowed_device():
             probe = load_language_model(resolve_model(self.settings.model), self.settings.dtype)
             answers = [
@@ -85,11 +84,10 @@ class Context(Settings, ExampleInputs):
 
     def ask(self, probe: AttentionModel, turns: TurnTokens, response_at: int) -> Unmeasured:
         """The numbers of one example."""
-        given = self.settings.layer
+        given = self.settings.layer  # 0 is the first layer, and not the same as none given
         layer = default_layer(probe.layers) if given is None else given
-        return answer_of(
-            measure_context(probe, turns, response_at, layer, self.settings.max_tokens)
-        )
+        longest = self.settings.max_tokens
+        return answer_of(measure_context(probe, turns, response_at, layer, longest))
 
 
 def answer_of(row: ContextRow) -> dict[str, Any]:
@@ -99,15 +97,13 @@ def answer_of(row: ContextRow) -> dict[str, Any]:
     each = {f"each_{name}": [getattr(turn, name) for turn in row.turns] for name in SHARES}
     return {
         "state": "ok",
-        **{name: each[f"each_{name}"][-1] for name in SHARES},
+        **{name: each[f"each_{name}"][-1] for name in SHARES},  # turns end with the response
         "turns": [turn.message for turn in row.turns],
         "turn_tokens": [turn.tokens for turn in row.turns],
         **each,
     }
 
 
-def plan_context(
-    block: ContextSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_context(block: ContextSettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of a subset, or of all."""
     return {"context": scope.job(Context(settings=block), block.part)}

@@ -6,8 +6,8 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
-from pipeline.measuring.rows import answer_table
+from pipeline.measuring.measure import ExampleInputs, Jobs, MeasureJob, MeasureScope
+from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table
 from pipeline.settings import Settings
 from scorers.measures.models.devices import borrowed_device
 from scorers.measures.models.loading import load_embedder, resolve_model
@@ -48,24 +48,20 @@ class Embeddings(Settings, ExampleInputs):
 
     def measure(self, examples: pa.Table) -> pa.Table:
         """Embed each text; a long one in pieces, none cut."""
+        nothing = {"state": "not_applicable", "detail": f"no {self.of} text"}
         texts = example_texts(examples.to_pylist(), self.of)
-        filled = [text for text in texts if text.strip()]
+        asked = [text if text.strip() else nothing for text in texts]
+        return answer_table(examples, answer_rows(asked, self.embed), FIELDS)
+
+    def embed(self, texts: list[str]) -> list[Unmeasured]:
+        """The vector of each text, and of how many pieces it is the mean."""
         with borrowed_device():
-            embedded = load_embedder(resolve_model(self.model)).embed_with_chunks(filled)
-        vectors = iter(zip(embedded.vectors.tolist(), embedded.chunks.tolist(), strict=True))
-        answers: list[dict[str, Any]] = []
-        for text in texts:
-            if not text.strip():
-                answers.append({"state": "not_applicable", "detail": f"no {self.of} text"})
-                continue
-            vector, chunks = next(vectors)
-            answers.append({"state": "ok", "embedding": vector, "chunks": chunks})
-        return answer_table(examples, answers, FIELDS)
+            embedded = load_embedder(resolve_model(self.model)).embed_with_chunks(texts)
+        pairs = zip(embedded.vectors.tolist(), embedded.chunks.tolist(), strict=True)
+        return [{"state": "ok", "embedding": vector, "chunks": n} for vector, n in pairs]
 
 
-def plan_embeddings(
-    blocks: Sequence[Embeddings], scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_embeddings(blocks: Sequence[Embeddings], scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of all examples, and of the targets that they are compared with."""
     ids = sorted({*scope.pool, *scope.targets})
     alone = len(ids) - len(scope.pool)

@@ -5,7 +5,6 @@ by itself, at every checkpoint of the warm-up: a pool that grew has only its new
 as long as its warm-up stays the same.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,12 +16,13 @@ from pydantic import Field
 from pipeline.measuring.measure import (
     SAMPLING_SHARD_TOKENS,
     ExampleInputs,
+    Jobs,
     MeasureJob,
     MeasureScope,
 )
 from pipeline.measuring.rows import (
     Unmeasured,
-    answer_rendered,
+    answer_rows,
     answer_table,
     readable_rows,
     render_rows,
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from scorers.measures.training.gradients import Gradients, Projection
 
 FIELDS = [
-    pa.field("gradient", pa.list_(pa.list_(pa.float16()))),
-    pa.field("rates", pa.list_(pa.float64())),
+    pa.field("gradient", pa.list_(pa.list_(pa.float16()))),  # (checkpoints, dimension)
+    pa.field("rates", pa.list_(pa.float64())),  # (checkpoints,) learning rate at each
 ]
 
 _training = Lock()
@@ -116,16 +116,10 @@ class PoolGradients(Settings, ExampleInputs):
         rendered = render_rows(settings.model, settings.template, examples)
         asked = [row for row in rendered if isinstance(row, RenderedExample)]
         with borrowed_device():
-            found = record_gradients(
-                settings.resolved().path,
-                asked,
-                settings.adapters(),
-                self.directory,
-                self.projection(),
-            )
-        answers = answer_rendered(rendered, lambda _: states_of(found))
-        table = answer_table(examples, answers, [])
-        return with_vectors(table, found)
+            model, adapters = settings.resolved().path, settings.adapters()
+            found = record_gradients(model, asked, adapters, self.directory, self.projection())
+        answers = answer_rows(rendered, lambda _: states_of(found))
+        return with_vectors(answer_table(examples, answers, []), found)
 
 
 class TargetGradients(PoolGradients):
@@ -154,14 +148,16 @@ def states_of(found: "Gradients") -> list[Unmeasured]:
 
 def with_vectors(table: pa.Table, found: "Gradients") -> pa.Table:
     """The table with the vectors and rates of the rows that are "ok"; null in the others."""
-    ok = np.array([state == "ok" for state in table["state"].to_pylist()], dtype=bool)
-    kept = np.array([state == "ok" for state in found.states], dtype=bool)
-    vectors = found.vectors[kept].astype(np.float16)
+    ok = np.array([state == "ok" for state in table["state"].to_pylist()], dtype=bool)  # (n,)
+    kept = np.array([state == "ok" for state in found.states], dtype=bool)  # (asked,)
+    vectors = found.vectors[kept].astype(np.float16)  # (sum of ok, checkpoints, dimension)
     _, checkpoints, dimension = vectors.shape
+    # Built from flat buffers, 2 bytes a number: in Python lists each would take 32.
     inner = pa.ListArray.from_arrays(
         list_offsets(np.full(len(vectors) * checkpoints, dimension)), pa.array(vectors.reshape(-1))
     )
     rates = pa.array(np.tile(np.array(found.rates, dtype=np.float64), len(vectors)))
+    # A null row has an empty list, for the values hold those of the other rows only.
     offsets, missing = list_offsets(np.where(ok, checkpoints, 0)), pa.array(~ok)
     for field, values in zip(FIELDS, (inner, rates), strict=True):
         column = pa.ListArray.from_arrays(offsets, values, mask=missing)
@@ -170,13 +166,11 @@ def with_vectors(table: pa.Table, found: "Gradients") -> pa.Table:
 
 
 def list_offsets(lengths: "np.ndarray[Any, np.dtype[np.int64]]") -> pa.Array:
-    """Where lists of these lengths begin, and where the last one ends."""
+    """(n + 1,): where each of n lists begins, and where the last one ends."""
     return pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
 
 
-def plan_gradients(
-    block: GradientSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_gradients(block: GradientSettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of all examples, and of the targets: both of one warm-up, or they could not be compared."""
     warmup, note = find_warmup(scope.workspace, block, scope.pool)
     of_pool = PoolGradients(settings=block, directory=warmup.directory)

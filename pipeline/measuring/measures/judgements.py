@@ -4,7 +4,7 @@ CLEAR (arXiv 2403.12776) scores the *given* target: sampled answers are compared
 each other. The arithmetic is scorers/confidence.py; here are the probabilities it needs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
@@ -13,14 +13,9 @@ import pyarrow as pa
 from pydantic import Field
 
 from pipeline.measuring.judge import Fits, judge_of
-from pipeline.measuring.measure import (
-    SAMPLING_SHARD_TOKENS,
-    ExampleInputs,
-    MeasureJob,
-    MeasureScope,
-)
+from pipeline.measuring.measure import SAMPLING_SHARD_TOKENS, ExampleInputs, Jobs, MeasureScope
 from pipeline.measuring.measures.samples import ConfidenceSettings, Samples
-from pipeline.measuring.rows import answer_table, no_response
+from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table, rows_to_ask
 from pipeline.settings import Settings
 from scorers.measures.confidence import VERSION, JudgeRow, judge_answers
 from scorers.measures.entailment import CrossEncoderEntailment, PromptedEntailment
@@ -82,16 +77,15 @@ class Judgements(Settings, ExampleInputs):
 
     def measure(self, examples: pa.Table) -> pa.Table:
         """Judge each given response against the answers sampled for its prompt."""
-        rows = examples.to_pylist()
-        asked = [judge_row(row) for row in rows if row["response_at"] is not None]
+        rows = rows_to_ask(examples, judge_row)
+        return answer_table(examples, answer_rows(rows, self.judge), FIELDS)
+
+    def judge(self, rows: list[JudgeRow]) -> list[Unmeasured]:
+        """What both models say of each row."""
         with borrowed_device():
             model, fits = judge_of(self.samples.settings.model, self.samples.served)
             entailment = self.entailment_model(model, fits)
-            judged = iter(judge_answers(asked, entailment, model, fits))
-        answers = [
-            no_response() if row["response_at"] is None else asdict(next(judged)) for row in rows
-        ]
-        return answer_table(examples, answers, FIELDS)
+            return [asdict(row) for row in judge_answers(rows, entailment, model, fits)]
 
     def entailment_model(self, model: OptionModel, fits: Fits | None) -> EntailmentModel:
         """The NLI model, or the language model in its place."""
@@ -109,9 +103,7 @@ def judge_row(row: dict[str, Any]) -> JudgeRow:
     )
 
 
-def plan_judgements(
-    block: ConfidenceSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_judgements(block: ConfidenceSettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of the examples whose answers are sampled."""
     sampled = planned["samples"]
     assert isinstance(sampled.measure, Samples)

@@ -17,7 +17,6 @@ A thousand rows take half a second. Lui and Baldwin 2012, "langid.py: an off-the
 identification tool", ACL 2012 system demonstrations.
 """
 
-from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
+from pipeline.measuring.measure import ExampleInputs, Jobs, MeasureScope
 from pipeline.measuring.measures.embeddings import example_texts
 from pipeline.measuring.rows import answer_table
 from pipeline.settings import Settings
@@ -42,8 +41,7 @@ VERSION = 1
 LEAST = 0.5
 """Confidence below which a text is not said to have a language."""
 
-NO_LANGUAGE = "zxx"
-"""The code of a text that is in no language."""
+NO_LANGUAGE = "zxx"  # of ISO 639-2, for a text in no language
 
 
 @lru_cache(maxsize=1)
@@ -87,8 +85,6 @@ def judge(text: str, of: str) -> dict[str, Any]:
     return {"state": "ok", "language": str(code), "confidence": float(confidence)}
 
 
-def plan_languages(
-    block: Languages, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_languages(block: Languages, scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of all examples."""
     return {"language": scope.job(block)}

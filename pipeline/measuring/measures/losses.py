@@ -1,6 +1,5 @@
 """Losses: what a language model says of every token of a response, with its prompt and without."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal, Self
 
@@ -8,15 +7,9 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from pipeline.measuring.endpoint import Endpoint, ServedModel, find_served
-from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
-from pipeline.measuring.rows import (
-    Unmeasured,
-    answer_rendered,
-    answer_table,
-    render_rows,
-    template_of,
-)
+from pipeline.measuring.endpoint import Endpoint, ServedMeasure, find_served
+from pipeline.measuring.measure import Jobs, MeasureScope
+from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table, render_rows, template_of
 from pipeline.settings import TARGET, Settings
 from scorers.arrays import Ints
 from scorers.measures.endpoint.losses import EndpointLosses
@@ -30,7 +23,7 @@ from storage.measurements import MeasureKey
 
 FLOATS = pa.list_(pa.float32())
 
-FIELDS = [
+FIELDS = [  # losses and entropies in nats; `alone`: of the response without its prompt
     pa.field("response_tokens", pa.int64()),
     pa.field("mean_nll", pa.float64()),
     pa.field("mean_nll_alone", pa.float64()),
@@ -38,15 +31,15 @@ FIELDS = [
     pa.field("sum_nll_alone", pa.float64()),
     pa.field("mean_entropy", pa.float64()),
     pa.field("mean_entropy_alone", pa.float64()),
-    pa.field("top1_rate", pa.float64()),
+    pa.field("top1_rate", pa.float64()),  # share of tokens that were the model's first choice
     pa.field("top1_rate_alone", pa.float64()),
-    pa.field("nll", FLOATS),
+    pa.field("nll", FLOATS),  # (response_tokens,), as are all lists but the last
     pa.field("nll_alone", FLOATS),
     pa.field("entropy", FLOATS),
     pa.field("entropy_alone", FLOATS),
     pa.field("top1", pa.list_(pa.bool_())),
     pa.field("top1_alone", pa.list_(pa.bool_())),
-    pa.field("vector", FLOATS),
+    pa.field("vector", FLOATS),  # (hidden size,)
 ]
 
 VERSION = 2
@@ -98,16 +91,15 @@ class LossSettings(Settings):
         return self
 
 
-class Losses(Settings, ExampleInputs):
+class Losses(ServedMeasure):
     """The measure, with the server's model where one is asked."""
 
     settings: LossSettings
-    served: ServedModel | None = None
 
     def key(self) -> MeasureKey:
         """Model, template, window and dtype; of a server also what it says of itself."""
         settings = self.settings
-        own = resolve_model(settings.model).fingerprint
+        own = resolve_model(settings.model).fingerprint  # its tokenizer is used here all the same
         dtype = f"served {settings.dtype}" if self.served else resolve_dtype(settings.dtype)
         return MeasureKey(
             measure="losses",
@@ -122,15 +114,10 @@ class Losses(Settings, ExampleInputs):
             },
         )
 
-    def anywhere(self) -> bool:
-        """A server is asked from one place, which keeps its replies."""
-        return self.served is None
-
     def measure(self, examples: pa.Table) -> pa.Table:
         """Ask the model for both losses of each example."""
         rendered = render_rows(self.settings.model, self.settings.template, examples)
-        answers = answer_rendered(rendered, self.ask)
-        return answer_table(examples, answers, FIELDS)
+        return answer_table(examples, answer_rows(rendered, self.ask), FIELDS)
 
     def ask(self, rows: list[RenderedExample]) -> list[Unmeasured]:
         """Both losses of each row."""
@@ -150,9 +137,7 @@ class Losses(Settings, ExampleInputs):
         return load_language_model(resolve_model(self.settings.model), self.settings.dtype)
 
 
-def plan_losses(
-    block: LossSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_losses(block: LossSettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of all examples."""
     served = find_served(block.endpoint, block.served_as or "", scope.workspace.requests)
     return {"losses": scope.job(Losses(settings=block, served=served))}

@@ -1,6 +1,6 @@
 """Preferences: whether a judge finds the repair of a response better than the response."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -8,12 +8,11 @@ import orjson
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.endpoint import Endpoint, ServedModel, find_served, fingerprint_of
+from pipeline.measuring.endpoint import AskedBlock, ServedMeasure
 from pipeline.measuring.judge import judge_of
-from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
-from pipeline.measuring.rows import answer_table, template_of
-from pipeline.settings import TARGET, Settings
-from scorers.measures.models.devices import borrowed_device, resolve_dtype
+from pipeline.measuring.measure import Jobs, MeasureJob, MeasureScope
+from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table
+from scorers.measures.models.devices import borrowed_device
 from scorers.measures.preferences import VERSION, Pair, compare_pairs
 from storage.database import Connection, read_workspace
 from storage.examples import read_example_table
@@ -26,40 +25,20 @@ FIELDS = [
 ]
 
 
-class PreferenceSettings(Settings):
+class PreferenceSettings(AskedBlock):
     """A judge's choice between each response and its repair: `preference` needs it."""
 
-    model: str = Field(default=TARGET, description="A model, or the name an endpoint serves.")
-    endpoint: Endpoint | None = Field(
-        default=None, description="Ask a server instead of loading the model here."
-    )
 
-
-class Preferences(Settings, ExampleInputs):
+class Preferences(ServedMeasure):
     """The measure, of rows that were repaired under one generation key."""
 
     settings: PreferenceSettings
     repairs: str = Field(description="Generation key of the repairs.")
-    served: ServedModel | None = None
 
     def key(self) -> MeasureKey:
         """Judge, template, and which repairs."""
-        model = self.settings.model
-        return MeasureKey(
-            measure="preferences",
-            model=model,
-            model_fingerprint=fingerprint_of(model, self.served),
-            template_fingerprint="" if self.served else template_of(model, "chat"),
-            settings={
-                "version": VERSION,
-                "repairs": self.repairs,
-                "dtype": "" if self.served else resolve_dtype(),  # a server does not say
-            },
-        )
-
-    def anywhere(self) -> bool:
-        """A server is asked from one place, which keeps its replies."""
-        return self.served is None
+        settings = {"version": VERSION, "repairs": self.repairs}
+        return self.chat_key("preferences", self.settings.model, settings)
 
     def inputs(self, con: Connection, ids: Sequence[str]) -> pa.Table:
         """The stored examples with their repairs."""
@@ -70,18 +49,17 @@ class Preferences(Settings, ExampleInputs):
 
     def measure(self, examples: pa.Table) -> pa.Table:
         """Compare each response with its repair."""
-        rows = examples.to_pylist()
-        asked = [as_pair(row) for row in rows if row["repair"] is not None]
+        pairs = [as_pair(row) for row in examples.to_pylist()]
+        return answer_table(examples, answer_rows(pairs, self.compare), FIELDS)
+
+    def compare(self, pairs: list[Pair]) -> list[Unmeasured]:
+        """The judge's verdicts on each pair."""
         with borrowed_device():
             judge, fits = judge_of(self.settings.model, self.served)
-            compared = iter(compare_pairs(asked, judge, fits))
-        answers = [no_repair() if row["repair"] is None else asdict(next(compared)) for row in rows]
-        return answer_table(examples, answers, FIELDS)
+            return [asdict(row) for row in compare_pairs(pairs, judge, fits)]
 
 
-def plan_preferences(
-    block: PreferenceSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_preferences(block: PreferenceSettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of every row that has a repair.
 
     Raises:
@@ -94,17 +72,14 @@ def plan_preferences(
         )
     with read_workspace(scope.workspace) as con:
         repaired = read_repairs(con, scope.repairs.key, scope.pool)
-    served = find_served(block.endpoint, block.model, scope.workspace.requests)
+    served = block.find_served(scope.workspace.requests)
     measure = Preferences(settings=block, repairs=scope.repairs.key, served=served)
     return {"preferences": MeasureJob(measure, sorted(repaired), len(scope.pool))}
 
 
-def as_pair(row: dict[str, Any]) -> Pair:
+def as_pair(row: dict[str, Any]) -> Pair | Unmeasured:
     """What is compared."""
-    messages = orjson.loads(row["messages"])
-    return Pair(messages[: row["response_at"]], row["response"], row["repair"])
-
-
-def no_repair() -> dict[str, Any]:
-    """The state of an example that was not repaired."""
-    return {"state": "not_applicable", "detail": "the example was not repaired"}
+    if row["repair"] is None:
+        return {"state": "not_applicable", "detail": "the example was not repaired"}
+    prompt = orjson.loads(row["messages"])[: row["response_at"]]
+    return Pair(prompt, row["response"], row["repair"])

@@ -9,21 +9,14 @@ import orjson
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from pipeline.measuring.endpoint import Endpoint, ServedModel, find_served, fingerprint_of
+from pipeline.measuring.endpoint import AskedBlock, ServedMeasure
 from pipeline.measuring.judge import judge_of
-from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
-from pipeline.measuring.rows import answer_table, no_response, template_of
-from pipeline.settings import TARGET, Settings, Subset
+from pipeline.measuring.measure import Jobs, MeasureScope
+from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table, rows_to_ask
+from pipeline.settings import Subset
 from scorers.measures.endpoint.judge import check_options
-from scorers.measures.models.devices import borrowed_device, resolve_dtype
-from scorers.measures.ratings import (
-    MARKS,
-    QUALITY,
-    VERSION,
-    RatedRow,
-    check_template,
-    rate_answers,
-)
+from scorers.measures.models.devices import borrowed_device
+from scorers.measures.ratings import MARKS, QUALITY, VERSION, RatedRow, check_template, rate_answers
 from storage.measurements import MeasureKey
 
 FIELDS = [
@@ -36,15 +29,11 @@ Option: TypeAlias = Annotated[str, Field(coerce_numbers_to_str=True)]
 """A reply; YAML reads a bare 1 as a number."""
 
 
-class RatingSettings(Settings):
+class RatingSettings(AskedBlock):
     """A judge's belief about each example, divided between a few marks: `rating` needs it."""
 
     name: str = Field(
         default="quality", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="What a score's `of` says."
-    )
-    model: str = Field(default=TARGET, description="A model, or the name an endpoint serves.")
-    endpoint: Endpoint | None = Field(
-        default=None, description="Ask a server instead of loading the model here."
     )
     template: str | None = Field(
         default=None,
@@ -83,63 +72,40 @@ class RatingSettings(Settings):
         return [as_number(option) for option in self.options]
 
 
-class Ratings(Settings, ExampleInputs):
+class Ratings(ServedMeasure):
     """The measure, with the server's model where one is asked."""
 
     settings: RatingSettings
-    served: ServedModel | None = None
 
     def key(self) -> MeasureKey:
         """Judge, template, question and options; not what the block is called."""
-        model = self.settings.model
         settings = {
             "version": VERSION,
             "template": self.settings.question,
             "options": list(self.settings.options),
-            "dtype": "" if self.served else resolve_dtype(),  # a server does not say
         }
-        return MeasureKey(
-            measure="ratings",
-            model=model,
-            model_fingerprint=fingerprint_of(model, self.served),
-            template_fingerprint="" if self.served else template_of(model, "chat"),
-            settings=settings,
-        )
-
-    def anywhere(self) -> bool:
-        """A server is asked from one place, which keeps its replies."""
-        return self.served is None
+        return self.chat_key("ratings", self.settings.model, settings)
 
     def measure(self, examples: pa.Table) -> pa.Table:
         """Ask the judge about each example that has a response."""
-        rows = examples.to_pylist()
-        asked = [rated_row(row) for row in rows if row["response_at"] is not None]
+        rows = rows_to_ask(examples, rated_row)
+        return answer_table(examples, answer_rows(rows, self.rate), FIELDS)
+
+    def rate(self, rows: list[RatedRow]) -> list[Unmeasured]:
+        """What was said of each row, with the marks that the probabilities are of."""
         question, options = self.settings.question, self.settings.options
         with borrowed_device():
             judge, fits = judge_of(self.settings.model, self.served)
-            rated = iter(rate_answers(asked, question, options, judge, fits))
-        answers = [
-            no_response() if row["response_at"] is None else self.answer(asdict(next(rated)))
-            for row in rows
-        ]
-        return answer_table(examples, answers, FIELDS)
-
-    def answer(self, rated: Mapping[str, Any]) -> dict[str, Any]:
-        """What was said of one example, with the marks that the probabilities are of."""
-        return {**rated, "marks": self.settings.marks() if rated["state"] == "ok" else None}
+            rated = rate_answers(rows, question, options, judge, fits)
+        marks = self.settings.marks()
+        return [asdict(row) | {"marks": marks if row.state == "ok" else None} for row in rated]
 
 
-def plan_ratings(
-    blocks: Sequence[RatingSettings], scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_ratings(blocks: Sequence[RatingSettings], scope: MeasureScope, planned: Jobs) -> Jobs:
     """A job for each block, of a subset or of all."""
-    return {ratings_name(block.name): plan_block(block, scope) for block in blocks}
-
-
-def plan_block(block: RatingSettings, scope: MeasureScope) -> MeasureJob:
-    """The job of one block."""
-    served = find_served(block.endpoint, block.model, scope.workspace.requests)
-    return scope.job(Ratings(settings=block, served=served), block.part)
+    requests = scope.workspace.requests
+    measures = [Ratings(settings=each, served=each.find_served(requests)) for each in blocks]
+    return {ratings_name(m.settings.name): scope.job(m, m.settings.part) for m in measures}
 
 
 def ratings_name(block: str) -> str:

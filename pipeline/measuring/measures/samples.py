@@ -1,53 +1,39 @@
 """Samples: answers that a model gives to a prompt, to compare the given one with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import orjson
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.endpoint import Endpoint, ServedModel, find_served, fingerprint_of
+from pipeline.measuring.endpoint import AskedBlock, ServedMeasure, generator_of
 from pipeline.measuring.measure import (
     SAMPLING_SHARD_TOKENS,
-    ExampleInputs,
+    Jobs,
     MeasureJob,
     MeasureScope,
     choose_subset,
 )
-from pipeline.measuring.rows import answer_table, no_response, template_of
-from pipeline.settings import TARGET, Settings, Subset
-from scorers.measures.endpoint.generator import EndpointGenerator
-from scorers.measures.models.devices import borrowed_device, resolve_dtype
-from scorers.measures.models.loading import load_language_model, resolve_model
-from scorers.measures.protocols import (
-    AnswerGenerator,
-    GeneratedAnswer,
-    GenerationFailure,
-    GenerationRequest,
-)
+from pipeline.measuring.rows import answer_table, no_response
+from pipeline.settings import Settings, Subset
+from scorers.measures.models.devices import borrowed_device
+from scorers.measures.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
 from storage.conversations import content_hash
 from storage.database import read_workspace
 from storage.measurements import MeasureKey
 from storage.repairs import read_made
 
-FIELDS = [
-    pa.field("answers", pa.list_(pa.string())),
-    pa.field("finished", pa.list_(pa.bool_())),
-]
+FIELDS = [pa.field("answers", pa.list_(pa.string())), pa.field("finished", pa.list_(pa.bool_()))]
 
 VERSION = 1
 
 Sampled = GeneratedAnswer | GenerationFailure
 
 
-class SampleSettings(Settings):
+class SampleSettings(AskedBlock):
     """Answers sampled from a model, a few for each prompt: CLEAR's consistency needs them."""
 
-    model: str = Field(default=TARGET, description="A model, or the name an endpoint serves.")
-    endpoint: Endpoint | None = Field(
-        default=None, description="Ask a server instead of loading the model here."
-    )
     answers: int = Field(default=5, gt=0, description="Answers for each prompt.")
     temperature: float = Field(default=1.0, ge=0, description="0: the likeliest token each time.")
     max_new_tokens: int = Field(default=256, gt=0, description="Tokens of an answer at most.")
@@ -68,34 +54,19 @@ class ConfidenceSettings(Settings):
     )
 
 
-class Samples(Settings, ExampleInputs):
+class Samples(ServedMeasure):
     """The measure, with the server's model where one is asked."""
 
     shard_tokens: ClassVar[int] = SAMPLING_SHARD_TOKENS
     writes: ClassVar[bool] = True
 
     settings: SampleSettings
-    served: ServedModel | None = None
 
     def key(self) -> MeasureKey:
         """Model, template and how it samples; not how much of the pool is asked."""
         sampling = {"answers", "temperature", "max_new_tokens", "seed"}
-        model = self.settings.model
-        return MeasureKey(
-            measure="samples",
-            model=model,
-            model_fingerprint=fingerprint_of(model, self.served),
-            template_fingerprint="" if self.served else template_of(model, "chat"),
-            settings={
-                "version": VERSION,
-                "dtype": "" if self.served else resolve_dtype(),  # a server does not say
-                **self.settings.model_dump(include=sampling),
-            },
-        )
-
-    def anywhere(self) -> bool:
-        """A server is asked from one place, which keeps its replies."""
-        return self.served is None
+        settings = {"version": VERSION, **self.settings.model_dump(include=sampling)}
+        return self.chat_key("samples", self.settings.model, settings)
 
     def measure(self, examples: pa.Table) -> pa.Table:
         """Sample answers; candidates of one prompt share them."""
@@ -103,19 +74,13 @@ class Samples(Settings, ExampleInputs):
         requests = self.requests(rows)
         flat = [request for group in requests.values() for request in group]
         with borrowed_device():
-            sampled = iter(self.generator().sample(flat))
+            sampled = iter(generator_of(self.settings.model, self.served).sample(flat))
         by_prompt = {prompt: [next(sampled) for _ in group] for prompt, group in requests.items()}
         answers = [
             no_response() if row["response_at"] is None else combine(by_prompt[row["prompt_id"]])
             for row in rows
         ]
         return answer_table(examples, answers, FIELDS)
-
-    def generator(self) -> AnswerGenerator:
-        """The model that answers."""
-        if self.served:
-            return EndpointGenerator(self.served.connect())
-        return load_language_model(resolve_model(self.settings.model))
 
     def requests(self, rows: Sequence[dict[str, Any]]) -> dict[str, list[GenerationRequest]]:
         """prompt_id → its requests; the seed of each depends on nothing but prompt and number."""
@@ -137,6 +102,7 @@ class Samples(Settings, ExampleInputs):
 
 def request_seed(seed: int, prompt_id: str, attempt: int) -> int:
     """A seed of 63 bits for one answer to one prompt."""
+    # 16 hex digits are 64 bits; without the last the number fits an int64, as torch seeds with.
     return int(content_hash([seed, prompt_id, attempt])[:16], 16) >> 1
 
 
@@ -155,9 +121,7 @@ def combine(sampled: Sequence[Sampled]) -> dict[str, Any]:
     }
 
 
-def plan_samples(
-    block: ConfidenceSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_samples(block: ConfidenceSettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of a subset, or of all; not of the repairs, each of which would replace a row."""
     asked, repairs = block.samples, scope.repairs
     made: set[str] = set()
@@ -166,5 +130,5 @@ def plan_samples(
             made = read_made(con, repairs.key, repairs.source_ids)
     given = [example_id for example_id in scope.pool if example_id not in made]
     ids = choose_subset(scope.workspace, asked.part, given, scope.seed)
-    served = find_served(asked.endpoint, asked.model, scope.workspace.requests)
+    served = asked.find_served(scope.workspace.requests)
     return {"samples": MeasureJob(Samples(settings=asked, served=served), ids, len(scope.pool))}

@@ -13,20 +13,14 @@ import orjson
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from pipeline.measuring.endpoint import Endpoint, ServedModel, find_served, fingerprint_of
-from pipeline.measuring.measure import (
-    SAMPLING_SHARD_TOKENS,
-    ExampleInputs,
-    MeasureJob,
-    MeasureScope,
-)
-from pipeline.measuring.rows import STATE_FIELDS, answer_table, no_response, template_of
+from pipeline.measuring.endpoint import AskedBlock, ServedMeasure, generator_of
+from pipeline.measuring.measure import SAMPLING_SHARD_TOKENS, ExampleInputs, Jobs, MeasureScope
+from pipeline.measuring.rows import STATE_FIELDS, Unmeasured, answer_rows, answer_table, no_response
 from pipeline.ranking.greedy_diverse import keep_diverse
-from pipeline.settings import TARGET, Settings, Subset
-from scorers.measures.endpoint.generator import EndpointGenerator
-from scorers.measures.models.devices import borrowed_device, resolve_dtype
-from scorers.measures.models.loading import load_embedder, load_language_model, resolve_model
-from scorers.measures.protocols import AnswerGenerator, GenerationRequest
+from pipeline.settings import Settings, Subset
+from scorers.measures.models.devices import borrowed_device
+from scorers.measures.models.loading import load_embedder, resolve_model
+from scorers.measures.protocols import GenerationRequest
 from scorers.measures.tags import (
     QUESTION,
     VERSION,
@@ -85,20 +79,16 @@ class TagNaming(Settings):
             return names
         with borrowed_device():
             vectors = load_embedder(resolve_model(self.model)).embed(ordered)
-        n = len(ordered)
+        n = len(ordered)  # each costs 1 and all may be kept: only likeness drops a tag
         order, costs = np.arange(n), np.ones(n, dtype=np.int64)
         nearest = keep_diverse(vectors, order, self.similarity, costs, n).because_of
-        merged = {ordered[at]: ordered[to] for at, to in enumerate(nearest) if to >= 0}
+        merged = {ordered[at]: ordered[to] for at, to in enumerate(nearest) if to >= 0}  # -1: kept
         return {tag: merged.get(name, name) for tag, name in names.items()}
 
 
-class TagSettings(Settings):
+class TagSettings(AskedBlock):
     """Tags that a model writes of each prompt: `tag_count` and `instag` need them."""
 
-    model: str = Field(default=TARGET, description="A model, or the name an endpoint serves.")
-    endpoint: Endpoint | None = Field(
-        default=None, description="Ask a server instead of loading the model here."
-    )
     template: str | None = Field(
         default=None,
         description="The question, with {prompt} where it belongs; the reply must be a list with "
@@ -122,34 +112,22 @@ class TagSettings(Settings):
         return QUESTION if self.template is None else self.template
 
 
-class TagReplies(Settings, ExampleInputs):
+class TagReplies(ServedMeasure):
     """What a model wrote of each prompt, with the server's model where one is asked."""
 
     shard_tokens: ClassVar[int] = SAMPLING_SHARD_TOKENS
     writes: ClassVar[bool] = True
 
     settings: TagSettings
-    served: ServedModel | None = None
 
     def key(self) -> MeasureKey:
         """Model, template, question and how long a list may be; not how tags are named."""
-        model = self.settings.model
-        return MeasureKey(
-            measure="tag_replies",
-            model=model,
-            model_fingerprint=fingerprint_of(model, self.served),
-            template_fingerprint="" if self.served else template_of(model, "chat"),
-            settings={
-                "version": VERSION,
-                "template": self.settings.question,
-                "max_new_tokens": self.settings.max_new_tokens,
-                "dtype": "" if self.served else resolve_dtype(),  # a server does not say
-            },
-        )
-
-    def anywhere(self) -> bool:
-        """A server is asked from one place, which keeps its replies."""
-        return self.served is None
+        settings = {
+            "version": VERSION,
+            "template": self.settings.question,
+            "max_new_tokens": self.settings.max_new_tokens,
+        }
+        return self.chat_key("tag_replies", self.settings.model, settings)
 
     def measure(self, examples: pa.Table) -> pa.Table:
         """Have tags written of each prompt; candidates of one prompt share them."""
@@ -158,7 +136,8 @@ class TagReplies(Settings, ExampleInputs):
             row["prompt_id"]: self.request(row) for row in rows if row["response_at"] is not None
         }
         with borrowed_device():
-            written = self.generator().sample(list(requests.values()))
+            generator = generator_of(self.settings.model, self.served)
+            written = generator.sample(list(requests.values()))
         replies = {
             prompt: asdict(read_reply(answer))
             for prompt, answer in zip(requests, written, strict=True)
@@ -170,12 +149,6 @@ class TagReplies(Settings, ExampleInputs):
         """The question about one row's prompt."""
         prompt = orjson.loads(row["messages"])[: row["response_at"]]
         return tag_request(self.settings.question, prompt, self.settings.max_new_tokens)
-
-    def generator(self) -> AnswerGenerator:
-        """The model that writes."""
-        if self.served:
-            return EndpointGenerator(self.served.connect())
-        return load_language_model(resolve_model(self.settings.model))
 
 
 class Tags(Settings, ExampleInputs):
@@ -211,30 +184,28 @@ class Tags(Settings, ExampleInputs):
 
     def measure(self, examples: pa.Table) -> pa.Table:
         """Name the tags; a row without keeps its reason."""
-        rows = examples.to_pylist()
-        written = [row["tags"] for row in rows if row["state"] == "ok"]
-        naming = self.replies.settings.names
-        named = iter(name_tags(written, naming.names(written), naming.least_rows))
-        answers = [
-            {"state": row["state"], "detail": row["detail"]}
-            if row["state"] != "ok"
-            else {"state": "ok", "tags": (tags := next(named)), "tag_count": len(tags)}
-            for row in rows
+        rows: list[list[str] | Unmeasured] = [
+            row["tags"]
+            if row["state"] == "ok"
+            else {"state": row["state"], "detail": row["detail"]}
+            for row in examples.to_pylist()
         ]
-        return answer_table(examples, answers, FIELDS)
+        return answer_table(examples, answer_rows(rows, self.name), FIELDS)
+
+    def name(self, written: list[list[str]]) -> list[Unmeasured]:
+        """The tags of each row by their names."""
+        naming = self.replies.settings.names
+        named = name_tags(written, naming.names(written), naming.least_rows)
+        return [{"state": "ok", "tags": tags, "tag_count": len(tags)} for tags in named]
 
 
-def plan_tag_replies(
-    block: TagSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_tag_replies(block: TagSettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """What is written of the prompts, of a subset or of all."""
-    served = find_served(block.endpoint, block.model, scope.workspace.requests)
+    served = block.find_served(scope.workspace.requests)
     return {"tag_replies": scope.job(TagReplies(settings=block, served=served), block.part)}
 
 
-def plan_tags(
-    block: TagSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_tags(block: TagSettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """How it is named, among the same rows."""
     written = planned["tag_replies"]
     assert isinstance(written.measure, TagReplies)

@@ -1,27 +1,16 @@
 """Token counts: what the trainer will read of an example, and how much of it it is trained on."""
 
-from collections.abc import Mapping
-
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
-from pipeline.measuring.rows import (
-    Unmeasured,
-    answer_rendered,
-    answer_table,
-    render_rows,
-    template_of,
-)
+from pipeline.measuring.measure import ExampleInputs, Jobs, MeasureScope
+from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table, render_rows, template_of
 from pipeline.settings import TARGET, Settings
 from scorers.measures.models.loading import resolve_model
 from scorers.measures.reading.chat_format import RenderedExample, Template
 from storage.measurements import MeasureKey
 
-FIELDS = [
-    pa.field("prompt_tokens", pa.int64()),
-    pa.field("response_tokens", pa.int64()),
-]
+FIELDS = [pa.field("prompt_tokens", pa.int64()), pa.field("response_tokens", pa.int64())]
 
 VERSION = 1
 
@@ -52,7 +41,7 @@ class TokenCounts(Settings, ExampleInputs):
     def measure(self, examples: pa.Table) -> pa.Table:
         """Tokenise; no model is asked."""
         rendered = render_rows(self.model, self.template, examples)
-        answers = answer_rendered(rendered, lambda rows: [self.count(row) for row in rows])
+        answers = answer_rows(rendered, lambda rows: map(self.count, rows))
         return answer_table(examples, answers, FIELDS)
 
     def count(self, row: RenderedExample) -> Unmeasured:
@@ -65,8 +54,6 @@ class TokenCounts(Settings, ExampleInputs):
         return {"state": "ok", **tokens}
 
 
-def plan_token_counts(
-    block: TokenCounts, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_token_counts(block: TokenCounts, scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of all examples: nothing can be cut or trained on without."""
     return {"token_counts": scope.job(block)}

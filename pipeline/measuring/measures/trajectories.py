@@ -9,18 +9,18 @@ stored training, as long as that saw enough of the pool, and stored beside the o
 not trained on.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
+from pipeline.measuring.measure import Jobs, MeasureJob, MeasureScope
+from pipeline.measuring.pool_training import PoolTraining, find_trainings
 from pipeline.measuring.rows import (
     Unmeasured,
-    answer_rendered,
+    answer_rows,
     answer_table,
     readable_rows,
     render_rows,
@@ -34,17 +34,16 @@ from scorers.measures.reading.chat_format import RenderedExample, Template
 from scorers.measures.training.proxy_schedule import ProxySettings
 from scorers.measures.training.trajectory_files import kept_models
 from storage.conversations import content_hash
-from storage.database import Connection, read_workspace
-from storage.measurements import MeasureKey, read_measured_keys, read_measurements
+from storage.measurements import MeasureKey
 from storage.workspace import Workspace
 
 if TYPE_CHECKING:
     from scorers.measures.training.recorded_losses import Trajectories
 
 FIELDS = [
-    pa.field("steps", pa.list_(pa.int64())),
-    pa.field("trajectory", pa.list_(pa.float64())),
-    pa.field("trained", pa.bool_()),
+    pa.field("steps", pa.list_(pa.int64())),  # (checkpoints,), of the optimiser, at each recording
+    pa.field("trajectory", pa.list_(pa.float64())),  # (checkpoints,) nats per response token
+    pa.field("trained", pa.bool_()),  # whether the proxy learnt from the row
 ]
 
 VERSION = 1
@@ -98,13 +97,10 @@ class TrajectorySettings(Settings):
         )
 
 
-class ProxyTraining(Settings, ExampleInputs):
+class ProxyTraining(PoolTraining):
     """One training of a proxy: what the numbers of old and new rows are stored under."""
 
     settings: TrajectorySettings
-    pool: str = Field(description="Hash of the ids of the examples that it is trained on.")
-    directory: Path = Field(description="Where proxies keep their checkpoints.")
-    note: str = Field(default="", description="What a run says of it.")
 
     def key(self) -> MeasureKey:
         """Proxy, template, how it was trained, and on what; not what is kept or asked later."""
@@ -119,10 +115,6 @@ class ProxyTraining(Settings, ExampleInputs):
             settings={"version": VERSION, "pool": self.pool, "dtype": dtype, **training},
         )
 
-    def anywhere(self) -> bool:
-        """The checkpoints are in the workspace."""
-        return False
-
     def answer(
         self,
         examples: pa.Table,
@@ -130,14 +122,14 @@ class ProxyTraining(Settings, ExampleInputs):
     ) -> pa.Table:
         """Have the trajectories of the examples recorded that can be rendered."""
         rendered = render_rows(self.settings.proxy, self.settings.template, examples)
-        ids = examples["example_id"].to_pylist()
-        known = {id(row): i for i, row in zip(ids, rendered, strict=True)}
+        readable = [isinstance(row, RenderedExample) for row in rendered]
+        ids = list(compress(examples["example_id"].to_pylist(), readable))  # aligned with `rows`
 
         def ask(rows: list[RenderedExample]) -> list[Unmeasured]:
             with borrowed_device():
-                return answer_rows(record(rows, [known[id(row)] for row in rows]))
+                return answers_of(record(rows, ids))
 
-        return answer_table(examples, answer_rendered(rendered, ask), FIELDS)
+        return answer_table(examples, answer_rows(rendered, ask), FIELDS)
 
 
 class PoolTrajectories(ProxyTraining):
@@ -164,12 +156,11 @@ class PoolTrajectories(ProxyTraining):
         """Train the proxy and record every example's loss at each checkpoint."""
         from scorers.measures.training.trajectories import record_trajectories  # imports torch
 
-        def record(rows: list[RenderedExample], ids: list[str]) -> "Trajectories":
-            proxy = resolve_model(self.settings.proxy, self.settings.layers).path
-            directory = self.directory / self.key().measure_key
-            return record_trajectories(proxy, rows, ids, self.settings.proxy_settings(), directory)
-
-        return self.answer(examples, record)
+        model = resolve_model(self.settings.proxy, self.settings.layers).path
+        proxy, directory = self.settings.proxy_settings(), self.directory / self.key().measure_key
+        return self.answer(
+            examples, lambda rows, ids: record_trajectories(model, rows, ids, proxy, directory)
+        )
 
 
 class NewRowTrajectories(ProxyTraining):
@@ -183,14 +174,11 @@ class NewRowTrajectories(ProxyTraining):
         """Take every example's loss at each stored checkpoint."""
         from scorers.measures.training.new_row_trajectories import record_new_rows  # imports torch
 
-        def record(rows: list[RenderedExample], ids: list[str]) -> "Trajectories":
-            directory = self.directory / self.key().measure_key
-            return record_new_rows(directory, rows, self.settings.proxy_settings())
-
-        return self.answer(examples, record)
+        proxy, directory = self.settings.proxy_settings(), self.directory / self.key().measure_key
+        return self.answer(examples, lambda rows, _: record_new_rows(directory, rows, proxy))
 
 
-def answer_rows(trajectories: "Trajectories") -> list[dict[str, Any]]:
+def answers_of(trajectories: "Trajectories") -> list[dict[str, Any]]:
     """One answer for each row that the engine was asked about."""
     return [
         {"state": state, "detail": detail}
@@ -211,70 +199,28 @@ def answer_rows(trajectories: "Trajectories") -> list[dict[str, Any]]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class StoredTraining:
-    """A finished training, and how it stands to a pool."""
-
-    key: MeasureKey
-    unseen: int
-    """Examples of the pool that it did not learn from, though it could have."""
-    missing: int
-    """Those of them that have no measurement yet."""
-
-
 def pool_trajectories(
     workspace: Workspace, settings: TrajectorySettings, ids: Sequence[str]
 ) -> PoolTrajectories | NewRowTrajectories:
-    """The measure for the pool with these ids: a training, or the checkpoints of a stored one.
-
-    Of the stored trainings that saw enough of the pool the one that saw most is taken; among
-    equals the one on this very pool, then the first by key.
-    """
+    """The measure for the pool with these ids: a training, or the checkpoints of a stored one."""
     directory = workspace.models / "proxies"
     pool = content_hash(sorted(ids))
     training = PoolTrajectories(settings=settings, pool=pool, directory=directory)
-    limit = settings.retrain_above
-    stored = find_trainings(workspace, training.key(), ids)
-    near = [each for each in stored if each.unseen / max(1, len(ids)) <= limit]
+    near = find_trainings(workspace, training.key(), ids, settings.retrain_above)
+    # With nothing missing no checkpoint is read, and none need be kept.
     able = [e for e in near if not e.missing or kept_models(directory / e.key.measure_key)]
     if not able:
         note = "; trained again, for the checkpoints of an earlier training are gone"
         return training.model_copy(update={"note": note}) if near else training
-    best = min(
-        able,
-        key=lambda each: (each.unseen, each.key.settings["pool"] != pool, each.key.measure_key),
-    )
     return NewRowTrajectories(
         settings=settings,
-        pool=best.key.settings["pool"],
+        pool=able[0].key.settings["pool"],
         directory=directory,
-        note=f"; read with stored checkpoints and not trained on: {best.unseen}",
+        note=f"; read with stored checkpoints and not trained on: {able[0].unseen}",
     )
 
 
-def find_trainings(
-    workspace: Workspace, key: MeasureKey, ids: Sequence[str]
-) -> list[StoredTraining]:
-    """Finished trainings whose key differs from this one by the pool alone."""
-    with read_workspace(workspace) as con:
-        keys = [
-            each
-            for each in read_measured_keys(con, key)
-            if {**each.settings, "pool": key.settings["pool"]} == key.settings
-        ]
-        return [stored_training(con, each, ids) for each in keys]
-
-
-def stored_training(con: Connection, key: MeasureKey, ids: Sequence[str]) -> StoredTraining:
-    """How a finished training stands to the pool with these ids."""
-    states, columns = read_measurements(con, key, ["trained"], ids)
-    missing = states.count("not_measured")
-    return StoredTraining(key, missing + int((columns["trained"] == 0).sum()), missing)
-
-
-def plan_trajectories(
-    block: TrajectorySettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+def plan_trajectories(block: TrajectorySettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of a subset, or of all."""
     ids = scope.subset(block.part)
     measure = pool_trajectories(scope.workspace, block, ids)

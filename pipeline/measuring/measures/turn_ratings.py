@@ -8,11 +8,11 @@ import orjson
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from pipeline.measuring.endpoint import Endpoint, ServedModel, find_served, fingerprint_of
+from pipeline.measuring.endpoint import AskedBlock, ServedModel, fingerprint_of
 from pipeline.measuring.judge import judge_of
-from pipeline.measuring.measure import ExampleInputs, MeasureJob, MeasureScope
-from pipeline.measuring.rows import answer_table, no_response, template_of
-from pipeline.settings import TARGET, Settings, Subset
+from pipeline.measuring.measure import ExampleInputs, Jobs, MeasureScope
+from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table, rows_to_ask, template_of
+from pipeline.settings import Settings, Subset
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
 from scorers.measures.protocols import Message
 from scorers.measures.ratings import RatedRow, check_template
@@ -33,13 +33,9 @@ NOT_RATED = "what stands after the trained response was not rated"
 NO_TURN = {"state": "not_applicable", "detail": "the response answers no user turn"}
 
 
-class TurnQuestion(Settings):
+class TurnQuestion(AskedBlock):
     """One question about each turn, and who is asked."""
 
-    model: str = Field(default=TARGET, description="A model, or the name an endpoint serves.")
-    endpoint: Endpoint | None = Field(
-        default=None, description="Ask a server instead of loading the model here."
-    )
     template: str | None = Field(
         default=None,
         description="The question, with {prompt} for the user's turn and {response} for the reply; "
@@ -87,8 +83,7 @@ class TurnRated(Settings, ExampleInputs):
             MissingModelError: if a server cannot be asked, or does not serve the model.
         """
         complexity, quality = (
-            find_served(each.endpoint, each.model, workspace.requests)
-            for each in settings.questions()
+            each.find_served(workspace.requests) for each in settings.questions()
         )
         return cls(settings=settings, served=(complexity, quality))
 
@@ -120,29 +115,25 @@ class TurnRated(Settings, ExampleInputs):
 
     def measure(self, examples: pa.Table) -> pa.Table:
         """Ask both judges about each turn of the examples that have a response."""
-        rows = examples.to_pylist()
-        turns = [split_turns(row) for row in rows]
-        with borrowed_device():
-            complexity, quality = (
-                TurnJudge(template, *judge_of(asked.model, served))
-                for template, (asked, served) in zip(
-                    self.settings.templates().values(), self.judges(), strict=True
-                )
-            )
-            rated = iter(rate_turns([each for each in turns if each], complexity, quality))
-        answers = [
-            (asdict(next(rated)) if each else dict(NO_TURN)) if each is not None else no_response()
-            for each in turns
-        ]
-        for row, answer in zip(rows, answers, strict=True):
+        turns = rows_to_ask(examples, lambda row: split_turns(row) or dict(NO_TURN))
+        answers = answer_rows(turns, self.rate)
+        for row, answer in zip(examples.to_pylist(), answers, strict=True):
             if answer["state"] == "ok" and asked_after(row):
                 answer["detail"] = NOT_RATED
         return answer_table(examples, answers, FIELDS)
 
+    def rate(self, conversations: list[list[RatedRow]]) -> list[Unmeasured]:
+        """What both judges say of the turns of each conversation."""
+        templates = self.settings.templates().values()
+        with borrowed_device():
+            complexity, quality = (
+                TurnJudge(template, *judge_of(asked.model, served))
+                for template, (asked, served) in zip(templates, self.judges(), strict=True)
+            )
+            return [asdict(each) for each in rate_turns(conversations, complexity, quality)]
 
-def plan_turn_ratings(
-    block: TurnRatingSettings, scope: MeasureScope, planned: Mapping[str, MeasureJob]
-) -> dict[str, MeasureJob]:
+
+def plan_turn_ratings(block: TurnRatingSettings, scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of a subset, or of all."""
     return {"turn_ratings": scope.job(TurnRated.find(block, scope.workspace), block.part)}
 
@@ -155,10 +146,10 @@ def split_turns(row: Mapping[str, Any]) -> list[RatedRow] | None:
     """
     if row["response_at"] is None:
         return None
-    turns: list[tuple[list[str], list[Message]]] = []
-    for message in orjson.loads(row["messages"])[: row["response_at"] + 1]:
+    turns: list[tuple[list[str], list[Message]]] = []  # what was asked, and what came back
+    for message in orjson.loads(row["messages"])[: row["response_at"] + 1]:  # with the response
         if message["role"] == "user":
-            if not turns or turns[-1][1]:
+            if not turns or turns[-1][1]:  # answered: a second question opens a turn of its own
                 turns.append(([], []))
             turns[-1][0].append(message_text(message))
         elif turns and message["role"] in ("assistant", "tool"):
@@ -166,7 +157,7 @@ def split_turns(row: Mapping[str, Any]) -> list[RatedRow] | None:
     return [
         RatedRow([{"role": "user", "content": "\n\n".join(asked)}], reply_text(replies))
         for asked, replies in turns
-        if replies
+        if replies  # a question that nobody answered is no turn
     ]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.ranking.order import group_codes, rank_by_score, turn_in_group
-from pipeline.ranking.outcome import Outcome, account_for, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for
 from pipeline.selection.candidates import Candidates
 from pipeline.selection.step import FilterStep
 from scorers.arrays import Floats, Strings, require_same_length
@@ -45,10 +45,10 @@ def select_confident(
     else:
         codes = np.zeros(len(ids), dtype=np.int64) if groups is None else group_codes(groups)
         require_same_length(confidence=confidence, groups=codes)
-        sizes = np.bincount(codes[ranked], minlength=1)
+        sizes = np.bincount(codes[ranked], minlength=1)  # scored rows of each group
+        # (size + 1) // 2 is ceil(size / 2): the middle one of an odd number stays.
         picks = ranked[turn_in_group(ranked, codes) < (sizes[codes[ranked]] + 1) // 2]
-    reasons = no_reasons(len(confidence))
-    reasons[:] = "low_confidence"
+    reasons = np.full(len(confidence), "low_confidence", dtype=object)
     reasons[np.isnan(confidence)] = "no_score"
     reasons[picks] = ""
     return account_for(picks, reasons, confidence)

@@ -27,11 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.ranking.order import sort_rows
 from pipeline.ranking.outcome import Outcome, account_for, no_causes, no_reasons
 from pipeline.selection.candidates import Candidates
 from pipeline.selection.methods.clear import select_confident
-from pipeline.selection.step import Filter
+from pipeline.selection.step import Filter, by_id
 from scorers.arrays import Floats, Ints, Strings, require_same_length
 
 
@@ -84,18 +83,18 @@ def select_repaired(
     reasons[given] = select_confident(confidence[given], ids[given], groups, rule.gamma).reasons
 
     compared = given[repairs[given] >= 0]
-    reasons[made], values[made] = "no_original", np.nan
-    lost = repairs[compared]
+    reasons[made], values[made] = "no_original", np.nan  # until an original is found for it
+    lost = repairs[compared]  # aligned with `compared`; a row may stand here for several
     reasons[lost[made[lost]]] = "not_better"
+    # .at, as one repair may be of several rows, and fmax, as NaN there is no preference.
     np.fmax.at(values, lost[made[lost]], preference[compared][made[lost]])
 
     replaced = compared[preference[compared] > rule.eta]
     reasons[replaced], values[replaced] = "repaired", preference[replaced]
     causes[replaced] = repairs[replaced]
-    reasons[repairs[replaced]] = ""
+    reasons[repairs[replaced]] = ""  # it wins here, whatever else it loses against
 
-    picks = np.flatnonzero(reasons == "")
-    return account_for(picks[sort_rows(np.zeros(len(picks)), ids[picks])], reasons, values, causes)
+    return account_for(by_id(np.flatnonzero(reasons == ""), ids), reasons, values, causes)
 
 
 class ClearRepair(Filter):

@@ -25,10 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from pipeline.ranking.order import sort_rows
 from pipeline.ranking.outcome import Outcome, account_for, no_reasons
 from pipeline.selection.candidates import Candidates
-from pipeline.selection.step import Filter
+from pipeline.selection.step import Filter, by_id
 from pipeline.text.final_answer import final_answer, same_answer
 from scorers.arrays import Floats, Strings, require_same_length
 
@@ -57,7 +56,7 @@ def verdicts(
         if answer is not None:
             known[str(prompt)].add(answer)
 
-    @lru_cache(maxsize=4096)
+    @lru_cache(maxsize=4096)  # candidates of a prompt give the same few answers again and again
     def agree(given: str, wanted: str) -> bool:
         return same_answer(given, wanted, units)
 
@@ -95,10 +94,9 @@ def select_correct(
     reasons[correct == 0] = "wrong_answer"
     if not keep_unverifiable:
         reasons[np.isnan(correct)] = "unverifiable"
-    reasons[references] = ""
-    picks = np.flatnonzero(reasons == "")
-    order = sort_rows(np.zeros(len(picks)), ids[picks])
-    return account_for(picks[order], reasons, np.where(references, np.nan, correct))
+    reasons[references] = ""  # last: a trusted row stays, also where sources contradict each other
+    picks = by_id(np.flatnonzero(reasons == ""), ids)
+    return account_for(picks, reasons, np.where(references, np.nan, correct))
 
 
 class CorrectAnswer(Filter):
@@ -136,7 +134,7 @@ class CorrectAnswer(Filter):
     def pick(self, rows: Candidates) -> Outcome:
         """Keep the right answers, and the trusted rows themselves."""
         responses = [str(text) for text in rows.column("response")]
-        asked = np.ones(len(rows), dtype=np.bool_)
+        asked = np.ones(len(rows), dtype=np.bool_)  # which rows may hold a trusted answer
         if self.reference:
             asked = np.any([rows.members(path) for path in self.reference], axis=0)
         trusted = [

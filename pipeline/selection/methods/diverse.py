@@ -17,13 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.measuring.measures.embeddings import ComparedField
 from pipeline.ranking.budget import Budget
 from pipeline.ranking.greedy_diverse import keep_diverse
 from pipeline.ranking.order import rank_by_score
-from pipeline.ranking.outcome import Outcome, account_for, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for
 from pipeline.selection.candidates import Candidates, Vectors
-from pipeline.selection.step import Ranked, RankStep, rank_values, score_names
+from pipeline.selection.step import ComparedText, Ranked, RankStep, rank_values
 from scorers.arrays import Floats, Ints, Strings, require_same_length
 
 
@@ -63,10 +62,9 @@ def select_diverse(
     apart = keep_diverse(
         vectors, ranked[embedded[ranked]], max_similarity, *budget.costs(n, loss_tokens)
     )
-    similar = apart.because_of >= 0
-    reasons = no_reasons(n)
-    reasons[:] = "over_budget"
-    reasons[~embedded] = "no_embedding"
+    similar = apart.because_of >= 0  # (n,) -1 for picks, and for rows that were not reached
+    reasons = np.full(n, "over_budget", dtype=object)
+    reasons[~embedded] = "no_embedding"  # later reasons win: a row may lack both, and is named once
     reasons[np.isnan(scores)] = "no_score"
     reasons[similar] = "too_similar"
     reasons[apart.kept] = ""
@@ -82,18 +80,7 @@ class Diverse(RankStep):
     max_similarity: float = Field(
         default=0.9, gt=0, le=1, description="Cosine similarity to a pick that is too much."
     )
-    text: ComparedField = Field(
-        default="both",
-        description="The text whose embeddings are compared; hidden: the state kept with losses.",
-    )
-
-    def scores(self) -> tuple[str, ...]:
-        """What it ranks by."""
-        return score_names(self.score)
-
-    def compared(self) -> ComparedField | None:
-        """What it compares."""
-        return self.text
+    text: ComparedText = "both"
 
     def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
         """Walk down the ranking, passing over what is too similar."""

@@ -29,7 +29,7 @@ from pipeline.ranking.outcome import Outcome, account_for, no_reasons
 from pipeline.selection.candidates import Candidates
 from pipeline.selection.methods.random import random_keys
 from pipeline.selection.source_names import name_sources, require_known
-from pipeline.selection.step import Filter
+from pipeline.selection.step import Filter, by_id
 from scorers.arrays import Strings, require_same_length
 
 
@@ -79,10 +79,9 @@ def select_dmt_stage(
         keys = random_keys(ids, seed, "dmt")
         for skill in specialised:
             rows = np.flatnonzero(skills == skill)
-            drawn = round(Fraction(fraction) * len(rows))
+            drawn = round(Fraction(fraction) * len(rows))  # half a row goes to the even number
             reasons[rows[sort_rows(keys[rows], ids[rows])[drawn:]]] = "not_drawn"
-    kept = np.flatnonzero(reasons == "")
-    kept = kept[np.argsort(np.asarray(ids[kept], dtype=np.str_))]
+    kept = by_id(np.flatnonzero(reasons == ""), ids)
     return account_for(kept, reasons, np.full(len(ids), np.nan))
 
 

@@ -31,14 +31,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.measuring.measures.embeddings import ComparedField
 from pipeline.ranking.budget import Budget
 from pipeline.ranking.greedy_diverse import unit_vectors
 from pipeline.ranking.order import sort_rows
 from pipeline.ranking.outcome import Outcome, account_for, no_causes, no_reasons
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.methods.random import random_keys
-from pipeline.selection.step import Ranked, RankStep, rank_values, score_names
+from pipeline.selection.step import ComparedText, Ranked, RankStep, by_id, rank_values
 from scorers.arrays import Floats, Ints, Strings, require_same_length
 
 SCALE = 1 << 20
@@ -78,11 +77,13 @@ def similarity_table(
     vectors: NDArray[np.float32], distance: Distance = "cosine", block_rows: int = BLOCK_ROWS
 ) -> NDArray[np.int32]:
     """Similarities (m, m) of vectors (m, d) of length 1, in units of 1 / SCALE."""
-    units = vectors.astype(np.float64)
+    units = vectors.astype(np.float64)  # in float32 a row would not be quite like itself
     units /= np.sqrt(np.einsum("nd,nd->n", units, units))[:, None]
     table = np.empty((len(units), len(units)), dtype=np.int32)
     for start in range(0, len(units), block_rows):
         part = slice(start, start + block_rows)
+        # (block, m) half of 1 - cosine; its root is half of the distance, since of unit vectors
+        # |a - b|² = 2 (1 - cosine).
         apart = (1 - np.clip(units[part] @ units.T, -1, 1)) / 2
         similarity = 1 - (np.sqrt(apart) if distance == "euclidean" else apart)
         table[part] = np.rint(similarity * SCALE)
@@ -105,23 +106,25 @@ def lazy_greedy(table: NDArray[np.int32], weights: Ints, costs: Ints, limit: int
     best, nearest = np.zeros(m, dtype=np.int32), no_causes(m)
     picks: list[int] = []
     gains: list[int] = []
+    # A heap has its least entry on top, so gains are negated. Sums are int64: m weights of up to 2m
+    # each, times 2^20, do not fit int32.
     bounds = [(-int(table[row].astype(np.int64) @ weights), row) for row in range(m)]
     heapq.heapify(bounds)
-    looked_at = np.zeros(m, dtype=np.int64)
+    looked_at = np.zeros(m, dtype=np.int64)  # picks there were when a row's bound was computed
     covered = 0
     while bounds and limit > 0:
         bound, row = heapq.heappop(bounds)
         if looked_at[row] < len(picks):
             with_it = int(np.maximum(table[row], best).astype(np.int64) @ weights)
             looked_at[row] = len(picks)
-            heapq.heappush(bounds, (covered - with_it, row))
+            heapq.heappush(bounds, (covered - with_it, row))  # minus what it would add now
             continue
         if costs[row] > limit:
             break
-        nearer = (table[row] > best) | (nearest < 0)
+        nearer = (table[row] > best) | (nearest < 0)  # the first pick covers also at similarity 0
         nearest[nearer], best[nearer] = row, table[row][nearer]
         limit -= int(costs[row])
-        covered -= bound
+        covered -= bound  # f of the picks
         picks.append(row)
         gains.append(-bound)
     return Facilities(np.array(picks, np.int64), np.array(gains, np.int64), nearest, best)
@@ -176,9 +179,8 @@ def select_facility_location(
     rows = np.flatnonzero(reasons == "")
     keys = random_keys(ids[rows], coverage.seed, "facilities")
     drawn = sort_rows(keys, ids[rows])[: coverage.most_rows]
-    reasons[rows] = "not_drawn"
-    rows = rows[drawn]
-    rows = rows[np.argsort(np.asarray(ids[rows], dtype=np.str_), kind="stable")]
+    reasons[rows] = "not_drawn"  # for now; those that were drawn get another reason, or none
+    rows = by_id(rows[drawn], ids)  # (m,) so that the first row in a tie is that of the lower id
     costs, limit = budget.costs(n, loss_tokens)
     weights = np.ones(len(rows), np.int64) if scores is None else rank_weights(scores[rows])
     table = similarity_table(unit_vectors(vectors[rows]), coverage.distance)
@@ -188,7 +190,7 @@ def select_facility_location(
     reasons[rows] = "covered" if len(found.picks) else "over_budget"
     picks = rows[found.picks]
     reasons[picks], because_of[picks] = "", -1
-    value[picks] = found.gains / (SCALE * max(1, int(weights.sum())))
+    value[picks] = found.gains / (SCALE * max(1, int(weights.sum())))  # every row at similarity 1
     return account_for(picks, reasons, value, because_of)
 
 
@@ -204,24 +206,13 @@ class FacilityLocation(RankStep):
     distance: Distance = Field(
         default="cosine", description="euclidean: as the published Superfiltering compares."
     )
-    text: ComparedField = Field(
-        default="both",
-        description="The text whose embeddings are compared; hidden: the state kept with losses.",
-    )
+    text: ComparedText = "both"
     most_rows: int = Field(
         default=20_000,
         gt=0,
         description="From more rows a seeded sample of so many is drawn, to pick from and to "
         "cover. Memory: 4 bytes times its square.",
     )
-
-    def scores(self) -> tuple[str, ...]:
-        """What it weights by."""
-        return () if self.score is None else score_names(self.score)
-
-    def compared(self) -> ComparedField | None:
-        """What it compares."""
-        return self.text
 
     def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
         """Cover the rows."""

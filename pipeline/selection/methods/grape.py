@@ -60,6 +60,7 @@ def prompt_overlap(prompt: str, response: str) -> float:
 
 
 def _grams(words: list[str], length: int) -> list[tuple[str, ...]]:
+    # + 1: the last one begins `length` words before the end
     return [tuple(words[at : at + length]) for at in range(len(words) - length + 1)]
 
 
@@ -108,24 +109,25 @@ def select_best_candidates(
     reasons[np.isnan(scores)] = "no_score"
 
     ranked = rank_by_score(scores, ids)
-    repeated = turn_in_group(ranked, texts) > 0
+    repeated = turn_in_group(ranked, texts) > 0  # the best of those with one text stands for all
     repeats, distinct = ranked[repeated], ranked[~repeated]
     reasons[repeats] = "same_response"
     because_of[repeats] = _first_in_group(ranked, texts)[texts[repeats]]
 
-    turns = turn_in_group(distinct, prompts)
+    turns = turn_in_group(distinct, prompts)  # aligned with `distinct`: 0 for the best of a prompt
     beaten = distinct[turns >= wanted[distinct]]
     reasons[beaten] = "not_best_candidate"
     because_of[beaten] = _first_in_group(distinct, prompts)[prompts[beaten]]
 
+    # How many distinct candidates each one's prompt has; minlength, as no row makes no counts.
     alone = distinct[np.bincount(prompts[distinct], minlength=1)[prompts[distinct]] == 1]
     remarks[alone] = "no_alternative"
     if require_alternatives:
         reasons[alone] = "no_alternative"
+    # A row whose prompt is not asked for was beaten by nobody, whatever was found above.
     unmatched = (wanted == 0) & (reasons != "no_score")
     reasons[unmatched], because_of[unmatched], remarks[unmatched] = "not_matched", -1, ""
-    order = np.lexsort((prompts[distinct], turns))
-    picks = distinct[order]
+    picks = distinct[np.lexsort((prompts[distinct], turns))]  # by turn, then by prompt
     return account_for(picks[reasons[picks] == ""], reasons, scores, because_of, remarks)
 
 

@@ -23,9 +23,9 @@ from pydantic import Field
 
 from pipeline.ranking.budget import Budget
 from pipeline.ranking.order import rank_by_score
-from pipeline.ranking.outcome import Outcome, account_for, no_causes, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_causes
 from pipeline.selection.candidates import Candidates, Vectors
-from pipeline.selection.step import Ranked, RankStep, rank_values, score_names
+from pipeline.selection.step import Ranked, RankStep, rank_values
 from scorers.arrays import Floats, Ints, Strings, require_same_length
 
 Tags = frozenset[str]
@@ -60,7 +60,7 @@ class _Walk:
     def __init__(self, order: Ints, tags: Sequence[Tags], costs: Ints, limit: int) -> None:
         self.indices = {row: place for place, row in enumerate(order.tolist())}
         self.left: dict[Tags, list[int]] = {}
-        for row in reversed(order.tolist()):
+        for row in reversed(order.tolist()):  # so that the next of each list is at its end, for pop
             self.left.setdefault(tags[row], []).append(row)
         self.costs, self.limit = costs, limit
         self.picks: list[int] = []
@@ -68,6 +68,7 @@ class _Walk:
     def one_pass(self) -> tuple[_Pass, int]:
         """Pick what brings a new tag; say what was seen, and the place at which it ended."""
         seen = _Pass()
+        # One row for each set of tags: in the same pass a second one would bring nothing.
         heads = [(self.indices[rows[-1]], tags) for tags, rows in self.left.items() if rows]
         for place, tags in sorted(heads, key=lambda head: head[0]):
             row, new = self.left[tags][-1], seen.is_new(tags)
@@ -75,7 +76,7 @@ class _Walk:
                 return seen, place
             if new:
                 seen.take(row, tags)
-                self.picks.append(self.left[tags].pop())
+                self.picks.append(self.left[tags].pop())  # the row itself; gone from later passes
                 self.limit -= int(self.costs[row])
         return seen, len(self.indices)
 
@@ -98,11 +99,11 @@ def pick_new_tags(
     """
     walk, causes = _Walk(order, tags, costs, limit), no_causes(len(tags))
     seen, end = walk.one_pass()
-    while again and end == len(order) and len(walk.picks) < len(order):
+    while again and end == len(order) and len(walk.picks) < len(order):  # a pass that was cut: stop
         seen, end = walk.one_pass()
     for same, rows in walk.left.items():
         for row in rows:
-            if walk.indices[row] < end:
+            if walk.indices[row] < end:  # from `end` on the last pass looked at no row
                 causes[row] = seen.completed_by(same)
     return np.array(walk.picks, dtype=np.int64), causes
 
@@ -140,10 +141,9 @@ def select_instag(
     sets = [frozenset(each or ()) for each in tags]
     counts = np.array([np.nan if each is None else len(each) for each in tags], dtype=np.float64)
     values = counts if scores is None else scores
-    reasons = no_reasons(n)
-    reasons[:] = "over_budget"
+    reasons = np.full(n, "over_budget", dtype=object)
     reasons[np.isnan(values)] = "no_score"
-    reasons[~(counts > 0)] = "no_tags"
+    reasons[~(counts > 0)] = "no_tags"  # NaN too: no comparison with it is true
     ranked = rank_by_score(values, ids)
     order = ranked[reasons[ranked] == "over_budget"]
     picks, causes = pick_new_tags(order, sets, *budget.costs(n, loss_tokens), again)
@@ -157,8 +157,7 @@ class InsTag(RankStep):
 
     method: Literal["instag"]
     score: Ranked | None = Field(
-        default=None,
-        description="What orders the rows; the number of their tags if not given.",
+        default=None, description="What orders the rows; the number of their tags if not given."
     )
     again: bool = Field(
         default=True,
@@ -169,10 +168,6 @@ class InsTag(RankStep):
     def measures(self) -> tuple[str, ...]:
         """The tags of each prompt."""
         return ("tags",)
-
-    def scores(self) -> tuple[str, ...]:
-        """What it orders by, besides the tags."""
-        return () if self.score is None else score_names(self.score)
 
     def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
         """Walk the rows."""

@@ -20,14 +20,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from pipeline.measuring.measures.embeddings import ComparedField
 from pipeline.ranking.budget import Budget
 from pipeline.ranking.greedy_diverse import cosine, unit_vectors
-from pipeline.ranking.outcome import Outcome, account_for, no_causes, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_causes
 from pipeline.selection.candidates import Candidates, Vectors
-from pipeline.selection.step import RankStep
+from pipeline.selection.step import ComparedText, RankStep, by_id
 from scorers.arrays import Floats, Ints, Strings, require_same_length
 
 
@@ -54,8 +52,8 @@ def farthest_first(
         similarity (m,); of a pick it is the nearest of those before it, -1 and NaN for the first.
     """
     m, d = units.shape
-    margin = d * 2.0**-23 + 1e-6
-    nearest, similarity = no_causes(m), np.full(m, -np.inf)
+    margin = d * 2.0**-23 + 1e-6  # what a sum of d float32 products may be off by, and a little
+    nearest, similarity = no_causes(m), np.full(m, -np.inf)  # -inf: any first pick is nearer
     free = np.ones(m, dtype=bool)
     picks: list[int] = []
     row = central_row(units) if m else -1
@@ -67,7 +65,7 @@ def farthest_first(
         exact = cosine(units, near, np.full(len(near), row))
         nearer = exact > similarity[near]
         nearest[near[nearer]], similarity[near[nearer]] = row, exact[nearer]
-        row = int(np.argmin(np.where(free, similarity, np.inf)))
+        row = int(np.argmin(np.where(free, similarity, np.inf)))  # farthest: least similar, free
     return np.array(picks, np.int64), nearest, np.where(nearest < 0, np.nan, similarity)
 
 
@@ -92,14 +90,14 @@ def select_k_centre(
     """
     require_same_length(vectors=vectors, ids=ids)
     n = len(ids)
-    rows = np.flatnonzero(~np.isnan(vectors).any(axis=1))
-    rows = rows[np.argsort(np.asarray(ids[rows], dtype=np.str_), kind="stable")]
+    rows = by_id(np.flatnonzero(~np.isnan(vectors).any(axis=1)), ids)  # (m,) ties go by id
     costs, limit = budget.costs(n, loss_tokens)
     picks, nearest, similarity = farthest_first(unit_vectors(vectors[rows]), costs[rows], limit)
-    reasons, value, because_of = no_reasons(n), np.full(n, np.nan), no_causes(n)
-    reasons[:] = "no_embedding"
+    value, because_of = np.full(n, np.nan), no_causes(n)
+    reasons = np.full(n, "no_embedding", dtype=object)
     reasons[rows] = "covered" if len(picks) else "over_budget"
     value[rows] = similarity
+    # Places among the m become rows of the n; -1 stays. No place can be looked up among no rows.
     because_of[rows] = np.where(nearest < 0, -1, rows[nearest]) if len(rows) else nearest
     reasons[rows[picks]], because_of[rows[picks]] = "", -1
     return account_for(rows[picks], reasons, value, because_of)
@@ -109,14 +107,7 @@ class KCentre(RankStep):
     """Rows such that no row is far from all of them; farthest first."""
 
     method: Literal["k_centre"]
-    text: ComparedField = Field(
-        default="both",
-        description="The text whose embeddings are compared; hidden: the state kept with losses.",
-    )
-
-    def compared(self) -> ComparedField | None:
-        """What it compares."""
-        return self.text
+    text: ComparedText = "both"
 
     def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
         """Go to the farthest row."""

@@ -17,10 +17,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from pipeline.ranking.order import sort_rows
 from pipeline.ranking.outcome import Outcome, account_for, no_reasons
 from pipeline.selection.candidates import Candidates
-from pipeline.selection.step import Filter
+from pipeline.selection.step import Filter, by_id
 from scorers.arrays import Floats, Strings, require_same_length
 
 LanguageCode = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
@@ -61,8 +60,7 @@ def select_language(
     reasons = no_reasons(len(ids))
     reasons[known & ~wanted] = "other_language"
     reasons[~known] = "" if unclear else "no_language"
-    order = sort_rows(np.zeros(len(ids)), ids)
-    return account_for(order[reasons[order] == ""], reasons, confidence)
+    return account_for(by_id(np.flatnonzero(reasons == ""), ids), reasons, confidence)
 
 
 class Language(Filter):

@@ -14,7 +14,7 @@ For telling a method from the lengths it prefers; not for choosing rows to train
 import numpy as np
 
 from pipeline.ranking.order import sort_rows
-from pipeline.ranking.outcome import Outcome, account_for, no_causes, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for, no_causes
 from pipeline.selection.methods.random import random_keys
 from scorers.arrays import Floats, Ints, Strings, require_same_length
 
@@ -33,7 +33,7 @@ class _Unused:
     @staticmethod
     def _follow(links: list[int], place: int) -> int:
         while links[place] != place:
-            links[place] = links[links[place]]
+            links[place] = links[links[place]]  # halves the way for the next who comes by
             place = links[place]
         return place
 
@@ -53,12 +53,14 @@ class _Unused:
 
 def _match(targets: Floats, pool: Floats) -> Ints:
     """Give each target, in turn, the nearest unused place of a sorted pool; (k,) from 0."""
+    # Place p of _Unused is pool[p - 1]; the ends are infinitely far, and so are never the nearest.
     padded = np.concatenate(([-np.inf], pool, [np.inf])).tolist()
     unused = _Unused(len(pool))
     indices = []
     for target, start in zip(
         targets.tolist(), np.searchsorted(pool, targets).tolist(), strict=True
     ):
+        # `start` rows of the pool are shorter: places 1 to start; the next is as long or longer.
         below, above = unused.at_or_before(start), unused.at_or_after(start + 1)
         place = below if target - padded[below] <= padded[above] - target else above
         unused.use(place)
@@ -89,12 +91,12 @@ def select_length_matched(
     if len(np.unique(selected)) != len(selected) or ((selected < 0) | (selected >= n)).any():
         raise ValueError(f"expected distinct rows from 0 to {n - 1}")
     uniform = random_keys(ids, seed, "length_matched") / 2.0**64
-    jittered = loss_tokens * (1 + JITTER * (2 * uniform - 1))
+    jittered = loss_tokens * (1 + JITTER * (2 * uniform - 1))  # uniform is in [0, 1)
     order = sort_rows(jittered, ids)
     targets = selected[sort_rows(-loss_tokens[selected], ids[selected])]
     picks = order[_match(loss_tokens[targets].astype(np.float64), jittered[order])]
-    reasons, because_of, value = no_reasons(n), no_causes(n), np.full(n, np.nan)
-    reasons[:] = "not_drawn"
+    because_of, value = no_causes(n), np.full(n, np.nan)
+    reasons = np.full(n, "not_drawn", dtype=object)
     reasons[picks] = ""
     because_of[picks], value[picks] = targets, loss_tokens[targets]
     return account_for(picks, reasons, value, because_of)

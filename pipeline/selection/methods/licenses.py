@@ -16,9 +16,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from pipeline.ranking.order import sort_rows
 from pipeline.ranking.outcome import Outcome, account_for, no_reasons
 from pipeline.selection.candidates import Candidates
+from pipeline.selection.step import by_id
 from pipeline.settings import Settings
 from scorers.arrays import Strings
 
@@ -74,5 +74,5 @@ def select_licensed(
     for row, names in enumerate(licenses):
         if not settings.allows(names):
             reasons[row] = "license_not_allowed"
-    order = sort_rows(np.zeros(len(ids)), ids)
-    return account_for(order[reasons[order] == ""], reasons, np.full(len(ids), np.nan))
+    picks = by_id(np.flatnonzero(reasons == ""), ids)
+    return account_for(picks, reasons, np.full(len(ids), np.nan))

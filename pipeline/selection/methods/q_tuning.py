@@ -24,6 +24,7 @@ sort.
 Q-Tuning, 2025, arXiv:2509.23873.
 """
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Literal
 
@@ -32,13 +33,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.ranking.order import sort_rows
-from pipeline.ranking.outcome import Outcome, account_for, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for
 from pipeline.selection.candidates import Candidates
 from pipeline.selection.step import Filter
 from pipeline.settings import Share
 from scorers.arrays import Floats, Strings, require_same_length
 
-WIDEST_CUT = 0.49
+WIDEST_CUT = 0.49  # below a half, or the low side and the high side would share rows
 HALVINGS = 30
 """The paper finds fewer than ten enough, for a mini-batch of rows."""
 
@@ -95,9 +96,9 @@ def select_q_tuning(perplexity: Floats, entropy: Floats, ids: Strings, share: fl
     require_same_length(perplexity=perplexity, entropy=entropy, ids=ids)
     if not 0 < share <= 1:
         raise ValueError(f"share must be above 0 and at most 1, got {share}")
-    reasons, values = no_reasons(len(ids)), np.full(len(ids), np.nan)
+    reasons = np.full(len(ids), "no_score", dtype=object)
+    values = np.full(len(ids), np.nan)
     scored = np.flatnonzero(~np.isnan(perplexity) & ~np.isnan(entropy))
-    reasons[:] = "no_score"
     if not len(scored):
         return account_for(scored, reasons, values)
     error = np.minimum(perplexity[scored], HIGHEST_PERPLEXITY)
@@ -105,24 +106,17 @@ def select_q_tuning(perplexity: Floats, entropy: Floats, ids: Strings, share: fl
     budget = int(Fraction(str(share)) * len(scored))  # 0.29 of 100 rows is 29
     inside = widest_within(error, doubt, budget)
     difference = scaled(error) - scaled(doubt)
-    # The corners first: their keys lie below those of the fill.
+    # The corners first: |difference| is at most 1, so their keys lie below those of the fill.
     order = sort_rows(-np.abs(difference) - 2.0 * inside, ids[scored])
-    noisy = np.stack([error > np.median(error), doubt > np.median(doubt)])
+    noisy = np.stack([error > np.median(error), doubt > np.median(doubt)])  # (2, scored)
     others = np.full(len(scored), "over_budget", dtype=object)
     others[noisy.all(axis=0)] = "harmful_noise"
     others[~noisy.any(axis=0)] = "redundant"
     reasons[scored], values[scored] = others, difference
     picks = scored[order[:budget]]
     reasons[picks] = ""
-    outcome = account_for(picks, reasons, values)
-    return Outcome(
-        outcome.indices,
-        reasons,
-        outcome.because_of,
-        values,
-        outcome.remarks,
-        (supply_note(int(inside.sum()), budget),),
-    )
+    note = supply_note(int(inside.sum()), budget)
+    return replace(account_for(picks, reasons, values), notes=(note,))
 
 
 def scaled(values: Floats) -> Floats:

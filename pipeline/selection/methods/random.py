@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.ranking.budget import Budget, within_budget
 from pipeline.ranking.order import sort_rows
-from pipeline.ranking.outcome import Outcome, account_for, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.step import RankStep
 from scorers.arrays import Ints, Strings
@@ -37,6 +37,7 @@ def random_keys(ids: Iterable[str], seed: int, purpose: str) -> NDArray[np.uint6
     """
     key, person = str(seed).encode(), purpose.encode()
     digests = (blake2b(i.encode(), digest_size=8, key=key, person=person).digest() for i in ids)
+    # "<u8": the bytes mean the same number on a machine that puts the highest byte first.
     return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
 
 
@@ -62,8 +63,7 @@ def select_random(
     """
     order = sort_rows(random_keys(ids, seed, "random"), ids)
     picks = within_budget(order, budget, len(ids), loss_tokens)
-    reasons = no_reasons(len(ids))
-    reasons[:] = "over_budget"
+    reasons = np.full(len(ids), "over_budget", dtype=object)
     reasons[picks] = ""
     return account_for(picks, reasons, np.full(len(ids), np.nan))
 

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from pipeline.ranking.budget import Budget, within_budget
 from pipeline.ranking.order import group_codes, sort_rows, turn_in_group
-from pipeline.ranking.outcome import Outcome, account_for, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.methods.random import random_keys
 from pipeline.selection.step import RankStep
@@ -33,7 +33,7 @@ RESERVE_SIZE = 2
 def _place_by_size(groups: Ints) -> Ints:
     """The place of each row's group when groups are sorted by size, then code; (n,), 0 is least."""
     sizes = np.bincount(groups, minlength=1)
-    indices = np.empty(len(sizes), dtype=np.int64)
+    indices = np.empty(len(sizes), dtype=np.int64)  # the inverse of the order: code → place
     indices[np.lexsort((np.arange(len(sizes)), sizes))] = np.arange(len(sizes))
     return indices[groups]
 
@@ -53,13 +53,15 @@ def equal_share_order(clusters: Ints, sources: Ints, keys: Ints) -> Ints:
     Returns:
         (n,) rows.
     """
+    # A cluster of a source, (n,) codes: cells of different sources have different ones.
     cells = np.unique(np.stack((sources, clusters)), axis=1, return_inverse=True)[1]
     by_key = np.argsort(keys)
     turns = np.empty(len(keys), dtype=np.int64)
-    turns[by_key] = turn_in_group(by_key, cells)
+    turns[by_key] = turn_in_group(by_key, cells)  # (n,) 0: the first of its cell
     indices = _place_by_size(cells)
     reserve = np.bincount(cells, minlength=1)[cells] <= RESERVE_SIZE
     turns[reserve] = indices[reserve] = 0  # among themselves, in the order of the keys
+    # lexsort goes by its last key first: no reserve, then turns, then large cells, then the keys.
     within_source = np.lexsort((keys, -indices, turns, reserve))
     rounds = turn_in_group(within_source, sources)
     order: Ints = within_source[np.lexsort((-_place_by_size(sources)[within_source], rounds))]
@@ -97,13 +99,12 @@ def select_s2l(
     source_codes = np.zeros(n, dtype=np.int64) if sources is None else group_codes(sources)
     require_same_length(labels=labels, ids=ids, sources=source_codes)
     rows = np.flatnonzero(~np.isnan(labels))
-    keys = np.empty(len(rows), dtype=np.int64)
+    keys = np.empty(len(rows), dtype=np.int64)  # the place of each row in the draw, without ties
     keys[sort_rows(random_keys(ids[rows], seed, "s2l"), ids[rows])] = np.arange(len(rows))
     clusters: Ints = np.unique(labels[rows], return_inverse=True)[1]
     order = rows[equal_share_order(clusters, source_codes[rows], keys)]
     picks = within_budget(order, budget, n, loss_tokens)
-    reasons = no_reasons(n)
-    reasons[:] = "over_budget"
+    reasons = np.full(n, "over_budget", dtype=object)
     reasons[np.isnan(labels)] = "no_score"
     reasons[picks] = ""
     return account_for(picks, reasons, labels)
@@ -119,10 +120,6 @@ class S2L(RankStep):
     per_source: bool = Field(
         default=True, description="Equal shares of every source first, as in the released code."
     )
-
-    def scores(self) -> tuple[str, ...]:
-        """The clusters."""
-        return (self.score,)
 
     def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
         """Draw from the clusters."""

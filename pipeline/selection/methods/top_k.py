@@ -14,9 +14,9 @@ from pydantic import Field
 
 from pipeline.ranking.budget import Budget, within_budget
 from pipeline.ranking.order import rank_by_score
-from pipeline.ranking.outcome import Outcome, account_for, no_reasons
+from pipeline.ranking.outcome import Outcome, account_for
 from pipeline.selection.candidates import Candidates, Vectors
-from pipeline.selection.step import Ranked, RankStep, rank_values, score_names
+from pipeline.selection.step import Ranked, RankStep, rank_values
 from scorers.arrays import Floats, Ints, Strings
 
 
@@ -38,8 +38,7 @@ def select_top_k(
         ValueError: if a score is infinite, or the budget needs tokens that are not given.
     """
     picks = within_budget(rank_by_score(scores, ids), budget, len(scores), loss_tokens)
-    reasons = no_reasons(len(scores))
-    reasons[:] = "over_budget"
+    reasons = np.full(len(scores), "over_budget", dtype=object)
     reasons[np.isnan(scores)] = "no_score"
     reasons[picks] = ""
     return account_for(picks, reasons, scores)
@@ -50,10 +49,6 @@ class TopK(RankStep):
 
     method: Literal["top_k"]
     score: Ranked = Field(description="The score that ranks, or several with their weights.")
-
-    def scores(self) -> tuple[str, ...]:
-        """What it ranks by."""
-        return score_names(self.score)
 
     def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
         """Rank and cut."""

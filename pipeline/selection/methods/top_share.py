@@ -12,6 +12,7 @@ often is a length, as with `top_k`, so see the length-matched control. A sort of
 model.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -41,9 +42,7 @@ def select_top_share(scores: Floats, ids: Strings, share: float) -> Outcome:
     """
     outcome = select_top_k(scores, ids, Budget(fraction=share))
     reasons = np.where(outcome.reasons == "over_budget", "below_share", outcome.reasons)
-    return Outcome(
-        outcome.indices, reasons.astype(object), outcome.because_of, outcome.value, outcome.remarks
-    )
+    return replace(outcome, reasons=reasons)
 
 
 class TopShare(FilterStep):
