@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ranking.outcome import Outcome
 from pipeline.reporting.changes import RunChanges, SettingChange
 from pipeline.run_context import RunContext
 from pipeline.selection.candidates import (
@@ -26,6 +25,7 @@ from pipeline.selection.methods.licenses import LicenseSettings
 from pipeline.selection.run_steps import (
     NOT_HELD_OUT,
     SelectSettings,
+    StepTaken,
     choose_rows,
     run_steps,
     unspent,
@@ -69,11 +69,15 @@ def select_again(
         # What the first step of the recipe's own was given; the steps before it are as they were.
         rows = read_candidates(con, run, read_given(con, run.run_id, len(first) + 1))
         notes = Notes(rows, chosen_then, first)
-        choice = choose_rows(rows, settings, read_vectors, run.seed, notes.record)
+        choice = choose_rows(rows, settings, read_vectors, run.seed)
+        steps = choice.steps
     else:  # other rows are held out: from the beginning
         rows = read_candidates(con, run, read_given(con, run.run_id, 1))
         notes = Notes(rows, chosen_then, [])
-        choice = run_steps(rows, settings, read_vectors, run.seed, notes.record, licenses).choice
+        taken = run_steps(rows, settings, read_vectors, run.seed, licenses)
+        choice, steps = taken.choice, taken.steps
+    for step in steps:
+        notes.add(step)
     chosen = choice.chosen
     came = [
         (rank, str(example_id))
@@ -114,13 +118,12 @@ class Notes:
         self.counts = list(counts)
         self.left: list[ChoiceChange] = []
 
-    def record(
-        self, label: str, rows: Candidates, outcome: Outcome, scores: tuple[str, ...]
-    ) -> None:
+    def add(self, step: StepTaken) -> None:
         """Count one step; name the rows of the run's choice that it drops."""
-        reasons = spoken_reasons(rows, outcome, scores)
-        step = len(self.counts) + 1
-        self.counts.append(count_step("select", step, label, reasons.tolist(), outcome.notes))
+        rows, outcome = step.rows, step.outcome
+        reasons = spoken_reasons(rows, outcome, step.scores)
+        number, texts = len(self.counts) + 1, reasons.tolist()
+        self.counts.append(count_step("select", number, step.label, texts, outcome.notes))
         dropped = np.flatnonzero(self.then[rows.indices] & (outcome.reasons != ""))
         for row in dropped.tolist():
             cause, value = int(outcome.because_of[row]), float(outcome.value[row])
@@ -130,7 +133,7 @@ class Notes:
                     rank=0,  # it has none by now
                     example_id=str(rows.pool.ids[rows.indices[row]]),
                     stage="select",
-                    label=label,
+                    label=step.label,
                     reason=str(reasons[row]),
                     because_of=None if cause < 0 else str(rows.pool.ids[rows.indices[cause]]),
                     value=None if np.isnan(value) else value,

@@ -5,7 +5,6 @@ that a filter of the recipe drops, and at last those that the budget has no room
 stage stores what happens here; a what-if and a sensitivity analysis only look.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -28,9 +27,6 @@ NOT_HELD_OUT = "not held out"
 """The last step before the recipe's own."""
 
 Reasons = NDArray[np.object_]
-
-Record = Callable[[str, Candidates, Outcome, tuple[str, ...]], None]
-"""Is told of each step: its label, the rows it was given, what it picked, and by which scores."""
 
 
 class SelectSettings(Settings):
@@ -77,13 +73,33 @@ class SelectSettings(Settings):
 
 
 @dataclass(frozen=True, slots=True)
+class StepTaken:
+    """One step: the rows it was given, what it made of them, and the scores by which it did."""
+
+    label: str
+    rows: Candidates
+    outcome: Outcome
+    scores: tuple[str, ...] = ()
+
+    def kept(self) -> Candidates:
+        """The rows it has nothing against, in the order in which it was given them."""
+        return self.rows.where(self.outcome.reasons == "")
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """What the filters left, and what the ranking step took of it."""
 
     ranked: Candidates
     chosen: Candidates
     """In the order picked."""
-    notes: tuple[str, ...]
+    steps: tuple[StepTaken, ...]
+    """The recipe's own."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the ranking step has to say."""
+        return self.steps[-1].outcome.notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +110,8 @@ class StepsOutcome:
     eligible: Candidates
     """What the first filter was given, in the order of the ids: controls are drawn from it."""
     choice: Choice
+    steps: tuple[StepTaken, ...]
+    """All of them."""
 
 
 def run_steps(
@@ -101,45 +119,33 @@ def run_steps(
     settings: SelectSettings,
     vectors: Vectors,
     seed: int,
-    record: Record,
     licenses: LicenseSettings | None = None,
 ) -> StepsOutcome:
     """Take all steps of a selection, from the whole pool on, its rows in the order of their ids."""
+    taken: list[StepTaken] = []
     if licenses is not None:  # first: what may not be used is not held out either
-        licensed = licenses.pick(rows)
-        record("licences", rows, licensed, ())
-        rows = rows.where(licensed.reasons == "")
-    trainable = drop_where(untrainable(rows))
-    record("can be trained on", rows, trainable, ())
-    rows = rows.where(trainable.reasons == "")
+        taken.append(StepTaken("licences", rows, licenses.pick(rows)))
+        rows = taken[-1].kept()
+    taken.append(StepTaken("can be trained on", rows, drop_where(untrainable(rows))))
+    rows = taken[-1].kept()
     aside = held_out(rows, settings.held_out, seed)
     kept = drop_where(np.where(aside, HELD_OUT, "").astype(object))
-    record(NOT_HELD_OUT, rows, kept, ())
-    eligible = rows.where(~aside)
-    return StepsOutcome(
-        rows.where(aside), eligible, choose_rows(eligible, settings, vectors, seed, record)
-    )
+    taken.append(StepTaken(NOT_HELD_OUT, rows, kept))
+    eligible = taken[-1].kept()
+    choice = choose_rows(eligible, settings, vectors, seed)
+    return StepsOutcome(rows.where(aside), eligible, choice, (*taken, *choice.steps))
 
 
-def tell_nobody(label: str, rows: Candidates, outcome: Outcome, scores: tuple[str, ...]) -> None:
-    """A record that is not kept."""
-
-
-def choose_rows(
-    rows: Candidates,
-    settings: SelectSettings,
-    vectors: Vectors,
-    seed: int,
-    record: Record = tell_nobody,
-) -> Choice:
+def choose_rows(rows: Candidates, settings: SelectSettings, vectors: Vectors, seed: int) -> Choice:
     """Take the recipe's own steps: the filters in their order, then the one that ranks."""
+    taken: list[StepTaken] = []
     for step in settings.filters:
-        passed = filter_rows(step, rows)
-        record(describe(step), rows, passed, step.scores())
-        rows = rows.where(passed.reasons == "")
-    outcome = allocate_budget(settings.rank, rows, vectors, seed)
-    record(describe(settings.rank), rows, outcome, deciding_scores(settings.rank))
-    return Choice(rows, rows.at(outcome.indices), outcome.notes)
+        taken.append(StepTaken(describe(step), rows, filter_rows(step, rows), step.scores()))
+        rows = taken[-1].kept()
+    rank = settings.rank
+    outcome = allocate_budget(rank, rows, vectors, seed)
+    taken.append(StepTaken(describe(rank), rows, outcome, deciding_scores(rank)))
+    return Choice(rows, rows.at(outcome.indices), tuple(taken))
 
 
 def untrainable(rows: Candidates) -> Reasons:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from pipeline.measuring.measures.embeddings import ComparedField
 from pipeline.ranking.budget import Budget
-from pipeline.ranking.outcome import Outcome
 from pipeline.run_context import RunContext
 from pipeline.selection.candidates import (
     Candidates,
@@ -25,7 +24,7 @@ from pipeline.selection.evidence import gather_evidence
 from pipeline.selection.methods.length_matched import select_length_matched
 from pipeline.selection.methods.licenses import LicenseSettings
 from pipeline.selection.methods.random import select_random
-from pipeline.selection.run_steps import SelectSettings, run_steps, unspent
+from pipeline.selection.run_steps import SelectSettings, StepTaken, run_steps, unspent
 from pipeline.selection.sensitivity import measure_sensitivity
 from scorers import SCORERS
 from scorers.arrays import Ints
@@ -59,7 +58,9 @@ def select_examples(
     with open_workspace(run.workspace) as con:
         rows = read_candidates(con, run, pool)
         vectors = LastVectors(read_vectors)
-        taken = run_steps(rows, settings, vectors, run.seed, Books(con, run).record, licenses)
+        taken = run_steps(rows, settings, vectors, run.seed, licenses)
+        for number, step in enumerate(taken.steps, start=1):
+            store_step(con, run, number, step)
         chosen, name = taken.choice.chosen, settings.name
         selection_id = write_selection(con, run.run_id, picked(name, chosen))
         aside = picked(f"{name}-held-out", taken.held_out, "held_out", selection_id)
@@ -105,20 +106,11 @@ class LastVectors:
         return last.vectors
 
 
-class Books:
-    """Writes down what each step decided, in order."""
-
-    def __init__(self, con: Connection, run: RunContext) -> None:
-        self.con, self.run, self.step = con, run, 0
-
-    def record(
-        self, label: str, rows: Candidates, outcome: Outcome, scores: tuple[str, ...]
-    ) -> None:
-        """Store the decisions of one step, which decided by these scores."""
-        self.step += 1
-        decisions = describe_decisions(rows, outcome, scores)
-        count = count_step("select", self.step, label, decisions.reasons, outcome.notes)
-        write_step(self.con, self.run.run_id, count, decisions)
+def store_step(con: Connection, run: RunContext, number: int, step: StepTaken) -> None:
+    """Write down what one step decided, and its books."""
+    decisions = describe_decisions(step.rows, step.outcome, step.scores)
+    count = count_step("select", number, step.label, decisions.reasons, step.outcome.notes)
+    write_step(con, run.run_id, count, decisions)
 
 
 def picked(
