@@ -74,7 +74,8 @@ def ratio(over: ArrayLike, under: ArrayLike) -> Floats:
     divisor = np.asarray(under, dtype=np.float64)
     quotient = np.full(len(divisor), np.nan)
     # `where` leaves a 0 or NaN below the line alone: no warning, and no infinity
-    return np.divide(over, divisor, out=quotient, where=divisor > 0)
+    np.divide(over, divisor, out=quotient, where=divisor > 0)
+    return quotient
 
 
 def unit(vectors: Floats) -> Floats:

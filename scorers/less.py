@@ -70,4 +70,5 @@ def score_less(
         # einsum, not a matrix product: a row's sum must not depend on how many rows there are
         cosines = np.einsum("ncd,cd->nc", rows, mean)
         best = np.maximum(best, (weights * cosines).sum(axis=1))
-    return np.clip(best, -1.0, 1.0)  # rounding can take a cosine past 1
+    scores: Floats = np.clip(best, -1.0, 1.0)  # rounding can take a cosine past 1
+    return scores
