@@ -70,10 +70,10 @@ class Scorer:
 
     function: Callable[..., Floats]
     reads: tuple[str, ...]
-    """Columns of its measure, or texts: TEXT, PROMPT, RESPONSE; passed to the function in this
-    order. EXAMPLE_ID is there too."""
+    """Columns of its measure, texts (TEXT, PROMPT, RESPONSE) or EXAMPLE_ID, in the order of the
+    function's parameters."""
     unit: str
-    version: int
+    version: int = 1
     """Raised whenever the same input may give another number; old scores are then kept apart."""
     measure: str = ""
     """The measure whose rows it reads; empty: it reads texts, which need no measuring."""
@@ -85,139 +85,81 @@ class Scorer:
 
 
 SCORERS: dict[str, Scorer] = {
-    "cappy": Scorer(score_cappy, measure="cappy", reads=("correctness",), unit="none", version=1),
-    "code_share": Scorer(score_code_share, reads=(TEXT,), unit="share of characters", version=1),
+    "cappy": Scorer(score_cappy, ("correctness",), "none", measure="cappy"),
+    "code_share": Scorer(score_code_share, (TEXT,), "share of characters"),
     "confidence": Scorer(
         score_confidence,
+        ("contradiction_forward", "contradiction_backward", "exact_match", "reflection"),
+        "probability",
         measure="judgements",
-        reads=("contradiction_forward", "contradiction_backward", "exact_match", "reflection"),
-        unit="probability",
-        version=1,
     ),
     "context_dependency": Scorer(
         score_context_dependency,
+        ("all_turns", "current_turn", "all_turns_of_means", "current_turn_of_means"),
+        "share of attention",
         measure="context",
-        reads=("all_turns", "current_turn", "all_turns_of_means", "current_turn_of_means"),
-        unit="share of attention",
-        version=1,
     ),
     "deita": Scorer(
         score_deita,
+        ("complexity", "complexity_mass", "quality", "quality_mass"),
+        "squared marks",
         measure="turn_ratings",
-        reads=("complexity", "complexity_mass", "quality", "quality_mass"),
-        unit="squared marks",
-        version=1,
     ),
-    "digit_share": Scorer(
-        score_digit_share, reads=(TEXT,), unit="share of characters, negated", version=1
-    ),
-    "duplicate_lines": Scorer(
-        score_duplicate_lines, reads=(TEXT,), unit="share of characters, negated", version=1
-    ),
-    "duplicate_ngrams": Scorer(
-        score_duplicate_ngrams, reads=(TEXT,), unit="share of characters, negated", version=1
-    ),
-    "entropy": Scorer(
-        score_entropy, measure="losses", reads=("mean_entropy",), unit="nats per token", version=1
-    ),
+    "digit_share": Scorer(score_digit_share, (TEXT,), "share of characters, negated"),
+    "duplicate_lines": Scorer(score_duplicate_lines, (TEXT,), "share of characters, negated"),
+    "duplicate_ngrams": Scorer(score_duplicate_ngrams, (TEXT,), "share of characters, negated"),
+    "entropy": Scorer(score_entropy, ("mean_entropy",), "nats per token", measure="losses"),
     "got_d": Scorer(
         score_got_d,
+        ("embedding",),
+        "calibrated potential",
         measure="embeddings",
-        reads=("embedding",),
-        unit="calibrated potential",
-        version=1,
-        whole_pool=True,
+        whole_pool=True,  # the transport weighs every row against all others
         targets=("embedding",),
     ),
-    "grape": Scorer(
-        score_grape, measure="losses", reads=("mean_nll",), unit="nats per token", version=1
-    ),
-    "ifd": Scorer(
-        score_ifd, measure="losses", reads=("mean_nll", "mean_nll_alone"), unit="ratio", version=1
-    ),
+    "grape": Scorer(score_grape, ("mean_nll",), "nats per token", measure="losses"),
+    "ifd": Scorer(score_ifd, ("mean_nll", "mean_nll_alone"), "ratio", measure="losses"),
     "ifd_perplexity": Scorer(
-        score_ifd_perplexity,
-        measure="losses",
-        reads=("mean_nll", "mean_nll_alone"),
-        unit="ratio",
-        version=1,
+        score_ifd_perplexity, ("mean_nll", "mean_nll_alone"), "ratio", measure="losses"
     ),
     "less": Scorer(
         score_less,
+        ("gradient", "rates"),
+        "cosine",
         measure="gradients",
-        reads=("gradient", "rates"),
-        unit="cosine",
-        version=1,
         targets=("gradient", "source"),
     ),
-    "mtld": Scorer(score_mtld, reads=(TEXT,), unit="words", version=1),
-    "perplexity": Scorer(
-        score_perplexity, measure="losses", reads=("mean_nll",), unit="perplexity", version=1
-    ),
+    "mtld": Scorer(score_mtld, (TEXT,), "words"),
+    "perplexity": Scorer(score_perplexity, ("mean_nll",), "perplexity", measure="losses"),
     "preference": Scorer(
-        score_preference,
-        measure="preferences",
-        reads=("verdicts", "verdict_mass"),
-        unit="probability",
-        version=1,
+        score_preference, ("verdicts", "verdict_mass"), "probability", measure="preferences"
     ),
     "prompt_copying": Scorer(
-        score_prompt_copying,
-        reads=(PROMPT, RESPONSE),
-        unit="share of characters, negated",
-        version=1,
+        score_prompt_copying, (PROMPT, RESPONSE), "share of characters, negated"
     ),
-    "rating": Scorer(
-        score_rating,
-        measure="ratings",
-        reads=("probabilities", "marks", "mass"),
-        unit="mark",
-        version=1,
-    ),
-    "refusal_phrases": Scorer(
-        score_refusal_phrases, reads=(TEXT,), unit="phrases, negated", version=1
-    ),
+    "rating": Scorer(score_rating, ("probabilities", "marks", "mass"), "mark", measure="ratings"),
+    "refusal_phrases": Scorer(score_refusal_phrases, (TEXT,), "phrases, negated"),
     "response_length": Scorer(
-        score_response_length,
-        measure="token_counts",
-        reads=("response_tokens",),
-        unit="tokens",
-        version=1,
+        score_response_length, ("response_tokens",), "tokens", measure="token_counts"
     ),
     "s2l_cluster": Scorer(
-        score_s2l_cluster,
-        measure="trajectories",
-        reads=("trajectory",),
-        unit="label",
-        version=1,
-        whole_pool=True,
+        score_s2l_cluster, ("trajectory",), "label", measure="trajectories", whole_pool=True
     ),
     "sftmix_class": Scorer(
         score_sftmix_class,
+        ("trajectory", EXAMPLE_ID),
+        "label",
         measure="trajectories",
-        reads=("trajectory", EXAMPLE_ID),
-        unit="label",
-        version=1,
-        whole_pool=True,
+        whole_pool=True,  # the median that parts the halves is the pool's
     ),
     "sftmix_confidence": Scorer(
-        score_sftmix_confidence,
-        measure="trajectories",
-        reads=("trajectory",),
-        unit="perplexity, negated",
-        version=1,
+        score_sftmix_confidence, ("trajectory",), "perplexity, negated", measure="trajectories"
     ),
-    "special_characters": Scorer(
-        score_special_characters, reads=(TEXT,), unit="share of characters, negated", version=1
-    ),
-    "tag_count": Scorer(
-        score_tag_count, measure="tags", reads=("tag_count",), unit="tags", version=1
-    ),
-    "terminal_punctuation": Scorer(
-        score_terminal_punctuation, reads=(TEXT,), unit="share of lines", version=1
-    ),
-    "type_token_ratio": Scorer(score_type_token_ratio, reads=(TEXT,), unit="ratio", version=1),
-    "words_per_line": Scorer(score_words_per_line, reads=(TEXT,), unit="words", version=1),
+    "special_characters": Scorer(score_special_characters, (TEXT,), "share of characters, negated"),
+    "tag_count": Scorer(score_tag_count, ("tag_count",), "tags", measure="tags"),
+    "terminal_punctuation": Scorer(score_terminal_punctuation, (TEXT,), "share of lines"),
+    "type_token_ratio": Scorer(score_type_token_ratio, (TEXT,), "ratio"),
+    "words_per_line": Scorer(score_words_per_line, (TEXT,), "words"),
 }
 
 

@@ -25,8 +25,7 @@ import numpy as np
 from scorers.arrays import Floats, Strings
 from scorers.words import count_visible
 
-FENCE = re.compile(r"`{3,}(?=[^`]*$)|~{3,}")
-
+FENCE = re.compile(r"`{3,}(?=[^`]*$)|~{3,}")  # a backtick further on: code within a line
 CODE_ENDS = ("{", "}", ");", "};", "];")
 
 CODE_LINE = re.compile(
@@ -54,9 +53,9 @@ def _share(text: str) -> float:
     code, visible, fence = 0, 0, ""
     for line in map(str.strip, text.splitlines()):
         found = FENCE.match(line)
-        if found and not fence:
+        if found and not fence:  # what follows is code, until a fence of this kind closes it
             fence = found[0]
-        elif found and line == found[0] and line.startswith(fence):
+        elif found and line == found[0] and line.startswith(fence):  # as long, and bare
             fence = ""
         else:
             length = count_visible(line)

@@ -20,7 +20,13 @@ among themselves and never look at y_i: that measures the prompt, not the respon
 
 import numpy as np
 
-from scorers.arrays import Floats, require_probabilities, require_same_length
+from scorers.arrays import (
+    Floats,
+    ratio,
+    require_probabilities,
+    require_same_length,
+    require_sums_of_one,
+)
 
 OPTION_VALUES = np.array([1.0, 0.0, 0.5])
 """What correct, incorrect and not sure count."""
@@ -28,21 +34,8 @@ OPTION_VALUES = np.array([1.0, 0.0, 0.5])
 
 def _mean_of_present(values: Floats) -> Floats:
     """Average (n, k) over the k that are not NaN; (n,), NaN where none is there."""
-    present = ~np.isnan(values)
-    counts = present.sum(axis=1)
-    totals = np.where(present, values, 0.0).sum(axis=1)
-    means = np.full(len(values), np.nan)
-    np.divide(totals, counts, out=means, where=counts > 0)
-    return means
-
-
-def _self_reflection(reflection: Floats) -> Floats:
-    """Expected reply over the questions; (n,) from 0 to 1, NaN where no question was answered."""
-    totals = reflection.sum(axis=2)
-    wrong = totals[np.abs(totals - 1) > 1e-3]
-    if wrong.size:
-        raise ValueError(f"the options of a reflection must sum to 1, got {wrong[0]:g}")
-    return _mean_of_present(reflection @ OPTION_VALUES)
+    # not nanmean: it warns of a row without any
+    return ratio(np.nansum(values, axis=1), (~np.isnan(values)).sum(axis=1))
 
 
 def score_confidence(
@@ -86,6 +79,8 @@ def score_confidence(
         exact_match=exact_match,
         reflection=reflection,
     )
-    agreement = 1 - (contradiction_forward + contradiction_backward) / 2
+    require_sums_of_one("the options of a reflection", reflection)
+    agreement = 1 - (contradiction_forward + contradiction_backward) / 2  # (n, k): s_ij
     consistency = _mean_of_present(alpha * agreement + (1 - alpha) * exact_match)
-    return beta * consistency + (1 - beta) * _self_reflection(reflection)
+    approval = _mean_of_present(reflection @ OPTION_VALUES)  # (n, q) expected replies, averaged
+    return beta * consistency + (1 - beta) * approval

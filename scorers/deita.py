@@ -23,7 +23,12 @@ marks of a turn had less than `least_mass` together, this does.
 
 import numpy as np
 
-from scorers.arrays import Floats, require_probabilities, require_same_length
+from scorers.arrays import (
+    Floats,
+    require_probabilities,
+    require_same_length,
+    require_sums_of_one,
+)
 
 MARKS = np.arange(1.0, 7.0)
 
@@ -40,10 +45,7 @@ def expected_marks(name: str, probabilities: Floats, mass: Floats) -> Floats:
             f"{probabilities.shape} and {mass.shape}"
         )
     require_probabilities(**{name: probabilities, f"{name}_mass": mass})
-    totals = probabilities.sum(axis=2)
-    wrong = totals[np.abs(totals - 1) > 1e-3]
-    if wrong.size:
-        raise ValueError(f"the marks of {name} must sum to 1, got {wrong[0]:g}")
+    require_sums_of_one(f"the marks of {name}", probabilities)
     expected: Floats = np.einsum("ntm,m->nt", probabilities, MARKS)
     return expected
 
@@ -82,9 +84,9 @@ def score_deita(
     good = expected_marks("quality", quality, quality_mass)
     if hard.shape != good.shape:
         raise ValueError(f"turns of complexity and quality differ: {hard.shape} and {good.shape}")
-    asked = ~np.isnan(complexity_mass) | ~np.isnan(quality_mass)
+    asked = ~np.isnan(complexity_mass) | ~np.isnan(quality_mass)  # (n, t); t is the longest row's
     sure = np.minimum(complexity_mass, quality_mass) >= least_mass
-    products = np.where(sure, hard * good, np.nan)
+    products = np.where(sure, hard * good, np.nan)  # one unsure turn makes its row's sum NaN
     totals = np.zeros(len(asked))
     for turn in np.where(asked, products, 0.0).T:  # one by one: t of other rows changes no rounding
         totals += turn

@@ -15,18 +15,10 @@ statistic of Data-Juicer's kind, arXiv:2309.02033.
 
 import re
 
-import numpy as np
-
-from scorers.arrays import Floats, Strings
+from scorers.arrays import Floats, Strings, ratio
 from scorers.words import count_visible
 
 DIGITS = re.compile(r"\d+")
-
-
-def _digits(text: str) -> float:
-    """Share of the visible characters; NaN where there is none."""
-    visible = count_visible(text)
-    return sum(map(len, DIGITS.findall(text))) / visible if visible else np.nan
 
 
 def score_digit_share(text: Strings) -> Floats:
@@ -38,4 +30,5 @@ def score_digit_share(text: Strings) -> Floats:
     Returns:
         (n,) from -1 to 0. NaN where there is nothing but white space.
     """
-    return 0.0 - np.array([_digits(each) for each in text], dtype=np.float64)
+    digits = [sum(map(len, DIGITS.findall(each))) for each in text]
+    return 0.0 - ratio(digits, [*map(count_visible, text)])  # not -x, which turns 0 into -0

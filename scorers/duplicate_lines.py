@@ -18,19 +18,13 @@ is -1. DataTrove counts those after the first alone, so that the same bound drop
 
 from collections import Counter
 
-import numpy as np
-
-from scorers.arrays import Floats, Strings
+from scorers.arrays import Floats, Strings, ratio
 from scorers.words import split_lines
 
 
-def _repeated(lines: list[str]) -> float:
-    """Share of the characters in lines that come twice; NaN where there is no line."""
-    if not lines:
-        return np.nan
-    counts = Counter(lines)
-    repeated = sum(len(line) * count for line, count in counts.items() if count > 1)
-    return repeated / sum(map(len, lines))
+def _repeated(lines: list[str]) -> int:
+    """Characters in lines that come twice or more."""
+    return sum(len(line) * count for line, count in Counter(lines).items() if count > 1)
 
 
 def score_duplicate_lines(text: Strings) -> Floats:
@@ -42,4 +36,6 @@ def score_duplicate_lines(text: Strings) -> Floats:
     Returns:
         (n,) from -1 to 0. NaN where there is no line.
     """
-    return 0.0 - np.array([_repeated(split_lines(each)) for each in text], dtype=np.float64)
+    lines = [split_lines(each) for each in text]
+    repeated, whole = map(_repeated, lines), (sum(map(len, each)) for each in lines)
+    return 0.0 - ratio([*repeated], [*whole])  # not -x, which turns 0 into -0

@@ -29,7 +29,7 @@ def _repeated(words: list[str], n: int) -> float:
     if not words:
         return np.nan
     twice = {run for run, count in Counter(runs_of(words, n)).items() if count > 1}
-    return share_in_runs(words, n, twice) if twice else 0.0
+    return share_in_runs(words, n, twice) if twice else 0.0  # most texts: no need to look again
 
 
 def score_duplicate_ngrams(text: Strings, *, n: int = 5) -> Floats:

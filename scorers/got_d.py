@@ -44,7 +44,7 @@ from typing import ClassVar
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from scorers.arrays import Floats, Ints
+from scorers.arrays import Floats, Ints, unit
 
 BLOCK = 1 << 21
 """Costs that are in memory at a time."""
@@ -151,13 +151,6 @@ def calibrate(f: Floats) -> Floats:
     n = len(f)
     gradient: Floats = (f - math.fsum(f) / n) * (n / (n - 1))  # summed up exactly, in any order
     return gradient
-
-
-def unit(vectors: Floats) -> Floats:
-    """Vectors at length 1; NaN where a vector has none."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    units: Floats = vectors / np.where(lengths > 0, lengths, np.nan)
-    return units
 
 
 def by_content(vectors: Floats, known: Ints, seed: int) -> tuple[Ints, Ints, Ints]:

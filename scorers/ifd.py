@@ -16,9 +16,7 @@ divides perplexities, exp(L), not losses: the order of examples differs, so that
 `ifd_perplexity`.
 """
 
-import numpy as np
-
-from scorers.arrays import Floats, require_losses
+from scorers.arrays import Floats, ratio, require_losses
 
 
 def score_ifd(mean_nll: Floats, mean_nll_alone: Floats) -> Floats:
@@ -36,6 +34,4 @@ def score_ifd(mean_nll: Floats, mean_nll_alone: Floats) -> Floats:
         ValueError: if the lengths differ, or a loss is negative or above 700.
     """
     require_losses(mean_nll=mean_nll, mean_nll_alone=mean_nll_alone)
-    ratio = np.full(len(mean_nll), np.nan)
-    np.divide(mean_nll, mean_nll_alone, out=ratio, where=mean_nll_alone > 0)
-    return ratio
+    return ratio(mean_nll, mean_nll_alone)

@@ -29,14 +29,7 @@ of any size. A target that stands in two sources counts in both.
 
 import numpy as np
 
-from scorers.arrays import Floats, require_same_length
-
-
-def unit(vectors: Floats) -> Floats:
-    """(n, c, d) vectors at length 1, near which half precision has them; NaN without one."""
-    lengths = np.linalg.norm(vectors, axis=2, keepdims=True)
-    units: Floats = vectors / np.where(lengths > 0, lengths, np.nan)
-    return units
+from scorers.arrays import Floats, require_same_length, unit
 
 
 def score_less(
@@ -68,13 +61,14 @@ def score_less(
     known = ~np.isnan(directions).any(axis=(1, 2))
     if not known.any():
         raise ValueError("less compares with targets, and none of those given has a gradient")
+    # rows are stored at half precision, where a length is only near 1
     rows, targets, sources = unit(gradient), directions[known], target_source[known]
-    weights = rates / rates.sum(axis=1, keepdims=True)
+    weights = rates / rates.sum(axis=1, keepdims=True)  # (n, c), each row's sum to 1
     best = np.full(len(rows), -np.inf)
     for source in np.unique(sources):
-        mean = targets[sources == source].mean(axis=0)
+        mean = targets[sources == source].mean(axis=0)  # (c, d); a mean of cosines is one product
         # einsum, not a matrix product: a row's sum must not depend on how many rows there are
         cosines = np.einsum("ncd,cd->nc", rows, mean)
         best = np.maximum(best, (weights * cosines).sum(axis=1))
-    scores: Floats = np.clip(best, -1.0, 1.0)
+    scores: Floats = np.clip(best, -1.0, 1.0)  # rounding can take a cosine past 1
     return scores

@@ -31,8 +31,8 @@ def _factors(words: Iterable[str], threshold: float) -> float:
     types: set[str] = set()
     for word in words:
         types.add(word)
-        length += 1
-        if len(types) < threshold * length:
+        length += 1  # the word that breaks the ratio is the last of its factor
+        if len(types) < threshold * length:  # multiplied out: no quotient to round
             factors += 1
             types, length = set(), 0
     return factors + (1 - len(types) / length) / (1 - threshold) if length else factors
@@ -40,6 +40,7 @@ def _factors(words: Iterable[str], threshold: float) -> float:
 
 def _mtld(words: list[str], threshold: float, least_words: int) -> float:
     """The measure of one text; NaN where it has none."""
+    # Without a repetition there is no factor and no part of one: nothing to divide by.
     if len(words) < max(least_words, 1) or len(set(words)) == len(words):
         return np.nan
     forwards, backwards = _factors(words, threshold), _factors(reversed(words), threshold)

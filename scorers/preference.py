@@ -18,7 +18,12 @@ is the judge's own probability.
 
 import numpy as np
 
-from scorers.arrays import Floats, require_probabilities, require_same_length
+from scorers.arrays import (
+    Floats,
+    require_probabilities,
+    require_same_length,
+    require_sums_of_one,
+)
 
 REPAIR_BETTER = 1
 """Its place among the options: given better, repair better, neither."""
@@ -46,9 +51,6 @@ def score_preference(verdicts: Floats, verdict_mass: Floats, *, least_mass: floa
     require_probabilities(verdicts=verdicts, verdict_mass=verdict_mass)
     if verdicts.size == 0:
         return np.full(len(verdicts), np.nan)
-    totals = verdicts.sum(axis=2)
-    wrong = totals[np.abs(totals - 1) > 1e-3]
-    if wrong.size:
-        raise ValueError(f"the options of a verdict must sum to 1, got {wrong[0]:g}")
-    sure = (verdict_mass >= least_mass).all(axis=1)
+    require_sums_of_one("the options of a verdict", verdicts)
+    sure = (verdict_mass >= least_mass).all(axis=1)  # NaN, a missing verdict, is not sure
     return np.where(sure, verdicts[:, :, REPAIR_BETTER].mean(axis=1), np.nan)

@@ -42,4 +42,4 @@ def score_prompt_copying(prompt: Strings, response: Strings, *, n: int = 4) -> F
     """
     require_same_length(prompt=prompt, response=response)
     copied = [_copied(*pair, n) for pair in zip(prompt, response, strict=True)]
-    return 0.0 - np.array(copied, dtype=np.float64)
+    return 0.0 - np.array(copied, dtype=np.float64)  # not -x, which turns 0 into -0

@@ -23,7 +23,12 @@ trusted finds bad, and compare with both controls before rows are ranked by it.
 
 import numpy as np
 
-from scorers.arrays import Floats, require_probabilities, require_same_length
+from scorers.arrays import (
+    Floats,
+    require_probabilities,
+    require_same_length,
+    require_sums_of_one,
+)
 
 
 def score_rating(
@@ -54,8 +59,5 @@ def score_rating(
     if not 0 <= least_mass <= 1:
         raise ValueError(f"least_mass is a probability, from 0 to 1, got {least_mass}")
     require_probabilities(probabilities=probabilities, mass=mass)
-    totals = probabilities.sum(axis=1)
-    wrong = totals[np.abs(totals - 1) > 1e-3]
-    if wrong.size:
-        raise ValueError(f"the options of a rating must sum to 1, got {wrong[0]:g}")
+    require_sums_of_one("the options of a rating", probabilities)
     return np.where(mass >= least_mass, (marks * probabilities).sum(axis=1), np.nan)

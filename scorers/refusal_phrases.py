@@ -22,116 +22,65 @@ import numpy as np
 from scorers.arrays import Floats, Strings
 from scorers.words import split_words
 
-UNABLE = (
-    "I can't",
-    "I cannot",
-    "I can not",
-    "I'm unable to",
-    "I am unable to",
-    "I'm not able to",
-    "I am not able to",
-)
-TO_ANSWER = (
-    "answer",
-    "assist",
-    "comply",
-    "engage in",
-    "fulfil",
-    "fulfill",
-    "generate",
-    "help with",
-    "help you with",
-    "provide",
-)
+UNABLE = """I can't; I cannot; I can not; I'm unable to; I am unable to; I'm not able to;
+    I am not able to"""
+TO_ANSWER = """answer; assist; comply; engage in; fulfil; fulfill; generate; help with;
+    help you with; provide"""
+
+
+def _phrases(text: str) -> tuple[str, ...]:
+    return tuple(phrase.strip() for phrase in text.split(";"))
+
 
 REFUSALS = (
-    # English
-    *(f"{unable} {to_answer}" for unable in UNABLE for to_answer in TO_ANSWER),
-    "I'm sorry, but I",
-    "I am sorry, but I",
-    "I apologize, but I",
-    "I apologise, but I",
-    "I must decline",
-    "I have to decline",
-    "against my guidelines",
-    "against my programming",
-    # German
-    "es tut mir leid, aber ich",
-    "tut mir leid, aber ich",
-    "dabei kann ich nicht helfen",
-    "dabei kann ich Ihnen nicht helfen",
-    "dabei kann ich dir nicht helfen",
-    "ich bin nicht in der Lage",
-    # French
-    "je suis désolé, mais je",
-    "désolé, mais je",
-    "je ne peux pas vous aider",
-    "je ne peux pas t'aider",
-    "je ne suis pas en mesure de",
-    # Spanish
-    "lo siento, pero no puedo",
-    "no puedo ayudarte con",
-    "no puedo ayudarle con",
-    "no puedo proporcionar",
-    # Chinese
-    "抱歉我无法",
-    "抱歉我不能",
-    "抱歉但我无法",
-    "抱歉但我不能",
-    "我无法提供",
-    "我不能提供",
+    *(f"{unable} {answer}" for unable in _phrases(UNABLE) for answer in _phrases(TO_ANSWER)),
+    *_phrases(  # English
+        """I'm sorry, but I; I am sorry, but I; I apologize, but I; I apologise, but I;
+        I must decline; I have to decline; against my guidelines; against my programming"""
+    ),
+    *_phrases(  # German
+        """es tut mir leid, aber ich; tut mir leid, aber ich; dabei kann ich nicht helfen;
+        dabei kann ich Ihnen nicht helfen; dabei kann ich dir nicht helfen;
+        ich bin nicht in der Lage"""
+    ),
+    *_phrases(  # French
+        """je suis désolé, mais je; désolé, mais je; je ne peux pas vous aider;
+        je ne peux pas t'aider; je ne suis pas en mesure de"""
+    ),
+    *_phrases(  # Spanish
+        """lo siento, pero no puedo; no puedo ayudarte con; no puedo ayudarle con;
+        no puedo proporcionar"""
+    ),
+    *_phrases(
+        "抱歉我无法; 抱歉我不能; 抱歉但我无法; 抱歉但我不能; 我无法提供; 我不能提供"
+    ),  # Chinese
 )
 """Phrases that decline."""
 
 SELF_REFERENCES = (
-    # English
-    "as an AI",
-    "I'm an AI",
-    "I am an AI",
-    "I'm just an AI",
-    "I am just an AI",
-    "as a language model",
-    "as a large language model",
-    "I'm a language model",
-    "I am a language model",
-    "I'm a large language model",
-    "I am a large language model",
-    "my knowledge cutoff",
-    "my last knowledge update",
-    "I don't have personal opinions",
-    "I do not have personal opinions",
-    "I don't have personal experiences",
-    "I do not have personal experiences",
-    "I don't have access to real-time",
-    "I do not have access to real-time",
-    # German
-    "als KI",
-    "als künstliche Intelligenz",
-    "als Sprachmodell",
-    "als großes Sprachmodell",
-    # French
-    "en tant qu'IA",
-    "en tant qu'intelligence artificielle",
-    "en tant que modèle de langage",
-    # Spanish
-    "como IA",
-    "como inteligencia artificial",
-    "como modelo de lenguaje",
-    "como un modelo de lenguaje",
-    # Chinese
-    "作为AI",
-    "作为一个AI",
-    "作为人工智能",
-    "作为一个人工智能",
-    "作为一个语言模型",
-    "作为语言模型",
+    *_phrases(  # English
+        """as an AI; I'm an AI; I am an AI; I'm just an AI; I am just an AI; as a language model;
+        as a large language model; I'm a language model; I am a language model;
+        I'm a large language model; I am a large language model; my knowledge cutoff;
+        my last knowledge update; I don't have personal opinions;
+        I do not have personal opinions; I don't have personal experiences;
+        I do not have personal experiences; I don't have access to real-time;
+        I do not have access to real-time"""
+    ),
+    *_phrases("als KI; als künstliche Intelligenz; als Sprachmodell; als großes Sprachmodell"),
+    *_phrases("en tant qu'IA; en tant qu'intelligence artificielle; en tant que modèle de langage"),
+    *_phrases(  # Spanish
+        "como IA; como inteligencia artificial; como modelo de lenguaje; como un modelo de lenguaje"
+    ),
+    *_phrases(  # Chinese
+        "作为AI; 作为一个AI; 作为人工智能; 作为一个人工智能; 作为一个语言模型; 作为语言模型"
+    ),
 )
 """Phrases in which a model speaks of itself."""
 
 
 def _as_words(text: str) -> str:
-    """A text as its words, each between spaces, so that phrases are found as whole words."""
-    return f" {' '.join(split_words(text))} "
+    return f" {' '.join(split_words(text))} "  # between spaces: phrases are found as whole words
 
 
 def score_refusal_phrases(text: Strings, *, self_references: bool = True) -> Floats:
@@ -144,8 +93,6 @@ def score_refusal_phrases(text: Strings, *, self_references: bool = True) -> Flo
     Returns:
         (n,) phrases, negated: 0 or less.
     """
-    wanted = [*REFUSALS, *(SELF_REFERENCES if self_references else ())]
-    phrases = [_as_words(phrase) for phrase in wanted]
-    plain = [_as_words(each) for each in text]
-    counts = [sum(map(each.count, phrases)) for each in plain]
-    return 0.0 - np.array(counts, dtype=np.float64)
+    phrases = [*map(_as_words, (*REFUSALS, *(SELF_REFERENCES if self_references else ())))]
+    counts = [sum(map(_as_words(each).count, phrases)) for each in text]
+    return 0.0 - np.array(counts, dtype=np.float64)  # not -x, which turns 0 into -0

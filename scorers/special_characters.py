@@ -15,17 +15,8 @@ special too, and Data-Juicer, arXiv:2309.02033; here digits have a score of thei
 `digit_share`.
 """
 
-import numpy as np
-
-from scorers.arrays import Floats, Strings
+from scorers.arrays import Floats, Strings, ratio
 from scorers.words import count_visible, find_words
-
-
-def _special(text: str) -> float:
-    """Share of the visible characters; NaN where there is none."""
-    visible = count_visible(text)
-    plain = sum(map(len, find_words(text.replace("_", " "))))
-    return (visible - plain) / visible if visible else np.nan
 
 
 def score_special_characters(text: Strings) -> Floats:
@@ -37,4 +28,9 @@ def score_special_characters(text: Strings) -> Floats:
     Returns:
         (n,) from -1 to 0. NaN where there is nothing but white space.
     """
-    return 0.0 - np.array([_special(each) for each in text], dtype=np.float64)
+    visible = [*map(count_visible, text)]
+    # Words have letters, marks, digits and the underscore, which is special here.
+    plain = [sum(map(len, find_words(each.replace("_", " ")))) for each in text]
+    return 0.0 - ratio(
+        [v - p for v, p in zip(visible, plain, strict=True)], visible
+    )  # not -x, which turns 0 into -0

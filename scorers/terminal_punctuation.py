@@ -15,9 +15,7 @@ Raffel et al. 2019, "Exploring the Limits of Transfer Learning" (C4), arXiv:1910
 al. 2024, "The FineWeb Datasets", arXiv:2406.17557.
 """
 
-import numpy as np
-
-from scorers.arrays import Floats, Strings
+from scorers.arrays import Floats, Strings, ratio
 from scorers.words import split_lines
 
 ENDS = (
@@ -34,13 +32,6 @@ CLOSERS = ")]}*_\uff09\u3011\u3015\u300b"
 """What may follow it: brackets, and the marks of bold and italic text."""
 
 
-def _ended(lines: list[str]) -> float:
-    """Share of the lines that end a sentence; NaN where there is no line."""
-    if not lines:
-        return np.nan
-    return sum(line.rstrip(CLOSERS).endswith(ENDS) for line in lines) / len(lines)
-
-
 def score_terminal_punctuation(text: Strings) -> Floats:
     """Score each text by the share of its lines that end in terminal punctuation.
 
@@ -50,4 +41,6 @@ def score_terminal_punctuation(text: Strings) -> Floats:
     Returns:
         (n,) from 0 to 1. NaN where there is no line.
     """
-    return np.array([_ended(split_lines(each)) for each in text], dtype=np.float64)
+    lines = [split_lines(each) for each in text]
+    ended = [sum(line.rstrip(CLOSERS).endswith(ENDS) for line in each) for each in lines]
+    return ratio(ended, [*map(len, lines)])

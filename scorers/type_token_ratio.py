@@ -13,15 +13,8 @@ does not. Costs no model. A text without a word has no score.
 McCarthy and Jarvis 2010, doi:10.3758/BRM.42.2.381, on this ratio and what mends it.
 """
 
-import numpy as np
-
-from scorers.arrays import Floats, Strings
+from scorers.arrays import Floats, Strings, ratio
 from scorers.words import split_words
-
-
-def _ratio(words: list[str]) -> float:
-    """Different words for each word; NaN where there is none."""
-    return len(set(words)) / len(words) if words else np.nan
 
 
 def score_type_token_ratio(text: Strings) -> Floats:
@@ -33,4 +26,5 @@ def score_type_token_ratio(text: Strings) -> Floats:
     Returns:
         (n,) above 0, at most 1. NaN where there is no word.
     """
-    return np.array([_ratio(split_words(each)) for each in text], dtype=np.float64)
+    words = [split_words(each) for each in text]
+    return ratio([len(set(each)) for each in words], [*map(len, words)])

@@ -31,6 +31,7 @@ ASCII_WORD = re.compile(r"\w+")
 @cache
 def combining_marks() -> str:
     """All combining marks. Without them a script can lose its vowels."""
+    # U+0300 is the first of them; those beyond U+FFFF belong to scripts that are seldom used.
     return "".join(c for c in map(chr, range(0x300, 0x10000)) if category(c) in ("Mn", "Mc"))
 
 
@@ -39,9 +40,8 @@ def word_characters() -> str:
     return rf"[\w{combining_marks()}]+"
 
 
-@cache
+@cache  # not a constant: an import should not walk through 65,000 characters
 def _word() -> re.Pattern[str]:
-    """The pattern of a word."""
     return re.compile(word_characters())
 
 
@@ -80,7 +80,7 @@ def runs_of(words: Sequence[str], n: int) -> Iterator[Run]:
     """
     if n < 1:
         raise ValueError(f"n is a number of words, 1 or more, got {n}")
-    return zip(*(words[start:] for start in range(n)), strict=False)
+    return zip(*(words[start:] for start in range(n)), strict=False)  # ends with the shortest
 
 
 def share_in_runs(words: Sequence[str], n: int, wanted: Container[Run]) -> float:
@@ -91,10 +91,10 @@ def share_in_runs(words: Sequence[str], n: int, wanted: Container[Run]) -> float
         n: words of a run.
         wanted: the runs that count.
     """
-    ends = [0, *accumulate(map(len, words))]
-    covered, last = 0, 0
+    ends = [0, *accumulate(map(len, words))]  # characters before word i: one more than words
+    covered, last = 0, 0  # characters so far; the word behind the last run that counted
     for start, run in enumerate(runs_of(words, n)):
         if run in wanted:
-            covered += ends[start + n] - ends[max(start, last)]
+            covered += ends[start + n] - ends[max(start, last)]  # the part not covered yet
             last = start + n
     return covered / ends[-1]

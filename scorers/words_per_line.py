@@ -15,16 +15,8 @@ Raffel et al. 2019, "Exploring the Limits of Transfer Learning" (C4), arXiv:1910
 al. 2024, "The FineWeb Datasets", arXiv:2406.17557. Both look at each line; this is the mean.
 """
 
-import numpy as np
-
-from scorers.arrays import Floats, Strings
+from scorers.arrays import Floats, Strings, ratio
 from scorers.words import split_lines, split_words
-
-
-def _mean(text: str) -> float:
-    """Words for each line; NaN where there is no line."""
-    lines = len(split_lines(text))
-    return len(split_words(text)) / lines if lines else np.nan
 
 
 def score_words_per_line(text: Strings) -> Floats:
@@ -36,4 +28,5 @@ def score_words_per_line(text: Strings) -> Floats:
     Returns:
         (n,) words, 0 or more. NaN where there is no line.
     """
-    return np.array([_mean(each) for each in text], dtype=np.float64)
+    words = [len(split_words(each)) for each in text]
+    return ratio(words, [len(split_lines(each)) for each in text])

@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, islice
 from math import comb
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -65,15 +65,8 @@ class MixtureRuns:
     @property
     def exposure(self) -> Floats:
         """(n, m) how much of each source had been seen, of a whole training."""
-        whole = int(self.checkpoints.max()) + 1
+        whole = int(self.checkpoints.max()) + 1  # checkpoints: they count from 0
         return self.proportions * ((self.checkpoints + 1) / whole)[:, None]
-
-
-class Split(NamedTuple):
-    """Rows to fit and rows to test."""
-
-    fit: Ints
-    test: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,24 +114,20 @@ def fit_law(exposure: Floats, scores: Floats, groups: Ints, curved: bool = False
         What predicts (n, k) scores for how much of each source has been seen (n, m).
     """
     splits = split_groups(groups)
-    if not splits:
+    if not splits:  # nothing to choose by: the strongest claims least
         return solve_ridge(exposure, scores, PENALTIES[-1], curved)
-    errors = np.array([missed(exposure, scores, split, curved) for split in splits])
+    # Every penalty is fitted at once: columns are the scores once for each, penalty by penalty.
+    repeated, each = np.tile(scores, len(PENALTIES)), np.repeat(PENALTIES, scores.shape[1])
+    errors = np.empty((len(splits), len(PENALTIES)))  # mean square errors on the rows to test
+    for at, (fit, test) in enumerate(splits):
+        wrong = solve_ridge(exposure[fit], repeated[fit], each, curved).predict(exposure[test])
+        wrong = ((wrong - repeated[test]) ** 2).reshape(len(test), len(PENALTIES), -1)
+        errors[at] = wrong.mean(axis=(0, 2))
     means = errors.mean(axis=0)
     best = int(means.argmin())
+    # Of few folds the standard error is s / sqrt(f), s^2 over f - 1: together std / sqrt(f - 1).
     limit = means[best] + errors[:, best].std() / np.sqrt(len(splits) - 1)
     return solve_ridge(exposure, scores, max(np.array(PENALTIES)[means <= limit]), curved)
-
-
-def missed(exposure: Floats, scores: Floats, split: Split, curved: bool) -> Floats:
-    """(penalties,) mean square errors on the rows to test, of laws fitted on the others."""
-    penalties, benchmarks = len(PENALTIES), scores.shape[1]
-    repeated = np.tile(scores, penalties)
-    each = np.repeat(PENALTIES, benchmarks)
-    law = solve_ridge(exposure[split.fit], repeated[split.fit], each, curved)
-    wrong = (law.predict(exposure[split.test]) - repeated[split.test]) ** 2
-    errors: Floats = wrong.reshape(-1, penalties, benchmarks).mean(axis=(0, 2))
-    return errors
 
 
 def solve_ridge(
@@ -157,25 +146,24 @@ def solve_ridge(
     from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
     columns = PolynomialFeatures(2 if curved else 1, interaction_only=True, include_bias=False)
+    # Ridge adds its penalty to a sum over rows; svd solves each column with a penalty of its own.
     ridge = Ridge(penalty * len(scores), solver="svd")
     return make_pipeline(columns, StandardScaler(), ridge).fit(exposure, scores)
 
 
-def split_groups(groups: Ints) -> list[Split]:
-    """At most FOLDS ways to part rows; no group is on both sides, and each is tested once.
+def split_groups(groups: Ints) -> list[tuple[Ints, Ints]]:
+    """At most FOLDS ways to part rows into (fit, test); no group is on both sides.
 
     Args:
-        groups: (n,) codes; they are dealt out in their order.
+        groups: (n,) codes; each is tested once. They are dealt out in their order.
 
     Returns:
-        None where there is one group.
+        [] where there is one group.
     """
     from sklearn.model_selection import LeaveOneGroupOut
 
-    folds = np.unique(groups, return_inverse=True)[1] % FOLDS
-    if not folds.any():
-        return []
-    return [Split(*each) for each in LeaveOneGroupOut().split(folds, groups=folds)]
+    folds = np.unique(groups, return_inverse=True)[1] % FOLDS  # numbered without gaps, then dealt
+    return [*LeaveOneGroupOut().split(folds, groups=folds)] if folds.any() else []
 
 
 def validate_runs(runs: MixtureRuns, curved: bool = False) -> Validation:
@@ -189,26 +177,20 @@ def validate_runs(runs: MixtureRuns, curved: bool = False) -> Validation:
         ValueError: if there are fewer.
     """
     groups = group_of(runs)
-    if len(np.unique(groups)) < 3:
+    if (mixtures := len(np.unique(groups))) < 3:
         raise ValueError(
-            f"{len(np.unique(groups))} mixtures tell nothing of others: 3 are the least, and 20 "
-            "to 50 are what the method was made for"
+            f"{mixtures} mixtures tell nothing of others: 3 are the least, and 20 to 50 are what "
+            "the method was made for"
         )
-    predicted = np.full_like(runs.scores, np.nan)
-    for split in split_groups(groups):
-        fit = split.fit
+    predicted = np.empty_like(runs.scores)  # each row is tested once, so all are filled
+    for fit, test in split_groups(groups):
         law = fit_law(runs.exposure[fit], runs.scores[fit], groups[fit], curved)
-        predicted[split.test] = law.predict(runs.exposure[split.test])
-    of_means = r_squared(
-        runs.scores.mean(axis=1, keepdims=True),
-        predicted.mean(axis=1, keepdims=True),
-        runs.checkpoints,
-    )
-    wrong = predicted.mean(axis=1) - runs.scores.mean(axis=1)
+        predicted[test] = law.predict(runs.exposure[test])
+    means, guessed = (each.mean(axis=1, keepdims=True) for each in (runs.scores, predicted))
     return Validation(
         r2=r_squared(runs.scores, predicted, runs.checkpoints),
-        r2_mean=float(of_means[0]),
-        noise=float(np.sqrt((wrong**2).mean())),
+        r2_mean=float(r_squared(means, guessed, runs.checkpoints)[0]),
+        noise=float(np.sqrt(((guessed - means) ** 2).mean())),
     )
 
 
@@ -219,25 +201,32 @@ def group_of(runs: MixtureRuns) -> Ints:
         ValueError: if lengths differ.
     """
     require_same_length(mixtures=runs.mixtures, checkpoints=runs.checkpoints)
-    rounded = np.round(runs.proportions, 9)
-    codes: Ints = np.unique(rounded, axis=0, return_inverse=True)[1].reshape(-1)
+    rounded = np.round(runs.proportions, 9)  # 0.1 + 0.2 and 0.3 are one proportion
+    codes: Ints = np.unique(rounded, axis=0, return_inverse=True)[1].reshape(
+        -1
+    )  # NumPy 2.0: (n, 1)
     return codes
 
 
 def r_squared(scores: Floats, predicted: Floats, checkpoints: Ints) -> Floats:
     """(k,) share of the variance within checkpoints that is predicted; NaN where there is none."""
-    indices = np.unique(checkpoints, return_inverse=True)[1]
-    counts = np.bincount(indices)[:, None]
-    sums = np.zeros((len(counts), scores.shape[1]))
-    np.add.at(sums, indices, scores)
-    around = ((scores - (sums / counts)[indices]) ** 2).sum(axis=0)
+    codes = np.unique(checkpoints, return_inverse=True)[1]
+    around = (less_means(scores, codes) ** 2).sum(axis=0)
     missed = ((scores - predicted) ** 2).sum(axis=0)
-    varies = around > 1e-12 * (1 + (scores**2).sum(axis=0))
+    varies = around > 1e-12 * (1 + (scores**2).sum(axis=0))  # equal scores leave rounding behind
     return np.where(varies, 1 - missed / np.where(varies, around, 1.0), np.nan)
 
 
+def less_means(values: Floats, codes: Ints) -> Floats:
+    """(n, k) values, each less the mean of the rows with its code; codes (n,) have no gaps."""
+    counts = np.bincount(codes)[:, None]
+    sums = np.zeros((len(counts), values.shape[1]))
+    np.add.at(sums, codes, values)
+    return values - (sums / counts)[codes]
+
+
 def count_mixtures(sources: int, batch: int) -> int:
-    """How many mixtures there are: C(m + b - 1, m - 1)."""
+    """C(m + b - 1, m - 1): how many mixtures there are."""
     return comb(sources + batch - 1, sources - 1)
 
 
@@ -251,19 +240,18 @@ def enumerate_mixtures(sources: int, batch: int) -> Iterator[Floats]:
     Raises:
         ValueError: if there are more than can be looked at.
     """
-    count = count_mixtures(sources, batch)
-    if count > MOST_MIXTURES:
+    if (count := count_mixtures(sources, batch)) > MOST_MIXTURES:
         raise ValueError(
             f"{sources} sources in steps of 1/{batch} are {count:,} mixtures, more than "
             f"{MOST_MIXTURES:,}: take a smaller batch"
         )
     # Between m sources stand m - 1 bars in a row of b + m - 1 places; what is between them is n.
-    indices = batch + sources - 1
-    bars = combinations(range(indices), sources - 1)
+    places = batch + sources - 1
+    bars = combinations(range(places), sources - 1)
     while block := list(islice(bars, BLOCK)):
-        cut = np.array(block, dtype=np.int64).reshape(len(block), sources - 1)
-        ends = np.column_stack([np.full(len(cut), -1), cut, np.full(len(cut), indices)])
-        yield (np.diff(ends, axis=1) - 1) / batch
+        cut = np.array(block, dtype=np.int64).reshape(len(block), sources - 1)  # one source: (r, 0)
+        ends = np.pad(cut, ((0, 0), (1, 1)), constant_values=((0, 0), (-1, places)))  # outer bars
+        yield (np.diff(ends, axis=1) - 1) / batch  # -1: the bar itself is no unit of a source
 
 
 def rank_mixtures(law: "Pipeline", tried: Floats, batch: int, top: int) -> RankedMixtures:
@@ -278,14 +266,15 @@ def rank_mixtures(law: "Pipeline", tried: Floats, batch: int, top: int) -> Ranke
     Returns:
         Best first; ties to the mixture with more of the first source.
     """
-    least, most = tried.min(axis=0) - 1e-9, tried.max(axis=0) + 1e-9
+    least, most = tried.min(axis=0) - 1e-9, tried.max(axis=0) + 1e-9  # a bound counts as tried
     best = np.empty((0, tried.shape[1]))
     searched = 0
     for block in enumerate_mixtures(tried.shape[1], batch):
         within = block[((block >= least) & (block <= most)).all(axis=1)]
         searched += len(within)
-        pool = np.concatenate([best, within])
+        pool = np.concatenate([best, within])  # the best so far, so only a block is in memory
         value = np.round(law.predict(pool).mean(axis=1), 9) if len(pool) else np.empty(0)
+        # lexsort goes by its last key first: by value, then by the first source, the second, ...
         best = pool[np.lexsort((*(-pool.T[::-1]), -value))[:top]]
     return RankedMixtures(best, law.predict(best), searched)
 
@@ -303,8 +292,6 @@ def replicate_noise(runs: MixtureRuns) -> float | None:
     """
     keys = np.column_stack([group_of(runs), runs.checkpoints])
     codes = np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
-    means = runs.scores.mean(axis=1)
-    counts = np.bincount(codes)
-    around = means - (np.bincount(codes, weights=means) / counts)[codes]
-    freedom = int((counts - 1).sum())
+    around = less_means(runs.scores.mean(axis=1, keepdims=True), codes)
+    freedom = len(codes) - (int(codes.max()) + 1)  # rows, less a mean taken for each pair
     return float(np.sqrt((around**2).sum() / freedom)) if freedom else None

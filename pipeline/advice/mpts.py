@@ -23,11 +23,13 @@ MPTS, 2025, arXiv:2501.11039. The authors size the prior by another layer than z
 long as the two are equal; here it has the size of z.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributions import Normal, kl_divergence
 
 from pipeline.ranking.order import sort_rows
 from pipeline.selection.methods.random import random_keys
@@ -63,37 +65,6 @@ class TaskPrediction:
         return g0 * self.mean + g1 * self.deviation
 
 
-@dataclass(slots=True)
-class _Scale:
-    """Mean and deviation of all losses seen."""
-
-    count: int = 0
-    total: float = 0.0
-    squares: float = 0.0
-
-    def see(self, losses: Floats) -> None:
-        self.count += len(losses)
-        self.total += float(losses.sum())
-        self.squares += float((losses**2).sum())
-
-    @property
-    def mean(self) -> float:
-        return self.total / self.count if self.count else 0.0
-
-    @property
-    def deviation(self) -> float:
-        variance = self.squares / self.count - self.mean**2 if self.count else 0.0
-        return variance**0.5 if variance > 1e-12 else 1.0
-
-
-@dataclass(slots=True)
-class _Round:
-    """What was seen last: (m, d) descriptions and (m,) losses."""
-
-    descriptions: Tensor | None = None
-    losses: Floats = field(default_factory=lambda: np.empty(0))
-
-
 class RiskLearner:
     """A neural process from descriptions of tasks to their losses."""
 
@@ -106,7 +77,7 @@ class RiskLearner:
         """
         self.settings = settings = settings or LearnerSettings()
         width = settings.width
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
             torch.manual_seed(settings.seed)
             self.encoder = _perceptron(dimensions + 1, width, width, hidden=2)
             self.to_mean, self.to_spread = nn.Linear(width, width), nn.Linear(width, width)
@@ -114,8 +85,9 @@ class RiskLearner:
         parts = nn.ModuleList([self.encoder, self.to_mean, self.to_spread, self.decoder])
         self._adam = torch.optim.Adam(parts.parameters(), lr=settings.learning_rate)
         self._noise = torch.Generator().manual_seed(settings.seed)
-        self._prior = torch.zeros(width), torch.ones(width)
-        self._scale, self._last = _Scale(), _Round()
+        self._prior = Normal(torch.zeros(width), torch.ones(width))
+        self._seen = np.empty(0)  # every loss so far, which give the scale of the next
+        self._last: tuple[Tensor, Floats] | None = None  # (m, d) descriptions, (m,) losses
 
     @torch.no_grad()
     def predict(self, descriptions: Floats) -> TaskPrediction:
@@ -124,11 +96,9 @@ class RiskLearner:
         Args:
             descriptions: (m, d) numbers, each brought to a like scale.
         """
-        said = self._decode(_as_tensor(descriptions), *self._infer()).numpy().astype(np.float64)
-        mean, deviation = said.mean(axis=0), said.std(axis=0)
-        return TaskPrediction(
-            mean * self._scale.deviation + self._scale.mean, deviation * self._scale.deviation
-        )
+        said = self._decode(_as_tensor(descriptions), self._infer()).numpy().astype(np.float64)
+        centre, spread = self._scale()
+        return TaskPrediction(said.mean(axis=0) * spread + centre, said.std(axis=0) * spread)
 
     def observe(self, descriptions: Floats, losses: Floats) -> None:
         """Learn from the tasks of a round.
@@ -143,37 +113,49 @@ class RiskLearner:
         require_same_length(descriptions=descriptions, losses=losses)
         if not len(losses) or not np.isfinite(losses).all():
             raise ValueError("expected a finite loss for each of one or more tasks")
-        self._scale.see(losses)
-        self._last = _Round(_as_tensor(descriptions), losses)
+        self._seen = np.concatenate([self._seen, losses])
+        self._last = _as_tensor(descriptions), losses
         q = self._infer()
-        said = self._decode(_as_tensor(descriptions), *q).mean(dim=0)
-        loss = ((said - self._standardised(losses)) ** 2).sum() + _divergence(q, self._prior)
+        said = self._decode(self._last[0], q).mean(dim=0)
+        loss = ((said - self._standardised(losses)) ** 2).sum()
+        loss = loss + kl_divergence(q, self._prior).sum()
         self._adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._adam.step()
-        with torch.no_grad():
+        with torch.no_grad():  # a constant of the next round: nothing is learnt through it
             self._prior = self._infer()
 
-    def _infer(self) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of z after the last round; of the prior before the first."""
-        if self._last.descriptions is None:
+    def _infer(self) -> Normal:
+        """q(z) after the last round; the prior before the first."""
+        if self._last is None:
             return self._prior
-        losses = self._standardised(self._last.losses)[:, None]
-        summary = self.encoder(torch.cat([self._last.descriptions, losses], dim=1)).mean(dim=0)
+        descriptions, losses = self._last
+        pairs = torch.cat([descriptions, self._standardised(losses)[:, None]], dim=1)  # (m, d + 1)
+        summary = self.encoder(pairs).mean(dim=0)  # (width,): the order of tasks has no say
         spread = NARROWEST + SPREAD * torch.sigmoid(self.to_spread(summary))
-        return self.to_mean(summary), spread
+        return Normal(self.to_mean(summary), spread)
 
-    def _decode(self, descriptions: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    def _decode(self, descriptions: Tensor, q: Normal) -> Tensor:
         """(samples, m) standardised losses."""
-        noise = torch.randn(self.settings.samples, len(mean), generator=self._noise)
-        z = mean + deviation * noise
-        tasks = descriptions.expand(len(z), *descriptions.shape)
-        each = z[:, None].expand(-1, len(descriptions), -1)
+        # Not q.rsample, which draws from the global generator.
+        z = q.loc + q.scale * torch.randn(
+            self.settings.samples, self.settings.width, generator=self._noise
+        )
+        tasks = descriptions.expand(len(z), *descriptions.shape)  # (samples, m, d)
+        each = z[:, None].expand(-1, len(descriptions), -1)  # (samples, m, width)
         said: Tensor = self.decoder(torch.cat([tasks, each], dim=2))[:, :, 0]
         return said
 
+    def _scale(self) -> tuple[float, float]:
+        """Mean and deviation of all losses seen; 0 and 1 before the first."""
+        if not len(self._seen):
+            return 0.0, 1.0
+        deviation = float(self._seen.std())
+        return float(self._seen.mean()), deviation if deviation > 1e-6 else 1.0  # else: all alike
+
     def _standardised(self, losses: Floats) -> Tensor:
-        return _as_tensor((losses - self._scale.mean) / self._scale.deviation)
+        centre, spread = self._scale()
+        return _as_tensor((losses - centre) / spread)
 
 
 def choose_risky(
@@ -207,25 +189,15 @@ def choose_risky(
         raise ValueError(f"there are {len(ids)} tasks, {count} were asked for")
     ranked = sort_rows(-worth, ids)
     kept = count - int(count * random_share)
-    others = ranked[kept:]
-    drawn = sort_rows(
-        random_keys([str(ids[at]) for at in others], seed, f"mpts {round}"), ids[others]
-    )
-    return np.concatenate((ranked[:kept], others[drawn[: count - kept]]))
+    others = ranked[kept:]  # the draw is among those that worth did not choose
+    keys = random_keys([str(each) for each in ids[others]], seed, f"mpts {round}")
+    return np.concatenate((ranked[:kept], others[sort_rows(keys, ids[others])[: count - kept]]))
 
 
 def _perceptron(inputs: int, outputs: int, width: int, hidden: int) -> nn.Sequential:
-    layers: list[nn.Module] = [nn.Linear(inputs, width), nn.ReLU()]
-    for _ in range(hidden - 1):
-        layers += [nn.Linear(width, width), nn.ReLU()]
+    widths = pairwise([inputs, *[width] * hidden])  # inputs and outputs of each hidden layer
+    layers = [part for each in widths for part in (nn.Linear(*each), nn.ReLU())]
     return nn.Sequential(*layers, nn.Linear(width, outputs))
-
-
-def _divergence(q: tuple[Tensor, Tensor], prior: tuple[Tensor, Tensor]) -> Tensor:
-    """KL(q || prior) of two normal distributions, summed over z."""
-    (mean, deviation), (mean_0, deviation_0) = q, prior
-    ratio = (deviation / deviation_0) ** 2
-    return 0.5 * (ratio + ((mean - mean_0) / deviation_0) ** 2 - 1 - ratio.log()).sum()
 
 
 def _as_tensor(numbers: Floats) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scorers import got_d
-from scorers.arrays import Floats
+from scorers.arrays import Floats, unit
 from scorers.got_d import (
     NotConvergedError,
     calibrate,
@@ -15,7 +15,6 @@ from scorers.got_d import (
     potentials_of,
     score_got_d,
     solve_transport,
-    unit,
 )
 
 RNG = np.random.default_rng(5)
