@@ -1,19 +1,19 @@
 """`sluice check`: a recipe up to its check stage, or plain files against evaluation sets."""
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.options import AsJson, OnCluster, OnRunner, Strict, Wait
-from flows.cli.output import print_json
+from flows.cli.output import print_answer, print_json
 from flows.cli.run import RunOptions, refuse_quarantined, run_until
 from flows.progress import say
 
 if TYPE_CHECKING:
     from pipeline.contamination.report import CheckReport
+    from pipeline.contamination.settings import CheckSettings
 
 RECIPE_SUFFIXES = (".yaml", ".yml")
 
@@ -70,34 +70,22 @@ def check(
     says the rest. With files it needs no workspace, and the options say it.
     """
     if Path(data[0]).suffix in RECIPE_SUFFIXES:
-        refuse_options_of_files(data, against)
+        if len(data) > 1 or against:
+            raise typer.BadParameter(
+                "a recipe names its rows and evaluation sets itself: give it alone, or give files "
+                "of rows with --against"
+            )
         how = RunOptions(wait, runner, cluster)
         report = check_recipe(Path(data[0]), how, as_json=as_json, strict=strict)
     else:
-        comparison = Comparison(against or [], prompt, answer, words, near)
-        report = check_data(data, comparison, as_json=as_json)
+        settings = comparison(against or [], prompt, answer, words, near)
+        report = check_data(data, settings, as_json=as_json)
     if fail_on_hits and report.found:
         raise typer.Exit(1)
 
 
-def refuse_options_of_files(data: list[str], against: list[str] | None) -> None:
-    """A recipe says itself what is compared with what."""
-    if len(data) > 1 or against:
-        raise typer.BadParameter(
-            "a recipe names its rows and evaluation sets itself: give it alone, or give files of "
-            "rows with --against"
-        )
-
-
 def check_recipe(path: Path, how: RunOptions, *, as_json: bool, strict: bool) -> "CheckReport":
-    """Run a recipe up to its check, and print what the check found.
-
-    Args:
-        path: of the recipe.
-        how: it is run.
-        as_json: print that as JSON, and nothing of the run.
-        strict: whether rows in quarantine are a failure.
-    """
+    """Run a recipe up to its check, and print what that found; as JSON, nothing of the run."""
     from flows.cli.summary import print_summary, summary_of
     from flows.recipe.check import RecipeError, load_recipe
     from pipeline.contamination.report import read_check_report
@@ -110,35 +98,21 @@ def check_recipe(path: Path, how: RunOptions, *, as_json: bool, strict: bool) ->
     summary = summary_of(state)
     with read_workspace(state.run.workspace) as con:
         report = read_check_report(con, state.run.run_id, ALL)
-    assert report is not None
+    assert report is not None  # the recipe has a check block, and the run came as far
     if as_json:
         print_json({"run_id": state.run.run_id, **report.as_json})
     else:
         print_summary(summary, as_json=False)
         sys.stdout.write(f"\n{report.markdown}")
     if strict:
-        refuse_quarantined(summary)
+        refuse_quarantined(summary)  # last: what was found is printed whatever the exit code
     return report
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What files are compared with, and how."""
-
-    against: list[str]
-    """Evaluation sets."""
-    prompt: str | None
-    """The sets' field with the prompt."""
-    answer: str | None
-    words: int
-    """In an n-gram."""
-    near: bool
-    """Whether near copies are looked for too."""
-
-
-def check_data(data: list[str], comparison: Comparison, *, as_json: bool) -> "CheckReport":
-    """Compare files of rows with evaluation sets, and print what was found."""
-    from pipeline.contamination.check_files import check_files
+def comparison(
+    against: list[str], prompt: str | None, answer: str | None, words: int, near: bool
+) -> "CheckSettings":
+    """What files are compared with, and how, as the check block of a recipe would have it."""
     from pipeline.contamination.settings import (
         NEAR_COPIES,
         CheckSettings,
@@ -146,22 +120,21 @@ def check_data(data: list[str], comparison: Comparison, *, as_json: bool) -> "Ch
         NGramSettings,
     )
 
-    if not comparison.against:
+    if not against:
         raise typer.BadParameter("name the evaluation sets with --against, or give a recipe")
-    prompt, answer = comparison.prompt, comparison.answer
     if answer and not prompt:
         raise typer.BadParameter("--answer names a field, so name the one of the prompt too")
-    near = (NEAR_COPIES,) if comparison.near else ()
-    ngrams = (NGramSettings(words=comparison.words), *near)
-    sets = tuple(
-        EvaluationSettings(path=path, prompt=prompt, answer=answer) for path in comparison.against
-    )
-    settings = CheckSettings(against=sets, ngrams=ngrams)
+    ngrams = (NGramSettings(words=words), *([NEAR_COPIES] if near else []))
+    sets = [EvaluationSettings(path=path, prompt=prompt, answer=answer) for path in against]
+    return CheckSettings(against=tuple(sets), ngrams=ngrams)
+
+
+def check_data(data: list[str], settings: "CheckSettings", *, as_json: bool) -> "CheckReport":
+    """Compare files of rows with evaluation sets, and print what was found."""
+    from pipeline.contamination.check_files import check_files
+
     report, unreadable = check_files(data, settings)
     for reason, rows in unreadable.items():
         say(f"sluice: {rows} rows could not be read and were not compared: {reason}")
-    if as_json:
-        print_json({**report.as_json, "unreadable_rows": unreadable})
-    else:
-        sys.stdout.write(report.markdown)
+    print_answer({**report.as_json, "unreadable_rows": unreadable}, report.markdown, as_json)
     return report

@@ -1,13 +1,11 @@
 """`sluice diff`: what changed from one run to another, and why."""
 
-import sys
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from flows.cli.options import HERE, AsJson, WorkspaceOption
-from flows.cli.output import print_json
+from flows.cli.output import print_answer
 
 
 def diff(
@@ -36,7 +34,4 @@ def diff(
                 "`sluice sql 'select run_id, name, started_at from runs'` lists them"
             )
         changes = compare_runs(con, earlier, later)
-    if as_json:
-        print_json(asdict(changes))
-        return
-    sys.stdout.write(changes_markdown(changes))
+    print_answer(changes, changes_markdown(changes), as_json)

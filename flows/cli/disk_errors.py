@@ -6,6 +6,7 @@ in every case: a file is written under another name, and a table in a transactio
 """
 
 import errno
+import os
 import re
 from collections.abc import Iterator
 
@@ -24,37 +25,25 @@ REMEDIES = {
     errno.EMFILE: f"too many files are open: raise `ulimit -n`. {AGAIN}",
 }
 
-TEXTS = {
-    "No space left on device": errno.ENOSPC,
-    "Disk quota exceeded": errno.EDQUOT,
-    "File too large": errno.EFBIG,
-    "Read-only file system": errno.EROFS,
-    "Permission denied": errno.EACCES,
-    "Operation not permitted": errno.EPERM,
-    "Input/output error": errno.EIO,
-    "Too many open files": errno.EMFILE,
-}
-"""What the operating system calls them, in messages of libraries that pass on no number."""
-
+# What the operating system calls them, in messages of libraries that pass on no number.
+TEXTS = {os.strerror(number): number for number in REMEDIES}
+# Classes of errors whose text is looked at; by name, so that no library is imported for it.
 LIBRARIES = {"SafetensorError", "IOException", "TransactionException", "FatalException", "Error"}
-"""Classes of errors whose text is looked at."""
-
-PATH = re.compile(r"""["'](/[^"']+)["']""")
+PATH = re.compile(r"""["'](/[^"']+)["']""")  # an absolute one in quotes, as DuckDB names its files
 
 
 def explain_fault(error: BaseException) -> str | None:
     """One line on which disk fault ended the command, and where; None if it was something else."""
     for each in chain(error):
-        number = fault_number(each)
-        if number is not None:
-            path = path_of(error)
+        if (number := fault_number(each)) is not None:
+            path = path_of(error)  # of the whole chain: another error of it may name the path
             return f"{path}: {REMEDIES[number]}" if path else REMEDIES[number]
     return None
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
     """An error, what it was raised from, and what it holds, each once."""
-    waiting, seen = [error], set()
+    waiting, seen = [error], set()  # seen by id: a cause is often the context too, or in a circle
     while waiting:
         each = waiting.pop(0)
         if id(each) in seen:
@@ -69,8 +58,9 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 def fault_number(error: BaseException) -> int | None:
     """The number of the fault that an error stands for; None for other errors."""
     if isinstance(error, OSError):
+        # Arrow's have no number, but its text; others have a number that is no fault of the disk.
         return error.errno if error.errno in REMEDIES else number_in(str(error))
-    names = {each.__name__ for each in type(error).__mro__}
+    names = {each.__name__ for each in type(error).__mro__}  # a subclass counts as its class
     return number_in(str(error)) if names & LIBRARIES else None
 
 
@@ -82,12 +72,11 @@ def number_in(text: str) -> int | None:
 def path_of(error: BaseException) -> str | None:
     """The path that an error, or what it was raised from, names."""
     for each in chain(error):
-        notes = [note for note in getattr(each, "__notes__", ()) if note.startswith(WHILE_WRITING)]
-        if notes:
-            return str(notes[0].removeprefix(WHILE_WRITING))
-        if isinstance(each, OSError) and isinstance(each.filename, str):
+        for note in getattr(each, "__notes__", ()):  # ours first: a library may name a part only
+            if note.startswith(WHILE_WRITING):
+                return str(note.removeprefix(WHILE_WRITING))
+        if isinstance(each, OSError) and isinstance(each.filename, str):  # bytes, or a descriptor
             return each.filename
-        found = PATH.search(str(each))
-        if found:
+        if found := PATH.search(str(each)):
             return found.group(1)
     return None

@@ -1,14 +1,12 @@
 """`sluice doctor`: installation, models, disk and server are looked at."""
 
-import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flows.cli.options import AsJson
-from flows.cli.output import print_json
+from flows.cli.output import as_lines, print_answer
 
 
 def doctor(
@@ -27,11 +25,11 @@ def doctor(
 
     findings = [*examine_installation(), *examine_server()]
     findings += examine_workspace(workspace) if workspace else []
-    if as_json:
-        print_json([asdict(finding) for finding in findings])
-    else:
-        for each in findings:
-            remedy = f"\n         {each.remedy}" if each.remedy else ""
-            sys.stdout.write(f"{each.level:8} {each.what}: {each.detail}{remedy}\n")
+    lines = [
+        f"{each.level:8} {each.what}: {each.detail}"
+        + (f"\n         {each.remedy}" if each.remedy else "")  # below the column of `what`
+        for each in findings
+    ]
+    print_answer(findings, as_lines(lines), as_json)
     if any(each.level == "problem" for each in findings):
         raise typer.Exit(1)

@@ -1,16 +1,14 @@
 """`sluice explain`: the whole story of one example, from its source line to why it is in or out."""
 
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
 
 from flows.cli.options import HERE, AsJson, RunOption, WorkspaceOption
-from flows.cli.output import print_json
+from flows.cli.output import as_lines, print_answer
 
-SHOWN = 400
-"""Characters of a message that are shown; --json has all of it."""
+SHOWN = 400  # characters of a message that are shown; --json has all of it
 
 
 def explain(
@@ -27,14 +25,11 @@ def explain(
 
     with read_workspace(Workspace(workspace)) as con:
         explanation = read_explanation(con, find_example(con, example), run)
-    if as_json:
-        print_json(explanation)
-        return
-    sys.stdout.write("\n".join(explanation_lines(explanation)) + "\n")
+    print_answer(explanation, as_lines(explanation_lines(explanation)), as_json)
 
 
 def explanation_lines(explanation: Mapping[str, Any]) -> list[str]:
-    """Tell it from the source to the selection."""
+    """The story for a person: what it says, where it is from, what was found, what was decided."""
     return [
         f"example {explanation['example_id']} ({explanation['origin']})",
         *message_lines(explanation),
@@ -78,11 +73,12 @@ def origin_lines(explanation: Mapping[str, Any]) -> Iterator[str]:
         parent = made["parent_id"][:8]
         by = f" by {made['model']} to the prompt of {parent}" if made["model"] else f": {parent}"
         yield f"  {made['method']}{by}, with {made['settings']}"
-    if explanation["candidates"]:
-        others = ", ".join(each[:8] for each in explanation["candidates"])
-        yield f"  other answers to the same prompt: {others}"
-    if explanation["children"]:
-        yield f"  made from it: {', '.join(each[:8] for each in explanation['children'])}"
+    for key, what in (
+        ("candidates", "other answers to the same prompt"),
+        ("children", "made from it"),
+    ):
+        if explanation[key]:
+            yield f"  {what}: {', '.join(each[:8] for each in explanation[key])}"
 
 
 def measurement_lines(explanation: Mapping[str, Any]) -> Iterator[str]:

@@ -48,25 +48,19 @@ def gc(
     with read_tables(place) as con:  # also says where there is no workspace
         found = find_leftovers(con, place, wanted)
     if not dry_run:
-        with lock_workspace(place, "gc", tell=say):
+        with lock_workspace(place, "gc", tell=say):  # looks again: a run may have ended meanwhile
             found = remove_leftovers(place, wanted)
     if as_json:
-        print_json([leftover_facts(leftover) for leftover in found])
+        print_json([{**asdict(each), "why": each.why} for each in found])  # why is no field
     elif found:
         print_leftovers(found)
     done = "could go" if dry_run else "removed"
     say(f"{done}: {sum(each.files for each in found)} files, {sum(e.bytes for e in found)} bytes")
 
 
-def leftover_facts(leftover: "Leftover") -> dict[str, object]:
-    """A kind of leftover for JSON."""
-    return {**asdict(leftover), "why": leftover.why}
-
-
 def print_leftovers(found: "list[Leftover]") -> None:
     """Print what can go by kind, and unused measurements one by one."""
     rows = [(each.kind, each.files, each.bytes, each.why) for each in found]
-    print_table(["kind", "files", "bytes", "why it can go"], list(rows))
-    unused = [(u.measure, u.model, u.settings, u.rows) for each in found for u in each.unused]
-    if unused:
-        print_table(["unused measure", "model", "settings", "rows"], list(unused))
+    print_table(["kind", "files", "bytes", "why it can go"], rows)
+    if unused := [(u.measure, u.model, u.settings, u.rows) for each in found for u in each.unused]:
+        print_table(["unused measure", "model", "settings", "rows"], unused)

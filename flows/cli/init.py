@@ -46,7 +46,7 @@ def init(
     """Write a starter recipe for a data file; it refuses to overwrite one."""
     file = Path(f"{name}.yaml")
     try:
-        with file.open("x", encoding="utf-8") as out:
+        with file.open("x", encoding="utf-8") as out:  # x: fails where there is one, in one step
             out.write(STARTER.format(name=name, path=path))
     except FileExistsError:
         say(f"sluice: error: {file} exists; choose another --name")

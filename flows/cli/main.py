@@ -32,18 +32,7 @@ from flows.cli.models import models
 from flows.cli.plan import plan
 from flows.cli.quarantine import quarantine
 from flows.cli.report import report
-from flows.cli.run import (
-    clean,
-    dedupe,
-    export,
-    generate,
-    ingest,
-    measure,
-    run,
-    score,
-    select,
-    train,
-)
+from flows.cli.run import AFTER_CHECK, BEFORE_CHECK, run
 from flows.cli.screen import screen
 from flows.cli.serve import serve
 from flows.cli.server import server
@@ -54,31 +43,20 @@ from flows.cli.verify import verify
 from flows.cli.what_if import what_if
 from flows.progress import say
 
-VERBS: dict[str, tuple[Callable[..., None], ...]] = {
+VERBS: dict[str, tuple[Callable[..., None], ...]] = {  # heading of `sluice --help` → verbs there
     "Run a recipe": (init, plan, run, backfill),
-    "Run a recipe up to a stage": (
-        ingest,
-        generate,
-        clean,
-        measure,
-        score,
-        dedupe,
-        check,
-        select,
-        export,
-        train,
-    ),
+    "Run a recipe up to a stage": (*BEFORE_CHECK, check, *AFTER_CHECK),
     "See what came of it": (report, explain, quarantine, diff, sql, trace, verify),
     "Decide what to do next": (what_if, screen, suggest, mixture),
     "Models, servers and upkeep": (models, serve, server, doctor, gc),
 }
-"""Heading of `sluice --help` → the verbs below it."""
+
+DISK_FAULT, LOST_SERVER = 3, 5  # exit codes where the error is a library's and carries none
 
 app = typer.Typer(
     name="sluice",
-    help="Curate and select data for supervised fine-tuning, and say why each row is in or out.",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
+    pretty_exceptions_enable=False,  # a bug of ours shows Python's own traceback
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for heading, verbs in VERBS.items():
@@ -92,7 +70,7 @@ def print_version(wanted: bool) -> None:
         from importlib.metadata import version
 
         sys.stdout.write(f"sluice {version('sluice-sft')}\n")
-        raise typer.Exit
+        raise typer.Exit  # or the missing verb would be an error
 
 
 @app.callback()
@@ -107,7 +85,7 @@ def options(
 def main() -> None:
     """Run the command line; end with the exit code that the error stands for."""
     for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+        os.environ.setdefault(name, value)  # before any import of what reads it
     show_notes()
     signal.signal(signal.SIGTERM, stop)
     try:
@@ -119,16 +97,11 @@ def main() -> None:
             end(f"error: {error}", code)
         if fault := explain_fault(error):
             end(f"error: {fault}", DISK_FAULT)
-        if lost := explain_lost(error):
+        from flows.cli.server_errors import explain_lost_server  # it takes a while, for httpx
+
+        if lost := explain_lost_server(error):
             end_at_once(f"error: {lost}", LOST_SERVER)
         raise
-
-
-def explain_lost(error: Exception) -> str | None:
-    """What to say of a Prefect server that is gone; imported late, for it takes a while."""
-    from flows.cli.server_errors import explain_lost_server
-
-    return explain_lost_server(error)
 
 
 class Notes(logging.Handler):
@@ -147,17 +120,9 @@ def show_notes() -> None:
 
 
 def exit_code(error: Exception) -> int | None:
-    """The exit code of an error that a user can do something about; None for a bug of ours.
-
-    Each of our classes that ends a command carries its code.
-    """
-    code: int | None = getattr(error, "exit_code", None)
+    """The exit code of an error that a user can do something about; None for a bug of ours."""
+    code: int | None = getattr(error, "exit_code", None)  # our classes that end a command carry it
     return code
-
-
-DISK_FAULT = 3
-LOST_SERVER = 5
-"""For errors that disk_errors.py and server_errors.py explain."""
 
 
 def stop(number: int, frame: FrameType | None) -> None:
@@ -175,4 +140,4 @@ def end_at_once(message: str, code: int) -> None:
     """Say why, and end without a last try to send logs to a server that is not there."""
     sys.stderr.write(f"sluice: {message}\n")
     sys.stderr.flush()
-    os._exit(code)
+    os._exit(code)  # sys.exit would run Prefect's exit hooks

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.options import AsJson
-from flows.cli.output import print_json, print_table
+from flows.cli.output import as_lines, print_json, print_table
 from flows.progress import say
 
 if TYPE_CHECKING:
@@ -34,12 +34,7 @@ def mixture(
 
     Exits with 1 if the runs tell too little to recommend one; docs/mixtures.md has the file.
     """
-    from pipeline.advice.mixture_model import (
-        fit_runs,
-        rank_mixtures,
-        replicate_noise,
-        validate_runs,
-    )
+    from pipeline.advice.mixture_model import fit_runs, rank_mixtures, validate_runs
     from pipeline.advice.mixture_runs import read_mixture_runs
 
     read, left_out = read_mixture_runs(runs)
@@ -49,45 +44,34 @@ def mixture(
         found = validate_runs(read, curved)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    ranked = (
-        rank_mixtures(fit_runs(read, curved), read.proportions, batch, top)
-        if found.useful
-        else None
-    )
-    repeated = replicate_noise(read)
+    ranked = None  # a law that predicts no better than the mean ranks by noise
+    if found.useful:
+        ranked = rank_mixtures(fit_runs(read, curved), read.proportions, batch, top)
     if as_json:
-        print_json(mixture_facts(read, found, ranked, repeated))
+        print_json(mixture_facts(read, found, ranked))
     else:
         if ranked is not None:
             print_table(["", "mean", *read.benchmarks, *read.sources], mixture_rows(ranked))
-        sys.stdout.write("".join(f"{line}\n" for line in verdict(read, found, ranked, repeated)))
+        sys.stdout.write(as_lines(verdict(read, found, ranked)))
     if not found.useful:
         raise typer.Exit(1)
 
 
 def mixture_rows(ranked: "RankedMixtures") -> list[tuple[object, ...]]:
-    """Lines of the table."""
+    """Lines of the table: place, mean score, score by benchmark, share by source."""
+    best = zip(ranked.proportions, ranked.scores, strict=True)  # (sources,) and (benchmarks,) each
     return [
-        (
-            place,
-            f"{scores.mean():.2f}",
-            *(f"{score:.2f}" for score in scores),
-            *(f"{share:.1%}" for share in proportions),
-        )
-        for place, (proportions, scores) in enumerate(
-            zip(ranked.proportions, ranked.scores, strict=True), start=1
-        )
+        (place, *(f"{x:.2f}" for x in (scores.mean(), *scores)), *(f"{x:.1%}" for x in shares))
+        for place, (shares, scores) in enumerate(best, start=1)
     ]
 
 
-def verdict(
-    runs: "MixtureRuns",
-    found: "Validation",
-    ranked: "RankedMixtures | None",
-    repeated: float | None,
-) -> list[str]:
+def verdict(runs: "MixtureRuns", found: "Validation", ranked: "RankedMixtures | None") -> list[str]:
     """How far the ranking can be trusted, line by line."""
-    mixtures = len(set(runs.mixtures.tolist()))
+    from pipeline.advice.mixture_model import replicate_noise
+
+    repeated = replicate_noise(runs)
+    mixtures = len(set(runs.mixtures.tolist()))  # a mixture has a row for each checkpoint
     lines = [
         f"R^2 on mixtures that were not fitted: {found.r2_mean:.2f} for the mean score "
         f"({mixtures} mixtures, {len(runs.mixtures)} rows); by benchmark "
@@ -103,8 +87,8 @@ def verdict(
         ]
     if not len(ranked.proportions):
         return [*lines, "no mixture lies within what was tried: take a larger batch"]
-    means = ranked.scores.mean(axis=1)
-    tied = int((means >= means[0] - found.noise).sum())
+    means = ranked.scores.mean(axis=1)  # (printed,) best first
+    tied = int((means >= means[0] - found.noise).sum())  # the best itself is one of them
     lines.append(
         f"{ranked.searched:,} mixtures within the proportions that were tried; "
         f"{tied} of the {len(means)} printed are within {found.noise:.2f} of the best, and as good "
@@ -114,23 +98,19 @@ def verdict(
 
 
 def mixture_facts(
-    runs: "MixtureRuns",
-    found: "Validation",
-    ranked: "RankedMixtures | None",
-    repeated: float | None,
+    runs: "MixtureRuns", found: "Validation", ranked: "RankedMixtures | None"
 ) -> dict[str, object]:
-    """The same for JSON."""
+    """The same for JSON, which has null for a NaN."""
+    from pipeline.advice.mixture_model import replicate_noise
+
     best = [] if ranked is None else zip(ranked.proportions, ranked.scores, strict=True)
     return {
         "mixtures": len(set(runs.mixtures.tolist())),
         "rows": len(runs.mixtures),
-        "r2_mean": number_or_none(found.r2_mean),
-        "r2": {
-            name: number_or_none(each)
-            for name, each in zip(runs.benchmarks, found.r2.tolist(), strict=True)
-        },
+        "r2_mean": found.r2_mean,
+        "r2": dict(zip(runs.benchmarks, found.r2.tolist(), strict=True)),
         "noise": found.noise,
-        "replicate_noise": repeated,
+        "replicate_noise": replicate_noise(runs),
         "recommended": ranked is not None,
         "searched": None if ranked is None else ranked.searched,
         "ranked": [
@@ -142,8 +122,3 @@ def mixture_facts(
             for shares, scores in best
         ],
     }
-
-
-def number_or_none(value: float) -> float | None:
-    """A number that JSON has; None for NaN."""
-    return None if value != value else value

@@ -14,5 +14,5 @@ def models(as_json: AsJson = False) -> None:
             resolved = resolve_model(f"wheel:{name}")
             found.append((f"wheel:{name}", resolved.fingerprint[:16], str(resolved.path)))
         except MissingModelError as error:
-            found.append((f"wheel:{name}", "missing", str(error)))
+            found.append((f"wheel:{name}", "missing", str(error)))  # it says how to install it
     print_rows(["model", "fingerprint", "where"], found, as_json)

@@ -10,8 +10,7 @@ WorkspaceOption = Annotated[
     Path,
     typer.Option("--workspace", "-w", envvar="SLUICE_WORKSPACE", help="The workspace directory."),
 ]
-HERE = Path(".")
-"""The workspace, where none is named."""
+HERE = Path(".")  # the workspace, where none is named
 
 RunOption = Annotated[str | None, typer.Option("--run", help="A run id; the last run otherwise.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -2,23 +2,35 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-WIDTH = 118
-"""Columns of a table where stdout is no terminal."""
+WIDTH = 118  # columns of a table where stdout is no terminal
 
 
 def print_json(value: object) -> None:
-    """Print a value as JSON to stdout."""
+    """Print a value as JSON, dataclasses as objects and NaN as null."""
     import orjson
 
-    out = orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2).decode()
+    out = orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2).decode()  # str: for paths
     sys.stdout.write(f"{out}\n")
+
+
+def print_answer(value: object, text: str, as_json: bool) -> None:
+    """Print what a person reads, or the value behind it as JSON."""
+    if as_json:
+        print_json(value)
+    else:
+        sys.stdout.write(text)
+
+
+def as_lines(lines: Iterable[str]) -> str:
+    """A text of these lines, the last one ended too."""
+    return "".join(f"{line}\n" for line in lines)
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]], as_json: bool) -> None:
@@ -30,15 +42,15 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]], as_json
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows as a table."""
+    """Print rows as a table; None is an empty cell."""
     from rich.markup import escape
     from rich.table import Table
 
     table = Table()
     for name in columns:
-        table.add_column(escape(name), overflow="fold")
+        table.add_column(escape(name), overflow="fold")  # folded: an id that is cut is of no use
     for row in rows:
-        table.add_row(*("" if value is None else escape(str(value)) for value in row))
+        table.add_row(*("" if value is None else escape(str(value)) for value in row))  # no markup
     stdout_console().print(table)
 
 

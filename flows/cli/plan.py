@@ -2,14 +2,13 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.options import AsJson, RecipeFile
-from flows.cli.output import print_json, print_table
+from flows.cli.output import as_lines, print_json, print_table
 from flows.progress import counted, say, spoken
 
 if TYPE_CHECKING:
@@ -67,22 +66,25 @@ def plan(
     if as_json:
         print_json(
             {
-                "measures": [asdict(each) for each in plans],
+                "measures": plans,
                 "prompts_to_answer": prompts,
                 "not_in_this": left_out,
                 "seconds": total,
-                "advice": [asdict(each) for each in advice],
-                "slices": asdict(slices),
+                "advice": advice,
+                "slices": slices,
                 "gain_of_doubling": gain,
             }
         )
         return
     print_table(COLUMNS, [plan_row(each) for each in plans])
-    sys.stdout.write(f"in all {spoken(total)} of measuring on this machine\n")
-    sys.stdout.write("".join(f"not in this: {each}\n" for each in left_out))
-    sys.stdout.write("\nWhat papers found about budgets; advice, and nothing that is enforced:\n")
-    sys.stdout.write("".join(f"- {each}\n" for each in advice))
-    sys.stdout.write("".join(f"{line}\n" for line in curve_lines(slices, gain)))
+    lines = [
+        f"in all {spoken(total)} of measuring on this machine",
+        *(f"not in this: {each}" for each in left_out),
+        "\nWhat papers found about budgets; advice, and nothing that is enforced:",
+        *(f"- {each}" for each in advice),
+        *curve_lines(slices, gain),
+    ]
+    sys.stdout.write(as_lines(lines))
 
 
 def read_gain(scores: Sequence[str]) -> float:
@@ -120,14 +122,9 @@ def curve_lines(slices: "NestedSlices", gain: float | None) -> Iterator[str]:
 
 
 def not_planned(recipe: "Recipe", prompts: int) -> list[str]:
-    """What a run of the recipe does beside the measuring that is priced, in its order.
-
-    Args:
-        recipe: as it is.
-        prompts: how many are to be answered.
-    """
+    """What a run does beside the measuring that is priced, in its order."""
     found = []
-    if prompts:
+    if prompts:  # that lack answers
         found.append(f"{prompts} prompts to answer first, whose answers will be measured too")
     if recipe.personal_data:
         found.append("looking for personal data; what is redacted is measured in its new text")
@@ -142,25 +139,21 @@ def not_planned(recipe: "Recipe", prompts: int) -> list[str]:
 
 
 def budget_rows(recipe: "Recipe") -> int | None:
-    """Rows that the recipe's budget is; None where it is in other units."""
+    """Rows that the recipe's budget is; None where it is a fraction, or loss tokens."""
     from pipeline.selection.step import RankStep
 
     last = recipe.select.steps[-1]
     return last.budget.rows if isinstance(last, RankStep) else None
 
 
-class PlannedRecipe(NamedTuple):
-    """What a recipe will ask of models, and of which rows."""
+def plan_recipe(
+    recipe: "Recipe", base: Path, rows: int
+) -> "tuple[list[MeasurePlan], int, list[str]]":
+    """Ingest, count tokens, and plan every other measure, on so many rows of each.
 
-    measures: "list[MeasurePlan]"
-    prompts: int
-    """That lack answers."""
-    pool: list[str]
-    """Ids of the examples."""
-
-
-def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> PlannedRecipe:
-    """Ingest, count tokens, and plan every other measure."""
+    Returns:
+        What each measure will cost; prompts that lack answers; ids of the examples.
+    """
     from flows.begin_run import identify, read_in, with_targets
     from flows.recipe.adapters import place_adapters
     from pipeline.generation.stage import choose_prompts, cut_prompts, repair_key
@@ -176,33 +169,25 @@ def plan_recipe(recipe: "Recipe", base: Path, rows: int) -> PlannedRecipe:
     with read_workspace(state.run.workspace) as con:
         pool = read_pool(con, state.run.source_ids)
     run = with_targets(state.run)
-    prompts = 0
     generators = place_adapters(run.workspace, state.placed.generate, recipe.name)
-    for block in generators:
-        batches = cut_prompts(run, block, choose_prompts(run, block))
-        prompts += sum(len(batch.parents) for batch in batches)
+    batches = [
+        batch for each in generators for batch in cut_prompts(run, each, choose_prompts(run, each))
+    ]
+    prompts = sum(len(batch.parents) for batch in batches)
     key = repair_key(generators, run.seed)
     repairs = Repairs(key, run.source_ids) if key else None
-    measure = state.placed.measure
-    jobs = plan_measures(run.workspace, measure, pool, run.seed, run.target_ids, repairs)
-    counts = jobs.pop("token_counts")
+    blocks = state.placed.measure
+    jobs = plan_measures(run.workspace, blocks, pool, run.seed, run.target_ids, repairs)
+    counts = jobs.pop("token_counts")  # counted in full and stored: the others are priced by them
     with counted("rows") as work:
         measure_here(run.workspace, counts.measure, counts.ids, report=work.at)
         plans = plan_all(run.workspace, jobs, counts.measure.key(), rows, work.at)
-    return PlannedRecipe(list(plans.values()), prompts, pool)
+    return list(plans.values()), prompts, pool
 
 
 def plan_row(plan: "MeasurePlan") -> tuple[object, ...]:
     """One line of the table."""
     took = "stored" if plan.seconds is None else spoken(plan.seconds)
     memory = "" if plan.peak_bytes is None else f"{plan.peak_bytes / 2**30:.1f} GiB"
-    return (
-        plan.name,
-        plan.model,
-        f"{plan.rows:,}",
-        f"{plan.missing:,}",
-        f"{plan.tokens:,}",
-        plan.tried,
-        took,
-        memory,
-    )
+    counts = (f"{count:,}" for count in (plan.rows, plan.missing, plan.tokens))
+    return (plan.name, plan.model, *counts, plan.tried, took, memory)

@@ -15,7 +15,7 @@ def quarantine(
 
     with read_workspace(Workspace(workspace)) as con:
         run_id = find_run(con, run)
+        # A file may be a source and a target at once: its rows are listed once.
         sources = {*read_run_sources(con, run_id), *read_run_targets(con, run_id)}
         rows = list_quarantine(con, sorted(sources))
-    columns = ["source", "line", "reason", "detail"]
-    print_rows(columns, rows, as_json)
+    print_rows(["source", "line", "reason", "detail"], rows, as_json)

@@ -1,7 +1,6 @@
 """`sluice report`: a run's funnel and what changed, as Markdown."""
 
 import sys
-from dataclasses import asdict
 
 from flows.cli.options import HERE, AsJson, RunOption, WorkspaceOption
 from flows.cli.output import print_json
@@ -19,8 +18,6 @@ def report(
     with read_workspace(Workspace(workspace)) as con:
         run_id = find_run(con, run)
         if as_json:
-            funnel = [asdict(row) for row in funnel_rows(read_counts(con, run_id))]
-            print_json({"run_id": run_id, "funnel": funnel})
-            return
-        whole = read_run_report(con, run_id)
-    sys.stdout.write(whole.markdown)
+            print_json({"run_id": run_id, "funnel": funnel_rows(read_counts(con, run_id))})
+        else:
+            sys.stdout.write(read_run_report(con, run_id).markdown)

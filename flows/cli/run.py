@@ -21,20 +21,13 @@ if TYPE_CHECKING:
 class RunOptions:
     """How a recipe is run."""
 
-    wait: bool
-    """For another run that works on the workspace."""
+    wait: bool  # for another run that works on the workspace
     runner: "RunnerName"
     cluster: str | None
 
 
 def stage_verb(name: str, stage: "StageName", what: str) -> Callable[..., None]:
-    """A verb that runs a recipe up to one stage.
-
-    Args:
-        name: of the verb.
-        stage: the last one.
-        what: it does, for `--help`.
-    """
+    """A verb that runs a recipe up to a stage; `what` it does is its `--help`."""
 
     def verb(
         recipe: RecipeFile,
@@ -51,14 +44,15 @@ def stage_verb(name: str, stage: "StageName", what: str) -> Callable[..., None]:
         if strict:
             refuse_quarantined(summary)
 
-    verb.__name__, verb.__doc__ = name, what
+    verb.__name__, verb.__doc__ = name, what  # typer makes the command and its help of these
     return verb
 
 
 def verb_of(stage: "StageName", what: str) -> Callable[..., None]:
     """The verb that is called as its stage is."""
-    doc = f"{what}\n\nDoes the stages before it as far as they are missing."
-    return stage_verb(stage, stage, doc)
+    return stage_verb(
+        stage, stage, f"{what}\n\nDoes the stages before it as far as they are missing."
+    )
 
 
 run = stage_verb("run", "train", "Run a whole recipe. What is stored already is not done again.")
@@ -76,27 +70,23 @@ select = verb_of("select", "Choose rows, and draw the two controls.")
 export = verb_of("export", "Write the selection for the trainer, with manifest and dataset card.")
 train = verb_of("train", "Fine-tune the target on the export with LoRA.")
 
+BEFORE_CHECK = (ingest, generate, clean, measure, score, dedupe)
+AFTER_CHECK = (select, export, train)
+
 
 def run_until(path: Path, until: "StageName", how: RunOptions) -> "RunState":
-    """Check the recipe and run it.
-
-    Args:
-        path: of the recipe.
-        until: the last stage.
-        how: it is run.
-
-    Returns:
-        How far the run came.
-    """
+    """Check the recipe, run it as far as a stage, and return how far it came."""
     from flows.recipe.check import load_recipe
 
     recipe = load_recipe(path)
     say(f"{path} is sound; starting {until if until != 'train' else 'the run'}")
 
+    # Prefect takes a while to import: what is wrong with the recipe is told before.
     from flows.curate_dataset import curate_on, say_where_the_page_is
 
     flow = curate_on(how.runner, how.cluster)
     say_where_the_page_is()
+    # The flow quotes its state, or Prefect would look for futures in millions of ids.
     state: RunState = flow(recipe, str(path.parent), until, how.wait).unquote()
     return state
 

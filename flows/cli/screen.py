@@ -1,14 +1,15 @@
 """`sluice screen`: how many rows to read before training on a selection, and what they prove."""
 
 import sys
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.options import HERE, AsJson, RunOption, WorkspaceOption
-from flows.cli.output import print_json, print_table
+from flows.cli.output import as_lines, print_json, print_table
 from flows.progress import say
 
 if TYPE_CHECKING:
@@ -75,61 +76,55 @@ def find_place(recipe: Path | None, workspace: Path, run: str | None) -> "tuple[
     from storage.runs import find_run, last_run
     from storage.workspace import Workspace
 
-    loaded = None if recipe is None else load_recipe(recipe)
-    if loaded is not None and recipe is not None:
-        workspace = Path(loaded.at(recipe.parent).workspace)
+    name = None
+    if recipe is not None:
+        loaded = load_recipe(recipe)
+        name, workspace = loaded.name, Path(loaded.at(recipe.parent).workspace)
     place = Workspace(workspace)
     with read_tables(place) as con:
-        if loaded is None or run is not None:
+        if name is None or run is not None:
             return place, find_run(con, run)
-        found = last_run(con, loaded.name)
-    if found is None:
-        raise QueryError(
-            f"{loaded.name} has not been run in {workspace} yet: `sluice run {recipe}`"
-        )
-    return place, found
+        if found := last_run(con, name):  # of this recipe: others may share the workspace
+            return place, found
+    raise QueryError(f"{name} has not been run in {workspace} yet: `sluice run {recipe}`")
 
 
 def write_list(
     place: "Workspace", run_id: str, demand: "Demand", queue: Path | None, as_json: bool
 ) -> None:
     """Write the queue, and say how much there is to read."""
-    from pipeline.advice.review_queue import (
-        estimate_sources,
-        find_screened,
-        list_rows,
-        queue_lines,
-        write_queue,
-    )
+    from pipeline.advice import review_queue
     from storage.database import open_tables
 
     with open_tables(place) as con:
-        screened = find_screened(con, run_id)
-        reviews = list_rows(con, screened, demand)
+        screened = review_queue.find_screened(con, run_id)
+        reviews = review_queue.list_rows(con, screened, demand)
         path = queue or place.reports / f"review-{screened.selection_id}.jsonl"
-        if reviews:
-            write_queue(path, queue_lines(con, screened, reviews))
-        estimates = estimate_sources(con, screened, demand.confidence)
-    kinds = [each.drawn for each in reviews]
-    facts = {
-        "run_id": run_id,
-        "selection_id": screened.selection_id,
-        "queue": str(path) if reviews else None,
-        "random": kinds.count("random"),
-        "suspects": kinds.count("suspect"),
-        "sources": [asdict(each) for each in estimates],
-    }
+        if reviews:  # an empty queue would overwrite one that a person still fills in
+            review_queue.write_queue(path, review_queue.queue_lines(con, screened, reviews))
+        estimates = review_queue.estimate_sources(con, screened, demand.confidence)
+    kinds = Counter(each.drawn for each in reviews)
     if as_json:
-        print_json(facts)
+        print_json(
+            {
+                "run_id": run_id,
+                "selection_id": screened.selection_id,
+                "queue": str(path) if reviews else None,
+                "random": kinds["random"],
+                "suspects": kinds["suspect"],
+                "sources": estimates,
+            }
+        )
         return
-    print_table(COLUMNS[:4], [estimate_row(each)[:4] for each in estimates])
-    if not reviews:
-        sys.stdout.write("every row that has to be read has been read: see --verdicts\n")
-        return
+    print_table(
+        COLUMNS[:4], [estimate_row(each)[:4] for each in estimates]
+    )  # nothing is proved yet
     sys.stdout.write(
-        f"{facts['random']} rows drawn at random and {facts['suspects']} suspicious ones to read: "
+        f"{kinds['random']} rows drawn at random and {kinds['suspect']} suspicious ones to read: "
         f"{path}\nfill in each verdict with ok or bad, then: sluice screen "
         f"-w {place.directory} --verdicts {path}\n"
+        if reviews
+        else "every row that has to be read has been read: see --verdicts\n"
     )
 
 
@@ -141,19 +136,14 @@ def judge(
     as_json: bool,
 ) -> None:
     """Store verdicts, and say what they prove; exit with 1 if a source is blocked."""
-    from pipeline.advice.review_queue import (
-        count_found,
-        estimate_sources,
-        find_screened,
-        store_verdicts,
-    )
+    from pipeline.advice import review_queue
     from storage.database import open_tables
 
     with open_tables(place) as con:
-        store_verdicts(con, found)
-        screened = find_screened(con, run_id)
-        estimates = estimate_sources(con, screened, confidence)
-        queued, read, bad = count_found(con, screened)
+        review_queue.store_verdicts(con, found)
+        screened = review_queue.find_screened(con, run_id)
+        estimates = review_queue.estimate_sources(con, screened, confidence)
+        queued, read, bad = review_queue.count_found(con, screened)
     blocked = [each.source for each in estimates if each.gate == "block"]
     if as_json:
         print_json(
@@ -161,33 +151,28 @@ def judge(
                 "run_id": run_id,
                 "selection_id": screened.selection_id,
                 "confidence": confidence,
-                "sources": [asdict(each) for each in estimates],
+                "sources": estimates,
                 "suspects": {"queued": queued, "read": read, "bad": bad},
                 "blocked": blocked,
             }
         )
     else:
         print_table(COLUMNS, [estimate_row(each) for each in estimates])
-        sys.stdout.write(
-            f"{bad} of {read} suspicious rows are bad; they do not count in the shares\n"
-        )
-        sys.stdout.write("".join(f"{line}\n" for line in next_steps(estimates)))
+        counts = f"{bad} of {read} suspicious rows are bad; they do not count in the shares"
+        sys.stdout.write(as_lines([counts, *next_steps(estimates)]))
     if blocked:
         raise typer.Exit(1)
 
 
-def next_steps(estimates: "list[Estimate]") -> list[str]:
+def next_steps(estimates: "list[Estimate]") -> Iterator[str]:
     """What a person should do about sources that do not pass."""
-    lines = []
     for each in estimates:
-        unread = each.to_review - each.reviewed
-        if unread:
-            lines.append(f"{each.source}: {unread} rows drawn at random have no verdict yet")
-        if each.gate == "block" and each.bad:
-            lines.append(f"{each.source}: take the bad rows out of it, and look for more like them")
+        if unread := each.to_review - each.reviewed:
+            yield f"{each.source}: {unread} rows drawn at random have no verdict yet"
+        if each.gate == "block" and each.bad:  # without a bad row it lacks verdicts, told above
+            yield f"{each.source}: take the bad rows out of it, and look for more like them"
         elif each.gate == "warn" and not each.bad:
-            lines.append(f"{each.source}: no bad row; --at-most 0.002 queues what it takes to pass")
-    return lines
+            yield f"{each.source}: no bad row; --at-most 0.002 queues what it takes to pass"
 
 
 def estimate_row(each: "Estimate") -> tuple[object, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from flows.cli.options import AsJson
-from flows.cli.output import print_json
+from flows.cli.output import print_answer
 from flows.progress import counted, say
 
 if TYPE_CHECKING:
@@ -73,11 +73,13 @@ def serve(
     from pipeline.serving.server import serve as start_server
     from pipeline.serving.settings import ServeSettings
 
-    # A terminal that is closed must not leave a server behind.
+    # A terminal that is closed must not leave a server behind: end as on SIGTERM.
     signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
     place = (place or default_place()).expanduser().resolve()
     if set_up_only:
-        tell_environment(set_up_vllm(place, build), as_json)
+        made = set_up_vllm(place, build)
+        facts = {"environment": str(made.directory), "requirement": made.build.requirement}
+        print_answer(facts, f"{made.directory}\n", as_json)
         return
     # What the user can put right is found before minutes of set-up.
     require_free_port(port)
@@ -125,35 +127,14 @@ def served_name(reference: str) -> str:
         return reference.removeprefix("wheel:")
     if Path(reference).expanduser().is_dir():
         return Path(reference).expanduser().resolve().name
-    return reference.partition("@")[0]
-
-
-def tell_environment(environment: "ServingEnvironment", as_json: bool) -> None:
-    """Print where the environment is."""
-    if as_json:
-        facts = {
-            "environment": str(environment.directory),
-            "requirement": environment.build.requirement,
-        }
-        print_json(facts)
-        return
-    sys.stdout.write(f"{environment.directory}\n")
+    return reference.partition("@")[0]  # without the revision
 
 
 def tell_server(server: "RunningServer", as_json: bool) -> None:
     """Print where the server is, and how a recipe names it."""
-    if as_json:
-        print_json(
-            {
-                "base_url": server.base_url,
-                "model": server.name,
-                "pid": server.process.pid,
-                "log": str(server.log),
-            }
-        )
-    else:
-        sys.stdout.write(f"{server.base_url}\n")
-    sys.stdout.flush()
+    facts = {"base_url": server.base_url, "model": server.name, "pid": server.process.pid}
+    print_answer({**facts, "log": str(server.log)}, f"{server.base_url}\n", as_json)
+    sys.stdout.flush()  # a script waits for it, and this command goes on
     say(
         f"in a recipe:\n\ngenerate:\n  - model: {server.name}\n"
         f'    endpoint: {{base_url: "{server.base_url}"}}\n\nCtrl-C ends the server'

@@ -14,19 +14,14 @@ from pipeline.upkeep.installation_checks import Finding
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
-
-CRASH_AUTOMATION = "sluice-crashed-runs"
-"""Marks a run whose process is gone as crashed."""
-
-SECONDS = 5.0
-"""A server that does not answer in this time is not there."""
+CRASH_AUTOMATION = "sluice-crashed-runs"  # marks a run whose process is gone as crashed
+SECONDS = 5.0  # a server that does not answer in this time is not there
 
 
 def examine_server() -> Iterator[Finding]:
     """Everything about the server that PREFECT_API_URL names."""
     yield check_telemetry()
-    url = os.environ.get("PREFECT_API_URL")
-    if not url:
+    if not (url := os.environ.get("PREFECT_API_URL")):
         detail = "PREFECT_API_URL is not set: pages of runs are not kept, and nothing is scheduled"
         remedy = "`sluice server` starts one and says what to set"
         yield Finding("warning", "server", detail, remedy)
@@ -35,10 +30,9 @@ def examine_server() -> Iterator[Finding]:
     from prefect.client.orchestration import get_client
     from prefect.exceptions import PrefectHTTPStatusError
 
-    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "0")
-    settings = {"timeout": httpx.Timeout(SECONDS)}
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "0")  # or 5 tries, with pauses between
     try:
-        with get_client(httpx_settings=settings, sync_client=True) as client:
+        with get_client({"timeout": httpx.Timeout(SECONDS)}, sync_client=True) as client:
             yield check_version(client, url)
             yield check_late_runs(client)
             yield from check_deployments(client)
@@ -67,25 +61,16 @@ def check_version(client: "SyncPrefectClient", url: str) -> Finding:
     if theirs == ours:
         return Finding("ok", "server", f"{url}, Prefect {theirs}")
     same_major = theirs.split(".")[0] == ours.split(".")[0]
-    detail = f"{url} is Prefect {theirs}, here is {ours}"
-    return Finding(
-        "warning" if same_major else "problem", "server", detail, f"run the server with {ours}"
-    )
+    detail, remedy = f"{url} is Prefect {theirs}, here is {ours}", f"run the server with {ours}"
+    return Finding("warning" if same_major else "problem", "server", detail, remedy)
 
 
 def check_late_runs(client: "SyncPrefectClient") -> Finding:
     """Whether runs wait past their time: no worker, or a scheduler that stands still."""
-    from prefect.client.schemas.filters import (
-        FlowRunFilter,
-        FlowRunFilterState,
-        FlowRunFilterStateName,
-    )
+    from prefect.client.schemas.filters import FlowRunFilter
 
-    names = FlowRunFilterStateName(any_=["Late"])
-    late = client.count_flow_runs(
-        flow_run_filter=FlowRunFilter(state=FlowRunFilterState(name=names))
-    )
-    if late:
+    wanted = FlowRunFilter.model_validate({"state": {"name": {"any_": ["Late"]}}})
+    if late := client.count_flow_runs(flow_run_filter=wanted):
         remedy = "start a worker: `prefect worker start --pool sluice`"
         return Finding("problem", "late runs", f"{late} runs wait past their time", remedy)
     return Finding("ok", "late runs", "none")
@@ -94,20 +79,17 @@ def check_late_runs(client: "SyncPrefectClient") -> Finding:
 def check_deployments(client: "SyncPrefectClient") -> Iterator[Finding]:
     """The deployments of prefect.yaml, the pools they run in, and whether schedules make runs."""
     wanted = read_wanted()
-    there = {each.name: each for each in client.read_deployments(limit=200)}
-    missing = sorted(set(wanted) - set(there))
-    deploy = f"`prefect deploy --all` in {ROOT}"
-    if missing:
+    there = {each.name: each for each in client.read_deployments(limit=200)}  # a page's most
+    if missing := sorted(set(wanted) - set(there)):
+        deploy = f"`prefect deploy --all` in {ROOT}"
         yield Finding("warning", "deployments", f"not there: {', '.join(missing)}", deploy)
     else:
         yield Finding("ok", "deployments", ", ".join(sorted(wanted)))
     pools = {pool.name for pool in client.read_work_pools()}
     for name in sorted(set(wanted.values())):
         yield check_pool(client, name, there=name in pools)
-    active = [
-        each for each in there.values() if not each.paused and any(s.active for s in each.schedules)
-    ]
-    if active:
+    # Without an active schedule nothing need be planned.
+    if any(s.active for each in there.values() if not each.paused for s in each.schedules):
         yield check_scheduler(client)
 
 
@@ -124,31 +106,21 @@ def check_pool(client: "SyncPrefectClient", name: str, *, there: bool) -> Findin
         remedy = f"`prefect work-pool create {name} --type process`"
         return Finding("warning", what, "not there", remedy)
     workers = client.read_workers_for_work_pool(name)
-    alive = [worker.name for worker in workers if str(worker.status).endswith("ONLINE")]
+    # ONLINE as a plain text, WorkerStatus.ONLINE as the text of an enum.
+    alive = sum(str(worker.status).endswith("ONLINE") for worker in workers)
     if not alive:
-        return Finding(
-            "warning", what, "no worker is alive", f"`prefect worker start --pool {name}`"
-        )
-    return Finding("ok", what, f"{len(alive)} workers are alive")
+        remedy = f"`prefect worker start --pool {name}`"
+        return Finding("warning", what, "no worker is alive", remedy)
+    return Finding("ok", what, f"{alive} workers are alive")
 
 
 def check_scheduler(client: "SyncPrefectClient") -> Finding:
     """Whether the server has made runs for the schedules that are active."""
-    from prefect.client.schemas.filters import (
-        FlowRunFilter,
-        FlowRunFilterExpectedStartTime,
-        FlowRunFilterState,
-        FlowRunFilterStateName,
-    )
+    from prefect.client.schemas.filters import FlowRunFilter
 
-    soon = FlowRunFilter(
-        expected_start_time=FlowRunFilterExpectedStartTime.model_validate(
-            {"after_": datetime.now(UTC)}
-        ),
-        state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Scheduled"])),
-    )
-    planned = client.count_flow_runs(flow_run_filter=soon)
-    if planned:
+    after = {"after_": datetime.now(UTC)}  # what is planned for earlier is late, and counted there
+    wanted = {"expected_start_time": after, "state": {"name": {"any_": ["Scheduled"]}}}
+    if planned := client.count_flow_runs(flow_run_filter=FlowRunFilter.model_validate(wanted)):
         return Finding("ok", "scheduler", f"{planned} runs are planned")
     remedy = "restart the server; where it was just started, ask again in a minute"
     return Finding("problem", "scheduler", "schedules are active and no run is planned", remedy)

@@ -6,8 +6,7 @@ import httpx
 
 from flows.cli.disk_errors import chain
 
-NO_API = "Failed to reach API"
-"""What Prefect's client says at the start of a run, in an error of no class of its own."""
+NO_API = "Failed to reach API"  # from Prefect's client at a run's start, in a plain RuntimeError
 
 
 def explain_lost_server(error: BaseException) -> str | None:

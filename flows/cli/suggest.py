@@ -1,7 +1,6 @@
 """`sluice suggest`: which prompts or sources to generate for next, by how the last answers went."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -52,7 +51,7 @@ def suggest(
     if method == "mpts" and memory != 1.0:
         raise typer.BadParameter("--memory is of mopps: mpts goes by the last round")
     wanted = SuggestionRequest(count=count, memory=memory, seed=seed)
-    found: Sequence[Suggestion | RiskyTask]
+    found: Sequence[Suggestion | RiskyTask]  # of one kind or the other, by the method
     with read_workspace(Workspace(workspace)) as con:
         verdicts = read_verdicts(con, by)
         if method == "mpts":
@@ -60,7 +59,7 @@ def suggest(
         else:
             found = suggest_tasks(verdicts, wanted)
     if as_json:
-        print_json([asdict(each) for each in found])
+        print_json(found)
         return
     columns = ["expected wrong", "unsure", ""] if method == "mpts" else ["expected", "drawn"]
     print_table([by, "right", "answers", *columns], [cells_of(each) for each in found])

@@ -1,13 +1,11 @@
 """`sluice verify`: every export walked back to the lines it came from."""
 
-import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
 
 from flows.cli.options import HERE, AsJson, WorkspaceOption
-from flows.cli.output import print_json
+from flows.cli.output import print_answer
 from flows.progress import counted, say
 
 if TYPE_CHECKING:
@@ -21,14 +19,12 @@ def verify(workspace: WorkspaceOption = HERE, as_json: AsJson = False) -> None:
     from storage.workspace import Workspace
 
     place = Workspace(workspace)
-    with read_tables(place) as con, counted("") as work:
+    # The tables alone: views of measurements would fail on a lost file before it is reported.
+    with read_tables(place) as con, counted("") as work:  # of exports, rows, and files in turn
         links = verify_workspace(con, place, work.at)
-    if as_json:
-        print_json([asdict(link) for link in links])
-    else:
-        sys.stdout.write("".join(link_lines(link) for link in links))
-        if not links:
-            say("there is no export and no measurement to verify")
+    print_answer(links, "".join(map(link_lines, links)), as_json)
+    if not links and not as_json:
+        say("there is no export and no measurement to verify")
     if any(link.broken for link in links):
         raise typer.Exit(1)
 
