@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.text.shingles import split_words
+from pipeline.text.shingles import shingle_words
 
 Shingle = tuple[str, ...]
 
@@ -17,7 +17,7 @@ KINDS = ("exact", "case and punctuation", "2 % of words", "suffix")
 
 def shingles(text: str) -> frozenset[Shingle]:
     """Word 5-grams of a text, words as Sluice cuts them; a shorter text is one shingle."""
-    words = split_words(text)
+    words = shingle_words(text)
     last = max(1, len(words) - SHINGLE_WORDS + 1)
     return frozenset(tuple(words[at : at + SHINGLE_WORDS]) for at in range(last))
 

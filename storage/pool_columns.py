@@ -21,7 +21,7 @@ POOL = "pool_of_candidates"
 
 TextColumn = Literal["prompt_id", "prompt", "response", "messages", "tools", "origin"]
 
-Strings = NDArray[np.object_]
+Texts = NDArray[np.object_]
 
 EXAMPLES = f"select n, {{column}} as value from {POOL} join examples using (example_id)"
 
@@ -70,7 +70,7 @@ def register_pool(con: Connection, ids: Sequence[str]) -> None:
     con.register(POOL, number_ids(ids))
 
 
-def read_text(con: Connection, name: TextColumn, n: int) -> Strings:
+def read_text_column(con: Connection, name: TextColumn, n: int) -> Texts:
     """(n,) a text column of the examples of the registered pool.
 
     Raises:
@@ -112,7 +112,7 @@ def read_pool_vectors(
 
 def read_pool_scores(
     con: Connection, key: tuple[str, int, str], n: int
-) -> tuple[NDArray[np.float64], Strings]:
+) -> tuple[NDArray[np.float64], Texts]:
     """Values (n,), NaN where there is none, and states (n,) of a score."""
     scorer, version, settings = key
     con.execute(SCORES, {"scorer": scorer, "version": version, "settings": settings})
@@ -122,7 +122,7 @@ def read_pool_scores(
 
 def read_pool_tokens(
     con: Connection, measure_key: str, n: int
-) -> tuple[NDArray[np.float64], Strings]:
+) -> tuple[NDArray[np.float64], Texts]:
     """Response tokens (n,), NaN where they are not known, and states (n,)."""
     if "response_tokens" not in columns_of(con, "token_counts"):
         return np.full(n, np.nan), np.full(n, "not_measured", dtype=object)
@@ -131,9 +131,7 @@ def read_pool_tokens(
     return place_numbers(table, n), place_states(table, n)
 
 
-def read_pool_sources(
-    con: Connection, source_ids: Sequence[str], n: int
-) -> tuple[Strings, Strings]:
+def read_pool_sources(con: Connection, source_ids: Sequence[str], n: int) -> tuple[Texts, Texts]:
     """Path (n,) and licence (n,) of the source each example was first read from.
 
     Both are "generated" where there is none.
@@ -164,7 +162,7 @@ def place_numbers(table: pa.Table, n: int) -> NDArray[np.float64]:
     return placed
 
 
-def place_states(table: pa.Table, n: int) -> Strings:
+def place_states(table: pa.Table, n: int) -> Texts:
     """States at the places the column n has, "ok" where it says none; "not_measured" elsewhere."""
     indices = table["n"].to_numpy()
     found = np.zeros(n, dtype=np.int8)
@@ -175,14 +173,14 @@ def place_states(table: pa.Table, n: int) -> Strings:
     return placed
 
 
-def place_texts(table: pa.Table, name: str, n: int, otherwise: str) -> Strings:
+def place_texts(table: pa.Table, name: str, n: int, otherwise: str) -> Texts:
     """Texts at the places the column n has; `otherwise` elsewhere."""
     placed = np.full(n, otherwise, dtype=object)
     placed[table["n"].to_numpy()] = table[name].to_numpy()
     return placed
 
 
-def place_names(table: pa.Table, name: str, n: int, otherwise: str) -> Strings:
+def place_names(table: pa.Table, name: str, n: int, otherwise: str) -> Texts:
     """The same for a few texts that repeat: each is one object, not one for each row."""
     encoded = table[name].combine_chunks().dictionary_encode()
     names = encoded.dictionary.to_numpy(zero_copy_only=False)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from scorers.arrays import Floats
 from scorers.measures.protocols import (
-    Floats,
     GeneratedAnswer,
     GenerationFailure,
     GenerationRequest,

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.contamination.texts import MATCHED, Item, ItemMatch, Matched, RowBlock
-from pipeline.text.shingles import ASCII_WORDS, split_words
+from pipeline.text.shingles import ASCII_WORDS, shingle_words
 
 RULE = "short, the same words"
 
@@ -29,7 +29,7 @@ WordTuple = tuple[str, ...]
 def first_words(text: str, most: int) -> WordTuple:
     """The words of a text, or the first `most` + 1 of a longer one: enough to see that it is."""
     if not text.isascii():
-        return tuple(split_words(text)[: most + 1])
+        return tuple(shingle_words(text)[: most + 1])
     found = islice(ASCII_WORDS.finditer(text.lower()), most + 1)
     return tuple(word[0] for word in found) or tuple(text.split()[: most + 1])
 

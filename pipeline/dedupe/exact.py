@@ -27,7 +27,7 @@ from pipeline.dedupe.clusters import keep_order
 from pipeline.dedupe.step import DedupeStep
 from pipeline.ranking.outcome import Outcome, account_for, no_causes, no_reasons
 from pipeline.selection.candidates import Candidates
-from pipeline.text.shingles import split_words
+from pipeline.text.shingles import shingle_words
 from scorers.arrays import Floats, Strings, require_same_length
 from storage.conversations import TextField
 
@@ -39,7 +39,7 @@ TEXTS_AT_ONCE = 1 << 16  # what is in memory; a hash of 16 bytes is all that sta
 FORMS: Mapping[Ignore, Callable[[str], str]] = {
     "nothing": lambda text: text,
     "whitespace": lambda text: " ".join(text.split()),
-    "case-and-punctuation": lambda text: SEPARATOR.join(split_words(text)),
+    "case-and-punctuation": lambda text: SEPARATOR.join(shingle_words(text)),
 }
 """What is left of a text; equal texts are those of which the same is left."""
 

@@ -34,7 +34,7 @@ from pipeline.dedupe.clusters import remove_duplicates
 from pipeline.dedupe.step import DedupeStep
 from pipeline.ranking.outcome import Outcome
 from pipeline.selection.candidates import Candidates
-from pipeline.text.shingles import split_words
+from pipeline.text.shingles import shingle_words
 from pipeline.text.suffix_array import SEPARATOR, order_suffixes
 from scorers.arrays import Floats, Ints, Strings
 from storage.conversations import TextField
@@ -89,7 +89,7 @@ def number_words(texts: Iterable[str]) -> tuple[NDArray[np.uint32], Ints]:
     numbers: dict[str, int] = {}
     flat, starts = array("I"), [0]
     for text in texts:
-        flat.extend(numbers.setdefault(word, len(numbers) + 1) for word in split_words(text))
+        flat.extend(numbers.setdefault(word, len(numbers) + 1) for word in shingle_words(text))
         flat.append(SEPARATOR)
         starts.append(len(flat))
     return np.frombuffer(flat, dtype=np.uint32), np.array(starts, dtype=np.int64)

@@ -235,14 +235,14 @@ def walk_measurements(workspace: Workspace, shards: Iterable[ShardRecord]) -> li
     links = []
     for measure, group in groupby(shards, key=lambda shard: shard.measure):
         files = list(group)
-        problems = [(shard.path, problem_of(workspace, shard)) for shard in files]
+        problems = [(shard.path, broken_link(workspace, shard)) for shard in files]
         details = [f"{path}: {problem}" for path, problem in problems if problem]
         named = tuple(details[:NAMED])
         links.append(Link(measure, "measurements", len(files), len(details), details=named))
     return links
 
 
-def problem_of(workspace: Workspace, shard: ShardRecord) -> str:
+def broken_link(workspace: Workspace, shard: ShardRecord) -> str:
     """What is wrong with a file of measurements; empty where nothing is."""
     files = workspace.measurements
     try:

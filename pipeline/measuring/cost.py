@@ -100,7 +100,7 @@ def plan_measure(
     )
 
 
-def choose_rows(missing: int, rows: int) -> list[int]:
+def choose_tried(missing: int, rows: int) -> list[int]:
     """Places of rows to try: neighbours, as a shard has them, from PLACES parts of the whole."""
     if missing <= rows:
         return list(range(missing))
@@ -117,7 +117,7 @@ def try_out(workspace: Workspace, cut: ShardPlan, read: Ints, rows: int) -> tupl
     A measure that is done with them in a moment is tried on more: of a moment little can be said.
     """
     writes = cut.measure.writes
-    tried = choose_rows(cut.rows, min(rows, WRITING_ROWS) if writes else rows)
+    tried = choose_tried(cut.rows, min(rows, WRITING_ROWS) if writes else rows)
     examples = inputs_of(workspace, cut, tried)
     predicted = cut.measure.predict_seconds(examples, cut.tokens)
     if predicted is not None:
@@ -125,7 +125,7 @@ def try_out(workspace: Workspace, cut: ShardPlan, read: Ints, rows: int) -> tupl
     seconds = time_rows(cut.measure, examples)
     while seconds < LEAST_SECONDS and rows < MOST_ROWS and len(tried) < cut.rows and not writes:
         rows *= 4  # cheap: what was tried before took less than LEAST_SECONDS
-        tried = choose_rows(cut.rows, rows)
+        tried = choose_tried(cut.rows, rows)
         seconds = time_rows(cut.measure, inputs_of(workspace, cut, tried))
     if writes:  # the time goes into the answers, which have no length yet: by rows, not tokens
         return tried, seconds * cut.rows / len(tried)

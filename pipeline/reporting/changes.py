@@ -121,7 +121,7 @@ def why(change: ChoiceChange) -> str:
     return f"no longer {step}" if change.change == "added" else f"now {step}"
 
 
-def by_reason(changes: Sequence[ChoiceChange]) -> list[tuple[str, str, list[ChoiceChange]]]:
+def rows_by_reason(changes: Sequence[ChoiceChange]) -> list[tuple[str, str, list[ChoiceChange]]]:
     """Changes in groups of one kind and one reason: added ones first, large groups first."""
     groups: dict[tuple[str, str], list[ChoiceChange]] = defaultdict(list)
     for change in changes:
@@ -151,7 +151,7 @@ def changes_markdown(changes: RunChanges) -> str:
     if changes.choice:
         reasons = [
             (kind, len(rows), reason, named(rows))
-            for kind, reason, rows in by_reason(changes.choice)
+            for kind, reason, rows in rows_by_reason(changes.choice)
         ]
         table = markdown_table("lrll", ("selection", "rows", "why", "for example"), reasons)
         lines += ["", table]

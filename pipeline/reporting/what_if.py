@@ -68,12 +68,12 @@ def select_again(
     if (before["seed"], before["select"]["held_out"]) == (run.seed, settings.held_out):
         # What the first step of the recipe's own was given; the steps before it are as they were.
         rows = read_candidates(con, run, read_given(con, run.run_id, len(first) + 1))
-        notes = Notes(rows, chosen_then, first)
+        notes = ChoiceNotes(rows, chosen_then, first)
         choice = choose_rows(rows, settings, read_vectors, run.seed)
         steps = choice.steps
     else:  # other rows are held out: from the beginning
         rows = read_candidates(con, run, read_given(con, run.run_id, 1))
-        notes = Notes(rows, chosen_then, [])
+        notes = ChoiceNotes(rows, chosen_then, [])
         taken = run_steps(rows, settings, read_vectors, run.seed, licenses)
         choice, steps = taken.choice, taken.steps
     for step in steps:
@@ -110,7 +110,7 @@ def find_ids(ids: Names, wanted: set[str]) -> NDArray[np.bool_]:
     return found
 
 
-class Notes:
+class ChoiceNotes:
     """Keeps the books of each step, and what became of the rows that the run had chosen."""
 
     def __init__(self, rows: Candidates, chosen: set[str], counts: Sequence[StageCount]) -> None:

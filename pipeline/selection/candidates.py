@@ -44,7 +44,7 @@ class Pool:
     def text(self, name: TextColumn) -> Names:
         """(n,) a text column of the stored examples."""
         if name not in self._texts:
-            self._texts[name] = pool_columns.read_text(self._con, name, len(self.ids))
+            self._texts[name] = pool_columns.read_text_column(self._con, name, len(self.ids))
         return self._texts[name]
 
     def score(self, name: str) -> tuple[Floats, Names]:

@@ -45,7 +45,7 @@ def _words() -> re.Pattern[str]:
     return re.compile(rf"{word_characters()}|{SIGNS}")
 
 
-def split_words(text: str) -> list[str]:
+def shingle_words(text: str) -> list[str]:
     """The words of a text in order; none where it is empty."""
     if text.isascii():
         words: list[str] = ASCII_WORDS.findall(text.lower())  # the same words, faster
@@ -111,7 +111,7 @@ def _hash_words(texts: Iterable[str], n: int) -> tuple[Hashes, Ints]:
     hash_of = cache(hash_word)  # for this call only: it would grow with every data set
     flat, lengths = array("Q"), array("q", [0])
     for text in texts:
-        words = split_words(text)
+        words = shingle_words(text)
         if words:
             words += [PADDING] * (n - len(words))  # none where that is below 0
         flat.extend(map(hash_of, words))

@@ -24,13 +24,8 @@ from typing import Literal
 
 import numpy as np
 
-from scorers.measures.protocols import (
-    EntailmentModel,
-    Floats,
-    GenerationFailure,
-    Message,
-    OptionModel,
-)
+from scorers.arrays import Floats
+from scorers.measures.protocols import EntailmentModel, GenerationFailure, Message, OptionModel
 from scorers.measures.reflection import ask_reflector, reflection_questions
 
 VERSION = 1  # raised when the same rows and models may give other judgements

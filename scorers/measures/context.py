@@ -27,7 +27,8 @@ from typing import Literal
 
 import numpy as np
 
-from scorers.measures.protocols import AttentionModel, Floats
+from scorers.arrays import Floats
+from scorers.measures.protocols import AttentionModel
 from scorers.measures.reading.turn_tokens import TurnSpan, TurnTokens
 
 VERSION = 1

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scorers.arrays import Floats
 from scorers.measures.batches import batches_of_like_length
-from scorers.measures.protocols import Floats, Message, OptionModel
+from scorers.measures.protocols import Message, OptionModel
 from scorers.measures.reading.sentence_parts import cut_text
 
 if TYPE_CHECKING:

@@ -13,13 +13,11 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from scorers.arrays import Floats, Ints
+
 Message: TypeAlias = Mapping[str, Any]
 """One turn in canonical form: `role`, `content`, and where the row had them `tool_calls`,
 `tool_call_id`, `name`, `reasoning_content`."""
-
-Floats: TypeAlias = NDArray[np.float64]
-
-Ints: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from typing import Literal
 
 import numpy as np
 
-from scorers.measures.protocols import Floats, GenerationFailure, Message, OptionModel
+from scorers.arrays import Floats
+from scorers.measures.protocols import GenerationFailure, Message, OptionModel
 from scorers.measures.reflection import ask_user, transcript
 from scorers.names import did_you_mean
 

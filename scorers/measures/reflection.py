@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scorers.measures.protocols import Floats, GenerationFailure, Message, OptionModel
+from scorers.arrays import Floats
+from scorers.measures.protocols import GenerationFailure, Message, OptionModel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

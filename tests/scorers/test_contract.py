@@ -5,9 +5,11 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import scorers
+from pipeline.measuring.catalogue import MEASURES
 from scorers import EXAMPLE_ID, PROMPT, RESPONSE, SCORERS, TEXT, Scorer, scorer_settings
 
 NAN = np.nan
@@ -20,7 +22,21 @@ TEXTS = np.array(
     ],
     dtype=object,
 )
+
+
+def by_type(kind: pa.DataType) -> np.ndarray:
+    """Four rows of a column that a measure stores, one of them without a number."""
+    depth = 0
+    while pa.types.is_list(kind):
+        kind, depth = kind.value_type, depth + 1
+    return np.multiply.outer([0.5, 1.0, NAN, 2.0], np.ones((2,) * depth))
+
+
+STORED = {field.name: by_type(field.type) for entry in MEASURES.values() for field in entry.columns}
 COLUMNS = {
+    **STORED,
+    **{f"target_{name}": column[[0, 3]] for name, column in STORED.items()},
+    # where that would say too little
     "response_tokens": np.array([3, 17, 1, 40]),
     "mean_nll": np.array([0.7, 1.9, 0.0, NAN]),
     "mean_entropy": np.array([0.7, 2.0, 0.0, 1.1]),

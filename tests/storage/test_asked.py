@@ -39,7 +39,7 @@ from storage.pool_columns import (
     read_pool_tokens,
     read_pool_vectors,
     read_prompt_rows,
-    read_text,
+    read_text_column,
     register_pool,
 )
 from storage.repairs import REPAIRED, read_repair_places
@@ -179,7 +179,7 @@ READERS: dict[str, Reader] = {
     "read_prompt_rows": lambda con, ids: read_prompt_rows(con, SOURCES, pooled(con, ids)).tolist(),
     "read_repair_places": repaired,
     "read_scores": lambda con, ids: stack(*read_scores(con, SCORE, ids)),
-    "read_text": lambda con, ids: read_text(con, "response", pooled(con, ids)).tolist(),
+    "read_text": lambda con, ids: read_text_column(con, "response", pooled(con, ids)).tolist(),
     "read_text_lists": listed,
     "read_texts": lambda con, ids: read_texts(con, key_of("language"), "language", ids),
     "read_text_blocks": texts_in_blocks,

@@ -142,7 +142,7 @@ class CappyTraining(PoolTraining):
         )
         indices = {row.example_id: at for at, row in enumerate(rows)}
         answers = [
-            answer_of(said, indices[each], trained) if each in indices else no_response()
+            correctness_answer(said, indices[each], trained) if each in indices else no_response()
             for each in examples["example_id"].to_pylist()
         ]
         return answer_table(examples, answers, FIELDS)
@@ -218,7 +218,7 @@ def pair_rows(examples: pa.Table) -> list[PairRow]:
     ]
 
 
-def answer_of(said: "Correctness", at: int, trained: bool) -> dict[str, Any]:
+def correctness_answer(said: "Correctness", at: int, trained: bool) -> dict[str, Any]:
     """What was said of one row."""
     value = float(said.values[at])
     if value != value:  # NaN

@@ -87,10 +87,10 @@ class Context(Settings, ExampleInputs):
         given = self.settings.layer  # 0 is the first layer, and not the same as none given
         layer = default_layer(probe.layers) if given is None else given
         longest = self.settings.max_tokens
-        return answer_of(measure_context(probe, turns, response_at, layer, longest))
+        return context_answer(measure_context(probe, turns, response_at, layer, longest))
 
 
-def answer_of(row: ContextRow) -> dict[str, Any]:
+def context_answer(row: ContextRow) -> dict[str, Any]:
     """The columns of one example: of the trained turn, the last, and of each assistant turn."""
     if row.state != "ok":
         return {"state": row.state, "detail": row.detail}

@@ -70,10 +70,10 @@ class Languages(Settings, ExampleInputs):
     def measure(self, examples: pa.Table) -> pa.Table:
         """Judge each text."""
         texts = example_texts(examples.to_pylist(), self.of)
-        return answer_table(examples, [judge(text, self.of) for text in texts], FIELDS)
+        return answer_table(examples, [tell_language(text, self.of) for text in texts], FIELDS)
 
 
-def judge(text: str, of: str) -> dict[str, Any]:
+def tell_language(text: str, of: str) -> dict[str, Any]:
     """The language of one text, or why it has none."""
     if not text.strip():
         return {"state": "not_applicable", "detail": f"no {of} text"}

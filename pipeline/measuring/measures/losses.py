@@ -124,7 +124,7 @@ class Losses(ServedMeasure):
         settings = self.settings
         with borrowed_device():
             losses = measure_losses(self.model(), rows, settings.max_tokens, settings.vectors)
-        return [plain(asdict(row)) for row in losses]
+        return [with_lists(asdict(row)) for row in losses]
 
     def tokens_read(self, tokens: Ints, response_tokens: Ints) -> Ints:
         """(n,) a row with its prompt, and its response without."""
@@ -143,7 +143,7 @@ def plan_losses(block: LossSettings, scope: MeasureScope, planned: Jobs) -> Jobs
     return {"losses": scope.job(Losses(settings=block, served=served))}
 
 
-def plain(answer: dict[str, Any]) -> dict[str, Any]:
+def with_lists(answer: dict[str, Any]) -> dict[str, Any]:
     """An answer with its arrays as lists."""
     return {
         name: value.tolist() if isinstance(value, np.ndarray) else value

@@ -28,7 +28,7 @@ from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.step import Ranked, RankStep, rank_values
 from scorers.arrays import Floats, Ints, Strings, require_same_length
 
-Tags = frozenset[str]
+TagSets = frozenset[str]
 
 
 class _Pass:
@@ -39,17 +39,17 @@ class _Pass:
         """Tag → number of the pick within the pass, and its row."""
         self.picks = 0
 
-    def is_new(self, tags: Tags) -> bool:
+    def is_new(self, tags: TagSets) -> bool:
         """Whether one of these tags has not been seen."""
         return any(tag not in self.brought for tag in tags)
 
-    def take(self, row: int, tags: Tags) -> None:
+    def take(self, row: int, tags: TagSets) -> None:
         """See the tags of a pick."""
         for tag in tags:
             self.brought.setdefault(tag, (self.picks, row))
         self.picks += 1
 
-    def completed_by(self, tags: Tags) -> int:
+    def completed_by(self, tags: TagSets) -> int:
         """The pick with which the last of these tags came, all of them seen."""
         return max(self.brought[tag] for tag in tags)[1]
 
@@ -57,9 +57,9 @@ class _Pass:
 class _Walk:
     """Rows in order, those with the same tags behind one another: only the first can bring any."""
 
-    def __init__(self, order: Ints, tags: Sequence[Tags], costs: Ints, limit: int) -> None:
+    def __init__(self, order: Ints, tags: Sequence[TagSets], costs: Ints, limit: int) -> None:
         self.indices = {row: place for place, row in enumerate(order.tolist())}
-        self.left: dict[Tags, list[int]] = {}
+        self.left: dict[TagSets, list[int]] = {}
         for row in reversed(order.tolist()):  # so that the next of each list is at its end, for pop
             self.left.setdefault(tags[row], []).append(row)
         self.costs, self.limit = costs, limit
@@ -82,7 +82,7 @@ class _Walk:
 
 
 def pick_new_tags(
-    order: Ints, tags: Sequence[Tags], costs: Ints, limit: int, again: bool
+    order: Ints, tags: Sequence[TagSets], costs: Ints, limit: int, again: bool
 ) -> tuple[Ints, Ints]:
     """Walk rows and pick those that bring a new tag, in passes.
 

@@ -15,12 +15,11 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from scorers.arrays import Floats, Ints
 from scorers.measures.protocols import (
-    Floats,
     GeneratedAnswer,
     GenerationFailure,
     GenerationRequest,
-    Ints,
     Message,
     OptionProbabilities,
     TokenLosses,

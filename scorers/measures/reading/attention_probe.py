@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from scorers.measures.protocols import Floats, Ints
+from scorers.arrays import Floats, Ints
 
 ATTENTION_NAMES = ("self_attn", "self_attention", "attention", "attn")
 """What the attention of a decoder layer is called."""

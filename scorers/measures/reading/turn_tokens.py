@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scorers.arrays import Ints
 from scorers.measures.protocols import Message
 from scorers.measures.reading.chat_format import RenderingError, Tools, render_text
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 PRIVATE = range(0xE000, 0xF900)  # characters without a meaning, one of which marks a place
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

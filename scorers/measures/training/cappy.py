@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from scorers.measures.protocols import Floats
+from scorers.arrays import Floats
 from scorers.measures.quiet import quiet_transformers
 from scorers.measures.training.graded_pair import GradedPair
 from scorers.measures.training.proxy_schedule import LinearSchedule

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from scorers.measures.losses import State
 from scorers.measures.training.adapter_training import (
     AdapterSettings,
     checkpoint_folders,
@@ -35,7 +36,7 @@ from scorers.measures.training.adapter_training import (
     make_trainer,
 )
 from scorers.measures.training.projection import project
-from scorers.measures.training.recorded_losses import State, UnreadRow, find_unread_rows
+from scorers.measures.training.recorded_losses import UnreadRow, find_unread_rows
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,21 +10,21 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from scorers.arrays import Floats
+from scorers.measures.losses import State
 from scorers.measures.models.devices import resolve_autocast
-from scorers.measures.protocols import Floats
 from scorers.measures.training.proxy_schedule import ProxySettings
 
 if TYPE_CHECKING:
     from scorers.measures.models.language_model import HuggingFaceLanguageModel
     from scorers.measures.reading.chat_format import RenderedExample
 
-State = Literal["ok", "truncated", "failed", "not_applicable"]
 
 ROWS_AT_ONCE = 4096  # rows handed to the engine together; it sorts them by length
 

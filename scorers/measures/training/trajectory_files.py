@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scorers.measures.protocols import Floats
+from scorers.arrays import Floats
 from scorers.measures.quiet import quiet_transformers
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.measuring import cost as plan
-from pipeline.measuring.cost import PLACES, choose_rows, plan_measure
+from pipeline.measuring.cost import PLACES, choose_tried, plan_measure
 from pipeline.measuring.measure import ExampleInputs, MeasureJob
 from pipeline.measuring.measures.losses import Losses, LossSettings
 from pipeline.measuring.shards import cut_shards
@@ -55,7 +55,7 @@ def time_by_tokens(call: Callable[[], object]) -> float:
 @given(st.integers(1, 500), st.integers(3, 60))
 @example(4, 4)
 def test_rows_are_tried_in_groups_from_three_places(missing: int, rows: int) -> None:
-    tried = choose_rows(missing, rows)
+    tried = choose_tried(missing, rows)
     assert tried == sorted(set(tried)) and tried[0] >= 0 and tried[-1] < missing
     assert len(tried) <= max(rows, PLACES)
     if missing <= rows:

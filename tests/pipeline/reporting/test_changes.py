@@ -5,12 +5,12 @@ from pathlib import Path
 
 from pipeline.reporting.changes import (
     RunChanges,
-    by_reason,
     changes_markdown,
     compare_runs,
     compare_settings,
     differences,
     named,
+    rows_by_reason,
     why,
 )
 from pipeline.reporting.report import read_run_report, write_run_report
@@ -229,7 +229,7 @@ def test_reasons_are_in_the_order_of_how_many_rows_they_have() -> None:
         change("added", 4, "b"),
         change("added", 5, "a"),
     ]
-    found = [(kind, reason, len(rows)) for kind, reason, rows in by_reason(changes)]
+    found = [(kind, reason, len(rows)) for kind, reason, rows in rows_by_reason(changes)]
     assert found == [
         ("added", "no longer a (dedupe: x)", 1),
         ("added", "no longer b (dedupe: x)", 1),

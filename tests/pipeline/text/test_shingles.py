@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.text.shingles import Shingling, hash_shingles, split_words
+from pipeline.text.shingles import Shingling, hash_shingles, shingle_words
 
 
 @pytest.mark.parametrize(
@@ -27,14 +27,14 @@ from pipeline.text.shingles import Shingling, hash_shingles, split_words
     ],
 )
 def test_words(text: str, words: list[str]) -> None:
-    assert split_words(text) == words
+    assert shingle_words(text) == words
 
 
 def shingle_sets(texts: list[str], words: int) -> list[set[tuple[str, ...]]]:
     """What the hashes must be one to one with."""
     sets = []
     for text in texts:
-        found = split_words(text)
+        found = shingle_words(text)
         padded = found + [""] * (words - len(found)) * bool(found)
         starts = range(max(len(padded) - words + 1, 0))
         sets.append({tuple(padded[i : i + words]) for i in starts})

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
+from scorers.arrays import Floats
 from scorers.confidence import score_confidence
 from scorers.measures.confidence import (
     JudgementRow,
@@ -13,12 +14,7 @@ from scorers.measures.confidence import (
 )
 from scorers.measures.entailment import PromptedEntailment
 from scorers.measures.models.language_model import HuggingFaceLanguageModel
-from scorers.measures.protocols import (
-    Floats,
-    GenerationFailure,
-    Message,
-    OptionProbabilities,
-)
+from scorers.measures.protocols import GenerationFailure, Message, OptionProbabilities
 from scorers.measures.reflection import fits_window
 from tests.fakes import FakeEntailment, FakeLanguageModel, FakeReflector, fraction
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerBase
 
+from scorers.arrays import Floats, Ints
 from scorers.measures.context import ContextRow, default_layer, measure_context
 from scorers.measures.models.language_model import HuggingFaceLanguageModel
 from scorers.measures.models.loading import ResolvedModel, load_language_model
-from scorers.measures.protocols import Floats, Ints, Message
+from scorers.measures.protocols import Message
 from scorers.measures.reading.turn_tokens import TurnSpan, TurnTokens, find_turns
 from tests.tiny_models import CHAT, save_tiny_llama
 

@@ -11,7 +11,7 @@ import pytest
 from flows.recipe.check import find_problems
 from flows.recipe.form import validate
 from pipeline.measuring.catalogue import MeasureSettings
-from pipeline.measuring.measures.languages import Languages, judge
+from pipeline.measuring.measures.languages import Languages, tell_language
 from pipeline.selection.run_steps import SelectSettings
 from pipeline.selection.stage import select_examples
 from storage.database import read_workspace
@@ -35,19 +35,19 @@ ROWS = {
     ],
 )
 def test_a_sentence_has_its_language(text: str, language: str) -> None:
-    said = judge(text, "both")
+    said = tell_language(text, "both")
     assert said["language"] == language and 0.5 <= said["confidence"] <= 1
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "4.", "Lima.", "x = 3", "\ud800", "🙂"])
 def test_what_is_too_little_has_none(text: str) -> None:
-    said = judge(text, "response")
+    said = tell_language(text, "response")
     assert said["state"] == "not_applicable" and said["detail"]
     assert "language" not in said and "confidence" not in said
 
 
 def test_code_and_digits_are_no_language() -> None:
-    said = judge("8462735194\n5267357841\n1948571 236\n" * 3, "both")
+    said = tell_language("8462735194\n5267357841\n1948571 236\n" * 3, "both")
     assert said == {"state": "not_applicable", "detail": "no language: code or digits"}
 
 

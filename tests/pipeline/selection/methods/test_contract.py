@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -31,6 +32,8 @@ from pipeline.selection.methods.threshold import select_within
 from pipeline.selection.methods.top_k import select_top_k
 from pipeline.selection.methods.top_share import select_top_share
 from pipeline.selection.shares import Shares, group_rows, select_in_shares
+from pipeline.selection.step import RankStep
+from pipeline.selection.steps import Step
 from pipeline.text.shingles import Shingling
 
 
@@ -181,9 +184,14 @@ def test_leaves_its_input_alone(method: Callable[[Pool], Outcome]) -> None:
         np.testing.assert_array_equal(getattr(pool, field.name), getattr(untouched, field.name))
 
 
-@pytest.mark.parametrize(
-    "name", ["top_k", "random", "s2l", "diverse", "facility_location", "k_centre", "instag"]
-)
+RANKS = [
+    str(get_args(step.model_fields["method"].annotation)[0])
+    for step in get_args(get_args(Step)[0])
+    if issubclass(step, RankStep)
+]
+
+
+@pytest.mark.parametrize("name", RANKS)
 def test_a_budget_in_tokens_is_kept_and_used(name: str) -> None:
     pool = make_pool(300)
     spent = pool.loss_tokens[METHODS[name](pool).indices].sum()
