@@ -46,7 +46,7 @@ def log_on_page(line: str) -> None:
 
 @contextmanager
 def counted(unit: str) -> "Iterator[CountedWork]":
-    """Show how far counted work is, as long as the block goes on; the unit is such as rows."""
+    """Show how far work is, counted in a unit such as rows, as long as the block goes on."""
     with bars_on_terminal() as bars:
         work = CountedWork(unit, bars)
         try:
