@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 5.0
 
-SPEED_SECONDS = 3600.0
-"""Over which the speed is taken: one shard may be minutes of work."""
+SPEED_SECONDS = 3600.0  # over which the speed is taken: one shard may be minutes of work
 
-_bars: "Progress | None" = None
-"""Those on the terminal; nested work shares them, for a terminal has one place for bars."""
+_bars: "Progress | None" = None  # on the terminal; nested work shares its one place for bars
 
 
 def say(line: str) -> None:
@@ -48,11 +46,7 @@ def log_on_page(line: str) -> None:
 
 @contextmanager
 def counted(unit: str) -> "Iterator[CountedWork]":
-    """Show how far counted work is, as long as the block goes on.
-
-    Args:
-        unit: what is counted, such as rows.
-    """
+    """Show how far work is, counted in a unit such as rows, as long as the block goes on."""
     with bars_on_terminal() as bars:
         work = CountedWork(unit, bars)
         try:
@@ -92,13 +86,14 @@ class CountedWork:
             say(line)
         elif now - self.told >= SECONDS_BETWEEN_LINES:
             self.told = now
+            # On a terminal the bar shows it; the run's page has no bar.
             (say if self.bars is None else log_on_page)(line)
 
     def begin(self, what: str, total: int | None) -> None:
         """Begin a bar."""
         self.clear()
-        self.what, self.began = what, time.monotonic()
-        self.told = self.began
+        self.what = what
+        self.began = self.told = time.monotonic()
         if self.bars is not None:
             self.bar = self.bars.add_task(what, total=total, unit=self.unit, note="")
 
@@ -154,7 +149,7 @@ def draw_bars(console: "Console") -> "Progress":
     return Bars(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
-        State(table_column=Column(no_wrap=True)),
+        State(table_column=Column(no_wrap=True)),  # numbers stay whole: the bar gives way
         console=console,
         expand=True,
         redirect_stdout=False,  # it is data, and may be read by another program
@@ -167,6 +162,7 @@ def state_of(task: "Task") -> str:
     """How much is done, how fast (seconds for each where that is slow), for how long and still."""
     done, speed, left = int(task.completed), task.speed, task.time_remaining
     of = f"{done:,}" if task.total is None else f"{done:,}/{int(task.total):,}"
+    # Without a total, a 0 says nothing yet.
     parts = [f"{of} {task.fields['unit']}".rstrip()] if done or task.total is not None else []
     parts += filter(None, [task.fields["note"]])
     if speed:

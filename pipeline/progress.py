@@ -5,11 +5,9 @@ from typing import TypeAlias, TypeVar
 
 Item = TypeVar("Item")
 
-Say: TypeAlias = Callable[[str], None]
-"""Is given one line for the user."""
-
+Say: TypeAlias = Callable[[str], None]  # is given one line for the user
+# Is given what is done, how much of it is done, and of how much; None where nobody knows.
 Report: TypeAlias = Callable[[str, int, int | None], None]
-"""Is given what is done, how much of it is done, and of how much; None where nobody knows."""
 
 
 def tell_nobody(what: str, done: int, total: int | None) -> None:

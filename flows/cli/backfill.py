@@ -58,7 +58,7 @@ def backfill(
     from flows.recipe.check import load_recipe
     from storage.arrivals import Window
 
-    first, last = (day.date() if day else None for day in (since, until))
+    first, last = (day and day.date() for day in (since, until))
     loaded = load_recipe(recipe)
     window = Window(first, last, source, period)
     whole = prepare(loaded, recipe.parent, scorer or [], window)
@@ -79,10 +79,7 @@ def plan_backfill(whole: "Backfill", name: str, rows: int) -> "list[PartitionPla
     from storage.workspace_lock import lock_workspace
 
     what = f"plan of a backfill of {name}"
-    with (
-        lock_workspace(whole.workspace, what, wait=True, tell=say),
-        counted("rows") as work,
-    ):
+    with lock_workspace(whole.workspace, what, wait=True, tell=say), counted("rows") as work:
         count_tokens(whole, work.at)
         plans = plan_partitions(whole)
         return predict(whole, plans, rows, work.at) if rows else plans
@@ -90,16 +87,12 @@ def plan_backfill(whole: "Backfill", name: str, rows: int) -> "list[PartitionPla
 
 def print_plan(plans: "Sequence[PartitionPlan]") -> None:
     """The plan as a table, and in a sentence."""
-    rows = [as_row(each) for each in plans]
-    print_table(
-        COLUMNS,
-        [(r["arrived"], f"{r['rows']:,}", shown(r["to_ask"]), time_of(r["seconds"])) for r in rows],
-    )
+    print_table(COLUMNS, [cells_of(each) for each in plans])
     total = sum(each.seconds or 0.0 for each in plans)
     busy = sum(any(each.missing.values()) for each in plans)
     told = f", {spoken(total)} of measuring on this machine" if plans[0].seconds is not None else ""
     sys.stdout.write(f"{busy} of {len(plans)} partitions lack measurements{told}\n")
-    sys.stdout.flush()
+    sys.stdout.flush()  # the work that follows may take hours, and be read through a pipe
 
 
 def as_row(plan: "PartitionPlan") -> dict[str, Any]:
@@ -112,28 +105,22 @@ def as_row(plan: "PartitionPlan") -> dict[str, Any]:
     }
 
 
-def shown(asked: dict[str, int]) -> str:
-    """What is asked of how many, in words."""
-    return ", ".join(f"{name} {rows:,}" for name, rows in asked.items()) or "nothing"
-
-
-def time_of(seconds: float | None) -> str:
-    """A time that may not have been predicted."""
-    return "" if seconds is None else spoken(seconds)
+def cells_of(plan: "PartitionPlan") -> tuple[object, ...]:
+    """One line of the table."""
+    asked = ", ".join(f"{name} {rows:,}" for name, rows in plan.missing.items() if rows)
+    took = None if plan.seconds is None else spoken(plan.seconds)  # None: not predicted
+    return (plan.partition, f"{len(plan.partition.ids):,}", asked or "nothing", took)
 
 
 def submit_runs(
-    plans: "Sequence[PartitionPlan]",
-    recipe: Path,
-    scorers: list[str],
-    window: "Window",
+    plans: "Sequence[PartitionPlan]", recipe: Path, scorers: list[str], window: "Window"
 ) -> None:
     """Hand each partition that lacks something to the server, as a run of its own."""
     from flows.submit_backfill import submit_partition
 
     for plan in plans:
         days = replace(window, since=plan.partition.first_day, until=plan.partition.last_day)
-        if any(plan.missing.values()) or plan.unscored:
+        if any(plan.missing.values()) or plan.unscored:  # all may be measured, and not scored yet
             name, state = submit_partition(plan.key, recipe, scorers, days)
             sys.stdout.write(f"{plan.partition}: run {name}, {state}\n")
         else:

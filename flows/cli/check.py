@@ -98,7 +98,7 @@ def check_recipe(path: Path, how: RunOptions, *, as_json: bool, strict: bool) ->
     summary = summary_of(state)
     with read_workspace(state.run.workspace) as con:
         report = read_check_report(con, state.run.run_id, ALL)
-    assert report is not None  # the recipe has a check block, and the run came as far
+    assert report is not None  # the recipe has a check block, and the run came that far
     if as_json:
         print_json({"run_id": state.run.run_id, **report.as_json})
     else:

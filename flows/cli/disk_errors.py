@@ -75,7 +75,9 @@ def path_of(error: BaseException) -> str | None:
         for note in getattr(each, "__notes__", ()):  # ours first: a library may name a part only
             if note.startswith(WHILE_WRITING):
                 return str(note.removeprefix(WHILE_WRITING))
-        if isinstance(each, OSError) and isinstance(each.filename, str):  # bytes, or a descriptor
+        if isinstance(each, OSError) and isinstance(
+            each.filename, str
+        ):  # else bytes, or a descriptor
             return each.filename
         if found := PATH.search(str(each)):
             return found.group(1)

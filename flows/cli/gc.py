@@ -48,7 +48,7 @@ def gc(
     with read_tables(place) as con:  # also says where there is no workspace
         found = find_leftovers(con, place, wanted)
     if not dry_run:
-        with lock_workspace(place, "gc", tell=say):  # looks again: a run may have ended meanwhile
+        with lock_workspace(place, "gc", tell=say):  # looks again: a run may have come between
             found = remove_leftovers(place, wanted)
     if as_json:
         print_json([{**asdict(each), "why": each.why} for each in found])  # why is no field

@@ -116,9 +116,7 @@ def write_list(
             }
         )
         return
-    print_table(
-        COLUMNS[:4], [estimate_row(each)[:4] for each in estimates]
-    )  # nothing is proved yet
+    print_table(COLUMNS[:4], [estimate_row(each)[:4] for each in estimates])
     sys.stdout.write(
         f"{kinds['random']} rows drawn at random and {kinds['suspect']} suspicious ones to read: "
         f"{path}\nfill in each verdict with ok or bad, then: sluice screen "

@@ -34,4 +34,4 @@ def server(
     if database:
         os.environ["PREFECT_API_DATABASE_CONNECTION_URL"] = database
     command = ["prefect", "server", "start", "--host", host, "--port", str(port)]
-    os.execv(sys.executable, [sys.executable, "-m", *command])  # in place: signals are Prefect's
+    os.execv(sys.executable, [sys.executable, "-m", *command])  # in place: Ctrl-C reaches Prefect

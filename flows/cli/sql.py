@@ -35,7 +35,7 @@ def typed_queries() -> Iterator[str]:
         sys.stderr.write("SQL, ended by a semicolon; Ctrl-D ends.\n")
     for line in sys.stdin:
         typed += line
-        if typed.rstrip().endswith(";"):
+        if typed.rstrip().endswith(";"):  # at the end of a line only: a text may hold one
             yield typed
             typed = ""
     if typed.strip():

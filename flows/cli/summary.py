@@ -3,7 +3,7 @@
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +27,15 @@ class RunSummary:
     run_id: str
     recipe: str
     workspace: str
-    asked: dict[str, int]
-    """Rows that models were asked about in this execution, by measure."""
-    parts: dict[str, int]
-    """Rows asked about, for measures that the recipe wants of a part of the pool only."""
+    asked: dict[str, int]  # measure → rows that models were asked about in this execution
+    parts: dict[str, int]  # measure that is wanted of a part of the pool only → rows of that part
     funnel: list[FunnelRow]
     notes: list[str]
     quarantined: int
-    selections: dict[str, StoredSelection]
-    """The choice and its controls, by kind."""
+    selections: dict[str, StoredSelection]  # kind → the choice and its controls
     unspent: str
-    evidence: dict[str, Any] | None
-    """Lengths, overlaps, sensitivity and agreement of the selection."""
-    first_example: str | None
+    evidence: dict[str, Any] | None  # lengths, overlaps, sensitivity and agreement of the choice
+    first_example: str | None  # the one picked first, to try `sluice explain` on
     export: str | None
     adapter: str | None
     training: dict[str, Any] | None
@@ -62,7 +58,7 @@ def summary_of(state: RunState) -> RunSummary:
         funnel=funnel_rows(counts),
         notes=[note for count in counts for note in count.notes],
         quarantined=sum(sum(count.quarantined.values()) for count in counts)
-        + state.run.targets.quarantined,
+        + state.run.targets.quarantined,  # no stage counts those: targets are no rows of the run
         selections=selections,
         unspent=state.chosen.unspent if state.chosen else "",
         evidence=dict(evidence) if evidence else None,
@@ -93,7 +89,7 @@ def training_numbers(state: RunState) -> dict[str, Any] | None:
 def print_summary(summary: RunSummary, as_json: bool) -> None:
     """Print the outcome for a person, or as JSON."""
     if as_json:
-        print_json(asdict(summary))
+        print_json(summary)
         return
     console = stdout_console()
     console.print()
@@ -119,17 +115,15 @@ def funnel_table(rows: list[FunnelRow]) -> Table:
 
 def outcome_lines(summary: RunSummary) -> list[str]:
     """What was selected, trained and written, and what the models were asked."""
-    lines = []
-    for kind, each in sorted(summary.selections.items()):
-        lines.append(f"{kind:<15} {each.rows:>6} rows {each.loss_tokens:>9} loss tokens")
+    lines = [
+        f"{kind:<15} {each.rows:>6} rows {each.loss_tokens:>9} loss tokens"
+        for kind, each in sorted(summary.selections.items())
+    ]
     lines += evidence_lines(summary.evidence) if summary.evidence else []
-    if summary.unspent:
-        lines.append(summary.unspent)
-    if summary.training:
-        lines.append(training_line(summary.training))
+    lines += [summary.unspent] if summary.unspent else []
+    lines += [training_line(summary.training)] if summary.training else []
     if summary.parts:
-        listed = ", ".join(f"{name} {rows}" for name, rows in summary.parts.items())
-        lines.append(f"measured in part, as the recipe says: {listed} rows")
+        lines.append(f"measured in part, as the recipe says: {listed_rows(summary.parts)}")
     lines += [asked_line(summary.asked)] if summary.asked else []
     lines.append(f"workspace       {summary.workspace} (run {summary.run_id})")
     lines += [f"export          {summary.export}"] if summary.export else []
@@ -166,6 +160,7 @@ def training_line(training: dict[str, Any]) -> str:
 
 def next_commands(summary: RunSummary) -> list[str]:
     """Three commands that show more."""
+    # As the user can call it: not every environment with Sluice is on PATH.
     program = "sluice" if shutil.which("sluice") else shown_path(Path(sys.argv[0]))
     where = f"-w {summary.workspace}"
     query = "select reason, count(*) as rows from decisions group by reason order by rows desc"

@@ -99,9 +99,7 @@ def trace_lines(report: "TraceReport") -> Iterator[str]:
         indices = f"{with_noun(span.count, 'place')} in {with_noun(span.rows, 'row')}"
         yield f"   {span.words} words, {indices}{phrase}"
         for place in span.places[:PLACES]:
-            at = (
-                f"{place.part} {place.start} to {place.end}"  # characters of the prompt or response
-            )
+            at = f"{place.part} {place.start} to {place.end}"  # in characters of that part
             origin = origin_text(report, place.example_id)
             yield f"   {place.example_id[:8]}  {at:<24}  {origin}"
         if len(span.places) > PLACES:

@@ -1,8 +1,8 @@
 """`sluice what-if`: the selection that other settings would make, in seconds; writes nothing."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +13,6 @@ from flows.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from flows.recipe.schema import Recipe
-    from pipeline.reporting.changes import SettingChange
     from pipeline.reporting.what_if import WhatIf
     from pipeline.run_context import RunContext
     from pipeline.scoring.stage import ScoreKey
@@ -45,7 +44,7 @@ def what_if(
 
     outcome = try_settings(load_recipe(recipe, settings), recipe.parent, run)
     if as_json:
-        print_json(asdict(outcome))
+        print_json(outcome)
         return
     from pipeline.reporting.changes import changes_markdown
     from pipeline.reporting.report import losses
@@ -86,8 +85,8 @@ def try_settings(recipe: "Recipe", base: Path, run_id: str | None) -> "WhatIf":
         if beyond := beyond_reach(changed):
             raise QueryError(
                 "a what-if can change how rows are selected; the pool or its numbers change with "
-                f"{listed_settings(beyond)}, which run {found} had otherwise: `sluice select` the "
-                "recipe"
+                f"{', '.join(each.setting for each in beyond)}, which run {found} had otherwise: "
+                "`sluice select` the recipe"
             )
         measures = read_run_keys(con, found)
         if any(block.method == "repair" for block in recipe.generate):
@@ -95,7 +94,7 @@ def try_settings(recipe: "Recipe", base: Path, run_id: str | None) -> "WhatIf":
                 "a what-if cannot tell which rows are repairs of which: `sluice select` the recipe"
             )
         scores = find_score_keys(con, recipe, found, measures)
-        sources = read_run_sources(con, found)
+        sources = read_run_sources(con, found)  # of then: files may have changed since
         run = RunContext(workspace, found, recipe.seed, sources, measures, scores)
         run = replace(run, named_sources=name_sources(con, recipe, base, run))
         return select_again(con, run, recipe.select, changed, recipe.licenses)
@@ -120,7 +119,7 @@ def find_score_keys(
     scores = {
         each.label: score_key(each, measures, targets)
         for each in recipe.scores
-        if measure_name(each) in ("", *measures)
+        if measure_name(each) in ("", *measures)  # "": of the text alone, so there is none to lack
     }
     stored = {label for label, key in scores.items() if has_score(con, key)}
     if lacking := [each.label for each in recipe.scores if each.label not in stored]:
@@ -142,10 +141,6 @@ def name_sources(
     named: dict[str, list[str]] = {}
     for written, placed in zip(recipe.sources, recipe.at(base).sources, strict=True):
         paths = [stored_path(run.workspace, name) for name in placed.files()]
+        # A path may be written in two blocks, and a file may be here that the run did not read.
         named.setdefault(written.path, []).extend(ids[path] for path in paths if path in ids)
     return named
-
-
-def listed_settings(differences: "Sequence[SettingChange]") -> str:
-    """The settings that differ, by name."""
-    return ", ".join(each.setting for each in differences)
