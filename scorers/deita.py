@@ -22,12 +22,7 @@ marks of a turn had less than `least_mass` together, this does.
 
 import numpy as np
 
-from scorers.arrays import (
-    Floats,
-    require_probabilities,
-    require_same_length,
-    require_sums_of_one,
-)
+from scorers.arrays import Floats, require_probabilities, require_same_length, require_sums_of_one
 
 MARKS = np.arange(1.0, 7.0)
 

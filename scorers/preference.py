@@ -18,12 +18,7 @@ is the judge's own probability.
 
 import numpy as np
 
-from scorers.arrays import (
-    Floats,
-    require_probabilities,
-    require_same_length,
-    require_sums_of_one,
-)
+from scorers.arrays import Floats, require_probabilities, require_same_length, require_sums_of_one
 
 REPAIR_BETTER = 1
 """Its place among the options: given better, repair better, neither."""

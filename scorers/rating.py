@@ -22,12 +22,7 @@ trusted finds bad, and compare with both controls before rows are ranked by it.
 
 import numpy as np
 
-from scorers.arrays import (
-    Floats,
-    require_probabilities,
-    require_same_length,
-    require_sums_of_one,
-)
+from scorers.arrays import Floats, require_probabilities, require_same_length, require_sums_of_one
 
 
 def score_rating(

@@ -76,11 +76,7 @@ class LabelSplit:
 
 
 def sft_shares(rows: int) -> tuple[float, ...]:
-    """Shares of a budget to try on SFT, the rest on preferences.
-
-    Args:
-        rows: that all of the money would buy.
-    """
+    """Shares of a budget, worth so many rows, to try on SFT; the rest goes to preferences."""
     if rows < ALL_SFT_BELOW:
         return (1.0,)
     return (0.5, 0.6, 0.75) if rows < MOSTLY_PREFERENCES_FROM else (0.1, 0.175, 0.25)
@@ -128,12 +124,7 @@ def strong_shares(budget: int) -> tuple[float, float]:
 
 
 def advise(rows: int | None, price_ratio: float | None = None) -> list[Advice]:
-    """Advice for a budget.
-
-    Args:
-        rows: that all of the money buys; None where it is not known.
-        price_ratio: of a preference pair, in rows; None where it is not known.
-    """
+    """Advice for money that buys so many rows, `price_ratio` for a pair; None: not known."""
     if rows is None:
         return [FIRST_ROWS, UNKNOWN_ROWS]
     return [tuning_advice(rows, price_ratio or 1.0), label_advice(rows), FIRST_ROWS]

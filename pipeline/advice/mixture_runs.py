@@ -25,10 +25,7 @@ SUM_TOLERANCE = 0.01
 
 
 def read_mixture_runs(path: Path) -> tuple[MixtureRuns, int]:
-    """Read a CSV or JSON Lines file of runs.
-
-    Args:
-        path: of the file; `.csv`, or JSON Lines.
+    """Read a file of runs: CSV if its name ends so, or JSON Lines.
 
     Returns:
         The runs, and how many rows were left out because a score is missing.
@@ -114,13 +111,8 @@ def number(path: Path, line: int, row: MixtureRow, name: str) -> float:
 
 
 def check_rows(path: Path, lines: list[int], names: Strings, table: Floats) -> None:
-    """Check names, checkpoints and proportions.
-
-    Raises:
-        UnreadableSourceError: if a run has no name, a checkpoint is no whole number from 0, or
-            proportions are no shares of 1.
-    """
-    sums = table[:, 1:].sum(axis=1)  # column 0 is the checkpoint
+    """Raise UnreadableSourceError for a wrong name, checkpoint (column 0) or proportion."""
+    sums = table[:, 1:].sum(axis=1)
     wrong = [
         (names == "", "it names no mixture"),
         ((table[:, 0] < 0) | (table[:, 0] % 1 != 0), "checkpoint must be a whole number from 0"),

@@ -74,11 +74,8 @@ def find_screened(con: Connection, run_id: str) -> Screened:
     selection_id = selections["choice"].selection_id
     ids, _ = read_selection(con, selection_id)
     found = read_first_sources(con, ids, read_run_sources(con, run_id))
-    return Screened(
-        run_id,
-        selection_id,
-        {each: found[each].path if each in found else "generated" for each in ids},
-    )
+    sources = {each: found[each].path if each in found else "generated" for each in ids}
+    return Screened(run_id, selection_id, sources)
 
 
 def list_rows(con: Connection, screened: Screened, demand: Demand) -> list[Review]:
@@ -215,15 +212,13 @@ def store_verdicts(con: Connection, verdicts: Mapping[str, tuple[str, str]]) -> 
 
 def estimate_sources(con: Connection, screened: Screened, confidence: float) -> list[Estimate]:
     """What the verdicts on the rows drawn at random say of each source, by name."""
-    drawn, reviewed, bad = (Counter[str]() for _ in range(3))
-    for each in read_reviews(con, screened.selection_id):
-        if each.drawn == "random":
-            drawn[each.source] += 1
-            reviewed[each.source] += each.verdict is not None
-            bad[each.source] += each.verdict == "bad"
+    drawn = [e for e in read_reviews(con, screened.selection_id) if e.drawn == "random"]
+    listed = Counter(each.source for each in drawn)
+    reviewed = Counter(each.source for each in drawn if each.verdict is not None)
+    bad = Counter(each.source for each in drawn if each.verdict == "bad")
     rows = Counter(screened.sources.values())
     return [
-        estimate_source(name, rows[name], drawn[name], (reviewed[name], bad[name]), confidence)
+        estimate_source(name, rows[name], listed[name], (reviewed[name], bad[name]), confidence)
         for name in sorted(rows)
     ]
 

@@ -102,9 +102,9 @@ def suggest_tasks(verdicts: pa.Table, wanted: SuggestionRequest) -> list[Suggest
         totals += counts
     drawn = draw_rates(posterior, names, wanted.seed, following)
     chosen = choose_tasks(drawn, names, min(wanted.count, len(names)), wanted.aim)
-    means = posterior.mean
+    means, (right, answers) = posterior.mean, totals.tolist()
     return [
-        Suggestion(str(names[at]), *totals[:, at].tolist(), float(means[at]), float(drawn[at]))
+        Suggestion(str(names[at]), right[at], answers[at], float(means[at]), float(drawn[at]))
         for at in chosen
     ]
 

@@ -181,11 +181,7 @@ async def _post_all(
 async def _hear(
     client: httpx.AsyncClient, request: httpx.Request, settings: EndpointSettings, salt: int
 ) -> Reply:
-    """Try a request to its end, and a second time if the server was away and is back.
-
-    Raises:
-        ServerLostError: if the server is gone, or refuses us.
-    """
+    """Try a request to its end, and a second time if the server was away and is back."""
     for _ in range(HEARINGS):
         tried = patience(settings, salt)
         reply: Reply = await tried(_attempt, client, request, settings.timeout_seconds)
