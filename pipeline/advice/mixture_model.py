@@ -21,8 +21,7 @@ within what the runs have tried: the model interpolates and says nothing beyond.
 runs that are paid for already, or worth paying for; without them take shares by temperature. Costs
 seconds, and more where there are millions of mixtures.
 
-DaMo: arXiv:2510.19336, with its code. No MLP is offered: it was worse than ridge on the one file
-there is.
+DaMo: arXiv:2510.19336, with its code. No MLP is offered: ridge was better on the one file there is.
 """
 
 from collections.abc import Iterator

@@ -102,7 +102,8 @@ def suggest_tasks(verdicts: pa.Table, wanted: SuggestionRequest) -> list[Suggest
         totals += counts
     drawn = draw_rates(posterior, names, wanted.seed, following)
     chosen = choose_tasks(drawn, names, min(wanted.count, len(names)), wanted.aim)
-    means, (right, answers) = posterior.mean, totals.tolist()
+    means = posterior.mean
+    right, answers = totals.tolist()
     return [
         Suggestion(str(names[at]), right[at], answers[at], float(means[at]), float(drawn[at]))
         for at in chosen
