@@ -54,7 +54,7 @@ def _share(text: str) -> float:
         found = FENCE.match(line)
         if found and not fence:  # what follows is code, until a fence of this kind closes it
             fence = found[0]
-        elif found and line == found[0] and line.startswith(fence):  # as long, and bare
+        elif found and line == found[0] and line.startswith(fence):  # bare, not shorter
             fence = ""
         else:
             length = count_visible(line)

@@ -27,7 +27,7 @@ MOSTLY_PREFERENCES_FROM = 5000
 ALL_WEAK_TO = 64
 ALL_STRONG_FROM = 1024
 WEAK_PRICE = 0.1
-LEAST_SFT_ROWS = 100  # fewer do not warm a model up; no SFT at all stays a choice of its own
+LEAST_SFT_ROWS = 100  # unless the share is 0, which stays a choice
 
 
 @dataclass(frozen=True, slots=True)

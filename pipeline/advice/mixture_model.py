@@ -124,7 +124,7 @@ def fit_law(exposure: Floats, scores: Floats, groups: Ints, curved: bool = False
         errors[at] = wrong.mean(axis=(0, 2))
     means = errors.mean(axis=0)
     best = int(means.argmin())
-    # Of few folds the standard error is s / sqrt(f), s^2 over f - 1: together std / sqrt(f - 1).
+    # The standard error of f folds is s / sqrt(f), with s^2 over f - 1: std / sqrt(f - 1).
     limit = means[best] + errors[:, best].std() / np.sqrt(len(splits) - 1)
     return solve_ridge(exposure, scores, max(np.array(PENALTIES)[means <= limit]), curved)
 
