@@ -6,8 +6,7 @@ c is the number of characters that are not white space. A line is code inside a 
 more backticks or tildes (CommonMark; one that is not closed goes on to the end), and elsewhere if
 it looks like it: it ends in a curly bracket or in ");", "};" or "];", assigns and ends in ";", is
 nothing but a call or a tag, or starts like a definition, an import or a block of Python, C or
-JavaScript. The lines of the fences count as neither. 0: none; 1: nothing else. Higher is kept
-first: the most code.
+JavaScript. Lines of fences count as neither. 0: none; 1: nothing else. Higher is kept first.
 
 For holding code back, or looking for it: a bound from below or above. Not for a ranking by quality.
 The rules are few and miss code without a fence in languages they do not know; a formula such as
@@ -55,7 +54,7 @@ def _share(text: str) -> float:
         found = FENCE.match(line)
         if found and not fence:  # what follows is code, until a fence of this kind closes it
             fence = found[0]
-        elif found and line == found[0] and line.startswith(fence):  # as long, and bare
+        elif found and line == found[0] and line.startswith(fence):  # bare, not shorter
             fence = ""
         else:
             length = count_visible(line)

@@ -11,9 +11,8 @@ other half of the method. Not for dialogues of very different lengths as it stan
 published, so that ten turns beat any one, and the score follows length. With `average` it is the
 mean over the turns, which says how good they are and not how many. It costs two short questions to
 a judge for every turn. In the tables of Q-Tuning (arXiv:2509.23873), with WizardLM data, DEITA is
-below random rows on LLaMA2-7B and above them on Mistral-7B, and on LLaMA2-7B simply taking the
-longest responses is better than either. So compare with both controls, the random and the
-length-matched one, before the score is believed.
+below random rows on LLaMA2-7B, where the longest responses beat both, and above them on Mistral-7B:
+compare with both controls, the random and the length-matched one, before the score is believed.
 
 Liu et al. 2024, "What Makes Good Data for Alignment?" (DEITA), arXiv:2312.15685. The marks come
 from any judge that is asked in words; the paper's are models trained for it. Its code gives a turn
@@ -23,12 +22,7 @@ marks of a turn had less than `least_mass` together, this does.
 
 import numpy as np
 
-from scorers.arrays import (
-    Floats,
-    require_probabilities,
-    require_same_length,
-    require_sums_of_one,
-)
+from scorers.arrays import Floats, require_probabilities, require_same_length, require_sums_of_one
 
 MARKS = np.arange(1.0, 7.0)
 

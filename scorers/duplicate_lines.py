@@ -3,13 +3,11 @@
     duplicate_lines_i = - c(lines that text i has twice or more) / c(all lines)
 
 c is the number of characters; lines are compared without white space at their ends, and blank ones
-do not count. 0: no line comes twice; -1: every line does. Higher is kept first: the texts that
-repeat least.
+do not count. 0: no line comes twice; -1: every line does. Higher is kept first.
 
 For lists that a model could not end, and for pasted boilerplate. Not for code, whose closing
 brackets are lines, though by characters they weigh little. Gopher dropped documents above 0.2 and
-FineWeb those above 0.1: `at_least: -0.2`, `at_least: -0.1`. Costs no model. An empty text has no
-score.
+FineWeb those above 0.1: `at_least: -0.2`, or -0.1. Costs no model. An empty text has no score.
 
 Rae et al. 2021, "Scaling Language Models" (Gopher), arXiv:2112.11446; Penedo et al. 2024, "The
 FineWeb Datasets", arXiv:2406.17557. Here all copies count, the first too: one line over and over

@@ -94,7 +94,7 @@ def solve_transport(rows: Floats, mass: Floats, targets: Floats, eps: float) -> 
     """
     f, h = np.zeros(len(rows)), np.zeros(len(targets))
     pieces = list(blocks(len(rows), len(targets)))
-    few = len(rows) * len(targets) <= KEPT_COSTS
+    few = len(rows) * len(targets) <= KEPT_COSTS  # a product saved at every turn
     kept = [costs(rows[block], targets) for block in pieces] if few else []
     for turn in range(1, MOST_TURNS + 1):
         arriving = np.full(len(targets), -np.inf)  # log of what arrives, over what should
@@ -106,7 +106,7 @@ def solve_transport(rows: Floats, mass: Floats, targets: Floats, eps: float) -> 
         error = float(np.abs(np.expm1(arriving)).mean())
         if error < MARGINAL_ERROR:
             return Transport(f, h, turn, error)
-        h = h - eps * arriving
+        h = h - eps * arriving  # the second equation, written as a correction
     raise NotConvergedError(
         f"got_d: the transport is not solved after {MOST_TURNS} turns: {error:.2g} of the mass "
         f"arrives at the wrong target, and {MARGINAL_ERROR:g} may. Raise eps_share"
@@ -122,21 +122,20 @@ def potentials_of(rows: Floats, targets: Floats, h: Floats, eps: float) -> Float
 def blocks(rows: int, targets: int) -> Iterator[slice]:
     """Rows in pieces whose costs fit into memory."""
     size = max(1, BLOCK // max(1, targets))
-    for start in range(0, rows, size):
-        yield slice(start, min(start + size, rows))
+    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
 
 
 def costs(rows: Floats, targets: Floats) -> Floats:
     """(n, m) squared distances of unit vectors."""
     products: Floats = rows @ targets.T
-    return np.maximum(2.0 - 2.0 * products, 0.0)
+    return np.maximum(2.0 - 2.0 * products, 0.0)  # rounding can take equal ones below 0
 
 
 def sum_exp(exponents: Floats, axis: int) -> Floats:
     """The logarithm of a sum of powers of e, none of which overflows."""
     highest = exponents.max(axis=axis)
-    shifted = exponents - np.expand_dims(highest, axis)
-    total: Floats = highest + np.log(np.exp(shifted, out=shifted).sum(axis=axis))
+    shifted = exponents - np.expand_dims(highest, axis)  # 0 at the most
+    total: Floats = highest + np.log(np.exp(shifted, out=shifted).sum(axis=axis))  # in place
     return total
 
 
@@ -162,6 +161,7 @@ def by_content(vectors: Floats, known: Ints, seed: int) -> tuple[Ints, Ints, Int
     start = str(seed).encode()
     digests = np.array(
         [
+            # + 0.0: -0 and 0 are equal, but not their bytes
             hashlib.blake2b(start + (vectors[row] + 0.0).tobytes(), digest_size=16).digest()
             for row in known.tolist()
         ],
@@ -215,7 +215,7 @@ def score_got_d(
         raise ValueError(f"eps_share and solve_on must be above 0, got {eps_share} and {solve_on}")
     scores = np.full(len(embedding), np.nan)
     targets = unit(target_embedding)
-    targets = targets[~np.isnan(targets).any(axis=1)]
+    targets = targets[~np.isnan(targets).any(axis=1)]  # NaN: missing, or of length 0
     if not len(targets):
         raise ValueError("got_d compares with targets, and none of those given has an embedding")
     squares = np.einsum("nd,nd->n", embedding, embedding)
@@ -228,15 +228,15 @@ def score_got_d(
             "with the same model"
         )
     with threadpool_limits(limits=1):  # several threads add up in any order
-        targets = targets[np.lexsort(targets.T)]
+        targets = targets[np.lexsort(targets.T)]  # by content: the order given has no say
         first, inverse, counts = by_content(embedding, known, seed)
-        part = unit(embedding[first[:solve_on]])
+        part = unit(embedding[first[:solve_on]])  # in the order of hashes: a random part
         eps = choose_eps(part, targets, eps_share)
         mass = counts[:solve_on] / counts[:solve_on].sum()
         solved = solve_transport(part, mass, targets, eps)
         f = np.empty(len(first))
         for block in blocks(len(first), len(targets)):
             f[block] = potentials_of(unit(embedding[first[block]]), targets, solved.h, eps)
-    gradient = calibrate(f[inverse]) + 0.0
+    gradient = calibrate(f[inverse]) + 0.0  # f of the distinct, back to all known rows; -0 to 0
     scores[known] = gradient if contrast else -gradient
     return scores

@@ -12,8 +12,7 @@ answers to one prompt, nor for short answers: it prefers short or odd ones, so l
 and hold the choice against random of equal length. Two passes over the response, one the prompt.
 
 Li et al. 2023, "From Quantity to Quality", arXiv:2308.12032. Its follow-up code (Superfiltering)
-divides perplexities, exp(L), not losses: the order of examples differs, so that is another scorer,
-`ifd_perplexity`.
+divides perplexities, exp(L), not losses: another order, so another scorer, `ifd_perplexity`.
 """
 
 from scorers.arrays import Floats, ratio, require_losses

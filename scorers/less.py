@@ -15,8 +15,7 @@ where the targets are what the model will be tested on: they are then trained fo
 for a pool that is measured once for a single choice of some hundred rows: warm-up and gradients
 cost more than training on the pool would. Short rows win nothing by their long gradients, but the
 gradient of a long response is an average of many tokens and agrees more steadily: on general
-instructions the score rose with length, so compare with the length-matched control as well as with
-the random one.
+instructions the score rose with length, so compare with both controls, the length-matched one too.
 
 Cost: for T epochs of warm-up, T passes forward and backward over every row, three times as dear as
 T passes of `perplexity`; 2 bytes x T x dimension of disk for each row (64 KB with the published

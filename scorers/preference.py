@@ -9,8 +9,7 @@ say something else in one of the orders (a mass below `least_mass`), there is no
 
 "Higher is kept first" does not hold for it: the value stands beside the response that was given,
 and a high one speaks against it. It is for `clear_repair`, which reads it; not for ranking rows,
-nor with a judge that cannot follow the question. Cost: two short questions to the judge for each
-row that has a repair.
+nor with a judge that cannot follow the question. Cost: two short questions for each repair.
 
 CLEAR, arXiv:2403.12776, takes the confidence in the verdict from BSDetector, arXiv:2308.16175; this
 is the judge's own probability.
@@ -18,12 +17,7 @@ is the judge's own probability.
 
 import numpy as np
 
-from scorers.arrays import (
-    Floats,
-    require_probabilities,
-    require_same_length,
-    require_sums_of_one,
-)
+from scorers.arrays import Floats, require_probabilities, require_same_length, require_sums_of_one
 
 REPAIR_BETTER = 1
 """Its place among the options: given better, repair better, neither."""

@@ -9,26 +9,20 @@ rows apart that would all get the same mark, and it does not depend on what the 
 besides the options. Where that was nearly everything (a mass below `least_mass`), the rest means
 nothing and there is no rating. Small models say much else: raise it for a judge that can follow.
 For questions of your own about single rows, with a judge that follows them; not as a general
-quality to rank by unchecked: judged selections (AlpaGasus, DEITA) fell below random on one set and
-model in a later comparison (arXiv:2509.23873). One pass of the judge over each row.
+quality to rank by unchecked. One pass of the judge over each row.
 
 Liu et al. 2024, "What Makes Good Data for Alignment?" (DEITA), arXiv:2312.15685: its scorers are
 models trained to reply with a mark, read as here from the logits of the marks. Its code gives a row
 3.0 where a mark cannot be read, and adds up the turns of a dialogue; here such a row has no rating,
 and a row is rated once, as a whole; `deita` rates every turn. AlpaGasus, arXiv:2307.08701, takes
-the written mark instead. It is below random rows in DEITA's tables and in those of Q-Tuning
+the written mark. It is below random rows in DEITA's tables and, as DEITA is, in those of Q-Tuning
 (arXiv:2509.23873) on LLaMA2-7B with WizardLM data: use a rating to drop what a judge that can be
 trusted finds bad, and compare with both controls before rows are ranked by it.
 """
 
 import numpy as np
 
-from scorers.arrays import (
-    Floats,
-    require_probabilities,
-    require_same_length,
-    require_sums_of_one,
-)
+from scorers.arrays import Floats, require_probabilities, require_same_length, require_sums_of_one
 
 
 def score_rating(

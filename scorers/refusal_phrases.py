@@ -55,7 +55,6 @@ REFUSALS = (
         "抱歉我无法; 抱歉我不能; 抱歉但我无法; 抱歉但我不能; 我无法提供; 我不能提供"
     ),  # Chinese
 )
-"""Phrases that decline."""
 
 SELF_REFERENCES = (
     *_phrases(  # English
@@ -76,7 +75,6 @@ SELF_REFERENCES = (
         "作为AI; 作为一个AI; 作为人工智能; 作为一个人工智能; 作为一个语言模型; 作为语言模型"
     ),
 )
-"""Phrases in which a model speaks of itself."""
 
 
 def _as_words(text: str) -> str:

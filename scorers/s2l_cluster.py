@@ -53,9 +53,9 @@ def _k_means(distinct: Floats, weights: Ints, clusters: int, seed: int) -> Ints:
     )
     with threadpool_limits(limits=1):  # several threads add up their sums in any order
         labels = model.fit(distinct, sample_weight=weights).labels_
-    _, labels = np.unique(labels, return_inverse=True)
+    _, labels = np.unique(labels, return_inverse=True)  # a cluster may be empty: close the gaps
     losses = np.bincount(labels, weights * distinct.mean(axis=1)) / np.bincount(labels, weights)
-    return np.argsort(np.argsort(losses, kind="stable"))[labels]
+    return np.argsort(np.argsort(losses, kind="stable"))[labels]  # twice: the rank of each label
 
 
 def score_s2l_cluster(

@@ -40,7 +40,7 @@ def score_sftmix_class(
     confidence = score_sftmix_confidence(trajectory, log_mean=log_mean)
     scored = np.flatnonzero(~np.isnan(confidence))
     names = np.asarray(example_id, dtype=np.str_)[scored]
-    order = scored[np.lexsort((names, -confidence[scored]))]
+    order = scored[np.lexsort((names, -confidence[scored]))]  # by its last key first
     labels = np.full(len(trajectory), np.nan)
-    labels[order] = np.arange(len(order)) < (len(order) + 1) // 2
+    labels[order] = np.arange(len(order)) < (len(order) + 1) // 2  # + 1: the half is rounded up
     return labels

@@ -11,8 +11,7 @@ a ranking of good texts: prose has its full stops, mathematics and code have far
 finds the odd ones: look at what lies below -0.3. Costs no model. An empty text has no score.
 
 Laurençon et al. 2023, the ROOTS corpus, arXiv:2303.03915, where digits and white space count as
-special too, and Data-Juicer, arXiv:2309.02033; here digits have a score of their own,
-`digit_share`.
+special too, and Data-Juicer, arXiv:2309.02033; here digits have a score, `digit_share`.
 """
 
 from scorers.arrays import Floats, Strings, ratio

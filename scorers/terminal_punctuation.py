@@ -8,8 +8,7 @@ or is a quotation mark. 1: all of them; 0: none. Higher is kept first: the most 
 
 For texts that were cut off, and for navigation among prose. Not for code, verse and lists, nor for
 scripts that do not mark the end of a sentence, such as Thai: all of these have low values. C4 kept
-only lines that end so, FineWeb documents with a share above 0.12. Costs no model. An empty text has
-no score.
+only lines that end so, FineWeb documents above 0.12. Costs no model. An empty text has no score.
 
 Raffel et al. 2019, "Exploring the Limits of Transfer Learning" (C4), arXiv:1910.10683; Penedo et
 al. 2024, "The FineWeb Datasets", arXiv:2406.17557.

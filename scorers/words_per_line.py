@@ -3,8 +3,7 @@
     words_per_line_i = words_i / lines_i
 
 words_i is the number of words of the text and lines_i that of lines that are not blank, both as
-scorers/words.py splits them. 1: a list of single words; 50: paragraphs. Higher is kept first: the
-longest lines.
+scorers/words.py splits them. 1: a list of single words; 50: paragraphs. Higher is kept first.
 
 For menus, tables of contents, cut-off lists and other rests of a web page. Not for poems, code or
 lists that were asked for, and not to compare scripts: a Chinese character counts as a word. C4 kept

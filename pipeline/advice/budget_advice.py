@@ -27,7 +27,7 @@ MOSTLY_PREFERENCES_FROM = 5000
 ALL_WEAK_TO = 64
 ALL_STRONG_FROM = 1024
 WEAK_PRICE = 0.1
-LEAST_SFT_ROWS = 100
+LEAST_SFT_ROWS = 100  # unless the share is 0, which stays a choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,21 @@ class Advice:
     def __str__(self) -> str:
         """As a line, with its source."""
         return f"{self.text} ({self.source}{', extrapolated' if self.extrapolated else ''})"
+
+
+UNKNOWN_ROWS = Advice(
+    "the budget is not in rows: --rows-affordable says how many the money would buy, for "
+    "advice on preferences; under about 1,000 labelled rows spend all of it on SFT",
+    SFT_OR_PREFERENCES,
+    extrapolated=False,
+)
+FIRST_ROWS = Advice(
+    "starting from an instruction-tuned model, try 1,000 rows of one task, or 200 of each of "
+    "many: that is where a 3B model met earlier results trained on all; rewriting and titles "
+    "got worse",
+    QUICK_LEARNERS,
+    extrapolated=False,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +76,7 @@ class LabelSplit:
 
 
 def sft_shares(rows: int) -> tuple[float, ...]:
-    """Shares of a budget to try on SFT, the rest on preferences.
-
-    Args:
-        rows: that all of the money would buy.
-    """
+    """Shares of a budget, worth so many rows, to try on SFT; the rest goes to preferences."""
     if rows < ALL_SFT_BELOW:
         return (1.0,)
     return (0.5, 0.6, 0.75) if rows < MOSTLY_PREFERENCES_FROM else (0.1, 0.175, 0.25)
@@ -85,7 +96,7 @@ def split_tuning(rows: int, sft_share: float, price_ratio: float) -> TuningSplit
     if not 0 <= sft_share <= 1 or not price_ratio > 0:
         raise ValueError(f"expected a share and a price above 0, got {sft_share}, {price_ratio}")
     sft = min(rows, max(round(rows * sft_share), LEAST_SFT_ROWS if sft_share else 0))
-    return TuningSplit(sft_share, sft, int((rows - sft) / price_ratio))
+    return TuningSplit(sft_share, sft, int((rows - sft) / price_ratio))  # a part of a pair is none
 
 
 def split_labels(budget: int, strong: int, weak_price: float = WEAK_PRICE) -> LabelSplit:
@@ -113,24 +124,10 @@ def strong_shares(budget: int) -> tuple[float, float]:
 
 
 def advise(rows: int | None, price_ratio: float | None = None) -> list[Advice]:
-    """Advice for a budget.
-
-    Args:
-        rows: that all of the money buys; None where it is not known.
-        price_ratio: of a preference pair, in rows; None where it is not known.
-    """
+    """Advice for money that buys so many rows, `price_ratio` for a pair; None: not known."""
     if rows is None:
-        return [*base_advice(), *unknown_rows()]
-    return [tuning_advice(rows, price_ratio or 1.0), label_advice(rows), *base_advice()]
-
-
-def unknown_rows() -> list[Advice]:
-    """What is said where the budget is not in rows."""
-    text = (
-        "the budget is not in rows: --rows-affordable says how many the money would buy, for "
-        "advice on preferences; under about 1,000 labelled rows spend all of it on SFT"
-    )
-    return [Advice(text, SFT_OR_PREFERENCES, extrapolated=False)]
+        return [FIRST_ROWS, UNKNOWN_ROWS]
+    return [tuning_advice(rows, price_ratio or 1.0), label_advice(rows), FIRST_ROWS]
 
 
 def tuning_advice(rows: int, price_ratio: float) -> Advice:
@@ -167,13 +164,3 @@ def label_advice(budget: int) -> Advice:
         "prompt first"
     )
     return Advice(text, QUANTITY_OR_QUALITY, extrapolated=True)
-
-
-def base_advice() -> list[Advice]:
-    """How many rows to try first."""
-    text = (
-        "starting from an instruction-tuned model, try 1,000 rows of one task, or 200 of each of "
-        "many: that is where a 3B model met earlier results trained on all; rewriting and titles "
-        "got worse"
-    )
-    return [Advice(text, QUICK_LEARNERS, extrapolated=False)]

@@ -8,7 +8,6 @@ points says little of rows far beyond them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -49,6 +48,7 @@ def nested_slices(
         return NestedSlices((), (), ())
     keys = random_keys(ids, seed, "slices")
     order = [example_id for _, example_id in sorted(zip(keys.tolist(), ids, strict=True))]
+    # The test rows come first: they stay the same when another size is asked for.
     fitting = [size for size in sorted(sizes) if size <= len(order) - test]
     return NestedSlices(order[:test], order[test:][: max(fitting, default=0)], fitting)
 
@@ -65,22 +65,14 @@ def gain_of_doubling(rows: Ints, scores: Floats) -> float:
     """
     if len(rows) != len(scores) or len(np.unique(rows)) < 3 or (rows <= 0).any():
         raise ValueError(f"a power law needs scores at 3 or more numbers of rows, got {rows}")
-    law = min(_fit_power(rows, scores, exponent) for exponent in EXPONENTS)
+    _, b, c = min(_fit_power(rows, scores, exponent) for exponent in EXPONENTS)
     largest = float(rows.max())
-    return float(law.b * (largest**-law.c - (2 * largest) ** -law.c))
+    return float(b * (largest**-c - (2 * largest) ** -c))  # a cancels
 
 
-class PowerLaw(NamedTuple):
-    """A law, and how far the scores are from it; the nearest is the least."""
-
-    square_error: float
-    b: float
-    c: float
-
-
-def _fit_power(rows: Ints, scores: Floats, exponent: float) -> PowerLaw:
-    """The best law with this exponent."""
+def _fit_power(rows: Ints, scores: Floats, exponent: float) -> tuple[float, float, float]:
+    """Square error, b and c of the best law with this exponent c: it is linear in a and b."""
     columns = np.column_stack([np.ones(len(rows)), -(rows.astype(np.float64) ** -exponent)])
     found = np.linalg.lstsq(columns, scores, rcond=None)[0]
     error = float(((columns @ found - scores) ** 2).sum())
-    return PowerLaw(error, float(found[1]), float(exponent))
+    return error, float(found[1]), float(exponent)

@@ -21,8 +21,7 @@ within what the runs have tried: the model interpolates and says nothing beyond.
 runs that are paid for already, or worth paying for; without them take shares by temperature. Costs
 seconds, and more where there are millions of mixtures.
 
-DaMo: arXiv:2510.19336, with its code. No MLP is offered: it was worse than ridge on the one file
-there is.
+DaMo: arXiv:2510.19336, with its code. No MLP is offered: ridge was better on the one file there is.
 """
 
 from collections.abc import Iterator
@@ -125,7 +124,7 @@ def fit_law(exposure: Floats, scores: Floats, groups: Ints, curved: bool = False
         errors[at] = wrong.mean(axis=(0, 2))
     means = errors.mean(axis=0)
     best = int(means.argmin())
-    # Of few folds the standard error is s / sqrt(f), s^2 over f - 1: together std / sqrt(f - 1).
+    # The standard error of f folds is s / sqrt(f), with s^2 over f - 1: std / sqrt(f - 1).
     limit = means[best] + errors[:, best].std() / np.sqrt(len(splits) - 1)
     return solve_ridge(exposure, scores, max(np.array(PENALTIES)[means <= limit]), curved)
 
@@ -133,13 +132,9 @@ def fit_law(exposure: Floats, scores: Floats, groups: Ints, curved: bool = False
 def solve_ridge(
     exposure: Floats, scores: Floats, penalty: float | Floats, curved: bool
 ) -> "Pipeline":
-    """Ridge regression on standardised columns; the intercept is not penalised.
+    """Ridge regression of (n, k) scores on standardised columns; the intercept is not penalised.
 
-    Args:
-        exposure: (n, m).
-        scores: (n, k).
-        penalty: for each row that is fitted; or (k,), one for each column of scores.
-        curved: add products of two sources.
+    The penalty is for each row that is fitted, and the same or (k,) for the columns of scores.
     """
     from sklearn.linear_model import Ridge
     from sklearn.pipeline import make_pipeline
@@ -155,10 +150,7 @@ def split_groups(groups: Ints) -> list[tuple[Ints, Ints]]:
     """At most FOLDS ways to part rows into (fit, test); no group is on both sides.
 
     Args:
-        groups: (n,) codes; each is tested once. They are dealt out in their order.
-
-    Returns:
-        [] where there is one group.
+        groups: (n,) codes, dealt out in their order; each is tested once, but one alone never.
     """
     from sklearn.model_selection import LeaveOneGroupOut
 
@@ -167,14 +159,10 @@ def split_groups(groups: Ints) -> list[tuple[Ints, Ints]]:
 
 
 def validate_runs(runs: MixtureRuns, curved: bool = False) -> Validation:
-    """Predict every mixture from the others.
-
-    Args:
-        runs: of at least 3 mixtures.
-        curved: add products of two sources.
+    """Predict every mixture from the others, with products of two sources if `curved`.
 
     Raises:
-        ValueError: if there are fewer.
+        ValueError: if there are fewer than 3 mixtures.
     """
     groups = group_of(runs)
     if (mixtures := len(np.unique(groups))) < 3:
@@ -232,10 +220,6 @@ def count_mixtures(sources: int, batch: int) -> int:
 
 def enumerate_mixtures(sources: int, batch: int) -> Iterator[Floats]:
     """All proportions n / batch with whole n that add up to batch, in blocks (r, sources).
-
-    Args:
-        sources: m, at least 1.
-        batch: b, at least 1.
 
     Raises:
         ValueError: if there are more than can be looked at.

@@ -25,10 +25,7 @@ SUM_TOLERANCE = 0.01
 
 
 def read_mixture_runs(path: Path) -> tuple[MixtureRuns, int]:
-    """Read a CSV or JSON Lines file of runs.
-
-    Args:
-        path: of the file; `.csv`, or JSON Lines.
+    """Read a file of runs: CSV if its name ends so, or JSON Lines.
 
     Returns:
         The runs, and how many rows were left out because a score is missing.
@@ -39,55 +36,43 @@ def read_mixture_runs(path: Path) -> tuple[MixtureRuns, int]:
     rows = [*read_mixture_rows(path)]
     if not rows:
         raise UnreadableSourceError(f"{path} holds no run")
-    first = rows[0][1]
-    sources, benchmarks = (
-        tuple(name.removeprefix(prefix) for name in first if name.startswith(prefix))
-        for prefix in ("p.", "s.")
-    )
-    if not sources or not benchmarks:
+    first = rows[0][1]  # its columns are those of all
+    proportions, scores = ([n for n in first if n.startswith(prefix)] for prefix in ("p.", "s."))
+    if not proportions or not scores:
         raise UnreadableSourceError(
             f"{path}: expected columns p.NAME for proportions and s.NAME for scores, "
             f"got {', '.join(first)}"
         )
-    numbers = [
-        [number(path, line, row, name) for name in ("checkpoint", *first_names(first))]
-        for line, row in rows
-    ]
-    table = np.array(numbers, dtype=np.float64)
+    columns, split = ("checkpoint", *proportions, *scores), 1 + len(proportions)
+    table = np.array([[number(path, *each, name) for name in columns] for each in rows])
     names = np.array([str(row.get("mixture", "")) for _, row in rows], dtype=object)
-    check_rows(path, [line for line, _ in rows], names, table[:, : 1 + len(sources)])
-    whole = ~np.isnan(table).any(axis=1)
+    check_rows(path, [line for line, _ in rows], names, table[:, :split])
+    whole = ~np.isnan(table).any(axis=1)  # only a score may be NaN here: number() refuses the rest
     table = table[whole]
     if not len(table):
         raise UnreadableSourceError(f"{path}: every run lacks a score")
-    split = 1 + len(sources)
     runs = MixtureRuns(
         mixtures=names[whole],
         proportions=table[:, 1:split],
         checkpoints=table[:, 0].astype(np.int64),
         scores=table[:, split:],
-        sources=sources,
-        benchmarks=benchmarks,
+        sources=tuple(name.removeprefix("p.") for name in proportions),
+        benchmarks=tuple(name.removeprefix("s.") for name in scores),
     )
     return runs, int((~whole).sum())
-
-
-def first_names(first: MixtureRow) -> list[str]:
-    """Names of the columns that hold numbers: proportions, then scores."""
-    return [name for prefix in ("p.", "s.") for name in first if name.startswith(prefix)]
 
 
 def read_mixture_rows(path: Path) -> Iterator[tuple[int, MixtureRow]]:
     """Each row with its line."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
     except FileNotFoundError:
         raise UnreadableSourceError(f"there is nothing at {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UnreadableSourceError(f"{path}: {error}") from error
     if path.suffix.lower() == ".csv":
-        for line, row in enumerate(csv.DictReader(text.splitlines()), start=2):
-            if None in row:
+        for line, row in enumerate(csv.DictReader(text.splitlines()), start=2):  # 1: the names
+            if None in row:  # where the reader puts what is left over
                 raise UnreadableSourceError(f"{path}, line {line}: more fields than columns")
             yield line, row
         return
@@ -106,8 +91,8 @@ def flatten(path: Path, line: int, raw: str) -> MixtureRow:
         raise UnreadableSourceError(f"{path}, line {line}: expected an object")
     flat: dict[str, Any] = {}
     for name, each in value.items():
-        inner = each if name in ("p", "s") and isinstance(each, dict) else None
-        flat |= {name: each} if inner is None else {f"{name}.{key}": v for key, v in inner.items()}
+        nested = name in ("p", "s") and isinstance(each, dict)
+        flat |= {f"{name}.{key}": v for key, v in each.items()} if nested else {name: each}
     return flat
 
 
@@ -126,12 +111,7 @@ def number(path: Path, line: int, row: MixtureRow, name: str) -> float:
 
 
 def check_rows(path: Path, lines: list[int], names: Strings, table: Floats) -> None:
-    """Check names, checkpoints and proportions.
-
-    Raises:
-        UnreadableSourceError: if a run has no name, a checkpoint is no whole number from 0, or
-            proportions are no shares of 1.
-    """
+    """Raise UnreadableSourceError for a wrong name, checkpoint (column 0) or proportion."""
     sums = table[:, 1:].sum(axis=1)
     wrong = [
         (names == "", "it names no mixture"),
@@ -144,4 +124,5 @@ def check_rows(path: Path, lines: list[int], names: Strings, table: Floats) -> N
     ]
     for mask, problem in wrong:
         if mask.any():
-            raise UnreadableSourceError(f"{path}, line {lines[int(np.argmax(mask))]}: {problem}")
+            first = int(np.argmax(mask))  # argmax of booleans: the first that is true
+            raise UnreadableSourceError(f"{path}, line {lines[first]}: {problem}")

@@ -57,11 +57,7 @@ class Aim:
     high: float = 0.5
 
     def __post_init__(self) -> None:
-        """Check the bounds.
-
-        Raises:
-            ValueError: if they are not rates, or the wrong way round.
-        """
+        """Raise ValueError if the bounds are not rates, or the wrong way round."""
         if not 0 <= self.low <= self.high <= 1:
             raise ValueError(f"expected 0 <= low <= high <= 1, got {self.low} and {self.high}")
 
@@ -95,8 +91,9 @@ def draw_rates(posterior: Posterior, ids: Strings, seed: int, round: int) -> Flo
 
     require_same_length(alpha=posterior.alpha, ids=ids)
     keys = random_keys([str(i) for i in ids], seed, f"mopps {round}")
-    uniform = ((keys >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53  # never 0 nor 1
-    rates: Floats = betaincinv(posterior.alpha, posterior.beta, uniform)
+    # The upper 53 bits, as many as a float64 holds; + 0.5, so that none is 0 nor 1.
+    uniform = ((keys >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    rates: Floats = betaincinv(posterior.alpha, posterior.beta, uniform)  # the posterior's quantile
     return rates
 
 
@@ -119,8 +116,7 @@ def choose_tasks(rates: Floats, ids: Strings, count: int, aim: Aim | None = None
     if not 0 <= count <= len(ids):
         raise ValueError(f"there are {len(ids)} tasks, {count} were asked for")
     aim = aim or Aim()
-    outside = np.maximum(0.0, np.maximum(aim.low - rates, rates - aim.high))
-    middle = np.abs(rates - (aim.low + aim.high) / 2)
-    nearness = sort_rows(middle, ids)
-    order = nearness[np.argsort(outside[nearness], kind="stable")]
-    return order[:count]
+    outside = np.maximum(0.0, np.maximum(aim.low - rates, rates - aim.high))  # 0 within
+    nearness = sort_rows(np.abs(rates - (aim.low + aim.high) / 2), ids)
+    # A stable sort keeps the order by nearness to the middle among those equally far outside.
+    return nearness[np.argsort(outside[nearness], kind="stable")][:count]

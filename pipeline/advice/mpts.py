@@ -69,12 +69,7 @@ class RiskLearner:
     """A neural process from descriptions of tasks to their losses."""
 
     def __init__(self, dimensions: int, settings: LearnerSettings | None = None) -> None:
-        """Build an untaught one.
-
-        Args:
-            dimensions: numbers that describe a task.
-            settings: the authors' if not given.
-        """
+        """Build an untaught one, for tasks that so many numbers describe."""
         self.settings = settings = settings or LearnerSettings()
         width = settings.width
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
@@ -91,11 +86,7 @@ class RiskLearner:
 
     @torch.no_grad()
     def predict(self, descriptions: Floats) -> TaskPrediction:
-        """Say what is expected of tasks, from the round before.
-
-        Args:
-            descriptions: (m, d) numbers, each brought to a like scale.
-        """
+        """Say what is expected of tasks (m, d), each number brought to a like scale."""
         said = self._decode(_as_tensor(descriptions), self._infer()).numpy().astype(np.float64)
         centre, spread = self._scale()
         return TaskPrediction(said.mean(axis=0) * spread + centre, said.std(axis=0) * spread)

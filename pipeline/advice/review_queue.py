@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -75,11 +74,8 @@ def find_screened(con: Connection, run_id: str) -> Screened:
     selection_id = selections["choice"].selection_id
     ids, _ = read_selection(con, selection_id)
     found = read_first_sources(con, ids, read_run_sources(con, run_id))
-    return Screened(
-        run_id,
-        selection_id,
-        {each: found[each].path if each in found else "generated" for each in ids},
-    )
+    sources = {each: found[each].path if each in found else "generated" for each in ids}
+    return Screened(run_id, selection_id, sources)
 
 
 def list_rows(con: Connection, screened: Screened, demand: Demand) -> list[Review]:
@@ -92,7 +88,7 @@ def list_rows(con: Connection, screened: Screened, demand: Demand) -> list[Revie
     seed = read_run_recipe(con, screened.run_id)[1]
     drawn = draw_for_review(ids, sources, rows_to_review(demand.at_most, demand.confidence), seed)
     suspects, _ = rank_suspects(read_signals(con, screened, ids.tolist()), ids)
-    others = suspects[~np.isin(suspects, drawn)][: demand.suspects]
+    others = suspects[~np.isin(suspects, drawn)][: demand.suspects]  # a random row stays random
     wanted = [
         Review(str(ids[row]), str(sources[row]), kind, None)
         for kind, rows in (("random", drawn), ("suspect", others))
@@ -100,6 +96,7 @@ def list_rows(con: Connection, screened: Screened, demand: Demand) -> list[Revie
     ]
     add_reviews(con, screened.selection_id, wanted)
     listed = {each.example_id: each for each in read_reviews(con, screened.selection_id)}
+    # As listed, not as wanted: what was judged in another selection has its verdict already.
     return [listed[e.example_id] for e in wanted if listed[e.example_id].verdict is None]
 
 
@@ -108,9 +105,8 @@ def read_signals(
 ) -> dict[str, tuple[Floats, SignalKind]]:
     """Label → values and what of them is suspicious, of the run's scores that are signals."""
     measures = read_run_keys(con, screened.run_id)
-    recipe, _ = read_run_recipe(con, screened.run_id)
-    given = recipe.get("scores", [])
-    assert isinstance(given, list)
+    given = read_run_recipe(con, screened.run_id)[0].get("scores", [])
+    assert isinstance(given, list)  # a stored recipe is JSON that was valid when it ran
     scores = [ScoreSettings.model_validate(each) for each in given]
     return {
         score.label: (read_scores(con, score_key(score, measures), ids)[0], SIGNALS[score.scorer])
@@ -121,15 +117,15 @@ def read_signals(
 
 def queue_lines(con: Connection, screened: Screened, reviews: Sequence[Review]) -> Iterator[bytes]:
     """The lines of a queue."""
+    whole = sorted(screened.sources)  # a reason is a place among all rows, not among those queued
+    signals = read_signals(con, screened, whole)
+    _, why = rank_suspects(signals, np.array(whole, dtype=object))
+    rows = {example_id: row for row, example_id in enumerate(whole)}
     ids = [each.example_id for each in reviews]
-    signals = read_signals(con, screened, ids)
-    names = np.array(ids, dtype=object)
-    whole = read_signals(con, screened, sorted(screened.sources))
-    _, why = rank_suspects(whole, np.array(sorted(screened.sources), dtype=object))
-    reasons = dict(zip(sorted(screened.sources), why.tolist(), strict=True))
     examples = {example.example_id: example for example in read_examples(con, ids)}
-    for row, review in enumerate(reviews):
-        conversation = examples[names[row]].conversation
+    for review in reviews:
+        row = rows[review.example_id]
+        conversation = examples[review.example_id].conversation
         values = {name: float(each[0][row]) for name, each in signals.items()}
         yield orjson.dumps(
             {
@@ -137,10 +133,10 @@ def queue_lines(con: Connection, screened: Screened, reviews: Sequence[Review]) 
                 "selection_id": screened.selection_id,
                 "source": review.source,
                 "drawn": review.drawn,
-                "because_of": reasons[review.example_id] if review.drawn == "suspect" else "",
+                "because_of": why[row] if review.drawn == "suspect" else "",
                 "messages": conversation.messages,
                 "tools": conversation.tools,
-                "signals": {n: None if value != value else value for n, value in values.items()},
+                "signals": values,  # NaN is written as null
                 "verdict": "",
                 "note": "",
             }
@@ -162,7 +158,7 @@ def write_queue(path: Path, lines: Iterator[bytes]) -> int:
     written = [*lines]
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(b"".join(line + b"\n" for line in written))
-    partial.rename(path)
+    partial.rename(path)  # at once: a queue that is there is whole
     return len(written)
 
 
@@ -176,27 +172,16 @@ def read_verdicts(path: Path) -> dict[str, tuple[str, str]]:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise UnreadableSourceError(f"{path}: {error.strerror}") from error
-    verdicts: dict[str, tuple[str, str]] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        example_id, verdict, note = read_verdict(f"{path}, line {number}", line)
-        if verdict:
-            verdicts[example_id] = (verdict, note)
-    return verdicts
+    read = [
+        read_verdict(f"{path}, line {number}", line)
+        for number, line in enumerate(lines, start=1)
+        if line.strip()  # editors leave blank lines at the end
+    ]
+    return {example_id: (verdict, note) for example_id, verdict, note in read if verdict}
 
 
-class ReadVerdict(NamedTuple):
-    """One line of a queue that a person has filled in."""
-
-    example_id: str
-    verdict: str
-    """"" where there is none yet."""
-    note: str
-
-
-def read_verdict(where: str, line: bytes) -> ReadVerdict:
-    """Read one line."""
+def read_verdict(where: str, line: bytes) -> tuple[str, str, str]:
+    """Example id, verdict ("" where there is none yet) and note of one line."""
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -208,7 +193,7 @@ def read_verdict(where: str, line: bytes) -> ReadVerdict:
         raise UnreadableSourceError(
             f"{where}: verdict must be {' or '.join(VERDICTS)}, or empty, got {verdict!r}"
         )
-    return ReadVerdict(row["example_id"], verdict, str(row.get("note") or ""))
+    return row["example_id"], verdict, str(row.get("note") or "")
 
 
 def store_verdicts(con: Connection, verdicts: Mapping[str, tuple[str, str]]) -> None:
@@ -227,31 +212,19 @@ def store_verdicts(con: Connection, verdicts: Mapping[str, tuple[str, str]]) -> 
 
 def estimate_sources(con: Connection, screened: Screened, confidence: float) -> list[Estimate]:
     """What the verdicts on the rows drawn at random say of each source, by name."""
-    drawn, reviewed, bad = (Counter[str]() for _ in range(3))
-    for each in read_reviews(con, screened.selection_id):
-        if each.drawn == "random":
-            drawn[each.source] += 1
-            reviewed[each.source] += each.verdict is not None
-            bad[each.source] += each.verdict == "bad"
+    drawn = [e for e in read_reviews(con, screened.selection_id) if e.drawn == "random"]
+    listed = Counter(each.source for each in drawn)
+    reviewed = Counter(each.source for each in drawn if each.verdict is not None)
+    bad = Counter(each.source for each in drawn if each.verdict == "bad")
     rows = Counter(screened.sources.values())
     return [
-        estimate_source(name, rows[name], drawn[name], (reviewed[name], bad[name]), confidence)
+        estimate_source(name, rows[name], listed[name], (reviewed[name], bad[name]), confidence)
         for name in sorted(rows)
     ]
 
 
-class SuspectCounts(NamedTuple):
-    """Suspicious rows; no estimate rests on them."""
-
-    queued: int
-    read: int
-    bad: int
-
-
-def count_found(con: Connection, screened: Screened) -> SuspectCounts:
-    """How many suspicious rows were queued, read, and found bad."""
-    verdicts = [
-        each.verdict for each in read_reviews(con, screened.selection_id) if each.drawn == "suspect"
-    ]
-    read = sum(verdict is not None for verdict in verdicts)
-    return SuspectCounts(len(verdicts), read, verdicts.count("bad"))
+def count_found(con: Connection, screened: Screened) -> tuple[int, int, int]:
+    """How many suspicious rows were queued, read, and found bad; no estimate rests on them."""
+    reviews = read_reviews(con, screened.selection_id)
+    verdicts = [each.verdict for each in reviews if each.drawn == "suspect"]
+    return len(verdicts), len(verdicts) - verdicts.count(None), verdicts.count("bad")

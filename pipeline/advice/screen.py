@@ -78,7 +78,7 @@ def rows_to_review(at_most: float, confidence: float) -> int:
         raise ValueError(
             f"a share and a confidence are between 0 and 1, got {at_most}, {confidence}"
         )
-    return math.ceil(math.log1p(-confidence) / math.log1p(-at_most))
+    return math.ceil(math.log1p(-confidence) / math.log1p(-at_most))  # log1p: shares are small
 
 
 def wilson_upper(bad: int, reviewed: int, confidence: float) -> float:
@@ -120,7 +120,7 @@ def estimate_source(
         confidence: above 0 and below 1.
     """
     reviewed, bad = verdicts
-    whole = 0 < rows <= reviewed
+    whole = 0 < rows <= reviewed  # then the share is known, and nothing is left to estimate
     upper = bad / rows if whole else wilson_upper(bad, reviewed, confidence)
     share = bad / reviewed if reviewed else None
     return Estimate(source, rows, to_review, reviewed, bad, share, upper, gate_of(upper))
@@ -140,8 +140,8 @@ def draw_for_review(ids: Strings, sources: Strings, per_source: int, seed: int) 
     """
     require_same_length(ids=ids, sources=sources)
     names = np.asarray(sources, dtype=np.str_)
-    keys = random_keys(ids, seed, "screen")
-    drawn = [np.empty(0, dtype=np.int64)]
+    keys = random_keys(ids, seed, "screen")  # of all rows once: a row's key is its own
+    drawn = [np.empty(0, dtype=np.int64)]  # where there is no source, there is something to join
     for name in np.unique(names):
         rows = np.flatnonzero(names == name)
         drawn.append(rows[sort_rows(keys[rows], ids[rows])[:per_source]])
@@ -164,10 +164,11 @@ def rank_suspects(
     from scipy.stats import rankdata
 
     worst, why = np.full(len(ids), np.inf), np.full(len(ids), "", dtype=object)
-    for name, (values, kind) in sorted(signals.items()):
+    for name, (values, kind) in sorted(signals.items()):  # of equal places the first name stands
         speaks = ~np.isnan(values) & ((values > 1) | (kind == "low"))
-        said = values[speaks] if kind == "low" else -values[speaks]
+        said = values[speaks] if kind == "low" else -values[speaks]  # lowest is most suspicious
         places = np.full(len(ids), np.inf)
+        # Share of the scored rows that are more suspicious: signals of any unit compare by it.
         places[speaks] = (rankdata(said, "min") - 1) / max(1, np.count_nonzero(~np.isnan(values)))
         worse = places < worst
         worst[worse], why[worse] = places[worse], name

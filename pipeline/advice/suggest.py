@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.advice.mopps import Aim, Posterior, choose_tasks, draw_rates, update
-from scorers.arrays import Floats, Ints, Strings
+from scorers.arrays import Floats, Strings
 from storage.database import Connection
 from storage.measurements import read_measurements, read_stored_keys
 from storage.verdicts import read_task_members
@@ -91,35 +91,23 @@ def suggest_tasks(verdicts: pa.Table, wanted: SuggestionRequest) -> list[Suggest
     """
     require_verdicts(verdicts)
     names, indices = np.unique(verdicts["task"].to_numpy(), return_inverse=True)
-    rounds, counts = (
-        verdicts["round"].to_numpy(),
-        np.stack([verdicts["correct"].to_numpy(), verdicts["tried"].to_numpy()]),
-    )
+    rounds, correct, tried = (verdicts[name].to_numpy() for name in ("round", "correct", "tried"))
+    following = int(rounds.max()) + 1  # they count from 0
     posterior = Posterior.unknown(len(names))
-    totals = np.zeros((2, len(names)), dtype=np.int64)
-    for round in range(int(rounds.max()) + 1):
-        now = per_task(counts[:, rounds == round], indices[rounds == round], len(names))
-        posterior = update(posterior, now[0], now[1], wanted.memory)
-        totals += now
-    drawn = draw_rates(posterior, names, wanted.seed, int(rounds.max()) + 1)
+    totals = np.zeros((2, len(names)), dtype=np.int64)  # answers that were right, and all
+    for round in range(following):
+        counts, now = np.zeros_like(totals), rounds == round
+        counts[:, indices[now]] = correct[now], tried[now]  # a round has a task once at the most
+        posterior = update(posterior, counts[0], counts[1], wanted.memory)
+        totals += counts
+    drawn = draw_rates(posterior, names, wanted.seed, following)
     chosen = choose_tasks(drawn, names, min(wanted.count, len(names)), wanted.aim)
+    means = posterior.mean
+    right, answers = totals.tolist()
     return [
-        Suggestion(
-            str(names[at]),
-            int(totals[0, at]),
-            int(totals[1, at]),
-            float(posterior.mean[at]),
-            float(drawn[at]),
-        )
+        Suggestion(str(names[at]), right[at], answers[at], float(means[at]), float(drawn[at]))
         for at in chosen
     ]
-
-
-def per_task(counts: Ints, indices: Ints, tasks: int) -> Ints:
-    """(2, tasks) counts of one round at the places of their tasks."""
-    placed = np.zeros((2, tasks), dtype=np.int64)
-    placed[:, indices] = counts
-    return placed
 
 
 def require_verdicts(verdicts: pa.Table) -> None:
@@ -140,6 +128,7 @@ def describe_tasks(con: Connection, by: str) -> DescribedTasks:
     Raises:
         NoVerdictsError: if no embedding is stored.
     """
+    # Reversed, so that of several models with the same text the first that is listed stays.
     keys = {key.settings["of"]: key for key in reversed(read_stored_keys(con, "embeddings"))}
     of = next((of for of in DESCRIBED_BY if of in keys), None)
     if of is None:
@@ -150,13 +139,13 @@ def describe_tasks(con: Connection, by: str) -> DescribedTasks:
     members = read_task_members(con, by)
     ids = members["example_id"].to_pylist()
     _, columns = read_measurements(con, keys[of], ("embedding",), ids)
-    vectors = columns["embedding"].reshape(len(ids), -1)
+    vectors = columns["embedding"].reshape(len(ids), -1)  # (members, d)
     embedded = ~np.isnan(vectors).any(axis=1)
     names, tasks = np.unique(members["task"].to_numpy()[embedded], return_inverse=True)
     sizes = np.bincount(tasks, minlength=len(names))
     sums = np.zeros((len(names), vectors.shape[1]))
-    np.add.at(sums, tasks, vectors[embedded])
-    numbers = np.column_stack([sums / sizes[:, None], np.log(sizes)])
+    np.add.at(sums, tasks, vectors[embedded])  # not sums[tasks] +=: that adds one of each task only
+    numbers = np.column_stack([sums / sizes[:, None], np.log(sizes)])  # (m, d + 1)
     spread = numbers.std(axis=0)
     return DescribedTasks(names, (numbers - numbers.mean(axis=0)) / np.where(spread, spread, 1.0))
 
@@ -181,19 +170,19 @@ def suggest_untried(
     if not len(described):
         raise NoVerdictsError("no task of which an answer was judged has an embedding")
     rounds, correct, tried = (described[name].to_numpy() for name in ("round", "correct", "tried"))
-    indices = np.searchsorted(tasks.names, described["task"].to_numpy())
+    indices = np.searchsorted(tasks.names, described["task"].to_numpy())  # names are sorted
     learner = RiskLearner(tasks.numbers.shape[1], LearnerSettings(seed=wanted.seed))
     for round in np.unique(rounds):
         now = rounds == round
         learner.observe(tasks.numbers[indices[now]], 1 - correct[now] / tried[now])
     expected = learner.predict(tasks.numbers)
     count = min(wanted.count, len(tasks.names))
-    worth, following = expected.acquisition(), int(rounds.max()) + 1
+    worth, following = expected.acquisition(), int(rounds.max()) + 1  # rounds count from 0
     chosen = choose_risky(worth, tasks.names, count, seed=wanted.seed, round=following)
     right, answers = (
         np.bincount(indices, weights=each, minlength=len(tasks.names)) for each in (correct, tried)
     )
-    by_worth = count - count // 2
+    by_worth = count - count // 2  # those first; the random half is rounded down
     return [
         RiskyTask(
             str(tasks.names[at]),

@@ -55,9 +55,9 @@ def _agree(a: str, b: str, left: Floats, right: Floats) -> Agreement:
 
     both = ~np.isnan(left) & ~np.isnan(right)
     x, y = left[both], right[both]
-    if len(x) < 3 or (x == x[0]).all() or (y == y[0]).all():
-        return Agreement((a, b), len(x), None)
-    return Agreement((a, b), len(x), float(spearmanr(x, y).statistic))
+    unknown = len(x) < 3 or (x == x[0]).all() or (y == y[0]).all()  # two points are always a line
+    rho = None if unknown else float(spearmanr(x, y).statistic)
+    return Agreement((a, b), len(x), rho)
 
 
 def most_disputed(
@@ -80,21 +80,18 @@ def most_disputed(
     shares = np.full((len(names), len(ids)), np.nan)
     for place, name in enumerate(names):
         scored = np.flatnonzero(~np.isnan(scores[name]))
-        codes = np.zeros(len(scored), dtype=np.int64)
+        codes = np.zeros(len(scored), dtype=np.int64)  # one group: all rows are compared
         shares[place, scored] = shares_below(scores[name][scored], codes)
     rows = np.flatnonzero((~np.isnan(shares)).sum(axis=0) > 1)
-    part = shares[:, rows]
+    part = shares[:, rows]  # (scores, rows with two or more), so that no column is all NaN
     high, low = np.nanargmax(part, axis=0), np.nanargmin(part, axis=0)
-    column = np.arange(len(rows))
-    apart = part[high, column] - part[low, column]
+    most, least = np.nanmax(part, axis=0), np.nanmin(part, axis=0)
+    apart = most - least
     first = [i for i in sort_rows(-apart, ids[rows])[:count] if apart[i] > 0]
     return [
         Disagreement(
-            str(ids[rows[i]]),
-            names[high[i]],
-            float(part[high[i], i]),
-            names[low[i]],
-            float(part[low[i], i]),
+            *(str(ids[rows[i]]), names[high[i]], float(most[i])),
+            *(names[low[i]], float(least[i])),
         )
         for i in first
     ]

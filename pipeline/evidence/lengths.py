@@ -28,5 +28,5 @@ def describe_lengths(loss_tokens: Ints) -> Lengths:
     """Summarise the loss tokens (n,) of some rows; a quantile is that of a row, not between two."""
     if not len(loss_tokens):
         return Lengths(0, 0, [])
-    quantiles = np.quantile(loss_tokens, SHARES, method="inverted_cdf")
-    return Lengths(len(loss_tokens), int(loss_tokens.sum()), [float(q) for q in quantiles])
+    quantiles = np.quantile(loss_tokens, SHARES, method="inverted_cdf").astype(float)
+    return Lengths(len(loss_tokens), int(loss_tokens.sum()), quantiles.tolist())

@@ -26,7 +26,7 @@ def length_table(lengths: Mapping[str, Any]) -> str:
     for kind in ("choice", "random", "length_matched", "eligible"):
         each = lengths[kind]
         cells = [each["rows"], each["tokens"], *(f"{q:.0f}" for q in each["quantiles"])]
-        rows.append((kind, *cells, *[""] * (len(HEADINGS) - len(cells))))
+        rows.append((kind, *cells, *[""] * (len(HEADINGS) - len(cells))))  # no row: no quantiles
     return markdown_table("l" + "r" * len(HEADINGS), ("loss tokens of", *HEADINGS), rows)
 
 
@@ -45,14 +45,10 @@ def moved_table(moved: list[Mapping[str, Any]]) -> str:
 
 def agreement_table(agreement: list[Mapping[str, Any]]) -> str:
     """How the scores order the same rows."""
-    rows = [
-        (
-            " and ".join(each["scores"]),
-            each["rows"],
-            "" if each["rho"] is None else f"{each['rho']:.2f}",
-        )
-        for each in agreement
-    ]
+    rows = []
+    for each in agreement:
+        rho = "" if each["rho"] is None else f"{each['rho']:.2f}"
+        rows.append((" and ".join(each["scores"]), each["rows"], rho))
     return markdown_table("lrr", ("two scores", "rows with both", "rank correlation"), rows)
 
 
@@ -72,6 +68,7 @@ def disputed_table(disputed: list[Mapping[str, Any]]) -> str:
 def evidence_lines(evidence: Mapping[str, Any]) -> Iterator[str]:
     """The same in a few lines, for the end of a run."""
     lengths = evidence["lengths"]
+    # Of the seven quantiles the fourth is the median; a choice of no row has none.
     medians = {kind: each["quantiles"][3] for kind, each in lengths.items() if each["quantiles"]}
     if "choice" not in medians:
         return

@@ -41,15 +41,10 @@ SIZE_BUCKETS = (
 
 FEATURES = (
     {"name": "example_id", "dtype": "string"},
-    {"name": "prompt", "list": "json"},
-    {"name": "completion", "list": "json"},
-    {"name": "tools", "list": "json"},
-    {"name": "prompt_tokens", "dtype": "int64"},
-    {"name": "loss_tokens", "dtype": "int64"},
-    {"name": "rank", "dtype": "int64"},
+    *({"name": name, "list": "json"} for name in ("prompt", "completion", "tools")),
+    *({"name": name, "dtype": "int64"} for name in ("prompt_tokens", "loss_tokens", "rank")),
     {"name": "weight", "dtype": "float64"},
-    {"name": "source", "dtype": "string"},
-    {"name": "license", "dtype": "string"},
+    *({"name": name, "dtype": "string"} for name in ("source", "license")),
 )
 """The columns of the Parquet files, as the front matter names their types."""
 
@@ -129,7 +124,7 @@ def write_card(facts: ExportFacts, counts: WrittenCounts) -> str:
         _control_section(facts.controls),
         _list_section("Known limits", facts.limits),
     ]
-    body = "\n\n".join(part for part in sections if part)
+    body = "\n\n".join(filter(None, sections))  # a section without content is ""
     return f"---\n{_card_data(facts, counts).to_yaml()}\n---\n\n{body}\n"
 
 
@@ -145,7 +140,7 @@ def license_matter(sources: Sequence[SourceCounts]) -> dict[str, Any]:
     a card must not promise what one of its sources did not give.
     """
     names = sorted({_hub_license(item.license) for item in sources})
-    if len(names) == 1 and names[0] in {*HUB_LICENSES, UNKNOWN_LICENSE}:
+    if len(names) == 1 and names[0] in {*HUB_LICENSES, UNKNOWN_LICENSE}:  # else the Hub refuses it
         return {"license": names[0]}
     link = "README.md#sources-and-licences"
     return {"license": "other", "license_name": ", ".join(names), "license_link": link}
@@ -154,21 +149,21 @@ def license_matter(sources: Sequence[SourceCounts]) -> dict[str, Any]:
 def _hub_license(stated: str | None) -> str:
     if stated is None or not stated.strip():
         return UNKNOWN_LICENSE
-    name = re.sub(r"[\s_]+", "-", stated.strip().lower())
+    name = re.sub(r"[\s_]+", "-", stated.strip().lower())  # "Apache 2.0" is apache-2.0
     return name if name in HUB_LICENSES else stated.strip()
 
 
 def _card_data(facts: ExportFacts, counts: WrittenCounts) -> "DatasetCardData":
     from huggingface_hub import DatasetCardData
 
-    data_files = [{"split": name, "path": f"data/{name}-*"} for name in counts.splits]
+    data_files = [{"split": name, "path": f"data/{name}-*"} for name in counts.splits]  # shards
     splits = [
         {"name": name, "num_bytes": counts.arrow_bytes[name], "num_examples": split.rows}
         for name, split in counts.splits.items()
     ]
     return DatasetCardData(
         pretty_name=facts.name,
-        language=list(facts.languages) or None,
+        language=list(facts.languages) or None,  # None leaves the key out
         task_categories=["text-generation"],
         size_categories=[size_bucket(sum(split.rows for split in counts.splits.values()))],
         tags=["sft", "trl", "sluice"],
@@ -176,8 +171,8 @@ def _card_data(facts: ExportFacts, counts: WrittenCounts) -> "DatasetCardData":
         dataset_info={
             "features": [dict(feature) for feature in FEATURES],
             "splits": splits,
-            "download_size": counts.parquet_bytes,
-            "dataset_size": sum(counts.arrow_bytes.values()),
+            "download_size": counts.parquet_bytes,  # on disk, compressed
+            "dataset_size": sum(counts.arrow_bytes.values()),  # in memory
         },
         **license_matter(counts.sources),
     )
@@ -215,11 +210,8 @@ def _funnel_table(funnel: Sequence[StageCount]) -> str:
     lines = [
         (
             step.stage if step.stage == step.label else f"{step.stage}: {step.label}",
-            f"{step.rows_in:,}",
-            f"{step.added:,}",
-            f"{step.kept:,}",
-            _reasons(step.dropped),
-            _reasons(step.quarantined),
+            *(f"{count:,}" for count in (step.rows_in, step.added, step.kept)),
+            *map(_reasons, (step.dropped, step.quarantined)),
         )
         for step in funnel
     ]
@@ -232,10 +224,9 @@ def _reasons(counts: Mapping[str, int]) -> str:
 
 
 def _control_section(controls: Sequence[ControlFacts]) -> str:
-    if not controls:
-        return ""
     lines = [(item.name, f"{item.rows:,}", f"{item.loss_tokens:,}") for item in controls]
-    return "## Controls\n\n" + markdown_table("lrr", ("selection", "rows", "loss tokens"), lines)
+    table = markdown_table("lrr", ("selection", "rows", "loss tokens"), lines)
+    return f"## Controls\n\n{table}" if controls else ""
 
 
 def _list_section(title: str, items: Sequence[str]) -> str:

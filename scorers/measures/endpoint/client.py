@@ -10,10 +10,9 @@ it is there. If it is, the body is tried once more, and what it then gets is its
 body is sent, and ServerLostError is raised when those under way have ended. So it is where the
 server refuses us and not the body: the key, the account or the rate.
 
-What it does not do: log, or keep, what was sent or received (keeping replies is request_cache.py,
-where a caller asks for it); follow redirects (a POST would lose
-its body or its key); stream. A timeout does not stop the server, so a request that is sent again
-may be paid for twice.
+What it does not do: log, or keep, what was sent or received (request_cache.py keeps replies, where
+a caller asks for it); follow redirects (a POST would lose its body or its key); stream. A timeout
+does not stop the server, so a request that is sent again may be paid for twice.
 """
 
 import asyncio
@@ -154,7 +153,7 @@ async def _post_all(
     on_reply: Callable[[int, Reply], None] | None,
 ) -> list[Reply]:
     replies: dict[int, Reply] = {}
-    waiting: Iterator[tuple[int, JsonReply]] = iter(enumerate(bodies))
+    waiting: Iterator[tuple[int, JsonReply]] = iter(enumerate(bodies))  # shared by the workers
     lost: list[ServerLostError] = []
 
     async def work() -> None:
@@ -182,13 +181,10 @@ async def _post_all(
 async def _hear(
     client: httpx.AsyncClient, request: httpx.Request, settings: EndpointSettings, salt: int
 ) -> Reply:
-    """Try a request to its end, and a second time if the server was away and is back.
-
-    Raises:
-        ServerLostError: if the server is gone, or refuses us.
-    """
+    """Try a request to its end, and a second time if the server was away and is back."""
     for _ in range(HEARINGS):
-        reply = await _persist(client, request, settings, salt)
+        tried = patience(settings, salt)
+        reply: Reply = await tried(_attempt, client, request, settings.timeout_seconds)
         if not isinstance(reply, GenerationFailure):
             return reply
         if reply.reason in REFUSES_US:
@@ -210,7 +206,11 @@ def _lost(settings: EndpointSettings, failure: GenerationFailure) -> ServerLostE
 
 async def _get(settings: EndpointSettings, path: str) -> Reply:
     async with _open_client(settings) as client:
-        return await _persist(client, client.build_request("GET", path), settings, salt=0)
+        request = client.build_request("GET", path)
+        reply: Reply = await patience(settings, salt=0)(
+            _attempt, client, request, settings.timeout_seconds
+        )
+        return reply
 
 
 def _open_client(settings: EndpointSettings) -> httpx.AsyncClient:
@@ -221,21 +221,11 @@ def _open_client(settings: EndpointSettings) -> httpx.AsyncClient:
             raise ValueError(f"the environment variable {settings.api_key_variable} is not set")
         headers["Authorization"] = f"Bearer {key}"
     return httpx.AsyncClient(
-        base_url=settings.base_url.rstrip("/") + "/",
+        base_url=settings.base_url.rstrip("/") + "/",  # paths are relative to it
         headers=headers,
-        timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
+        timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),  # the rest is timed in _attempt
         limits=httpx.Limits(max_connections=settings.max_concurrency),
     )
-
-
-async def _persist(
-    client: httpx.AsyncClient, request: httpx.Request, settings: EndpointSettings, salt: int
-) -> Reply:
-    """Try until there is an answer, a refusal, or no retry left."""
-    reply: Reply = await patience(settings, salt)(
-        _attempt, client, request, settings.timeout_seconds
-    )
-    return reply
 
 
 def patience(settings: EndpointSettings, salt: int) -> "AsyncRetrying":
@@ -254,7 +244,7 @@ def patience(settings: EndpointSettings, salt: int) -> "AsyncRetrying":
         return max(doubled(state) * drawn, _outcome(state).retry_after_seconds)
 
     def no_more(state: RetryCallState) -> bool:
-        spent = state.attempt_number > settings.retries
+        spent = state.attempt_number > settings.retries  # the first attempt is no retry
         return spent or state.upcoming_sleep > settings.longest_wait_seconds
 
     def give_up(state: RetryCallState) -> GenerationFailure:
@@ -271,8 +261,7 @@ def patience(settings: EndpointSettings, salt: int) -> "AsyncRetrying":
 
 
 def _outcome(state: "RetryCallState") -> _NotNow:
-    """What the last attempt came to."""
-    assert state.outcome is not None  # the library asks after an attempt
+    assert state.outcome is not None  # the library asks after an attempt, never before
     outcome: _NotNow = state.outcome.result()
     return outcome
 
@@ -289,7 +278,7 @@ async def _attempt(
         return _NotNow(GenerationFailure("timeout", f"no answer in {timeout_seconds:g} s"))
     except httpx.TransportError as error:
         return _NotNow(GenerationFailure("no_connection", type(error).__name__))
-    except httpx.RequestError as error:
+    except httpx.RequestError as error:  # such as a body that cannot be decoded
         return GenerationFailure("malformed_reply", type(error).__name__)
     if response.status_code in MAY_PASS or response.status_code >= 500:
         return _NotNow(_refusal(response), _retry_after_seconds(response))
@@ -299,10 +288,11 @@ async def _attempt(
 def _read_json(response: httpx.Response) -> Reply:
     try:
         body = response.json()
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # the latter for brackets in brackets without end
         return GenerationFailure("malformed_reply", "the body is not JSON")
     if not isinstance(body, dict):
-        return GenerationFailure("malformed_reply", f"expected a JSON object, got {_kind(body)}")
+        kind = type(body).__name__  # not what it holds, which may be a prompt
+        return GenerationFailure("malformed_reply", f"expected a JSON object, got {kind}")
     return body
 
 
@@ -321,15 +311,11 @@ def _refusal(response: httpx.Response) -> GenerationFailure:
 def _retry_after_seconds(response: httpx.Response) -> float:
     """Seconds the server asked for, by a number or a date; 0 where it did not."""
     value = response.headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"\d{1,9}(\.\d*)?", value):
+    if re.fullmatch(r"\d{1,9}(\.\d*)?", value):  # no sign, no exponent, no infinity
         return float(value)
     try:
         when = parsedate_to_datetime(value)
     except ValueError:
         return 0.0
-    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+    aware = when if when.tzinfo else when.replace(tzinfo=UTC)  # "-0000": UTC, of unknown place
     return max(0.0, (aware - datetime.now(UTC)).total_seconds())
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__
