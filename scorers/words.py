@@ -14,7 +14,7 @@ from itertools import accumulate
 from typing import TypeAlias
 from unicodedata import category, normalize
 
-Run: TypeAlias = tuple[str, ...]
+WordRun: TypeAlias = tuple[str, ...]
 """Consecutive words."""
 
 SPACELESS = (
@@ -72,7 +72,7 @@ def count_visible(text: str) -> int:
     return sum(map(len, text.split()))
 
 
-def runs_of(words: Sequence[str], n: int) -> Iterator[Run]:
+def runs_of(words: Sequence[str], n: int) -> Iterator[WordRun]:
     """Every run of n consecutive words, in order: their n-grams.
 
     Raises:
@@ -83,7 +83,7 @@ def runs_of(words: Sequence[str], n: int) -> Iterator[Run]:
     return zip(*(words[start:] for start in range(n)), strict=False)  # ends with the shortest
 
 
-def share_in_runs(words: Sequence[str], n: int, wanted: Container[Run]) -> float:
+def share_in_runs(words: Sequence[str], n: int, wanted: Container[WordRun]) -> float:
     """The share of the words' characters that stand in a wanted run of n of them, each once.
 
     Args:

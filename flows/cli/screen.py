@@ -49,7 +49,7 @@ def screen(
     Of each source of a selection enough are drawn to rule out more bad rows than --at-most. Exits
     with 1 if the verdicts block a source. Only rows drawn at random count in the estimate.
     """
-    from pipeline.advice.review_queue import Demand, read_verdicts
+    from pipeline.advice.review_queue import Demand, read_review
     from pipeline.advice.screen import rows_to_review
     from storage.workspace_lock import lock_workspace
 
@@ -60,7 +60,7 @@ def screen(
     place, run_id = find_place(recipe, workspace, run)
     with lock_workspace(place, "screen", tell=say):
         if verdicts is not None:
-            judge(place, run_id, read_verdicts(verdicts), confidence, as_json)
+            judge(place, run_id, read_review(verdicts), confidence, as_json)
         else:
             write_list(place, run_id, Demand(at_most, confidence, suspects), queue, as_json)
 

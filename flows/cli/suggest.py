@@ -62,12 +62,12 @@ def suggest(
         print_json(found)
         return
     columns = ["expected wrong", "unsure", ""] if method == "mpts" else ["expected", "drawn"]
-    print_table([by, "right", "answers", *columns], [cells_of(each) for each in found])
+    print_table([by, "right", "answers", *columns], [suggestion_cells(each) for each in found])
     if len(found) < count:
         say(f"there are {len(found)} in all")
 
 
-def cells_of(found: "Suggestion | RiskyTask") -> tuple[object, ...]:
+def suggestion_cells(found: "Suggestion | RiskyTask") -> tuple[object, ...]:
     """One line of the table."""
     from pipeline.advice.suggest import Suggestion
 

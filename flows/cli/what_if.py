@@ -96,7 +96,7 @@ def try_settings(recipe: "Recipe", base: Path, run_id: str | None) -> "WhatIf":
         scores = find_score_keys(con, recipe, found, measures)
         sources = read_run_sources(con, found)  # of then: files may have changed since
         run = RunContext(workspace, found, recipe.seed, sources, measures, scores)
-        run = replace(run, named_sources=name_sources(con, recipe, base, run))
+        run = replace(run, named_sources=named_sources(con, recipe, base, run))
         return select_again(con, run, recipe.select, changed, recipe.licenses)
 
 
@@ -130,7 +130,7 @@ def find_score_keys(
     return scores
 
 
-def name_sources(
+def named_sources(
     con: "Connection", recipe: "Recipe", base: Path, run: "RunContext"
 ) -> dict[str, list[str]]:
     """Path of each source as the recipe writes it → the ids of what the run read there."""

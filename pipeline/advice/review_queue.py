@@ -162,7 +162,7 @@ def write_queue(path: Path, lines: Iterator[bytes]) -> int:
     return len(written)
 
 
-def read_verdicts(path: Path) -> dict[str, tuple[str, str]]:
+def read_review(path: Path) -> dict[str, tuple[str, str]]:
     """Example id → verdict and note, of the rows of a file that have a verdict.
 
     Raises:

@@ -67,12 +67,12 @@ def make_leaks(items: Sequence[Item], most: int, short_words: int, seed: int) ->
                 # Of the item drawn before it; of the first, that is the last: order[-1].
                 other = items[order[turn - 1]].answer if len(order) > 1 else ""
                 answer = items[place].answer if kind == "verbatim" else other or NO_ANSWER
-                leaks.append(Leak(place, kind, as_row(prompt, answer)))
+                leaks.append(Leak(place, kind, leak_row(prompt, answer)))
                 made += 1
     return leaks
 
 
-def as_row(prompt: str, answer: str) -> RowTurns:
+def leak_row(prompt: str, answer: str) -> RowTurns:
     """A row of one question and, if there is one, its answer."""
     return [TurnText("user", prompt), *([TurnText("assistant", answer)] if answer else [])]
 
