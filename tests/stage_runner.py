@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline.dedupe.minhash import MinHash
 from pipeline.dedupe.stage import deduplicate_examples
 from pipeline.ingest.stage import SourceSettings, count_ingest, identify_sources, ingest_sources
-from pipeline.measuring.catalogue import MeasureSettings
+from pipeline.measuring.catalogue import MEASURES, MeasureSettings
 from pipeline.measuring.shards import measure_here
 from pipeline.measuring.stage import plan_measures
 from pipeline.run_context import RunContext
@@ -24,6 +24,7 @@ from storage.database import open_workspace, read_workspace
 from storage.examples import read_examples, read_pool
 from storage.measurements import MeasureKey, add_measure, commit_shards
 from storage.runs import start_run
+from storage.views import declare_measures
 from storage.workspace import Workspace
 
 LONGEST = 40
@@ -39,6 +40,7 @@ def start(
     ids = sorted(source.source_id for source in sources)
     run = RunContext(workspace, run_id, seed, ids, {}, {})
     with open_workspace(workspace) as con:
+        declare_measures(con, {name: entry.columns for name, entry in MEASURES.items()})
         start_run(con, run.run_id, {"name": "test", "seed": seed}, "code", {}, ids)
     ingest_sources(workspace, sources)
     count_ingest(workspace, run.run_id, ids)

@@ -179,7 +179,9 @@ READERS: dict[str, Reader] = {
     "read_prompt_rows": lambda con, ids: read_prompt_rows(con, SOURCES, pooled(con, ids)).tolist(),
     "read_repair_places": repaired,
     "read_scores": lambda con, ids: stack(*read_scores(con, SCORE, ids)),
-    "read_text": lambda con, ids: read_text_column(con, "response", pooled(con, ids)).tolist(),
+    "read_text_column": lambda con, ids: read_text_column(
+        con, "response", pooled(con, ids)
+    ).tolist(),
     "read_text_lists": listed,
     "read_texts": lambda con, ids: read_texts(con, key_of("language"), "language", ids),
     "read_text_blocks": texts_in_blocks,
@@ -247,7 +249,7 @@ def test_an_example_that_is_not_there_is_not_passed_over(
     stored: tuple[Connection, list[str]],
 ) -> None:
     con, ids = stored
-    for name in ("read_examples", "read_example_table", "read_text", "read_texts_of"):
+    for name in ("read_examples", "read_example_table", "read_text_column", "read_texts_of"):
         with pytest.raises(ValueError, match="2 examples were asked for, 1 found"):
             READERS[name](con, [ids[0], "unknown"])
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Timer
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from storage.database import (
@@ -120,3 +121,11 @@ def test_a_workspace_can_be_moved(workspace: Workspace, tmp_path: Path) -> None:
     shutil.move(workspace.directory, tmp_path / "moved")
     with read_workspace(Workspace(tmp_path / "moved")) as con:
         assert fetch_count(con, "select count(*) from measurements") == 0
+
+
+def test_a_query_never_reads_a_variable_of_that_name(tmp_path: Path) -> None:
+    samples = pa.table({"a": [1]})
+    missing = pytest.raises(duckdb.CatalogException, match="samples does not exist")
+    with open_workspace(Workspace(tmp_path / "w")) as con, missing:
+        con.execute("select * from samples")
+    assert len(samples) == 1

@@ -152,5 +152,5 @@ def test_the_key_has_both_judges_and_questions(tmp_path: Path) -> None:
 
 
 def test_a_question_that_cannot_be_put_is_refused() -> None:
-    with pytest.raises(ValidationError, match=r"Did you mean \{response\}"):
+    with pytest.raises(ValidationError, match=r"Did you mean '\{response\}'"):
         TurnRatingSettings.model_validate({"quality": {"template": "{respone}"}})
