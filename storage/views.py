@@ -66,9 +66,10 @@ def declare_measures(
     known = read_views(con)
     for measure in sorted(set(columns) - stored):
         text = select_nothing(columns[measure])
-        if known.get(measure) != mark_of(text, empty=True):
-            create_view(con, measure, text, mark_of(text, empty=True))
-    known = read_views(con)
+        mark = mark_of(text, empty=True)
+        if known.get(measure) != mark:
+            create_view(con, measure, text, mark)
+            known[measure] = mark
     create_view_over_all(con, known, temporary=False)
 
 
