@@ -12,11 +12,14 @@ from flows.progress import counted, say
 from flows.recipe.check import load_recipe
 from flows.recipe.schema import Recipe
 from flows.run_names import name_backfill
+from pipeline.measuring.catalogue import VIEW_COLUMNS
 from pipeline.progress import one_by_one
 from pipeline.scoring.backfill import Backfill, BackfillError, Partition, prepare_backfill
 from pipeline.scoring.stage import ScoreSettings, score_examples
 from scorers.names import did_you_mean
 from storage.arrivals import Period, Window
+from storage.database import open_workspace
+from storage.views import declare_measures
 from storage.workspace import Workspace
 from storage.workspace_lock import WorkspaceLock, lock_workspace
 
@@ -88,6 +91,8 @@ def fill_until_wanted(
     whole: Backfill, partition: Partition, recipe: str, held: WorkspaceLock
 ) -> bool:
     """Measure and score; return whether all was done."""
+    with open_workspace(whole.workspace) as con:
+        declare_measures(con, VIEW_COLUMNS)  # who reads between two shards finds every view
     jobs = whole.of(partition)
     sizes = jobs["token_counts"].measure.key()
     for name, job in jobs.items():

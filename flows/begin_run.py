@@ -21,7 +21,7 @@ from pipeline.ingest.stage import (
     identify_sources,
     ingest_sources,
 )
-from pipeline.measuring.catalogue import MEASURES
+from pipeline.measuring.catalogue import VIEW_COLUMNS
 from pipeline.run_context import RunContext
 from pipeline.scoring.targets import describe_targets, read_targets
 from pipeline.selection.stage import Chosen
@@ -63,7 +63,7 @@ def begin(recipe: Recipe, placed: Recipe) -> RunState:
     run, models = state.run, {recipe.target: resolve_model(placed.target).fingerprint}
     say(f"run {run.run_id} in {run.workspace.directory}")
     with open_workspace(run.workspace) as con:
-        declare_measures(con, {name: entry.columns for name, entry in MEASURES.items()})
+        declare_measures(con, VIEW_COLUMNS)
         start_run(con, run.run_id, recipe.stored(), code_version(), models, run.source_ids)
         write_run_targets(con, run.run_id, run.target_source_ids)
     read_in(state, sources)

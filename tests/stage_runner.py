@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline.dedupe.minhash import MinHash
 from pipeline.dedupe.stage import deduplicate_examples
 from pipeline.ingest.stage import SourceSettings, count_ingest, identify_sources, ingest_sources
-from pipeline.measuring.catalogue import MEASURES, MeasureSettings
+from pipeline.measuring.catalogue import VIEW_COLUMNS, MeasureSettings
 from pipeline.measuring.shards import measure_here
 from pipeline.measuring.stage import plan_measures
 from pipeline.run_context import RunContext
@@ -40,7 +40,7 @@ def start(
     ids = sorted(source.source_id for source in sources)
     run = RunContext(workspace, run_id, seed, ids, {}, {})
     with open_workspace(workspace) as con:
-        declare_measures(con, {name: entry.columns for name, entry in MEASURES.items()})
+        declare_measures(con, VIEW_COLUMNS)
         start_run(con, run.run_id, {"name": "test", "seed": seed}, "code", {}, ids)
     ingest_sources(workspace, sources)
     count_ingest(workspace, run.run_id, ids)

@@ -30,7 +30,7 @@ from pipeline.dedupe.steps import Dedupe
 from pipeline.ingest.rows import ReadReason, ShapeReason
 from pipeline.ingest.shapes import SHAPES, read_conversation
 from pipeline.ingest.strict_json import JsonReason
-from pipeline.measuring.catalogue import MEASURES
+from pipeline.measuring.catalogue import VIEW_COLUMNS
 from pipeline.ranking.outcome import REASONS
 from pipeline.selection.step import RankStep
 from pipeline.selection.steps import Step
@@ -56,8 +56,6 @@ MEASURING, SERVING = (PAGES[name] for name in ("measuring", "serving"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DTYPES = ("float32", "bfloat16")
 QUERIES = re.findall(r"^```sql\n(.*?)^```$", DATA_MODEL, re.MULTILINE | re.DOTALL)
-
-VIEW_COLUMNS = {name: entry.columns for name, entry in MEASURES.items()}
 
 
 PAPER = re.compile(r"arXiv:\d{4}\.\d{4,5}|doi:10\.")

@@ -138,6 +138,9 @@ MEASURES: dict[str, MeasureEntry] = {
 }
 """In the order in which they are asked: a measure may read what stands before it."""
 
+VIEW_COLUMNS = {name: entry.columns for name, entry in MEASURES.items()}
+"""What the view of each measure is declared with, for who reads before anything is stored."""
+
 
 def run_names(measure: str, settings: MeasureSettings) -> Iterator[str]:
     """What a measure is called in a run: its name, with a label where it has several blocks."""
