@@ -50,21 +50,17 @@ def measure_job(
     if not cut.rows:
         return 0
 
-    def label(piece: tuple[int, Shard]) -> str:
-        number, shard = piece
-        return f"measure {name} {number} of {len(cut)}, {shard.rows} rows"
-
-    measured = do_all(
-        takewhile(lambda _: not stop(), enumerate(cut, start=1)),  # `cut` writes inputs as it goes
-        lambda piece: measure.submit(piece[1], label(piece)),
-        lambda piece: measure(piece[1], label(piece)),
-        anywhere=job.measure.anywhere(),
+    labelled = (
+        (shard, f"measure {name} {number} of {len(cut)}, {shard.rows} rows")
+        for number, shard in enumerate(cut, start=1)  # `cut` writes inputs as it goes
     )
+    wanted = takewhile(lambda _: not stop(), labelled)
+    measured = do_all(measure, wanted, anywhere=job.measure.anywhere())
     progress = ProgressArtifact(artifact_key(recipe, "measuring", name), f"measuring {name}")
     done = 0
     with counted("rows") as work:
         work.at(f"measure: {name}", done, cut.rows)  # the first shard may take minutes
-        for (_, shard), result in measured:
+        for shard, result in measured:
             commit_measured(workspace, job.measure, [result])  # here: one process writes DuckDB
             done += shard.rows
             progress.at(done, cut.rows)

@@ -5,7 +5,7 @@ which order their results are taken. Dask and Ray are imported only by a run tha
 """
 
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from itertools import islice
@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from prefect import Task
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL
@@ -199,32 +200,28 @@ def tasks_under_way() -> int:
 
 
 def do_all(
-    pieces: Iterable[Piece],
-    submit: Callable[[Piece], PrefectFuture[Result]],
-    here: Callable[[Piece], Result],
-    anywhere: bool,
+    work: Task[[Piece, str], Result], pieces: Iterable[tuple[Piece, str]], anywhere: bool
 ) -> Iterator[tuple[Piece, Result]]:
     """Have pieces of work done; give each with its result as it is finished.
 
     A piece that takes long holds up no worker: others are begun while it is done.
 
     Args:
-        pieces: what to do; taken only a little ahead of the work.
-        submit: sends a piece to the runner.
-        here: does a piece in the flow's own process.
-        anywhere: whether a worker of a cluster can do it.
+        work: does one piece, whose label is the name of its run.
+        pieces: what to do, each with its label; taken only a little ahead of the work.
+        anywhere: whether a worker of a cluster can do it; if not, it is done in this process.
     """
     if runner_in_use() != "threads" and not anywhere:
-        yield from ((piece, here(piece)) for piece in pieces)
+        yield from ((piece, work(piece, label)) for piece, label in pieces)
         return
     finished: SimpleQueue[PrefectFuture[Result]] = SimpleQueue()
     under_way: dict[UUID, Piece] = {}
     waiting = iter(pieces)
     while True:
         # Asked for again each time: workers come and go, and may be fewer than what is under way.
-        for piece in islice(waiting, max(0, tasks_under_way() - len(under_way))):
+        for piece, label in islice(waiting, max(0, tasks_under_way() - len(under_way))):
             with with_device():
-                future = submit(piece)
+                future = work.submit(piece, label)
             under_way[future.task_run_id] = piece
             future.add_done_callback(finished.put)  # from whichever thread: hence a queue
         if not under_way:

@@ -97,22 +97,17 @@ def answer_batches(
     run: RunContext, settings: GenerateSettings, batches: Sequence[PromptBatch]
 ) -> None:
     """Do one block of a recipe: a task for each batch, stored as they finish."""
-
-    def label(number: int) -> str:
-        return f"answer {number} of {len(batches)}, {len(batches[number - 1].parents)} prompts"
-
-    answered = do_all(
-        enumerate(batches, start=1),
-        lambda piece: answer.submit(piece[1], label(piece[0])),
-        lambda piece: answer(piece[1], label(piece[0])),
-        anywhere=settings.endpoint is None,
-    )
+    labelled = [
+        (batch, f"answer {number} of {len(batches)}, {len(batch.parents)} prompts")
+        for number, batch in enumerate(batches, start=1)
+    ]
+    answered = do_all(answer, labelled, anywhere=settings.endpoint is None)
     what, done = f"generate: {settings.method}", 0
     prompts = sum(len(batch.parents) for batch in batches)
     with counted("prompts") as work:
         if batches:
             work.at(what, done, prompts)
-        for (_, batch), attempts in answered:
+        for batch, attempts in answered:
             commit_answers(run, settings, attempts)
             done += len(batch.parents)
             work.at(what, done, prompts)

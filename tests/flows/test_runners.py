@@ -3,7 +3,7 @@
 import importlib.util
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -116,8 +116,24 @@ class Sent:
         return self.future.result()
 
 
-def refuse(piece: int) -> str:
-    raise AssertionError(piece)
+@dataclass
+class Work:
+    """A task: how it is sent to a runner, and what it gives in the flow's own process."""
+
+    send: Callable[[int], Sent] | None = None
+
+    def submit(self, piece: int, label: str) -> Sent:
+        assert self.send is not None and label == f"piece {piece}"
+        return self.send(piece)
+
+    def __call__(self, piece: int, label: str) -> str:
+        assert self.send is None
+        return f"{label} here"
+
+
+def do_pieces(work: Work, pieces: Iterable[int], anywhere: bool) -> Iterator[tuple[int, str]]:
+    labelled = ((piece, f"piece {piece}") for piece in pieces)
+    return do_all(work, labelled, anywhere)  # type: ignore[arg-type]
 
 
 def test_a_slow_piece_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +148,7 @@ def test_a_slow_piece_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None
             sent[0].future.set_result("result 0")
         return sent[piece]
 
-    done = list(do_all(range(5), submit, refuse, anywhere=True))  # type: ignore[arg-type]
+    done = list(do_pieces(Work(submit), range(5), anywhere=True))
     assert [piece for piece, _ in done][:3] == [1, 2, 3]
     assert sorted(done) == [(piece, f"result {piece}") for piece in range(5)]
 
@@ -155,7 +171,7 @@ def test_no_more_are_begun_than_can_be_done(monkeypatch: pytest.MonkeyPatch) -> 
             sent[-1].future.set_result("")
         return sent[-1]
 
-    done = do_all(pieces(), submit, refuse, anywhere=True)  # type: ignore[arg-type]
+    done = do_pieces(Work(submit), pieces(), anywhere=True)
     for finished, begun in ((1, 3), (3, 4), (4, 5)):
         assert next(done)[0] == finished
         assert len(sent) == len(taken) == begun
@@ -170,16 +186,12 @@ def test_an_error_of_a_piece_ends_the_rest(monkeypatch: pytest.MonkeyPatch) -> N
         return sent
 
     with pytest.raises(ValueError, match="piece 0"):
-        list(do_all(range(3), submit, refuse, anywhere=True))  # type: ignore[arg-type]
+        list(do_pieces(Work(submit), range(3), anywhere=True))
 
 
 def test_on_a_cluster_what_needs_the_workspace_is_done_where_the_run_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(runners, "runner_in_use", lambda: "dask")
-
-    def submit(piece: int) -> Sent:
-        raise AssertionError(piece)
-
-    done = do_all([1, 2], submit, lambda piece: f"here {piece}", anywhere=False)  # type: ignore[arg-type]
-    assert list(done) == [(1, "here 1"), (2, "here 2")]
+    done = do_pieces(Work(), [1, 2], anywhere=False)
+    assert list(done) == [(1, "piece 1 here"), (2, "piece 2 here")]

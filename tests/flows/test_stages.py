@@ -1,6 +1,6 @@
 """The stages of a flow: what they hand to the tasks, and what becomes of the results."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -35,14 +35,11 @@ def test_each_batch_is_answered_under_its_own_name(
             return [Attempt(each.example_id, 0, None, label) for each in batch.parents]
 
     def do_all(
-        pieces: Iterator[object],
-        submit: Callable[[object], object],
-        here: Callable[[object], object],
-        anywhere: bool,
+        work: Answer, pieces: Iterable[tuple[PromptBatch, str]], anywhere: bool
     ) -> Iterator[tuple[object, object]]:
         assert anywhere  # no endpoint is asked
-        send = submit if way == "submitted" else here
-        yield from ((piece, send(piece)) for piece in pieces)
+        send = work.submit if way == "submitted" else work
+        yield from ((batch, send(batch, label)) for batch, label in pieces)
 
     monkeypatch.setattr(stages, "answer", Answer())
     monkeypatch.setattr(stages, "do_all", do_all)
