@@ -1,5 +1,8 @@
 """The canonical conversation: what every row becomes, and what its identity is made of.
 
+Its identity is that of its canonical JSON, whose keys are sorted. It is stored with the keys of
+tools and arguments as the row had them.
+
 A message is a dict with these keys, each present only where the row had it:
 
     role               "system", "developer", "user", "assistant" or "tool"
@@ -32,6 +35,16 @@ ID_LENGTH = 32
 def canonical_json(value: object) -> bytes:
     """Serialise with sorted keys and no spaces, so that equal values give equal bytes."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def given_json(objects: Sequence[Mapping[str, Any]], *, messages: bool = False) -> str:
+    """Serialise messages or tools for storage: what they hold keeps the order of its keys.
+
+    A chat template prints tools and arguments as they come, so their order is trained. The keys of
+    a message itself are not printed, and are sorted.
+    """
+    kept = [dict(sorted(each.items())) for each in objects] if messages else list(objects)
+    return orjson.dumps(kept).decode()
 
 
 def content_hash(value: object) -> str:

@@ -2,7 +2,8 @@
 
 An export's rows are read once into the temporary table `exported`; what a reader of source files
 found is in `broken_positions` and `source_states`. Rows are compared and hashed by DuckDB: an
-example's hash is that of its canonical JSON, and this is how messages and tools are stored.
+example's hash is that of its canonical JSON, and most are stored so. The others, whose tools or
+arguments have their keys in another order, are parsed and hashed here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 
+from storage.conversations import Conversation
 from storage.database import Connection, fetch_count
 from storage.rows import fetch_counts, fetch_texts, write_table
 from storage.sources import Source
@@ -79,8 +82,8 @@ NOT_STORED = """
 select x.example_id from exported x anti join examples e using (example_id) order by 1
 """
 
-OTHERWISE_STORED = """
-select example_id from examples
+NOT_CANONICAL = """
+select example_id, messages, tools from examples
 semi join (select example_id from exported union select ancestor from origins) using (example_id)
 where left(sha256('{"messages":' || messages || ',"tools":' || tools || '}'), 32) <> example_id
 order by 1
@@ -194,8 +197,7 @@ def rows_to_compare(con: Connection) -> Iterator[list[tuple[Any, ...]]]:
     completion and tools as JSON without brackets; the stored messages; the index of the response;
     and the stored tools.
     """
-    for batch in con.execute(TO_COMPARE).to_arrow_reader(BATCH_ROWS):
-        yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+    return _in_batches(con, TO_COMPARE)
 
 
 def read_out_of_place(con: Connection, split: str, selection_id: str) -> Broken:
@@ -218,7 +220,13 @@ def read_not_stored(con: Connection) -> Broken:
 
 def read_otherwise_stored(con: Connection) -> Broken:
     """Exported examples whose stored messages and tools do not hash to their id."""
-    return _broken(con, OTHERWISE_STORED)
+    otherwise = [
+        example_id
+        for batch in _in_batches(con, NOT_CANONICAL)
+        for example_id, messages, tools in batch
+        if not _hashes_to(example_id, messages, tools)
+    ]
+    return Broken(len(otherwise), tuple(otherwise[:NAMED]))
 
 
 def read_without_origin(con: Connection) -> Broken:
@@ -269,6 +277,19 @@ def read_shard_records(con: Connection) -> list[ShardRecord]:
     select measure, path, rows, sha256 from shards join measures using (measure_key) order by all
     """
     return [ShardRecord(*row) for row in con.execute(query).fetchall()]
+
+
+def _hashes_to(example_id: str, messages: str, tools: str) -> bool:
+    try:
+        stored = Conversation(orjson.loads(messages), orjson.loads(tools))
+    except orjson.JSONDecodeError:
+        return False
+    return stored.example_id == example_id
+
+
+def _in_batches(con: Connection, query: str) -> Iterator[list[tuple[Any, ...]]]:
+    for batch in con.execute(query).to_arrow_reader(BATCH_ROWS):
+        yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
 
 
 def _broken(con: Connection, query: str, parameters: dict[str, str] | None = None) -> Broken:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
-from storage.conversations import Conversation, canonical_json, prompt_text, response_text
+from storage.conversations import Conversation, given_json, prompt_text, response_text
 from storage.database import Connection, fetch_count, transaction
 from storage.rows import fetch_counts, fetch_texts, write_table
 
@@ -114,16 +114,22 @@ def write_rows(
 def write_examples(
     con: Connection, conversations: Sequence[Conversation], origin: str
 ) -> list[str]:
-    """Store conversations under their content hashes; return the hashes in the same order."""
+    """Store conversations under their content hashes; return the hashes in the same order.
+
+    Of several that differ in the order of keys alone the first stays, here and in the table: what
+    was measured of an example is true of the text that is trained.
+    """
     ids = [conversation.example_id for conversation in conversations]
-    by_id = dict(zip(ids, conversations, strict=True))  # a batch may hold one several times
+    by_id: dict[str, Conversation] = {}
+    for example_id, conversation in zip(ids, conversations, strict=True):
+        by_id.setdefault(example_id, conversation)
     unique = list(by_id.values())
     examples_read = pa.table(
         {
             "example_id": list(by_id),
             "prompt_id": [c.prompt_id for c in unique],
-            "messages": [canonical_json(list(c.messages)).decode() for c in unique],
-            "tools": [canonical_json(list(c.tools)).decode() for c in unique],
+            "messages": [given_json(c.messages, messages=True) for c in unique],
+            "tools": [given_json(c.tools) for c in unique],
             "response_at": pa.array([c.response_at for c in unique], pa.int32()),
             "prompt": [prompt_text(c) for c in unique],
             "response": [response_text(c) for c in unique],

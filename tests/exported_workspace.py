@@ -34,7 +34,7 @@ def talk(*texts: str) -> dict[str, object]:
 
 
 def call() -> dict[str, object]:
-    function = {"name": TOOL, "arguments": json.dumps({"grams": NUMBER})}
+    function = {"name": TOOL, "arguments": json.dumps({"unit": "g", "grams": NUMBER})}
     tool = {"name": TOOL, "description": "weigh", "parameters": {"type": "object"}}
     return {
         "messages": [

@@ -161,7 +161,8 @@ def is_same_row(
     except orjson.JSONDecodeError:
         return False
     messages = orjson.loads(stored)[: response_at + 1]
-    return bool(exported == [messages, orjson.loads(stored_tools)])
+    # Written again: 1.5 and 15e-1 are the same then, and other orders of keys are not.
+    return orjson.dumps(exported) == orjson.dumps([messages, orjson.loads(stored_tools)])
 
 
 def read_again(

@@ -1,5 +1,7 @@
 """What was read of sources: counted, listed by path, and never lost."""
 
+import hashlib
+
 import pytest
 
 from storage.conversations import Conversation
@@ -53,6 +55,39 @@ def test_bad_rows_are_listed_by_path_and_position(read: Connection) -> None:
 def test_sources_are_named_in_the_order_of_their_ids(read: Connection) -> None:
     assert read_source_ids(read) == ["1", "2", "3"]
     assert read_source_paths(read, ["3", "1"]) == [("1", "z.jsonl"), ("3", "a.jsonl")]
+
+
+def calling(*names: str) -> Conversation:
+    arguments = {name: 1 for name in names}
+    call = {"type": "function", "function": {"name": "f", "arguments": arguments}}
+    answer = {"role": "assistant", "tool_calls": [call], "content": ""}
+    schema = {"type": "function", "function": {"name": "f", "description": "d"}}
+    return Conversation([{"role": "user", "content": "q"}, answer], [schema])
+
+
+def stored(con: Connection) -> list[tuple[str, str, str]]:
+    return con.execute("select example_id, messages, tools from examples").fetchall()
+
+
+@pytest.mark.parametrize("batches", [[2], [1, 1]], ids=["one batch", "two"])
+def test_the_keys_of_tools_and_calls_stay_as_the_first_row_has_them(
+    con: Connection, batches: list[int]
+) -> None:
+    add_source(con, Source("1", "a.jsonl", None, None, "", "1", 1))
+    rows = [ReadRow(1, calling("b", "a"), "messages"), ReadRow(2, calling("a", "b"), "messages")]
+    for size in batches:
+        write_rows(con, "1", rows[:size], [])
+        del rows[:size]
+    call = '{"type":"function","function":{"name":"f","arguments":{"b":1,"a":1}}}'
+    answer = f'{{"content":"","role":"assistant","tool_calls":[{call}]}}'
+    messages = f'[{{"content":"q","role":"user"}},{answer}]'
+    tools = '[{"type":"function","function":{"name":"f","description":"d"}}]'
+    # The id is of the text with every key sorted, whatever the row had.
+    sorted_call = '{"function":{"arguments":{"a":1,"b":1},"name":"f"},"type":"function"}'
+    sorted_tools = '[{"function":{"description":"d","name":"f"},"type":"function"}]'
+    hashed = f'{{"messages":{messages.replace(call, sorted_call)},"tools":{sorted_tools}}}'
+    example_id = hashlib.sha256(hashed.encode()).hexdigest()[:32]
+    assert stored(con) == [(example_id, messages, tools)]
 
 
 def test_a_source_is_complete_with_all_its_rows_and_no_other_is(read: Connection) -> None:

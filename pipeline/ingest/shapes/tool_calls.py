@@ -5,6 +5,7 @@
 
 Arguments may be an object or a JSON string of one; they are kept as an object, since templates
 disagree on which they want. A call or a tool may also be written without its `function` wrapper.
+The keys of arguments and schemas keep the order of the row, for templates print them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -97,10 +98,10 @@ def _read_tool(tool: object) -> dict[str, Any]:
     function = tool.get("function")
     if function is None:
         function = {key: value for key, value in tool.items() if (key, value) != _FUNCTION_TYPE}
-        tool = {"function": function}
+        tool = {"type": "function", "function": function}
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise UnreadableRowError("bad_tools", "a tool names no function")
-    return {**tool, "type": "function"}
+    return {**({} if "type" in tool else {"type": ""}), **tool, "type": "function"}
 
 
 _FUNCTION_TYPE = ("type", "function")  # a mark of the wrapper, no part of the schema

@@ -147,6 +147,28 @@ def test_an_example_whose_stored_answer_was_changed_is_named(folder: Path) -> No
     assert "hashes to another id" in only_broken(walk(folder), "examples")
 
 
+def test_an_argument_that_was_changed_is_named_where_the_keys_are_not_sorted(folder: Path) -> None:
+    change(
+        folder,
+        'update examples set messages = replace(messages, \'"unit":"g"\', \'"unit":"kg"\') '
+        "where contains(messages, '\"unit\"')",
+    )
+    links = walk(folder)
+    assert {name: each.broken for name, each in links.items() if each.broken} == {
+        "rows": 1,
+        "examples": 1,
+    }
+    assert "hashes to another id" in links["examples"].details[0]
+
+
+def test_an_exported_row_with_its_keys_in_another_order_is_not_the_same() -> None:
+    stored = '[{"content":"q"},{"content":"a","tool_calls":[{"b":15e-1,"a":2}]}]'
+    asked, same = '{"content":"q"}', '{"content":"a","tool_calls":[{"b":1.5,"a":2}]}'
+    other = '{"content":"a","tool_calls":[{"a":2,"b":1.5}]}'
+    assert verify.is_same_row(asked, same, "", stored, 1, "[]")
+    assert not verify.is_same_row(asked, other, "", stored, 1, "[]")
+
+
 def test_a_prompt_that_an_answer_was_made_from_is_hashed_as_well(folder: Path) -> None:
     change(
         folder,
@@ -240,4 +262,6 @@ def test_a_number_that_the_export_spells_anew_is_the_same_number(folder: Path) -
     lines += (export_of(folder) / "validation.jsonl").read_text().splitlines()
     (called,) = (line for line in lines if "grams" in line)
     assert "3.699e-06" not in called and json.loads(called)["tools"]
+    (call,) = json.loads(called)["completion"][0]["tool_calls"]
+    assert list(call["function"]["arguments"]) == ["unit", "grams"]  # as the row has them
     assert walk(folder)["rows"].broken == 0

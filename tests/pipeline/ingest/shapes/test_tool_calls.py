@@ -115,3 +115,19 @@ def test_refuses_tools_that_name_no_function() -> None:
 def test_refuses_tools_in_both_forms() -> None:
     with pytest.raises(UnreadableRowError, match=r"^conflicting_fields: "):
         read_tools({"tools": [TOOL], "functions": [SCHEMA]})
+
+
+@pytest.mark.parametrize(
+    ("tool", "keys"),
+    [
+        (TOOL, ["type", "function"]),
+        ({"function": SCHEMA}, ["type", "function"]),
+        (SCHEMA, ["type", "function"]),
+        ({"function": SCHEMA, "strict": True, "type": "function"}, ["function", "strict", "type"]),
+    ],
+    ids=["whole", "no type", "bare", "type last"],
+)
+def test_the_type_of_a_tool_stands_first_where_the_row_has_it_nowhere(
+    tool: dict, keys: list[str]
+) -> None:
+    assert list(read_tools({"tools": [tool]})[0]) == keys
