@@ -18,6 +18,7 @@ from pipeline.measuring.measures.samples import request_seed
 from pipeline.measuring.rows import template_of
 from pipeline.run_context import RunContext
 from pipeline.settings import TARGET, Settings
+from pipeline.text.visible import is_blank
 from scorers.measures.endpoint.generator import EndpointGenerator
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
 from scorers.measures.models.loading import ADAPTER, load_language_model, resolve_model
@@ -207,7 +208,7 @@ def as_attempt(parent: Example, attempt: int, answer: object, method: str = "ans
         return Attempt(parent.example_id, attempt, None, getattr(answer, "reason", "failed"))
     if not answer.finished:
         return Attempt(parent.example_id, attempt, None, "cut_off")
-    if not answer.text.strip():
+    if is_blank(answer.text):
         return Attempt(parent.example_id, attempt, None, "empty_answer")
     reply = {"role": "assistant", "content": answer.text}
     conversation = Conversation([*parent.conversation.prompt, reply], parent.tools)

@@ -5,7 +5,7 @@ null and absent cannot be told apart, and both are read as absent, at every dept
 """
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,16 @@ from pipeline.ingest.rows import RawRow, UnreadableRow, UnreadableSourceError, o
 from pipeline.ingest.strict_json import holds_nul
 
 BATCH_ROWS = 256  # rows that are Python objects at a time, and what one bad text costs in speed
+
+UNCONVERTIBLE = (ValueError, OverflowError, KeyError)
+"""What pyarrow raises at a cell: bad UTF-8, a time that Python has no room for, no such zone."""
+
+
+class Time:
+    """A time, date or duration as Arrow counts it: no text, so no shape takes it for one."""
+
+    def __init__(self, count: str) -> None:
+        self.count = count
 
 
 def read_parquet(path: Path, limit: int) -> Iterator[RawRow | UnreadableRow]:
@@ -48,42 +58,54 @@ def read_parquet(path: Path, limit: int) -> Iterator[RawRow | UnreadableRow]:
 
 def read_batch(batch: pa.RecordBatch, start: int, limit: int) -> Iterator[RawRow | UnreadableRow]:
     """Turn Arrow rows into JSON rows of at most `limit` bytes; the first stands at `start`."""
-    batch = _with_plain_columns(batch)
-    try:
-        values = batch.to_pylist()
-    except ValueError:  # of some row; asked one by one, the others can be had
-        for i in range(batch.num_rows):
-            yield _convert_alone(batch.slice(i, 1), start + i, limit)
-        return
-    for position, value in enumerate(values, start):
-        yield _convert(value, position, limit)
-
-
-def _with_plain_columns(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Write times as text: Python has no type for some of them, and no shape reads them."""
     names = batch.schema.names
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise UnreadableSourceError(f"the source has columns of one name: {', '.join(twice)}")
-    times = (pa.TimestampType, pa.Time64Type, pa.DurationType)  # may count nanoseconds
+    batch, counted = _with_counts(batch, _may_count_nanoseconds)
+    try:
+        values = batch.to_pylist()
+    except UNCONVERTIBLE:  # of some row; asked one by one, the others can be had
+        for i in range(batch.num_rows):
+            yield _convert_alone(batch.slice(i, 1), counted, start + i, limit)
+        return
+    for position, value in enumerate(values, start):
+        yield _convert(value, counted, position, limit)
+
+
+def _may_count_nanoseconds(kind: pa.DataType) -> bool:
+    return isinstance(kind, pa.TimestampType | pa.Time64Type | pa.DurationType)
+
+
+def _with_counts(
+    batch: pa.RecordBatch, is_counted: Callable[[pa.DataType], bool]
+) -> tuple[pa.RecordBatch, list[str]]:
+    """Write columns of times as counts, for which Python always has room; also give their names."""
+    names = [field.name for field in batch.schema if is_counted(field.type)]
     columns = [
-        column.cast(pa.int64()).cast(pa.string()) if isinstance(column.type, times) else column
-        for column in batch.columns
+        column.view(pa.int32() if column.type.bit_width == 32 else pa.int64()).cast(pa.string())
+        if name in names
+        else column
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
     ]
-    return pa.RecordBatch.from_arrays(columns, names=names)
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names), names
 
 
-def _convert_alone(row: pa.RecordBatch, position: int, limit: int) -> RawRow | UnreadableRow:
+def _convert_alone(
+    row: pa.RecordBatch, counted: list[str], position: int, limit: int
+) -> RawRow | UnreadableRow:
     """Convert one row of a batch in which some row cannot be converted."""
+    row, dates = _with_counts(row, pa.types.is_date)  # Python has none before 1 or after 9999
     try:
         value = row.to_pylist()[0]
-    except ValueError as error:
+    except UNCONVERTIBLE as error:
         raw = _as_stream(row)
         if isinstance(error, UnicodeDecodeError):
             detail = "a text is not UTF-8; raw is an Arrow stream of the row"
             return UnreadableRow(position, "invalid_utf8", detail, raw)
-        return UnreadableRow(position, "invalid_json", f"{error}; raw is an Arrow stream", raw)
-    return _convert(value, position, limit)
+        detail = f"a date or time cannot be had: {error}; raw is an Arrow stream of the row"
+        return UnreadableRow(position, "number_out_of_range", detail, raw)
+    return _convert(value, [*counted, *dates], position, limit)
 
 
 def _as_stream(row: pa.RecordBatch) -> bytes:
@@ -94,7 +116,11 @@ def _as_stream(row: pa.RecordBatch) -> bytes:
     return stream
 
 
-def _convert(value: dict[str, Any], position: int, limit: int) -> RawRow | UnreadableRow:
+def _convert(
+    value: dict[str, Any], counted: list[str], position: int, limit: int
+) -> RawRow | UnreadableRow:
+    for name in counted:
+        value[name] = None if value[name] is None else Time(value[name])
     raw = orjson.dumps(value, default=_as_text)
     if len(raw) > limit:
         return oversized(raw).unreadable(position, limit)
@@ -107,6 +133,8 @@ def _convert(value: dict[str, Any], position: int, limit: int) -> RawRow | Unrea
 def _as_text(value: object) -> str:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
+    if isinstance(value, Time):
+        return value.count
     if isinstance(value, Decimal):
         return str(value)
     return repr(value)

@@ -7,6 +7,7 @@ from pipeline.ingest.shapes.fields import Row, read_text
 from pipeline.ingest.shapes.tool_calls import read_tools
 from pipeline.ingest.shapes.turns import MEDIA_KEYS, read_reasoning
 from pipeline.ingest.shapes.validation import check_conversation
+from pipeline.text.visible import is_blank
 from storage.conversations import Conversation, Message
 
 # Not `reasoning`, which at the level of a row is a label as often as a text.
@@ -68,7 +69,7 @@ def with_row_reasoning(row: Row, response: Message) -> Message:
 
 def _with_system(row: Row, messages: Sequence[Message]) -> Sequence[Message]:
     found = [read_text(row, key, "the row") for key in SYSTEM_KEYS]
-    texts = {text for text in found if text and not text.isspace()}  # a set: the same twice is one
+    texts = {text for text in found if text and not is_blank(text)}  # a set: the same twice is one
     if messages and messages[0]["role"] in ("system", "developer"):
         texts.add(messages[0]["content"])
         prompt = []

@@ -15,6 +15,7 @@ prompt to generate for, and must end in a user turn.
 """
 
 from pipeline.ingest.rows import UnreadableRowError
+from pipeline.text.visible import is_blank
 from storage.conversations import Conversation, Message
 
 CALL_MARKUP = "<tool_call>"
@@ -43,11 +44,11 @@ def check_conversation(conversation: Conversation) -> None:
     if response_at is None:
         _check_open_end(conversation)
         response_at = len(messages)
-    elif _is_blank(messages[response_at]):
+    elif _says_nothing(messages[response_at]):
         detail = f"the trained response, message {response_at + 1}, says and calls nothing"
         raise UnreadableRowError("empty_response", detail)
     for message in messages[:response_at]:
-        if message["role"] in ("user", "tool") and message["content"].strip():
+        if message["role"] in ("user", "tool") and not is_blank(message["content"]):
             return
     raise UnreadableRowError("empty_prompt", "nothing is said before the response")
 
@@ -83,6 +84,6 @@ def _check_open_end(conversation: Conversation) -> None:
         raise UnreadableRowError("no_trained_turn", "every assistant turn has the weight 0")
 
 
-def _is_blank(message: Message) -> bool:
+def _says_nothing(message: Message) -> bool:
     """Whether an assistant turn has neither text nor calls; reasoning alone is no answer."""
-    return "tool_calls" not in message and not message["content"].strip()
+    return "tool_calls" not in message and is_blank(message["content"])

@@ -8,6 +8,7 @@ import pytest
 from pipeline.generation.stage import (
     GenerateSettings,
     answer_prompts,
+    as_attempt,
     choose_prompts,
     commit_answers,
     count_generated,
@@ -15,7 +16,9 @@ from pipeline.generation.stage import (
 )
 from pipeline.measuring.endpoint import Endpoint
 from pipeline.run_context import RunContext
+from scorers.measures.protocols import GeneratedAnswer
 from storage.database import read_workspace
+from storage.examples import Example
 from storage.runs import read_counts
 from tests.fake_endpoint import Body, Canned, completion, serve
 from tests.stage_runner import start
@@ -79,6 +82,14 @@ def test_answers_become_examples_with_their_lineage(pool: tuple[RunContext, list
         (count,) = [each for each in read_counts(con, run.run_id) if each.stage == "generate"]
     assert (count.rows_in, count.added, count.kept) == (5, 2, 7)
     assert "without an answer: 2 cut_off, 2 http_400" in count.notes[0]
+
+
+def test_an_answer_that_nobody_sees_is_a_failure() -> None:
+    question = [{"role": "user", "content": "question"}]
+    parent = Example("parent", "prompt", question, [], None, "question", "")
+    for text, detail in (("\u200b\ufeff\n", "empty_answer"), ("\u200ba", "")):
+        attempt = as_attempt(parent, 0, GeneratedAnswer(text, 1, finished=True))
+        assert attempt.detail == detail and (attempt.conversation is None) == bool(detail)
 
 
 def test_without_a_generator_there_is_no_step(pool: tuple[RunContext, list[str]]) -> None:

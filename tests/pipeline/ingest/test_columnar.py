@@ -9,7 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.ingest.columnar import BATCH_ROWS, read_batch, read_parquet
-from pipeline.ingest.rows import RawRow, UnreadableRow, UnreadableSourceError
+from pipeline.ingest.rows import (
+    RawRow,
+    UnreadableRow,
+    UnreadableRowError,
+    UnreadableSourceError,
+)
 from pipeline.ingest.shapes import read_conversation
 
 LIMIT = 10_000
@@ -98,6 +103,50 @@ def test_columns_nobody_reads_never_cost_a_row(tmp_path: Path) -> None:
         for value in values(write(tmp_path, table))
     ]
     assert read == ["c", "d"]
+
+
+NOT_TEXTS = {
+    "timestamp": pa.array([1704112245000000], pa.timestamp("us")),
+    "zone": pa.array([1], pa.timestamp("ns", "Europe/Oslo")),
+    "time": pa.array([5], pa.time64("ns")),
+    "seconds": pa.array([5], pa.time32("s")),
+    "duration": pa.array([7200000000], pa.duration("us")),
+    "date": pa.array([19000], pa.date32()),
+    "milliseconds": pa.array([86400000], pa.date64()),
+    "decimal": pa.array([Decimal("1.50")]),
+    "bytes": pa.array([b"yes"]),
+    "number": pa.array([4]),
+    "float": pa.array([0.5]),
+    "flag": pa.array([True]),
+}
+
+
+@pytest.mark.parametrize("answer", NOT_TEXTS.values(), ids=NOT_TEXTS)
+@pytest.mark.parametrize("nested", [False, True], ids=["column", "turn"])
+def test_what_is_no_text_is_no_answer(tmp_path: Path, answer: pa.Array, nested: bool) -> None:
+    columns: dict = {"prompt": ["q"], "completion": answer}
+    if nested:
+        turn = pa.StructArray.from_arrays([pa.array(["assistant"]), answer], ["role", "content"])
+        columns["completion"] = pa.ListArray.from_arrays([0, 1], turn)
+    (value,) = values(write(tmp_path, pa.table(columns)))
+    with pytest.raises(UnreadableRowError, match="wrong_type"):
+        read_conversation(value)
+
+
+def test_a_time_that_python_has_no_room_for_costs_its_row_only() -> None:
+    far = pa.array([2**40, 0, None], pa.int64()).cast(pa.timestamp("s"))
+    columns = {
+        "prompt": pa.array(["a", "b", "c"]),
+        "day": pa.array([10**9, 0, None], pa.int32()).cast(pa.date32()),  # nobody's content
+        "turn": pa.StructArray.from_arrays([far], ["at"]),
+    }
+    first, *others = read_batch(pa.record_batch(columns), 1, LIMIT)
+    assert isinstance(first, UnreadableRow) and first.reason == "number_out_of_range"
+    assert [row.value["prompt"] for row in others if isinstance(row, RawRow)] == ["b", "c"]
+    del columns["turn"]
+    rows = list(read_batch(pa.record_batch(columns), 1, LIMIT))
+    assert [json.loads(row.raw)["day"] for row in rows] == ["1000000000", "0", None]
+    assert all(isinstance(row, RawRow) for row in rows)
 
 
 def test_raw_is_the_row_as_json(tmp_path: Path) -> None:

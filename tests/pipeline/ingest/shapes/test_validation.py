@@ -16,6 +16,8 @@ TURNS: dict[str, Message] = {
     "0": {"role": "assistant", "content": "a", "weight": 0},
     "U": {"role": "user", "content": " \n"},
     "A": {"role": "assistant", "content": " \n"},
+    "z": {"role": "user", "content": "\u200b\ufeff"},
+    "Z": {"role": "assistant", "content": "\u00ad\ufe0f\u200e"},
     "T": {"role": "tool", "content": ""},
     "R": {"role": "assistant", "content": "", "reasoning_content": "a"},
 }
@@ -54,6 +56,8 @@ def test_legal_orders(order: str) -> None:
         ("uA", "empty_response"),
         ("uR", "empty_response"),
         ("uauA", "empty_response"),
+        ("uZ", "empty_response"),
+        ("za", "empty_prompt"),
         ("aua", "odd_role_order"),
         ("saua", "odd_role_order"),
         ("uaa", "odd_role_order"),
