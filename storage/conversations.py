@@ -10,7 +10,8 @@ A message is a dict with these keys, each present only where the row had it:
     tool_calls         [{"id"?, "type": "function", "function": {"name", "arguments": object}}]
     tool_call_id, name str
     reasoning_content  str, a reasoning field kept apart from the content
-    weight             0, only on assistant turns that must not be trained
+    weight             only on assistant turns: 0, must not be trained, or a float that is not 1,
+                       by which its loss is to count
 
 The trained response is the last assistant turn whose weight is not 0; what stands before it is the
 prompt. Turns after it are kept in the example and never trained.

@@ -29,6 +29,7 @@ ShapeReason: TypeAlias = Literal[
     "no_trained_turn",
     "odd_role_order",
     "plain_text",
+    "unclear_mark",
     "unknown_role",
     "unknown_shape",
     "unread_content",

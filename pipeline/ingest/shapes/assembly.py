@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pipeline.ingest.rows import UnreadableRowError
 from pipeline.ingest.shapes.fields import Row, read_text
+from pipeline.ingest.shapes.marks import weigh
 from pipeline.ingest.shapes.tool_calls import read_tools
 from pipeline.ingest.shapes.turns import MEDIA_KEYS, read_reasoning
 from pipeline.ingest.shapes.validation import check_conversation
@@ -22,9 +23,10 @@ def assemble(row: Row, messages: Sequence[Message]) -> Conversation:
 
     Raises:
         UnreadableRowError: unsupported_content where the row holds images, audio or video;
-            conflicting_fields where it has two system prompts; bad_tools; and what
-            check_conversation raises.
+            conflicting_fields where it has two system prompts; bad_tools; and what weigh and
+            check_conversation raise.
     """
+    messages = weigh(row, messages)
     if _BESIDE.isdisjoint(row):
         conversation = Conversation(tuple(messages))
     else:

@@ -74,13 +74,15 @@ def join_sides(row: Row, prompt: list[Message], completion: list[Message]) -> Co
     if roles[:1] != ["assistant"] or not {"assistant", "tool"}.issuperset(roles):
         detail = "a completion must begin with an assistant turn and hold no turn of a user"
         raise UnreadableRowError("odd_role_order" if roles else "empty_response", detail)
-    trained = [  # the only weight that is kept is 0
-        i for i, m in enumerate(completion) if m["role"] == "assistant" and "weight" not in m
-    ]
-    if not trained:
-        raise UnreadableRowError("no_trained_turn", "no turn of the completion is trained")
-    completion[trained[-1]] = with_row_reasoning(row, completion[trained[-1]])
-    return assemble(row, [*prompt, *completion])
+    at = Conversation(completion).response_at
+    if at is not None:
+        completion[at] = with_row_reasoning(row, completion[at])
+        conversation = assemble(row, [*prompt, *completion])
+        # What stands beside the turns may leave none of the completion to be trained.
+        begin = len(conversation.messages) - len(completion)
+        if conversation.response_at is not None and conversation.response_at >= begin:
+            return conversation
+    raise UnreadableRowError("no_trained_turn", "no turn of the completion is trained")
 
 
 def _with_about(prompt: Message, row: Row, keys: tuple[str, ...]) -> Message:

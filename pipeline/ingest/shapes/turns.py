@@ -5,7 +5,8 @@ What a turn may hold beside role and content, and what becomes of it:
     tool_calls, function_call                 tool calls, in canonical form
     tool_call_id, name                        kept
     reasoning_content, thinking, reasoning    kept as reasoning_content, assistant turns only
-    weight 0 | 1, train true | false          weight 0 kept where an assistant turn is not trained
+    weight, train, loss, masked, …            kept as weight, assistant turns only, 1 left out;
+                                              see pipeline/ingest/shapes/marks.py
     content as parts                          text parts, joined by a line break
     images, audio, refusal, train_detail      refused: they cannot be kept and must not be lost
 
@@ -16,6 +17,7 @@ from typing import Any
 
 from pipeline.ingest.rows import UnreadableRowError
 from pipeline.ingest.shapes.fields import Row, read_text, require_object, require_text, type_name
+from pipeline.ingest.shapes.marks import mark_keys, read_weight, with_weight
 from pipeline.ingest.shapes.tool_calls import read_turn_calls
 from storage.conversations import Message
 
@@ -49,7 +51,7 @@ def read_turn(turn: object, where: str) -> Message:
 
     Raises:
         UnreadableRowError: missing_key, unknown_role, wrong_type, unsupported_content,
-            unread_content, conflicting_fields, bad_tool_calls or bad_tool_arguments.
+            unread_content, unclear_mark, conflicting_fields, bad_tool_calls or bad_tool_arguments.
     """
     turn = require_object(turn, where)
     role = _read_role(turn, where)
@@ -64,9 +66,7 @@ def read_turn(turn: object, where: str) -> Message:
     if own and role != "assistant":
         detail = f"{where} holds {', '.join(own)}, and its role is {role}"
         raise UnreadableRowError("unread_content", detail)
-    if not _is_trained(turn, role, where):
-        own["weight"] = 0
-    return {**message, **own}
+    return with_weight({**message, **own}, read_weight(turn, role, where))
 
 
 def _read_own_fields(turn: Row, where: str) -> dict[str, Any]:
@@ -121,22 +121,7 @@ def _read_part(part: object, where: str) -> str:
     if part.get("type") != "text":
         detail = f"{where} has a part of type {str(part.get('type'))[:40]!r}"
         raise UnreadableRowError("unsupported_content", detail)
-    if part.get("train") is not None or part.get("weight") is not None:
+    if any(part[key] is not None for key in mark_keys(tuple(part))):
         detail = f"{where} trains single parts of its content"
         raise UnreadableRowError("unsupported_content", detail)
     return require_text(part, "text", f"a part of {where}")
-
-
-def _is_trained(turn: Row, role: str, where: str) -> bool:
-    """Whether an assistant turn is trained; other turns never are, and may not ask to be."""
-    marks = [turn[key] for key in ("weight", "train") if turn.get(key) is not None]
-    if any(mark not in (0, 1) for mark in marks):  # False is 0 and True is 1
-        raise UnreadableRowError("wrong_type", f"weight and train of {where} must be 0 or 1")
-    if role != "assistant":
-        if turn.get("train"):
-            detail = f"{where} is to be trained, its role is {role}"
-            raise UnreadableRowError("unsupported_content", detail)
-        return True
-    if len(set(map(bool, marks))) > 1:
-        raise UnreadableRowError("conflicting_fields", f"weight and train of {where} differ")
-    return all(marks)
