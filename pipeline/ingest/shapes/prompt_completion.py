@@ -74,6 +74,9 @@ def join_sides(row: Row, prompt: list[Message], completion: list[Message]) -> Co
     if roles[:1] != ["assistant"] or not {"assistant", "tool"}.issuperset(roles):
         detail = "a completion must begin with an assistant turn and hold no turn of a user"
         raise UnreadableRowError("odd_role_order" if roles else "empty_response", detail)
+    if prompt and prompt[-1]["role"] == "assistant":
+        detail = "the prompt ends in an assistant turn, which the completion may continue or follow"
+        raise UnreadableRowError("odd_role_order", f"{detail}: write the row as messages")
     at = Conversation(completion).response_at
     if at is not None:
         completion[at] = with_row_reasoning(row, completion[at])

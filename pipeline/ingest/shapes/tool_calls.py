@@ -3,8 +3,9 @@
     call    {"id"?, "type": "function", "function": {"name", "arguments": object}}
     tool    {"type": "function", "function": {"name", …}}
 
-Arguments may be an object or a JSON string of one; they are kept as an object, since templates
-disagree on which they want. A call or a tool may also be written without its `function` wrapper.
+Arguments may be an object or a JSON string of one, and none is an empty object; they are kept as an
+object, since templates disagree on which they want. A call or a tool may also be written without
+its `function` wrapper.
 The keys of arguments and schemas keep the order of the row, for templates print them.
 """
 
@@ -20,6 +21,8 @@ from pipeline.ingest.shapes.fields import (
     require_json_value,
     type_name,
 )
+
+ARGUMENT_KEYS = ("arguments", "parameters", "args", "input")
 
 
 def read_turn_calls(turn: Row, where: str) -> list[dict[str, Any]]:
@@ -43,7 +46,7 @@ def read_call(call: object, where: str) -> dict[str, Any]:
     """One call.
 
     Raises:
-        UnreadableRowError: bad_tool_calls or bad_tool_arguments.
+        UnreadableRowError: bad_tool_calls, bad_tool_arguments or conflicting_fields.
     """
     if not isinstance(call, Mapping):
         raise UnreadableRowError("bad_tool_calls", f"a call in {where} is {type_name(call)}")
@@ -54,21 +57,28 @@ def read_call(call: object, where: str) -> dict[str, Any]:
     # The schema of a bare tool has type "object" somewhere; a bare call has no type or "function".
     if call.get("type") not in (None, "function"):
         raise UnreadableRowError("bad_tool_calls", f"a call in {where} is not of type function")
-    arguments = read_arguments(function.get("arguments"), where)
+    given = [function[key] for key in ARGUMENT_KEYS if function.get(key) is not None]
+    if len(given) > 1:
+        detail = f"a call in {where} has several of {', '.join(ARGUMENT_KEYS)}"
+        raise UnreadableRowError("conflicting_fields", detail)
+    arguments = read_arguments(given[0] if given else None, where)
     canonical = {"type": "function", "function": {"name": name, "arguments": arguments}}
     identity = read_text(call, "id", f"a call in {where}")
     return {"id": identity, **canonical} if identity else canonical
 
 
 def read_arguments(arguments: object, where: str) -> dict[str, Any]:
-    """The arguments of a call, as an object.
+    """The arguments of a call, as an object; empty where there are none.
 
     Raises:
         UnreadableRowError: bad_tool_arguments.
     """
     place = f"arguments of a call in {where}"
     if isinstance(arguments, str):
-        arguments = read_json(arguments, "bad_tool_arguments", place)
+        blank = not arguments or arguments.isspace()
+        arguments = None if blank else read_json(arguments, "bad_tool_arguments", place)
+    if arguments is None:
+        return {}
     if not isinstance(arguments, dict):
         detail = f"{place} must be an object, they are {type_name(arguments)}"
         raise UnreadableRowError("bad_tool_arguments", detail)

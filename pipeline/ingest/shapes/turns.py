@@ -8,21 +8,34 @@ What a turn may hold beside role and content, and what becomes of it:
     weight, train, loss, masked, …            kept as weight, assistant turns only, 1 left out;
                                               see pipeline/ingest/shapes/marks.py
     content as parts                          text parts, joined by a line break
+    content of a tool's that is no text       JSON as templates write it; null is ""
     images, audio, refusal, train_detail      refused: they cannot be kept and must not be lost
 
-The role `function` is `tool` by its old name. Null is absent. Anything else is left out.
+The names of roles are those of pipeline/ingest/shapes/roles.py. Null is absent. Anything else is
+left out.
 """
 
+import json
 from typing import Any
 
 from pipeline.ingest.rows import UnreadableRowError
-from pipeline.ingest.shapes.fields import Row, read_text, require_object, require_text, type_name
+from pipeline.ingest.shapes.fields import (
+    Row,
+    read_json,
+    read_text,
+    require_json_value,
+    require_object,
+    require_text,
+    type_name,
+)
 from pipeline.ingest.shapes.marks import mark_keys, read_weight, with_weight
+from pipeline.ingest.shapes.roles import find_role, known_names
 from pipeline.ingest.shapes.tool_calls import read_turn_calls
 from storage.conversations import Message
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
+TEXT_PARTS = ("text", "input_text", "output_text")
 MEDIA_KEYS = frozenset({"image", "images", "audio", "audios", "video", "videos"})
 
 _REFUSED_KEYS = MEDIA_KEYS | {"refusal", "train_detail"}
@@ -55,6 +68,8 @@ def read_turn(turn: object, where: str) -> Message:
     """
     turn = require_object(turn, where)
     role = _read_role(turn, where)
+    if role == "call":
+        role, turn = "assistant", _with_calls(turn, where)
     for key in sorted(_REFUSED_KEYS.intersection(turn)):
         if turn[key]:
             raise UnreadableRowError("unsupported_content", f"{where} holds {key}")
@@ -95,30 +110,54 @@ def _read_role(turn: Row, where: str) -> str:
     if role is None:
         keys = ", ".join(sorted(key[:40] for key in turn)[:20])
         raise UnreadableRowError("missing_key", f"{where} has no role; its keys: {keys}")
-    if role == "function":
-        return "tool"
-    if not isinstance(role, str) or role not in ROLES:
-        detail = f"the role of {where} is {str(role)[:40]!r}; there are: {', '.join(sorted(ROLES))}"
+    found = find_role(role)
+    if found is None:
+        detail = f"{where} is from {str(role)[:40]!r}; there are: {known_names()}"
         raise UnreadableRowError("unknown_role", detail)
-    return role
+    return found
+
+
+def _with_calls(turn: Row, where: str) -> dict[str, Any]:
+    """A turn whose text is calls, as one that has them in their own field."""
+    if turn.get("tool_calls") or turn.get("function_call"):
+        detail = f"{where} is a call by its role, and has calls besides"
+        raise UnreadableRowError("conflicting_fields", detail)
+    text = turn.get("content")
+    calls = read_json(text, "bad_tool_calls", where) if isinstance(text, str) else text
+    if not calls:
+        raise UnreadableRowError("bad_tool_calls", f"{where} calls nothing")
+    calls = calls if isinstance(calls, list) else [calls]
+    return {**turn, "content": None, "tool_calls": calls}
 
 
 def _read_content(turn: Row, role: str, where: str) -> str:
     content = turn.get("content")
     if type(content) is str:
         return content
-    if isinstance(content, list):
+    if isinstance(content, list) and (role != "tool" or _are_parts(content)):
         return "\n".join(_read_part(part, where) for part in content)
-    if content is None and role == "assistant":
+    if content is None and role in ("assistant", "tool"):
         return ""
+    if role == "tool":
+        require_json_value(content, "wrong_type", where)
+        return json.dumps(content, ensure_ascii=False)  # as transformers writes it in a template
     detail = f"the content of {where} must be a text or parts, it is {type_name(content)}"
     raise UnreadableRowError("wrong_type", detail)
+
+
+def _are_parts(content: list[Any]) -> bool:
+    """Whether a list is the parts of a content, and not the result of a tool."""
+    kinds = [part.get("type") if isinstance(part, dict) else None for part in content]
+    return bool(kinds) and all(
+        isinstance(kind, str) and (kind in part or kind in TEXT_PARTS or "image" in kind)
+        for kind, part in zip(kinds, content, strict=True)
+    )
 
 
 def _read_part(part: object, where: str) -> str:
     if not isinstance(part, dict):
         raise UnreadableRowError("wrong_type", f"a part of {where} is {type_name(part)}")
-    if part.get("type") != "text":
+    if part.get("type") not in TEXT_PARTS:
         detail = f"{where} has a part of type {str(part.get('type'))[:40]!r}"
         raise UnreadableRowError("unsupported_content", detail)
     if any(part[key] is not None for key in mark_keys(tuple(part))):

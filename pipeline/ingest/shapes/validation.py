@@ -1,33 +1,23 @@
 """What makes messages a conversation that can be trained on, or answered.
 
-The order of turns:
-
-    start               system and developer turns, any number, at the start only; then a user turn
-    user                any number in a row, as chat logs have them; then an assistant turn
-    assistant           one; then a user turn, or tool turns if it called a tool
-    tool                any number, only after an assistant turn that calls one; then an assistant
-                        or a user turn
+Turns may come in any order, as agents and chat logs write them: several of the assistant's, a
+system turn in the middle, a greeting before the first question. Which of these a chat template can
+render is the template's to say. A tool turn alone needs its call: an assistant turn that calls one,
+with no user turn since, and no answer since to the result of another call.
 
 A call is in `tool_calls`, or stands in the text as <tool_call> (the Hermes form, which stays text).
 
 The end: a conversation may go on after its trained response. Without a trained response it is a
-prompt to generate for, and must end in a user turn.
+prompt to generate for, and may not end in a turn of the assistant or a tool.
 """
+
+from collections.abc import Sequence
 
 from pipeline.ingest.rows import UnreadableRowError
 from pipeline.text.visible import is_blank
 from storage.conversations import Conversation, Message
 
 CALL_MARKUP = "<tool_call>"
-
-_AFTER = {
-    "start": frozenset({"system", "developer", "user"}),
-    "system": frozenset({"system", "developer", "user"}),
-    "developer": frozenset({"system", "developer", "user"}),
-    "user": frozenset({"user", "assistant"}),
-    "assistant": frozenset({"user", "tool"}),
-    "tool": frozenset({"tool", "assistant", "user"}),
-}
 
 
 def check_conversation(conversation: Conversation) -> None:
@@ -40,7 +30,7 @@ def check_conversation(conversation: Conversation) -> None:
     messages, response_at = conversation.messages, conversation.response_at
     if not messages:
         raise UnreadableRowError("no_messages", "the row has no turns")
-    _check_order(conversation, response_at)
+    _check_tool_turns(messages)
     if response_at is None:
         _check_open_end(conversation)
         response_at = len(messages)
@@ -53,22 +43,19 @@ def check_conversation(conversation: Conversation) -> None:
     raise UnreadableRowError("empty_prompt", "nothing is said before the response")
 
 
-def _check_order(conversation: Conversation, response_at: int | None) -> None:
-    previous = "start"
-    for index, message in enumerate(conversation.messages):
+def _check_tool_turns(messages: Sequence[Message]) -> None:
+    called, previous = False, ""
+    for index, message in enumerate(messages, 1):
         role = message["role"]
-        if role not in _AFTER[previous]:
-            first_answer = previous in ("start", "system", "developer") and role == "assistant"
-            if first_answer and index == response_at:
-                raise UnreadableRowError("empty_prompt", "no turn stands before the response")
-            detail = f"message {index + 1} has the role {role} after {previous}"
-            raise UnreadableRowError("odd_role_order", detail)
-        if role == "tool" and previous == "assistant":
-            caller = conversation.messages[index - 1]
-            if not _calls_a_tool(caller):
-                detail = f"message {index + 1} answers a tool call, message {index} makes none"
-                raise UnreadableRowError("odd_role_order", detail)
-        previous = role
+        if role == "tool" and not called:
+            detail = f"message {index} is a tool's, and the turns before it call none"
+            advice = "write the call as tool_calls of the assistant turn before it"
+            raise UnreadableRowError("odd_role_order", f"{detail}; {advice}")
+        if role == "user":
+            called = False
+        elif role == "assistant":
+            called = _calls_a_tool(message) or (called and previous != "tool")
+        previous = role if role not in ("system", "developer") else previous
 
 
 def _calls_a_tool(message: Message) -> bool:
@@ -77,10 +64,10 @@ def _calls_a_tool(message: Message) -> bool:
 
 def _check_open_end(conversation: Conversation) -> None:
     """Check a conversation without a trained response: it must be a prompt to generate for."""
-    last = conversation.messages[-1]["role"]
-    if last in ("system", "developer"):
+    roles = [message["role"] for message in conversation.messages]
+    if "user" not in roles:
         raise UnreadableRowError("empty_prompt", "the row has no turn of a user")
-    if last != "user":
+    if roles[-1] in ("assistant", "tool"):
         raise UnreadableRowError("no_trained_turn", "every assistant turn has the weight 0")
 
 

@@ -56,7 +56,7 @@ def test_a_document_is_no_conversation(text: str) -> None:
 def test_refuses_by_name() -> None:
     rows: dict[str, dict[str, Any]] = {
         "wrong_type": {"text": 4},
-        "unknown_role": {"text": written(turn("ipython", "a"))},
+        "unknown_role": {"text": written(turn("narrator", "a"))},
         "empty_response": {"text": written(turn("user", "a"), turn("assistant", ""))},
         "unread_content": {"text": written(*TURNS), "thinking": "a"},
     }

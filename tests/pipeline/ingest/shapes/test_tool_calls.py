@@ -25,14 +25,11 @@ def test_arguments_survive_exactly() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        "",
         "{",
         "[]",
-        "null",
         '{"a": 1, "a": 2}',
         '{"a": 18446744073709551616}',
         '{"a": NaN}',
-        None,
         [1],
         {"a": float("nan")},
         {"a": [float("inf")]},
@@ -43,6 +40,23 @@ def test_arguments_survive_exactly() -> None:
 def test_refuses_arguments_that_are_no_object(arguments: object) -> None:
     with pytest.raises(UnreadableRowError, match=r"^bad_tool_arguments: .*message 3"):
         read_arguments(arguments, "message 3")
+
+
+@pytest.mark.parametrize("arguments", [None, "", " \n", "null", "{}", {}])
+def test_a_call_without_arguments_has_an_empty_object(arguments: object) -> None:
+    assert read_arguments(arguments, "message 3") == {}
+    assert read_call({"name": "f", "arguments": arguments}, "message 3")["function"] == {
+        "name": "f",
+        "arguments": {},
+    }
+
+
+@pytest.mark.parametrize("key", ["parameters", "args", "input"])
+def test_arguments_have_other_names(key: str) -> None:
+    read = read_call({"name": "f", key: {"a": 1}}, "message 3")
+    assert read == {"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
+    with pytest.raises(UnreadableRowError, match="conflicting_fields: a call in message 3"):
+        read_call({"name": "f", "arguments": "{}", key: {"a": 1}}, "message 3")
 
 
 def test_a_call_may_stand_without_its_wrapper() -> None:

@@ -1,3 +1,4 @@
+from datetime import date
 from typing import Any
 
 import pytest
@@ -93,6 +94,51 @@ def test_parts_without_text_are_empty(content: list) -> None:
     assert read(role="user", content=content)["content"] == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        *(("model", "assistant"), ("gpt", "assistant"), ("Assistant", "assistant")),
+        *(("human", "user"), ("USER", "user"), ("function", "tool"), ("ipython", "tool")),
+        *(("tool-response", "tool"), ("function_result", "tool"), ("System", "system")),
+    ],
+)
+def test_roles_have_other_names(name: str, role: str) -> None:
+    assert read(role=name, content="a") == {"role": role, "content": "a"}
+
+
+def test_a_turn_may_be_a_call_by_its_role() -> None:
+    turn = read(
+        role="tool_call", content='{"name": "f", "arguments": {"b": 1, "a": 2}}', loss=False
+    )
+    (call,) = turn.pop("tool_calls")
+    assert turn == {"role": "assistant", "content": "", "weight": 0}
+    assert call == {"type": "function", "function": {"name": "f", "arguments": {"b": 1, "a": 2}}}
+
+
+@pytest.mark.parametrize("kind", ["text", "input_text", "output_text"])
+def test_parts_of_text_have_several_names(kind: str) -> None:
+    parts = [{"type": kind, "text": "a"}, {"type": kind, "text": "b"}]
+    for role in ("user", "assistant", "tool"):
+        assert read(role=role, content=parts)["content"] == "a\nb"
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (None, ""),
+        ({"status": "ok", "items": [1, 2.5]}, '{"status": "ok", "items": [1, 2.5]}'),
+        ([{"type": "house", "rooms": 3}], '[{"type": "house", "rooms": 3}]'),
+        (["a", 1], '["a", 1]'),
+        ([], "[]"),
+        (False, "false"),
+        (3, "3"),
+        ("null", "null"),
+    ],
+)
+def test_the_result_of_a_tool_is_written_as_json(result: object, text: str) -> None:
+    assert read(role="tool", content=result) == {"role": "tool", "content": text}
+
+
 USER = {"role": "user", "content": "a"}
 ASSISTANT = {"role": "assistant", "content": "a"}
 
@@ -102,11 +148,14 @@ ASSISTANT = {"role": "assistant", "content": "a"}
     [
         ({"content": "a"}, "missing_key"),
         ({"role": "narrator", "content": "a"}, "unknown_role"),
-        ({"role": "Assistant", "content": "a"}, "unknown_role"),
         ({"role": ["user"], "content": "a"}, "unknown_role"),
         ({"role": "user", "content": 4}, "wrong_type"),
         ({"role": "user", "content": None}, "wrong_type"),
-        ({"role": "tool", "content": {"degrees": 3}}, "wrong_type"),
+        ({"role": "assistant", "content": {"degrees": 3}}, "wrong_type"),
+        ({"role": "tool", "content": date(2020, 1, 1)}, "wrong_type"),
+        ({"role": "tool", "content": [{"type": "image", "image": "a"}]}, "unsupported_content"),
+        ({"role": "tool_call", "content": "{}", "tool_calls": CALLS}, "conflicting_fields"),
+        ({"role": "tool_call", "content": "f()"}, "bad_tool_calls"),
         ({"role": "user", "content": ["a"]}, "wrong_type"),
         ({"role": "user", "content": [{"type": "text", "text": None}]}, "wrong_type"),
         ({**USER, "name": 4}, "wrong_type"),
