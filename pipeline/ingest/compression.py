@@ -67,8 +67,11 @@ def read_blocks(path: Path) -> Iterator[bytes]:
     first = next(blocks, None)
     if first is None:
         return
-    if first.startswith(UTF16_BOMS):
-        raise UnreadableSourceError(f"{path.name} is UTF-16; convert it to UTF-8")
+    if first.startswith(UTF16_BOMS):  # that of UTF-32 begins so as well
+        raise UnreadableSourceError(
+            f"{path.name} is UTF-16 or UTF-32; convert it to UTF-8, as with "
+            "`iconv -f UTF-16 -t UTF-8`"
+        )
     yield first.removeprefix(UTF8_BOM)
     yield from blocks
 

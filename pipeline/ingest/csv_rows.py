@@ -1,12 +1,17 @@
 """Rows of a CSV file, as Python's csv module reads them in its strict mode.
 
-The first row names the columns, and every value is a text. A quote that is never closed would take
-in the rest of the file; only the line it stands in is given up, and reading goes on behind it.
+The first row names the columns, and every value is a text. What separates them is told from that
+row: the comma, unless by the semicolon, tab or bar more of the names are known or, where none is,
+only by that there are several; or a line `sep=;` before it says so. A quote that is never closed
+would take in the rest of the file; only the line it stands in is given up, and reading goes on
+behind it.
 """
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from pipeline.ingest.compression import BrokenStreamError
@@ -18,11 +23,17 @@ from pipeline.ingest.rows import (
     UnreadableSourceError,
     oversized,
 )
+from pipeline.ingest.shapes import CONTENT_KEYS
+from pipeline.ingest.strict_json import not_utf8
 
 if TYPE_CHECKING:
     from _csv import Reader
 
 Line = bytes | OversizedRow
+
+SEPARATORS = (",", ";", "\t", "|")
+
+_STATED = re.compile(rb"sep=(.)\r?", re.IGNORECASE)  # as spreadsheets write it before the header
 
 
 class _Feed:
@@ -77,8 +88,9 @@ def read_csv_rows(lines: Iterator[Line], limit: int) -> Iterator[RawRow | Unread
         BrokenStreamError: from `lines`; `rest` has the row that was being read.
     """
     csv.field_size_limit(max(csv.field_size_limit(), MAX_KEPT_BYTES))  # `limit` is ours to check
+    separator, lines = _find_separator(lines)
     feed = _Feed(lines, limit)
-    rows = csv.reader(feed, strict=True)
+    rows = csv.reader(feed, strict=True, delimiter=separator)
     header: list[str] | None = None
     position = 0
     while (fields := _next_fields(rows, feed)) is not None:
@@ -90,6 +102,22 @@ def read_csv_rows(lines: Iterator[Line], limit: int) -> Iterator[RawRow | Unread
             continue
         position += 1
         yield _row(position, header, fields, raw, limit)
+
+
+def _find_separator(lines: Iterator[Line]) -> tuple[str, Iterator[Line]]:
+    """What separates the columns, and the lines from the header on."""
+    first = next((line for line in lines if not isinstance(line, bytes) or line.strip()), b"")
+    if isinstance(first, OversizedRow):
+        return SEPARATORS[0], chain([first], lines)
+    if stated := _STATED.fullmatch(first):
+        return stated[1].decode(errors="replace"), lines
+    header = first.decode(errors="replace")
+
+    def fit(separator: str) -> tuple[int, bool]:
+        names = next(csv.reader([header], delimiter=separator))
+        return len(CONTENT_KEYS.intersection(names)), len(names) > 1
+
+    return max(SEPARATORS, key=fit), chain([first], lines)  # the first of equals
 
 
 def _next_fields(rows: "Reader", feed: _Feed) -> list[str] | csv.Error | None:
@@ -112,7 +140,10 @@ def _checked_header(fields: list[str] | csv.Error, raw: bytes | OversizedRow) ->
     try:
         raw.decode()
     except UnicodeDecodeError as error:
-        raise UnreadableSourceError(f"the header of the CSV file is not UTF-8: {error}") from None
+        raise UnreadableSourceError(f"the header of the CSV file: {not_utf8(error)}") from None
+    if b"\0" in raw:
+        detail = "the header of the CSV file holds NUL: UTF-16 must be converted to UTF-8 first"
+        raise UnreadableSourceError(detail)
     twice = sorted({name for name in fields if fields.count(name) > 1})
     if twice:
         raise UnreadableSourceError(f"the CSV file names columns twice: {', '.join(twice)}")
@@ -133,8 +164,7 @@ def _row(
     try:
         raw.decode()
     except UnicodeDecodeError as error:
-        detail = f"{error.reason} at byte {error.start}"
-        return UnreadableRow(position, "invalid_utf8", detail, raw)
+        return UnreadableRow(position, "invalid_utf8", not_utf8(error), raw)
     if b"\0" in raw:
         return UnreadableRow(position, "nul_character", f"NUL at byte {raw.index(0)}", raw)
     if isinstance(fields, csv.Error):

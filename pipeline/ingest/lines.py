@@ -1,6 +1,7 @@
 """Lines of a stream of blocks, in memory that does not grow with the line."""
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from pipeline.ingest.compression import BrokenStreamError
 from pipeline.ingest.rows import OversizedRow, oversized
@@ -41,3 +42,13 @@ def read_lines(blocks: Iterable[bytes], limit: int) -> Iterator[bytes | Oversize
         yield large
     elif tail:
         yield tail
+
+
+def end_with_line_feeds(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    r"""Turn each "\r" into "\n" where the first line ends in a lone "\r", as of old Macs' files."""
+    pieces = iter(blocks)
+    first = next(pieces, b"")
+    line, end, _ = first.partition(b"\r")
+    lone = bool(end) and b"\n" not in line and not first.startswith(b"\n", len(line) + 1)
+    for piece in chain([first], pieces):
+        yield piece.replace(b"\r", b"\n") if lone else piece

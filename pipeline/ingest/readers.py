@@ -20,7 +20,8 @@ from pipeline.ingest.hub_datasets import (
     read_saved_dataset,
 )
 from pipeline.ingest.json_arrays import read_elements
-from pipeline.ingest.lines import read_lines
+from pipeline.ingest.json_lines import require_json_lines
+from pipeline.ingest.lines import end_with_line_feeds, read_lines
 from pipeline.ingest.rows import (
     MAX_KEPT_BYTES,
     MAX_ROW_BYTES,
@@ -50,6 +51,7 @@ SUFFIXES: dict[str, SourceFormat] = {
     ".ndjson": "jsonl",
     ".json": "json",
     ".csv": "csv",
+    ".tsv": "csv",
     ".parquet": "parquet",  # the others also with .gz, .xz or .zst behind them
 }
 
@@ -157,7 +159,8 @@ def _add_file(digest: "hashlib._Hash", path: Path) -> None:
 
 
 def _read_jsonl(path: Path, limit: int) -> ReadRows:
-    return _read_texts(path, read_lines(read_blocks(path), limit), limit, blank_rows=False)
+    lines = require_json_lines(read_lines(end_with_line_feeds(read_blocks(path)), limit))
+    return _read_texts(path, lines, limit, blank_rows=False)
 
 
 def _read_json(path: Path, limit: int) -> ReadRows:
@@ -180,8 +183,9 @@ def _read_texts(
 
 def _read_csv(path: Path, limit: int) -> ReadRows:
     position = 0
+    lines = read_lines(end_with_line_feeds(read_blocks(path)), limit)
     try:
-        for row in read_csv_rows(read_lines(read_blocks(path), limit), limit):
+        for row in read_csv_rows(lines, limit):
             position = row.position
             yield row
     except BrokenStreamError as error:

@@ -49,7 +49,7 @@ from storage.workspace import Workspace
 BATCH_ROWS = 5_000  # rows held in memory at a time
 
 PLAIN_LINES = (".jsonl", ".ndjson")
-PLAIN_TEXT = (*PLAIN_LINES, ".json", ".csv")  # suffixes of files that are not compressed
+PLAIN_TEXT = (*PLAIN_LINES, ".json", ".csv", ".tsv")  # suffixes of files that are not compressed
 
 
 class SourceSettings(Settings):

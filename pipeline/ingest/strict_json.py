@@ -130,12 +130,20 @@ def _exact_integer(digits: str) -> int:
     return int(digits)
 
 
+def not_utf8(fault: UnicodeDecodeError) -> str:
+    """What is wrong with bytes that are not UTF-8, and what is to be done."""
+    return (
+        f"{fault.reason} at byte {fault.start}: not UTF-8; a text in another encoding, as "
+        "Windows-1252, must be converted first"
+    )
+
+
 def _explain(raw: bytes, error: orjson.JSONDecodeError) -> InvalidJsonError:
     """Name what orjson met; its own message calls several different faults by one name."""
     try:
         text = raw.decode()
     except UnicodeDecodeError as fault:
-        return InvalidJsonError("invalid_utf8", f"{fault.reason} at byte {fault.start}")
+        return InvalidJsonError("invalid_utf8", not_utf8(fault))
     if "\0" in text:
         return InvalidJsonError("nul_character", f"NUL at character {text.index(chr(0))}")
     where = f"{error.msg.partition(': line')[0]}, at character {error.pos}"

@@ -23,7 +23,7 @@ from pipeline.ingest.shapes.sharegpt import read_sharegpt
 from scorers.names import did_you_mean
 from storage.conversations import Conversation
 
-__all__ = ["SHAPES", "Shape", "UnreadableRowError", "read_conversation"]
+__all__ = ["CONTENT_KEYS", "SHAPES", "Shape", "UnreadableRowError", "read_conversation"]
 
 Keys: TypeAlias = frozenset[str]
 
@@ -59,12 +59,13 @@ SHAPES: dict[str, Shape] = {
     "chatml_text": Shape(read_chatml_text, weak_keys=(frozenset({"text"}),)),
 }
 
-_CONTENT_KEYS: Keys = frozenset(
+CONTENT_KEYS: Keys = frozenset(
     key
     for shape in SHAPES.values()
     for keys in (*shape.keys, *shape.weak_keys, shape.not_beside)
     for key in keys
 )
+"""Names of keys by which some shape is known, or ruled out."""
 
 
 def read_conversation(value: dict[str, Any], shape: str | None = None) -> tuple[Conversation, str]:
@@ -93,7 +94,7 @@ def _content_keys(value: dict[str, Any]) -> Keys:
 
 @lru_cache(maxsize=1024)
 def _known_keys(keys: tuple[str, ...]) -> Keys:
-    return _CONTENT_KEYS.intersection(keys)
+    return CONTENT_KEYS.intersection(keys)
 
 
 def _recognise(value: dict[str, Any]) -> str:

@@ -36,6 +36,26 @@ def test_what_python_writes_comes_back(table: list[tuple[str, str]], end: str) -
     assert b"\n".join(row.raw for row in rows) == body.removesuffix(b"\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        (b"instruction;output\na, b;c, d\n", {"instruction": "a, b", "output": "c, d"}),
+        (b"prompt\tcompletion\na;b\tc\n", {"prompt": "a;b", "completion": "c"}),
+        (b"question|answer\na|b\n", {"question": "a", "answer": "b"}),
+        (b'"input";"output"\n"a;b";"c\nd"\n', {"input": "a;b", "output": "c\nd"}),
+        (b'id;prompt;"if any, a note"\n1;a;b\n', {"id": "1", "prompt": "a", "if any, a note": "b"}),
+        (b"prompt,output,a;b;c;d\na;b,c,d\n", {"prompt": "a;b", "output": "c", "a;b;c;d": "d"}),
+        (b"foo;bar\n1;2\n", {"foo": "1", "bar": "2"}),  # no name is known
+        (b"foo;bar,baz\n1;2,3\n", {"foo;bar": "1;2", "baz": "3"}),
+        (b"text\na;b\n", {"text": "a;b"}),
+        (b"\nsep=;\r\nprompt;foo\r\na;b\r\n", {"prompt": "a", "foo": "b"}),
+        (b"SEP=^\nprompt^foo;bar\na,1^b\n", {"prompt": "a,1", "foo;bar": "b"}),
+    ],
+)
+def test_the_separator_is_told_from_the_header(text: bytes, row: dict[str, str]) -> None:
+    assert values(read(text)) == [row]
+
+
 def test_blank_lines_are_no_rows() -> None:
     assert values(read(b"\n\na\n\n1\n\n\n2\n")) == [{"a": "1"}, {"a": "2"}]
     assert read(b"") == read(b"\n") == read(b"a,b\n") == []
@@ -88,7 +108,13 @@ def test_a_line_over_the_limit_ends_an_open_quote() -> None:
 
 @pytest.mark.parametrize(
     ("header", "detail"),
-    [(b"a,b,a", "twice: a"), (b"a,\xff", "not UTF-8"), (b'"a,b', "not CSV"), (b'"a"b', "not CSV")],
+    [
+        (b"a,b,a", "twice: a"),
+        (b"a,\xff", "not UTF-8.*Windows-1252"),
+        (b"a\0,\0b\0", "UTF-16"),
+        (b'"a,b', "not CSV"),
+        (b'"a"b', "not CSV"),
+    ],
 )
 def test_a_bad_header_is_refused(header: bytes, detail: str) -> None:
     with pytest.raises(UnreadableSourceError, match=detail):

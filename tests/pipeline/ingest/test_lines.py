@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.ingest.compression import BrokenStreamError
-from pipeline.ingest.lines import read_lines
+from pipeline.ingest.lines import end_with_line_feeds, read_lines
 from pipeline.ingest.rows import OversizedRow
 
 
@@ -57,3 +57,20 @@ def test_a_broken_stream_hands_over_its_last_line(limit: int, block: bytes) -> N
     with pytest.raises(BrokenStreamError, match="damaged") as broken:
         next(lines)
     assert broken.value.rest == b"cd"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"a\rb\r", b"a\nb\n"),
+        (b"a\rb\nc\r", b"a\nb\nc\n"),  # a line feed within a quoted field
+        (b"a\r\nb\rc\r\n", b"a\r\nb\rc\r\n"),
+        (b"a\nb\rc", b"a\nb\rc"),
+        (b"", b""),
+    ],
+)
+def test_a_lone_carriage_return_ends_lines_where_it_ends_the_first(
+    text: bytes, expected: bytes
+) -> None:
+    assert b"".join(end_with_line_feeds([text])) == expected
+    assert b"".join(end_with_line_feeds(cut(text, 3))) == expected

@@ -185,6 +185,7 @@ def test_a_huge_line_needs_no_huge_memory(tmp_path: Path, monkeypatch: pytest.Mo
         *(
             ("a.jsonl", "jsonl"),
             ("a.ndjson.ZST", "jsonl"),
+            ("a.tsv", "csv"),
             ("a.JSON", "json"),
             ("a.json.gz", "json"),
         ),
@@ -275,3 +276,25 @@ def test_fingerprints_follow_the_content_only(
     two = source_fingerprint("hub:org/name")
     hub_rows = [RawRow(1, {}, b"{"), RawRow(2, {}, b"}")]
     assert source_fingerprint("hub:org/name") != two
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", b"prompt;completion\ra;b\r"),
+        ("a.tsv", b"prompt\tcompletion\na\tb\n"),
+        ("a.jsonl", b'{"prompt": "a", "completion": "b"}\r'),
+    ],
+)
+def test_other_separators_and_line_ends(tmp_path: Path, name: str, text: bytes) -> None:
+    read = list(read_rows(write(tmp_path, name, text)))
+    assert [row.value for row in read if isinstance(row, RawRow)] == [
+        {"prompt": "a", "completion": "b"}
+    ]
+
+
+def test_a_jsonl_file_that_is_one_array_is_refused_with_its_format(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.jsonl", b'[{"prompt": "a"},\n{"prompt": "b"}]\n')
+    with pytest.raises(UnreadableSourceError, match="name its format json"):
+        list(read_rows(path))
+    assert len(list(read_rows(path, "json"))) == 2
