@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from pipeline.ingest.compression import BrokenStreamError
 from pipeline.ingest.rows import (
     MAX_KEPT_BYTES,
+    Line,
     OversizedRow,
     RawRow,
     UnreadableRow,
@@ -28,8 +29,6 @@ from pipeline.ingest.strict_json import not_utf8
 
 if TYPE_CHECKING:
     from _csv import Reader
-
-Line = bytes | OversizedRow
 
 SEPARATORS = (",", ";", "\t", "|")
 

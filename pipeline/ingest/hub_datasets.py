@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
 HUB_PREFIX = "hub:"
-_HUB_ID = re.compile(r"hub:(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?(:(?P<split>\w+))?")
+_HUB_ID = re.compile(
+    r"hub:(?P<name>[\w.-]+/[\w.-]+)"
+    r"(:(?P<configuration>[\w.+-]+)(?=[@:]))?"  # what stands last, behind one colon, is a split
+    r"(@(?P<revision>[\w./-]+))?(:(?P<split>\w+))?"
+)
 _SAVED = ("state.json", "dataset_dict.json")
 
 
@@ -44,7 +48,8 @@ def read_hub_dataset(reference: str, limit: int) -> Iterator[RawRow | Unreadable
     """Read a dataset of the hub; without a split, all of them in the order of their names.
 
     Args:
-        reference: "hub:organisation/name", then "@revision" and ":split" where wanted.
+        reference: "hub:organisation/name", then ":configuration", "@revision" and ":split" where
+            wanted; a configuration needs one of the two behind it.
         limit: bytes of JSON above which a row is not read.
 
     Raises:
@@ -53,15 +58,21 @@ def read_hub_dataset(reference: str, limit: int) -> Iterator[RawRow | Unreadable
     """
     found = _HUB_ID.fullmatch(reference)
     if not found:
-        expected = "hub:organisation/name, then @revision and :split where wanted"
+        expected = "hub:organisation/name, then :configuration, @revision and :split where wanted"
         raise UnreadableSourceError(f"expected {expected}; got {reference!r}")
     from datasets import load_dataset
 
     try:
-        dataset = load_dataset(found["name"], revision=found["revision"], split=found["split"])
+        dataset = load_dataset(
+            found["name"],
+            found["configuration"],
+            revision=found["revision"],
+            split=found["split"],
+        )
     except (OSError, ValueError) as error:
         raise UnreadableSourceError(
-            f"{reference} cannot be had: {error}. Without a hub, save the dataset elsewhere with "
+            f"{reference} cannot be had: {error}. A configuration is named as "
+            "hub:ORG/NAME:CONFIGURATION:SPLIT. Without a hub, save the dataset elsewhere with "
             "save_to_disk and give its directory"
         ) from error
     yield from _read_splits(dataset, limit)

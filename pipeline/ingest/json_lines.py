@@ -6,9 +6,7 @@ from collections.abc import Iterator
 import orjson
 
 from pipeline.ingest.compression import BrokenStreamError
-from pipeline.ingest.rows import OversizedRow, UnreadableSourceError
-
-Line = bytes | OversizedRow
+from pipeline.ingest.rows import Line, UnreadableSourceError
 
 _ARRAY_OF_OBJECTS = re.compile(rb"\s*\[\s*\{")
 _INDENTED_OBJECT = re.compile(rb'\s*\{\n\s+"')

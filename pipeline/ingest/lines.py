@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from pipeline.ingest.compression import BrokenStreamError
-from pipeline.ingest.rows import OversizedRow, oversized
+from pipeline.ingest.rows import Line, OversizedRow, oversized
 
 
-def read_lines(blocks: Iterable[bytes], limit: int) -> Iterator[bytes | OversizedRow]:
+def read_lines(blocks: Iterable[bytes], limit: int) -> Iterator[Line]:
     r"""Give each line without its "\n"; the last one also where the file does not end it.
 
     Args:

@@ -102,6 +102,10 @@ class OversizedRow:
         return UnreadableRow(position, "too_large", detail, bytes(self.kept))
 
 
+Line: TypeAlias = bytes | OversizedRow
+"""A line without its end."""
+
+
 def oversized(raw: bytes) -> OversizedRow:
     """Wrap a row that is whole in memory and too long."""
     row = OversizedRow()

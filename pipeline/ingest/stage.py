@@ -57,8 +57,9 @@ class SourceSettings(Settings):
 
     path: str = Field(
         description="A file, a folder whose files are all read, a glob pattern, a directory "
-        "written by `save_to_disk`, or hub:ORG/NAME. With `query`: a DuckDB or SQLite file, or "
-        "env:NAME, an environment variable with the URL of a database. Relative to the recipe."
+        "written by `save_to_disk`, or hub:ORG/NAME:CONFIG@REVISION:SPLIT, the last three where "
+        "wanted. With `query`: a DuckDB or SQLite file, or env:NAME, an environment variable with "
+        "the URL of a database. Relative to the recipe."
     )
     query: str | None = Field(
         default=None,

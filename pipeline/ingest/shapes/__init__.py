@@ -56,7 +56,11 @@ SHAPES: dict[str, Shape] = {
             {"answer", "chosen", "completion", "output", "rejected", "response", "solution"}
         ),
     ),
-    "chatml_text": Shape(read_chatml_text, weak_keys=(frozenset({"text"}),)),
+    "chatml_text": Shape(
+        read_chatml_text,
+        weak_keys=(frozenset({"text"}),),
+        not_beside=frozenset({"prompt", "chosen", "rejected"}),  # it is a rendering of them
+    ),
 }
 
 CONTENT_KEYS: Keys = frozenset(

@@ -40,30 +40,42 @@ def test_a_directory_that_is_no_dataset_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "revision", "split"),
+    ("rest", "configuration", "revision", "split"),
     [
-        ("hub:org/na-me.1", None, None),
-        ("hub:org/na-me.1@v1.0", "v1.0", None),
-        ("hub:org/na-me.1:train", None, "train"),
-        ("hub:org/na-me.1@refs/pr/1:train", "refs/pr/1", "train"),
+        ("", None, None, None),
+        ("@v1.0", None, "v1.0", None),
+        (":train", None, None, "train"),
+        ("@refs/pr/1:train", None, "refs/pr/1", "train"),
+        (":20231101.en:train", "20231101.en", None, "train"),
+        (":sample-10BT@main", "sample-10BT", "main", None),
+        (":main@refs/pr/1:test", "main", "refs/pr/1", "test"),
     ],
 )
-def test_a_hub_id_names_revision_and_split(
-    monkeypatch: pytest.MonkeyPatch, reference: str, revision: str | None, split: str | None
+def test_a_hub_id_names_configuration_revision_and_split(
+    monkeypatch: pytest.MonkeyPatch,
+    rest: str,
+    configuration: str | None,
+    revision: str | None,
+    split: str | None,
 ) -> None:
     asked: list[object] = []
 
-    def load(name: str, revision: str | None, split: str | None) -> Dataset | DatasetDict:
-        asked.extend([name, revision, split])
+    def load(
+        name: str, configuration: str | None, revision: str | None, split: str | None
+    ) -> Dataset | DatasetDict:
+        asked.extend([name, configuration, revision, split])
         part = Dataset.from_list([{"a": 1}])
         return part if split else DatasetDict({"train": part})
 
     monkeypatch.setattr(datasets, "load_dataset", load)
-    assert values(list(read_hub_dataset(reference, LIMIT))) == [{"a": 1}]
-    assert asked == ["org/na-me.1", revision, split]
+    assert values(list(read_hub_dataset(f"hub:org/na-me.1{rest}", LIMIT))) == [{"a": 1}]
+    assert asked == ["org/na-me.1", configuration, revision, split]
 
 
-@pytest.mark.parametrize("reference", ["hub:", "hub:name", "hub:a/b/c", "hub:a/b:c d", "hub:../x@"])
+@pytest.mark.parametrize(
+    "reference",
+    ["hub:", "hub:name", "hub:a/b/c", "hub:a/b:c d", "hub:../x@", "hub:a/b:c:d:e", "hub:a/b:c:"],
+)
 def test_what_is_no_hub_id_is_refused(reference: str) -> None:
     with pytest.raises(UnreadableSourceError, match="expected hub:organisation/name"):
         list(read_hub_dataset(reference, LIMIT))

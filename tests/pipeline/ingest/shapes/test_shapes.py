@@ -84,13 +84,25 @@ def test_a_prompt_beside_messages_does_not_count() -> None:
         ({"id": 1, "body": "a"}, "keys: body, id; the nearest shape, messages, lacks messages"),
         ({}, "keys: none"),
         ({"prompt": "a", "chosen": "b", "rejected": "c"}, "a preference pair"),
-        ({"prompt": "a", "text": "b"}, ""),
+        ({"chosen": "b", "rejected": "c", "text": "a"}, "a preference pair"),
+        ({"prompt": "a", "output": "b", "text": "c"}, "keys: output, prompt, text"),
     ],
 )
 def test_an_unknown_row_is_told_what_it_lacks(row: dict, detail: str) -> None:
-    reason = "ambiguous_shape" if "text" in row else "unknown_shape"
-    with pytest.raises(UnreadableRowError, match=f"^{reason}: .*{detail}"):
+    with pytest.raises(UnreadableRowError, match=f"^unknown_shape: .*{detail}"):
         read_conversation(row)
+
+
+def test_text_counts_where_it_stands_alone_or_is_named() -> None:
+    text = "<|im_start|>user\nb<|im_end|>\n<|im_start|>assistant\nc<|im_end|>\n"
+    row = {"prompt": "a", "text": text}
+    conversation, shape = read_conversation(row)
+    assert (shape, list(conversation.messages)) == (
+        "prompt_only",
+        [{"role": "user", "content": "a"}],
+    )
+    assert read_conversation({"text": text, "id": 1})[1] == "chatml_text"
+    assert read_conversation(row, "chatml_text")[0].messages[0]["content"] == "b"
 
 
 def test_a_named_shape_reads_nothing_else() -> None:

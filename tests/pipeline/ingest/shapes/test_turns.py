@@ -94,16 +94,9 @@ def test_parts_without_text_are_empty(content: list) -> None:
     assert read(role="user", content=content)["content"] == ""
 
 
-@pytest.mark.parametrize(
-    ("name", "role"),
-    [
-        *(("model", "assistant"), ("gpt", "assistant"), ("Assistant", "assistant")),
-        *(("human", "user"), ("USER", "user"), ("function", "tool"), ("ipython", "tool")),
-        *(("tool-response", "tool"), ("function_result", "tool"), ("System", "system")),
-    ],
-)
-def test_roles_have_other_names(name: str, role: str) -> None:
-    assert read(role=name, content="a") == {"role": role, "content": "a"}
+def test_roles_have_other_names() -> None:
+    assert read(role="model", content="a") == {"role": "assistant", "content": "a"}
+    assert read(role="ipython", content="a") == {"role": "tool", "content": "a"}
 
 
 def test_a_turn_may_be_a_call_by_its_role() -> None:
