@@ -38,14 +38,20 @@ def canonical_json(value: object) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
-def given_json(objects: Sequence[Mapping[str, Any]], *, messages: bool = False) -> str:
-    """Serialise messages or tools for storage: what they hold keeps the order of its keys.
+def messages_json(messages: Sequence[Message]) -> str:
+    """Serialise messages for storage: canonical, but for the order of keys within their calls.
 
-    A chat template prints tools and arguments as they come, so their order is trained. The keys of
-    a message itself are not printed, and are sorted.
+    A chat template prints arguments as they come, so their order is trained. The keys of a message
+    itself are not printed.
     """
-    kept = [dict(sorted(each.items())) for each in objects] if messages else list(objects)
-    return orjson.dumps(kept).decode()
+    if any("tool_calls" in message for message in messages):
+        return orjson.dumps([dict(sorted(message.items())) for message in messages]).decode()
+    return canonical_json(list(messages)).decode()
+
+
+def tools_json(tools: Sequence[Mapping[str, Any]]) -> str:
+    """Serialise tools for storage; a template prints their keys in this order."""
+    return orjson.dumps(list(tools)).decode()
 
 
 def content_hash(value: object) -> str:

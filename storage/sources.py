@@ -5,7 +5,13 @@ from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
-from storage.conversations import Conversation, given_json, prompt_text, response_text
+from storage.conversations import (
+    Conversation,
+    messages_json,
+    prompt_text,
+    response_text,
+    tools_json,
+)
 from storage.database import Connection, fetch_count, transaction
 from storage.rows import fetch_counts, fetch_texts, write_table
 
@@ -128,8 +134,8 @@ def write_examples(
         {
             "example_id": list(by_id),
             "prompt_id": [c.prompt_id for c in unique],
-            "messages": [given_json(c.messages, messages=True) for c in unique],
-            "tools": [given_json(c.tools) for c in unique],
+            "messages": [messages_json(c.messages) for c in unique],
+            "tools": [tools_json(c.tools) for c in unique],
             "response_at": pa.array([c.response_at for c in unique], pa.int32()),
             "prompt": [prompt_text(c) for c in unique],
             "response": [response_text(c) for c in unique],
