@@ -119,10 +119,12 @@ def _read_role(turn: Row, where: str) -> str:
 
 def _with_calls(turn: Row, where: str) -> dict[str, Any]:
     """A turn whose text is calls, as one that has them in their own field."""
+    text = turn.get("content")
     if turn.get("tool_calls") or turn.get("function_call"):
+        if not text:
+            return dict(turn)
         detail = f"{where} is a call by its role, and has calls besides"
         raise UnreadableRowError("conflicting_fields", detail)
-    text = turn.get("content")
     calls = read_json(text, "bad_tool_calls", where) if isinstance(text, str) else text
     if not calls:
         raise UnreadableRowError("bad_tool_calls", f"{where} calls nothing")

@@ -106,6 +106,8 @@ def test_a_turn_may_be_a_call_by_its_role() -> None:
     (call,) = turn.pop("tool_calls")
     assert turn == {"role": "assistant", "content": "", "weight": 0}
     assert call == {"type": "function", "function": {"name": "f", "arguments": {"b": 1, "a": 2}}}
+    beside = read(role="tool_call", content="", tool_calls=[call])
+    assert beside == {"role": "assistant", "content": "", "tool_calls": [call]}
 
 
 @pytest.mark.parametrize("kind", ["text", "input_text", "output_text"])
