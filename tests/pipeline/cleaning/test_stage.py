@@ -141,6 +141,7 @@ def test_a_redacted_example_takes_the_place_of_its_parent(run: RunContext, pool:
     (call,) = reply["tool_calls"]
     sent = {"to": ["[EMAIL]"], "text": "hi", "at": 3}
     assert call["function"] == {"name": "send", "arguments": sent}
+    assert list(call["function"]["arguments"]) == ["to", "text", "at"]  # as the row has them
     assert ask(run, "select count(*) from examples where origin = 'redacted'") == [(2,)]
 
 
