@@ -39,8 +39,11 @@ def overlap_lines(overlaps: list[Mapping[str, Any]]) -> Iterator[str]:
 
 def moved_table(moved: list[Mapping[str, Any]]) -> str:
     """What small changes do."""
-    rows = [(each["change"], f"{each['moved']:.1%}", each["rows"]) for each in moved]
-    return markdown_table("lrr", ("a small change", "picks that go", "rows then"), rows)
+    tried = [each for each in moved if each["moved"] is not None]
+    rows = [(each["change"], f"{each['moved']:.1%}", each["rows"]) for each in tried]
+    table = markdown_table("lrr", ("a small change", "picks that go", "rows then"), rows)
+    skipped = [f"- not tried: {e['change']}: {e['why_not']}" for e in moved if e["moved"] is None]
+    return "\n".join([table, *([""] if skipped else []), *skipped])
 
 
 def agreement_table(agreement: list[Mapping[str, Any]]) -> str:
@@ -82,13 +85,14 @@ def evidence_lines(evidence: Mapping[str, Any]) -> Iterator[str]:
         for each in evidence["overlaps"]
     )
     yield f"rows shared     {', '.join(shared)}"
-    if evidence["moved"]:
-        most = max(evidence["moved"], key=lambda each: each["moved"])
+    tried = [each for each in evidence["moved"] or () if each["moved"] is not None]
+    if tried:
+        most = max(tried, key=lambda each: each["moved"])
         if most["moved"]:
             yield f"moves most by   {most['change']}: {most['moved']:.0%} of the picks"
         else:
-            tried = len(evidence["moved"])
-            yield f"moves by        nothing: no pick goes with any small change ({tried} tried)"
+            count = len(tried)
+            yield f"moves by        nothing: no pick goes with any small change ({count} tried)"
     known = [each for each in evidence["agreement"] if each["rho"] is not None]
     if known:
         least = min(known, key=lambda each: each["rho"])

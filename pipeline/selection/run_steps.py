@@ -43,7 +43,7 @@ class SelectSettings(Settings):
     sensitivity: bool = Field(
         default=True,
         description="Whether the selection is made again with each small change, to tell how far "
-        "it moves: the steps take as long again for each bound, weight and seed. Not before a "
+        "it moves: the steps take as long again twice for each number. Not before a "
         "`facility_location` of many rows.",
     )
     steps: tuple[Step, ...] = Field(min_length=1, description="In the order they are taken.")
