@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.evidence.agreement import LENGTH
 from pipeline.text.markdown import markdown_table
 
 HEADINGS = ("rows", "tokens", "least", "10 %", "25 %", "median", "75 %", "90 %", "most")
@@ -93,8 +94,17 @@ def evidence_lines(evidence: Mapping[str, Any]) -> Iterator[str]:
         else:
             count = len(tried)
             yield f"moves by        nothing: no pick goes with any small change ({count} tried)"
-    known = [each for each in evidence["agreement"] if each["rho"] is not None]
-    if known:
-        least = min(known, key=lambda each: each["rho"])
+    yield from agreement_lines(evidence["agreement"])
+
+
+def agreement_lines(agreement: list[Mapping[str, Any]]) -> Iterator[str]:
+    """The two scores that differ most, and the one that goes most with length."""
+    known = [each for each in agreement if each["rho"] is not None]
+    if pairs := [each for each in known if LENGTH not in each["scores"]]:
+        least = min(pairs, key=lambda each: each["rho"])
         pair = " and ".join(least["scores"])
         yield f"scores differ   {pair} most: rank correlation {least['rho']:.2f}"
+    if lengths := [each for each in known if LENGTH in each["scores"]]:
+        most = max(lengths, key=lambda each: abs(each["rho"]))
+        (score,) = (name for name in most["scores"] if name != LENGTH)
+        yield f"goes by length  {score} most: rank correlation {most['rho']:.2f} with {LENGTH}"

@@ -118,10 +118,19 @@ def test_a_draw_moves_with_the_seed(tmp_path: Path) -> None:
     assert random["shared"] == 10, "a random choice without filters is its own control"
 
 
-def test_two_scores_of_one_number_agree(tmp_path: Path) -> None:
+def test_scores_are_compared_with_each_other_and_with_the_length(tmp_path: Path) -> None:
     top = {"method": "top_k", "score": "short", "budget": {"rows": 3}}
-    (pair,) = evidence_of(tmp_path, [top])["agreement"]
-    assert pair["rho"] == pytest.approx(1) and pair["rows"] == 60
+    found = evidence_of(tmp_path, [top])
+    told = {tuple(each["scores"]): (each["rho"], each["rows"]) for each in found["agreement"]}
+    same = (pytest.approx(1), 60)  # all three are the loss tokens
+    assert told == {
+        ("loss tokens", "response_length"): same,
+        ("loss tokens", "short"): same,
+        ("response_length", "short"): same,
+    }
+    lines = list(evidence_lines(found))
+    assert "goes by length  response_length most: rank correlation 1.00 with loss tokens" in lines
+    assert "scores differ   response_length and short most: rank correlation 1.00" in lines
 
 
 def test_a_selection_that_nothing_moves_names_no_change(tmp_path: Path) -> None:
