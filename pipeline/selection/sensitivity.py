@@ -50,7 +50,7 @@ class Variant(NamedTuple):
     seed: int
 
 
-Place = tuple[str, ...]
+NumberPlace = tuple[str, ...]
 """Names of fields and keys, from a step down to one of its numbers."""
 
 
@@ -65,11 +65,11 @@ def variants(settings: SelectSettings, seed: int) -> Iterator[Variant]:
             for moved in moved_numbers(number):
                 steps: list[Any] = [each.model_dump() for each in settings.steps]
                 put_number(steps[at], place, moved)
-                again = try_settings({**settings.model_dump(), "steps": steps})
+                again = checked_settings({**settings.model_dump(), "steps": steps})
                 yield Variant(f"{where} {number:.6g} → {moved:.6g}", again, seed)
 
 
-def find_numbers(settings: object, place: Place = ()) -> Iterator[tuple[Place, float]]:
+def find_numbers(settings: object, place: NumberPlace = ()) -> Iterator[tuple[NumberPlace, float]]:
     """Every number of a block, and where it stands; a choice between a few numbers is none."""
     if isinstance(settings, Settings):
         fields = type(settings).model_fields.items()
@@ -95,14 +95,14 @@ def moved_numbers(number: float) -> Sequence[float]:
     return (up, down) if number else ()
 
 
-def put_number(block: dict[str, Any], place: Place, number: float) -> None:
+def put_number(block: dict[str, Any], place: NumberPlace, number: float) -> None:
     """Set one number of a block that was written out."""
     for name in place[:-1]:
         block = block[name]
     block[place[-1]] = number
 
 
-def try_settings(written: dict[str, Any]) -> SelectSettings | str:
+def checked_settings(written: dict[str, Any]) -> SelectSettings | str:
     """The settings, or what is wrong with them."""
     try:
         return SelectSettings.model_validate(written)

@@ -46,7 +46,7 @@ def _place_by_size(groups: Ints) -> Ints:
     return indices[groups]
 
 
-def cells_of(clusters: Ints, sources: Ints) -> Ints:
+def source_cells(clusters: Ints, sources: Ints) -> Ints:
     """(n,) codes of what a cluster has in a source: different ones in different sources."""
     return np.unique(np.stack((sources, clusters)), axis=1, return_inverse=True)[1]
 
@@ -83,7 +83,7 @@ def equal_share_order(clusters: Ints, sources: Ints, keys: Ints) -> Ints:
     Returns:
         (n,) rows.
     """
-    cells = cells_of(clusters, sources)
+    cells = source_cells(clusters, sources)
     by_key = np.argsort(keys)
     turns = np.empty(len(keys), dtype=np.int64)
     turns[by_key] = turn_in_group(by_key, cells)  # (n,) 0: the first of its cell
@@ -136,7 +136,7 @@ def select_s2l(
     reasons = np.full(n, "over_budget", dtype=object)
     reasons[np.isnan(labels)] = "no_score"
     reasons[picks] = ""
-    notes = reserve_notes(cells_of(clusters, source_codes[rows]), np.isin(rows, picks))
+    notes = reserve_notes(source_cells(clusters, source_codes[rows]), np.isin(rows, picks))
     return replace(account_for(picks, reasons, labels), notes=notes)
 
 

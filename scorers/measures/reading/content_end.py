@@ -53,7 +53,7 @@ def last_content_token(
         special.discard(tokenizer.unk_token_id)  # a word of somebody's, if not a known one
     at = len(response) - shared_length(response[::-1], end[::-1])
     while at > 0 and (
-        response[at - 1] in special or not tokenizer.decode(response[at - 1]).strip()
+        response[at - 1] in special or not str(tokenizer.decode(response[at - 1])).strip()
     ):
         at -= 1
     return (at or len(response)) - 1

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,7 +137,7 @@ def test_attempts_that_give_one_text_are_all_counted(tmp_path: Path) -> None:
         prompts = read_examples(con, pool)
     parent = next(each for each in prompts if each.response == "#### 2")
 
-    def attempts(first: int, texts: list[str | None]) -> list[Attempt]:
+    def attempts(first: int, texts: Sequence[str | None]) -> list[Attempt]:
         return [
             Attempt(parent.example_id, number, say(text) if text else None, "")
             for number, text in enumerate(texts, start=first)
@@ -146,7 +147,7 @@ def test_attempts_that_give_one_text_are_all_counted(tmp_path: Path) -> None:
         reply = {"role": "assistant", "content": text}
         return Conversation([*parent.conversation.prompt, reply], [])
 
-    def run_judge(run_id: str, key: str, texts: list[str | None]) -> None:
+    def run_judge(run_id: str, key: str, texts: Sequence[str | None]) -> None:
         again = replace(run, run_id=run_id)
         with open_workspace(run.workspace) as con:
             start_run(con, run_id, {"name": "test", "seed": 0}, "code", {}, run.source_ids)

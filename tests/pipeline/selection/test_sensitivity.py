@@ -1,6 +1,6 @@
 """Small changes of settings: every number of every step, a tenth of it, up and down."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -97,7 +97,7 @@ def test_what_a_step_does_not_allow_is_skipped_and_said() -> None:
 
 
 def test_a_report_has_what_was_tried_and_what_was_not() -> None:
-    moved = [
+    moved: list[Mapping[str, Any]] = [
         {"change": "seed 3 → 4", "moved": 0.25, "rows": 8, "why_not": ""},
         {"change": "a 0", "moved": None, "rows": None, "why_not": "a tenth of 0 is 0"},
     ]
