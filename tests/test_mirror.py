@@ -13,7 +13,6 @@ TESTED_WITH = {
     "fine_tune/report.py": "fine_tune/test_train.py",
     "fine_tune/trainer.py": "fine_tune/test_train.py",
     "pipeline/advice/mixture_runs.py": "pipeline/advice/test_mixture_model.py",
-    "pipeline/advice/review_queue.py": "flows/cli/test_screen.py",
     "pipeline/contamination/recall.py": "pipeline/contamination/test_search.py",
     "pipeline/contamination/settings.py": "pipeline/contamination/test_stage.py",
     "pipeline/contamination/windows.py": "pipeline/contamination/test_ngrams.py",
