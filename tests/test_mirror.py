@@ -19,7 +19,6 @@ TESTED_WITH = {
     "pipeline/dedupe/stage.py": "pipeline/dedupe/test_stored.py",
     "pipeline/dedupe/step.py": "pipeline/dedupe/test_stored.py",
     "pipeline/evidence/lengths.py": "pipeline/evidence/test_lengths_and_overlap.py",
-    "pipeline/evidence/markdown.py": "pipeline/selection/test_evidence.py",
     "pipeline/evidence/overlap.py": "pipeline/evidence/test_lengths_and_overlap.py",
     "pipeline/export/shards.py": "pipeline/export/test_files.py",
     "pipeline/measuring/judge.py": "pipeline/measuring/test_stage.py",

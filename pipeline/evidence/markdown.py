@@ -6,6 +6,9 @@ from typing import Any
 from pipeline.evidence.agreement import LENGTH
 from pipeline.text.markdown import markdown_table
 
+SAME = 0.9999
+"""Rank correlation from which on a score is the length itself, which is no news."""
+
 HEADINGS = ("rows", "tokens", "least", "10 %", "25 %", "median", "75 %", "90 %", "most")
 
 
@@ -104,7 +107,8 @@ def agreement_lines(agreement: list[Mapping[str, Any]]) -> Iterator[str]:
         least = min(pairs, key=lambda each: each["rho"])
         pair = " and ".join(least["scores"])
         yield f"scores differ   {pair} most: rank correlation {least['rho']:.2f}"
-    if lengths := [each for each in known if LENGTH in each["scores"]]:
+    with_length = [each for each in known if LENGTH in each["scores"]]
+    if lengths := [each for each in with_length if abs(each["rho"]) < SAME]:
         most = max(lengths, key=lambda each: abs(each["rho"]))
         (score,) = (name for name in most["scores"] if name != LENGTH)
         yield f"goes by length  {score} most: rank correlation {most['rho']:.2f} with {LENGTH}"
