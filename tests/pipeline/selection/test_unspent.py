@@ -70,17 +70,20 @@ def test_many_groups_are_not_all_named() -> None:
 
 
 def test_a_group_whose_other_rows_are_covered_takes_what_another_leaves() -> None:
-    # a has 2 rows and is due 5; b has 8, and k-centre calls those that it does not pick covered.
-    names = np.array(["a"] * 2 + ["b"] * 8, dtype=object)
-    angles = np.linspace(0, 1, 10)
+    # a is due 5 and 2 of its 5 rows have an embedding; b has 8, and k-centre calls those that it
+    # does not pick covered.
+    names = np.array(["a"] * 5 + ["b"] * 8, dtype=object)
+    angles = np.linspace(0, 1, 13)
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    ids = np.array([f"{row}" for row in range(10)], dtype=object)
-    groups = group_rows(names, TEN, Shares(quotas={"a": 0.625, "b": 0.375}))
+    vectors[2:5] = np.nan
+    ids = np.array([f"{row:02d}" for row in range(13)], dtype=object)
+    ones = np.ones(13, dtype=np.int64)
+    groups = group_rows(names, ones, Shares(quotas={"a": 0.625, "b": 0.375}))
 
     def pick(rows: Ints, part: int) -> Outcome:
         return select_k_centre(vectors[rows], ids[rows], Budget(rows=part))
 
-    found, wanted = select_in_shares(groups, TEN, 8, pick)
+    found, wanted = select_in_shares(groups, ones, 8, pick)
     assert wanted == {"a": 5, "b": 3}
-    assert len(found.indices) == 8, "3 of b at first, and the 3 that a leaves"
-    assert describe_unspent(found, TEN, 8, "rows") == []
+    assert len(found.indices) == 8, "2 of a, 3 of b, and the 3 that a leaves"
+    assert describe_unspent(found, ones, 8, "rows") == []
