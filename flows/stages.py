@@ -179,7 +179,7 @@ def select_stage(state: RunState) -> RunState:
     """Choose rows."""
     recipe = state.recipe
     chosen = select_examples(state.run, recipe.select, state.pool, recipe.licenses)
-    say(f"select: {chosen.rows} rows, {chosen.loss_tokens} loss tokens. {chosen.unspent}".strip())
+    say(f"select: {chosen.rows} rows, {chosen.loss_tokens} loss tokens.")
     for note in chosen.notes:
         say(f"select: {note}")
     return replace(state, chosen=chosen)

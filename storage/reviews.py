@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -75,7 +76,7 @@ def write_verdicts(con: Connection, verdicts: Mapping[str, tuple[str, str]]) -> 
         write_table(con, "judged", judged, JUDGE)
 
 
-def read_run_recipe(con: Connection, run_id: str) -> tuple[dict[str, object], int]:
+def read_run_recipe(con: Connection, run_id: str) -> tuple[dict[str, Any], int]:
     """The recipe that a run had, resolved, and its seed."""
     recipe, seed = con.execute(RECIPE_OF_RUN, {"run_id": run_id}).fetchall()[0]
     return orjson.loads(recipe), int(seed)

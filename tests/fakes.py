@@ -46,7 +46,7 @@ class FakeLanguageModel:
         self,
         prefixes: Sequence[Sequence[int]],
         responses: Sequence[Sequence[int]],
-        vectors: Sequence[bool] = (),
+        vectors_at: Sequence[int | None] = (),
     ) -> list[TokenLosses]:
         if len(prefixes) != len(responses) or not all(map(len, prefixes)):
             raise ValueError("expected as many prefixes as responses, none of them empty")

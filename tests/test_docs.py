@@ -19,6 +19,7 @@ from typer.main import get_command
 from docs.build_reference import build
 from docs.docstrings import ROOT, docstring
 from docs.field_tables import block_schema, page_files, recipe_pages, tables, value_text
+from docs.methods_page import MEASURES as MEASURE_ENTRIES
 from docs.methods_page import selection_methods
 from flows.cli.environment import ENVIRONMENT
 from flows.cli.main import app
@@ -30,9 +31,9 @@ from pipeline.dedupe.steps import Dedupe
 from pipeline.ingest.rows import ReadReason, ShapeReason
 from pipeline.ingest.shapes import SHAPES, read_conversation
 from pipeline.ingest.strict_json import JsonReason
-from pipeline.measuring.catalogue import VIEW_COLUMNS
+from pipeline.measuring.catalogue import MEASURES, VIEW_COLUMNS, MeasureSettings
 from pipeline.ranking.outcome import REASONS
-from pipeline.selection.step import RankStep
+from pipeline.selection.step import Filter, RankStep
 from pipeline.selection.steps import Step
 from scorers import SCORERS
 from storage.conversations import Conversation
@@ -62,6 +63,9 @@ PAPER = re.compile(r"arXiv:\d{4}\.\d{4,5}|doi:10\.")
 WITHOUT_A_PAPER = {"language", "length_matched", "licenses", "random", "threshold", "top_k"}
 """Methods that need none, or name it elsewhere: `language` with the measure it reads."""
 
+PARTS_OF_MEASURES = {"adapter_training", "reflection", "splitmix64"}
+"""Modules of measures that cite a paper and stand on docs/methods.md in the entry of another."""
+
 SAID_OF_A_METHOD = {
     "what it is for": re.compile(
         r"(?:^|[.:] )(?:For|Use it|What it is for|It is (?:meant )?for)\b"
@@ -74,6 +78,11 @@ SAID_OF_A_METHOD = {
 """What the docstring of a method must say, and by which words a reader finds it."""
 
 FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+
+
+def recipe_page(name: str) -> str:
+    """A page about a block of a recipe."""
+    return (ROOT / "docs" / "recipes" / f"{name}.md").read_text(encoding="utf-8")
 
 
 def verbs() -> list[str]:
@@ -237,6 +246,46 @@ def test_the_steps_of_a_selection_are_numbered_and_complete() -> None:
         assert f"`{method_of(step)}`" in said, step
 
 
+@pytest.mark.parametrize(("page", "base"), [("rankings", RankStep), ("filters", Filter)])
+def test_the_index_of_a_page_names_each_of_its_steps_once(page: str, base: type[BaseModel]) -> None:
+    index = recipe_page(page).split("\n## ")[0]
+    named = re.findall(r"\[`(\w+)`\]\(#\w+-(\w+)\)", index)
+    wanted = [method_of(step) for step in get_args(get_args(Step)[0]) if issubclass(step, base)]
+    assert sorted(named) == sorted((name, name) for name in wanted)
+
+
+def test_every_block_of_measures_says_what_is_asked_again() -> None:
+    rows = re.findall(r"^\| (`.+?) \|", recipe_page("asked-again"), re.MULTILINE)
+    said = " ".join(rows)
+    words = set(re.findall(r"`(?:[\w.]+\.)?(\w+)`", said))
+    for block, field in MeasureSettings.model_fields.items():
+        (settings,) = {*block_models(field.annotation)}
+        assert f"measure.{block}" in said or f" of {block}" in said, block
+        if not re.search(rf"`measure\.{block}`, but for", said):
+            missing = set(settings.model_fields) - words - {"endpoint", "served_as"}
+            assert not missing, f"{block}: {missing}"
+
+
+def block_models(annotation: object) -> Iterator[type[BaseModel]]:
+    """The settings classes in an annotation such as `tuple[A, ...]` or `A | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from block_models(part)
+
+
+def test_where_each_measure_is_taken_on_a_cluster_is_said_once_and_so() -> None:
+    table = section(PAGES["cluster"], "What is done where")
+    rows = re.findall(r"^\| (.+) \| (.+) \|$", table, re.MULTILINE)
+    named = [(name, where) for what, where in rows for name in re.findall(r"`(\w+)`", what)]
+    assert sorted(name for name, _ in named) == sorted(MEASURES)
+    for name, where in named:
+        module = inspect.getmodule(MEASURES[name].plan)
+        classes = [each for each in vars(module).values() if hasattr(each, "anywhere")]
+        at_home = any("return False" in inspect.getsource(each.anywhere) for each in classes)
+        assert where.startswith("the run's own process") is at_home, name
+
+
 def test_no_heading_clings_to_the_text_above_it() -> None:
     clinging = [
         found
@@ -247,6 +296,20 @@ def test_no_heading_clings_to_the_text_above_it() -> None:
 
 
 # Methods
+
+
+def test_every_measure_with_a_paper_has_one_entry() -> None:
+    folder = ROOT / "scorers" / "measures"
+    files = [*folder.glob("*.py"), *(folder / "training").glob("*.py")]
+    citing = {path.stem for path in files if PAPER.search(docstring(path))} - PARTS_OF_MEASURES
+    named = [Path(each).stem for each in MEASURE_ENTRIES.values()]
+    assert len(named) == len(set(named))
+    assert set(named) == {*citing, "entailment"}, "that one is a part of confidence"
+    assert list(MEASURE_ENTRIES) == named
+
+
+def test_what_needs_no_paper_is_a_method() -> None:
+    assert {path.stem for path in selection_methods()} >= WITHOUT_A_PAPER
 
 
 def test_every_step_has_an_entry() -> None:

@@ -33,7 +33,6 @@ class RunSummary:
     notes: list[str]
     quarantined: int
     selections: dict[str, StoredSelection]  # kind → the choice and its controls
-    unspent: str
     evidence: dict[str, Any] | None  # lengths, overlaps, sensitivity and agreement of the choice
     first_example: str | None  # the one picked first, to try `sluice explain` on
     export: str | None
@@ -60,7 +59,6 @@ def summary_of(state: RunState) -> RunSummary:
         quarantined=sum(sum(count.quarantined.values()) for count in counts)
         + state.run.targets.quarantined,  # no stage counts those: targets are no rows of the run
         selections=selections,
-        unspent=state.chosen.unspent if state.chosen else "",
         evidence=dict(evidence) if evidence else None,
         first_example=picked[0] if picked else None,
         export=shown_path(state.exported.path) if state.exported else None,
@@ -120,7 +118,6 @@ def outcome_lines(summary: RunSummary) -> list[str]:
         for kind, each in sorted(summary.selections.items())
     ]
     lines += evidence_lines(summary.evidence) if summary.evidence else []
-    lines += [summary.unspent] if summary.unspent else []
     lines += [training_line(summary.training)] if summary.training else []
     if summary.parts:
         lines.append(f"measured in part, as the recipe says: {listed_rows(summary.parts)}")

@@ -51,8 +51,8 @@ def what_if(
 
     print_table(COLUMNS, [(c.label, c.rows_in, c.kept, losses(c)) for c in outcome.steps])
     sys.stdout.write(f"it would choose {outcome.rows} rows, {outcome.loss_tokens} loss tokens\n")
-    if outcome.unspent:
-        sys.stdout.write(f"{outcome.unspent}\n")
+    for note in (note for step in outcome.steps for note in step.notes):
+        sys.stdout.write(f"{note}\n")
     sys.stdout.write(f"\n{changes_markdown(outcome.changes)}")
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -105,14 +106,26 @@ def read_signals(
 ) -> dict[str, tuple[Floats, SignalKind]]:
     """Label → values and what of them is suspicious, of the run's scores that are signals."""
     measures = read_run_keys(con, screened.run_id)
-    given = read_run_recipe(con, screened.run_id)[0].get("scores", [])
-    assert isinstance(given, list)  # a stored recipe is JSON that was valid when it ran
-    scores = [ScoreSettings.model_validate(each) for each in given]
+    kinds = find_signals(read_run_recipe(con, screened.run_id)[0])
     return {
-        score.label: (read_scores(con, score_key(score, measures), ids)[0], SIGNALS[score.scorer])
-        for score in scores
-        if score.scorer in SIGNALS
+        score.label: (read_scores(con, score_key(score, measures), ids)[0], kind)
+        for score, kind in kinds
     }
+
+
+def find_signals(recipe: Mapping[str, Any]) -> list[tuple[ScoreSettings, SignalKind]]:
+    """The scores of a stored recipe that are signals, and what of each is suspicious.
+
+    Of marks that is what the recipe says; one from before it could say so has high marks for good.
+    """
+    blocks = recipe.get("measure", {}).get("ratings") or []
+    harmful = {block["name"] for block in blocks if block.get("better") == "low"}
+    scores = [ScoreSettings.model_validate(each) for each in recipe.get("scores", [])]
+    return [
+        (each, "high" if each.scorer == "rating" and each.of in harmful else SIGNALS[each.scorer])
+        for each in scores
+        if each.scorer in SIGNALS
+    ]
 
 
 def queue_lines(con: Connection, screened: Screened, reviews: Sequence[Review]) -> Iterator[bytes]:

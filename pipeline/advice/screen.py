@@ -11,8 +11,9 @@ benchmark stands in for reading.
 
 Rows are drawn for each source by a seeded hash of their id: a stricter demand reads more rows and
 the same ones again. The most suspicious rows are read beside them, but the estimate leaves them
-out: they were chosen for being bad. Suspicious is a low confidence, a low mark, or a response that
-its prompt makes less likely (ifd above 1); a row is as suspicious as its worst signal. What no
+out: they were chosen for being bad. Suspicious is a low confidence, a bad mark (a low one, unless
+the block of its ratings has `better: low`), or a response that its prompt makes less likely (ifd
+above 1); a row is as suspicious as its worst signal. What no
 signal sees is found by the random rows alone. A source that was read whole has no bound but its
 share. Costs no model; n readings for each source.
 
@@ -35,8 +36,8 @@ PASS_AT_MOST = 0.002
 WARN_AT_MOST = 0.01
 
 Gate = Literal["pass", "warn", "block"]
-SignalKind = Literal["low", "above_1"]
-"""What of a signal is suspicious: low values, or those above 1."""
+SignalKind = Literal["low", "high", "above_1"]
+"""What of a signal is suspicious: low values, high ones, or those above 1."""
 
 SIGNALS: Mapping[str, SignalKind] = {
     "confidence": "low",
@@ -44,7 +45,7 @@ SIGNALS: Mapping[str, SignalKind] = {
     "ifd": "above_1",
     "ifd_perplexity": "above_1",
 }
-"""Scorer → what of it is suspicious."""
+"""Scorer → what of it is suspicious; of a rating the recipe may say the opposite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ def rank_suspects(
 
     worst, why = np.full(len(ids), np.inf), np.full(len(ids), "", dtype=object)
     for name, (values, kind) in sorted(signals.items()):  # of equal places the first name stands
-        speaks = ~np.isnan(values) & ((values > 1) | (kind == "low"))
+        speaks = ~np.isnan(values) & ((values > 1) | (kind != "above_1"))
         said = values[speaks] if kind == "low" else -values[speaks]  # lowest is most suspicious
         places = np.full(len(ids), np.inf)
         # Share of the scored rows that are more suspicious: signals of any unit compare by it.

@@ -4,7 +4,8 @@
 
 Two scores with rho near 1 are one score paid for twice. Two with rho below 0 want opposite things,
 and a blend of them wants nothing. The rows that one score puts on top and another at the bottom are
-those worth reading before either is trusted.
+those worth reading before either is trusted. Length is compared as if it were a score: a score that
+goes with it chooses by it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,9 @@ import numpy as np
 from pipeline.ranking.blend import shares_below
 from pipeline.ranking.order import sort_rows
 from scorers.arrays import Floats, Strings
+
+LENGTH = "loss tokens"
+"""What stands among the scores for the length of a row."""
 
 
 @dataclass(frozen=True, slots=True)

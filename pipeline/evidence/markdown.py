@@ -3,7 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.evidence.agreement import LENGTH
 from pipeline.text.markdown import markdown_table
+
+SAME = 0.9999
+"""Rank correlation from which on a score is the length itself, which is no news."""
 
 HEADINGS = ("rows", "tokens", "least", "10 %", "25 %", "median", "75 %", "90 %", "most")
 
@@ -39,8 +43,11 @@ def overlap_lines(overlaps: list[Mapping[str, Any]]) -> Iterator[str]:
 
 def moved_table(moved: list[Mapping[str, Any]]) -> str:
     """What small changes do."""
-    rows = [(each["change"], f"{each['moved']:.1%}", each["rows"]) for each in moved]
-    return markdown_table("lrr", ("a small change", "picks that go", "rows then"), rows)
+    tried = [each for each in moved if each["moved"] is not None]
+    rows = [(each["change"], f"{each['moved']:.1%}", each["rows"]) for each in tried]
+    table = markdown_table("lrr", ("a small change", "picks that go", "rows then"), rows)
+    skipped = [f"- not tried: {e['change']}: {e['why_not']}" for e in moved if e["moved"] is None]
+    return "\n".join([table, *([""] if skipped else []), *skipped])
 
 
 def agreement_table(agreement: list[Mapping[str, Any]]) -> str:
@@ -82,15 +89,26 @@ def evidence_lines(evidence: Mapping[str, Any]) -> Iterator[str]:
         for each in evidence["overlaps"]
     )
     yield f"rows shared     {', '.join(shared)}"
-    if evidence["moved"]:
-        most = max(evidence["moved"], key=lambda each: each["moved"])
+    tried = [each for each in evidence["moved"] or () if each["moved"] is not None]
+    if tried:
+        most = max(tried, key=lambda each: each["moved"])
         if most["moved"]:
             yield f"moves most by   {most['change']}: {most['moved']:.0%} of the picks"
         else:
-            tried = len(evidence["moved"])
-            yield f"moves by        nothing: no pick goes with any small change ({tried} tried)"
-    known = [each for each in evidence["agreement"] if each["rho"] is not None]
-    if known:
-        least = min(known, key=lambda each: each["rho"])
+            count = len(tried)
+            yield f"moves by        nothing: no pick goes with any small change ({count} tried)"
+    yield from agreement_lines(evidence["agreement"])
+
+
+def agreement_lines(agreement: list[Mapping[str, Any]]) -> Iterator[str]:
+    """The two scores that differ most, and the one that goes most with length."""
+    known = [each for each in agreement if each["rho"] is not None]
+    if pairs := [each for each in known if LENGTH not in each["scores"]]:
+        least = min(pairs, key=lambda each: each["rho"])
         pair = " and ".join(least["scores"])
         yield f"scores differ   {pair} most: rank correlation {least['rho']:.2f}"
+    with_length = [each for each in known if LENGTH in each["scores"]]
+    if lengths := [each for each in with_length if abs(each["rho"]) < SAME]:
+        most = max(lengths, key=lambda each: abs(each["rho"]))
+        (score,) = (name for name in most["scores"] if name != LENGTH)
+        yield f"goes by length  {score} most: rank correlation {most['rho']:.2f} with {LENGTH}"

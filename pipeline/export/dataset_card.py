@@ -6,9 +6,10 @@ estimated. The front matter follows the Hub: https://huggingface.co/docs/hub/dat
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pipeline.export.languages import language_line, main_languages
 from pipeline.text.markdown import markdown_table
 from storage.exports_manifest import ModelIdentity, SourceCounts, Split, SplitCounts
 from storage.runs import StageCount
@@ -88,8 +89,8 @@ class ExportFacts:
     parent: str | None = None
     libraries: Mapping[str, str] | None = None
     """None: the versions installed."""
-    languages: Sequence[str] = ()
-    """ISO 639 codes; left out of the card where not known."""
+    languages: Mapping[str, int] = field(default_factory=dict)
+    """ISO 639 code → rows, "" for rows whose language could not be told; empty if not measured."""
     funnel: Sequence[StageCount] = ()
     steps: Sequence[str] = ()
     """How the rows were chosen, one sentence each."""
@@ -116,6 +117,7 @@ def write_card(facts: ExportFacts, counts: WrittenCounts) -> str:
     sections = [
         f"# {facts.name}",
         _summary(facts, counts),
+        language_line(facts.languages),
         "## Columns\n\n" + COLUMNS_TEXT.rstrip(),
         "## Sources and licences\n\n" + source_table(counts.sources),
         "## What became of the rows\n\n" + _funnel_table(facts.funnel),
@@ -163,7 +165,7 @@ def _card_data(facts: ExportFacts, counts: WrittenCounts) -> "DatasetCardData":
     ]
     return DatasetCardData(
         pretty_name=facts.name,
-        language=list(facts.languages) or None,  # None leaves the key out
+        language=main_languages(facts.languages) or None,  # None leaves the key out
         task_categories=["text-generation"],
         size_categories=[size_bucket(sum(split.rows for split in counts.splits.values()))],
         tags=["sft", "trl", "sluice"],
@@ -216,7 +218,9 @@ def _funnel_table(funnel: Sequence[StageCount]) -> str:
         for step in funnel
     ]
     headings = ("step", "in", "added", "kept", "dropped", "quarantined")
-    return markdown_table("lrrrll", headings, lines)
+    notes = [f"- {note}" for step in funnel for note in step.notes]
+    # An empty line ends the table; without it Markdown would take the notes for rows.
+    return "\n".join([markdown_table("lrrrll", headings, lines), *([""] if notes else []), *notes])
 
 
 def _reasons(counts: Mapping[str, int]) -> str:

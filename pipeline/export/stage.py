@@ -3,6 +3,7 @@
 Everything in it is read from the workspace; the folder is written by pipeline/export/files.py.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from storage.conversations import content_hash
 from storage.database import Connection, open_workspace
 from storage.examples import read_examples, read_first_sources, read_makers
 from storage.exports_manifest import ExportManifest, ModelIdentity, Split
-from storage.measurements import read_measurements
+from storage.measurements import read_measurements, read_texts
 from storage.runs import Decisions, StageCount, read_counts, write_step
 from storage.selections import read_run_selections, read_selection, record_export
 
@@ -54,7 +55,8 @@ def export_selection(
     with open_workspace(run.workspace) as con:
         selections = read_run_selections(con, run.run_id)
         choice = selections["choice"]
-        rows = choice.rows
+        rows, aside_id = choice.rows, selections["held_out"].selection_id
+        choice_ids, _ = read_selection(con, choice.selection_id)
         facts = ExportFacts(
             name=str(recipe["select"]["name"]),
             selection_id=choice.selection_id,
@@ -72,10 +74,11 @@ def export_selection(
                 for kind in ("random", "length_matched")
             ],
             limits=LIMITS,
+            languages=count_languages(con, run, [*choice_ids, *read_selection(con, aside_id)[0]]),
         )
         path = run.workspace.exports / f"{facts.name}-{choice.selection_id}-{run.run_id}"
         chosen = [*export_rows(con, run, choice.selection_id, "train")]
-        aside = [*export_rows(con, run, selections["held_out"].selection_id, "validation")]
+        aside = [*export_rows(con, run, aside_id, "validation")]
         manifest = write_export(path, [*chosen, *aside], facts)
         relative = str(path.relative_to(run.workspace.directory))
         record_export(
@@ -108,6 +111,15 @@ def read_generators(con: Connection, selection_id: str) -> list[str]:
     """The models that wrote rows of a selection."""
     ids, _ = read_selection(con, selection_id)
     return sorted(set(read_makers(con, ids).values()))
+
+
+def count_languages(con: Connection, run: RunContext, ids: Sequence[str]) -> dict[str, int]:
+    """Rows of each language, "" of none that could be told; nothing where it was not measured."""
+    if "language" not in run.measures:
+        return {}
+    return Counter(
+        code or "" for code in read_texts(con, run.measures["language"], "language", ids)
+    )
 
 
 def export_rows(

@@ -16,6 +16,7 @@ from scorers.measures.reading.chat_format import (
     render,
     template_fingerprint,
 )
+from scorers.measures.reading.content_end import last_content_token, template_end
 from scorers.measures.reading.turn_tokens import TurnTokens, find_turns
 
 if TYPE_CHECKING:
@@ -75,6 +76,14 @@ def render_row(
         detail = "the template leaves out the tool calls: an empty answer would be learnt"
         return {"state": "failed", "detail": detail}
     return rendered
+
+
+def content_ends(model: str, template: Template, rows: Sequence[RenderedExample]) -> list[int]:
+    """Of each row's response the last token that is content, and not the template's."""
+    with _rendering:
+        tokenizer = tokenizer_of(model)
+        end = template_end(tokenizer, template)
+        return [last_content_token(tokenizer, end, row.response) for row in rows]
 
 
 def readable_rows(

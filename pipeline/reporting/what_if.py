@@ -28,7 +28,6 @@ from pipeline.selection.run_steps import (
     StepTaken,
     choose_rows,
     run_steps,
-    unspent,
 )
 from storage.changes import ChoiceChange, PoolChange, describe_run
 from storage.database import Connection
@@ -46,7 +45,6 @@ class WhatIf:
     steps: Sequence[StageCount]
     rows: int
     loss_tokens: int
-    unspent: str
     changes: RunChanges
     """From the run's choice to this one."""
 
@@ -94,9 +92,8 @@ def select_again(
         stayed=stayed,
         choice=[*read_why_out(con, run.run_id, came), *notes.left],
     )
-    left = unspent(settings.rank.budget, choice.ranked, chosen)
     tokens = int(chosen.loss_tokens.sum())
-    return WhatIf(run.run_id, notes.counts, len(chosen), tokens, left, changes)
+    return WhatIf(run.run_id, notes.counts, len(chosen), tokens, changes)
 
 
 def find_ids(ids: Names, wanted: set[str]) -> NDArray[np.bool_]:

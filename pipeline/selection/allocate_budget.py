@@ -10,10 +10,10 @@ from pipeline.selection.shares import (
     group_rows,
     label_names,
     select_in_shares,
-    shortfalls,
 )
 from pipeline.selection.source_names import name_sources
 from pipeline.selection.step import BudgetSettings, RankStep
+from pipeline.selection.unspent import describe_shortfalls, describe_unspent
 from scorers.arrays import Ints, Strings
 
 COLUMNS = ("source", "license", "origin")
@@ -24,28 +24,40 @@ def allocate_budget(rank: RankStep, rows: Candidates, vectors: Vectors, seed: in
     """Pick what the budget pays for, within each group where the step has shares.
 
     Returns:
-        The picks; the notes say what each group got, and which fell short.
+        The picks; the notes say what each group got, which fell short, and what is not spent.
 
     Raises:
         ValueError: if a quota is for a group that no row is in.
     """
-    if rank.shares is None:
-        return rank.pick(rows, vectors, seed)
     budget = rank.budget.budget()
     costs, limit = budget.costs(len(rows), rows.loss_tokens)
-    in_tokens = budget.loss_tokens is not None
-    groups = group_rows(names_of(rows, rank.shares), costs, rank.shares)
+    unit = "rows" if budget.loss_tokens is None else "loss tokens"
+    if rank.shares is None:
+        outcome = rank.pick(rows, vectors, seed)
+    else:
+        outcome = pick_in_shares(rank, rank.shares, rows, vectors, seed)
+    left = describe_unspent(outcome, costs, limit, unit)
+    return replace(outcome, notes=(*outcome.notes, *left))
+
+
+def pick_in_shares(
+    rank: RankStep, shares: Shares, rows: Candidates, vectors: Vectors, seed: int
+) -> Outcome:
+    """Pick within each group; the notes say what each got, and which fell short."""
+    budget = rank.budget.budget()
+    costs, limit = budget.costs(len(rows), rows.loss_tokens)
+    unit = "rows" if budget.loss_tokens is None else "loss tokens"
+    groups = group_rows(names_of(rows, shares), costs, shares)
 
     def pick(indices: Ints, part: int) -> Outcome:  # a fraction was made rows above
-        own = BudgetSettings(loss_tokens=part) if in_tokens else BudgetSettings(rows=part)
+        own = BudgetSettings(rows=part) if unit == "rows" else BudgetSettings(loss_tokens=part)
         step = rank.model_copy(update={"budget": own})
         return step.pick(rows.at(indices), vectors, seed)
 
     outcome, wanted = select_in_shares(groups, costs, limit, pick)
-    unit = "loss tokens" if in_tokens else "rows"
     notes = [
         describe_mixture(groups, outcome.indices, costs),
-        *shortfalls(groups, wanted, outcome.indices, costs, unit),
+        *describe_shortfalls(groups.names, wanted, outcome, costs, unit),
     ]
     return replace(outcome, notes=tuple(note for note in notes if note))
 

@@ -3,7 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.evidence.agreement import Agreement, Disagreement, most_disputed, rank_agreement
+import numpy as np
+
+from pipeline.evidence.agreement import (
+    LENGTH,
+    Agreement,
+    Disagreement,
+    most_disputed,
+    rank_agreement,
+)
 from pipeline.evidence.lengths import Lengths, describe_lengths
 from pipeline.evidence.overlap import Overlap, measure_overlap
 from pipeline.selection.candidates import Candidates
@@ -54,6 +62,6 @@ def gather_evidence(
         lengths={kind: describe_lengths(rows.loss_tokens) for kind, rows in groups.items()},
         overlaps=overlaps,
         moved=moved,
-        agreement=rank_agreement(values),
+        agreement=rank_agreement({**values, LENGTH: eligible.loss_tokens.astype(np.float64)}),
         disputed=most_disputed(values, eligible.ids),
     )

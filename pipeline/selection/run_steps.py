@@ -17,7 +17,7 @@ from pipeline.selection.allocate_budget import allocate_budget, deciding_scores
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.methods.licenses import LicenseSettings
 from pipeline.selection.methods.random import random_keys
-from pipeline.selection.step import Blend, BudgetSettings, Filter, FilterStep, RankStep
+from pipeline.selection.step import Blend, Filter, FilterStep, RankStep
 from pipeline.selection.steps import Step
 from pipeline.settings import Settings
 
@@ -43,7 +43,7 @@ class SelectSettings(Settings):
     sensitivity: bool = Field(
         default=True,
         description="Whether the selection is made again with each small change, to tell how far "
-        "it moves: the steps take as long again for each bound, weight and seed. Not before a "
+        "it moves: the steps take as long again twice for each number. Not before a "
         "`facility_location` of many rows.",
     )
     steps: tuple[Step, ...] = Field(min_length=1, description="In the order they are taken.")
@@ -88,9 +88,8 @@ class StepTaken:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the filters left, and what the ranking step took of it."""
+    """What the ranking step took of what the filters left."""
 
-    ranked: Candidates
     chosen: Candidates
     """In the order picked."""
     steps: tuple[StepTaken, ...]
@@ -145,7 +144,7 @@ def choose_rows(rows: Candidates, settings: SelectSettings, vectors: Vectors, se
     rank = settings.rank
     outcome = allocate_budget(rank, rows, vectors, seed)
     taken.append(StepTaken(describe(rank), rows, outcome, deciding_scores(rank)))
-    return Choice(rows, rows.at(outcome.indices), tuple(taken))
+    return Choice(rows.at(outcome.indices), tuple(taken))
 
 
 def untrainable(rows: Candidates) -> Reasons:
@@ -192,15 +191,3 @@ def describe(step: Filter | RankStep) -> str:
         given |= budget
     shown = ", ".join(f"{name}={value}" for name, value in given.items())
     return f"{step.method}({shown})"
-
-
-def unspent(budget: BudgetSettings, rows: Candidates, chosen: Candidates) -> str:
-    """Say so where the pool had less than the budget."""
-    if len(chosen) < len(rows):
-        return ""
-    tokens = int(chosen.loss_tokens.sum())
-    if budget.rows and budget.rows > len(rows):
-        return f"the budget is {budget.rows} rows, and only {len(rows)} were left: all taken"
-    if budget.loss_tokens and budget.loss_tokens > tokens:
-        return f"the budget is {budget.loss_tokens} loss tokens, the rows left had {tokens}"
-    return ""

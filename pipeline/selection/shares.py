@@ -37,11 +37,9 @@ from pipeline.selection.apportion import (
     take_turns,
 )
 from pipeline.selection.source_names import require_known
+from pipeline.selection.unspent import GROUPS_SAID, held_back
 from pipeline.settings import Settings, Share
 from scorers.arrays import Floats, Ints, Strings, require_same_length
-
-GROUPS_SAID = 12
-"""A note names at most so many groups."""
 
 PickGroup = Callable[[Ints, int], Outcome]
 """Picks from the rows at these places, for this many rows or tokens; what it says is of them."""
@@ -121,8 +119,8 @@ def select_in_shares(
 ) -> tuple[Outcome, dict[str, int]]:
     """Pick within each group for its share of a budget.
 
-    A group has fallen short when it has nothing left that only the budget keeps out: no row is
-    "over_budget". It then has what it could use, and the rest is shared out again.
+    A group has fallen short when it did not use its part and has no row that the budget alone
+    keeps out. It then has what it could use, and the rest is shared out again.
 
     Args:
         groups: of the rows; each has a weight.
@@ -153,9 +151,9 @@ def select_in_shares(
         short = {
             name: int(costs[members[name][each.indices]].sum())
             for name, each in outcome.items()
-            if "over_budget" not in each.reasons
+            if not held_back(each.reasons)
         }
-        short = {name: used for name, used in short.items() if used < holds[name]}  # newly
+        short = {name: used for name, used in short.items() if used < parts[name]}  # newly
         if not short:
             return join(groups, members, outcome), wanted
         holds |= short
@@ -207,34 +205,6 @@ def label_names(labels: Floats) -> Strings:
         for label in labels.tolist()
     ]
     return np.array(called, dtype=object)
-
-
-def shortfalls(
-    groups: Groups, wanted: Mapping[str, int], picks: Ints, costs: Ints, unit: str
-) -> list[str]:
-    """Say of each group that fell short of its share what it had.
-
-    Args:
-        groups: of the rows.
-        wanted: group → its share of the budget.
-        picks: rows that were picked.
-        costs: (n,) rows or tokens.
-        unit: what the budget counts.
-    """
-    lines = []
-    rows = unit == "rows"
-    for name, share in sorted(wanted.items()):
-        chosen = picks[groups.names[picks] == name]
-        used = int(costs[chosen].sum())
-        left = np.setdiff1d(groups.rows_of(name), chosen)
-        # Of tokens, less than a row's worth is left over wherever a budget ends.
-        most = int(costs[left].max(initial=0)) if not rows else 1
-        if used < share and share - used >= most:
-            lines.append(
-                f"{name} was to get {share} {unit} and had {used}: the rest went to the others"
-            )
-    more = len(lines) - GROUPS_SAID
-    return [*lines[:GROUPS_SAID], *([f"and {more} groups more fell short"] if more > 0 else [])]
 
 
 def describe_mixture(groups: Groups, picks: Ints, costs: Ints) -> str:

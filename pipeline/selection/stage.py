@@ -24,7 +24,7 @@ from pipeline.selection.evidence import gather_evidence
 from pipeline.selection.methods.length_matched import select_length_matched
 from pipeline.selection.methods.licenses import LicenseSettings
 from pipeline.selection.methods.random import select_random
-from pipeline.selection.run_steps import SelectSettings, StepTaken, run_steps, unspent
+from pipeline.selection.run_steps import SelectSettings, StepTaken, run_steps
 from pipeline.selection.sensitivity import measure_sensitivity
 from scorers import SCORERS
 from scorers.arrays import Ints
@@ -42,10 +42,8 @@ class Chosen:
     selection_id: str
     rows: int
     loss_tokens: int
-    unspent: str
-    """What of the budget was not spent, and why; "" where it was."""
     notes: tuple[str, ...] = ()
-    """What the step that ranked has to say."""
+    """What the step that ranked has to say: of what is not spent too."""
 
 
 def select_examples(
@@ -76,9 +74,8 @@ def select_examples(
         last = read_last_choice(con, run.run_id)
         evidence = gather_evidence(taken.eligible, chosen, controls, ranking, moved, last)
         write_evidence(con, run.run_id, selection_id, evidence)
-    left = unspent(settings.rank.budget, taken.choice.ranked, chosen)
     tokens = int(chosen.loss_tokens.sum())
-    return Chosen(selection_id, len(chosen), tokens, left, taken.choice.notes)
+    return Chosen(selection_id, len(chosen), tokens, taken.choice.notes)
 
 
 @dataclass(frozen=True, slots=True)

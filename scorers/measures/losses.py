@@ -49,11 +49,15 @@ class LossRow:
     top1: NDArray[np.bool_] | None = None
     top1_alone: NDArray[np.bool_] | None = None
     vector: NDArray[np.float32] | None = None
-    """(h,) last hidden state of the last token, with the prompt, of length 1; null if not asked."""
+    """(h,) last hidden state of one response token, with the prompt, of length 1; null if none
+    was asked for."""
 
 
 def measure_losses(
-    model: LossModel, rows: Sequence[RenderedExample], max_tokens: int, vectors: bool = False
+    model: LossModel,
+    rows: Sequence[RenderedExample],
+    max_tokens: int,
+    vectors_at: Sequence[int] = (),
 ) -> list[LossRow]:
     """Measure the losses of each row's response.
 
@@ -62,7 +66,7 @@ def measure_losses(
         rows: n examples, not truncated.
         max_tokens: longest prompt and response, together, that is measured. A longer one would
             have to be cut, and its loss would be that of another text.
-        vectors: whether the last hidden state of each row is wanted.
+        vectors_at: of each row the response token whose last hidden state is wanted; () for none.
 
     Returns:
         n rows, aligned with the input: "truncated" over max_tokens, "not_applicable" without
@@ -72,7 +76,7 @@ def measure_losses(
     asked = [i for i, result in enumerate(results) if result is None]
     # One call for both passes: what texts begin with in common is then read once.
     prefixes = [rows[i].prompt for i in asked] + [rows[i].header for i in asked]
-    wanted = [vectors] * len(asked) + [False] * len(asked)
+    wanted = [vectors_at[i] if vectors_at else None for i in asked] + [None] * len(asked)
     losses = model.token_losses(prefixes, [rows[i].response for i in asked] * 2, wanted)
     for i, given, alone in zip(asked, losses[: len(asked)], losses[len(asked) :], strict=True):
         results[i] = _summarise(given, alone)

@@ -30,7 +30,7 @@ class TokenLosses:
     None where the back end does not tell."""
     top1: NDArray[np.bool_]  # whether the token was the likeliest one
     vector: NDArray[np.float32] | None = None
-    """(h,) last hidden state of the response's last token, of length 1; None if not asked for."""
+    """(h,) last hidden state of the token that was asked for, of length 1; None if none was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +116,15 @@ class LossModel(Protocol):
         self,
         prefixes: Sequence[Sequence[int]],
         responses: Sequence[Sequence[int]],
-        vectors: Sequence[bool] = (),
+        vectors_at: Sequence[int | None] = (),
     ) -> "Sequence[TokenLosses | GenerationFailure]":
         """Score the tokens of each response after its prefix, under the true tokens before them.
 
         Args:
             prefixes: n lists of token ids, each at least one long.
             responses: n lists of token ids; an empty one gives three empty arrays.
-            vectors: for each text whether its vector is wanted; none of them by default.
+            vectors_at: for each text the index of the response token whose vector is wanted, or
+                None; none of them by default.
 
         Returns:
             n results, aligned with the input. A loss that overflowed is inf or NaN, not an error.
@@ -142,7 +143,7 @@ class LanguageModel(OptionModel, LossModel, Protocol):
         self,
         prefixes: Sequence[Sequence[int]],
         responses: Sequence[Sequence[int]],
-        vectors: Sequence[bool] = (),
+        vectors_at: Sequence[int | None] = (),
     ) -> list[TokenLosses]:
         """See LossModel.token_losses."""
         ...

@@ -9,7 +9,14 @@ from pydantic import Field, model_validator
 
 from pipeline.measuring.endpoint import Endpoint, ServedMeasure, find_served
 from pipeline.measuring.measure import Jobs, MeasureScope
-from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table, render_rows, template_of
+from pipeline.measuring.rows import (
+    Unmeasured,
+    answer_rows,
+    answer_table,
+    content_ends,
+    render_rows,
+    template_of,
+)
 from pipeline.settings import TARGET, Settings
 from scorers.arrays import Ints
 from scorers.measures.endpoint.losses import EndpointLosses
@@ -44,6 +51,9 @@ FIELDS = [  # losses and entropies in nats; `alone`: of the response without its
 
 VERSION = 2
 
+VECTOR_OF = "last content token"
+"""What a vector is the state of; the key of losses with vectors has it."""
+
 
 class LossSettings(Settings):
     """Losses and entropies of each response token: perplexity, both IFDs and GRAPE need them."""
@@ -70,8 +80,8 @@ class LossSettings(Settings):
     )
     vectors: bool = Field(
         default=False,
-        description="Keep the model's last hidden state of each example, to compare them by: "
-        "DEITA's embedding. 4 bytes for each of the model's dimensions.",
+        description="Keep the model's last hidden state where each response's content ends, to "
+        "compare them by, after DEITA. 4 bytes for each of the model's dimensions.",
     )
     endpoint: Endpoint | None = Field(
         default=None,
@@ -110,7 +120,8 @@ class Losses(ServedMeasure):
                 "version": VERSION,
                 "max_tokens": settings.max_tokens,
                 "dtype": dtype,
-                "vectors": settings.vectors,
+                # Of a workspace from before, true: the state of the last token, the template's.
+                "vectors": settings.vectors and VECTOR_OF,
             },
         )
 
@@ -122,8 +133,9 @@ class Losses(ServedMeasure):
     def ask(self, rows: list[RenderedExample]) -> list[Unmeasured]:
         """Both losses of each row."""
         settings = self.settings
+        at = content_ends(settings.model, settings.template, rows) if settings.vectors else []
         with borrowed_device():
-            losses = measure_losses(self.model(), rows, settings.max_tokens, settings.vectors)
+            losses = measure_losses(self.model(), rows, settings.max_tokens, at)
         return [with_lists(asdict(row)) for row in losses]
 
     def tokens_read(self, tokens: Ints, response_tokens: Ints) -> Ints:

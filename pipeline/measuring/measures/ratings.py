@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import isfinite
-from typing import Annotated, Any, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import orjson
 import pyarrow as pa
@@ -44,6 +44,11 @@ class RatingSettings(AskedBlock):
         default=MARKS,
         min_length=2,
         description="What the reply may begin with; none may be the beginning of another.",
+    )
+    better: Literal["high", "low"] = Field(
+        default="high",
+        description="Which marks are good: low where the question asks for harm or errors. "
+        "`sluice screen` goes by it; the score `rating` stays the mark itself.",
     )
     part: Subset | None = Field(default=None, description="Ask about part of the pool only.")
 

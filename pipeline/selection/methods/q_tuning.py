@@ -12,7 +12,10 @@ with a decision is PPL' - H': above 0 towards misconception, below towards calib
 
 Perplexity and entropy go together in most models: for Gaussian ranks with a correlation of 0.7 the
 two corners can supply 23 % of the rows and no more, whatever the share. The rest is the fill, which
-the paper gives less thought to; how much it was stands in the notes of the step. Read it.
+the paper gives less thought to; how much it was stands in the notes of the step. Read it. The paper
+scales within a mini-batch, here it is over all rows: there a single enormous perplexity brings all
+other PPL' near to 0, and the fill is then the rows of the highest entropy, whose PPL' - H' is below
+0. So the notes also say to which side the filled rows lie.
 
 What it is for: fewer rows for the same training, where losses with entropies are stored anyway.
 The paper prunes each mini-batch by the model as it is at that moment; this is the same choice once,
@@ -115,7 +118,8 @@ def select_q_tuning(perplexity: Floats, entropy: Floats, ids: Strings, share: fl
     reasons[scored], values[scored] = others, difference
     picks = scored[order[:budget]]
     reasons[picks] = ""
-    note = supply_note(int(inside.sum()), budget)
+    filled = difference[order[:budget]][~inside[order[:budget]]]
+    note = supply_note(budget, filled)
     return replace(account_for(picks, reasons, values), notes=(note,))
 
 
@@ -125,13 +129,13 @@ def scaled(values: Floats) -> Floats:
     return (values - least) / (most - least) if most > least else np.zeros_like(values)
 
 
-def supply_note(supplied: int, budget: int) -> str:
-    """How many rows the corners gave, and how many were filled up."""
-    filled = budget - supplied
-    share = filled / budget if budget else 0.0
+def supply_note(budget: int, filled: Floats) -> str:
+    """How many rows the corners gave, and how many were filled up: those with these differences."""
+    share = len(filled) / budget if budget else 0.0
     return (
-        f"misconceptions and calibration samples supply {supplied} of {budget} rows; {filled} "
-        f"({share:.0%}) are filled up by |PPL' - H'|"
+        f"misconceptions and calibration samples supply {budget - len(filled)} of {budget} rows; "
+        f"{len(filled)} ({share:.0%}) are filled up by |PPL' - H'|, {np.sum(filled > 0)} of them "
+        f"towards misconception and {np.sum(filled < 0)} towards calibration"
     )
 
 

@@ -6,16 +6,24 @@ c_1 <= ... <= c_M are the sizes of the M clusters, B the budget, t_i what cluste
 clusters are taken whole and what they leave over goes to the larger ones. Yang et al. 2024,
 arXiv:2403.07384, with `score_s2l_cluster`. The paper shares over clusters; its code first shares
 over sources in the same way, and puts clusters of one or two rows into a reserve that is drawn
-only when the rest is used up. Both are here; without sources there is one.
+uniformly when the source's other clusters are used up. Both are here; without sources there is one.
+
+One thing is not as released: there k-means is run on each source apart, with up to 100 clusters of
+its own; here the clusters are those of the whole pool, and what is shared over are their parts in a
+source. A small source has few rows of many clusters, so more of it lies in the reserve, where the
+draw is uniform and no longer by clusters. How many rows that is stands in the notes of the step.
+With fewer `clusters` of the score, or `per_source: false`, it is less.
 
 For a domain with known sources; not for a mixed pool of general instructions, where another paper
 (arXiv:2502.04194) finds it below random for two of three models. The draw costs nothing; the
 trajectories do.
 """
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.ranking.budget import Budget, within_budget
@@ -38,6 +46,28 @@ def _place_by_size(groups: Ints) -> Ints:
     return indices[groups]
 
 
+def source_cells(clusters: Ints, sources: Ints) -> Ints:
+    """(n,) codes of what a cluster has in a source: different ones in different sources."""
+    return np.unique(np.stack((sources, clusters)), axis=1, return_inverse=True)[1]
+
+
+def in_reserve(cells: Ints) -> NDArray[np.bool_]:
+    """(n,) whether a row's cell is so small that it is drawn last."""
+    return np.asarray(np.bincount(cells, minlength=1)[cells] <= RESERVE_SIZE)
+
+
+def reserve_notes(cells: Ints, picked: NDArray[np.bool_]) -> tuple[str, ...]:
+    """How many rows were drawn last, if any, and how many of the picks they are."""
+    last = in_reserve(cells)
+    if not last.any():
+        return ()
+    return (
+        f"{len(np.unique(cells[last]))} of {len(np.unique(cells))} clusters have at most "
+        f"{RESERVE_SIZE} rows in their source: these {last.sum()} rows are drawn last and "
+        f"uniformly, and are {(last & picked).sum()} of the {picked.sum()} picks",
+    )
+
+
 def equal_share_order(clusters: Ints, sources: Ints, keys: Ints) -> Ints:
     """Order rows so that its first B rows are the equal shares of a budget of B, for every B.
 
@@ -53,13 +83,12 @@ def equal_share_order(clusters: Ints, sources: Ints, keys: Ints) -> Ints:
     Returns:
         (n,) rows.
     """
-    # A cluster of a source, (n,) codes: cells of different sources have different ones.
-    cells = np.unique(np.stack((sources, clusters)), axis=1, return_inverse=True)[1]
+    cells = source_cells(clusters, sources)
     by_key = np.argsort(keys)
     turns = np.empty(len(keys), dtype=np.int64)
     turns[by_key] = turn_in_group(by_key, cells)  # (n,) 0: the first of its cell
     indices = _place_by_size(cells)
-    reserve = np.bincount(cells, minlength=1)[cells] <= RESERVE_SIZE
+    reserve = in_reserve(cells)
     turns[reserve] = indices[reserve] = 0  # among themselves, in the order of the keys
     # lexsort goes by its last key first: no reserve, then turns, then large cells, then the keys.
     within_source = np.lexsort((keys, -indices, turns, reserve))
@@ -90,7 +119,7 @@ def select_s2l(
         seed: 0 or more.
 
     Returns:
-        The picks in the order drawn; values are the labels.
+        The picks in the order drawn; values are the labels. The notes have what was drawn last.
 
     Raises:
         ValueError: if lengths differ, or the budget needs tokens that are not given.
@@ -107,7 +136,8 @@ def select_s2l(
     reasons = np.full(n, "over_budget", dtype=object)
     reasons[np.isnan(labels)] = "no_score"
     reasons[picks] = ""
-    return account_for(picks, reasons, labels)
+    notes = reserve_notes(source_cells(clusters, source_codes[rows]), np.isin(rows, picks))
+    return replace(account_for(picks, reasons, labels), notes=notes)
 
 
 class S2L(RankStep):

@@ -4,7 +4,10 @@
 
 n counts the rows that reach the filter, those without a score too. It is the first cut of methods
 that look at quality first and at coverage after, such as the diverse version of Superfiltering
-(arXiv:2402.00530): the highest fifth by score, and of these the rows that cover the rest.
+(arXiv:2402.00530): the highest fifth by score, and of these the rows that cover the rest. Their
+fifth is one of the whole data set (10,400 of Alpaca's 52,002 rows), also where rows above 1 went
+before. Here it is one of the rows that reach the filter, which the notes of the step count: for
+theirs multiply the share by the rows before, and divide it by those that are left.
 
 For a first cut where another step chooses, and the scale of the score moves with the model. Not for
 a score that compares only candidates of one prompt, and no remedy for lengths: what it keeps most
@@ -42,7 +45,10 @@ def select_top_share(scores: Floats, ids: Strings, share: float) -> Outcome:
     """
     outcome = select_top_k(scores, ids, Budget(fraction=share))
     reasons = np.where(outcome.reasons == "over_budget", "below_share", outcome.reasons)
-    return replace(outcome, reasons=reasons)
+    note = (
+        f"{len(outcome.indices)} rows stay, a share of {share:g} of the {len(ids)} that came here"
+    )
+    return replace(outcome, reasons=reasons, notes=(note,))
 
 
 class TopShare(FilterStep):

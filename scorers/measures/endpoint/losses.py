@@ -35,7 +35,7 @@ class EndpointLosses:
         self,
         prefixes: Sequence[Sequence[int]],
         responses: Sequence[Sequence[int]],
-        vectors: Sequence[bool] = (),
+        vectors_at: Sequence[int | None] = (),
     ) -> list[TokenLosses | GenerationFailure]:
         """See LossModel.token_losses; `entropy` is None, and no vector may be wanted.
 
@@ -46,7 +46,7 @@ class EndpointLosses:
             ValueError: also if a vector is wanted, or the environment variable with the key is not
                 set.
         """
-        if any(vectors):
+        if any(at is not None for at in vectors_at):
             raise ValueError("a server gives no hidden states")
         if len(prefixes) != len(responses):
             raise ValueError(f"{len(prefixes)} prefixes but {len(responses)} responses")

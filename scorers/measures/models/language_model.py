@@ -114,7 +114,7 @@ class HuggingFaceLanguageModel:
         self,
         prefixes: Sequence[Sequence[int]],
         responses: Sequence[Sequence[int]],
-        vectors: Sequence[bool] = (),
+        vectors_at: Sequence[int | None] = (),
     ) -> list[TokenLosses]:
         """See LossModel.token_losses.
 
@@ -123,14 +123,14 @@ class HuggingFaceLanguageModel:
         Raises:
             ValueError: also if a text is longer than `max_tokens`.
         """
-        vectors = vectors or [False] * len(prefixes)
-        if not len(prefixes) == len(responses) == len(vectors):
+        vectors_at = vectors_at or [None] * len(prefixes)
+        if not len(prefixes) == len(responses) == len(vectors_at):
             raise ValueError(f"{len(prefixes)} prefixes but {len(responses)} responses")
         if any(len(prefix) == 0 for prefix in prefixes):
             raise ValueError("a prefix is empty: nothing predicts the first response token")
         asked = [i for i, response in enumerate(responses) if len(response) > 0]
         losses = [_no_tokens() for _ in responses]
-        readings = [_response_reading(prefixes[i], responses[i], vectors[i]) for i in asked]
+        readings = [_response_reading(prefixes[i], responses[i], vectors_at[i]) for i in asked]
         for i, prediction in zip(asked, self._read(readings), strict=True):
             losses[i] = TokenLosses(
                 nll=-prediction.log_probability[:, 0],
@@ -205,11 +205,14 @@ class HuggingFaceLanguageModel:
         return Reading(answers[0][:before], before - 1, np.array([tokens]))  # predicted by the last
 
 
-def _response_reading(prefix: Sequence[int], response: Sequence[int], vector: bool) -> Reading:
+def _response_reading(
+    prefix: Sequence[int], response: Sequence[int], vector_at: int | None
+) -> Reading:
     # The last token is only predicted; it is read where its hidden state is wanted.
-    ids = [*prefix, *(response if vector else response[:-1])]
+    ids = [*prefix, *(response if vector_at == len(response) - 1 else response[:-1])]
+    place = None if vector_at is None else len(prefix) + vector_at
     # (t, 1): one option for each place, the token that stands behind it.
-    return Reading(ids, len(prefix) - 1, np.array(response, dtype=np.int64)[:, None], vector)
+    return Reading(ids, len(prefix) - 1, np.array(response, dtype=np.int64)[:, None], place)
 
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:

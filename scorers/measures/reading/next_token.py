@@ -57,7 +57,7 @@ class Reading:
     first: int  # the first place; the prediction at place i is for token i + 1
     targets: NDArray[np.int64]
     """(positions, options): the tokens whose probability is wanted at each place."""
-    vector: bool = False  # whether the last hidden state at the end of the text is wanted
+    vector_at: int | None = None  # the position whose last hidden state is wanted; None: none
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Prediction:
     entropy: NDArray[np.float32]  # (positions,) nats
     likeliest: NDArray[np.int64]  # (positions,) token ids
     vector: NDArray[np.float32] | None = None
-    """(h,) last hidden state of the last token, behind the final norm."""
+    """(h,) last hidden state where the reading wants it, behind the final norm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,16 +162,20 @@ class NextTokenReader:
     def _outputs(self, asked: dict[str, Tensor], wanted: "_Rows") -> _Outputs:
         """One pass; its (b, t) tokens are counted as b * t rows."""
         device = self.model.device
-        rows, ends = (torch.from_numpy(at).to(device) for at in (wanted.positions, wanted.ends))
+        rows, states = (
+            torch.from_numpy(at).to(device) for at in (wanted.positions, wanted.vectors)
+        )
         if self.head is not None:
             found = self.model.get_decoder()(**asked, use_cache=False)
             hidden = found.last_hidden_state.flatten(0, 1)  # (b * t, h)
-            return _Outputs(hidden[rows], wanted.slots, hidden[ends], wanted.texts)
+            return _Outputs(hidden[rows], wanted.slots, hidden[states], wanted.texts)
         # A pack is one row, so the model can be told to leave out the logits of other positions.
         kept = {"logits_to_keep": rows} if "position_ids" in asked else {}
         found = self.model(**asked, **kept, use_cache=False, output_hidden_states=True)
         hidden, logits = found.hidden_states[-1].flatten(0, 1), found.logits.flatten(0, 1)
-        return _Outputs(logits if kept else logits[rows], wanted.slots, hidden[ends], wanted.texts)
+        return _Outputs(
+            logits if kept else logits[rows], wanted.slots, hidden[states], wanted.texts
+        )
 
     def _padded(self, readings: Sequence[Reading]) -> Iterator[_Outputs]:
         """Read the texts in batches of like length, one row for each."""
@@ -226,7 +230,7 @@ def _probe(vocabulary: int) -> list[Reading]:
     shared, *tails = (draw.integers(0, vocabulary, size).tolist() for size in (13, 9, 21, 5))
     texts = [*(shared + tail for tail in tails), tails[1]]  # 13 + 21 tokens do not fit a pack
     nowhere = np.zeros((0, 1), dtype=np.int64)  # no position, of one option: the vector will do
-    return [Reading(text, len(text), nowhere, vector=True) for text in texts]
+    return [Reading(text, len(text), nowhere, len(text) - 1) for text in texts]
 
 
 def _largest_difference(one: Tensor, other: Tensor) -> float:
@@ -240,7 +244,7 @@ class _Rows:
 
     positions: NDArray[np.int64]  # (m,)
     slots: NDArray[np.int64]  # (m,) what they are wanted for, as in _Outputs
-    ends: NDArray[np.int64]  # (k,) where texts end whose vector is wanted
+    vectors: NDArray[np.int64]  # (k,) where a vector is wanted
     texts: NDArray[np.int64]  # (k,)
 
 
@@ -261,7 +265,7 @@ class _Wanted:
         """What is wanted of stretches that begin at these rows."""
         nothing = np.empty(0, dtype=np.int64)  # np.concatenate refuses an empty list
         positions, slots = [nothing], [nothing]
-        ends, texts = [], []
+        vectors, texts = [], []
         for stretch, row in begins.items():
             for text, start, end in self._stretches.pop(stretch, ()):  # read once, wanted once
                 reading = self._readings[text]
@@ -270,13 +274,13 @@ class _Wanted:
                 high = max(low, min(end, reading.first + len(reading.targets)))
                 positions.append(np.arange(low, high) - start + row)  # place in the text → row
                 slots.append(np.arange(low, high) - reading.first + self._slots[text])  # … → slot
-                if reading.vector and end == len(reading.ids):
-                    ends.append(row + end - 1 - start)  # its last token, by the pass's count
+                if reading.vector_at is not None and start <= reading.vector_at < end:
+                    vectors.append(reading.vector_at - start + row)
                     texts.append(text)
         return _Rows(
             np.concatenate(positions),
             np.concatenate(slots),
-            np.array(ends, dtype=np.int64),
+            np.array(vectors, dtype=np.int64),
             np.array(texts, dtype=np.int64),
         )
 

@@ -103,6 +103,12 @@ def test_a_row_is_as_suspicious_as_its_worst_signal() -> None:
     assert list(why) == ["ifd", "confidence", "ifd", "confidence", ""]
 
 
+def test_a_signal_whose_low_values_are_good_has_its_worst_on_top() -> None:
+    harm = np.array([1.0, 6.0, 0.5, np.nan, 3.0])
+    rows, why = rank_suspects({"harm": (harm, "high")}, IDS[:5])
+    assert list(rows) == [1, 4, 0, 2] and list(why) == ["harm", "harm", "harm", "", "harm"]
+
+
 def test_without_signals_nobody_is_suspicious() -> None:
     rows, why = rank_suspects({}, IDS)
     assert len(rows) == 0 and set(why) == {""}

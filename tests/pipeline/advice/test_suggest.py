@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from pipeline.advice.suggest import (
 from pipeline.run_context import RunContext
 from pipeline.selection.run_steps import SelectSettings
 from pipeline.selection.stage import select_examples
+from storage.conversations import Conversation
 from storage.database import open_workspace, read_workspace
+from storage.examples import Attempt, MadeBy, read_examples, write_attempts
 from storage.runs import start_run
 from storage.verdicts import read_verdicts
 from tests.stage_runner import count_words, start, store_measurement
@@ -124,6 +127,41 @@ def test_an_answer_counts_once_and_a_trusted_one_not_at_all(tmp_path: Path) -> N
     assert told == [("others.jsonl", 0, 0, 1), ("sums.jsonl", 0, 1, 2)]
     asked = {prompts[r["task"]]: (r["correct"], r["tried"]) for r in by_prompt}
     assert asked == {"1 + 1?": (1, 2), "2 * 3?": (0, 1)}
+
+
+def test_attempts_that_give_one_text_are_all_counted(tmp_path: Path) -> None:
+    lines = [row("1 + 1?", "#### 2"), *[row("1 + 1?", "it is 2")] * 2, row("1 + 1?", "it is 3")]
+    (tmp_path / "sums.jsonl").write_text("\n".join(lines))
+    run, pool = start(tmp_path / "w", [tmp_path / "sums.jsonl"])
+    with read_workspace(run.workspace) as con:
+        prompts = read_examples(con, pool)
+    parent = next(each for each in prompts if each.response == "#### 2")
+
+    def attempts(first: int, texts: Sequence[str | None]) -> list[Attempt]:
+        return [
+            Attempt(parent.example_id, number, say(text) if text else None, "")
+            for number, text in enumerate(texts, start=first)
+        ]
+
+    def say(text: str) -> Conversation:
+        reply = {"role": "assistant", "content": text}
+        return Conversation([*parent.conversation.prompt, reply], [])
+
+    def run_judge(run_id: str, key: str, texts: Sequence[str | None]) -> None:
+        again = replace(run, run_id=run_id)
+        with open_workspace(run.workspace) as con:
+            start_run(con, run_id, {"name": "test", "seed": 0}, "code", {}, run.source_ids)
+            write_attempts(con, attempts(0, texts), MadeBy(key, "{}", run_id, "model"))
+            told = con.execute("select example_id from examples").fetchall()
+        ids = sorted(each for (each,) in told)
+        judge(count_words(again, ids), ids)
+
+    run_judge("one", "k1", ["so 2"] * 8 + ["so 4", None, "it is 2"])
+    run_judge("two", "k2", ["so 2"] * 3 + ["so 9"])
+    with read_workspace(run.workspace) as con:
+        told = read_verdicts(con, "source").to_pylist()
+    # 2 rows and 8 + 1 attempts are right, a row and an attempt wrong, one failed. Then 3 of 4.
+    assert [(r["round"], r["correct"], r["tried"]) for r in told] == [(0, 11, 13), (1, 3, 4)]
 
 
 def test_tasks_are_described_by_the_mean_of_their_embeddings_and_their_size(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ FACTS = ExportFacts(
         template_fingerprint="c",
     ),
     max_length=2_048,
-    languages=["en"],
+    languages={"en": 1_234},
     funnel=[
         StageCount("ingest", 0, "ingest", rows_in=5_000, kept=4_990, quarantined={"no answer": 10}),
         StageCount("dedupe", 1, "near", rows_in=4_990, kept=1_234, dropped={"duplicate": 3_756}),
@@ -78,6 +79,21 @@ def test_the_front_matter_says_what_was_written() -> None:
         {"name": "validation", "num_bytes": 100, "num_examples": 34},
     ]
     assert (info["download_size"], info["dataset_size"]) == (400, 1_000)
+
+
+def test_the_measured_languages_stand_in_both_parts() -> None:
+    card = write_card(replace(FACTS, languages={"de": 2, "en": 9, "": 1}), COUNTS)
+    assert front_matter(card)["language"] == ["en", "de"]
+    line = "Rows by measured language: en 9, de 2, none that could be told 1."
+    assert line in card.splitlines()
+
+
+def test_notes_of_steps_stand_below_the_funnel() -> None:
+    said = "2 of the budget's 5 rows are not spent: every row is taken"
+    step = StageCount("select", 1, "top_k()", rows_in=3, kept=3, notes=[said])
+    lines = write_card(replace(FACTS, funnel=[step]), COUNTS).splitlines()
+    at = lines.index("| select: top_k() | 3 | 0 | 3 | 0 | 0 |")
+    assert lines[at + 1 : at + 3] == ["", f"- {said}"]
 
 
 def test_the_hub_reads_it() -> None:

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
-from pipeline.export.stage import export_rows, identify_model
+import pyarrow as pa
+
+from pipeline.export.stage import count_languages, export_rows, identify_model
 from pipeline.measuring.measures.token_counts import TokenCounts
 from pipeline.scoring.stage import ScoreSettings
 from pipeline.selection.run_steps import SelectSettings
@@ -11,7 +13,7 @@ from pipeline.selection.stage import select_examples
 from storage.database import read_workspace
 from storage.selections import read_run_selections
 from tests.exported_workspace import export_workspace
-from tests.stage_runner import count_words, score, start
+from tests.stage_runner import count_words, score, start, store_measurement
 from tests.tiny_models import CHAT, save_tiny_llama
 
 
@@ -41,6 +43,19 @@ def test_each_row_has_its_own_text_tokens_and_source(tmp_path: Path) -> None:
         assert len(row.prompt[0]["content"].split()) == n
         assert len(row.completion[0]["content"].split()) == 11 - n
         assert Path(row.source).name == ("odd.jsonl" if n % 2 else "even.jsonl")
+
+
+def test_the_languages_of_the_exported_rows_are_counted(tmp_path: Path) -> None:
+    rows = [{"prompt": f"q {n}", "completion": "a"} for n in range(4)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    run, pool = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
+    with read_workspace(run.workspace) as con:
+        assert count_languages(con, run, pool) == {}, "not measured"
+    told = {"state": ["ok", "ok", "ok", "not_applicable"], "language": ["de", "en", "de", None]}
+    run = store_measurement(run, "language", pool, {k: pa.array(v) for k, v in told.items()})
+    with read_workspace(run.workspace) as con:
+        assert count_languages(con, run, pool) == {"de": 2, "en": 1, "": 1}
+        assert count_languages(con, run, pool[2:]) == {"de": 1, "": 1}
 
 
 def test_the_card_has_the_whole_funnel_and_both_controls(tmp_path: Path) -> None:

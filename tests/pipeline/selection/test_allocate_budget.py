@@ -84,7 +84,8 @@ def test_a_source_gets_its_quota_and_one_that_falls_short_is_said(pool: Pool) ->
     assert Counter(picks) == {"chat": 3, "code": 3, "math": 4}
     assert notes == [
         "shares: chat.jsonl 30.0%, code.jsonl 30.0%, math.jsonl 40.0%",
-        "math.jsonl was to get 6 rows and had 4: the rest went to the others",
+        "math.jsonl was to get 6 rows and got 4: every row is taken",
+        "the other groups got 2 rows more than their shares",
     ]
     assert chosen.notes == tuple(notes) and chosen.rows == 10
     assert set(reasons.values()) == {"over_budget"} and len(reasons) == 22
@@ -106,7 +107,11 @@ def test_any_column_can_be_shared_by(pool: Pool, by: str, group: str) -> None:
 def test_a_label_can_be_shared_by_and_is_given_in_tokens_too(pool: Pool) -> None:
     shares = {"by": "response_length", "quotas": {3: 0.5, 7: 0.5}, "others": "drop"}
     chosen, _, reasons, notes = choose(pool, top(shares, loss_tokens=28))
-    assert notes == ["shares: 3 46.2%, 7 53.8%"] and chosen.loss_tokens == 26
+    assert chosen.loss_tokens == 26
+    assert notes == [
+        "shares: 3 46.2%, 7 53.8%",
+        "2 of the budget's 28 loss tokens are not spent: the next row does not fit",
+    ]
     assert set(reasons.values()) == {"over_budget", "no_share"}
 
 

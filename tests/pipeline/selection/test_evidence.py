@@ -73,11 +73,14 @@ def test_a_bound_and_a_weight_that_matter_move_picks_and_the_seed_moves_none(
     ]
     moved = {each["change"]: each["moved"] for each in evidence_of(tmp_path, steps)["moved"]}
     assert moved["seed 3 → 4"] == 0
-    assert moved["at_most of response_length 10 % lower"] > 0
+    assert moved["select.steps.0.at_most 20 → 18"] > 0
+    assert moved["select.steps.1.budget.rows 10 → 9"] == 0.1
     assert set(moved) == {
         "seed 3 → 4",
-        "at_most of response_length 10 % higher",
-        "at_most of response_length 10 % lower",
+        "select.steps.0.at_most 20 → 22",
+        "select.steps.0.at_most 20 → 18",
+        "select.steps.1.budget.rows 10 → 11",
+        "select.steps.1.budget.rows 10 → 9",
     }
 
 
@@ -100,11 +103,11 @@ def test_without_sensitivity_each_step_is_taken_once_and_the_report_says_so(
 def test_weights_that_cancel_but_for_a_tenth_turn_the_order_round(tmp_path: Path) -> None:
     steps = [{"method": "top_k", "score": BLEND, "budget": {"rows": 10}}]
     moved = {each["change"]: each["moved"] for each in evidence_of(tmp_path, steps)["moved"]}
-    assert moved["weight of short 10 % smaller"] == 0
-    assert moved["weight of response_length 10 % larger"] == 0
+    assert moved["select.steps.0.score.weights.short -0.9 → -0.81"] == 0
+    assert moved["select.steps.0.score.weights.response_length 1 → 1.1"] == 0
     # 1 - 0.99 still prefers long rows, 0.9 - 0.9 prefers none: only that one moves
-    assert moved["weight of short 10 % larger"] == 0
-    assert moved["weight of response_length 10 % smaller"] > 0.5
+    assert moved["select.steps.0.score.weights.short -0.9 → -0.99"] == 0
+    assert moved["select.steps.0.score.weights.response_length 1 → 0.9"] > 0.5
 
 
 def test_a_draw_moves_with_the_seed(tmp_path: Path) -> None:
@@ -115,18 +118,27 @@ def test_a_draw_moves_with_the_seed(tmp_path: Path) -> None:
     assert random["shared"] == 10, "a random choice without filters is its own control"
 
 
-def test_two_scores_of_one_number_agree(tmp_path: Path) -> None:
+def test_scores_are_compared_with_each_other_and_with_the_length(tmp_path: Path) -> None:
     top = {"method": "top_k", "score": "short", "budget": {"rows": 3}}
-    (pair,) = evidence_of(tmp_path, [top])["agreement"]
-    assert pair["rho"] == pytest.approx(1) and pair["rows"] == 60
+    found = evidence_of(tmp_path, [top])
+    told = {tuple(each["scores"]): (each["rho"], each["rows"]) for each in found["agreement"]}
+    same = (pytest.approx(1), 60)  # all three are the loss tokens
+    assert told == {
+        ("loss tokens", "response_length"): same,
+        ("loss tokens", "short"): same,
+        ("response_length", "short"): same,
+    }
+    lines = list(evidence_lines(found))
+    assert not any("goes by length" in line for line in lines), "of two that are the length"
+    assert "scores differ   response_length and short most: rank correlation 1.00" in lines
 
 
 def test_a_selection_that_nothing_moves_names_no_change(tmp_path: Path) -> None:
     found = evidence_of(
-        tmp_path, [{"method": "top_k", "score": "response_length", "budget": {"rows": 3}}]
+        tmp_path, [{"method": "top_k", "score": "response_length", "budget": {"rows": 1}}]
     )
     assert found["moved"] and not any(each["moved"] for each in found["moved"])
-    line = "moves by        nothing: no pick goes with any small change (1 tried)"
+    line = "moves by        nothing: no pick goes with any small change (2 tried)"
     assert line in list(evidence_lines(found))
 
 

@@ -18,8 +18,8 @@ from pipeline.selection.shares import (
     group_rows,
     label_names,
     select_in_shares,
-    shortfalls,
 )
+from pipeline.selection.unspent import describe_shortfalls
 
 NAMES = np.array(["a"] * 50 + ["b"] * 40 + ["c"] * 10, dtype=object)
 IDS = np.array([f"{row:03d}" for row in range(100)], dtype=object)
@@ -67,8 +67,11 @@ def test_a_group_without_enough_scored_rows_leaves_the_rest_to_the_others() -> N
     groups = weigh(a=0.5, b=0.3, c=0.2)
     outcome, wanted = select_in_shares(groups, ONES, 40, pick_top(scores))
     assert counts(outcome) == {"a": 5, "b": 25, "c": 10}  # 35 go 3 : 2, and c is full with 10
-    said = shortfalls(groups, wanted, outcome.indices, ONES, "rows")
-    assert said == ["a was to get 20 rows and had 5: the rest went to the others"]
+    said = describe_shortfalls(groups.names, wanted, outcome, ONES, "rows")
+    assert said == [
+        "a was to get 20 rows and got 5: no other row may be taken (no_score 45)",
+        "the other groups got 15 rows more than their shares",  # b 13 and c 2
+    ]
     assert describe_mixture(groups, outcome.indices, ONES) == "shares: a 12.5%, b 62.5%, c 25.0%"
 
 
@@ -77,14 +80,6 @@ def test_many_groups_are_not_all_named() -> None:
     groups = group_rows(names, ONES, Shares(temperature=1))
     said = describe_mixture(groups, np.arange(100), ONES)
     assert said.startswith("shares: g00 1.0%, ") and said.endswith("g11 1.0%, and 88 groups more")
-    short = shortfalls(groups, dict.fromkeys(groups.weights, 2), np.arange(100), ONES, "rows")
-    assert len(short) == 13 and short[-1] == "and 88 groups more fell short"
-
-
-def test_nothing_is_said_where_no_group_falls_short() -> None:
-    groups = weigh(a=0.5, b=0.3, c=0.2)
-    outcome, wanted = select_in_shares(groups, ONES, 40, pick_top())
-    assert shortfalls(groups, wanted, outcome.indices, ONES, "rows") == []
 
 
 def test_a_budget_in_tokens_is_shared_in_tokens() -> None:
@@ -93,7 +88,7 @@ def test_a_budget_in_tokens_is_shared_in_tokens() -> None:
     outcome, wanted = select_in_shares(groups, tokens, 107, pick_top(tokens=tokens))
     # 54 and 53 tokens, ties to a: 5 rows of 10 and 10 rows of 5; less than a row is left of each.
     assert counts(outcome) == {"a": 5, "b": 10}
-    assert shortfalls(groups, wanted, outcome.indices, tokens, "loss tokens") == []
+    assert describe_shortfalls(groups.names, wanted, outcome, tokens, "loss tokens") == []
     assert set(outcome.reasons[NAMES == "c"]) == {"no_share"}
 
 

@@ -22,7 +22,7 @@ class Scripted:
         self,
         prefixes: Sequence[Sequence[int]],
         responses: Sequence[Sequence[int]],
-        vectors: Sequence[bool] = (),
+        vectors_at: Sequence[int | None] = (),
     ) -> list[TokenLosses]:
         pairs = [(tuple(p), tuple(r)) for p, r in zip(prefixes, responses, strict=True)]
         self.asked += pairs

@@ -1,18 +1,22 @@
 """Losses through a server: the same rows and columns, no entropies, and failures as states."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from pipeline.measuring.catalogue import MeasureSettings
-from pipeline.measuring.measures.losses import LossSettings
+from pipeline.measuring.measures.losses import Losses, LossSettings
 from pipeline.measuring.shards import measure_here
 from pipeline.measuring.stage import plan_measures
+from scorers.measures.models.loading import load_language_model, resolve_model
 from storage.database import read_workspace
 from tests.fake_endpoint import Body, Canned, scored, serve
 from tests.stage_runner import start
-from tests.tiny_models import save_tiny_llama
+from tests.tiny_models import CHAT, save_tiny_llama
 
 
 def loss(before: int, token: int) -> float:
@@ -61,6 +65,42 @@ def test_a_server_may_read_the_rows(tmp_path: Path) -> None:
         run.workspace, settings.model_copy(update={"losses": in_process}), ids, run.seed
     )
     assert other["losses"].measure.key().measure_key != job.measure.key().measure_key
+
+
+def test_a_vector_is_the_state_at_the_last_token_of_the_content(tmp_path: Path) -> None:
+    model = str(save_tiny_llama(tmp_path / "model", chat_template=CHAT))
+    rows = [{"prompt": "14 11", "completion": answer} for answer in ("5 7", "9")]
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    run, ids = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
+    settings = MeasureSettings.model_validate(
+        {"tokens": {"model": model}, "losses": {"model": model, "vectors": True}}
+    )
+    job = plan_measures(run.workspace, settings, ids, run.seed)["losses"]
+    measure_here(run.workspace, job.measure, job.ids)
+    with read_workspace(run.workspace) as con:
+        found = con.execute(
+            "select response, vector from losses join examples using (example_id) order by response"
+        ).fetchall()
+    decoder = load_language_model(resolve_model(model), "float32").model.get_decoder()
+    # 1 opens a turn, 1 2 an answer, 3 ends a turn: the state behind 7 and 9, and not behind 3.
+    for (_, vector), read in zip(
+        found, ([1, 14, 11, 3, 1, 2, 5, 7], [1, 14, 11, 3, 1, 2, 9]), strict=True
+    ):
+        with torch.no_grad():
+            state = decoder(torch.tensor([read])).last_hidden_state[0, -1].numpy()
+        np.testing.assert_allclose(vector, state / np.linalg.norm(state), atol=1e-5)
+
+
+def test_vectors_of_the_last_token_of_all_are_not_taken_for_new_ones(tmp_path: Path) -> None:
+    model = str(save_tiny_llama(tmp_path / "model", chat_template=CHAT))
+    plain, vectors = (
+        Losses(settings=LossSettings(model=model, vectors=wanted)).key() for wanted in (False, True)
+    )
+    old = {"version": 2, "max_tokens": 1024, "dtype": plain.settings["dtype"]}
+    assert plain.settings == {**old, "vectors": False}, "losses without vectors are not asked again"
+    assert vectors.settings == {**old, "vectors": "last content token"}
+    stored = replace(vectors, settings={**old, "vectors": True})
+    assert stored.measure_key != vectors.measure_key
 
 
 @pytest.mark.parametrize(

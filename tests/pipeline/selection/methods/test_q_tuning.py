@@ -26,7 +26,7 @@ def test_one_row_in_each_quadrant_keeps_misconception_and_calibration() -> None:
     assert list(outcome.reasons) == ["harmful_noise", "", "redundant", ""]
     assert outcome.notes == (
         "misconceptions and calibration samples supply 2 of 2 rows; 0 (0%) are filled up by "
-        "|PPL' - H'|",
+        "|PPL' - H'|, 0 of them towards misconception and 0 towards calibration",
     )
     # PPL' is 1, 0.867, 0, 0.067 and H' 1, 0.038, 0, 0.962.
     np.testing.assert_allclose(outcome.value, [0, 0.828, 0, -0.895], atol=1e-3)
@@ -74,6 +74,17 @@ def test_the_fill_is_what_lies_furthest_from_the_diagonal() -> None:
     # Nothing lies in a corner. Row 3 is off the diagonal; the others tie, and "a" is the lowest id.
     np.testing.assert_array_equal(outcome.indices, [3, 0])
     assert "supply 0 of 2 rows; 2 (100%)" in outcome.notes[0]
+
+
+def test_one_enormous_perplexity_turns_the_fill_to_one_side_and_is_told() -> None:
+    # Of PPL' = 0, 1/3, 2/3, 1 and H' = 0, 1/4, 1/2, 1 the third row lies to misconception; with a
+    # last perplexity of 1000 it is H' alone that counts, and the same row lies to calibration.
+    doubt = np.array([0.0, 1.0, 2.0, 4.0])
+    for last, sides in ((4.0, (1, 0)), (1000.0, (0, 1))):
+        error = np.array([1.0, 2.0, 3.0, last])
+        (note,) = select_q_tuning(error, doubt, np.array(list("abcd")), 0.25).notes
+        told = "{} of them towards misconception and {} towards calibration".format(*sides)
+        assert note.endswith(f"1 (100%) are filled up by |PPL' - H'|, {told}")
 
 
 def test_the_corners_come_before_a_fill_that_lies_further_off() -> None:

@@ -72,6 +72,18 @@ def test_tiny_clusters_are_drawn_last() -> None:
     assert labels[outcome.indices[5]] in (0, 1)
 
 
+def test_rows_that_are_drawn_last_are_told() -> None:
+    # Of b each cluster has 2 rows, so that b is drawn uniformly; as one pool no cluster is small.
+    cells = {("a", 0): 5, ("a", 1): 5, ("a", 2): 1, ("b", 0): 2, ("b", 1): 2}
+    labels, ids, sources = pool(cells)
+    assert select_s2l(labels, ids, Budget(rows=4), sources=sources).notes == (
+        "3 of 5 clusters have at most 2 rows in their source: these 5 rows are drawn last and "
+        "uniformly, and are 2 of the 4 picks",
+    )
+    pooled = select_s2l(labels[labels < 2], ids[labels < 2], Budget(rows=4))
+    assert pooled.notes == ()
+
+
 def test_without_sources_there_is_one() -> None:
     labels, ids, sources = pool({("a", 0): 50, ("b", 1): 50, ("b", 2): 50})
     pooled = select_s2l(labels, ids, Budget(rows=12)).indices

@@ -10,6 +10,7 @@ def test_the_highest_share_of_all_rows_passes() -> None:
     assert outcome.indices.tolist() == [3, 1, 4], "half of six rows, the lower id first"
     assert list(outcome.reasons) == ["below_share", "", "no_score", "", "", "below_share"]
     np.testing.assert_array_equal(outcome.value, scores)
+    assert outcome.notes == ("3 rows stay, a share of 0.5 of the 6 that came here",)
 
 
 def test_a_share_is_rounded_down() -> None:

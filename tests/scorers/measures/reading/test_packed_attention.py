@@ -85,9 +85,11 @@ def readings(lengths: list[int]) -> list[Reading]:
     shared = draw.integers(0, VOCABULARY, 20).tolist()
     texts = [shared + draw.integers(0, VOCABULARY, length).tolist() for length in lengths]
     firsts = [int(draw.integers(0, len(text) - 1)) for text in texts]
+    # Anywhere: in what all texts share, in the middle of a run, and at the end.
+    places = [int(draw.integers(0, len(text) - 1)) for text in texts[:-1]] + [len(texts[-1]) - 2]
     return [
-        Reading(text[:-1], first, np.array(text[first + 1 :])[:, None], vector=True)
-        for text, first in zip(texts, firsts, strict=True)
+        Reading(text[:-1], first, np.array(text[first + 1 :])[:, None], place)
+        for text, first, place in zip(texts, firsts, places, strict=True)
     ]
 
 
@@ -102,7 +104,7 @@ def test_no_text_sees_another(kind: str, batch_tokens: int) -> None:
         ids = torch.tensor([reading.ids])
         with torch.no_grad():
             logits = model(ids).logits[0, reading.first :].double()
-            hidden = model.get_decoder()(ids).last_hidden_state[0, -1]
+            hidden = model.get_decoder()(ids).last_hidden_state[0, reading.vector_at]
         log_p = logits.log_softmax(-1)
         wanted = log_p.gather(-1, torch.from_numpy(reading.targets))
         np.testing.assert_allclose(got.log_probability, wanted, atol=1e-4, rtol=0)
