@@ -46,7 +46,7 @@ join {POOL} using (example_id) join sources using (source_id)
 """
 
 MEMBERS = f"""
-select distinct n from {POOL} join occurrences using (example_id)
+select distinct n from {POOL} join ({HELD}) using (example_id)
 where source_id = any($source_ids)
 """
 

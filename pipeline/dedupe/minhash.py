@@ -158,7 +158,7 @@ class MinHash(DedupeStep):
         cut = "" if (self.unit, self.n) == ("words", 5) else f", by {self.n} {self.unit}"
         return f"minhash on {self.text}, at {self.threshold:g}{cut}"
 
-    def remove(self, rows: Candidates) -> Outcome:
+    def remove(self, rows: Candidates, keep_scores: Floats) -> Outcome:
         """Compare words or characters."""
         cut, ids = Shingling(self.unit, self.n), rows.ids
         search = _ShingleSearch(
@@ -167,4 +167,4 @@ class MinHash(DedupeStep):
             self.threshold,
             cut,
         )
-        return remove_duplicates(search, self.keep_scores(rows), ids)
+        return remove_duplicates(search, keep_scores, ids)

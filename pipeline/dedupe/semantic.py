@@ -217,11 +217,11 @@ class Semantic(DedupeStep):
         """The text itself."""
         return self.text
 
-    def remove(self, rows: Candidates) -> Outcome:
+    def remove(self, rows: Candidates, keep_scores: Floats) -> Outcome:
         """Compare embeddings."""
         embeddings = rows.pool.vectors(self.text, rows.indices)
         cells = self.find_cells(rows, embeddings) if self.by_cells(len(rows)) else None
-        return remove_similar(embeddings, self.keep_scores(rows), rows.ids, self.threshold, cells)
+        return remove_similar(embeddings, keep_scores, rows.ids, self.threshold, cells)
 
     def by_cells(self, n: int) -> bool:
         """Whether n rows are searched by cells."""

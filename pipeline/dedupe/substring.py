@@ -238,7 +238,8 @@ class Substring(DedupeStep):
         share = "" if self.share is None else f", over {self.share:g} of the row"
         return f"substring on {self.text}, of {self.words} words{share}"
 
-    def remove(self, rows: Candidates) -> Outcome:
+    def remove(self, rows: Candidates, keep_scores: Floats) -> Outcome:
         """Compare passages."""
-        texts, scores = rows.texts(self.text), self.keep_scores(rows)
-        return remove_shared_spans(texts, scores, rows.ids, self.words, self.share)
+        return remove_shared_spans(
+            rows.texts(self.text), keep_scores, rows.ids, self.words, self.share
+        )

@@ -254,17 +254,20 @@ def read_vectors(of: ComparedField, rows: Candidates) -> NDArray[np.float32]:
 
 
 def describe_decisions(
-    candidates: Candidates, outcome: Outcome, scores: Sequence[str] = ()
+    candidates: Candidates,
+    outcome: Outcome,
+    scores: Sequence[str] = (),
+    details: Sequence[str | None] | None = None,
 ) -> Decisions:
     """What a step made of the rows it was given, in the words of the `decisions` table.
 
-    The scores are those that decided, to say why a row has none.
+    The scores are those that decided, to say why a row has none; details stand beside reasons.
     """
     ids = candidates.ids
     reasons = spoken_reasons(candidates, outcome, scores).tolist()
     causes = [None if row < 0 else str(ids[row]) for row in outcome.because_of.tolist()]
     values = [None if value != value else value for value in outcome.value.tolist()]  # NaN: null
-    return Decisions(ids.tolist(), reasons, causes, values)
+    return Decisions(ids.tolist(), reasons, causes, values, details)
 
 
 def spoken_reasons(candidates: Candidates, outcome: Outcome, scores: Sequence[str]) -> Names:

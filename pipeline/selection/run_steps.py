@@ -148,6 +148,23 @@ def choose_rows(rows: Candidates, settings: SelectSettings, vectors: Vectors, se
     return Choice(rows, rows.at(outcome.indices), tuple(taken))
 
 
+def later_objections(
+    rows: Candidates, settings: SelectSettings, licenses: LicenseSettings | None
+) -> Reasons:
+    """(n,) why a selection will drop each row, as far as its other rows make no difference.
+
+    It is "" where nothing is known against a row: steps that compare rows are not asked.
+    """
+    found = untrainable(rows)
+    if licenses is not None:
+        refused = licenses.pick(rows).reasons
+        found = np.where(refused == "", found, refused)
+    for step in settings.filters:
+        if step.by_row():
+            found = np.where(found == "", filter_rows(step, rows).reasons, found)
+    return found
+
+
 def untrainable(rows: Candidates) -> Reasons:
     """Why a row cannot be trained on: "" where it can."""
     states = rows.states
