@@ -22,6 +22,7 @@ from pipeline.selection.candidates import (
     describe_decisions,
     read_candidates,
 )
+from pipeline.selection.heavy_losses import heavy_losses
 from scorers.arrays import Strings
 from storage.database import open_workspace
 from storage.runs import write_step
@@ -45,7 +46,9 @@ def deduplicate_examples(
             outcome = step.remove(rows, rank_copies(preferences, rows.ids))
             details = why_others_stay(preferences, outcome)
             decisions = describe_decisions(rows, outcome, details=details)
-            count = count_step("dedupe", number, step.label(), decisions.reasons, outcome.notes)
+            heavy = heavy_losses(step.label(), rows.sources, outcome.reasons)
+            notes = (*outcome.notes, *heavy)
+            count = count_step("dedupe", number, step.label(), decisions.reasons, notes)
             write_step(con, run.run_id, count, decisions)
             left = outcome.reasons == ""
             rows, known = rows.where(left), known[left]

@@ -8,10 +8,11 @@ a `share`, if runs as long as that cover at least such a share of it. It goes be
 row: runs of two kept rows are not added up. The value is shared(a, b), or share(a, b) where that
 decides. What a word is, is said in shingles.py: case and punctuation do not matter.
 
-Use it for what MinHash cannot see: a licence text, a quoted article or a system prompt of a
-thousand words around different questions. Whole rows go, so do not use it where a passage is meant
-to be there many times, as a shared context with a question each; a `share` near 1 spares those. A
-row of fewer than `words` words is never a copy here: `minhash` is for short ones.
+Use it for what MinHash cannot see: a licence text or a quoted article around different questions.
+Whole rows go, so do not use it where a passage is meant to be there many times, as a shared context
+with a question each; a `share` near 1 spares those. What preambles.py leaves out, such as a system
+prompt, is not compared unless `preamble: compare` says so. A row of fewer than `words` words is
+never a copy here: `minhash` is for short ones.
 
 Every run is found, none estimated: a suffix array (pipeline/text/suffix_array.py) tells which
 places begin with the same `words` words. Sorting takes about a second for two million words. With
@@ -31,6 +32,7 @@ from pydantic import Field
 from pydivsufsort import kasai
 
 from pipeline.dedupe.clusters import remove_duplicates
+from pipeline.dedupe.preambles import PREAMBLE, PreambleRule, RowTexts
 from pipeline.dedupe.step import DedupeStep
 from pipeline.ranking.outcome import Outcome
 from pipeline.selection.candidates import Candidates
@@ -225,6 +227,7 @@ class Substring(DedupeStep):
     method: Literal["substring"]
     text: TextField = Field(default="both", description="The text that is compared.")
     words: int = Field(default=SPAN_WORDS, gt=0, description="Words of a shared passage, at least.")
+    preamble: PreambleRule = PREAMBLE
     share: float | None = Field(
         default=None,
         gt=0,
@@ -240,6 +243,6 @@ class Substring(DedupeStep):
 
     def remove(self, rows: Candidates, keep_scores: Floats) -> Outcome:
         """Compare passages."""
-        return remove_shared_spans(
-            rows.texts(self.text), keep_scores, rows.ids, self.words, self.share
-        )
+        parted = RowTexts(rows, self.text, self.preamble).parted(np.arange(len(rows)))
+        texts = [each.text for each in parted]
+        return remove_shared_spans(texts, keep_scores, rows.ids, self.words, self.share)

@@ -216,7 +216,8 @@ def _funnel_table(funnel: Sequence[StageCount]) -> str:
         for step in funnel
     ]
     headings = ("step", "in", "added", "kept", "dropped", "quarantined")
-    return markdown_table("lrrrll", headings, lines)
+    notes = [f"- {note}" for step in funnel for note in step.notes]
+    return "\n".join([markdown_table("lrrrll", headings, lines), *([""] if notes else []), *notes])
 
 
 def _reasons(counts: Mapping[str, int]) -> str:

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from pipeline.ranking.outcome import Outcome, account_for, no_reasons, spread
 from pipeline.selection.allocate_budget import allocate_budget, deciding_scores
 from pipeline.selection.candidates import Candidates, Vectors
+from pipeline.selection.heavy_losses import heavy_losses
 from pipeline.selection.methods.licenses import LicenseSettings
 from pipeline.selection.methods.random import random_keys
 from pipeline.selection.step import Blend, BudgetSettings, Filter, FilterStep, RankStep
@@ -80,6 +81,10 @@ class StepTaken:
     rows: Candidates
     outcome: Outcome
     scores: tuple[str, ...] = ()
+
+    def heavy_losses(self) -> tuple[str, ...]:
+        """Of which sources it took most of the rows."""
+        return heavy_losses(self.label, self.rows.sources, self.outcome.reasons)
 
     def kept(self) -> Candidates:
         """The rows it has nothing against, in the order in which it was given them."""

@@ -169,5 +169,9 @@ def test_sources_then_a_score_then_the_id_may_be_listed() -> None:
     step = MinHash.model_validate({"method": "minhash", "keep": [order, "ifd"]})
     assert step.keeps() == (SourceOrder(sources=("human", "synthetic")), "ifd")
     assert step.keep_said() == "rows of human before synthetic before others, then the highest ifd"
-    for keep, kept in ((None, ()), ("ifd", ("ifd",)), (order, (SourceOrder(**order),))):
+    for keep, kept in (
+        (None, ()),
+        ("ifd", ("ifd",)),
+        (order, (SourceOrder(sources=("human", "synthetic")),)),
+    ):
         assert MinHash.model_validate({"method": "minhash", "keep": keep}).keeps() == kept
