@@ -15,7 +15,8 @@ from rensa import RMinHash
 
 from pipeline.dedupe.preambles import RowTexts
 from pipeline.selection.candidates import Candidates
-from pipeline.text.shingles import MULTIPLIER, VERSION, Hashes, Shingling, hash_shingles
+from pipeline.text.compared_words import VERSION
+from pipeline.text.shingles import MULTIPLIER, Hashes, Shingling, hash_shingles
 from scorers.arrays import Ints
 
 Signatures = NDArray[np.uint32]
