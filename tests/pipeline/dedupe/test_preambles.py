@@ -159,3 +159,13 @@ def test_rows_that_share_leading_lines_are_signed_anew_when_others_come(tmp_path
     run, pool = pool_of(tmp_path, IN_THE_REQUEST)
     assert len(deduplicate_examples(run, [STEPS[1]], pool[:7])) == 1
     assert deduplicate_examples(run, [STEPS[1]], pool) == pool
+
+
+def test_a_step_that_takes_most_of_a_source_says_so(tmp_path: Path) -> None:
+    run, pool = pool_of(tmp_path, SHARED_SYSTEM)
+    step = MinHash(method="minhash", preamble="compare")
+    assert len(deduplicate_examples(run, [step], pool)) == 1
+    with read_workspace(run.workspace) as con:
+        (note,) = read_counts(con, run.run_id)[-1].notes
+    assert note.startswith("minhash on both, at 0.7: took 7 of the 8 rows of ")
+    assert note.endswith("rows.jsonl")
