@@ -7,8 +7,8 @@ scorers/words.py splits them; in scripts without spaces several characters are o
 say as much as a word of English. 1: a list of single words; 50: paragraphs. Higher is kept first.
 
 For menus, tables of contents, cut-off lists and other rests of a web page. Not for poems, code or
-lists that were asked for. C4 kept only lines of a few words and more, FineWeb dropped documents whose lines are mostly short. Costs no
-model. An empty text has no score.
+lists that were asked for. C4 kept only lines of a few words and more, FineWeb dropped documents
+whose lines are mostly short. Costs no model. An empty text has no score.
 
 Raffel et al. 2019, "Exploring the Limits of Transfer Learning" (C4), arXiv:1910.10683; Penedo et
 al. 2024, "The FineWeb Datasets", arXiv:2406.17557. Both look at each line; this is the mean.

@@ -17,7 +17,7 @@ several characters are one word (`word_weights`).
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from itertools import islice
 from unicodedata import category, decimal, normalize
@@ -62,7 +62,7 @@ ASCII_WORDS = re.compile(rf"\w+|[{re.escape(ALWAYS)}]|{IN_CONTEXT.pattern}")
 # else becomes a space. Signs in context are put first as characters that stand for them.
 STAND_INS = {sign: f" {chr(1 + place)} " for place, sign in enumerate("-*/!#")}
 PLAIN = {code: chr(code).lower() if re.match(r"\w", chr(code)) else " " for code in range(128)}
-PLAIN |= {ord(sign): f" {sign} " for sign in ALWAYS}
+PLAIN |= {ord(sign): sign for sign in ALWAYS}  # only one for one is translated fast
 SPACED = PLAIN | {ord(stand_in.strip(" ")): sign for sign, stand_in in STAND_INS.items()}
 CONTROLS = re.compile("[\x01-\x05]")
 
@@ -111,10 +111,18 @@ def compared_words(text: str) -> list[str]:
         return LATIN_WORDS.findall(text)
     marked, signs = IN_CONTEXT.subn(lambda found: STAND_INS[found[0]], text)
     if not signs:
-        return text.translate(PLAIN).split()
+        return _cut(text, PLAIN)
     if CONTROLS.search(text):  # the characters that stand for signs
         return ASCII_WORDS.findall(text)
-    return marked.translate(SPACED).split()
+    return _cut(marked, SPACED)
+
+
+def _cut(text: str, table: Mapping[int, str]) -> list[str]:
+    """The words and signs of a text of ASCII; the table says what becomes of a character."""
+    for sign in ALWAYS:
+        if sign in text:
+            text = text.replace(sign, f" {sign} ")
+    return text.translate(table).split()
 
 
 def first_words(text: str, most: int) -> list[str]:
