@@ -30,9 +30,13 @@ def window_ends(weights: Ints, starts: Ints, n: int) -> Ints:
     """
     ends = np.full(len(weights), -1, dtype=np.int64)
     places = np.flatnonzero(weights)
-    before = np.concatenate(([0], np.cumsum(weights)))  # (m + 1,) weight before each place
-    found = np.searchsorted(before, before[places] + n * WORD)
-    last = starts[np.searchsorted(starts, places, side="right")]  # where the text of each ends
+    if (weights[places] == WORD).all():  # mostly: each word is one, and the n-th ends the window
+        found = np.full(len(places), len(weights) + 1)
+        found[: max(len(places) - n + 1, 0)] = places[n - 1 :] + 1
+    else:
+        before = np.concatenate(([0], np.cumsum(weights)))  # (m + 1,) weight before each place
+        found = np.searchsorted(before, before[places] + n * WORD)
+    last = np.repeat(starts[1:], np.diff(starts))[places]  # where the text of each ends
     ends[places] = np.where(found <= last, found, -1)
     return ends
 

@@ -19,6 +19,10 @@ def test_a_window_ends_where_its_words_are_reached() -> None:
     assert ends.tolist() == [3, -1, 5, 6, -1, -1, 8, -1]
     assert window_ends(np.empty(0, dtype=np.int64), np.array([0]), 2).tolist() == []
     assert window_ends(np.array([WORD]), np.array([0, 0, 1, 1]), 1).tolist() == [1]
+    # The same without characters, where each word is one: word, sign, word, word; word.
+    whole = np.array([WORD, 0, WORD, WORD, WORD])
+    assert window_ends(whole, np.array([0, 4, 5]), 2).tolist() == [3, -1, 4, -1, -1]
+    assert window_ends(whole, np.array([0, 4, 5]), 9).tolist() == [-1] * 5
 
 
 @given(
