@@ -39,6 +39,7 @@ from benchmarks.real_rows import ALPACA, alpaca_pairs, real_data
 from benchmarks.running import RESULTS, machine_facts, run_python, write_result
 from pipeline.contamination.leaks import KINDS, Leak, make_leaks
 from pipeline.contamination.texts import Item, TurnText, plain_words
+from scorers.words import word_weight
 
 TRAIN, TEST = Path("gsm8k") / "train.jsonl", Path("gsm8k") / "test.jsonl"
 WORDS = 13
@@ -75,7 +76,11 @@ def exhaustive_pairs(rows: Sequence[Text], items: Sequence[Text]) -> set[tuple[i
 
     def grams(pair: Text) -> set[tuple[str, ...]]:
         words = plain_words("\n".join(pair))
-        return {tuple(words[n : n + WORDS]) for n in range(len(words) - WORDS + 1)}
+        at = [place for place, word in enumerate(words) if word_weight(word)]  # no sign
+        return {
+            tuple(words[first : last + 1])
+            for first, last in zip(at, at[WORDS - 1 :], strict=False)  # one for each whole n-gram
+        }
 
     holders: dict[tuple[str, ...], list[int]] = {}
     for number, item in enumerate(items, 1):

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from flows.begin_run import identify
@@ -14,6 +15,7 @@ from pipeline.measuring.shards import measure_here
 from pipeline.measuring.stage import plan_measures
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import score_examples, score_key
+from pipeline.selection.run_steps import later_objections
 from pipeline.selection.stage import select_examples
 from storage.database import open_workspace, read_workspace
 from storage.examples import read_pool
@@ -41,7 +43,8 @@ def run_plainly(recipe_file: Path) -> None:
     run = RunContext(run.workspace, run.run_id, run.seed, run.source_ids, measures, scores)
     for each in recipe.scores:
         score_examples(run.workspace, each, measures, pool)
-    left = deduplicate_examples(run, recipe.dedupe, pool)
+    objections = partial(later_objections, settings=recipe.select, licenses=recipe.licenses)
+    left = deduplicate_examples(run, recipe.dedupe, pool, objections)
     select_examples(run, recipe.select, left)
     export_selection(run, recipe.stored(), placed.measure.tokens, step_lines(recipe))
 

@@ -5,6 +5,7 @@ What a stage does is in pipeline/ and fine_tune/; here is which task does it, an
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from prefect import task
@@ -40,6 +41,7 @@ from pipeline.measuring.measure import Repairs
 from pipeline.measuring.stage import plan_measures
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import score_examples, score_key, unmeasured_targets
+from pipeline.selection.run_steps import later_objections
 from pipeline.selection.stage import select_examples
 from scorers.measures.models.loading import resolve_model
 from storage.database import open_workspace
@@ -160,7 +162,9 @@ def indicate_stage(state: RunState) -> RunState:
 
 def dedupe_stage(state: RunState) -> RunState:
     """Remove copies."""
-    left = deduplicate_examples(state.run, state.recipe.dedupe, state.pool)
+    select, licenses = state.recipe.select, state.recipe.licenses
+    objections = partial(later_objections, settings=select, licenses=licenses)
+    left = deduplicate_examples(state.run, state.recipe.dedupe, state.pool, objections)
     say(f"dedupe: {len(state.pool)} examples, {len(left)} left")
     return replace(state, pool=left)
 

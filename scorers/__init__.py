@@ -159,7 +159,7 @@ SCORERS: dict[str, Scorer] = {
     "tag_count": Scorer(score_tag_count, ("tag_count",), "tags", measure="tags"),
     "terminal_punctuation": Scorer(score_terminal_punctuation, (TEXT,), "share of lines"),
     "type_token_ratio": Scorer(score_type_token_ratio, (TEXT,), "ratio"),
-    "words_per_line": Scorer(score_words_per_line, (TEXT,), "words"),
+    "words_per_line": Scorer(score_words_per_line, (TEXT,), "words", version=2),
 }
 
 

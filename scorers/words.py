@@ -8,7 +8,7 @@
 """
 
 import re
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import accumulate
 from typing import TypeAlias
@@ -24,6 +24,22 @@ SPACELESS = (
 """Characters of scripts that are written without spaces, as ranges of a regular expression."""
 
 SPACELESS_CHARACTER = re.compile(f"([{SPACELESS}])")
+
+WORD = 420
+"""Parts of a word in which the shares of words below are whole."""
+
+CHARACTER_WEIGHTS = (
+    ("\u3040-\u30ff\uff66-\uff9f", WORD // 4),  # kana
+    ("\u0e01-\u0eff", WORD // 5),  # Thai, Lao
+    ("\u1000-\u109f\u1780-\u17ff", WORD // 6),  # Burmese, Khmer
+    (SPACELESS, WORD * 4 // 7),  # Han, which is all that is left
+)
+"""How much of an English word a character is, as a range and parts of WORD.
+
+Measured on translated messages of Debian packages, sentences of 6 to 60 English words: for an
+English word there are 1.7 characters in Chinese (14,600 sentences), 5.3 in Thai (700), 5.7 in
+Burmese (900) and 6.0 in Khmer (200); in Japanese (8,000) 3.6 kana, or 1.9 Han characters.
+"""
 
 ASCII_WORD = re.compile(r"\w+")
 
@@ -60,6 +76,28 @@ def split_words(text: str) -> list[str]:
     if text.isascii():
         return find_words(text.lower())
     return find_words(space_out(normalize("NFC", text.casefold())))
+
+
+@cache
+def _weight_patterns() -> list[tuple[re.Pattern[str], int]]:
+    return [(re.compile(f"[{characters}]"), parts) for characters, parts in CHARACTER_WEIGHTS]
+
+
+def word_weight(word: str) -> int:
+    """How much of an English word a word is, in parts of WORD; 0 for a sign, which is none."""
+    if word.isascii():
+        return WORD if word.isalnum() or "_" in word else 0
+    if not any(each.isalnum() or each == "_" or category(each)[0] == "M" for each in word):
+        return 0
+    for characters, parts in _weight_patterns():
+        if characters.match(word):
+            return parts
+    return WORD
+
+
+def count_words(words: Iterable[str]) -> float:
+    """How many English words make as much text as some words."""
+    return sum(map(word_weight, words)) / WORD
 
 
 def split_lines(text: str) -> list[str]:

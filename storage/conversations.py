@@ -105,7 +105,26 @@ def message_text(message: Message) -> str:
 
 def prompt_text(conversation: Conversation) -> str:
     """The prompt as plain text, turns joined by a blank line; what deduplication compares."""
-    return "\n\n".join(message_text(message) for message in conversation.prompt)
+    return join_texts(conversation.prompt)
+
+
+def join_texts(messages: Sequence[Message]) -> str:
+    """The texts of messages, a blank line between each two."""
+    return "\n\n".join(map(message_text, messages))
+
+
+def request_at(prompt: Sequence[Message]) -> int:
+    """Where in a prompt the request begins that the response answers.
+
+    It is what follows the last reply before, or, in a first turn, the system text. What stands
+    before it other rows may share: all of a system prompt's, and the later turns of a dialogue. 0
+    where nothing follows.
+    """
+    replies = [place for place, each in enumerate(prompt) if each["role"] == "assistant"]
+    start = replies[-1] + 1 if replies else 0
+    while not replies and start < len(prompt) and prompt[start]["role"] in ("system", "developer"):
+        start += 1
+    return start if any(message_text(each) for each in prompt[start:]) else 0
 
 
 def response_text(conversation: Conversation) -> str:

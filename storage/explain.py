@@ -37,7 +37,13 @@ select scorer, version, value, state, settings from scores where example_id = $i
 """
 
 DECISIONS = """
-select d.run_id, r.name, d.stage, c.label, d.outcome, d.reason, d.because_of, d.value
+select d.run_id, r.name, d.stage, c.label, d.outcome, d.reason, d.because_of, d.value, d.detail,
+    (
+        select list({'example_id': o.example_id, 'detail': o.detail} order by o.example_id)
+        from decisions o
+        where o.because_of = $id and o.detail is not null
+          and o.run_id = d.run_id and o.stage = d.stage and o.step = d.step
+    ) as copies
 from decisions d join runs r using (run_id)
 join stage_counts c on c.run_id = d.run_id and c.stage = d.stage and c.step = d.step
 where example_id = $id and ($run is null or d.run_id = $run)

@@ -223,4 +223,7 @@ MIGRATIONS = (
         hits integer not null,
         primary key (run_id, example_id, kind, place)
     )""",
+    # ---- copies ----------------------------------------------------------------------------------
+    # of a copy that went: what decided between it and the one that stayed; null: not said
+    "alter table decisions add column detail varchar",
 )

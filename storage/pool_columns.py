@@ -46,7 +46,7 @@ join {POOL} using (example_id) join sources using (source_id)
 """
 
 MEMBERS = f"""
-select distinct n from {POOL} join occurrences using (example_id)
+select distinct n from {POOL} join ({HELD}) using (example_id)
 where source_id = any($source_ids)
 """
 
@@ -57,6 +57,17 @@ left join (
     select prompt_id, count(*) as rows from occurrences join examples using (example_id)
     where source_id = any($source_ids) group by prompt_id
 ) using (prompt_id)
+"""
+
+CROWDED = f"""
+select n from {POOL} join examples using (example_id)
+where length(prompt) > $opening
+qualify count(*) over (partition by left(prompt, $opening)) >= $many
+"""
+
+ALIKE_AT_FIRST = f"""
+select n from {POOL} join examples using (example_id)
+qualify count(*) over (partition by left(concat_ws(E'\\n\\n', prompt, response), $opening)) > 1
 """
 
 TOKENS = f"""
@@ -153,6 +164,24 @@ def read_prompt_rows(con: Connection, source_ids: Sequence[str], n: int) -> NDAr
     """(n,) how many rows of these sources have the prompt of each example of the pool."""
     con.execute(PROMPT_ROWS, {"source_ids": list(source_ids)})
     return place_numbers(con.to_arrow_table(), n).astype(np.int64)
+
+
+def read_crowded(con: Connection, opening: int, many: int) -> NDArray[np.int64]:
+    """(m,) examples of the registered pool whose prompts begin like those of `many` or more.
+
+    Args:
+        con: an open workspace.
+        opening: characters that are the same; a prompt that is no longer has no such beginning.
+        many: rows with the beginning, the example itself among them.
+    """
+    con.execute(CROWDED, {"opening": opening, "many": many})
+    return np.sort(con.to_arrow_table()["n"].to_numpy())
+
+
+def read_alike_at_first(con: Connection, opening: int) -> NDArray[np.int64]:
+    """(m,) examples of the registered pool that share their first characters with another."""
+    con.execute(ALIKE_AT_FIRST, {"opening": opening})
+    return np.sort(con.to_arrow_table()["n"].to_numpy())
 
 
 def place_numbers(table: pa.Table, n: int) -> NDArray[np.float64]:

@@ -97,6 +97,7 @@ class Decisions:
     reasons: Sequence[str]  # "" where the example was kept; else why it was dropped
     because_of: Sequence[str | None]
     values: Sequence[float | None]
+    details: Sequence[str | None] | None = None  # of a copy: why the other one stayed
 
     @classmethod
     def keep_all(cls, example_ids: Sequence[str]) -> "Decisions":
@@ -205,6 +206,7 @@ def write_step(
 def decision_table(decisions: Decisions) -> pa.Table:
     """Decisions as the columns of their table."""
     outcomes = ["dropped" if reason else "kept" for reason in decisions.reasons]
+    details = decisions.details or [None] * len(outcomes)
     return pa.table(
         {
             "example_id": pa.array(decisions.example_ids, pa.string()),
@@ -212,6 +214,7 @@ def decision_table(decisions: Decisions) -> pa.Table:
             "reason": pa.array(decisions.reasons, pa.string()),
             "because_of": pa.array(decisions.because_of, pa.string()),
             "value": pa.array(decisions.values, pa.float64()),
+            "detail": pa.array(details, pa.string()),
         }
     )
 

@@ -1,13 +1,15 @@
 """Whole texts of examples: of a few by their ids, or of a pool in blocks."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from storage.asked import asking_about, read_aligned
-from storage.conversations import TextField
+from storage.conversations import TextField, join_texts, request_at
 from storage.database import Connection
 
 WHOLE_TEXTS: Mapping[TextField, str] = {
@@ -20,6 +22,13 @@ WHOLE_TEXTS: Mapping[TextField, str] = {
 READ = "select {columns} from asked join examples using (example_id)"
 
 WITH_RESPONSE = "case when response_at is not null then {text} end"
+
+READ_PARTS = """
+select
+    prompt, response_at, case when response_at is not null then response end as response,
+    case when response_at is null or response_at > 1 then messages end as messages
+from asked join examples using (example_id)
+"""
 
 BLOCK_TEXTS = 1 << 13
 """Rows whose texts are in memory together."""
@@ -34,6 +43,36 @@ def read_texts_of(con: Connection, of: TextField, ids: Sequence[str]) -> list[st
     query = READ.format(columns=f"{WHOLE_TEXTS[of]} as text")
     texts: list[str] = read_aligned(con, query, ids)["text"].to_pylist()
     return texts
+
+
+@dataclass(frozen=True, slots=True)
+class TextParts:
+    """The texts of an example, and where its last request begins."""
+
+    prompt: str
+    request_at: int  # in characters of the prompt; before it stand system text and earlier turns
+    response: str | None
+
+
+def read_text_parts(con: Connection, ids: Sequence[str]) -> list[TextParts]:
+    """Prompt and response of some examples, in their order, and where the last request begins.
+
+    Raises:
+        ValueError: if one of them is not in the workspace.
+    """
+    return [
+        TextParts(row["prompt"], _request_at(row), row["response"])
+        for row in read_aligned(con, READ_PARTS, ids).to_pylist()
+    ]
+
+
+def _request_at(row: Mapping[str, Any]) -> int:
+    """Characters of a prompt before its last request."""
+    if row["messages"] is None:  # one turn and no system text, as in most rows
+        return 0
+    prompt = orjson.loads(row["messages"])[: row["response_at"]]
+    start = request_at(prompt)
+    return len(row["prompt"]) - len(join_texts(prompt[start:]))
 
 
 def read_text_blocks(

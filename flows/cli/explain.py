@@ -106,8 +106,11 @@ def decision_lines(explanation: Mapping[str, Any]) -> Iterator[str]:
             yield f"\nin run {run} ({row['name']})"
         because = f", because of {row['because_of'][:8]}" if row["because_of"] else ""
         value = "" if row["value"] is None else f" at {row['value']:.4f}"
-        outcome = f"dropped: {row['reason']}{value}{because}" if row["reason"] else "kept"
+        why = f"; {row['detail']}" if row["detail"] else ""
+        outcome = f"dropped: {row['reason']}{value}{because}{why}" if row["reason"] else "kept"
         yield f"  {row['stage']:<9} {row['label']}: {outcome}"
+        for copy in row["copies"] or ():
+            yield f"  {'':<9} in place of {copy['example_id'][:8]}; {copy['detail']}"
 
 
 def contamination_lines(explanation: Mapping[str, Any]) -> Iterator[str]:

@@ -102,7 +102,9 @@ def indicator_problems(recipe: Recipe) -> Iterator[str]:
 def dedupe_problems(recipe: Recipe) -> Iterator[str]:
     """Deduplication by scores or embeddings that the recipe does not have."""
     for number, step in enumerate(recipe.dedupe):
-        yield from unknown_score(recipe, f"dedupe.{number}.keep", step.keep)
+        for kept in step.keeps():
+            if isinstance(kept, str):
+                yield from unknown_score(recipe, f"dedupe.{number}.keep", kept)
         embedded = step.embedded()
         if embedded:
             yield from missing_embeddings(recipe, f"dedupe.{number}", embedded)

@@ -6,6 +6,7 @@ from typing import Any
 
 from flows.recipe.check_measures import is_label, missing_embeddings, unknown_score
 from flows.recipe.schema import Recipe
+from pipeline.dedupe.which_copy import SourceOrder
 from pipeline.ingest.stage import bound_rows, bound_tokens, stored_path
 from pipeline.measuring.catalogue import MEASURES
 from pipeline.selection.allocate_budget import COLUMNS
@@ -120,12 +121,21 @@ def named_source_problems(recipe: Recipe) -> Iterator[str]:
 
 def unknown_sources(blocks: Mapping[str, Any]) -> Iterator[str]:
     """Steps that name a source the recipe does not have, by paths as they are written."""
-    if not {"sources", "select"} <= set(blocks):
+    if "sources" not in blocks:
         return
     known = [source.path for source in blocks["sources"]]
-    for number, step in enumerate(blocks["select"].steps):
-        named = step.named_sources() if isinstance(step, Filter) else ()
-        for path in named:
+    named = [
+        (f"dedupe.{number}.keep", kept.sources)
+        for number, step in enumerate(blocks.get("dedupe", ()))
+        for kept in step.keeps()
+        if isinstance(kept, SourceOrder)
+    ]
+    named += [
+        (f"select.steps.{number}", step.named_sources())
+        for number, step in enumerate(blocks["select"].steps if "select" in blocks else ())
+        if isinstance(step, Filter)
+    ]
+    for where, paths in named:
+        for path in paths:
             if path not in known:
-                where = f"select.steps.{number}"
                 yield f"{where}: {path!r} is no source of this recipe. {did_you_mean(path, known)}"

@@ -150,7 +150,7 @@ def step_lines(recipe: Recipe) -> Sequence[str]:
     """How the recipe chooses, one line for each step that can drop rows."""
     dedupe = [
         f"remove duplicates by {step.label()}"
-        + (f", keep the highest {step.keep}" if step.keep else "")
+        + (f", keep {step.keep_said()}" if step.keeps() else "")
         for step in recipe.dedupe
     ]
     check = [recipe.check.line] if recipe.check else []

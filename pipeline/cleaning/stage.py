@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field, field_validator
 
 from pipeline.cleaning.personal_data import (
@@ -22,6 +23,8 @@ from pipeline.cleaning.personal_data import (
     redact,
 )
 from pipeline.run_context import RunContext
+from pipeline.selection.candidates import read_candidates
+from pipeline.selection.heavy_losses import heavy_losses
 from pipeline.settings import Settings
 from storage.conversations import Conversation, canonical_json, content_hash
 from storage.database import Connection, open_workspace
@@ -128,6 +131,10 @@ def write_books(
     reasons = ["" if example_id in kept else reason for example_id in everything]
     causes = [replaced.get(example_id) for example_id in everything]
     dropped = len(everything) - len(kept)
+    heavy: tuple[str, ...] = ()
+    if settings.action == "remove":  # a redacted row has another in its place
+        lost = np.where(np.isin(ids, cleaned.pool), "", reason).astype(object)
+        heavy = heavy_losses(LABEL, read_candidates(con, run, ids).sources, lost)
     shown = ", ".join(f"{kind} {hits}" for kind, hits in cleaned.hits.items()) or "none"
     count = StageCount(
         stage=STAGE,
@@ -137,7 +144,7 @@ def write_books(
         added=len(everything) - len(ids),
         kept=len(kept),
         dropped={reason: dropped} if dropped else {},
-        notes=[f"personal data in {cleaned.examples} examples, by kind: {shown}"],
+        notes=[f"personal data in {cleaned.examples} examples, by kind: {shown}", *heavy],
     )
     decided = Decisions(everything, reasons, causes, [None] * len(everything))
     write_step(con, run.run_id, count, decided)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from pipeline.contamination.texts import NUMBER, Item, RowTurns, TurnText, plain_words
+from scorers.words import count_words
 from storage.conversations import content_hash
 
 LeakKind = Literal["verbatim", "other answer", "short", "reordered", "changed numbers"]
@@ -79,7 +80,7 @@ def leak_row(prompt: str, answer: str) -> RowTurns:
 
 def change_prompt(kind: LeakKind, prompt: str, short_words: int, seed: int) -> str | None:
     """The prompt as a leak of a kind has it; None where none can be made."""
-    words = len(plain_words(prompt))
+    words = count_words(plain_words(prompt))
     if not words:
         return None
     draw = random.Random(content_hash([seed, kind, prompt]))  # the same whichever items come before

@@ -12,6 +12,10 @@ What it is for: copies, and quotations of n words or more. It misses short texts
 with exact numbers texts in which numbers were changed; `numbers: any` looks past those. An n-gram
 that many items of one set share is the wording of that set, a template, and no evidence.
 
+Of n words is also an n-gram of Chinese, Japanese, Thai, Lao, Burmese or Khmer that says as much:
+13 words are 23 Han characters, 52 kana or 65 characters of Thai, which scorers/words.py measures.
+Signs count for equality and not for length.
+
 Cost: linear in words. The n-grams of the items are held in memory, rows are read in blocks. A
 64-bit hash proposes and the words themselves decide, so no match is one of hashes alone. The result
 does not depend on the order of rows or the size of blocks.
@@ -31,15 +35,15 @@ from pipeline.contamination.texts import MATCHED, Item, ItemMatch, Matched, Numb
 from pipeline.contamination.texts import plain_words as split_plain
 from pipeline.contamination.windows import (
     WordIds,
-    count_covered,
     find_owners,
-    hash_windows,
     is_first,
     longest_run,
     shared_by_many,
-    whole_windows,
 )
+from pipeline.text.compared_words import word_weights
+from pipeline.text.word_windows import count_added, hash_windows, window_ends
 from scorers.arrays import Floats, Ints
+from scorers.words import WORD
 
 PARTS = len(MATCHED)
 UNKNOWN = 0  # the number of every word that no item has; no n-gram with it can be shared
@@ -110,6 +114,10 @@ class NGramMatcher:
         self._numbers: dict[str, int] = {}
         self._texts = self._number([text for item in items for text in (item.prompt, item.answer)])
         self._names = ["", *self._numbers]  # words count from 1
+        # What a word that no item has would weigh makes no difference: no n-gram with it is shared.
+        self._weights = np.concatenate(([WORD], word_weights(self._numbers)))
+        self._weight_before = measure_text(self._texts.ids, self._weights)
+        self._words_before = measure_text(self._texts.ids, np.minimum(self._weights, 1))
         self._item_starts = self._texts.starts[::2]  # (m + 1,) each item is two texts
         self.template_ngrams = 0  # n-grams left out because too many items share them
         self._index(np.array([item.evaluation for item in items], dtype=np.int64))
@@ -136,14 +144,14 @@ class NGramMatcher:
 
     def _index(self, evaluations: Ints) -> None:
         """Sort the n-grams of the parts that are compared by hash."""
-        n, texts = self._settings.words, self._texts
-        items = find_owners(self._item_starts)
-        indices = whole_windows(items, n)
-        hashes = hash_windows(texts.ids, n)[indices]
-        items = items[indices]
+        texts, weights = self._texts, self._weights[self._texts.ids]
+        self._ends = window_ends(weights, self._item_starts, self._settings.words)
+        indices = np.flatnonzero(self._ends >= 0)
+        hashes = hash_windows(texts.ids, indices, self._ends[indices])
+        items = find_owners(self._item_starts)[indices]
         boundaries = texts.starts[1::2][items]  # where the answer begins
         # 0: it ends before the answer; 1: it begins in it; 2: it crosses over, as in MATCHED.
-        part = np.where(indices + n <= boundaries, 0, np.where(indices >= boundaries, 1, 2))
+        part = np.where(self._ends[indices] <= boundaries, 0, np.where(indices >= boundaries, 1, 2))
         wanted = np.isin(part, [MATCHED.index(name) for name in self._settings.compare])
         indices, hashes, items, part = indices[wanted], hashes[wanted], items[wanted], part[wanted]
         order = np.argsort(hashes, kind="stable")  # by hash, item and place
@@ -154,7 +162,7 @@ class NGramMatcher:
         kept = ~common & is_first(hashes, codes)  # a repeat within a part tells nothing new
         self._hashes, self._places, self._codes = hashes[kept], indices[kept], codes[kept]
         order = np.argsort(self._places)  # and so by code: parts follow each other
-        covered = count_covered(self._codes[order], self._places[order], n)
+        covered = self._covered(self._codes[order], self._places[order])
         size = PARTS * len(evaluations)
         self._coverable = np.bincount(self._codes[order], covered, minlength=size)  # words
         self._ngrams = np.bincount(self._codes, minlength=size)
@@ -181,18 +189,26 @@ class NGramMatcher:
         def locate(row: int, place: int) -> tuple[int, str, int]:
             turn = int(np.searchsorted(turn_starts, place, side="right")) - 1
             number = turn - int(row_turns[row])
-            return number, block.rows[row][number].role, place - int(turn_starts[turn])
+            role, text = block.rows[row][number]
+            before = split_plain(text, self._settings.numbers)[: place - int(turn_starts[turn])]
+            return number, role, int(np.count_nonzero(word_weights(before)))
 
         return self._matches(pairs, locate)
 
+    def _covered(self, groups: Ints, places: Ints) -> Ints:
+        """How much text of the items each n-gram adds; sorted by group and place."""
+        before = self._weight_before
+        return count_added(groups, before[places], before[self._ends[places]])
+
     def _shared(self, rows: _Texts) -> _Pairs:
         """Every n-gram that a row shares with an item, compared word by word."""
-        n = self._settings.words
         owners = find_owners(rows.starts)
         unknown = np.concatenate(([0], np.cumsum(rows.ids == UNKNOWN)))  # before each place
-        indices = whole_windows(owners, n)
-        indices = indices[unknown[indices + n] == unknown[indices]]  # no unknown word in between
-        hashes = hash_windows(rows.ids, n)[indices]
+        ends = window_ends(self._weights[rows.ids], rows.starts, self._settings.words)
+        indices = np.flatnonzero(ends >= 0)
+        # no unknown word in between
+        indices = indices[unknown[ends[indices]] == unknown[indices]]
+        hashes = hash_windows(rows.ids, indices, ends[indices])
         likely = self._table[hashes >> self._shift]
         indices, hashes = indices[likely], hashes[likely]
         first = np.searchsorted(self._hashes, hashes, side="left")
@@ -201,22 +217,26 @@ class NGramMatcher:
         found = np.repeat(np.arange(len(indices)), counts)
         step = np.arange(len(found)) - np.repeat(np.cumsum(counts) - counts, counts)
         entries = first[found] + step
-        same = self._same_words(rows.ids, indices[found], self._places[entries])
+        sizes = ends[indices] - indices
+        same = self._same_words(rows.ids, indices[found], sizes[found], self._places[entries])
         found, entries = found[same], entries[same]
         pairs = _Pairs(
             owners[indices[found]], self._codes[entries], self._places[entries], indices[found]
         )
         return pairs.at(np.lexsort((pairs.row_places, pairs.item_places, pairs.codes, pairs.rows)))
 
-    def _same_words(self, ids: WordIds, row_places: Ints, item_places: Ints) -> NDArray[np.bool_]:
-        """(p,) whether the n words at a place in the rows are those at a place in the items."""
-        words = np.arange(self._settings.words)
-        same = np.empty(len(row_places), dtype=bool)
-        for start in range(0, len(same), PAIRS_AT_ONCE):
-            part = slice(start, start + PAIRS_AT_ONCE)
-            ours = ids[row_places[part][:, None] + words]  # (pairs, n)
-            theirs = self._texts.ids[item_places[part][:, None] + words]
-            same[part] = (ours == theirs).all(axis=1)
+    def _same_words(
+        self, ids: WordIds, row_places: Ints, sizes: Ints, item_places: Ints
+    ) -> NDArray[np.bool_]:
+        """(p,) whether the n-gram at a place in the rows is that at a place in the items."""
+        same: NDArray[np.bool_] = sizes == self._ends[item_places] - item_places
+        for size in np.unique(sizes[same]).tolist():  # one, unless there are signs or characters
+            words, alike = np.arange(size), np.flatnonzero(same & (sizes == size))
+            for start in range(0, len(alike), PAIRS_AT_ONCE):
+                part = alike[start : start + PAIRS_AT_ONCE]
+                ours = ids[row_places[part][:, None] + words]  # (pairs, size)
+                theirs = self._texts.ids[item_places[part][:, None] + words]
+                same[part] = (ours == theirs).all(axis=1)
         return same
 
     def _matches(self, pairs: _Pairs, locate: "Locate") -> list[ItemMatch]:
@@ -225,7 +245,7 @@ class NGramMatcher:
         groups = np.cumsum(first) - 1  # (p,) numbers of row and part, from 0
         distinct = is_first(groups, pairs.item_places)  # a place of the item counts once
         each, places = groups[distinct], pairs.item_places[distinct]
-        covered = np.bincount(each, count_covered(each, places, self._settings.words))
+        covered = np.bincount(each, self._covered(each, places))
         ngrams = np.bincount(each)
         bounds = np.append(np.flatnonzero(first), len(pairs.rows))
         shares: Floats = covered / self._coverable[pairs.codes[first]]
@@ -239,14 +259,15 @@ class NGramMatcher:
         """One row and part, with the longest run of words they share as evidence."""
         row, code = int(pairs.rows[0]), int(pairs.codes[0])
         item, part = divmod(code, PARTS)
-        item_place, row_place, windows = longest_run(pairs.item_places, pairs.row_places)
-        length = windows + self._settings.words - 1  # in words: windows begin one word apart
-        words = self._texts.ids[item_place : item_place + length]
+        turns = self._words_before[pairs.item_places]
+        first, last, row_place = longest_run(pairs.item_places, pairs.row_places, turns)
+        words = self._texts.ids[first : self._ends[last]]
         turn, role, word = locate(row, row_place)
+        before = self._words_before
         evidence = {
             "words": " ".join(self._names[number] for number in words),
-            "length": length,
-            "item_word": item_place - int(self._item_starts[item]),
+            "length": int(before[self._ends[last]] - before[first]),  # words, no signs
+            "item_word": int(before[first] - before[self._item_starts[item]]),
             "turn": turn,
             "role": role,
             "turn_word": word,
@@ -254,6 +275,11 @@ class NGramMatcher:
             "of_ngrams": int(self._ngrams[code]),
         }
         return ItemMatch(row, item, MATCHED[part], self.rule, round(float(share), 6), evidence)
+
+
+def measure_text(ids: WordIds, weights: Ints) -> Ints:
+    """(m + 1,) the weight of the text before each of m words, and of all of it."""
+    return np.concatenate(([0], np.cumsum(weights[ids])))
 
 
 Locate = Callable[[int, int], tuple[int, str, int]]

@@ -55,7 +55,12 @@ class EvaluationSettings(Settings):
 class NGramSettings(Settings):
     """A rule on shared word n-grams; a recipe can have several."""
 
-    words: int = Field(default=13, ge=2, le=100, description="Words in an n-gram.")
+    words: int = Field(
+        default=13,
+        ge=2,
+        le=100,
+        description="Words in an n-gram; without spaces, characters that say as much.",
+    )
     rule: Literal["any", "coverage"] = Field(
         default="any",
         description="any: one shared n-gram is a hit; coverage: enough of the item must be shared.",

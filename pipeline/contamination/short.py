@@ -2,8 +2,8 @@
 
     a match: the words of a user's turn are those of the item's prompt, in order, none more
 
-Words are those of deduplication (pipeline/text/shingles.py): case and punctuation do not matter,
-numbers and the signs that calculate do, so "What is 7 - 2?" is not "What is 7 + 2?". The answer is
+Words are those of deduplication (pipeline/text/compared_words.py): case and punctuation do not
+matter, numbers and signs do, so "What is 7 - 2?" is not "What is 7 + 2?". The answer is
 not looked at: a short prompt with another answer is a leak as well. An item that is short as a
 whole, its answer included, is found too where both stand in one turn. The similarity is 1.
 
@@ -13,25 +13,17 @@ Cost: one look at the first words of each turn.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.contamination.texts import MATCHED, Item, ItemMatch, Matched, RowBlock
-from pipeline.text.shingles import ASCII_WORDS, shingle_words
+from pipeline.text.compared_words import compared_words, first_words, word_weights
+from scorers.words import count_words
 
 RULE = "short, the same words"
 
 WordTuple = tuple[str, ...]
-
-
-def first_words(text: str, most: int) -> WordTuple:
-    """The words of a text, or the first `most` + 1 of a longer one: enough to see that it is."""
-    if not text.isascii():
-        return tuple(shingle_words(text)[: most + 1])
-    found = islice(ASCII_WORDS.finditer(text.lower()), most + 1)
-    return tuple(word[0] for word in found) or tuple(text.split()[: most + 1])
 
 
 class ShortMatcher:
@@ -39,15 +31,16 @@ class ShortMatcher:
 
     def __init__(self, items: Sequence[Item], words: int) -> None:
         """Index the items whose prompt has fewer words than this."""
-        self._most = words - 1
         self._texts: dict[WordTuple, list[tuple[int, Matched]]] = {}
         self._short = {part: np.zeros(len(items), dtype=bool) for part in MATCHED}
         for number, item in enumerate(items):
             for part, text in short_texts(item):
-                found = first_words(text, self._most)
-                if found and len(found) <= self._most:
+                found = tuple(compared_words(text) or text.split())
+                if found and count_words(found) < words:
                     self._texts.setdefault(found, []).append((number, part))
                     self._short[part][number] = True
+        # One more than any short text has: enough to see that a longer one is none.
+        self._enough = 1 + max(map(len, self._texts), default=0)
 
     @property
     def rule(self) -> str:
@@ -69,13 +62,13 @@ class ShortMatcher:
         for number, turn in enumerate(block.rows[row]):
             if turn.role != "user":
                 continue
-            words = first_words(turn.text, self._most)
+            words = tuple(first_words(turn.text, self._enough) or turn.text.split()[: self._enough])
             for item, part in self._texts.get(words, ()):
                 if (item, part) not in seen:
                     seen.add((item, part))
                     evidence = {
                         "words": " ".join(words),
-                        "length": len(words),
+                        "length": int(np.count_nonzero(word_weights(words))),
                         "item_word": 0,
                         "turn": number,
                         "role": turn.role,

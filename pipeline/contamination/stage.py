@@ -26,7 +26,8 @@ from pipeline.ingest.readers import source_fingerprint
 from pipeline.ingest.stage import stored_path
 from pipeline.measuring.measures.embeddings import Embeddings, embeddings_name
 from pipeline.run_context import RunContext
-from pipeline.selection.candidates import count_step
+from pipeline.selection.candidates import count_step, read_candidates
+from pipeline.selection.heavy_losses import heavy_losses
 from scorers.arrays import Floats
 from scorers.measures.models.devices import borrowed_device
 from scorers.measures.models.loading import load_embedder, resolve_model
@@ -76,7 +77,9 @@ def check_examples(
         hits = find_hits(con, run, search, settings, ids)
         write_check(con, run.run_id, hits, unchecked, summary)
         decisions = decide_contamination(settings, ids, read_contaminated(con, run.run_id))
-        notes = check_notes(con, run.run_id, search)
+        notes = [*check_notes(con, run.run_id, search)]
+        reasons = np.array(decisions.reasons, dtype=object)
+        notes += heavy_losses("check", read_candidates(con, run, ids).sources, reasons)
         count = count_check(settings, search, decisions, notes)
         write_step(con, run.run_id, count, decisions)
     return [i for i, reason in zip(ids, decisions.reasons, strict=True) if not reason]

@@ -1,22 +1,20 @@
 """What is compared: items of an evaluation set, rows as turns, and the words of both.
 
-A word is a run of letters, digits and their combining marks, case-folded, in Unicode's composed
-form (NFC); in scripts without spaces it is each character. Signs are no words here: in a worked
-calculation they would make an n-gram of nearly nothing. Numbers are words like any other, or all
-of them one word, where changed numbers are to be looked past.
+Words and signs are those of deduplication (pipeline/text/compared_words.py). A sign makes two texts
+differ and is no word of an n-gram's length: in a worked calculation signs would make one of nearly
+nothing. Numbers are words like any other, or all of them one word, where changed numbers are to be
+looked past.
 """
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
-from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scorers.words import space_out, word_characters
+from pipeline.text.compared_words import compared_words
 from storage.conversations import Message, message_text
 
 # Which part of an item was found; overlap: a run of words from its prompt into its answer.
@@ -24,11 +22,6 @@ Matched = Literal["prompt", "answer", "overlap"]
 MATCHED: tuple[Matched, ...] = get_args(Matched)
 Numbers = Literal["exact", "any"]
 
-# What becomes of an ASCII character before a text is cut at spaces; faster than PLAIN_WORD.
-ASCII_LETTERS = {n: chr(n).lower() if re.match(r"\w", chr(n)) else " " for n in range(128)}
-PLAIN_WORD = re.compile(r"\w+")
-# Scripts that may have combining marks or no spaces; composed Latin and typography have none.
-BEYOND_LATIN = re.compile("[^\x00-\u02ff\u2000-\u206f]")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 ANY_NUMBER = "0"
 
@@ -91,21 +84,11 @@ class Matcher(Protocol):
         ...
 
 
-@cache
-def _word() -> re.Pattern[str]:
-    return re.compile(word_characters())
-
-
 def plain_words(text: str, numbers: Numbers = "exact") -> list[str]:
-    """The words of a text in order; with any numbers, all of them are one word."""
+    """The words and signs of a text in order; with any numbers, all of them are one word."""
     if numbers == "any":
         text = NUMBER.sub(ANY_NUMBER, text)
-    if text.isascii():
-        return text.translate(ASCII_LETTERS).split()
-    text = normalize("NFC", text.casefold())
-    if not BEYOND_LATIN.search(text):
-        return PLAIN_WORD.findall(text)
-    return _word().findall(space_out(text))
+    return compared_words(text)
 
 
 def read_turn_texts(messages: Iterable[Message]) -> list[TurnText]:

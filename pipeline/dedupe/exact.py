@@ -92,10 +92,10 @@ class Exact(DedupeStep):
         """Method, text and what may differ."""
         return f"exact on {self.text}, ignoring {self.ignore}"
 
-    def remove(self, rows: Candidates) -> Outcome:
+    def remove(self, rows: Candidates, keep_scores: Floats) -> Outcome:
         """Compare whole texts."""
         ids, digests = rows.ids, list[bytes]()
         for start in range(0, len(rows), TEXTS_AT_ONCE):
             names = ids[start : start + TEXTS_AT_ONCE].tolist()
             digests += digest_texts(rows.pool.texts_of(self.text, names), self.ignore)
-        return remove_exact(digests, self.keep_scores(rows), ids)
+        return remove_exact(digests, keep_scores, ids)

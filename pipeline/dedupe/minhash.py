@@ -28,6 +28,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.dedupe.clusters import remove_duplicates
+from pipeline.dedupe.preambles import PREAMBLE, Compared, PreambleRule, RowTexts
 from pipeline.dedupe.signatures import (
     Signatures,
     read_signatures,
@@ -42,19 +43,20 @@ from pipeline.text.shingles import Shingling, Unit, hash_shingles
 from scorers.arrays import Floats, Ints, Strings
 from storage.conversations import TextField
 
-TextsOf = Callable[[Ints], Sequence[str]]  # reads the texts of some rows
+SplitOf = Callable[[Ints], Sequence[Compared]]  # reads the texts of some rows
 
 
 class _ShingleSearch:
     """Looks for the kept texts that share a band, and compares the sets of shingles."""
 
     def __init__(
-        self, signatures: Signatures, texts_of: TextsOf, threshold: float, cut: Shingling
+        self, signatures: Signatures, split_of: SplitOf, threshold: float, cut: Shingling
     ) -> None:
         rows, self._bands = shared_bands(signatures, rows_per_band(threshold, signatures.shape[1]))
         self._threshold = threshold
         self._place = {row: place for place, row in enumerate(rows.tolist())}
-        self._shingles = hash_shingles(texts_of(rows) if len(rows) else (), cut)
+        self._texts, self._cut = split_of(rows) if len(rows) else [], cut
+        self._shingles = hash_shingles((each.text for each in self._texts), cut)
         self._kept: list[tuple[int, set[int]]] = []  # rows and their shingles, in the order kept
         self._kept_with_band: dict[int, list[int]] = {}  # places in that list
 
@@ -69,11 +71,21 @@ class _ShingleSearch:
         best: tuple[int, float] | None = None
         for place in sorted(indices):  # in the order kept: with ">" below the first wins a tie
             other, theirs = self._kept[place]
-            common = len(mine & theirs)
-            similarity = common / (len(mine) + len(theirs) - common)
+            similarity = jaccard(mine, theirs)
             if similarity >= self._threshold and (best is None or similarity > best[1]):
-                best = other, similarity
+                similarity = min(similarity, self._as_wholes(own, self._place[other]))
+                # Again: with their preambles they may be less alike.
+                if similarity >= self._threshold and (best is None or similarity > best[1]):
+                    best = other, similarity
         return best
+
+    def _as_wholes(self, own: int, other: int) -> float:
+        """The similarity of two texts with their preambles; 1 where these are the same."""
+        one, two = self._texts[own], self._texts[other]
+        if one.preamble == two.preamble:
+            return 1.0
+        wholes = hash_shingles([one.whole, two.whole], self._cut)
+        return jaccard(wholes.of(0), wholes.of(1))
 
     def keep(self, row: int) -> None:
         """Add a text to those kept."""
@@ -83,6 +95,12 @@ class _ShingleSearch:
         for band in self._bands[own]:
             self._kept_with_band.setdefault(band, []).append(len(self._kept))
         self._kept.append((row, self._shingles.of(own)))
+
+
+def jaccard(one: set[int], other: set[int]) -> float:
+    """J of two sets, one of them not empty."""
+    common = len(one & other)
+    return common / (len(one) + len(other) - common)
 
 
 def remove_near_duplicates(
@@ -118,10 +136,10 @@ def remove_near_duplicates(
     if len(texts) != len(ids):
         raise ValueError(f"{len(texts)} texts but {len(ids)} ids")
 
-    def texts_of(rows: Ints) -> list[str]:
-        return [texts[row] for row in rows.tolist()]
+    def split_of(rows: Ints) -> list[Compared]:
+        return [Compared("", texts[row]) for row in rows.tolist()]
 
-    search = _ShingleSearch(sign_texts(texts, cut, permutations), texts_of, threshold, cut)
+    search = _ShingleSearch(sign_texts(texts, cut, permutations), split_of, threshold, cut)
     return remove_duplicates(search, keep_scores, ids)
 
 
@@ -140,6 +158,7 @@ class MinHash(DedupeStep):
         le=1000,
         description="Words or characters in an n-gram; of characters, 20 and more are usual.",
     )
+    preamble: PreambleRule = PREAMBLE
     permutations: int = Field(
         default=128,
         ge=16,
@@ -158,13 +177,10 @@ class MinHash(DedupeStep):
         cut = "" if (self.unit, self.n) == ("words", 5) else f", by {self.n} {self.unit}"
         return f"minhash on {self.text}, at {self.threshold:g}{cut}"
 
-    def remove(self, rows: Candidates) -> Outcome:
+    def remove(self, rows: Candidates, keep_scores: Floats) -> Outcome:
         """Compare words or characters."""
-        cut, ids = Shingling(self.unit, self.n), rows.ids
-        search = _ShingleSearch(
-            read_signatures(rows, self.text, cut, self.permutations),
-            lambda some: rows.pool.texts_of(self.text, ids[some].tolist()),
-            self.threshold,
-            cut,
-        )
-        return remove_duplicates(search, self.keep_scores(rows), ids)
+        cut = Shingling(self.unit, self.n)
+        texts = RowTexts(rows, self.text, self.preamble)
+        signatures = read_signatures(rows, texts, cut, self.permutations)
+        search = _ShingleSearch(signatures, texts.parted, self.threshold, cut)
+        return remove_duplicates(search, keep_scores, rows.ids)

@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.dedupe.clusters import keep_order
+from pipeline.dedupe.preambles import PreambleRule, eclipsed_rows, say_eclipsed
 from pipeline.dedupe.step import DedupeStep
 from pipeline.measuring.measures.embeddings import ComparedField
 from pipeline.ranking.greedy_diverse import (
@@ -197,6 +198,12 @@ class Semantic(DedupeStep):
     threshold: float = Field(
         default=0.95, gt=0, le=1, description="Cosine similarity, at or above."
     )
+    preamble: PreambleRule = Field(
+        default="leave_out",
+        description="leave_out: a row that begins like another, and most of whose text is system "
+        "text, earlier turns or leading lines that 8 rows or more have, is not compared; compare: "
+        "it is.",
+    )
     index: Literal["auto", "flat", "ivf"] = Field(
         default="auto",
         description="flat compares with every kept row; ivf with those of the nearest cells, and "
@@ -217,11 +224,14 @@ class Semantic(DedupeStep):
         """The text itself."""
         return self.text
 
-    def remove(self, rows: Candidates) -> Outcome:
+    def remove(self, rows: Candidates, keep_scores: Floats) -> Outcome:
         """Compare embeddings."""
         embeddings = rows.pool.vectors(self.text, rows.indices)
+        eclipsed = eclipsed_rows(rows, self.text, self.preamble)
+        embeddings[eclipsed] = np.nan
         cells = self.find_cells(rows, embeddings) if self.by_cells(len(rows)) else None
-        return remove_similar(embeddings, self.keep_scores(rows), rows.ids, self.threshold, cells)
+        outcome = remove_similar(embeddings, keep_scores, rows.ids, self.threshold, cells)
+        return replace(outcome, notes=(*outcome.notes, *say_eclipsed(len(eclipsed))))
 
     def by_cells(self, n: int) -> bool:
         """Whether n rows are searched by cells."""

@@ -2,7 +2,7 @@
 
 A signature has, for each of some permutations of all shingles, the text's first: two texts agree
 in one place of it with probability J. It follows from the text alone, so it is computed once and
-kept in the workspace, under the text's field, how it is cut, and the number of permutations.
+kept in the workspace, under which text it is, how it is cut, and the number of permutations.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rensa import RMinHash
 
+from pipeline.dedupe.preambles import RowTexts
 from pipeline.selection.candidates import Candidates
-from pipeline.text.shingles import MULTIPLIER, VERSION, Hashes, Shingling, hash_shingles
+from pipeline.text.compared_words import VERSION
+from pipeline.text.shingles import MULTIPLIER, Hashes, Shingling, hash_shingles
 from scorers.arrays import Ints
-from storage.conversations import TextField
 
 Signatures = NDArray[np.uint32]
 
@@ -102,11 +103,14 @@ def shared_bands(signatures: Signatures, band_rows: int) -> tuple[Ints, list[lis
 
 
 def read_signatures(
-    rows: Candidates, of: TextField, cut: Shingling, permutations: int
+    rows: Candidates, texts: RowTexts, cut: Shingling, permutations: int
 ) -> Signatures:
-    """Signatures (n, permutations) of rows; those not stored yet are made, and stored."""
+    """Signatures (n, permutations) of rows; those not stored yet are made, and stored.
+
+    Those of rows that share leading lines with many depend on the other rows, and are made anew.
+    """
     made_by = [VERSION, unidata_version, RMinHash.ALGORITHM_VERSION, SEED]
-    settings = [of, cut.unit, cut.n, permutations, *made_by]
+    settings = [*texts.kind, cut.unit, cut.n, permutations, *made_by]
     index = rows.pool.index("minhash", settings, permutations)
     stored, known = rows.pool.read_index(index)
     # `stored` is aligned with the pool, `signatures` with `rows`, which may be some of it.
@@ -114,7 +118,9 @@ def read_signatures(
     ids = rows.ids
     for start in range(0, len(missing), TEXTS_AT_ONCE):
         part = missing[start : start + TEXTS_AT_ONCE]
-        names = ids[part].tolist()
-        signatures[part] = sign_texts(rows.pool.texts_of(of, names), cut, permutations)
-        index.add(names, signatures[part])
+        signatures[part] = sign_texts([each.text for each in texts.alone(part)], cut, permutations)
+        index.add(ids[part].tolist(), signatures[part])
+    if texts.shared:
+        some = np.array(list(texts.shared), dtype=np.int64)
+        signatures[some] = sign_texts([e.text for e in texts.parted(some)], cut, permutations)
     return signatures

@@ -3,9 +3,9 @@
 The steps themselves stand beside their methods, one file each; steps.py lists them.
 """
 
-import numpy as np
 from pydantic import Field
 
+from pipeline.dedupe.which_copy import Keep, SourceOrder
 from pipeline.measuring.measures.embeddings import ComparedField
 from pipeline.ranking.outcome import Outcome
 from pipeline.selection.candidates import Candidates
@@ -17,15 +17,25 @@ class DedupeStep(Settings):
     """What every kind of deduplication can be told."""
 
     method: str
-    keep: str | None = Field(
+    keep: Keep | tuple[Keep, ...] | None = Field(
         default=None,
-        description="The score that decides which copy stays, the higher one; an example without "
-        "it stays last. The lowest example_id if not given.",
+        description="What decides which copy stays, of those that later steps would take: a score, "
+        "the higher one, rows without it last; an order of sources; or a list of these, where the "
+        "next decides what the one before leaves open. Last the lowest example_id.",
     )
 
-    def keep_scores(self, rows: Candidates) -> Floats:
-        """(n,) what decides between copies; NaN where nothing does."""
-        return rows.score(self.keep) if self.keep else np.full(len(rows), np.nan)
+    def keeps(self) -> tuple[Keep, ...]:
+        """What decides between copies, in order."""
+        if self.keep is None:
+            return ()
+        return self.keep if isinstance(self.keep, tuple) else (self.keep,)
+
+    def keep_said(self) -> str:
+        """The same in a few words; "" where nothing but the id decides."""
+        return ", then ".join(
+            str(each) if isinstance(each, SourceOrder) else f"the highest {each}"
+            for each in self.keeps()
+        )
 
     def label(self) -> str:
         """The step in a few words, as the books of a run have it."""
@@ -35,6 +45,11 @@ class DedupeStep(Settings):
         """The text whose embeddings are compared; None where none are."""
         return None
 
-    def remove(self, rows: Candidates) -> Outcome:
-        """Say which rows stay, and because of which of them each of the others goes."""
+    def remove(self, rows: Candidates, keep_scores: Floats) -> Outcome:
+        """Say which rows stay, and because of which of them each of the others goes.
+
+        Args:
+            rows: n of them.
+            keep_scores: (n,) of two copies the higher one stays.
+        """
         raise NotImplementedError

@@ -6,12 +6,14 @@
 A row goes if a row that is kept shares `words` words with it in one run, 50 if not given; or, with
 a `share`, if runs as long as that cover at least such a share of it. It goes because of one kept
 row: runs of two kept rows are not added up. The value is shared(a, b), or share(a, b) where that
-decides. What a word is, is said in shingles.py: case and punctuation do not matter.
+decides. What a word is, is said in compared_words.py: case
+and punctuation do not matter, and in scripts without spaces several characters are one.
 
-Use it for what MinHash cannot see: a licence text, a quoted article or a system prompt of a
-thousand words around different questions. Whole rows go, so do not use it where a passage is meant
-to be there many times, as a shared context with a question each; a `share` near 1 spares those. A
-row of fewer than `words` words is never a copy here: `minhash` is for short ones.
+Use it for what MinHash cannot see: a licence text or a quoted article around different questions.
+Whole rows go, so do not use it where a passage is meant to be there many times, as a shared context
+with a question each; a `share` near 1 spares those. What preambles.py leaves out, such as a system
+prompt, is not compared unless `preamble: compare` says so. A row of fewer than `words` words is
+never a copy here: `minhash` is for short ones.
 
 Every run is found, none estimated: a suffix array (pipeline/text/suffix_array.py) tells which
 places begin with the same `words` words. Sorting takes about a second for two million words. With
@@ -21,22 +23,28 @@ the paper cuts the passages out of the text and leaves the rows, at 50 tokens of
 Lee et al. 2022, "Deduplicating training data makes language models better", arXiv:2107.06499.
 """
 
-from array import array
 from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from pydivsufsort import kasai
 
 from pipeline.dedupe.clusters import remove_duplicates
+from pipeline.dedupe.preambles import PREAMBLE, PreambleRule, RowTexts
+from pipeline.dedupe.shared_windows import (
+    WindowLengths,
+    covered_text,
+    longest_runs,
+    number_words,
+    shared_windows,
+)
 from pipeline.dedupe.step import DedupeStep
 from pipeline.ranking.outcome import Outcome
 from pipeline.selection.candidates import Candidates
-from pipeline.text.shingles import shingle_words
-from pipeline.text.suffix_array import SEPARATOR, order_suffixes
+from pipeline.text.word_windows import window_ends
 from scorers.arrays import Floats, Ints, Strings
+from scorers.words import WORD
 from storage.conversations import TextField
 
 SPAN_WORDS = 50
@@ -72,70 +80,30 @@ def remove_shared_spans(
         raise ValueError(
             f"words must be 1 or more, and share above 0 and at most 1; got {words} and {share}"
         )
-    tokens, starts = number_words(texts)
+    tokens, starts, weights = number_words(texts)
     if len(starts) - 1 != len(ids):
         raise ValueError(f"{len(starts) - 1} texts but {len(ids)} ids")
-    return remove_duplicates(
-        _SpanSearch(tokens, starts, words, share), keep_scores, ids, "shared_span"
-    )
-
-
-def number_words(texts: Iterable[str]) -> tuple[NDArray[np.uint32], Ints]:
-    """Texts end to end as numbers of their words, a separator behind each, and their starts.
-
-    Equal words have equal numbers. Which numbers they are depends on the order of the texts, and
-    nothing here depends on that.
-    """
-    numbers: dict[str, int] = {}
-    flat, starts = array("I"), [0]
-    for text in texts:
-        flat.extend(numbers.setdefault(word, len(numbers) + 1) for word in shingle_words(text))
-        flat.append(SEPARATOR)
-        starts.append(len(flat))
-    return np.frombuffer(flat, dtype=np.uint32), np.array(starts, dtype=np.int64)
-
-
-def shared_windows(tokens: NDArray[np.uint32], starts: Ints, words: int) -> tuple[Ints, Ints]:
-    """The places from which as many words stand that stand in another row too.
-
-    Args:
-        tokens: (m,) numbers of words, a separator behind each row.
-        starts: (n + 1,) where rows begin; the last is m.
-        words: in a window.
-
-    Returns:
-        Places (k,) in order, and windows (k,): places with the same words have the same number.
-    """
-    sorted_places = order_suffixes(tokens)
-    order: Ints = sorted_places.astype(np.int64)
-    if not len(order):
-        return order, order
-    # kasai: how many tokens each suffix has in common with the next in order
-    alike = np.asarray(kasai(tokens.astype(np.int32), sorted_places))[:-1] >= words
-    # All suffixes that begin with the same words stand together: a new window where they end.
-    window: Ints = np.concatenate(([0], np.cumsum(~alike)))
-    rows = np.searchsorted(starts, order, side="right") - 1
-    whole = order + words < starts[rows + 1]  # the last token of a row is its separator
-    order, window, rows = order[whole], window[whole], rows[whole]
-    if not len(order):  # reduceat takes no empty array
-        return order, window
-    firsts = np.flatnonzero(np.diff(window, prepend=-1))
-    lowest, highest = np.minimum.reduceat(rows, firsts), np.maximum.reduceat(rows, firsts)
-    sizes = np.diff(firsts, append=len(order))
-    shared = np.repeat(lowest != highest, sizes)  # two rows at least have the window
-    order, window = order[shared], window[shared]
-    by_place = np.argsort(order)
-    return order[by_place], window[by_place]
+    search = _SpanSearch(tokens, starts, weights, (words, share))
+    return remove_duplicates(search, keep_scores, ids, "shared_span")
 
 
 class _SpanSearch:
     """Looks up the windows of a row among those of the kept rows."""
 
     def __init__(
-        self, tokens: NDArray[np.uint32], starts: Ints, words: int, share: float | None
+        self,
+        tokens: NDArray[np.uint32],
+        starts: Ints,
+        weights: Ints,
+        rule: tuple[int, float | None],
     ) -> None:
-        self._starts, self._words, self._share = starts, words, share
-        self._places, self._windows = shared_windows(tokens, starts, words)
+        words, self._share = rule
+        self._starts = starts
+        ends = window_ends(weights, starts, words)
+        self._places, self._windows = shared_windows(tokens, starts, ends)
+        before = np.concatenate(([0], np.cumsum(weights)))  # (m + 1,) weight before each place
+        self._text = WindowLengths(np.cumsum(weights > 0), before[:-1], before[ends])
+        self._lengths = np.diff(before[starts])  # (n,)
         self._borders = np.searchsorted(self._places, starts)  # (n + 1,) a row's own places
         self._kept: dict[int, list[int]] = {}  # window → its places in kept rows
         self._turns: dict[int, int] = {}  # kept row → its number in the order kept
@@ -147,13 +115,12 @@ class _SpanSearch:
             return None
         rows = np.searchsorted(self._starts, there, side="right") - 1
         if self._share is None:
-            # Windows begin at every word: r of them in turn cover r + words - 1 words.
-            runs = longest_runs(here, there, rows)
-            found = {other: float(run + self._words - 1) for other, run in runs.items()}
+            runs = longest_runs(here, there, rows, self._text)
+            found = {other: run / WORD for other, run in runs.items()}
         else:
-            length = int(self._starts[row + 1] - self._starts[row] - 1)  # without the separator
-            covered = covered_words(here, rows, self._words)
-            found = {other: words / length for other, words in covered.items()}
+            covered = covered_text(here, rows, self._text)
+            length = int(self._lengths[row])
+            found = {other: part / length for other, part in covered.items()}
             found = {other: part for other, part in found.items() if part >= self._share}
         if not found:
             return None
@@ -181,50 +148,18 @@ class _SpanSearch:
         return columns[:, 0], columns[:, 1]
 
 
-def longest_runs(here: Ints, there: Ints, rows: Ints) -> dict[int, int]:
-    """Other row → how many windows in turn it has in common, at most.
-
-    Args:
-        here: (p,) places in one row.
-        there: (p,) places in other rows where the same window stands.
-        rows: (p,) those rows.
-    """
-    shift = there - here
-    order = np.lexsort((here, shift))
-    here, shift, rows = here[order], shift[order], rows[order]
-    # A run goes on while both places move by one; it cannot leave a row, for no window does.
-    breaks = (np.diff(here) != 1) | (np.diff(shift) != 0)
-    firsts = np.flatnonzero(np.concatenate(([True], breaks)))
-    longest: dict[int, int] = {}
-    lengths = np.diff(firsts, append=len(here))
-    for row, length in zip(rows[firsts].tolist(), lengths.tolist(), strict=True):
-        longest[row] = max(longest.get(row, 0), length)
-    return longest
-
-
-def covered_words(here: Ints, rows: Ints, words: int) -> dict[int, int]:
-    """Other row → how many words of this one lie in windows that it has too.
-
-    Args:
-        here: (p,) places in one row.
-        rows: (p,) other rows that have the window from there.
-        words: in a window.
-    """
-    pairs = np.unique(np.stack((rows, here), axis=1), axis=0)  # sorted by row, then by place
-    same = np.diff(pairs[:, 0]) == 0
-    steps = np.where(same, np.minimum(np.diff(pairs[:, 1]), words), words)
-    new = np.concatenate((steps, [words]))  # words up to the next window, all at the last
-    others, indices = np.unique(pairs[:, 0], return_inverse=True)
-    totals = np.bincount(indices, weights=new)
-    return dict(zip(others.tolist(), totals.astype(np.int64).tolist(), strict=True))
-
-
 class Substring(DedupeStep):
     """Rows that share a long passage word for word."""
 
     method: Literal["substring"]
     text: TextField = Field(default="both", description="The text that is compared.")
-    words: int = Field(default=SPAN_WORDS, gt=0, description="Words of a shared passage, at least.")
+    words: int = Field(
+        default=SPAN_WORDS,
+        gt=0,
+        description="Words of a shared passage, at least; without spaces, as many characters as "
+        "say as much.",
+    )
+    preamble: PreambleRule = PREAMBLE
     share: float | None = Field(
         default=None,
         gt=0,
@@ -238,7 +173,8 @@ class Substring(DedupeStep):
         share = "" if self.share is None else f", over {self.share:g} of the row"
         return f"substring on {self.text}, of {self.words} words{share}"
 
-    def remove(self, rows: Candidates) -> Outcome:
+    def remove(self, rows: Candidates, keep_scores: Floats) -> Outcome:
         """Compare passages."""
-        texts, scores = rows.texts(self.text), self.keep_scores(rows)
-        return remove_shared_spans(texts, scores, rows.ids, self.words, self.share)
+        parted = RowTexts(rows, self.text, self.preamble).parted(np.arange(len(rows)))
+        texts = [each.text for each in parted]
+        return remove_shared_spans(texts, keep_scores, rows.ids, self.words, self.share)

@@ -25,7 +25,7 @@ from storage.measurements import read_measurements, read_text_lists, read_texts
 from storage.pool_columns import TextColumn
 from storage.repairs import read_made, read_repair_places
 from storage.runs import Decisions, StageCount
-from storage.texts import read_texts_of
+from storage.texts import TextParts, read_text_parts, read_texts_of
 
 Names = NDArray[np.object_]
 
@@ -57,6 +57,18 @@ class Pool:
     def texts_of(self, of: TextField, ids: Sequence[str]) -> list[str]:
         """The compared text of some examples, in their order; read each time, and no other's."""
         return read_texts_of(self._con, of, ids)
+
+    def text_parts(self, ids: Sequence[str]) -> list[TextParts]:
+        """Prompt and response of some examples, and where the last request begins; read anew."""
+        return read_text_parts(self._con, ids)
+
+    def crowded(self, opening: int, many: int) -> Ints:
+        """(m,) rows whose prompts share so many first characters with `many` rows or more."""
+        return pool_columns.read_crowded(self._con, opening, many)
+
+    def alike_at_first(self, opening: int) -> Ints:
+        """(m,) rows that share so many first characters with another, as far as they are long."""
+        return pool_columns.read_alike_at_first(self._con, opening)
 
     def vectors(self, of: ComparedField, indices: Ints) -> NDArray[np.float32]:
         """Unit vectors (m, d) of the rows at these places; NaN where there is none."""
@@ -254,17 +266,20 @@ def read_vectors(of: ComparedField, rows: Candidates) -> NDArray[np.float32]:
 
 
 def describe_decisions(
-    candidates: Candidates, outcome: Outcome, scores: Sequence[str] = ()
+    candidates: Candidates,
+    outcome: Outcome,
+    scores: Sequence[str] = (),
+    details: Sequence[str | None] | None = None,
 ) -> Decisions:
     """What a step made of the rows it was given, in the words of the `decisions` table.
 
-    The scores are those that decided, to say why a row has none.
+    The scores are those that decided, to say why a row has none; details stand beside reasons.
     """
     ids = candidates.ids
     reasons = spoken_reasons(candidates, outcome, scores).tolist()
     causes = [None if row < 0 else str(ids[row]) for row in outcome.because_of.tolist()]
     values = [None if value != value else value for value in outcome.value.tolist()]  # NaN: null
-    return Decisions(ids.tolist(), reasons, causes, values)
+    return Decisions(ids.tolist(), reasons, causes, values, details)
 
 
 def spoken_reasons(candidates: Candidates, outcome: Outcome, scores: Sequence[str]) -> Names:

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from pipeline.ranking.outcome import Outcome, account_for, no_reasons, spread
 from pipeline.selection.allocate_budget import allocate_budget, deciding_scores
 from pipeline.selection.candidates import Candidates, Vectors
+from pipeline.selection.heavy_losses import heavy_losses
 from pipeline.selection.methods.licenses import LicenseSettings
 from pipeline.selection.methods.random import random_keys
 from pipeline.selection.step import Blend, Filter, FilterStep, RankStep
@@ -81,6 +82,10 @@ class StepTaken:
     outcome: Outcome
     scores: tuple[str, ...] = ()
 
+    def heavy_losses(self) -> tuple[str, ...]:
+        """Of which sources it took most of the rows."""
+        return heavy_losses(self.label, self.rows.sources, self.outcome.reasons)
+
     def kept(self) -> Candidates:
         """The rows it has nothing against, in the order in which it was given them."""
         return self.rows.where(self.outcome.reasons == "")
@@ -145,6 +150,23 @@ def choose_rows(rows: Candidates, settings: SelectSettings, vectors: Vectors, se
     outcome = allocate_budget(rank, rows, vectors, seed)
     taken.append(StepTaken(describe(rank), rows, outcome, deciding_scores(rank)))
     return Choice(rows.at(outcome.indices), tuple(taken))
+
+
+def later_objections(
+    rows: Candidates, settings: SelectSettings, licenses: LicenseSettings | None
+) -> Reasons:
+    """(n,) why a selection will drop each row, as far as its other rows make no difference.
+
+    It is "" where nothing is known against a row: steps that compare rows are not asked.
+    """
+    found = untrainable(rows)
+    if licenses is not None:
+        refused = licenses.pick(rows).reasons
+        found = np.where(refused == "", found, refused)
+    for step in settings.filters:
+        if step.by_row():
+            found = np.where(found == "", filter_rows(step, rows).reasons, found)
+    return found
 
 
 def untrainable(rows: Candidates) -> Reasons:

@@ -24,7 +24,7 @@ from pipeline.selection.evidence import gather_evidence
 from pipeline.selection.methods.length_matched import select_length_matched
 from pipeline.selection.methods.licenses import LicenseSettings
 from pipeline.selection.methods.random import select_random
-from pipeline.selection.run_steps import SelectSettings, StepTaken, run_steps
+from pipeline.selection.run_steps import NOT_HELD_OUT, SelectSettings, StepTaken, run_steps
 from pipeline.selection.sensitivity import measure_sensitivity
 from scorers import SCORERS
 from scorers.arrays import Ints
@@ -58,7 +58,9 @@ def select_examples(
         vectors = LastVectors(read_vectors)
         taken = run_steps(rows, settings, vectors, run.seed, licenses)
         for number, step in enumerate(taken.steps, start=1):
-            store_step(con, run, number, step)
+            # What is held out is a share of the prompts, and a budget is to be spent.
+            meant = step.label == NOT_HELD_OUT or number == len(taken.steps)
+            store_step(con, run, number, step, () if meant else step.heavy_losses())
         chosen, name = taken.choice.chosen, settings.name
         selection_id = write_selection(con, run.run_id, picked(name, chosen))
         aside = picked(f"{name}-held-out", taken.held_out, "held_out", selection_id)
@@ -103,10 +105,14 @@ class LastVectors:
         return last.vectors
 
 
-def store_step(con: Connection, run: RunContext, number: int, step: StepTaken) -> None:
+def store_step(
+    con: Connection, run: RunContext, number: int, step: StepTaken, notes: Sequence[str] = ()
+) -> None:
     """Write down what one step decided, and its books."""
     decisions = describe_decisions(step.rows, step.outcome, step.scores)
-    count = count_step("select", number, step.label, decisions.reasons, step.outcome.notes)
+    count = count_step(
+        "select", number, step.label, decisions.reasons, (*step.outcome.notes, *notes)
+    )
     write_step(con, run.run_id, count, decisions)
 
 

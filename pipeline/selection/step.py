@@ -134,6 +134,10 @@ class Filter(SelectionStep):
         """The sources whose rows it treats in a way of their own, by their paths."""
         return ()
 
+    def by_row(self) -> bool:
+        """Whether it decides about each row by itself, and so can be asked ahead of its turn."""
+        return False
+
     def pick(self, rows: Candidates) -> Outcome:
         """Say which rows pass, and why the others do not."""
         raise NotImplementedError

@@ -1,58 +1,37 @@
 """Texts as sets of shingles: every run of n consecutive units, hashed to 64 bits.
 
-A unit is a word or a character. Of both, case does not matter, nor how Unicode composes a letter
-(NFC). What counts as a word:
-
-- Letters, digits and their combining marks; other punctuation does not matter.
-- In scripts written without spaces (Chinese, Japanese, Thai, Lao, Burmese, Khmer), each character.
-- Signs that calculate: + = < > ^ always, - * / before a digit. "What is 7 - 2?" is not "7 + 2?".
-
-Characters are all that stand in the text, punctuation too; white space of any length is one space.
+A unit is a word or a sign, or a character; compared_words.py says what a word is, and which
+differences of characters are looked past. In scripts without spaces each character is a word here:
+J is a share, and shorter shingles find more of a short text. Characters are all that stand in the
+text, punctuation too; white space of any length is one space.
 
 A text of fewer than n units is one shingle, the whole text: it has only exact copies. A text
 without any word, such as "?!", is cut at white space instead. An empty text has no shingle.
 """
 
-import re
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from typing import Literal
-from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.text.compared_words import compared_words, fold_text
 from scorers.arrays import Ints
-from scorers.words import space_out, word_characters
 
 Hashes = NDArray[np.uint64]
 
 PADDING = "\0"
 # Odd, so that multiplying by it loses nothing; the golden ratio's, so that it mixes well.
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-VERSION = 1  # of the shingles of a text; signatures made under another are not read
-
-SIGNS = r"[+=<>^]|[-*/](?=\s?\d)"
-ASCII_WORDS = re.compile(rf"\w+|{SIGNS}")
-
-
-@cache
-def _words() -> re.Pattern[str]:
-    """The pattern of a word or sign."""
-    return re.compile(rf"{word_characters()}|{SIGNS}")
 
 
 def shingle_words(text: str) -> list[str]:
-    """The words of a text in order; none where it is empty."""
-    if text.isascii():
-        words: list[str] = ASCII_WORDS.findall(text.lower())  # the same words, faster
-    else:
-        text = space_out(normalize("NFC", text.casefold()))
-        words = _words().findall(text)
-    return words or text.split()
+    """The words and signs of a text in order; where it has none, its parts between white space."""
+    return compared_words(text) or text.split()
 
 
 def hash_word(word: str) -> int:
@@ -123,7 +102,7 @@ def _hash_characters(texts: Iterable[str], n: int) -> tuple[Hashes, Ints]:
     """The same of all characters."""
     parts, lengths = [], [0]
     for text in texts:
-        plain = " ".join(normalize("NFC", text.casefold()).split())
+        plain = " ".join(fold_text(text).split())
         plain += PADDING * (n - len(plain)) * bool(plain)  # an empty text has no shingle
         parts.append(plain)
         lengths.append(len(plain))

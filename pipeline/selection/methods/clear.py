@@ -64,6 +64,10 @@ class Clear(FilterStep):
     )
     per_source: bool = Field(default=False, description="Take the half of each source apart.")
 
+    def by_row(self) -> bool:
+        """Only above a bound; a half depends on the other rows."""
+        return self.above is not None
+
     def pick(self, rows: Candidates) -> Outcome:
         """Keep the confident rows."""
         groups = rows.sources if self.per_source else None

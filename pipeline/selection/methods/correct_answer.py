@@ -131,6 +131,10 @@ class CorrectAnswer(Filter):
         """Where the trusted answers are."""
         return self.reference
 
+    def by_row(self) -> bool:
+        """By the trusted answers to its prompt."""
+        return True
+
     def pick(self, rows: Candidates) -> Outcome:
         """Keep the right answers, and the trusted rows themselves."""
         responses = [str(text) for text in rows.column("response")]

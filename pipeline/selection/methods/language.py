@@ -81,6 +81,10 @@ class Language(Filter):
         """The language of each row."""
         return ("language",)
 
+    def by_row(self) -> bool:
+        """By its own language."""
+        return True
+
     def pick(self, rows: Candidates) -> Outcome:
         """Look at the language of each row."""
         names, confidence = rows.languages

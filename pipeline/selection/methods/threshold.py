@@ -66,6 +66,10 @@ class Threshold(FilterStep):
             raise ValueError(f"at_least {self.at_least} is above at_most {self.at_most}")
         return self
 
+    def by_row(self) -> bool:
+        """By its own score."""
+        return True
+
     def pick(self, rows: Candidates) -> Outcome:
         """Apply the bounds."""
         return select_within(rows.score(self.score), rows.ids, self.at_least, self.at_most)

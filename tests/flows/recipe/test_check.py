@@ -393,3 +393,14 @@ def test_a_recipe_is_read_without_torch() -> None:
         "assert not {'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_source_that_copies_give_way_to_is_one_of_the_recipe(tmp_path: Path) -> None:
+    keep = [{"sources": ["rows.jsonl", "row.jsonl"]}, "idf"]
+    dedupe = [{"method": "exact", "keep": "ifd"}, {"method": "minhash", "keep": keep}]
+    assert problems_of(tmp_path, {**GOOD, "dedupe": dedupe}) == [
+        "dedupe.1.keep: 'idf' is not among the scores of this recipe. Did you mean 'ifd'? "
+        "There are: ifd.",
+        "dedupe.1.keep: 'row.jsonl' is no source of this recipe. Did you mean 'rows.jsonl'? "
+        "There are: rows.jsonl.",
+    ]

@@ -1,5 +1,7 @@
 """Shared n-grams: what matches, how much of it, and that the evidence holds in both texts."""
 
+# ruff: noqa: RUF001  signs that look alike are what is tested
+
 import json
 import os
 import random
@@ -22,6 +24,7 @@ from pipeline.contamination.texts import (
 )
 from pipeline.contamination.windows import WordIds
 from pipeline.text.shingles import Hashes
+from scorers.arrays import Ints
 
 PROMPT = "a b c d e f g h"
 ANSWER = "p q r s t u"
@@ -188,8 +191,8 @@ def test_words_decide_and_not_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     rule = NGramRule(words=4, shared_by=1000)
     expected = find(rows, rule, items)
 
-    def colliding(ids: WordIds, n: int) -> Hashes:
-        return np.zeros(max(len(ids) - n + 1, 0), dtype=np.uint64)
+    def colliding(ids: WordIds, begins: Ints, ends: Ints) -> Hashes:
+        return np.zeros(len(begins), dtype=np.uint64)
 
     monkeypatch.setattr(ngrams, "hash_windows", colliding)
     collided = find(rows, rule, items)
@@ -265,4 +268,61 @@ def test_the_eleven_pairs_of_gsm8k() -> None:
         (5457, 705, "answer"),
         (6842, 713, "answer"),
         (6911, 894, "overlap"),
+    ]
+
+
+def test_signs_tell_ngrams_apart_and_are_no_words_of_their_length() -> None:
+    """The item has five words: one 5-gram, which begins at a and holds the sign."""
+    items = [Item(0, 1, "a b 8 × 4 c", "")]
+    rows = [row(f"z a b 8 {sign} 4 c") for sign in ("×", "÷", "")]
+    (match,) = find(rows, NGramRule(words=5), items)
+    assert (match.row, match.similarity) == (0, 1.0)
+    assert match.evidence == {
+        "words": "a b 8 × 4 c",
+        "length": 5,
+        "item_word": 0,
+        "turn": 0,
+        "role": "user",
+        "turn_word": 1,
+        "ngrams": 1,
+        "of_ngrams": 1,
+    }
+    assert find(rows, NGramRule(words=6), items) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "characters"),
+    [(0x4E00, 23), (0x3042, 52), (0x0E01, 65), (0x1000, 78), (0x1780, 78)],
+    ids=["Han", "kana", "Thai", "Burmese", "Khmer"],
+)
+def test_thirteen_words_are_as_much_text_in_every_script(first: int, characters: int) -> None:
+    """13 words at 4/7, 1/4, 1/5 and 1/6 of a word each: 22.75, 52, 65 and 78 characters."""
+    text = "".join(chr(first + n % 31) for n in range(characters))
+    items = [Item(0, 1, f"{text}", "")]
+    assert len(find([row(f"hm {text} hm")], NGramRule(), items)) == 1
+    assert find([row(f"hm {text[:-1]}")], NGramRule(), items) == []
+    assert find([row(text)], NGramRule(), [Item(0, 1, text[1:], "")]) == []
+
+
+def test_a_word_or_a_name_of_many_characters_is_no_copy() -> None:
+    shared = [
+        "インターネットサービスプロバイダー",  # 3 words of English
+        "นักเรียนคนหนึ่ง",  # 2
+        "中华人民共和国国务院办公",  # 8
+        "អង្គការសហប្រជាជាតិ",  # 2
+        "ဒီမိုကရေစီနိုင်ငံတော်",  # 3
+    ]
+    items = [Item(0, n, f"{name}, {n}{n} one two", "") for n, name in enumerate(shared)]
+    assert find([row(f"three {name} four") for name in shared], NGramRule(), items) == []
+
+
+def test_coverage_weighs_characters_and_words_alike() -> None:
+    """7 Han characters are 4 words; with 4 words of Latin script they are half of 8."""
+    items = [Item(0, 1, "一二三四五六七 a b c d", "")]
+    rule = NGramRule(words=4, threshold=0.5, compare=("prompt",))
+    assert [
+        m.similarity for m in find([row("x 一二三四五六七 y"), row("a b c d")], rule, items)
+    ] == [
+        0.5,
+        0.5,
     ]

@@ -1,8 +1,10 @@
 """Short prompts: the same words, whatever the answer."""
 
+# ruff: noqa: RUF001  signs that look alike are what is tested
+
 import pytest
 
-from pipeline.contamination.short import ShortMatcher, first_words
+from pipeline.contamination.short import ShortMatcher
 from pipeline.contamination.texts import Item, ItemMatch, RowBlock, TurnText
 
 ITEMS = [
@@ -64,12 +66,35 @@ def test_every_user_turn_is_read_and_an_item_is_told_once() -> None:
 def test_it_knows_which_items_are_short() -> None:
     checked = ShortMatcher(ITEMS, 6).checked
     assert checked["prompt"].tolist() == [True, True, False]
-    assert checked["overlap"].tolist() == [False, False, False]
+    assert checked["overlap"].tolist() == [True, False, False]
     assert checked["answer"].tolist() == [False, False, False]
     assert ShortMatcher(ITEMS, 8).checked["overlap"].tolist() == [True, True, True]
 
 
-def test_a_long_text_is_read_only_as_far_as_needed() -> None:
-    assert first_words("A b, c d " * 1000, 3) == ("a", "b", "c", "d")
-    assert first_words("é b c d e " * 10, 3) == ("é", "b", "c", "d")
-    assert first_words("?!", 3) == ("?!",)
+def test_a_short_text_of_signs_alone_is_compared_as_it_is() -> None:
+    matcher = ShortMatcher([Item(0, 1, "?! ...", "")], 5)
+    turns = [TurnText("user", text) for text in ("?!  ...", "?!")]
+    rows = [[turn] for turn in turns]
+    assert [match.row for match in matcher.find(RowBlock([], rows, None))] == [0]
+
+
+def test_signs_tell_short_problems_apart_and_do_not_make_them_long() -> None:
+    """The items have 4, 4 and 3 words; the rows that are the same differ in dash, width or case."""
+    items = [Item(0, n, f"What is {text}?", "") for n, text in enumerate(("8 × 4", "8 - 4", "C"))]
+    texts = {
+        "What is 8 ÷ 4?": [],
+        "WHAT IS ８ × ４?": [0],
+        "What is 8 − 4?": [1],
+        "What is C#?": [],
+    }
+    rows = [[TurnText("user", text)] for text in texts]
+    found = ShortMatcher(items, 5).find(RowBlock([], rows, None))
+    assert [[m.item for m in found if m.row == n] for n in range(len(rows))] == list(texts.values())
+
+
+def test_a_short_text_of_a_script_without_spaces_has_as_much_text() -> None:
+    """13 words are 22.75 Han characters: 22 are short, 23 are not."""
+    han = "".join(chr(0x4E00 + n) for n in range(23))
+    for length, short in ((22, [True]), (23, [False])):
+        matcher = ShortMatcher([Item(0, 1, han[:length], "")], 13)
+        assert matcher.checked["prompt"].tolist() == short

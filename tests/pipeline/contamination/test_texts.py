@@ -11,16 +11,16 @@ from pipeline.contamination.texts import TurnText, plain_words, read_turn_texts
     ("text", "words"),
     [
         ("Tom's 3-day trip, $2.50!", ["tom", "s", "3", "day", "trip", "2", "50"]),
-        ("16 - 3 = <<16-3=13>>13", ["16", "3", "16", "3", "13", "13"]),
+        ("16 - 3 = 13", ["16", "-", "3", "=", "13"]),
         ("Straße CAFE\u0301", ["strasse", "caf\u00e9"]),
         ("Janet\u2019s eggs", ["janet", "s", "eggs"]),
         ("今天 ok", ["今", "天", "ok"]),
         ("हिन्दी में", ["हिन्दी", "में"]),
-        ("?!", []),
+        ("...?", []),
         ("", []),
     ],
 )
-def test_words_are_letters_digits_and_marks(text: str, words: list[str]) -> None:
+def test_words_are_letters_digits_marks_and_signs(text: str, words: list[str]) -> None:
     assert plain_words(text) == words
 
 

@@ -147,3 +147,24 @@ def test_as_a_step_of_a_recipe(tmp_path: Path) -> None:
             "where outcome = 'dropped'"
         ).fetchall()
     assert dropped == [("a", "b", "shared_span", 12, "substring on response, of 12 words")]
+
+
+def test_a_passage_is_as_long_in_every_script_and_signs_do_not_lengthen_it() -> None:
+    """12 words are 21 Han characters, at 4/7 each, and 60 of Thai, at 1/5; 12 words with signs."""
+    for first, length in ((0x4E00, 21), (0x0E01, 60)):
+        text = "".join(chr(first + n % 31) for n in range(length))
+        texts = [f"one {text} two", f"three {text} four", f"five {text[:-1]} six"]
+        outcome = dedupe(texts, 12)
+        np.testing.assert_array_equal(outcome.reasons, ["", "shared_span", ""])
+        assert outcome.value[1] == 12
+    sums = " = ".join(f"w{n}" for n in range(12))
+    np.testing.assert_array_equal(dedupe([sums, f"so {sums}"], 13).reasons, ["", ""])
+    np.testing.assert_array_equal(dedupe([sums, f"so {sums}"], 12).reasons, ["", "shared_span"])
+
+
+def test_a_share_is_of_the_text_and_not_of_its_characters() -> None:
+    """7 Han characters are 4 words, so they are half of a text with 4 words beside them."""
+    han = "一二三四五六七"
+    texts = [f"{han} p q r s t u", f"{han} a b c d"]
+    assert dedupe(texts, 4, 0.5, [1.0, 0.0]).value[1] == 0.5
+    assert dedupe(texts, 4, 0.51, [1.0, 0.0]).reasons[1] == ""
