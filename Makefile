@@ -13,6 +13,11 @@ STAMP = $(VENV)/installed
 DEMO ?= demo
 TEST_WORKERS ?= 2
 
+# Two tests that each compute on both cores wait for one another. And what is compiled is kept, where
+# the machine says otherwise too: each command that a test runs would compile everything again.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses $(TEST_WORKERS) --dist loadfile
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install demo test test-slow mutants check docs fix clean
 
 install: $(STAMP)
@@ -34,10 +39,10 @@ demo: $(STAMP)
 	$(BIN)/sluice run recipes/demo.yaml
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -m "not slow" --numprocesses $(TEST_WORKERS) --dist loadfile
+	$(PYTEST) -m "not slow"
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -q -m slow
+	$(PYTEST) -m slow
 
 mutants: $(STAMP)
 	$(BIN)/python -m benchmarks.mutate --workers $(TEST_WORKERS)

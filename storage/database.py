@@ -201,12 +201,18 @@ def try_to_connect(database: Path, read_only: bool, give_up: float) -> Connectio
 
 
 def migrate(con: Connection) -> None:
-    """Apply the migrations that the database has not seen, each in a transaction of its own."""
+    """Apply the migrations that the database has not seen.
+
+    A new database gets all of them in one transaction. To one that has rows each is a step of its
+    own, and a migration that is killed goes on where it was.
+    """
     con.execute("create table if not exists migrations (n integer primary key)")
-    for n, statement in enumerate(MIGRATIONS[(applied := count_applied(con)) :], start=applied):
+    steps = [*enumerate(MIGRATIONS)][(applied := count_applied(con)) :]
+    for together in [[step] for step in steps] if applied else [steps]:
         with transaction(con):
-            con.execute(statement)
-            con.execute("insert into migrations values ($n)", {"n": n})
+            for n, statement in together:
+                con.execute(statement)
+                con.execute("insert into migrations values ($n)", {"n": n})
 
 
 def count_applied(con: Connection) -> int:
