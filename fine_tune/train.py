@@ -125,8 +125,7 @@ def _checked_trainer(
     splits = {split: load_split(export, split, output / CACHE_FOLDER) for split in names}
     promised = {split: promised_tokens(rows) for split, rows in splits.items()}
     # After the counts of what is promised: the weights are a column of ours.
-    if settings.balance:
-        splits["train"] = _balanced(splits["train"])
+    splits["train"] = _weighted(splits["train"], balance=settings.balance is not None)
     trainer = build_trainer(model, splits, settings, output / CHECKPOINTS_FOLDER)
     prepared: dict[Split, Dataset] = {"train": prepared_rows(trainer)}
     if "validation" in splits:
@@ -137,13 +136,20 @@ def _checked_trainer(
     return trainer, totals["train"]
 
 
-def _balanced(rows: Dataset) -> Dataset:
-    """Rows with the weights by which every source counts the same."""
+def _weighted(rows: Dataset, *, balance: bool) -> Dataset:
+    """Rows with what each counts in the loss: its own weight, and what makes sources equal.
+
+    Rows that all count 1 stay as they are.
+    """
     import numpy as np
 
     from fine_tune.trainer import ROW_WEIGHT
 
-    weights = row_weights(np.array(rows["source"]), np.array(rows["loss_tokens"]))
+    weights = np.array(rows["weight"], dtype=np.float64)
+    if balance:
+        weights = weights * row_weights(np.array(rows["source"]), np.array(rows["loss_tokens"]))
+    if not balance and (weights == 1).all():
+        return rows
     return rows.add_column(ROW_WEIGHT, weights.astype(np.float32))
 
 

@@ -18,7 +18,6 @@ from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
@@ -30,6 +29,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from fine_tune.cost import CostMeter
 from fine_tune.settings import IGNORED, TrainSettings
+from scorers.measures.models.language_model import read_tokenizer
 from storage.exports_manifest import Split
 
 OnStep: TypeAlias = Callable[[int, int, float], None]
@@ -303,6 +303,5 @@ def load_model(folder: Path) -> PreTrainedModel:
 
 
 def load_chat_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Load a tokenizer with its chat template."""
-    found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return found
+    """Load a tokenizer with its chat template, as the rows were counted with."""
+    return read_tokenizer(folder)

@@ -18,6 +18,7 @@ from flows.record_training import collect_trainings
 from flows.run_names import name_curation
 from flows.runners import RunnerName, find_runner
 from flows.stages import STAGES, StageName, finish
+from pipeline.measuring.stage import require_templates
 from pipeline.reporting.report import funnel_rows, write_run_report
 from pipeline.reporting.score_histograms import draw_score_histograms
 from storage.workspace import Workspace
@@ -60,6 +61,8 @@ def curate(
     resolved = recipe.with_target()
     placed = resolved.at(Path(base))
     workspace = Workspace(Path(placed.workspace))
+    if until != "ingest":
+        require_templates(placed.measure)
     with lock_workspace(workspace, f"run {recipe.name}", wait=wait, tell=say):
         state = start(resolved, placed)
         if missed := collect_trainings(workspace):

@@ -37,6 +37,7 @@ from pipeline.generation.stage import (
     cut_prompts,
     repair_key,
 )
+from pipeline.measuring.faults import describe_faults
 from pipeline.measuring.measure import Repairs
 from pipeline.measuring.stage import plan_measures
 from pipeline.run_context import RunContext
@@ -125,6 +126,9 @@ def measure_stage(state: RunState) -> RunState:
     sizes = jobs["token_counts"].measure.key()
     for name, job in jobs.items():
         asked[name] = measure_job(run.workspace, state.recipe.name, name, job, sizes)
+        if name == "token_counts":  # before models are asked of rows that cannot be trained
+            for line in describe_faults(run.workspace, sizes, state.pool):
+                say(f"measure: {line}")
     keys = {name: job.measure.key() for name, job in jobs.items()}
     with open_workspace(run.workspace) as con:
         write_run_measures(con, run.run_id, keys)

@@ -6,8 +6,12 @@ Exceptions; a number is the exit code of a command that one ends:
 
     ValueError
     ├── NotConvergedError      2  a transport was not solved in its turns (got_d.py)
-    └── RenderingError            a template cannot write a conversation
-                                  (measures/reading/chat_format.py)
+    ├── MissingTemplateError   2  a model has no chat template, and one is to be used
+    │                             (measures/reading/chat_format.py)
+    ├── RenderingError            a template cannot write a conversation
+    │                             (measures/reading/chat_format.py)
+    └── UnfixedDateError       2  a chat template writes today's date and cannot be kept from it
+                                  (measures/reading/fixed_date.py)
     NotImplementedError
     └── UnknownAttentionError     an attention that no pack can do
                                   (measures/reading/packed_attention.py)

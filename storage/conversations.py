@@ -13,8 +13,9 @@ A message is a dict with these keys, each present only where the row had it:
     weight             only on assistant turns: 0, must not be trained, or a float that is not 1,
                        by which its loss is to count
 
-The trained response is the last assistant turn whose weight is not 0; what stands before it is the
-prompt. Turns after it are kept in the example and never trained.
+The trained turns are the assistant turns whose weight is not 0, all of them or the last one; what
+stands before the first of them is the prompt. The response is the last of them. Turns after it are
+kept in the example and never trained.
 """
 
 import hashlib
@@ -24,10 +25,15 @@ from typing import Any, Literal, TypeAlias
 
 import orjson
 
+from storage.visible import is_blank
+
 Message: TypeAlias = Mapping[str, Any]
 
 TextField: TypeAlias = Literal["prompt", "response", "both"]
 """Which text of an example is compared."""
+
+Turns: TypeAlias = Literal["all", "last"]
+"""Which of its assistant turns a conversation is trained on."""
 
 ID_LENGTH = 32
 """Hex digits kept of a SHA-256: 128 bits, so that no two of 10^15 examples are expected to meet."""
@@ -65,35 +71,69 @@ class Conversation:
 
     messages: Sequence[Message]
     tools: Sequence[Mapping[str, Any]] = ()  # JSON schemas of the tools the assistant could call
+    turns: Turns = "last"
+
+    @property
+    def trained_at(self) -> list[int]:
+        """Indices of the trained turns, ascending; none where there is no answer, only a prompt.
+
+        Of all turns those count that can be learnt: they say or call something, and answer what
+        somebody said. The last one is in it whatever it says: that it says nothing is a fault of
+        the row, which ingest tells.
+        """
+        weighted = [
+            index
+            for index, message in enumerate(self.messages)
+            if message["role"] == "assistant" and message.get("weight", 1) != 0
+        ]
+        if self.turns == "last":
+            return weighted[-1:]
+        asked = (i for i, message in enumerate(self.messages) if asks_something(message))
+        first = next(asked, len(self.messages))
+        learnt = [i for i in weighted[:-1] if i > first and not says_nothing(self.messages[i])]
+        return learnt + weighted[-1:]
 
     @property
     def response_at(self) -> int | None:
-        """Index of the trained response; None where there is no answer, only a prompt."""
-        for index in range(len(self.messages) - 1, -1, -1):  # the last one
-            message = self.messages[index]
-            if message["role"] == "assistant" and message.get("weight", 1) != 0:
-                return index
-        return None
+        """Index of the last trained turn; None where there is no answer, only a prompt."""
+        return next(reversed(self.trained_at), None)
 
     @property
     def prompt(self) -> Sequence[Message]:
-        """The messages before the trained response; all of them where there is none."""
-        return self.messages[: self.response_at]  # [:None] is all of them
+        """The messages before the first trained turn; all of them where there is none."""
+        return self.messages[: next(iter(self.trained_at), None)]  # [:None] is all of them
 
     @property
     def response(self) -> Message | None:
-        """The trained response."""
+        """The last trained turn."""
         return None if self.response_at is None else self.messages[self.response_at]
 
     @property
     def example_id(self) -> str:
-        """Identity of the conversation, from its content alone."""
-        return content_hash({"messages": self.messages, "tools": self.tools})
+        """Identity of the conversation, from its content and from which turns are trained.
+
+        What is trained on one turn has the same id whichever way that turn was chosen, so one of
+        several turns that are all trained is another example than the same with its last alone.
+        """
+        content: dict[str, Any] = {"messages": self.messages, "tools": self.tools}
+        if len(self.trained_at) > 1:
+            content["turns"] = self.turns
+        return content_hash(content)
 
     @property
     def prompt_id(self) -> str:
         """Identity of the prompt: candidates, answers to one prompt, share it."""
         return content_hash({"messages": self.prompt, "tools": self.tools})
+
+
+def asks_something(message: Message) -> bool:
+    """Whether a message is a user's or a tool's, and not blank."""
+    return message["role"] in ("user", "tool") and not is_blank(message["content"])
+
+
+def says_nothing(message: Message) -> bool:
+    """Whether an assistant turn has neither text nor calls; reasoning alone is no answer."""
+    return "tool_calls" not in message and is_blank(message["content"])
 
 
 def message_text(message: Message) -> str:
@@ -128,8 +168,8 @@ def request_at(prompt: Sequence[Message]) -> int:
 
 
 def response_text(conversation: Conversation) -> str:
-    """The trained response as plain text; "" where there is none."""
-    return message_text(conversation.response) if conversation.response else ""
+    """The trained turns as plain text, joined by a blank line; "" where there is none."""
+    return "\n\n".join(message_text(conversation.messages[at]) for at in conversation.trained_at)
 
 
 def compared_text(of: TextField, prompt: str, response: str | None) -> str:

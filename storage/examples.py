@@ -8,7 +8,7 @@ import orjson
 import pyarrow as pa
 
 from storage.asked import asking_about, read_aligned
-from storage.conversations import Conversation
+from storage.conversations import Conversation, Turns
 from storage.database import Connection, QueryError, transaction
 from storage.lineage import EDITED, EDITS, HELD
 from storage.rows import fetch_counts, fetch_texts, write_table
@@ -25,7 +25,9 @@ order by all
 """
 
 READ_ROWS = """
-select example_id, prompt_id, messages, tools, response_at, prompt, response
+select example_id, prompt_id, messages, tools, response_at, prompt, response,
+       case when response_at is null then []::integer[]
+            else coalesce(trained_at, [response_at]) end as trained_at
 from asked join examples using (example_id)
 """
 
@@ -122,13 +124,19 @@ class Example:
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]]
     response_at: int | None
+    """Index of the last trained turn."""
     prompt: str
+    """As plain text: what stands before the first trained turn."""
     response: str
+    """As plain text: the trained turns, joined by a blank line."""
+    trained_at: Sequence[int] = ()
+    """Indices of the trained turns; none of a prompt only."""
 
     @property
     def conversation(self) -> Conversation:
         """The conversation alone."""
-        return Conversation(self.messages, self.tools)
+        turns: Turns = "all" if len(self.trained_at) > 1 else "last"
+        return Conversation(self.messages, self.tools, turns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,10 @@ where example_id = $id and ($run is null or rs.run_id = $run) order by all
 """
 
 EXAMPLE = """
-select example_id, prompt_id, messages, tools, response_at, origin from examples
+select example_id, prompt_id, messages, tools, origin,
+       case when response_at is null then []::integer[]
+            else coalesce(trained_at, [response_at]) end as trained_at
+from examples
 where example_id = $id
 """
 

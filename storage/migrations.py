@@ -226,4 +226,9 @@ MIGRATIONS = (
     # ---- copies ----------------------------------------------------------------------------------
     # of a copy that went: what decided between it and the one that stayed; null: not said
     "alter table decisions add column detail varchar",
+    # ---- trained turns ---------------------------------------------------------------------------
+    # indices of the trained turns where they are several; null: response_at alone
+    "alter table examples add column trained_at integer[]",
+    # all or last: which assistant turns of its rows are trained
+    "alter table sources add column turns varchar default 'last'",
 )

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from storage.conversations import Conversation
+from storage.conversations import Conversation, Turns
 from storage.database import Connection, fetch_count
 from storage.rows import fetch_counts, fetch_texts, write_table
 from storage.sources import Source
@@ -24,7 +24,7 @@ BATCH_ROWS = 10_000
 TABLES = (
     """create or replace temp table exported (
         split varchar, rank bigint, example_id varchar, own_hash varchar,
-        prompt varchar, completion varchar, tools varchar
+        prompt varchar, completion varchar, tools varchar, turn integer
     )""",
     """create or replace temp table wanted (
         source_id varchar, position bigint, example_id varchar
@@ -40,13 +40,14 @@ insert into exported
 select split, rank, example_id, own_hash,
        if(own_hash = example_id, null, prompt),
        if(own_hash = example_id, null, completion),
-       if(own_hash = example_id, null, tools)
+       if(own_hash = example_id, null, tools), turn
 from (
     select *, left(sha256(
         '{"messages":[' || prompt || ',' || completion || '],"tools":[' || tools || ']}'
     ), 32) as own_hash
     from (
-        select $split as split, rank, example_id,
+        select $split as split, rank, split_part(example_id, '-', 1) as example_id,
+               nullif(split_part(example_id, '-', 2), '')::integer as turn,
                array_to_string(prompt::varchar[], ',') as prompt,
                array_to_string(completion::varchar[], ',') as completion,
                coalesce(array_to_string(tools::varchar[], ','), '') as tools
@@ -56,7 +57,8 @@ from (
 """
 
 TO_COMPARE = """
-select x.example_id, x.prompt, x.completion, x.tools, e.messages, e.response_at, e.tools
+select x.example_id, x.prompt, x.completion, x.tools, e.messages,
+       coalesce(x.turn, e.response_at), e.tools
 from exported x join examples e using (example_id)
 where own_hash <> x.example_id
 """
@@ -83,9 +85,12 @@ select x.example_id from exported x anti join examples e using (example_id) orde
 """
 
 NOT_CANONICAL = """
-select example_id, messages, tools from examples
+select example_id, messages, tools, trained_at is not null from examples
 semi join (select example_id from exported union select ancestor from origins) using (example_id)
-where left(sha256('{"messages":' || messages || ',"tools":' || tools || '}'), 32) <> example_id
+where left(sha256(
+    '{"messages":' || messages || ',"tools":' || tools
+    || if(trained_at is null, '}', ',"turns":"all"}')
+), 32) <> example_id
 order by 1
 """
 
@@ -105,6 +110,14 @@ from up join occurrences o on o.example_id = up.ancestor
 join run_sources r on r.source_id = o.source_id and r.run_id = $run_id
 """
 
+LACKING_TURNS = """
+select x.example_id from exported x join examples e using (example_id)
+group by x.example_id
+having list_sort(list(coalesce(x.turn, e.response_at)))
+       is distinct from any_value(coalesce(e.trained_at, [e.response_at]))
+order by 1
+"""
+
 WITHOUT_ORIGIN = """
 select x.example_id from exported x anti join origins using (example_id) order by 1
 """
@@ -112,7 +125,7 @@ select x.example_id from exported x anti join origins using (example_id) order b
 ADD_WANTED = "insert into wanted select distinct source_id, position, ancestor from origins"
 
 WANTED_SOURCES = """
-select source_id, path, format, shape, license, content_hash, bytes, count(*)
+select source_id, path, format, shape, license, content_hash, bytes, turns, count(*)
 from sources join (select distinct * from wanted) using (source_id)
 group by all order by source_id
 """
@@ -194,8 +207,8 @@ def rows_to_compare(con: Connection) -> Iterator[list[tuple[Any, ...]]]:
     """Exported rows that are not their example's canonical JSON word for word, in batches.
 
     Nothing else may be asked of the connection meanwhile. Each is its id; the exported prompt,
-    completion and tools as JSON without brackets; the stored messages; the index of the response;
-    and the stored tools.
+    completion and tools as JSON without brackets; the stored messages; the index of the turn that
+    is trained; and the stored tools.
     """
     return _in_batches(con, TO_COMPARE)
 
@@ -213,6 +226,11 @@ def read_held_out(con: Connection, run_id: str) -> str | None:
     return next(iter(fetch_texts(con, HELD_OUT, {"run_id": run_id})), None)
 
 
+def read_lacking_turns(con: Connection) -> Broken:
+    """Exported examples that are not exported with each of their trained turns, and each once."""
+    return _broken(con, LACKING_TURNS)
+
+
 def read_not_stored(con: Connection) -> Broken:
     """Exported rows that are no example of the workspace."""
     return _broken(con, NOT_STORED)
@@ -223,8 +241,8 @@ def read_otherwise_stored(con: Connection) -> Broken:
     otherwise = [
         example_id
         for batch in _in_batches(con, NOT_CANONICAL)
-        for example_id, messages, tools in batch
-        if not _hashes_to(example_id, messages, tools)
+        for row in batch
+        if not _hashes_to(example_id := row[0], *row[1:])
     ]
     return Broken(len(otherwise), tuple(otherwise[:NAMED]))
 
@@ -279,9 +297,10 @@ def read_shard_records(con: Connection) -> list[ShardRecord]:
     return [ShardRecord(*row) for row in con.execute(query).fetchall()]
 
 
-def _hashes_to(example_id: str, messages: str, tools: str) -> bool:
+def _hashes_to(example_id: str, messages: str, tools: str, several_turns: bool) -> bool:
+    turns: Turns = "all" if several_turns else "last"
     try:
-        stored = Conversation(orjson.loads(messages), orjson.loads(tools))
+        stored = Conversation(orjson.loads(messages), orjson.loads(tools), turns)
     except orjson.JSONDecodeError:
         return False
     return stored.example_id == example_id

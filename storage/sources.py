@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from storage.conversations import (
     Conversation,
+    Turns,
     messages_json,
     prompt_text,
     response_text,
@@ -31,6 +32,7 @@ class Source:
     license: str
     content_hash: str
     bytes: int
+    turns: Turns = "last"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,8 @@ class QuarantinedRow:
 
 
 ADD_SOURCE = """
-insert into sources (source_id, path, format, shape, license, content_hash, bytes)
-values ($source_id, $path, $format, $shape, $license, $content_hash, $bytes)
+insert into sources (source_id, path, format, shape, license, content_hash, bytes, turns)
+values ($source_id, $path, $format, $shape, $license, $content_hash, $bytes, $turns)
 on conflict (source_id) do update set license = excluded.license
 """
 
@@ -140,6 +142,9 @@ def write_examples(
             "prompt": [prompt_text(c) for c in unique],
             "response": [response_text(c) for c in unique],
             "origin": [origin] * len(unique),
+            "trained_at": pa.array(
+                [at if len(at := c.trained_at) > 1 else None for c in unique], pa.list_(pa.int32())
+            ),
         }
     )
     write_table(con, "examples_read", examples_read, WRITE_EXAMPLES)

@@ -25,8 +25,9 @@ WITH_RESPONSE = "case when response_at is not null then {text} end"
 
 READ_PARTS = """
 select
-    prompt, response_at, case when response_at is not null then response end as response,
-    case when response_at is null or response_at > 1 then messages end as messages
+    prompt, case when response_at is not null then response end as response,
+    coalesce(trained_at[1], response_at) as first_at,  -- of the first trained turn
+    case when first_at is null or first_at > 1 then messages end as messages
 from asked join examples using (example_id)
 """
 
@@ -70,7 +71,7 @@ def _request_at(row: Mapping[str, Any]) -> int:
     """Characters of a prompt before its last request."""
     if row["messages"] is None:  # one turn and no system text, as in most rows
         return 0
-    prompt = orjson.loads(row["messages"])[: row["response_at"]]
+    prompt = orjson.loads(row["messages"])[: row["first_at"]]
     start = request_at(prompt)
     return len(row["prompt"]) - len(join_texts(prompt[start:]))
 

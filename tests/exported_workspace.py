@@ -1,8 +1,8 @@
 """A workspace with an export, made by the stages with a toy tokenizer, in a second or two.
 
 Its rows are of every kind that a walk back to the source treats apart: plain ones, one of which
-stands in two sources; one with a turn after the trained one; one with a tool call whose number
-an export spells anew; and an answer that was generated.
+stands in two sources; one with a turn after the trained one, and one with two trained turns; one
+with a tool call whose number an export spells anew; and an answer that was generated.
 """
 
 import json
@@ -48,7 +48,12 @@ def call() -> dict[str, object]:
 
 
 def write_sources(folder: Path) -> list[Path]:
-    rows = [SHARED, talk("5 6", "7 8", "9"), *(talk(f"{n} 10", f"{n} 11") for n in range(20, 30))]
+    rows = [
+        SHARED,
+        talk("5 6", "7 8", "9"),
+        talk("11", "12 13", "14", "15"),
+        *(talk(f"{n} 10", f"{n} 11") for n in range(20, 30)),
+    ]
     first, second = folder / "first.jsonl", folder / "second.jsonl"
     first.write_text("\n".join(json.dumps(row) for row in rows))
     second.write_text("\n".join(json.dumps(row) for row in (SHARED, call(), talk("50"))))
@@ -58,9 +63,15 @@ def write_sources(folder: Path) -> list[Path]:
 def export_workspace(folder: Path, held_out: float = 0.2) -> tuple[RunContext, Exported]:
     """Ingest, count tokens, score, select everything and export, in `folder/workspace`."""
     run, pool = start(folder / "workspace", write_sources(folder), seed=1)
-    calls = "{{ message.content }}{% if message.tool_calls %} " + TOOL + "{% endif %}"
+    calls = (
+        "{{ message.content }}"
+        "{% for call in message.tool_calls or [] %}"
+        " {{ call.function.name }} {{ call.function.arguments }}{% endfor %}"
+    )
     template = CHAT.replace("{{ message.content }}", calls)
-    tokens = TokenCounts(model=str(save_tiny_llama(folder / "model", chat_template=template)))
+    model = save_tiny_llama(folder / "model", chat_template=template)
+    # Digits are control tokens of the toy tokenizer, and words of its rows.
+    tokens = TokenCounts(model=str(model), control_tokens="keep")
     with open_workspace(run.workspace) as con:
         (prompt,) = con.execute("select example_id from examples where prompt = '50'").fetchall()
         answer = Conversation(

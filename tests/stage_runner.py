@@ -20,6 +20,7 @@ from pipeline.run_context import RunContext
 from pipeline.scoring.stage import ScoreSettings, score_examples, score_key
 from pipeline.selection.run_steps import SelectSettings
 from pipeline.selection.stage import Chosen, select_examples
+from storage.conversations import Turns
 from storage.database import open_workspace, read_workspace
 from storage.examples import read_examples, read_pool
 from storage.measurements import MeasureKey, add_measure, commit_shards
@@ -32,11 +33,16 @@ LONGEST = 40
 
 
 def start(
-    directory: Path, files: Sequence[Path], seed: int = 0, run_id: str = "run"
+    directory: Path,
+    files: Sequence[Path],
+    seed: int = 0,
+    run_id: str = "run",
+    turns: Turns = "all",
 ) -> tuple[RunContext, list[str]]:
     """Ingest files into a workspace; return the run and its pool."""
     workspace = Workspace(directory)
-    sources = identify_sources(workspace, [SourceSettings(path=str(file)) for file in files])
+    settings = [SourceSettings(path=str(file), turns=turns) for file in files]
+    sources = identify_sources(workspace, settings)
     ids = sorted(source.source_id for source in sources)
     run = RunContext(workspace, run_id, seed, ids, {}, {})
     with open_workspace(workspace) as con:

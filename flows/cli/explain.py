@@ -49,15 +49,15 @@ def shorten(text: str) -> str:
 
 
 def message_lines(explanation: Mapping[str, Any]) -> Iterator[str]:
-    """The conversation, the trained response marked."""
+    """The conversation, the trained turns marked."""
     import orjson
 
     yield "\nconversation"
     for place, message in enumerate(explanation["messages"]):
-        mark = "  (trained)" if place == explanation["response_at"] else ""
+        mark = "  (trained)" if place in explanation["trained_at"] else ""
         text = message["content"] or orjson.dumps(message.get("tool_calls", [])).decode()
         yield f"  {message['role']}{mark}: {shorten(text)}"
-    if explanation["response_at"] is None:
+    if not explanation["trained_at"]:
         yield "  (a prompt only: there is no response to train on)"
 
 

@@ -13,6 +13,7 @@ import yaml
 from flows.recipe import check_inputs, check_measures, check_selection
 from flows.recipe.form import validate
 from flows.recipe.schema import Recipe, place_sources
+from pipeline.ingest.stage import ALL_TURNS
 
 
 class RecipeError(ValueError):
@@ -114,9 +115,10 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (check_measures.train_problems, {"measure", "train"}),
         (check_inputs.license_problems, {"sources", "licenses"}),
     )
-    sources = place_sources(blocks.get("sources", ()), base)
+    turns = blocks.get("turns", ALL_TURNS)
+    sources = place_sources(blocks.get("sources", ()), base, turns)
     check = blocks["check"].placed(base) if blocks.get("check") else None
-    targets = place_sources(blocks.get("targets", ()), base)
+    targets = place_sources(blocks.get("targets", ()), base, turns)
     placed = {"sources": sources, "targets": targets, "check": check}
     if "workspace" in blocks:
         placed["workspace"] = str(base / blocks["workspace"])

@@ -9,6 +9,7 @@ from pipeline.measuring.measures.ratings import as_number, ratings_name
 from pipeline.scoring.stage import TEXTS_BY_NAME, ScoreSettings, find_scorer, measure_name
 from scorers import SCORERS, TEXT, scorer_settings
 from scorers.names import did_you_mean
+from scorers.reductions import OF_TURNS
 
 
 def measure_problems(recipe: Recipe) -> Iterator[str]:
@@ -38,6 +39,8 @@ def score_problems(recipe: Recipe) -> Iterator[str]:
         except ValueError as error:
             yield f"{where}: {error}"
             continue
+        if score.reduction and not OF_TURNS.keys() >= set(scorer.reads):
+            yield f"{where}.reduction: {score.scorer} reads no losses of turns: leave it out"
         if scorer.targets and not recipe.targets:
             yield f"{where}: {score.scorer} compares rows with targets: add the block targets"
         yield from unmeasured(recipe, where, score)

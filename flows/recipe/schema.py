@@ -13,12 +13,13 @@ from pipeline.contamination.settings import CheckSettings
 from pipeline.dedupe.steps import Dedupe
 from pipeline.generation.indicator import IndicatorSettings
 from pipeline.generation.stage import GenerateSettings
-from pipeline.ingest.stage import SourceSettings
+from pipeline.ingest.stage import ALL_TURNS, SourceSettings
 from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.scoring.stage import ScoreSettings
 from pipeline.selection.methods.licenses import LicenseSettings
 from pipeline.selection.run_steps import SelectSettings, describe
 from pipeline.settings import TARGET, Settings
+from storage.conversations import Turns
 from storage.shard_files import is_url
 
 
@@ -73,6 +74,11 @@ class Recipe(Settings):
     tolerated_bad_rows: float = Field(
         default=0.1, ge=0, le=1, description="Share of the rows that may go to quarantine."
     )
+    turns: Turns = Field(
+        default=ALL_TURNS,
+        description="Assistant turns that are trained: `all`, or the `last` of each conversation; "
+        "a source may say otherwise.",
+    )
     sources: tuple[SourceSettings, ...] = Field(min_length=1, description="Where rows come from.")
     targets: tuple[SourceSettings, ...] = Field(
         default=(), description="Examples to be close to; never selected."
@@ -105,8 +111,8 @@ class Recipe(Settings):
 
     def at(self, base: Path) -> Self:
         """The same recipe, its relative paths, which start from base, as seen from here."""
-        sources = place_sources(self.sources, base)
-        targets = place_sources(self.targets, base)
+        sources = place_sources(self.sources, base, self.turns)
+        targets = place_sources(self.targets, base, self.turns)
         rest = self.model_dump(exclude={"sources", "targets", "workspace"})
 
         def place(model: str) -> str:  # absolute, also for a worker that runs elsewhere
@@ -127,9 +133,14 @@ class Recipe(Settings):
         return self.model_dump(mode="json", exclude={"workspace", "shards"})
 
 
-def place_sources(sources: Sequence[SourceSettings], base: Path) -> tuple[SourceSettings, ...]:
-    """Sources with their paths as seen from the working directory."""
-    return tuple(source.placed(base) for source in sources)
+def place_sources(
+    sources: Sequence[SourceSettings], base: Path, turns: Turns
+) -> tuple[SourceSettings, ...]:
+    """Sources with their paths as seen from the working directory, and the turns they train."""
+    return tuple(
+        source.placed(base).model_copy(update={"turns": source.turns or turns})
+        for source in sources
+    )
 
 
 def change_models(value: object, change: Callable[[str], str]) -> object:

@@ -8,7 +8,7 @@ sources. Neither the tables nor the reports have what was found.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
@@ -177,7 +177,7 @@ def clean_example(
     counts: Counter[tuple[str, str]] = Counter()
     messages = []
     for index, message in enumerate(example.messages):
-        place = place_of(index, example.response_at)
+        place = place_of(index, example.trained_at)
 
         def clean(text: str, place: str = place) -> str:  # bound now: the loop goes on
             hits = find_personal_data(text, settings.kinds, settings.regions)
@@ -185,14 +185,14 @@ def clean_example(
             return redact(text, hits)
 
         messages.append(clean_message(message, clean))
-    return dict(sorted(counts.items())), Conversation(messages, example.tools)
+    return dict(sorted(counts.items())), replace(example.conversation, messages=messages)
 
 
-def place_of(index: int, response_at: int | None) -> str:
-    """Where a message stands, as seen from the trained response."""
-    if response_at is None or index < response_at:
-        return "prompt"
-    return "response" if index == response_at else "later"
+def place_of(index: int, trained_at: Sequence[int]) -> str:
+    """Whether a message is trained, or read before a trained one, or stands behind all of them."""
+    if index in trained_at:
+        return "response"
+    return "later" if trained_at and index > trained_at[-1] else "prompt"
 
 
 def clean_message(message: Mapping[str, Any], clean: Cleaner) -> dict[str, Any]:

@@ -28,25 +28,37 @@ SIGNIFICANT_DIGITS = (17, 18, 19, 16, 15)
 
 @dataclass(frozen=True, slots=True)
 class ExportRow:
-    """An example as a trainer gets it."""
+    """A trained turn of an example as a trainer gets it."""
 
     example_id: str
+    """As `row_id` writes it; no two rows of an export have the same."""
     prompt: Sequence[Message]
     """At least one message; in canonical form."""
     completion: Sequence[Message]
-    """The trained response, alone."""
+    """The trained turn, alone."""
     tools: Sequence[JsonObject]
     prompt_tokens: int
     loss_tokens: int
     split: Split
     rank: int
-    """Place in the selection, from 1; grows from row to row within a split."""
+    """Place of the example in the selection, from 1; never falls within a split."""
     weight: float
-    """As selected. It is carried along: the trainer counts every row alike."""
+    """What each token of the row counts in the loss."""
     source: str
     """The file or table that the row was read from."""
     license: str | None
     """As the source states it; None where it states none."""
+
+
+def row_id(example_id: str, turn: int, turns: int) -> str:
+    """What a row of an export is called: the example, and which of its trained turns it is.
+
+    Args:
+        example_id: of the example.
+        turn: index of the turn among its messages.
+        turns: how many of them are trained; a row of the only one has the example's own id.
+    """
+    return example_id if turns == 1 else f"{example_id}-{turn}"
 
 
 def check_row(row: ExportRow, max_length: int | None) -> None:

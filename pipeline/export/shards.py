@@ -48,7 +48,7 @@ class SplitWriter:
         self.parquet_bytes = 0
         self._export = export
         self._split = split
-        self._last_rank = 0
+        self._last = (0, "")
         self._pending: list[dict[str, object]] = []
         self._shards: list[Path] = []
         self._shard: tuple[BinaryIO, pq.ParquetWriter] | None = None
@@ -70,15 +70,17 @@ class SplitWriter:
         """Add a row.
 
         Raises:
-            ValueError: if its rank is not above the one before it, or its messages cannot be
-                written as JSON.
+            ValueError: if its rank is below the one before it, or the same and it is of another
+                example; or if its messages cannot be written as JSON.
         """
-        if row.rank <= self._last_rank:
+        rank, example_id = self._last
+        same = row.rank == rank and row.example_id.partition("-")[0] == example_id
+        if row.rank <= rank and not same:
             raise ValueError(
-                f"{row.example_id}: rank {row.rank} in {self._split} after {self._last_rank}; "
+                f"{row.example_id}: rank {row.rank} in {self._split} after {rank}; "
                 "rows must come in the order of their ranks, each once"
             )
-        self._last_rank = row.rank
+        self._last = (row.rank, row.example_id.partition("-")[0])
         columns: dict[str, object] = {
             "example_id": row.example_id,
             "prompt": encode_objects(row.prompt, row.example_id),

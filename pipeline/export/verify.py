@@ -112,6 +112,7 @@ def walk_export(con: Connection, workspace: Workspace, export: ExportRecord) -> 
     found = {
         "rows": [
             ("not the example of its id", compare_rows(con)),
+            ("not with each trained turn once", provenance.read_lacking_turns(con)),
             *(("not at its rank in the selection", each) for each in places),
         ],
         "examples": [
@@ -152,15 +153,15 @@ def compare_rows(con: Connection) -> Broken:
 
 
 def is_same_row(
-    prompt: str, completion: str, tools: str, stored: str, response_at: int, stored_tools: str
+    prompt: str, completion: str, tools: str, stored: str, turn: int, stored_tools: str
 ) -> bool:
-    """Whether an exported row says what the stored example says up to its response."""
+    """Whether an exported row says what the stored example says up to the turn it trains."""
     try:
         # Each is a list of JSON texts as DuckDB joins them, with no brackets: one parse for all.
         exported = orjson.loads(f"[[{prompt},{completion}],[{tools}]]")
     except orjson.JSONDecodeError:
         return False
-    messages = orjson.loads(stored)[: response_at + 1]
+    messages = orjson.loads(stored)[: turn + 1]
     # Written again: 1.5 and 15e-1 are the same then, and other orders of keys are not.
     return orjson.dumps(exported) == orjson.dumps([messages, orjson.loads(stored_tools)])
 

@@ -13,6 +13,7 @@ mean of all; a trainer that is to do so must be told.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
@@ -87,7 +88,7 @@ def indicate(example: Example, text: str) -> Conversation | None:
     said = messages[users[-1]]["content"].rstrip()
     stop = "." if said[-1:].isalnum() else ""
     messages[users[-1]] = {**messages[users[-1]], "content": f"{said}{stop}{text}"}
-    return Conversation(messages, example.tools)
+    return replace(example.conversation, messages=messages)
 
 
 def count(ids: Sequence[str], replaced: Mapping[str, str], grown: Sequence[str]) -> StageCount:

@@ -18,7 +18,6 @@ from pipeline.measuring.measures.samples import request_seed
 from pipeline.measuring.rows import template_of
 from pipeline.run_context import RunContext
 from pipeline.settings import TARGET, Settings
-from pipeline.text.visible import is_blank
 from scorers.measures.endpoint.generator import EndpointGenerator
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
 from scorers.measures.models.loading import ADAPTER, load_language_model, resolve_model
@@ -38,6 +37,7 @@ from storage.examples import (
 )
 from storage.repairs import REPAIRED
 from storage.runs import Decisions, StageCount, write_step
+from storage.visible import is_blank
 
 BATCH_PROMPTS = 16  # prompts asked and stored at a time: what a kill can cost
 
@@ -133,8 +133,8 @@ def choose_prompts(run: RunContext, settings: GenerateSettings) -> list[str]:
         ids = read_prompts(con, run.source_ids, only_unanswered=only)
         by_prompt: dict[str, list[str]] = {}
         for example in read_examples(con, ids):
-            if settings.method == "repair" and example.response_at is None:
-                continue  # there is nothing to repair
+            if settings.method == "repair" and len(example.trained_at) != 1:
+                continue  # there is nothing to repair, or not one answer alone
             parents = by_prompt.setdefault(example.prompt_id, [])
             if settings.method == "repair" or not parents:  # one example stands for its prompt
                 parents.append(example.example_id)

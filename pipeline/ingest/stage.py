@@ -8,6 +8,7 @@ its start, and what is stored already stays as it is.
 import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Self
@@ -29,7 +30,7 @@ from pipeline.ingest.shapes import UnreadableRowError, read_conversation
 from pipeline.ingest.snapshots import snapshot_query
 from pipeline.progress import Report, tell_nobody
 from pipeline.settings import Settings
-from storage.conversations import content_hash
+from storage.conversations import Turns, content_hash
 from storage.database import Connection, open_workspace
 from storage.examples import read_pool
 from storage.runs import Decisions, StageCount, write_step
@@ -45,6 +46,9 @@ from storage.sources import (
 )
 from storage.table_queries import ENVIRONMENT_PREFIX
 from storage.workspace import Workspace
+
+ALL_TURNS: Turns = "all"
+"""What is trained of a conversation where no recipe says otherwise."""
 
 BATCH_ROWS = 5_000  # rows held in memory at a time
 
@@ -75,6 +79,11 @@ class SourceSettings(Settings):
     shape: str | None = Field(
         default=None,
         description="The shape of its rows; recognised row by row if not given.",
+    )
+    turns: Turns | None = Field(
+        default=None,
+        description="Assistant turns that are trained, `all` or the `last`; the recipe's `turns` "
+        "if not given.",
     )
 
     def files(self) -> list[str]:
@@ -124,12 +133,16 @@ def identify_block(workspace: Workspace, block: SourceSettings) -> list[Source]:
 def identify_source(workspace: Workspace, name: str, settings: SourceSettings) -> Source:
     """Hash one file; how it is read is part of its identity, for it changes what comes out."""
     path = Path(name)
-    fingerprint = source_fingerprint(name)
+    fingerprint, turns = source_fingerprint(name), settings.turns or ALL_TURNS
+    identity = [fingerprint, settings.format, settings.shape]
+    if turns != "last":  # all that there was once: what was read so keeps its id
+        identity.append(turns)
     return Source(
-        source_id=content_hash([fingerprint, settings.format, settings.shape])[:16],
+        source_id=content_hash(identity)[:16],
         path=stored_path(workspace, name),
         format=settings.format,
         shape=settings.shape,
+        turns=turns,
         license=settings.license,
         content_hash=fingerprint,
         bytes=path.stat().st_size if path.is_file() else 0,
@@ -209,7 +222,8 @@ def read_source(name: str, source: Source | SourceSettings) -> Iterator[ReadRow 
         except UnreadableRowError as error:
             yield QuarantinedRow(row.position, error.reason, error.detail, row.raw)
         else:
-            yield ReadRow(row.position, conversation, shape)
+            turns = source.turns or ALL_TURNS
+            yield ReadRow(row.position, replace(conversation, turns=turns), shape)
 
 
 def count_ingest(

@@ -13,11 +13,12 @@ from scorers.measures.reading.chat_format import (
     RenderedExample,
     RenderingError,
     Template,
-    render,
     template_fingerprint,
 )
 from scorers.measures.reading.content_end import last_content_token, template_end
+from scorers.measures.reading.dialogue import RenderedTurn, join_turns, render_turns
 from scorers.measures.reading.turn_tokens import TurnTokens, find_turns
+from storage.conversations import content_hash, message_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -49,33 +50,61 @@ def template_of(model: str, template: Template) -> str:
     return template_fingerprint(tokenizer_of(model), template)
 
 
-def render_rows(
+def render_dialogues(
     model: str, template: Template, examples: pa.Table
-) -> list[RenderedExample | Unmeasured]:
-    """Token ids of each example, or why there are none; a row that fails does so alone."""
+) -> list[list[RenderedTurn] | Unmeasured]:
+    """Token ids of each example's trained turns, or why there are none; a row fails alone."""
     with _rendering:
         tokenizer = tokenizer_of(model)
-        return [render_row(tokenizer, template, row) for row in examples.to_pylist()]
+        return [render_dialogue(tokenizer, template, row) for row in examples.to_pylist()]
 
 
-def render_row(
+def render_dialogue(
     tokenizer: "PreTrainedTokenizerBase", template: Template, row: Mapping[str, Any]
-) -> RenderedExample | Unmeasured:
-    """Token ids of one example, or why there are none."""
+) -> list[RenderedTurn] | Unmeasured:
+    """Token ids of one example's trained turns, or why there are none."""
     if row["response_at"] is None:
         return no_response()
     messages, tools = orjson.loads(row["messages"]), orjson.loads(row["tools"])
     try:
-        rendered = render(tokenizer, messages, tools, row["response_at"], template)
+        return render_turns(tokenizer, messages, tools, row["trained_at"], template)
     except RenderingError as error:
         return {"state": "failed", "detail": str(error)}
-    calls = messages[row["response_at"]].get("tool_calls", ())
-    # Some templates print the content alone: of a reply that only calls tools nothing is left.
-    text = str(tokenizer.decode(rendered.response)) if calls else ""
-    if any(call["function"]["name"] not in text for call in calls):
-        detail = "the template leaves out the tool calls: an empty answer would be learnt"
-        return {"state": "failed", "detail": detail}
-    return rendered
+
+
+def inspect_rows(
+    model: str,
+    template: Template,
+    examples: pa.Table,
+    inspect: Callable[["PreTrainedTokenizerBase", dict[str, Any], list[RenderedTurn]], Unmeasured],
+) -> list[Unmeasured]:
+    """What is found out of each example by its tokenizer and its trained turns' token ids."""
+    with _rendering:
+        tokenizer = tokenizer_of(model)
+        found = []
+        for row in examples.to_pylist():
+            turns = render_dialogue(tokenizer, template, row)
+            found.append(turns if isinstance(turns, dict) else inspect(tokenizer, row, turns))
+        return found
+
+
+def render_rows(
+    model: str, template: Template, examples: pa.Table
+) -> list[RenderedExample | Unmeasured]:
+    """Each example as the one row that a model can learn it from in one reading, or why not."""
+    return [
+        turns if isinstance(turns, dict) else join_row(turns)
+        for turns in render_dialogues(model, template, examples)
+    ]
+
+
+def join_row(turns: Sequence[RenderedTurn]) -> RenderedExample | Unmeasured:
+    """All trained turns of an example as one row, where the template writes them so."""
+    rows = join_turns(turns)
+    if len(rows) == 1:
+        return rows[0]
+    detail = f"the template writes its {len(turns)} trained turns otherwise when others follow"
+    return {"state": "not_applicable", "detail": f"{detail}: {len(rows)} rows, and one is read"}
 
 
 def content_ends(model: str, template: Template, rows: Sequence[RenderedExample]) -> list[int]:
@@ -94,7 +123,7 @@ def readable_rows(
         row
         for row in render_rows(model, template, examples)
         if isinstance(row, RenderedExample)
-        and row.response  # a template may leave nothing of a reply, and no token to learn
+        and row.loss_tokens  # a template may leave nothing of a reply, and no token to learn
         and len(row.prompt) + len(row.response) <= longest
     ]
 
@@ -137,6 +166,22 @@ def answer_rows(
     """
     answers = iter(ask([row for row in rows if not isinstance(row, dict)]))
     return [row if isinstance(row, dict) else next(answers) for row in rows]
+
+
+def split_row(row: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
+    """What stands before an example's last trained turn, and that turn as plain text.
+
+    A model that is asked about an answer is asked about this one, in its place.
+    """
+    messages = orjson.loads(row["messages"])
+    return messages[: row["response_at"]], message_text(messages[row["response_at"]])
+
+
+def prompt_key(row: Mapping[str, Any]) -> str:
+    """What examples share whose last trained turn answers the same messages."""
+    if len(row["trained_at"]) <= 1:
+        return str(row["prompt_id"])
+    return content_hash([orjson.loads(row["messages"])[: row["response_at"]], row["tools"]])
 
 
 def no_response() -> Unmeasured:

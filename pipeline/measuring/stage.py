@@ -8,7 +8,28 @@ from collections.abc import Sequence
 
 from pipeline.measuring.catalogue import MEASURES, MeasureSettings
 from pipeline.measuring.measure import MeasureJob, MeasureScope, Repairs
+from pipeline.measuring.rows import tokenizer_of
+from scorers.measures.reading.chat_format import require_template
 from storage.workspace import Workspace
+
+
+def require_templates(settings: MeasureSettings) -> None:
+    """Refuse models without a chat template where a block wants it, before anything is read.
+
+    Raises:
+        MissingTemplateError: if one has none.
+    """
+    tokens, losses = settings.tokens, settings.losses
+    trajectories, gradients = settings.trajectories, settings.gradients
+    read_with = [
+        (tokens.template, tokens.model),
+        *([(losses.template, losses.model)] if losses else []),
+        *([(trajectories.template, trajectories.proxy)] if trajectories else []),
+        *([(gradients.template, gradients.model)] if gradients else []),
+    ]
+    for template, model in read_with:
+        if template == "chat":
+            require_template(tokenizer_of(model))
 
 
 def plan_measures(

@@ -11,7 +11,9 @@ from pydantic import Field
 from pipeline.scoring.targets import NO_TARGETS, Targets
 from pipeline.settings import Settings
 from scorers import EXAMPLE_ID, PROMPT, RESPONSE, SCORERS, TEXT, Scorer, scorer_settings
+from scorers.arrays import Floats
 from scorers.names import did_you_mean
+from scorers.reductions import OF_TURNS, Reduction, as_turns, reduce_turns
 from storage.conversations import TextField, canonical_json
 from storage.database import Connection, open_workspace, read_workspace
 from storage.measurements import (
@@ -37,6 +39,8 @@ TEXTS_BY_NAME: Mapping[str, TextField] = {
 }
 """What a recipe may write into `of` → the text that it means."""
 
+TURN_TOKENS = "turn_tokens"
+
 BY_SOURCE = "source"
 """What a scorer reads of targets that it takes apart by the source they stand in."""
 
@@ -57,14 +61,22 @@ class ScoreSettings(Settings):
         "(its text); which text, of a scorer of texts: response (if not given), prompt or both.",
     )
     settings: dict[str, Any] = Field(default={}, description="The scorer's own settings.")
+    reduction: Reduction | None = Field(
+        default=None,
+        description="Of a scorer of losses: how the trained turns of a conversation become one "
+        "number. token (if not given): the mean over all their tokens; turn: the mean over turns; "
+        "last, first or worst: that turn alone.",
+    )
     name: str = Field(
-        default="", description="What other blocks call it; the scorer's if not given."
+        default="",
+        description="What other blocks call it; if not given the scorer's, with the reduction "
+        "that is given behind a colon.",
     )
 
     @property
     def label(self) -> str:
         """The name other blocks use."""
-        return self.name or self.scorer
+        return self.name or ":".join(filter(None, (self.scorer, self.reduction)))
 
 
 def find_scorer(name: str) -> Scorer:
@@ -104,6 +116,8 @@ def score_key(
     """
     scorer = find_scorer(settings.scorer)
     identity: dict[str, Any] = {"settings": scorer_settings(scorer, settings.settings)}
+    if settings.reduction not in (None, "token"):  # by token is what every stored score is
+        identity["reduction"] = settings.reduction
     if scorer.measure:
         identity["measure_key"] = measures[measure_name(settings)].measure_key
     else:
@@ -188,8 +202,27 @@ def read_score_blocks(
         yield from read_measurement_blocks(con, measure, scorer.reads, pool)
         return
     stored = [name for name in scorer.reads if name != EXAMPLE_ID]
-    states, columns = read_measurements(con, measure, stored, pool)
+    turns: list[str] = []
+    if settings.reduction not in (None, "token"):
+        turns = [TURN_TOKENS, *(OF_TURNS[name] for name in stored)]
+    states, columns = read_measurements(con, measure, [*stored, *turns], pool)
+    if settings.reduction and turns:
+        columns |= reduced_columns(columns, stored, settings.reduction)
     yield np.arange(len(pool)), states, {**columns, EXAMPLE_ID: ids}
+
+
+def reduced_columns(
+    columns: Mapping[str, Floats], names: Sequence[str], reduction: Reduction
+) -> dict[str, Floats]:
+    """(n,) of each column, reduced from the turns of each row; as it is of a row without any.
+
+    A row that was measured before turns were has one trained turn.
+    """
+    tokens = as_turns(columns[TURN_TOKENS])
+    sums = {name: as_turns(columns[OF_TURNS[name]]) for name in names}
+    without = np.isnan(tokens).all(axis=1)
+    reduced = reduce_turns(sums, tokens, reduction)
+    return {name: np.where(without, columns[name], reduced[name]) for name in names}
 
 
 def read_target_columns(

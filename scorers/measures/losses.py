@@ -11,7 +11,7 @@ like with like.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -51,6 +51,13 @@ class LossRow:
     vector: NDArray[np.float32] | None = None
     """(h,) last hidden state of one response token, with the prompt, of length 1; null if none
     was asked for."""
+    turn_tokens: list[int] | None = None
+    """(k,) response tokens of each trained turn; the arrays above hold one turn after the other."""
+    turn_nll: list[float] | None = None  # (k,) nats, summed over the tokens of a turn
+    turn_nll_alone: list[float] | None = None
+    turn_entropy: list[float] | None = None
+    turn_stop_nll: list[float | None] | None = None
+    """(k,) nats, of the token that ends a turn; null of a turn that ends without one."""
 
 
 def measure_losses(
@@ -83,6 +90,67 @@ def measure_losses(
     return [result for result in results if result is not None]  # all of them, for mypy
 
 
+def join_losses(turns: Sequence[LossRow], stops: Sequence[int | None]) -> LossRow:
+    """The losses of a conversation from those of its trained turns.
+
+    Means are over all response tokens, whichever turn they are in; the vector is the last turn's.
+
+    Args:
+        turns: k rows, at least one, in their order.
+        stops: (k,) index of the token that ends each turn among its response tokens, if any.
+
+    Returns:
+        The state and detail of the first turn that is not "ok", or else the losses of all.
+    """
+    for number, turn in enumerate(turns, start=1):
+        if turn.state != "ok":
+            where = f"trained turn {number}: " if len(turns) > 1 else ""
+            return LossRow(turn.state, f"{where}{turn.detail}")
+    joined = turns[0] if len(turns) == 1 else _concatenate(turns)
+    return replace(
+        joined,
+        turn_tokens=[int(turn.response_tokens or 0) for turn in turns],
+        turn_nll=[_sum(turn.nll) or 0.0 for turn in turns],
+        turn_nll_alone=[_sum(turn.nll_alone) or 0.0 for turn in turns],
+        turn_entropy=_sums([turn.entropy for turn in turns]),
+        turn_stop_nll=[
+            None if at is None or turn.nll is None else float(turn.nll[at])
+            for turn, at in zip(turns, stops, strict=True)
+        ],
+    )
+
+
+def _concatenate(turns: Sequence[LossRow]) -> LossRow:
+    """Several turns as one response."""
+
+    def all_of(name: str) -> NDArray[np.float32] | None:
+        parts = [getattr(turn, name) for turn in turns]
+        return None if any(part is None for part in parts) else np.concatenate(parts)
+
+    nll, alone, entropy, entropy_alone, top1, top1_alone = map(all_of, PER_TOKEN)
+    assert nll is not None and alone is not None
+    assert top1 is not None and top1_alone is not None
+    return LossRow(
+        "ok",
+        response_tokens=len(nll),
+        mean_nll=_mean(nll),
+        mean_nll_alone=_mean(alone),
+        sum_nll=_sum(nll),
+        sum_nll_alone=_sum(alone),
+        mean_entropy=_mean(entropy),
+        mean_entropy_alone=_mean(entropy_alone),
+        top1_rate=float(top1.mean()),
+        top1_rate_alone=float(top1_alone.mean()),
+        nll=nll,
+        nll_alone=alone,
+        entropy=entropy,
+        entropy_alone=entropy_alone,
+        top1=top1.astype(np.bool_),
+        top1_alone=top1_alone.astype(np.bool_),
+        vector=turns[-1].vector,
+    )
+
+
 def _without_asking(row: RenderedExample, max_tokens: int) -> LossRow | None:
     """The result of a row that the model need not see."""
     if not row.response:
@@ -105,8 +173,8 @@ def _summarise(
         response_tokens=len(given.nll),
         mean_nll=_mean(given.nll),
         mean_nll_alone=_mean(alone.nll),
-        sum_nll=float(given.nll.sum(dtype=np.float64)),
-        sum_nll_alone=float(alone.nll.sum(dtype=np.float64)),
+        sum_nll=_sum(given.nll),
+        sum_nll_alone=_sum(alone.nll),
         mean_entropy=_mean(given.entropy),
         mean_entropy_alone=_mean(alone.entropy),
         top1_rate=float(given.top1.mean()),
@@ -125,12 +193,22 @@ def _summarise(
     return row
 
 
+PER_TOKEN = ("nll", "nll_alone", "entropy", "entropy_alone", "top1", "top1_alone")
 FLOAT_ARRAYS = ("nll", "nll_alone", "entropy", "entropy_alone", "vector")
 
 
 def _mean(values: NDArray[np.float32] | None) -> float | None:
     # Summed in float64: in float32 the rounding would grow with the response.
     return None if values is None else float(values.mean(dtype=np.float64))
+
+
+def _sum(values: NDArray[np.float32] | None) -> float | None:
+    return None if values is None else float(values.sum(dtype=np.float64))
+
+
+def _sums(parts: Sequence[NDArray[np.float32] | None]) -> list[float] | None:
+    sums = [_sum(part) for part in parts]
+    return None if None in sums else [each for each in sums if each is not None]  # for mypy
 
 
 def _finite(values: NDArray[np.float32] | None) -> bool:

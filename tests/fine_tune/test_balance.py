@@ -124,3 +124,26 @@ def test_the_gradient_is_that_of_the_weighted_loss(
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
     assert loss_of_rows(trainer, trainer.train_dataset).rows == 12
+
+
+def test_weights_of_rows_count_in_the_loss_beside_balance(tiny_model: Path, tmp_path: Path) -> None:
+    rows = make_rows(6)
+    weighted = [replace(row, weight=0.25 if n == 1 else 1.0) for n, row in enumerate(rows)]
+    export = export_for(tiny_model, tmp_path / "export", count_rows(weighted, tiny_model))
+    manifest, plain = read_manifest(export), SETTINGS.model_copy(update={"balance": None})
+
+    def weights(settings: TrainSettings, name: str) -> list[float]:
+        trainer: Any = _checked_trainer(export, manifest, tiny_model, tmp_path / name, settings)[0]
+        return list(trainer.train_dataset["row_weight"])
+
+    assert weights(plain, "plain") == [1, 0.25, 1, 1, 1, 1]
+    assert weights(SETTINGS, "balanced") == [1, 0.25, 1, 1, 1, 1], "of one source"
+
+
+def test_rows_that_all_count_alike_are_given_no_weights(
+    tiny_export: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    plain = SETTINGS.model_copy(update={"balance": None})
+    manifest = read_manifest(tiny_export)
+    trainer: Any = _checked_trainer(tiny_export, manifest, tiny_model, tmp_path, plain)[0]
+    assert "row_weight" not in trainer.train_dataset.column_names

@@ -45,7 +45,7 @@ from storage.pool_columns import (
 from storage.repairs import REPAIRED, read_repair_places
 from storage.scores import read_scores, write_scores
 from storage.sources import ReadRow, Source, add_source, write_rows
-from storage.texts import read_text_blocks, read_texts_of
+from storage.texts import read_text_blocks, read_text_parts, read_texts_of
 from storage.workspace import Workspace
 
 ROWS = 9
@@ -185,6 +185,7 @@ READERS: dict[str, Reader] = {
     "read_text_lists": listed,
     "read_texts": lambda con, ids: read_texts(con, key_of("language"), "language", ids),
     "read_text_blocks": texts_in_blocks,
+    "read_text_parts": read_text_parts,
     "read_texts_of": lambda con, ids: read_texts_of(con, "both", ids),
     "RowIndex.read": lambda con, ids: [],  # the fixture puts one with a folder here
 }
@@ -196,9 +197,12 @@ WRITES = "writes: each number stands beside its id"
 
 NOT_ALIGNED = {
     "asking_about": "gives nothing back",
+    "count_above_zero": "counts",
     "count_copies": A_MAPPING,
     "count_failed": "counts",
+    "count_members": "counts",
     "read_attempted": SORTED,
+    "read_details": "counts",
     "read_first_sources": A_MAPPING,
     "read_generated": SORTED,
     "read_licenses": A_MAPPING,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from storage.conversations import Conversation, prompt_text, response_text
+from storage.conversations import Conversation, Message, prompt_text, response_text
 
 USER = {"role": "user", "content": "What is 2 + 2?"}
 ANSWER = {"role": "assistant", "content": "4"}
@@ -69,3 +69,35 @@ def test_text_has_reasoning_and_calls() -> None:
     )
     assert response_text(talk) == 'Hm.\n{"arguments":{"a":2},"name":"add"}'
     assert prompt_text(talk) == "What is 2 + 2?"
+
+
+TALK: list[Message] = [
+    {"role": "assistant", "content": "Hello!"},  # nobody has said anything
+    USER,
+    ANSWER,
+    {"role": "user", "content": "Sure?"},
+    {"role": "assistant", "content": "\u200b"},  # nothing that a reader would see
+    {"role": "assistant", "content": "No.", "weight": 0},
+    {"role": "assistant", "content": "Yes.", "weight": 0.5},
+    {"role": "user", "content": "Bye."},
+]
+
+
+def test_all_turns_that_can_be_learnt_are_trained_or_the_last_alone() -> None:
+    every, last = Conversation(TALK, turns="all"), Conversation(TALK, turns="last")
+    assert every.trained_at == [2, 6] and last.trained_at == [6]
+    assert every.response_at == last.response_at == 6
+    assert list(every.prompt) == TALK[:2] and list(last.prompt) == TALK[:6]
+    assert response_text(every) == "4\n\nYes." and response_text(last) == "Yes."
+
+
+def test_how_many_turns_are_trained_is_part_of_the_identity_where_it_makes_a_difference() -> None:
+    every, last = Conversation(TALK, turns="all"), Conversation(TALK, turns="last")
+    assert every.example_id != last.example_id and every.prompt_id != last.prompt_id
+    single = [Conversation([USER, ANSWER], turns=turns) for turns in ("all", "last")]
+    assert single[0].example_id == single[1].example_id == Conversation([USER, ANSWER]).example_id
+
+
+def test_candidates_of_a_dialogue_share_what_stands_before_the_first_trained_turn() -> None:
+    other: list[Message] = [*TALK[:2], {"role": "assistant", "content": "Four."}]
+    assert Conversation(TALK, turns="all").prompt_id == Conversation(other, turns="all").prompt_id

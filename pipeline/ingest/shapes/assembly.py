@@ -8,8 +8,8 @@ from pipeline.ingest.shapes.marks import weigh
 from pipeline.ingest.shapes.tool_calls import read_tools
 from pipeline.ingest.shapes.turns import MEDIA_KEYS, read_reasoning
 from pipeline.ingest.shapes.validation import check_conversation
-from pipeline.text.visible import is_blank
 from storage.conversations import Conversation, Message
+from storage.visible import is_blank
 
 # Not `reasoning`, which at the level of a row is a label as often as a text.
 ROW_REASONING_KEYS = ("reasoning_content", "thinking")

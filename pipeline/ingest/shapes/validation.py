@@ -14,8 +14,7 @@ prompt to generate for, and may not end in a turn of the assistant or a tool.
 from collections.abc import Sequence
 
 from pipeline.ingest.rows import UnreadableRowError
-from pipeline.text.visible import is_blank
-from storage.conversations import Conversation, Message
+from storage.conversations import Conversation, Message, asks_something, says_nothing
 
 CALL_MARKUP = "<tool_call>"
 
@@ -34,12 +33,11 @@ def check_conversation(conversation: Conversation) -> None:
     if response_at is None:
         _check_open_end(conversation)
         response_at = len(messages)
-    elif _says_nothing(messages[response_at]):
+    elif says_nothing(messages[response_at]):
         detail = f"the trained response, message {response_at + 1}, says and calls nothing"
         raise UnreadableRowError("empty_response", detail)
-    for message in messages[:response_at]:
-        if message["role"] in ("user", "tool") and not is_blank(message["content"]):
-            return
+    if any(asks_something(message) for message in messages[:response_at]):
+        return
     raise UnreadableRowError("empty_prompt", "nothing is said before the response")
 
 
@@ -69,8 +67,3 @@ def _check_open_end(conversation: Conversation) -> None:
         raise UnreadableRowError("empty_prompt", "the row has no turn of a user")
     if roles[-1] in ("assistant", "tool"):
         raise UnreadableRowError("no_trained_turn", "every assistant turn has the weight 0")
-
-
-def _says_nothing(message: Message) -> bool:
-    """Whether an assistant turn has neither text nor calls; reasoning alone is no answer."""
-    return "tool_calls" not in message and is_blank(message["content"])

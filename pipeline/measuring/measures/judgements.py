@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
-import orjson
 import pyarrow as pa
 from pydantic import Field
 
 from pipeline.measuring.judge import Fits, judge_of
 from pipeline.measuring.measure import SAMPLING_SHARD_TOKENS, ExampleInputs, Jobs, MeasureScope
 from pipeline.measuring.measures.samples import ConfidenceSettings, Samples
-from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table, rows_to_ask
+from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table, rows_to_ask, split_row
 from pipeline.settings import Settings
 from scorers.measures.confidence import VERSION, JudgeRow, judge_answers
 from scorers.measures.entailment import CrossEncoderEntailment, PromptedEntailment
@@ -96,11 +95,8 @@ class Judgements(Settings, ExampleInputs):
 
 def judge_row(row: dict[str, Any]) -> JudgeRow:
     """What is judged: the prompt, its given response, and the answers sampled for it."""
-    return JudgeRow(
-        prompt_messages=orjson.loads(row["messages"])[: row["response_at"]],
-        target=row["response"],
-        samples=row["answers"] or [],
-    )
+    prompt, response = split_row(row)
+    return JudgeRow(prompt_messages=prompt, target=response, samples=row["answers"] or [])
 
 
 def plan_judgements(block: ConfidenceSettings, scope: MeasureScope, planned: Jobs) -> Jobs:

@@ -14,21 +14,23 @@ from pipeline.measuring.rows import (
     answer_rows,
     answer_table,
     content_ends,
-    render_rows,
+    render_dialogues,
     template_of,
 )
 from pipeline.settings import TARGET, Settings
 from scorers.arrays import Ints
 from scorers.measures.endpoint.losses import EndpointLosses
-from scorers.measures.losses import measure_losses
+from scorers.measures.losses import join_losses, measure_losses
 from scorers.measures.models.devices import borrowed_device, resolve_dtype
 from scorers.measures.models.loading import load_language_model, resolve_model
 from scorers.measures.protocols import LossModel
-from scorers.measures.reading.chat_format import RenderedExample, Template
+from scorers.measures.reading.chat_format import Template
+from scorers.measures.reading.dialogue import RenderedTurn
 from storage.conversations import content_hash
 from storage.measurements import MeasureKey
 
 FLOATS = pa.list_(pa.float32())
+DOUBLES = pa.list_(pa.float64())
 
 FIELDS = [  # losses and entropies in nats; `alone`: of the response without its prompt
     pa.field("response_tokens", pa.int64()),
@@ -47,6 +49,11 @@ FIELDS = [  # losses and entropies in nats; `alone`: of the response without its
     pa.field("top1", pa.list_(pa.bool_())),
     pa.field("top1_alone", pa.list_(pa.bool_())),
     pa.field("vector", FLOATS),  # (hidden size,)
+    pa.field("turn_tokens", pa.list_(pa.int64())),  # (trained turns,), as are those that follow
+    pa.field("turn_nll", DOUBLES),  # sums over the tokens of a turn
+    pa.field("turn_nll_alone", DOUBLES),
+    pa.field("turn_entropy", DOUBLES),
+    pa.field("turn_stop_nll", DOUBLES),  # of the turn's last token that is no line break
 ]
 
 VERSION = 2
@@ -127,16 +134,27 @@ class Losses(ServedMeasure):
 
     def measure(self, examples: pa.Table) -> pa.Table:
         """Ask the model for both losses of each example."""
-        rendered = render_rows(self.settings.model, self.settings.template, examples)
+        rendered = render_dialogues(self.settings.model, self.settings.template, examples)
         return answer_table(examples, answer_rows(rendered, self.ask), FIELDS)
 
-    def ask(self, rows: list[RenderedExample]) -> list[Unmeasured]:
-        """Both losses of each row."""
-        settings = self.settings
+    def ask(self, dialogues: list[list[RenderedTurn]]) -> list[Unmeasured]:
+        """Both losses of each dialogue, of all its turns together and of each by itself.
+
+        Each turn is read behind all that stands before it, which costs nothing twice: the engine
+        reads once what several texts begin with.
+        """
+        settings, ends = self.settings, np.cumsum([len(turns) for turns in dialogues])
+        rows = [turn.alone for turns in dialogues for turn in turns]
         at = content_ends(settings.model, settings.template, rows) if settings.vectors else []
         with borrowed_device():
             losses = measure_losses(self.model(), rows, settings.max_tokens, at)
-        return [with_lists(asdict(row)) for row in losses]
+        starts = ends - [len(turns) for turns in dialogues]
+        spans = zip(starts.tolist(), ends.tolist(), strict=True)
+        joined = [
+            join_losses(losses[start:end], [turn.stop for turn in turns])
+            for (start, end), turns in zip(spans, dialogues, strict=True)
+        ]
+        return [with_lists(asdict(row)) for row in joined]
 
     def tokens_read(self, tokens: Ints, response_tokens: Ints) -> Ints:
         """(n,) a row with its prompt, and its response without."""

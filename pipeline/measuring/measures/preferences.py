@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import orjson
 import pyarrow as pa
 from pydantic import Field
 
 from pipeline.measuring.endpoint import AskedBlock, ServedMeasure
 from pipeline.measuring.judge import judge_of
 from pipeline.measuring.measure import Jobs, MeasureJob, MeasureScope
-from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table
+from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table, split_row
 from scorers.measures.models.devices import borrowed_device
 from scorers.measures.preferences import VERSION, Pair, compare_pairs
 from storage.database import Connection, read_workspace
@@ -81,5 +80,5 @@ def as_pair(row: dict[str, Any]) -> Pair | Unmeasured:
     """What is compared."""
     if row["repair"] is None:
         return {"state": "not_applicable", "detail": "the example was not repaired"}
-    prompt = orjson.loads(row["messages"])[: row["response_at"]]
-    return Pair(prompt, row["response"], row["repair"])
+    prompt, response = split_row(row)
+    return Pair(prompt, response, row["repair"])

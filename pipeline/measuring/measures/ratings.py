@@ -5,14 +5,13 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-import orjson
 import pyarrow as pa
 from pydantic import Field, model_validator
 
 from pipeline.measuring.endpoint import AskedBlock, ServedMeasure
 from pipeline.measuring.judge import judge_of
 from pipeline.measuring.measure import Jobs, MeasureScope
-from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table, rows_to_ask
+from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table, rows_to_ask, split_row
 from pipeline.settings import Subset
 from scorers.measures.endpoint.judge import check_options
 from scorers.measures.models.devices import borrowed_device
@@ -120,8 +119,8 @@ def ratings_name(block: str) -> str:
 
 def rated_row(row: Mapping[str, Any]) -> RatedRow:
     """What is rated: the response, and the prompt it answers."""
-    messages = orjson.loads(row["messages"])
-    return RatedRow(prompt_messages=messages[: row["response_at"]], response=row["response"])
+    prompt, response = split_row(row)
+    return RatedRow(prompt_messages=prompt, response=response)
 
 
 def as_number(option: str) -> float | None:

@@ -15,7 +15,7 @@ from pipeline.measuring.measure import (
     MeasureScope,
     choose_subset,
 )
-from pipeline.measuring.rows import answer_table, no_response
+from pipeline.measuring.rows import answer_table, no_response, prompt_key, split_row
 from pipeline.settings import Settings, Subset
 from scorers.measures.models.devices import borrowed_device
 from scorers.measures.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
@@ -77,21 +77,21 @@ class Samples(ServedMeasure):
             sampled = iter(generator_of(self.settings.model, self.served).sample(flat))
         by_prompt = {prompt: [next(sampled) for _ in group] for prompt, group in requests.items()}
         answers = [
-            no_response() if row["response_at"] is None else combine(by_prompt[row["prompt_id"]])
+            no_response() if row["response_at"] is None else combine(by_prompt[prompt_key(row)])
             for row in rows
         ]
         return answer_table(examples, answers, FIELDS)
 
     def requests(self, rows: Sequence[dict[str, Any]]) -> dict[str, list[GenerationRequest]]:
-        """prompt_id → its requests; the seed of each depends on nothing but prompt and number."""
+        """prompt_key → its requests; the seed of each depends on nothing but prompt and number."""
         return {
-            row["prompt_id"]: [
+            prompt_key(row): [
                 GenerationRequest(
-                    messages=orjson.loads(row["messages"])[: row["response_at"]],
+                    messages=split_row(row)[0],
                     tools=orjson.loads(row["tools"]),
                     temperature=self.settings.temperature,
                     max_new_tokens=self.settings.max_new_tokens,
-                    seed=request_seed(self.settings.seed, row["prompt_id"], attempt),
+                    seed=request_seed(self.settings.seed, prompt_key(row), attempt),
                 )
                 for attempt in range(self.settings.answers)
             ]

@@ -9,13 +9,20 @@ from dataclasses import asdict, replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-import orjson
 import pyarrow as pa
 from pydantic import Field, model_validator
 
 from pipeline.measuring.endpoint import AskedBlock, ServedMeasure, generator_of
 from pipeline.measuring.measure import SAMPLING_SHARD_TOKENS, ExampleInputs, Jobs, MeasureScope
-from pipeline.measuring.rows import STATE_FIELDS, Unmeasured, answer_rows, answer_table, no_response
+from pipeline.measuring.rows import (
+    STATE_FIELDS,
+    Unmeasured,
+    answer_rows,
+    answer_table,
+    no_response,
+    prompt_key,
+    split_row,
+)
 from pipeline.ranking.greedy_diverse import keep_diverse
 from pipeline.settings import Settings, Subset
 from scorers.measures.models.devices import borrowed_device
@@ -133,7 +140,7 @@ class TagReplies(ServedMeasure):
         """Have tags written of each prompt; candidates of one prompt share them."""
         rows = examples.to_pylist()
         requests = {
-            row["prompt_id"]: self.request(row) for row in rows if row["response_at"] is not None
+            prompt_key(row): self.request(row) for row in rows if row["response_at"] is not None
         }
         with borrowed_device():
             generator = generator_of(self.settings.model, self.served)
@@ -142,12 +149,12 @@ class TagReplies(ServedMeasure):
             prompt: asdict(read_reply(answer))
             for prompt, answer in zip(requests, written, strict=True)
         }
-        answers = [replies.get(row["prompt_id"], no_response()) for row in rows]
+        answers = [replies.get(prompt_key(row), no_response()) for row in rows]
         return answer_table(examples, answers, REPLY_FIELDS)
 
     def request(self, row: Mapping[str, Any]) -> GenerationRequest:
         """The question about one row's prompt."""
-        prompt = orjson.loads(row["messages"])[: row["response_at"]]
+        prompt, _ = split_row(row)
         return tag_request(self.settings.question, prompt, self.settings.max_new_tokens)
 
 

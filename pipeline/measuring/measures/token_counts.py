@@ -1,18 +1,41 @@
-"""Token counts: what the trainer will read of an example, and how much of it it is trained on."""
+"""Token counts: what the trainer will read of an example, and how much of it it is trained on.
 
+Whether an example can be trained at all is found out here as well, since no model is asked: a part
+that the template leaves out of a trained turn, a control token that stands in a text.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
 import pyarrow as pa
 from pydantic import Field
 
 from pipeline.measuring.measure import ExampleInputs, Jobs, MeasureScope
-from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table, render_rows, template_of
+from pipeline.measuring.rows import Unmeasured, answer_table, inspect_rows, template_of
 from pipeline.settings import TARGET, Settings
 from scorers.measures.models.loading import resolve_model
-from scorers.measures.reading.chat_format import RenderedExample, Template
+from scorers.measures.reading.chat_format import RenderingError, Template
+from scorers.measures.reading.dialogue import RenderedTurn, join_turns
+from scorers.measures.reading.written import Part, find_control_tokens, find_unwritten
 from storage.measurements import MeasureKey
 
-FIELDS = [pa.field("prompt_tokens", pa.int64()), pa.field("response_tokens", pa.int64())]
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
-VERSION = 1
+FIELDS = [
+    pa.field("prompt_tokens", pa.int64()),  # read and not trained, in all rows of the example
+    pa.field("response_tokens", pa.int64()),  # trained, in all of them
+    pa.field("turn_reads", pa.list_(pa.int64())),  # (trained turns,) of a turn in a row of its own
+    pa.field("turn_tokens", pa.list_(pa.int64())),  # of them the trained ones
+    pa.field("placements", pa.list_(pa.string())),  # in_place, stop_differs or rewritten
+    pa.field("unwritten", pa.list_(pa.string())),  # parts that the template leaves out
+    pa.field("unstopped", pa.int64()),  # trained turns that end without a control token
+]
+
+VERSION = 2
+
+OnFault = Literal["fail", "keep"]
 
 
 class TokenCounts(Settings, ExampleInputs):
@@ -27,31 +50,95 @@ class TokenCounts(Settings, ExampleInputs):
         gt=0,
         description="Tokens the trainer reads of an example; a longer one is marked truncated.",
     )
+    unwritten: OnFault = Field(
+        default="fail",
+        description="An example of which the template leaves out a part of a trained turn, its "
+        "reasoning or a call: fail, it cannot be selected; keep, it is trained without.",
+    )
+    control_tokens: OnFault = Field(
+        default="fail",
+        description="An example with a control token of the tokenizer in one of its texts, which "
+        "would end or forge a turn: fail, it cannot be selected; keep, it is trained as it is.",
+    )
 
     def key(self) -> MeasureKey:
-        """Tokenizer, template and window."""
+        """Tokenizer, template, window, and what becomes of faults."""
         return MeasureKey(
             measure="token_counts",
             model=self.model,
             model_fingerprint=resolve_model(self.model).fingerprint,
             template_fingerprint=template_of(self.model, self.template),
-            settings={"version": VERSION, "max_tokens": self.max_tokens},
+            settings={
+                "version": VERSION,
+                "max_tokens": self.max_tokens,
+                "unwritten": self.unwritten,
+                "control_tokens": self.control_tokens,
+            },
         )
 
     def measure(self, examples: pa.Table) -> pa.Table:
-        """Tokenise; no model is asked."""
-        rendered = render_rows(self.model, self.template, examples)
-        answers = answer_rows(rendered, lambda rows: map(self.count, rows))
+        """Tokenise, and look for faults; no model is asked."""
+        answers = inspect_rows(self.model, self.template, examples, self.count)
         return answer_table(examples, answers, FIELDS)
 
-    def count(self, row: RenderedExample) -> Unmeasured:
-        """Tokens of one example."""
-        prompt, response = len(row.prompt), len(row.response)
-        tokens = {"prompt_tokens": prompt, "response_tokens": response}
-        if prompt + response > self.max_tokens:
-            detail = f"{prompt + response} tokens, and the trainer reads {self.max_tokens}"
-            return {"state": "truncated", "detail": detail, **tokens}
-        return {"state": "ok", **tokens}
+    def count(
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        row: Mapping[str, Any],
+        turns: Sequence[RenderedTurn],
+    ) -> Unmeasured:
+        """Tokens of one example, or what is wrong with it."""
+        messages, tools = orjson.loads(row["messages"]), orjson.loads(row["tools"])
+        read = messages[: turns[-1].message + 1]
+        try:
+            missing = find_unwritten(tokenizer, read, tools, row["trained_at"], self.template)
+        except RenderingError as error:
+            return {"state": "failed", "detail": str(error)}
+        counts = token_columns(turns, missing)
+        trained = [part for part in missing if part.message in row["trained_at"]]
+        forged = find_control_tokens(tokenizer, read)
+        if trained and self.unwritten == "fail":
+            return {"state": "failed", "detail": describe_unwritten(trained), **counts}
+        if forged and self.control_tokens == "fail":
+            return {"state": "failed", "detail": describe_forged(forged), **counts}
+        longest = max(len(each.prompt) + len(each.response) for each in join_turns(turns))
+        if longest > self.max_tokens:
+            detail = f"{longest} tokens, and the trainer reads {self.max_tokens}"
+            return {"state": "truncated", "detail": detail, **counts}
+        return {"state": "ok", **counts}
+
+
+def token_columns(turns: Sequence[RenderedTurn], missing: Sequence[Part]) -> dict[str, Any]:
+    """What is stored of an example's tokens."""
+    rows = join_turns(turns)
+    trained = sum(row.loss_tokens for row in rows)
+    return {
+        "prompt_tokens": sum(len(row.prompt) + len(row.response) for row in rows) - trained,
+        "response_tokens": trained,
+        "turn_reads": [turn.end for turn in turns],
+        "turn_tokens": [len(turn.alone.response) for turn in turns],
+        "placements": [turn.placement for turn in turns],
+        "unwritten": sorted({part.kind for part in missing}),
+        "unstopped": sum(turn.stop is None for turn in turns),
+    }
+
+
+def describe_unwritten(parts: Sequence[Part]) -> str:
+    """What is wrong with an example of which the template leaves out trained parts."""
+    kinds = " and ".join(sorted({part.kind for part in parts}))
+    return (
+        f"the template leaves out the {kinds} of a trained turn: name a chat template that writes "
+        "it, or train without by `unwritten: keep`"
+    )
+
+
+def describe_forged(forged: Sequence[tuple[int, str]]) -> str:
+    """What is wrong with an example that holds control tokens."""
+    at, token = forged[0]
+    return (
+        f"message {at + 1} holds the control token {token}, which would end or forge a turn; "
+        "`control_tokens: keep` trains it as it is"
+    )
 
 
 def plan_token_counts(block: TokenCounts, scope: MeasureScope, planned: Jobs) -> Jobs:

@@ -27,6 +27,7 @@ from scorers.measures.protocols import (
 from scorers.measures.quiet import quiet_transformers
 from scorers.measures.reading.attention_probe import read_attention
 from scorers.measures.reading.chat_format import render
+from scorers.measures.reading.fixed_date import fix_date
 from scorers.measures.reading.next_token import NextTokenReader, Prediction, Reading
 from scorers.measures.reading.prefix_tree import shared_length
 from scorers.measures.reading.sampling import sample_answers
@@ -38,8 +39,17 @@ BATCH_TOKENS_GPU = 65536  # a starting point; see NextTokenReader
 
 
 def read_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer in a model's folder."""
+    """The tokenizer in a model's folder, with a chat template that writes no date of today.
+
+    Raises:
+        UnfixedDateError: if its template writes one in a way that cannot be fixed.
+    """
     found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    template: Any = found.chat_template  # a dict of them, by name, in some models
+    if isinstance(template, str):
+        found.chat_template = fix_date(template)
+    elif template:
+        found.chat_template = {name: fix_date(each) for name, each in template.items()}
     return found
 
 

@@ -20,9 +20,11 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
+import numpy as np
 from jinja2 import TemplateError
+from numpy.typing import NDArray
 
 from scorers.measures.protocols import Message
 from scorers.measures.reading.prefix_tree import shared_length
@@ -54,6 +56,12 @@ Tools: TypeAlias = Sequence[Mapping[str, Any]]
 TURN_END = " \n "  # between the turns of question_answer
 
 
+class MissingTemplateError(ValueError):
+    """A model has no chat template, and one is to be used."""
+
+    exit_code: ClassVar[int] = 2
+
+
 class RenderingError(ValueError):
     """This conversation cannot be written in this template; other conversations may be."""
 
@@ -67,7 +75,22 @@ class RenderedExample:
     """The assistant's header alone, never empty: header + response is the response without its
     prompt. It is the end of `prompt`, behind a beginning-of-text token where the prompt has one."""
     response: list[int]
-    """What the trainer's loss is taken over; empty if the template writes nothing for it."""
+    """What the trainer's loss is taken over, and in a row of several turns what is read between
+    them; empty if the template writes nothing for it."""
+    weights: list[float] | None = None
+    """(response tokens,) what each counts in the trainer's loss, 0: read only; None: all 1."""
+
+    @property
+    def loss_tokens(self) -> int:
+        """How many of the response's tokens the loss is taken over."""
+        return int(self.trained.sum())
+
+    @property
+    def trained(self) -> NDArray[np.bool_]:
+        """(response tokens,) whether the loss is taken over each."""
+        if self.weights is None:
+            return np.ones(len(self.response), dtype=np.bool_)
+        return np.asarray(self.weights, dtype=np.float64) > 0
 
 
 def render(
@@ -89,7 +112,8 @@ def render(
     Raises:
         RenderingError: if nothing stands before the response, or the template refuses the turns
             (some allow no system prompt, or only strictly alternating roles).
-        ValueError: if the tokenizer has no chat template, or no end-of-text token.
+        MissingTemplateError: if the tokenizer has no chat template.
+        ValueError: if it has no end-of-text token.
     """
     prompt, response = list(messages[:response_at]), messages[response_at]
     if not prompt:
@@ -98,11 +122,17 @@ def render(
         return _render_question_answer(tokenizer, prompt, response, tools)
     if template == "plain":
         return _render_plain(tokenizer, prompt, response, tools)
-    _require_chat_template(tokenizer)
-    full = _apply_template(tokenizer, [*prompt, response], tools, header=False)
-    with_header = _apply_template(tokenizer, prompt, tools, header=True)
-    without_header = _apply_template(tokenizer, prompt, tools, header=False)
-    return _cut(tokenizer, full, with_header, without_header)
+    full = render_text(tokenizer, [*prompt, response], tools)
+    with_header = render_header(tokenizer, prompt, tools)
+    if not full.startswith(with_header):
+        # Cut at what they have in common, the row would be trained behind a prompt that the model
+        # never reads: where the header opens a thought, an answer without one.
+        raise RenderingError(
+            "no_header: the chat template does not write the answer behind the header that the "
+            "model reads at inference; name another template, or other settings of it"
+        )
+    without_header = render_text(tokenizer, prompt, tools)
+    return _cut_texts(tokenizer, full, with_header, without_header, add_special_tokens=False)
 
 
 def render_prompt(
@@ -112,11 +142,11 @@ def render_prompt(
 
     Raises:
         RenderingError: if there are no messages, or the template refuses them.
-        ValueError: if the tokenizer has no chat template.
+        MissingTemplateError: if the tokenizer has no chat template.
     """
     if not messages:
         raise RenderingError("there is no message to answer")
-    _require_chat_template(tokenizer)
+    require_template(tokenizer)
     return _apply_template(tokenizer, list(messages), tools, header=True)
 
 
@@ -127,10 +157,23 @@ def render_text(
 
     Raises:
         RenderingError: if the template refuses the turns.
-        ValueError: if the tokenizer has no chat template.
+        MissingTemplateError: if the tokenizer has no chat template.
     """
-    _require_chat_template(tokenizer)
+    require_template(tokenizer)
     return str(_call_template(tokenizer, list(messages), tools, header=False, tokenize=False))
+
+
+def render_header(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Tools
+) -> str:
+    """The text of a prompt in the chat template, ending where the assistant is to answer.
+
+    Raises:
+        RenderingError: if the template refuses the turns.
+        MissingTemplateError: if the tokenizer has no chat template.
+    """
+    require_template(tokenizer)
+    return str(_call_template(tokenizer, list(messages), tools, header=True, tokenize=False))
 
 
 def template_fingerprint(tokenizer: PreTrainedTokenizerBase, template: Template) -> str:
@@ -141,11 +184,13 @@ def template_fingerprint(tokenizer: PreTrainedTokenizerBase, template: Template)
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
-def _require_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
+def require_template(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise MissingTemplateError if a tokenizer has no chat template."""
     if not tokenizer.chat_template:
-        raise ValueError(
-            "this tokenizer has no chat template, as base models often have none; "
-            'use template="question_answer"'
+        raise MissingTemplateError(
+            f"{tokenizer.name_or_path} has no chat template, as base models often have none: name "
+            "the tuned model, or put a chat_template.jinja into the model's folder; to measure "
+            "without training, set `template: plain` or `question_answer`"
         )
 
 
@@ -224,8 +269,17 @@ def _render_plain(
     return _cut_texts(tokenizer, f"{before}\n{_write_message(response)}", f"{before}\n", before)
 
 
-def _cut_texts(tokenizer: PreTrainedTokenizerBase, *texts: str) -> RenderedExample:
-    return _cut(tokenizer, *([*tokenizer(text)["input_ids"]] for text in texts))
+def _cut_texts(
+    tokenizer: PreTrainedTokenizerBase,
+    full: str,
+    with_header: str,
+    without_header: str,
+    *,
+    add_special_tokens: bool = True,  # not behind a chat template, which writes its own
+) -> RenderedExample:
+    texts = (full, with_header, without_header)
+    ids = (tokenizer(t, add_special_tokens=add_special_tokens, verbose=False) for t in texts)
+    return _cut(tokenizer, *([*each["input_ids"]] for each in ids))
 
 
 def _write_turn(message: Message) -> str:

@@ -160,5 +160,5 @@ def gradient_of(trainer: ProxyTrainer, row: RenderedExample) -> Tensor:
     parameters = trainer.parameters.values()
     for parameter in parameters:
         parameter.grad = None  # `accumulate` adds to what is there
-    trainer.accumulate([row], len(row.response))
+    trainer.accumulate([row], row.loss_tokens)
     return torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])

@@ -81,7 +81,7 @@ class ProxyTrainer:
             RuntimeError: if the loss or its gradient is not finite any more.
         """
         batch = [self._rows[row] for row in self._next_batch()]
-        tokens = sum(len(row.response) for row in batch)
+        tokens = sum(row.loss_tokens for row in batch)
         # Divided by the tokens of the whole batch, so that it matters nothing how it was cut.
         loss = 0.0
         lengths = [len(row.prompt) + len(row.response) for row in batch]
@@ -189,9 +189,11 @@ class ProxyTrainer:
         for at, row in enumerate(rows):
             # A place predicts the token behind it, so each stands one before its response token.
             first = len(row.prompt) - 1
-            predicts[at, first : first + len(row.response)] = True
+            predicts[at, first : first + len(row.response)] = torch.from_numpy(row.trained)
         # Row by row, in the order in which a boolean index takes them.
-        targets = torch.cat([torch.tensor(row.response) for row in rows])
+        targets = torch.cat(
+            [torch.tensor(row.response)[torch.from_numpy(row.trained)] for row in rows]
+        )
         inputs = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
         if self._head is None:
             outputs: Tensor = self.model(**inputs).logits

@@ -68,8 +68,8 @@ def find_unread_rows(
 
 def _find_problem(row: RenderedExample, window: int) -> UnreadRow | None:
     tokens = len(row.prompt) + len(row.response)
-    if not row.response or not row.prompt:
-        part = "prompt" if row.response else "response"
+    if not row.loss_tokens or not row.prompt:
+        part = "prompt" if row.loss_tokens else "response"
         return UnreadRow("not_applicable", f"the {part} has no token")
     if tokens > window:
         return UnreadRow("truncated", f"{tokens} tokens, {window} fit")
@@ -89,7 +89,10 @@ def mean_losses(model: HuggingFaceLanguageModel, rows: Sequence[RenderedExample]
     for start in range(0, len(rows), ROWS_AT_ONCE):
         part = rows[start : start + ROWS_AT_ONCE]
         found = model.token_losses([row.prompt for row in part], [row.response for row in part])
-        means[start : start + len(part)] = [losses.nll.mean(dtype=np.float64) for losses in found]
+        means[start : start + len(part)] = [
+            losses.nll[row.trained].mean(dtype=np.float64)
+            for losses, row in zip(found, part, strict=True)
+        ]
     return means
 
 

@@ -128,7 +128,8 @@ def _key(proxy: Path, pool: _Pool, settings: ProxySettings) -> str:
     parts = [FORMAT, directory_fingerprint(proxy, default_cache()), decisive]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for each, row in zip(pool.ids, pool.rows, strict=True):
-        digest.update(json.dumps([each, row.prompt, row.response]).encode())
+        weights = [] if row.weights is None else [row.weights]
+        digest.update(json.dumps([each, row.prompt, row.response, *weights]).encode())
     return digest.hexdigest()
 
 

@@ -24,7 +24,7 @@ def test_gc_lists_unused_measurements_by_what_they_are(workspace: Path) -> None:
     day = ("--unused-since", "2100-01-01")
     (found,) = json.loads(ask(workspace, "gc", "--dry-run", "--json", *day).stdout)
     (unused,) = found["unused"]
-    assert (unused["measure"], unused["rows"]) == ("token_counts", 15)
+    assert (unused["measure"], unused["rows"]) == ("token_counts", 16)
     assert "max_tokens" in unused["settings"] and found["bytes"] > 0
     ask(workspace, "gc", *day)
     assert ask(workspace, "verify").stdout.count("holds") == 5, "an export needs no measurement"

@@ -13,7 +13,7 @@ def test_verify_has_a_line_for_each_link_and_ends_with_0(workspace: Path) -> Non
     lines = ask(workspace, "verify").stdout.splitlines()
     links = ["rows", "examples", "origins", "sources"]
     assert lines[0] == f"exports/{export.name}: files: 6 walked, holds"
-    assert lines[1:5] == [f"exports/{export.name}: {link}: 14 walked, holds" for link in links]
+    assert lines[1:5] == [f"exports/{export.name}: {link}: 16 walked, holds" for link in links]
     assert lines[5:] == ["token_counts: measurements: 1 walked, holds"]
 
 
@@ -23,12 +23,12 @@ def test_verify_ends_with_1_where_a_link_is_broken_and_names_it(workspace: Path)
     (workspace.parent / "first.jsonl").unlink()
     printed = ask(workspace, "verify", code=1).stdout
     assert (
-        "origins: 14 walked, 1 BROKEN" in printed and "in no source of the run: 1 rows" in printed
+        "origins: 16 walked, 1 BROKEN" in printed and "in no source of the run: 1 rows" in printed
     )
-    assert "sources: 14 walked, holds, 12 cannot be walked further" in printed
+    assert "sources: 16 walked, holds, 13 cannot be walked further" in printed
     links = json.loads(ask(workspace, "verify", "--json", code=1).stdout)
     (broken,) = [link for link in links if link["broken"]]
-    assert (broken["link"], broken["walked"], broken["broken"]) == ("origins", 14, 1)
+    assert (broken["link"], broken["walked"], broken["broken"]) == ("origins", 16, 1)
 
 
 def test_a_source_that_changed_ends_with_0(workspace: Path) -> None:

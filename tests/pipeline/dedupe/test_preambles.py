@@ -45,7 +45,8 @@ def dialogue(*texts: str, system: str = "") -> dict[str, object]:
 def pool_of(folder: Path, rows: list[dict[str, object]]) -> tuple[RunContext, list[str]]:
     file = folder / "rows.jsonl"
     file.write_text("\n".join(map(json.dumps, rows)) + "\n")
-    return start(folder / "workspace", [file])
+    # Of an unrolled dialogue each row trains the turn that it ends with.
+    return start(folder / "workspace", [file], turns="last")
 
 
 def embedded(run: RunContext, pool: list[str]) -> RunContext:

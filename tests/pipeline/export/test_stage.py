@@ -45,6 +45,24 @@ def test_each_row_has_its_own_text_tokens_and_source(tmp_path: Path) -> None:
         assert Path(row.source).name == ("odd.jsonl" if n % 2 else "even.jsonl")
 
 
+def test_each_trained_turn_is_a_row_behind_its_own_prompt(tmp_path: Path) -> None:
+    run, exported = export_workspace(tmp_path, held_out=0)
+    lines = (exported.path / "train.jsonl").read_text().splitlines()
+    rows = [row for row in map(json.loads, lines) if "-" in row["example_id"]]
+    first, second = rows
+    assert [row["example_id"].partition("-")[2] for row in rows] == ["1", "3"]
+    assert first["rank"] == second["rank"] and len({row["rank"] for row in rows}) == 1
+    said = [[message["content"] for message in row["prompt"]] for row in rows]
+    assert said == [["11"], ["11", "12 13", "14"]]
+    assert [row["completion"][0]["content"] for row in rows] == ["12 13", "15"]
+    # 1 opens a turn, 2 an answer, 3 ends a turn: 1 11 3 1 2 | 12 13 3, then 1 14 3 1 2 | 15 3.
+    assert [(row["prompt_tokens"], row["loss_tokens"]) for row in rows] == [(5, 3), (13, 2)]
+    with read_workspace(run.workspace) as con:
+        choice = read_run_selections(con, run.run_id)["choice"]
+    counts = exported.manifest.counts("train")
+    assert (counts.rows, counts.loss_tokens) == (choice.rows + 1, choice.loss_tokens)
+
+
 def test_the_languages_of_the_exported_rows_are_counted(tmp_path: Path) -> None:
     rows = [{"prompt": f"q {n}", "completion": "a"} for n in range(4)]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))

@@ -25,7 +25,9 @@ from storage.exports_manifest import (
 from storage.workspace import Workspace
 from tests.exported_workspace import export_workspace
 
-ROWS = 14
+EXAMPLES = 15
+ROWS = EXAMPLES + 1
+"""One example has two trained turns, and a row for each."""
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +81,7 @@ def test_it_tells_how_far_it_is(folder: Path) -> None:
     assert pieces["verify: exports"] == pieces["verify: files of measurements"] == (1, 1)
     again = [ends for name, ends in told.items() if name.startswith("verify: reading ../")]
     assert len(again) == 2 and all(done == total for done, total in again)
-    assert sum(done for done, _ in again) == ROWS + 1, "one stands in two sources"
+    assert sum(done for done, _ in again) == EXAMPLES + 1, "one stands in two sources"
 
 
 def rewrite_row(folder: Path, column: str, value: object) -> str:
@@ -121,6 +123,12 @@ def test_a_row_with_another_answer_is_named_even_under_a_forged_manifest(folder:
     example_id = rewrite_row(folder, "completion", [answer])
     details = only_broken(walk(folder), "rows")
     assert "not the example of its id" in details and example_id in details
+
+
+def test_a_trained_turn_that_is_not_exported_is_named(folder: Path) -> None:
+    change(folder, "update examples set trained_at = [1, 2, 3] where len(trained_at) = 2")
+    details = only_broken(walk(folder), "rows")
+    assert "not with each trained turn once" in details
 
 
 def test_a_row_at_another_rank_is_named(folder: Path) -> None:
@@ -215,9 +223,9 @@ def test_a_source_that_is_gone_or_changed_is_no_damage(
     mend(folder / "first.jsonl")
     links = walk(folder)
     assert not any(each.broken for each in links.values())
-    assert links["sources"].closed == 12
+    assert links["sources"].closed == 13
     (detail,) = links["sources"].details
-    assert "12 rows cannot be walked further: ../first.jsonl is" in detail
+    assert "13 rows cannot be walked further: ../first.jsonl is" in detail
 
 
 def test_each_source_is_read_once_for_all_exports(

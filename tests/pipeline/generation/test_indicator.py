@@ -13,7 +13,7 @@ from pipeline.export.stage import export_selection
 from pipeline.export.verify import verify_workspace
 from pipeline.generation.indicator import IndicatorSettings, indicate, indicate_examples
 from pipeline.measuring.measures.token_counts import TokenCounts
-from pipeline.measuring.rows import render_row, tokenizer_of
+from pipeline.measuring.rows import join_row, render_dialogue, tokenizer_of
 from pipeline.measuring.shards import measure_here
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import ScoreSettings
@@ -144,10 +144,13 @@ def test_the_trainer_gets_the_mark_and_its_tokens_are_counted(
         for example in read_examples(con, sorted(row["example_id"] for row in marked)):
             row = {
                 "response_at": example.response_at,
+                "trained_at": example.trained_at,
                 "messages": json.dumps(example.messages),
                 "tools": "[]",
             }
-            rendered = render_row(tokenizer_of(model), "chat", row)
+            turns = render_dialogue(tokenizer_of(model), "chat", row)
+            assert isinstance(turns, list)
+            rendered = join_row(turns)
             assert isinstance(rendered, RenderedExample)
             (kept,) = (each for each in marked if each["example_id"] == example.example_id)
             assert kept["prompt_tokens"] == len(rendered.prompt)

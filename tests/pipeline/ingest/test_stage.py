@@ -15,6 +15,7 @@ from pipeline.ingest.stage import (
     ingest_sources,
 )
 from storage.database import open_workspace, read_workspace
+from storage.examples import read_examples, read_pool
 from storage.runs import read_counts
 from storage.sources import write_rows
 from storage.workspace import Workspace
@@ -177,3 +178,25 @@ def test_a_new_file_of_a_folder_is_read_and_the_others_are_not(
     monkeypatch.setattr("pipeline.ingest.stage.read_rows", noted)
     ingest_sources(workspace, identify_sources(workspace, settings))
     assert read == ["tuesday.jsonl"]
+
+
+def test_a_source_is_read_for_the_turns_that_its_recipe_trains(tmp_path: Path) -> None:
+    roles = ("user", "assistant")
+    turns = [{"role": roles[n % 2], "content": str(n)} for n in range(4)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps({"messages": turns[:n]}) for n in (2, 4)))
+    workspace = Workspace(tmp_path / "w")
+    found = {}
+    for name, setting in (("all", None), ("last", "last")):
+        settings = [SourceSettings(path=str(path), turns=setting)]  # type: ignore[arg-type]
+        sources = identify_sources(workspace, settings)
+        ingest_sources(workspace, sources)
+        with read_workspace(workspace) as con:
+            pool = read_pool(con, [each.source_id for each in sources])
+            found[name] = {len(e.messages): e for e in read_examples(con, pool)}
+    assert [found[name][4].trained_at for name in ("all", "last")] == [[1, 3], [3]]
+    assert [found[name][4].prompt for name in ("all", "last")] == ["0", "0\n\n1\n\n2"]
+    assert [found[name][4].response for name in ("all", "last")] == ["1\n\n3", "3"]
+    assert found["all"][2] == found["last"][2], "one turn is one example, however it is read"
+    assert found["all"][4].conversation.example_id == found["all"][4].example_id
+    assert found["last"][4].conversation.example_id == found["last"][4].example_id

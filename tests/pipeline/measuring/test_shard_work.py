@@ -25,7 +25,7 @@ def shard(tmp_path: Path) -> Shard:
     workspace = Workspace(tmp_path / "w")
     named = name_shard(workspace, measure, measure.key(), ["e1"])
     talk = '[{"role":"user","content":"1 2"},{"role":"assistant","content":"3 4"}]'
-    row = {"example_id": "e1", "messages": talk, "tools": "[]", "response_at": 1}
+    row = {"example_id": "e1", "messages": talk, "tools": "[]", "response_at": 1, "trained_at": [1]}
     workspace.pending.write(named.input, pa.Table.from_pylist([row]))
     return named
 

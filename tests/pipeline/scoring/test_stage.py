@@ -37,6 +37,35 @@ def test_a_scorer_may_tell_equal_rows_apart_by_their_ids(tmp_path: Path) -> None
     assert states == ["failed", "ok", "ok", "ok", "ok"]
 
 
+def test_a_reduction_of_turns_is_a_score_of_its_own(tmp_path: Path) -> None:
+    rows = [{"prompt": f"p{n}", "completion": f"r{n}"} for n in range(3)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    run, pool = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
+    # Two turns; one turn; and one that was measured before turns were.
+    columns = {
+        "state": pa.array(["ok"] * 3),
+        "mean_nll": pa.array([2.8, 1.0, 5.0]),
+        "turn_tokens": pa.array([[10, 40], [8], None], pa.list_(pa.int64())),
+        "turn_nll": pa.array([[40.0, 100.0], [8.0], None], pa.list_(pa.float64())),
+    }
+    run = store_measurement(run, "losses", pool, columns)
+    found = {}
+    for reduction in (None, "token", "turn", "worst", "last"):
+        settings = ScoreSettings(scorer="grape", reduction=reduction)
+        run = score(run, settings, pool)
+        with read_workspace(run.workspace) as con:
+            values, _ = read_scores(con, run.scores[settings.label], pool)
+        found[settings.label] = [-value for value in values.tolist()]
+    assert found == {
+        "grape": [2.8, 1.0, 5.0],
+        "grape:token": [2.8, 1.0, 5.0],
+        "grape:turn": [(4.0 + 2.5) / 2, 1.0, 5.0],
+        "grape:worst": [4.0, 1.0, 5.0],
+        "grape:last": [2.5, 1.0, 5.0],
+    }
+    assert run.scores["grape"] == run.scores["grape:token"], "by token is what is stored already"
+
+
 def lengths(folder: Path) -> tuple[RunContext, list[str]]:
     """A pool whose responses have 0 to 7 words, and one that is too long for the trainer."""
     rows = [{"prompt": f"p{n}", "completion": "w " * n + "."} for n in (*range(8), 99)]

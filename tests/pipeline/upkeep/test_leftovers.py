@@ -146,7 +146,7 @@ def test_unused_measurements_leave_the_tables_before_their_files_go(
     )
     found = find(workspace, since)["unused measurements"]
     (measure,) = found.unused
-    assert (measure.measure, measure.rows, found.files) == ("token_counts", 15, 1)
+    assert (measure.measure, measure.rows, found.files) == ("token_counts", 16, 1)
 
     def killed(path: object) -> None:
         raise KeyboardInterrupt

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from pipeline.text.visible import is_blank
+from storage.visible import is_blank
 
 
 @pytest.mark.parametrize(

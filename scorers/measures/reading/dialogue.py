@@ -1,0 +1,157 @@
+"""Which tokens of a conversation are trained: of each turn, as inference would produce it.
+
+Let H_t be the chat template's text of the messages before turn t with the assistant's header, which
+is what the model reads at inference; P_t that of the messages up to t; F that of all. What is
+trained of turn t is what stands in P_t behind H_t. It can be trained within F, and means the same
+there, only where F begins with P_t, token for token:
+
+    in_place       it does: all such turns are one row, which is read once
+    stop_differs   it does up to the end of turn: gpt-oss ends only the last one with <|return|>
+    rewritten      it does not: Qwen3 takes reasoning out of earlier turns
+
+A turn that is not in place is a row of its own. What a template does is thus found out for each
+conversation and never looked up: it depends on the row as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from scorers.measures.protocols import Message
+from scorers.measures.reading.chat_format import RenderedExample, Template, Tools, render
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Placement = Literal["in_place", "stop_differs", "rewritten"]
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedTurn:
+    """One trained turn as token ids, as inference would read and produce it."""
+
+    message: int
+    """Its index in the conversation."""
+    alone: RenderedExample
+    placement: Placement
+    weight: float
+    """Of each of its tokens in the trainer's loss; above 0."""
+    stop: int | None
+    """Index of the token that ends it among its response tokens; None: nothing would teach the
+    model to stop there."""
+
+    @property
+    def start(self) -> int:
+        """Where its first token stands, in a row of its own or in one that it is in place in."""
+        return len(self.alone.prompt)
+
+    @property
+    def end(self) -> int:
+        """Where the first token behind it would stand."""
+        return self.start + len(self.alone.response)
+
+
+def render_turns(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    tools: Tools,
+    trained_at: Sequence[int],
+    template: Template,
+) -> list[RenderedTurn]:
+    """Tokenise each trained turn behind what stands before it.
+
+    Args:
+        tokenizer: of the model that will read the ids.
+        messages: canonical form.
+        tools: JSON schemas.
+        trained_at: indices of the trained turns, ascending; at least one.
+        template: see Template.
+
+    Raises:
+        RenderingError: if one of them cannot be rendered; the message names it where there are
+            several.
+        ValueError: if the tokenizer has no chat template, or no end-of-text token.
+    """
+    alone = [render(tokenizer, messages, tools, at, template) for at in trained_at]
+    whole = [*alone[-1].prompt, *alone[-1].response]
+    special = special_ids(tokenizer)
+    return [
+        RenderedTurn(
+            message=at,
+            alone=row,
+            placement=place_turn(row, whole, special),
+            weight=weight_of(messages[at]),
+            stop=find_stop(tokenizer, row.response, special),
+        )
+        for at, row in zip(trained_at, alone, strict=True)
+    ]
+
+
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Ids of the control tokens: those that the tokenizer names, and others it marks as special."""
+    marked = (number for number, token in tokenizer.added_tokens_decoder.items() if token.special)
+    return frozenset(tokenizer.all_special_ids).union(marked)
+
+
+def find_stop(
+    tokenizer: PreTrainedTokenizerBase, response: Sequence[int], special: frozenset[int]
+) -> int | None:
+    """Index of the control token that a response ends with, but for blanks behind it."""
+    for index in range(len(response) - 1, -1, -1):
+        if response[index] in special:
+            return index
+        if str(tokenizer.decode([response[index]])).strip():
+            return None
+    return None
+
+
+def place_turn(row: RenderedExample, whole: Sequence[int], special: frozenset[int]) -> Placement:
+    """Whether a turn stands in the whole conversation as it does in a row of its own."""
+    ids = [*row.prompt, *row.response]
+    if whole[: len(ids)] == ids:
+        return "in_place"
+    end = len(ids)
+    while end > len(row.prompt) and ids[end - 1] in special:
+        end -= 1
+    return "stop_differs" if end < len(ids) and whole[:end] == ids[:end] else "rewritten"
+
+
+def weight_of(message: Mapping[str, object]) -> float:
+    """What each token of an assistant turn counts in the loss."""
+    weight = message.get("weight", 1.0)
+    assert isinstance(weight, int | float)
+    return float(weight)
+
+
+def join_turns(turns: Sequence[RenderedTurn]) -> list[RenderedExample]:
+    """The rows that a trainer reads: turns in place as one, each other turn by itself.
+
+    The joined row is the last one, for the last turn is always in place: the conversation ends with
+    it.
+    """
+    joined = [turn for turn in turns if turn.placement == "in_place"]
+    rows = [weighted(turn) for turn in turns if turn.placement != "in_place"]
+    if len(joined) == 1:
+        return [*rows, weighted(joined[0])]
+    first, last = joined[0], joined[-1]
+    ids = [*last.alone.prompt, *last.alone.response]
+    weights = [0.0] * (len(ids) - first.start)
+    for turn in joined:
+        # Behind the first turn's start, where the joined response begins.
+        weights[turn.start - first.start : turn.end - first.start] = [turn.weight] * len(
+            turn.alone.response
+        )
+    return [
+        *rows,
+        RenderedExample(first.alone.prompt, first.alone.header, ids[first.start :], weights),
+    ]
+
+
+def weighted(turn: RenderedTurn) -> RenderedExample:
+    """A turn as a row of its own."""
+    if turn.weight == 1:
+        return turn.alone
+    weights = [turn.weight] * len(turn.alone.response)
+    return RenderedExample(turn.alone.prompt, turn.alone.header, turn.alone.response, weights)
