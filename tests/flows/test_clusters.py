@@ -47,7 +47,8 @@ RECIPE: dict[str, Any] = {
     "sources": [{"path": "rows.jsonl", "license": "CC0-1.0"}],
     "generate": [{"prompts": "all", "limit": 20, "max_new_tokens": 60}],
     "measure": {
-        "tokens": {"max_tokens": 128},
+        # Words of the rows are control tokens of the toy tokenizer.
+        "tokens": {"max_tokens": 128, "control_tokens": "keep"},
         "losses": {"max_tokens": 128},
         "trajectories": {"epochs": 1, "checkpoints": 2, "batch_rows": 8, "max_tokens": 128},
     },

@@ -44,7 +44,7 @@ target: ./model
 tolerated_bad_rows: 0.5
 sources: [{path: rows.jsonl, license: CC0-1.0}]
 measure:
-  tokens: {max_tokens: 128}
+  tokens: {max_tokens: 128, control_tokens: keep}  # words of the rows are some of the toy's
   losses: {max_tokens: 128}
 scores: [ifd, grape]
 dedupe: [{method: minhash, keep: grape}]
