@@ -27,7 +27,7 @@ COMPARISONS = {
 WORDS = (
     ("ok", "failed", "truncated", "not_applicable", "not_measured"),
     ("kept", "dropped"),
-    ("choice", "random", "length_matched", "held_out"),
+    ("choice", "random", "random_tokens", "length_matched", "held_out"),
     ("added", "removed"),
     ("new", "gone"),
     ("report", "remove", "redact"),

@@ -11,6 +11,9 @@ from storage.conversations import content_hash
 from storage.database import Connection, fetch_count, transaction
 from storage.rows import fetch_texts, write_table
 
+CONTROLS = ("random", "random_tokens", "length_matched")
+"""What a choice is held against: random rows, as many; of as many loss tokens; as long as its."""
+
 ADD = """
 insert into selections values ($selection_id, $name, $rows, $loss_tokens) on conflict do nothing
 """
@@ -68,7 +71,7 @@ class PickedRows:
     loss_tokens: int
     """That they hold together."""
     kind: str = "choice"
-    """choice, random, length_matched or held_out."""
+    """choice, held_out, or one of CONTROLS."""
     parent_id: str | None = None
     """The choice that a control belongs to."""
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline.evidence.agreement import LENGTH
 from pipeline.text.markdown import markdown_table
+from storage.selections import CONTROLS
 
 SAME = 0.9999
 """Rank correlation from which on a score is the length itself, which is no news."""
@@ -27,7 +28,9 @@ def evidence_markdown(evidence: Mapping[str, Any]) -> str:
 def length_table(lengths: Mapping[str, Any]) -> str:
     """Loss tokens of the rows of the choice, the controls, and what they were chosen from."""
     rows = []
-    for kind in ("choice", "random", "length_matched", "eligible"):
+    for kind in ("choice", *CONTROLS, "eligible"):
+        if kind not in lengths:  # evidence of a version that drew fewer controls
+            continue
         each = lengths[kind]
         cells = [each["rows"], each["tokens"], *(f"{q:.0f}" for q in each["quantiles"])]
         rows.append((kind, *cells, *[""] * (len(HEADINGS) - len(cells))))  # no row: no quantiles

@@ -25,7 +25,7 @@ from storage.examples import read_examples, read_first_sources, read_makers
 from storage.exports_manifest import ExportManifest, ModelIdentity, Split
 from storage.measurements import MeasureKey, read_measurements, read_texts
 from storage.runs import Decisions, StageCount, read_counts, write_step
-from storage.selections import read_run_selections, read_selection, record_export
+from storage.selections import CONTROLS, read_run_selections, read_selection, record_export
 
 LIMITS = (
     "A conversation with several trained turns is a row for each of them, behind its own prompt.",
@@ -74,7 +74,7 @@ def export_selection(
             generators=read_generators(con, choice.selection_id),
             controls=[
                 ControlFacts(kind, selections[kind].rows, selections[kind].loss_tokens)
-                for kind in ("random", "length_matched")
+                for kind in CONTROLS
             ],
             limits=LIMITS,
             languages=count_languages(con, run, [*choice_ids, *read_selection(con, aside_id)[0]]),

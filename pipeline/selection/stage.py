@@ -124,12 +124,18 @@ def picked(
 
 
 def draw_controls(pool: Candidates, chosen: Candidates, seed: int) -> dict[str, Candidates]:
-    """As many rows at random, and as many of the same lengths, from all that was eligible."""
+    """Rows of all that was eligible, drawn at random: as many, of as many tokens, and as long.
+
+    Of choices of long rows as many rows are no fair match: the trainer reads less of them.
+    """
     random = select_random(pool.ids, Budget(rows=len(chosen)), None, seed)
+    tokens = Budget(loss_tokens=int(chosen.loss_tokens.sum()))
+    of_tokens = select_random(pool.ids, tokens, pool.loss_tokens, seed)
     # From rows of the whole to places among the eligible, whose rows are in ascending order.
     selected = np.searchsorted(pool.indices, chosen.indices)
     matched = select_length_matched(selected, pool.loss_tokens, pool.ids, seed)
-    return {"random": pool.at(random.indices), "length_matched": pool.at(matched.indices)}
+    drawn = {"random": random, "random_tokens": of_tokens, "length_matched": matched}
+    return {kind: pool.at(outcome.indices) for kind, outcome in drawn.items()}
 
 
 def read_last_choice(con: Connection, run_id: str) -> tuple[str, set[str]] | None:

@@ -20,6 +20,8 @@ from fine_tune.trainer import AdapterTrainer
 from fine_tune.verify_tokens import TokenMismatchError
 from tests.fine_tune.tiny import count_rows, export_for, make_rows
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = TrainSettings(
     epochs=2, batch_rows=4, lora_rank=4, lora_dropout=0.1, learning_rate=1e-2, save_every_steps=2
 )

@@ -56,12 +56,12 @@ def test_lengths_tell_a_selection_that_has_chosen_the_long_ones(tmp_path: Path) 
     lengths = evidence_of(tmp_path, [top])["lengths"]
     assert lengths["choice"]["quantiles"][0] > lengths["eligible"]["quantiles"][4]
     assert lengths["length_matched"]["quantiles"][3] >= 25
-    assert {kind: each["rows"] for kind, each in lengths.items()} == {
-        "choice": 10,
-        "random": 10,
-        "length_matched": 10,
-        "eligible": 60,
-    }
+    rows = {kind: each["rows"] for kind, each in lengths.items()}
+    assert rows.pop("random_tokens") > 10
+    assert rows == {"choice": 10, "random": 10, "length_matched": 10, "eligible": 60}
+    # Its tokens are those of the choice, but for what a row more would have taken.
+    tokens = {kind: each["tokens"] for kind, each in lengths.items()}
+    assert 0 <= tokens["choice"] - tokens["random_tokens"] < 60
 
 
 def test_a_bound_and_a_weight_that_matter_move_picks_and_the_seed_moves_none(
@@ -113,7 +113,7 @@ def test_weights_that_cancel_but_for_a_tenth_turn_the_order_round(tmp_path: Path
 def test_a_draw_moves_with_the_seed(tmp_path: Path) -> None:
     found = evidence_of(tmp_path, [{"method": "random", "budget": {"rows": 10}}])
     assert found["moved"][0]["moved"] > 0.4
-    (random, matched) = found["overlaps"]
+    random, _, matched = found["overlaps"]
     assert random["expected"] == pytest.approx(100 / 60) and matched["expected"] is None
     assert random["shared"] == 10, "a random choice without filters is its own control"
 
@@ -145,7 +145,13 @@ def test_a_selection_that_nothing_moves_names_no_change(tmp_path: Path) -> None:
 def test_a_line_without_rows_has_as_many_cells_as_the_headings() -> None:
     some = {"rows": 1, "tokens": 5, "quantiles": [5.0] * 7}
     none = {"rows": 0, "tokens": 0, "quantiles": []}
-    kinds = {"choice": some, "random": none, "length_matched": none, "eligible": some}
+    kinds = {
+        "choice": some,
+        "random": none,
+        "random_tokens": none,
+        "length_matched": none,
+        "eligible": some,
+    }
     lines = length_table(kinds).splitlines()
     assert {line.count("|") for line in lines} == {11}
     assert lines[2] == "| choice | 1 | 5 | 5 | 5 | 5 | 5 | 5 | 5 | 5 |"

@@ -92,6 +92,9 @@ def test_controls_have_the_size_of_the_choice_and_are_not_it(tmp_path: Path) -> 
     picked, _ = choose(tmp_path / "w", LINES, {"held_out": 0, "steps": [TOP]})
     assert len(picked["random"]) == len(picked["length_matched"]) == 3
     assert set(picked["random"]) != set(picked["choice"])
+    # The longest three are chosen; of as many tokens more rows are drawn, those of `random` first.
+    assert len(picked["random_tokens"]) > 3
+    assert picked["random_tokens"][:3] == picked["random"]
 
 
 def test_rows_without_the_score_pass_a_filter_that_says_so(tmp_path: Path) -> None:
