@@ -76,10 +76,10 @@ def test_roles_are_out_of_order(by_kind: dict[str, bytes]) -> None:
         return [message["role"] for message in json.loads(by_kind[kind])["messages"]]
 
     assert roles("tool without call") == ["user", "tool", "assistant"]
-    assert roles("assistant first") == ["assistant", "user", "assistant"]
+    assert roles("answer alone") == ["assistant"]
     assert roles("ends with user") == ["user", "assistant", "user"]
     assert roles("developer role") == ["developer", "user", "assistant"]
-    assert roles("unknown role") == ["user", "bard"]
+    assert roles("unknown role") == ["user", "narrator"]
     assert roles("prompt only 1") == ["user"]
 
 

@@ -105,6 +105,7 @@ def test_rows_of_other_licences_are_out_and_answers_go_by_their_prompt(
         "held_out": 0,
         "length_matched": 2,
         "random": 2,
+        "random_tokens": 2,
     }
     (first,) = (count for count in counts if (count.stage, count.step) == ("select", 1))
     assert (first.label, first.rows_in, first.kept) == ("licences", 4, 2)
