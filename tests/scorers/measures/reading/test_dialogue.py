@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from scorers.measures.reading.chat_format import RenderedExample, RenderingError, render_text
 from scorers.measures.reading.dialogue import RenderedTurn, join_turns, render_turns
+from scorers.measures.reading.prefix_tree import build_tree
 
 IN_PLACE = ("qwen2_5", "llama3", "llama3_1", "gemma", "qwen3_training")
 """Templates that write a turn alike whatever follows it."""
@@ -154,3 +155,13 @@ def test_the_token_that_ends_a_turn_is_found_before_the_line_break(
     assert turn.stop < len(turn.alone.response)
     (without,) = render(with_template(tokenizer, NO_STOP), TWICE, (1,))
     assert without.stop is None
+
+
+def test_all_turns_are_read_for_the_tokens_of_the_dialogue_once(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    turns = render(tokenizer, TWICE)
+    (whole,) = join_turns(turns)
+    tree = build_tree([[*turn.alone.prompt, *turn.alone.response] for turn in turns])
+    read = sum(len(run.ids) for run in tree.runs)
+    assert read == len(whole.prompt) + len(whole.response)
