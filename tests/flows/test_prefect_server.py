@@ -127,7 +127,7 @@ class Server:
         }
         return self.rows("/flow_runs/filter", body)
 
-    def wait_for(self, run_id: str, wanted: str, seconds: float = 120) -> dict[str, Any]:
+    def wait_for(self, run_id: str, wanted: str, seconds: float = 300) -> dict[str, Any]:
         """Wait until a run is in a state; fail at once if it ends in another."""
         found: dict[str, Any] = {}
 
