@@ -280,7 +280,7 @@ def killed(server: Server, project: Path, nightly: str) -> tuple[str, float]:
         }
     }
     beats = lambda: bool(server.read("/events/filter", body)["events"])  # noqa: E731
-    wait_until(beats, 90, server.logs)
+    wait_until(beats, 180, server.logs)
     kill_tree(server.workers["gpu"])
     return run_id, time.time()
 
@@ -321,7 +321,7 @@ def test_the_page_shows_what_was_done(server: Server, project: Path, nightly: st
 
 
 def test_an_export_waits_for_a_person_and_a_no_ends_it(server: Server, nightly: str) -> None:
-    wait_until(lambda: bool(server.runs_of("fine-tune/fine-tune")), 60, server.logs)
+    wait_until(lambda: bool(server.runs_of("fine-tune/fine-tune")), 180, server.logs)
     (run,) = server.runs_of("fine-tune/fine-tune")
     waiting = server.wait_for(run["id"], "PAUSED")
     assert waiting["name"].startswith("fine-tune on choice-")
@@ -344,7 +344,7 @@ def test_an_approved_training_is_written_into_the_workspace(
     shown = server.artifacts(run_id)
     assert shown["small-training-progress"]["data"] == 100.0
     assert "| rows trained on | 6 |" in shown["small-training"]["data"]
-    wait_until(lambda: bool(server.runs_of("record-training/record-training")), 60, server.logs)
+    wait_until(lambda: bool(server.runs_of("record-training/record-training")), 180, server.logs)
     (record,) = server.runs_of("record-training/record-training")
     server.wait_for(record["id"], "COMPLETED")
     query = "select trial_id, export_id, adapter, report, cost from trials"
@@ -371,7 +371,7 @@ def test_a_lost_event_loses_no_training(server: Server, project: Path, nightly: 
         records = server.runs_of("record-training/record-training")
         return len(records) == 2 and all(each["state_type"] in FINAL for each in records)
 
-    wait_until(told, 60, server.logs)
+    wait_until(told, 180, server.logs)
     before = ask(project, "select * from trials")
     with open_workspace(Workspace(project / "work")) as con:
         con.execute("delete from trials")
