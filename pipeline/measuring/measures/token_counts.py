@@ -15,7 +15,7 @@ from pipeline.measuring.measure import ExampleInputs, Jobs, MeasureScope
 from pipeline.measuring.rows import Unmeasured, answer_table, inspect_rows, template_of
 from pipeline.settings import TARGET, Settings
 from scorers.measures.models.loading import resolve_model
-from scorers.measures.reading.chat_format import RenderingError, Template
+from scorers.measures.reading.chat_format import RenderedExample, RenderingError, Template
 from scorers.measures.reading.dialogue import RenderedTurn, join_turns
 from scorers.measures.reading.written import Part, find_control_tokens, find_unwritten
 from storage.measurements import MeasureKey
@@ -94,23 +94,25 @@ class TokenCounts(Settings, ExampleInputs):
             missing = find_unwritten(tokenizer, read, tools, row["trained_at"], self.template)
         except RenderingError as error:
             return {"state": "failed", "detail": str(error)}
-        counts = token_columns(turns, missing)
+        rows = join_turns(turns)
+        counts = token_columns(turns, rows, missing)
         trained = [part for part in missing if part.message in row["trained_at"]]
         forged = find_control_tokens(tokenizer, read)
         if trained and self.unwritten == "fail":
             return {"state": "failed", "detail": describe_unwritten(trained), **counts}
         if forged and self.control_tokens == "fail":
             return {"state": "failed", "detail": describe_forged(forged), **counts}
-        longest = max(len(each.prompt) + len(each.response) for each in join_turns(turns))
+        longest = max(len(each.prompt) + len(each.response) for each in rows)
         if longest > self.max_tokens:
             detail = f"{longest} tokens, and the trainer reads {self.max_tokens}"
             return {"state": "truncated", "detail": detail, **counts}
         return {"state": "ok", **counts}
 
 
-def token_columns(turns: Sequence[RenderedTurn], missing: Sequence[Part]) -> dict[str, Any]:
-    """What is stored of an example's tokens."""
-    rows = join_turns(turns)
+def token_columns(
+    turns: Sequence[RenderedTurn], rows: Sequence[RenderedExample], missing: Sequence[Part]
+) -> dict[str, Any]:
+    """What is stored of an example's tokens: of its trained turns, and the rows they make."""
     trained = sum(row.loss_tokens for row in rows)
     return {
         "prompt_tokens": sum(len(row.prompt) + len(row.response) for row in rows) - trained,

@@ -123,7 +123,7 @@ def render(
     if template == "plain":
         return _render_plain(tokenizer, prompt, response, tools)
     full = render_text(tokenizer, [*prompt, response], tools)
-    with_header = render_header(tokenizer, prompt, tools)
+    with_header = render_text(tokenizer, prompt, tools, header=True)
     if not full.startswith(with_header):
         # Cut at what they have in common, the row would be trained behind a prompt that the model
         # never reads: where the header opens a thought, an answer without one.
@@ -151,29 +151,26 @@ def render_prompt(
 
 
 def render_text(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Tools
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    tools: Tools,
+    *,
+    header: bool = False,
 ) -> str:
     """The text whose token ids `render` gives: a conversation in the chat template, up to its end.
 
-    Raises:
-        RenderingError: if the template refuses the turns.
-        MissingTemplateError: if the tokenizer has no chat template.
-    """
-    require_template(tokenizer)
-    return str(_call_template(tokenizer, list(messages), tools, header=False, tokenize=False))
-
-
-def render_header(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Tools
-) -> str:
-    """The text of a prompt in the chat template, ending where the assistant is to answer.
+    Args:
+        tokenizer: with a chat template.
+        messages: canonical form.
+        tools: JSON schemas.
+        header: whether it goes on with the assistant's header, where that is to answer.
 
     Raises:
         RenderingError: if the template refuses the turns.
         MissingTemplateError: if the tokenizer has no chat template.
     """
     require_template(tokenizer)
-    return str(_call_template(tokenizer, list(messages), tools, header=True, tokenize=False))
+    return str(_call_template(tokenizer, list(messages), tools, header=header, tokenize=False))
 
 
 def template_fingerprint(tokenizer: PreTrainedTokenizerBase, template: Template) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from scorers.measures.protocols import Message
@@ -89,6 +90,7 @@ def render_turns(
     ]
 
 
+@lru_cache(maxsize=4)  # looked up for every row
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Ids of the control tokens: those that the tokenizer names, and others it marks as special."""
     marked = (number for number, token in tokenizer.added_tokens_decoder.items() if token.special)

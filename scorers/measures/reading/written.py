@@ -14,13 +14,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from scorers.measures.protocols import Message
 from scorers.measures.reading.chat_format import (
     Template,
     Tools,
-    render_header,
     render_text,
 )
 
@@ -95,7 +95,7 @@ def _trained_text(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Tools
 ) -> str:
     """What the template writes for the last of the messages, behind its header."""
-    header = render_header(tokenizer, messages[:-1], tools)
+    header = render_text(tokenizer, messages[:-1], tools, header=True)
     return render_text(tokenizer, messages, tools)[len(header) :]
 
 
@@ -178,6 +178,7 @@ def find_control_tokens(
     ]
 
 
+@lru_cache(maxsize=4)  # looked up for every row
 def control_tokens(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str] | None:
     """A pattern of the special tokens, the longest first; None where there are none."""
     found: Mapping[int, Any] = tokenizer.added_tokens_decoder
