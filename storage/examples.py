@@ -24,10 +24,14 @@ select distinct example_id, source_id from occurrences where source_id = any($so
 order by all
 """
 
-READ_ROWS = """
+TRAINED_AT = """
+case when response_at is null then []::integer[] else coalesce(trained_at, [response_at]) end
+"""
+"""Indices of the trained turns, as SQL; none of a prompt only."""
+
+READ_ROWS = f"""
 select example_id, prompt_id, messages, tools, response_at, prompt, response,
-       case when response_at is null then []::integer[]
-            else coalesce(trained_at, [response_at]) end as trained_at
+       {TRAINED_AT} as trained_at
 from asked join examples using (example_id)
 """
 

@@ -7,6 +7,7 @@ import duckdb
 import orjson
 
 from storage.database import Connection, QueryError
+from storage.examples import TRAINED_AT
 
 SOURCES = """
 select path, position, o.shape, license from occurrences o join sources using (source_id)
@@ -65,10 +66,9 @@ join run_selections rs using (selection_id)
 where example_id = $id and ($run is null or rs.run_id = $run) order by all
 """
 
-EXAMPLE = """
+EXAMPLE = f"""
 select example_id, prompt_id, messages, tools, origin,
-       case when response_at is null then []::integer[]
-            else coalesce(trained_at, [response_at]) end as trained_at
+       {TRAINED_AT} as trained_at
 from examples
 where example_id = $id
 """
