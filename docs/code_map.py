@@ -67,6 +67,7 @@ PAGE_REMARKS = {
     "recipes/check": "Evaluation sets that are kept out",
     "recipes/dedupe": "Copies that go: exact, minhash, semantic, substring",
     "recipes/endpoint": "A server that is asked in place of a model in process",
+    "recipes/export": "Token ids beside the conversations",
     "recipes/filters": "The steps that drop rows",
     "recipes/generate": "New answers, and repairs of given ones",
     "recipes/indicator": "A mark for prompts whose answers are read off them",

@@ -60,6 +60,3 @@ class TrainSettings(BaseModel):
     save_every_steps: int = Field(
         default=50, ge=1, description="Optimizer steps between checkpoints: what a kill can cost."
     )
-
-
-IGNORED = -100  # label of a token that no loss is taken on

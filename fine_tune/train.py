@@ -25,7 +25,7 @@ from fine_tune.cost import CostMeter
 from fine_tune.evaluate import loss_of_rows
 from fine_tune.files import write_whole
 from fine_tune.libraries import quiet_libraries
-from fine_tune.prepared_rows import TokenCount, load_split, promised_tokens, trained_tokens
+from fine_tune.prepared_rows import load_trained, promised_counts, promised_rows, trained_rows
 from fine_tune.report import (
     HeldOutLoss,
     Training,
@@ -35,20 +35,27 @@ from fine_tune.report import (
     write_train_report,
 )
 from fine_tune.settings import TrainSettings
-from fine_tune.verify_tokens import ROWS_NAMED, compare_tokens, require_chat_template
+from fine_tune.verify_tokens import (
+    ROWS_NAMED,
+    compare_labels,
+    differing_rows,
+    require_chat_template,
+    require_equal,
+    total_counts,
+)
 from scorers.measures.models.loading import resolve_model
 from storage.error_notes import writing_to
+from storage.exports_check import verify_export
 from storage.exports_manifest import (
     SPLITS,
     ExportManifest,
     Split,
     SplitCounts,
     read_manifest,
-    verify_export,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from datasets import Dataset
 
@@ -84,7 +91,7 @@ def train_adapter(
 
     Raises:
         OtherTrainingError: if the folder belongs to another training.
-        TokenMismatchError: if the trainer would drop, cut or count a row otherwise than promised.
+        TokenMismatchError: if the trainer would drop or cut a row, or train another token of it.
         FloatingPointError: if the loss becomes infinite or not a number.
         ValueError: if the export is not what its manifest says, or has rows longer than the model
             has positions for.
@@ -119,43 +126,67 @@ def _checked_trainer(
     export: Path, manifest: ExportManifest, model: Path, output: Path, settings: TrainSettings
 ) -> tuple[AdapterTrainer, SplitCounts]:
     """A trainer whose rows are those promised, and the counts of its train split."""
-    from fine_tune.trainer import build_trainer, prepared_rows
+    from fine_tune.trainer import build_trainer, load_chat_tokenizer, prepared_rows
 
+    cache = output / CACHE_FOLDER
     names = [split for split in SPLITS if manifest.counts(split).rows]
-    splits = {split: load_split(export, split, output / CACHE_FOLDER) for split in names}
-    promised = {split: promised_tokens(rows) for split, rows in splits.items()}
-    # After the counts of what is promised: the weights are a column of ours.
+    if manifest.pretokenized:  # what TRL makes of the conversations, against the token ids
+        compare_labels(export, model, settings.max_length)
+    splits = {split: load_trained(manifest, export, split, cache) for split in names}
+    given = dict(splits)
     splits["train"] = _weighted(splits["train"], balance=settings.balance is not None)
     trainer = build_trainer(model, splits, settings, output / CHECKPOINTS_FOLDER)
     prepared: dict[Split, Dataset] = {"train": prepared_rows(trainer)}
     if "validation" in splits:
         prepared["validation"] = _validation_rows(trainer)
-    counted = {split: trained_tokens(rows) for split, rows in prepared.items()}
-    totals = compare_tokens(manifest, promised, counted)
-    _require_positions(trainer.longest_row(), [row for rows in counted.values() for row in rows])
+    tokenizer = load_chat_tokenizer(model)
+    found = [
+        difference
+        for split, rows in given.items()
+        for difference in differing_rows(
+            split,
+            trained_rows(rows)
+            if manifest.pretokenized
+            else promised_rows(export, split, cache, tokenizer),
+            promised_counts(rows),
+            prepared[split],
+        )
+    ]
+    totals = {split: total_counts(rows) for split, rows in prepared.items()}
+    require_equal(found, totals, manifest.trained())
+    _require_positions(trainer.longest_row(), given.values())
     return trainer, totals["train"]
 
 
 def _weighted(rows: Dataset, *, balance: bool) -> Dataset:
-    """Rows with what each counts in the loss: its own weight, and what makes sources equal.
+    """Rows with what their tokens count in the loss: the turn's weight, and what balances sources.
 
-    Rows that all count 1 stay as they are.
+    Rows whose trained tokens all count 1 are without.
     """
     import numpy as np
 
-    from fine_tune.trainer import ROW_WEIGHT
+    from fine_tune.trainer import LOSS_WEIGHTS
 
-    weights = np.array(rows["weight"], dtype=np.float64)
+    ready = LOSS_WEIGHTS in rows.column_names  # of token ids: a weight for each
+    columns = rows.with_format("numpy")
+    # A list, for rows have different lengths; one weight counts for all tokens of its row.
+    own = list(columns[LOSS_WEIGHTS]) if ready else list(np.array(columns["weight"])[:, None])
+    factors = np.ones(len(rows))
     if balance:
-        weights = weights * row_weights(np.array(rows["source"]), np.array(rows["loss_tokens"]))
-    if not balance and (weights == 1).all():
-        return rows
-    return rows.add_column(ROW_WEIGHT, weights.astype(np.float32))
+        factors = row_weights(np.array(rows["source"]), np.array(rows["loss_tokens"]))
+    # 0 is the weight of a token that is read only.
+    alike = all(np.isin(weights, (0, 1)).all() for weights in own)
+    rest = rows.remove_columns(LOSS_WEIGHTS) if ready else rows
+    if alike and not balance:
+        return rest
+    weighed = [(ws * f).astype(np.float32) for ws, f in zip(own, factors, strict=True)]
+    return rest.add_column(LOSS_WEIGHTS, weighed)
 
 
-def _require_positions(limit: int | None, rows: list[TokenCount]) -> None:
+def _require_positions(limit: int | None, splits: Iterable[Dataset]) -> None:
     """Refuse rows longer than the model was built for; it would train on them all the same."""
-    long = [row.example_id for row in rows if limit and row.prompt_tokens + row.loss_tokens > limit]
+    counts = [row for rows in splits for row in promised_counts(rows)]
+    long = [r.example_id for r in counts if limit and r.prompt_tokens + r.loss_tokens > limit]
     if long:
         raise ValueError(
             f"{len(long)} rows are longer than the {limit} tokens the model was built for, "

@@ -28,15 +28,15 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from fine_tune.cost import CostMeter
-from fine_tune.settings import IGNORED, TrainSettings
+from fine_tune.settings import TrainSettings
 from scorers.measures.models.language_model import read_tokenizer
-from storage.exports_manifest import Split
+from storage.exports_manifest import IGNORED, Split
 
 OnStep: TypeAlias = Callable[[int, int, float], None]
 """Called after each optimizer step with the step, all steps, and the loss in nats per token."""
 
-ROW_WEIGHT = "row_weight"
-"""A column of rows that are not to count alike; it is the trainer's own, no export has it."""
+LOSS_WEIGHTS = "loss_weights"
+"""A column of rows whose tokens are not to count alike: what each counts, or one number for all."""
 
 TrainingRows: TypeAlias = Sequence[Mapping[str, Any]]
 
@@ -46,15 +46,19 @@ CHECKPOINTS_KEPT = 2
 
 @dataclass(frozen=True, slots=True)
 class WeightedRows:
-    """Pads rows to a batch as TRL does, and keeps the weights of rows that have one."""
+    """Pads rows to a batch as TRL does, and keeps the weights of their tokens."""
 
     pad: Callable[..., Any]
 
     def __call__(self, rows: TrainingRows) -> dict[str, torch.Tensor]:
-        """A batch; with weights (rows,) where its rows have them."""
+        """A batch; with weights (rows, tokens) where its rows have them."""
         batch: dict[str, torch.Tensor] = self.pad(rows)  # which drops columns it does not know
-        if ROW_WEIGHT in rows[0]:
-            batch[ROW_WEIGHT] = torch.tensor([row[ROW_WEIGHT] for row in rows])
+        if LOSS_WEIGHTS in rows[0]:
+            weights = torch.zeros(batch["labels"].shape)  # padding is on the right, and counts 0
+            for index, row in enumerate(rows):
+                length = len(row["input_ids"])
+                weights[index, :length] = torch.tensor(row[LOSS_WEIGHTS]).expand(length)
+            batch[LOSS_WEIGHTS] = weights
         return batch
 
 
@@ -87,20 +91,21 @@ class AdapterTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, Any]:
-        """TRL's loss; of weighted rows, the mean over tokens with each row's loss times its weight.
+        """TRL's loss; with weights, the mean over tokens of each token's loss times its weight.
 
         The mean is taken over as many tokens as without weights: see fine_tune/balance.py.
         """
-        if ROW_WEIGHT not in inputs:
+        if LOSS_WEIGHTS not in inputs:
             plain: torch.Tensor | tuple[torch.Tensor, Any]
             plain = super().compute_loss(  # type: ignore[no-untyped-call]
                 model, inputs, return_outputs, num_items_in_batch
             )
             return plain
-        rest = {name: value for name, value in inputs.items() if name != ROW_WEIGHT}
+        rest = {name: value for name, value in inputs.items() if name != LOSS_WEIGHTS}
         outputs = model(**rest, use_cache=False, fused_lm_head=True)
-        # log_probs (rows, t) are 0 where there is no label; each row's sum times r_i.
-        nats = -(outputs.log_probs.float().sum(dim=1) * inputs[ROW_WEIGHT]).sum()
+        # log_probs (rows, tokens - 1) are 0 where there is no label; the first of them is that of
+        # the second token, for nothing predicts the first.
+        nats = -(outputs.log_probs.float() * inputs[LOSS_WEIGHTS][:, 1:]).sum()
         # The trainer counts the tokens of all batches of a step, so that each of them is a share.
         tokens = outputs.label_mask.sum() if num_items_in_batch is None else num_items_in_batch
         loss = nats / torch.as_tensor(tokens).clamp(min=1)
@@ -112,7 +117,7 @@ class AdapterTrainer(SFTTrainer):
         """Called by the trainer before it drops the columns that it does not know."""
         super()._set_signature_columns_if_needed()  # type: ignore[no-untyped-call]
         known: list[str] = self._signature_columns or []
-        columns = list(dict.fromkeys([*known, ROW_WEIGHT]))
+        columns = list(dict.fromkeys([*known, LOSS_WEIGHTS]))
         self._signature_columns = columns  # type: ignore[assignment]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -201,21 +206,6 @@ def build_trainer(
     trainer.data_collator = WeightedRows(trainer.data_collator)
     trainer.remove_callback(PrinterCallback)  # prints to stdout, which is for data
     return trainer
-
-
-def build_evaluator(
-    model: Path, adapter: Path | None, rows: Dataset, folder: Path
-) -> AdapterTrainer:
-    """A trainer that holds a model, perhaps with a stored adapter, and rows to evaluate it on."""
-    loaded: PreTrainedModel | PeftModel = load_model(model)
-    if adapter is not None:
-        loaded = PeftModel.from_pretrained(load_model(model), adapter)
-    return AdapterTrainer(
-        model=loaded,
-        args=trainer_config(TrainSettings(), folder),
-        train_dataset=rows,
-        processing_class=load_chat_tokenizer(model),
-    )
 
 
 def prepare_without_model(rows: Dataset, tokenizer: Path, max_length: int | None) -> Dataset:

@@ -2,18 +2,38 @@
 
 Rows are lost between an export and a trainer in ways that no error shows: a row longer than
 `max_length` is cut, one whose prompt fills it is dropped, another template moves the boundary
-between prompt and response. So TRL's own preparation is run and its rows are counted, each one.
+between prompt and response. So TRL's own preparation is run, and every token and label of every row
+compared.
 """
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from fine_tune.libraries import quiet_libraries
-from fine_tune.prepared_rows import TokenCount, load_split, promised_tokens, trained_tokens
-from storage.exports_manifest import SPLITS, ExportManifest, Split, SplitCounts, read_manifest
+from fine_tune.prepared_rows import (
+    TokenCount,
+    TokenRow,
+    load_split,
+    promised_counts,
+    promised_rows,
+    trained_rows,
+)
+from storage.exports_manifest import (
+    IGNORED,
+    SPLITS,
+    ExportManifest,
+    Split,
+    SplitCounts,
+    read_manifest,
+)
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 ROWS_NAMED = 5  # differing rows that a message names; the exception holds all
 
@@ -26,6 +46,8 @@ class TokenDifference:
     example_id: str
     promised: TokenCount | None  # None: the export has no such row
     counted: TokenCount | None  # None: the trainer drops it
+    first: str = ""
+    """The first token that differs, where the counts do not."""
 
     def __str__(self) -> str:
         return f"{self.split} {self.example_id}: {self._reason()}"
@@ -36,7 +58,7 @@ class TokenDifference:
         if self.promised is None:
             return "not promised"
         counted, promised = self.counted, self.promised
-        return (
+        return self.first or (
             f"{counted.prompt_tokens} prompt and {counted.loss_tokens} loss tokens, "
             f"promised {promised.prompt_tokens} and {promised.loss_tokens}"
         )
@@ -54,99 +76,118 @@ class TokenMismatchError(ValueError):
         self.differences = tuple(differences)
 
 
-def count_loss_tokens(
+def compare_labels(
     directory: Path, tokenizer: Path, max_length: int | None
-) -> dict[Split, list[TokenCount]]:
-    """Count the tokens of each row as the real SFTTrainer prepares it.
+) -> dict[Split, SplitCounts]:
+    """Check every row of an export, label by label, against the real SFTTrainer's preparation.
 
     Args:
-        directory: an export.
+        directory: an export. Where it has token ids, they are what is promised; else what the
+            measuring engine makes of its conversations.
         tokenizer: folder of the tokenizer, or of the model with it.
         max_length: what the trainer will be told, in tokens; None for no limit.
 
     Returns:
-        For each split that the export has: a count for each row the trainer keeps.
+        The totals of each split, which are the manifest's.
 
     Raises:
         FileNotFoundError: if the folder is not a finished export.
+        TokenMismatchError: if a row is dropped or cut, or has another token or label.
         ValueError: if the tokens were not counted in the chat template, the only one that the
             trainer applies by itself.
     """
     manifest = read_manifest(directory)
     require_chat_template(manifest)
     with TemporaryDirectory(prefix="sluice-") as folder, quiet_libraries():
-        from fine_tune.trainer import prepare_without_model  # takes seconds
+        from fine_tune.trainer import load_chat_tokenizer, prepare_without_model  # takes seconds
 
-        return {
-            split: trained_tokens(
-                prepare_without_model(
-                    load_split(directory, split, Path(folder)), tokenizer, max_length
-                )
-            )
-            for split in SPLITS
-            if manifest.counts(split).rows
-        }
-
-
-def verify_tokens(
-    directory: Path, tokenizer: Path, max_length: int | None
-) -> dict[Split, SplitCounts]:
-    """Check each row and the totals of an export against the real trainer.
-
-    Takes what count_loss_tokens takes; the counts that come back are equal to the manifest's.
-
-    Raises:
-        TokenMismatchError: if a row is dropped, cut or counted otherwise.
-    """
-    counted = count_loss_tokens(directory, tokenizer, max_length)
-    with TemporaryDirectory(prefix="sluice-") as folder, quiet_libraries():
-        promised = {
-            split: promised_tokens(load_split(directory, split, Path(folder))) for split in counted
-        }
-    return compare_tokens(read_manifest(directory), promised, counted)
-
-
-def compare_tokens(
-    manifest: ExportManifest,
-    promised: Mapping[Split, Sequence[TokenCount]],
-    counted: Mapping[Split, Sequence[TokenCount]],
-) -> dict[Split, SplitCounts]:
-    """Compare what rows promise with what the trainer holds, and both with the manifest.
-
-    Returns:
-        The totals of each split.
-
-    Raises:
-        TokenMismatchError: if anything differs; it names the first rows, in the export's order.
-    """
-    differences = [
-        difference
-        for split, rows in promised.items()
-        for difference in differing_rows(split, rows, counted[split])
-    ]
-    if differences:
-        raise TokenMismatchError(differences)
-    totals = {split: _total(rows) for split, rows in counted.items()}
-    if totals != dict(manifest.splits):
-        raise TokenMismatchError((), f"it holds {totals}, the manifest says {manifest.splits}")
+        cache, reader = Path(folder), load_chat_tokenizer(tokenizer)
+        found: list[TokenDifference] = []
+        totals = {}
+        for split in [name for name in SPLITS if manifest.counts(name).rows]:
+            rows = load_split(directory, split, cache)
+            prepared = prepare_without_model(rows, tokenizer, max_length)
+            promised = promised_rows(directory, split, cache, reader)
+            found += differing_rows(split, promised, promised_counts(rows), prepared)
+            totals[split] = total_counts(prepared)
+    require_equal(found, totals, manifest.splits)
     return totals
 
 
 def differing_rows(
-    split: Split, promised: Sequence[TokenCount], counted: Sequence[TokenCount]
+    split: Split,
+    promised: Iterable[TokenRow],
+    counts: Sequence[TokenCount],
+    prepared: Dataset,
 ) -> list[TokenDifference]:
-    """Rows that the trainer drops, holds with other counts, or holds unpromised, in this order."""
-    trained = {row.example_id: row for row in counted}
-    known = {row.example_id for row in promised}
-    return [
-        TokenDifference(split, row.example_id, row, trained.get(row.example_id))
-        for row in promised
-        if trained.get(row.example_id) != row  # None among them: dropped
-    ] + [
-        TokenDifference(split, row.example_id, None, row)
-        for row in counted
-        if row.example_id not in known
+    """Rows that the trainer drops, holds otherwise, or holds unpromised, in this order.
+
+    Args:
+        split: whose rows they are.
+        promised: what each row should become.
+        counts: what the export says of the same rows, aligned with them.
+        prepared: what the trainer made of them.
+    """
+    found = []
+    held = {example_id: index for index, example_id in enumerate(prepared["example_id"])}
+    tokens = prepared.select_columns(["example_id", "input_ids", "labels"])
+    for row, stated in zip(promised, counts, strict=True):
+        index = held.pop(row.example_id, None)
+        if index is None:
+            found.append(TokenDifference(split, row.example_id, stated, None))
+            continue
+        trained = TokenRow(**tokens[index])
+        counted, first = trained.count(), first_difference(row, trained)
+        if counted != stated or first:
+            first = first if counted == stated else ""
+            found.append(TokenDifference(split, row.example_id, stated, counted, first))
+    return found + [
+        TokenDifference(split, trained.example_id, None, trained.count())
+        for trained in trained_rows(tokens.select(held.values()))
     ]
+
+
+def first_difference(promised: TokenRow, trained: TokenRow) -> str:
+    """The first token or label that differs, in words; empty where none does."""
+    pairs = [list(zip(row.input_ids, row.labels, strict=True)) for row in (promised, trained)]
+    for index, (one, other) in enumerate(zip(*pairs, strict=False)):
+        if one != other:
+            return f"token {index} is {_said(*other)}, promised {_said(*one)}"
+    lengths = [len(tokens) for tokens in pairs]
+    return f"{lengths[1]} tokens, promised {lengths[0]}" if lengths[0] != lengths[1] else ""
+
+
+def _said(token: int, label: int) -> str:
+    """A token and its label in words."""
+    if label == IGNORED:
+        return f"{token}, read only"
+    return f"{token}, trained" if label == token else f"{token}, trained as {label}"
+
+
+def total_counts(prepared: Dataset) -> SplitCounts:
+    """The totals of the rows that a trainer holds."""
+    counts = [row.count() for row in trained_rows(prepared)]
+    return SplitCounts(
+        rows=len(counts),
+        prompt_tokens=sum(row.prompt_tokens for row in counts),
+        loss_tokens=sum(row.loss_tokens for row in counts),
+    )
+
+
+def require_equal(
+    found: Sequence[TokenDifference],
+    totals: dict[Split, SplitCounts],
+    promised: object,
+) -> None:
+    """Refuse rows that differ, and totals that are not the manifest's.
+
+    Raises:
+        TokenMismatchError: naming the first rows, in the export's order.
+    """
+    if found:
+        raise TokenMismatchError(found)
+    if totals != promised:
+        raise TokenMismatchError((), f"it holds {totals}, the manifest says {promised}")
 
 
 def require_chat_template(manifest: ExportManifest) -> None:
@@ -160,11 +201,3 @@ def require_chat_template(manifest: ExportManifest) -> None:
             f"the export counts tokens in template {manifest.model.template!r}; the trainer "
             "applies the tokenizer's chat template. Measure and export with template 'chat'."
         )
-
-
-def _total(rows: Sequence[TokenCount]) -> SplitCounts:
-    return SplitCounts(
-        rows=len(rows),
-        prompt_tokens=sum(row.prompt_tokens for row in rows),
-        loss_tokens=sum(row.loss_tokens for row in rows),
-    )

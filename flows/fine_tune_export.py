@@ -97,7 +97,7 @@ def fine_tune(
             say(f"train: not approved: {reason}")
             return Cancelled(message=f"Not approved: {reason}")
         say(f"train: approved. {answer.reason}".strip())
-    say(f"train: {manifest.counts('train').rows} rows with LoRA, into {place}")
+    say(f"train: {manifest.trained()['train'].rows} rows with LoRA, into {place}")
     train_export(folder, model, place, settings)
     # Read from the folder: that has what earlier executions cost, too.
     outcome = read_outcome(place, workspace)

@@ -204,9 +204,10 @@ def export_stage(state: RunState) -> RunState:
             "the steps left no row to export; which step dropped them is in "
             f"`sluice report -w {state.run.workspace.directory}`"
         )
+    lines = step_lines(state.recipe)
     # The recipe as written, so that the same one from another directory gives the same export.
     stored, tokens = state.recipe.stored(), state.placed.measure.tokens
-    exported = export_selection(state.run, stored, tokens, step_lines(state.recipe))
+    exported = export_selection(state.run, stored, tokens, lines, state.recipe.export)
     say(f"export: {exported.path}")
     return replace(state, exported=exported)
 
@@ -219,7 +220,7 @@ def train_stage(state: RunState) -> RunState:
     target = resolve_model(state.placed.target)
     trial_id = trial_identity(manifest.export_id, target.fingerprint, state.recipe.train)
     output = training_folder(state.exported.path, trial_id)
-    say(f"train: {manifest.counts('train').rows} rows with LoRA")
+    say(f"train: {manifest.trained()['train'].rows} rows with LoRA")
     report = train_export(  # not sent to a cluster: where it is done, its export must be
         state.exported.path, state.placed.target, output, state.recipe.train
     )

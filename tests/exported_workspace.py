@@ -9,6 +9,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from pipeline.export.settings import PLAIN, ExportSettings
 from pipeline.export.stage import Exported, export_selection
 from pipeline.measuring.measures.token_counts import TokenCounts
 from pipeline.measuring.shards import measure_here
@@ -60,7 +61,9 @@ def write_sources(folder: Path) -> list[Path]:
     return [first, second]
 
 
-def export_workspace(folder: Path, held_out: float = 0.2) -> tuple[RunContext, Exported]:
+def export_workspace(
+    folder: Path, held_out: float = 0.2, export: ExportSettings = PLAIN
+) -> tuple[RunContext, Exported]:
     """Ingest, count tokens, score, select everything and export, in `folder/workspace`."""
     run, pool = start(folder / "workspace", write_sources(folder), seed=1)
     calls = (
@@ -89,4 +92,4 @@ def export_workspace(folder: Path, held_out: float = 0.2) -> tuple[RunContext, E
     select_examples(run, settings, pool)
     measured = {"tokens": {"model": tokens.model}}
     recipe = {"name": "test", "select": {"name": "choice"}, "measure": measured, "seed": 1}
-    return run, export_selection(run, recipe, tokens, ["top"])
+    return run, export_selection(run, recipe, tokens, ["top"], export)

@@ -20,6 +20,7 @@ TESTED_WITH = {
     "pipeline/dedupe/step.py": "pipeline/dedupe/test_stored.py",
     "pipeline/evidence/lengths.py": "pipeline/evidence/test_lengths_and_overlap.py",
     "pipeline/evidence/overlap.py": "pipeline/evidence/test_lengths_and_overlap.py",
+    "pipeline/export/settings.py": "pipeline/export/test_stage.py",
     "pipeline/export/shards.py": "pipeline/export/test_files.py",
     "pipeline/measuring/judge.py": "pipeline/measuring/test_stage.py",
     "pipeline/measuring/measures/embeddings.py": "pipeline/contamination/test_stage.py",

@@ -40,13 +40,14 @@ from flows.cli.sql import sql
 from flows.cli.suggest import suggest
 from flows.cli.trace import trace
 from flows.cli.verify import verify
+from flows.cli.verify_tokens import verify_tokens
 from flows.cli.what_if import what_if
 from flows.progress import say
 
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {  # heading of `sluice --help` → verbs there
     "Run a recipe": (init, plan, run, backfill),
     "Run a recipe up to a stage": (*BEFORE_CHECK, check, *AFTER_CHECK),
-    "See what came of it": (report, explain, quarantine, diff, sql, trace, verify),
+    "See what came of it": (report, explain, quarantine, diff, sql, trace, verify, verify_tokens),
     "Decide what to do next": (what_if, screen, suggest, mixture),
     "Models, servers and upkeep": (models, serve, server, doctor, gc),
 }

@@ -11,6 +11,7 @@ from fine_tune.settings import TrainSettings
 from pipeline.cleaning.stage import PersonalDataSettings
 from pipeline.contamination.settings import CheckSettings
 from pipeline.dedupe.steps import Dedupe
+from pipeline.export.settings import PLAIN, ExportSettings
 from pipeline.generation.indicator import IndicatorSettings
 from pipeline.generation.stage import GenerateSettings
 from pipeline.ingest.stage import ALL_TURNS, SourceSettings
@@ -100,6 +101,7 @@ class Recipe(Settings):
         default=None, description="Which licences rows may have; any if not given."
     )
     select: SelectSettings = Field(description="Which rows are chosen.")
+    export: ExportSettings = Field(default=PLAIN, description="What is written for the trainer.")
     train: TrainSettings | None = Field(default=None, description="LoRA training of the target.")
 
     def with_target(self) -> Self:

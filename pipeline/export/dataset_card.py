@@ -5,13 +5,22 @@ estimated. The front matter follows the Hub: https://huggingface.co/docs/hub/dat
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipeline.export.languages import language_line, main_languages
+from pipeline.export.pretokenized import COLUMNS_TEXT as TOKEN_COLUMNS_TEXT
 from pipeline.text.markdown import markdown_table
-from storage.exports_manifest import ModelIdentity, SourceCounts, Split, SplitCounts
+from storage.exports_manifest import (
+    DATA_FOLDER,
+    PRETOKENIZED,
+    TOKENS_FOLDER,
+    ModelIdentity,
+    SourceCounts,
+    Split,
+    SplitCounts,
+)
 from storage.runs import StageCount
 
 if TYPE_CHECKING:
@@ -110,6 +119,8 @@ class WrittenCounts:
     arrow_bytes: Mapping[Split, int]
     """Bytes of the rows in memory, for each split."""
     parquet_bytes: int
+    pretokenized: Mapping[Split, SplitCounts] = field(default_factory=dict)
+    """Of the rows as token ids; empty where there are none."""
 
 
 def write_card(facts: ExportFacts, counts: WrittenCounts) -> str:
@@ -119,6 +130,7 @@ def write_card(facts: ExportFacts, counts: WrittenCounts) -> str:
         _summary(facts, counts),
         language_line(facts.languages),
         "## Columns\n\n" + COLUMNS_TEXT.rstrip(),
+        _token_section(counts),
         "## Sources and licences\n\n" + source_table(counts.sources),
         "## What became of the rows\n\n" + _funnel_table(facts.funnel),
         _list_section("How the rows were chosen", facts.steps),
@@ -158,7 +170,6 @@ def _hub_license(stated: str | None) -> str:
 def _card_data(facts: ExportFacts, counts: WrittenCounts) -> "DatasetCardData":
     from huggingface_hub import DatasetCardData
 
-    data_files = [{"split": name, "path": f"data/{name}-*"} for name in counts.splits]  # shards
     splits = [
         {"name": name, "num_bytes": counts.arrow_bytes[name], "num_examples": split.rows}
         for name, split in counts.splits.items()
@@ -169,7 +180,14 @@ def _card_data(facts: ExportFacts, counts: WrittenCounts) -> "DatasetCardData":
         task_categories=["text-generation"],
         size_categories=[size_bucket(sum(split.rows for split in counts.splits.values()))],
         tags=["sft", "trl", "sluice"],
-        configs=[{"config_name": "default", "data_files": data_files}],
+        configs=[
+            {"config_name": name, "data_files": _data_files(folder, splits_there)}
+            for name, folder, splits_there in (
+                ("default", DATA_FOLDER, counts.splits),
+                (PRETOKENIZED, TOKENS_FOLDER, counts.pretokenized),
+            )
+            if splits_there
+        ],
         dataset_info={
             "features": [dict(feature) for feature in FEATURES],
             "splits": splits,
@@ -178,6 +196,11 @@ def _card_data(facts: ExportFacts, counts: WrittenCounts) -> "DatasetCardData":
         },
         **license_matter(counts.sources),
     )
+
+
+def _data_files(folder: str, splits: Iterable[str]) -> list[dict[str, str]]:
+    """Where the Hub finds the shards of each split."""
+    return [{"split": name, "path": f"{folder}/{name}-*"} for name in splits]
 
 
 def split_table(splits: Mapping[Split, SplitCounts]) -> str:
@@ -203,6 +226,17 @@ def _summary(facts: ExportFacts, counts: WrittenCounts) -> str:
         f"{split_table(counts.splits)}\n\n"
         f"Tokens are those of `{facts.model.reference}`, template `{facts.model.template}`; "
         f"longest row allowed: {limit}."
+    )
+
+
+def _token_section(counts: WrittenCounts) -> str:
+    if not counts.pretokenized:
+        return ""
+    return (
+        f'## Token ids\n\n`load_dataset(folder, "{PRETOKENIZED}")` has the same turns as token ids '
+        "and labels, for a trainer to take as they are. A dialogue is one row where the template "
+        "writes its turns alike whatever follows them.\n\n"
+        f"{split_table(counts.pretokenized)}\n\n{TOKEN_COLUMNS_TEXT.rstrip()}"
     )
 
 

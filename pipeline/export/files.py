@@ -2,6 +2,7 @@
 
     data/train-00000-of-00001.parquet    rows for `datasets.load_dataset(folder)` and TRL
     data/validation-00000-of-00001.parquet
+    tokens/train-00000-of-00001.parquet  the same as token ids, where they are asked for
     train.jsonl, validation.jsonl        the same rows, for everything else
     README.md                            the dataset card
     recipe.json                          the recipe that chose them
@@ -14,7 +15,9 @@ only whole. The same rows written twice give the same bytes, and the second time
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,9 +25,11 @@ import orjson
 import pyarrow.parquet as pq
 
 from pipeline.export.dataset_card import ExportFacts, WrittenCounts, write_card
+from pipeline.export.pretokenized import Pretokenize, TokenWriter
 from pipeline.export.rows import ExportRow, check_row
 from pipeline.export.shards import SplitWriter
 from storage.error_notes import writing_to
+from storage.exports_check import verify_export
 from storage.exports_manifest import (
     DATA_FOLDER,
     MANIFEST_FILE,
@@ -38,7 +43,6 @@ from storage.exports_manifest import (
     hash_file,
     manifest_text,
     read_manifest,
-    verify_export,
 )
 
 LIBRARIES = ("datasets", "orjson", "pyarrow", "tokenizers", "transformers", "trl")
@@ -50,13 +54,20 @@ class ExportExistsError(FileExistsError):
     exit_code: ClassVar[int] = 3
 
 
-def write_export(directory: Path, rows: Iterable[ExportRow], facts: ExportFacts) -> ExportManifest:
+def write_export(
+    directory: Path,
+    rows: Iterable[ExportRow],
+    facts: ExportFacts,
+    pretokenize: Pretokenize | None = None,
+) -> ExportManifest:
     """Write an export, or find that it is there already.
 
     Args:
         directory: the export's own folder, which is made.
-        rows: in the order of their ranks within each split; read once.
+        rows: in the order of their ranks within each split, those of an example one behind the
+            other; read once.
         facts: what the rows do not say of themselves.
+        pretokenize: makes token ids of the rows of an example; None: the export has none.
 
     Returns:
         The manifest on disk: of an earlier run, where that wrote the same export.
@@ -71,7 +82,7 @@ def write_export(directory: Path, rows: Iterable[ExportRow], facts: ExportFacts)
     try:
         with writing_to(directory):
             (partial / DATA_FOLDER).mkdir(parents=True)
-            manifest = _write_whole(partial, rows, facts)
+            manifest = _write_whole(partial, rows, facts, pretokenize)
             if directory.exists():  # looked at last: the id is known once all is written
                 return _same_export(directory, manifest)
             partial.rename(directory)
@@ -80,8 +91,13 @@ def write_export(directory: Path, rows: Iterable[ExportRow], facts: ExportFacts)
     return manifest
 
 
-def _write_whole(partial: Path, rows: Iterable[ExportRow], facts: ExportFacts) -> ExportManifest:
-    counts = _write_rows(partial, rows, facts.max_length)
+def _write_whole(
+    partial: Path,
+    rows: Iterable[ExportRow],
+    facts: ExportFacts,
+    pretokenize: Pretokenize | None,
+) -> ExportManifest:
+    counts = _write_rows(partial, rows, facts.max_length, pretokenize)
     if "train" not in counts.splits:
         raise ValueError("an export needs at least one row to train on, got none")
     recipe = orjson.dumps(facts.recipe, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
@@ -128,6 +144,7 @@ def _describe(partial: Path, facts: ExportFacts, counts: WrittenCounts) -> Expor
         model=facts.model,
         max_length=facts.max_length,
         splits=counts.splits,
+        pretokenized=counts.pretokenized,
         sources=tuple(counts.sources),
         files=tuple(_describe_file(partial, path, counts.splits) for path in files),
         libraries=libraries,
@@ -149,23 +166,34 @@ def _describe_file(partial: Path, path: Path, splits: Mapping[Split, SplitCounts
     )
 
 
-def _write_rows(partial: Path, rows: Iterable[ExportRow], max_length: int | None) -> WrittenCounts:
+def _write_rows(
+    partial: Path,
+    rows: Iterable[ExportRow],
+    max_length: int | None,
+    pretokenize: Pretokenize | None,
+) -> WrittenCounts:
     sources: Counter[tuple[str, str | None]] = Counter()
-    writers = {split: SplitWriter(partial, split) for split in SPLITS}
-    with writers["train"], writers["validation"]:
-        for row in rows:
-            check_row(row, max_length)
-            writers[row.split].write(row)
-            sources[row.source, row.license] += 1
+    with ExitStack() as opened:
+        writers = {split: opened.enter_context(SplitWriter(partial, split)) for split in SPLITS}
+        tokens = {split: opened.enter_context(TokenWriter(partial, split)) for split in SPLITS}
+        for (split, _), turns in groupby(rows, key=lambda row: (row.split, row.rank)):
+            of_example = list(turns)
+            for row in of_example:
+                check_row(row, max_length)
+                writers[split].write(row)
+                sources[row.source, row.license] += 1
+            for ids in pretokenize(of_example) if pretokenize else ():
+                tokens[split].write(ids)
     written = {split: writer for split, writer in writers.items() if writer.counts.rows}
     # None and a text do not compare, so a licence that is not stated sorts as "".
     ordered = sorted(sources.items(), key=lambda item: (item[0][0], item[0][1] or ""))
     return WrittenCounts(
         splits={split: writer.counts for split, writer in written.items()},
+        pretokenized={s: writer.counts for s, writer in tokens.items() if writer.counts.rows},
         sources=[
             SourceCounts(source=source, license=stated, rows=count)
             for (source, stated), count in ordered
         ],
         arrow_bytes={split: writer.arrow_bytes for split, writer in written.items()},
-        parquet_bytes=sum(writer.parquet_bytes for writer in written.values()),
+        parquet_bytes=sum(writer.shards.bytes for writer in written.values()),
     )

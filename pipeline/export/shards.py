@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.export.rows import ExportRow, encode_objects
-from storage.exports_manifest import DATA_FOLDER, Split, SplitCounts
+from storage.exports_manifest import DATA_FOLDER, Split, SplitCounts, example_of
 
 ROWS_PER_GROUP = 1_000
 """Rows in one Parquet row group: small enough for the Hub's viewer to page through."""
@@ -39,32 +39,75 @@ SCHEMA = pa.schema(
 JSON_COLUMNS = ("prompt", "completion", "tools")
 
 
+class ParquetShards:
+    """The Parquet shards of a split in one folder; used as a context manager."""
+
+    def __init__(self, folder: Path, split: Split, schema: pa.Schema) -> None:
+        self.bytes = 0
+        self._beginning = folder / split
+        self._schema = schema
+        self._shards: list[Path] = []
+        self._shard: tuple[BinaryIO, pq.ParquetWriter] | None = None
+
+    def __enter__(self) -> "ParquetShards":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._close()  # after an error too: the folder is removed next
+        if kind is None:
+            for path in self._shards:  # how many there are is known only now
+                path.rename(path.with_name(f"{path.name}-of-{len(self._shards):05d}.parquet"))
+
+    def write(self, table: pa.Table) -> None:
+        """Add a row group."""
+        file, writer = self._shard or self._open()
+        writer.write_table(table)
+        if file.tell() >= BYTES_PER_SHARD:  # between row groups only: a shard may be larger by one
+            self._close()
+
+    def _open(self) -> tuple[BinaryIO, pq.ParquetWriter]:
+        path = self._beginning.with_name(f"{self._beginning.name}-{len(self._shards):05d}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("wb")
+        writer = pq.ParquetWriter(
+            file, self._schema, compression="zstd", compression_level=3, version="2.6"
+        )
+        self._shards.append(path)
+        self._shard = file, writer
+        return self._shard
+
+    def _close(self) -> None:
+        if self._shard is None:
+            return
+        file, writer = self._shard
+        writer.close()
+        self.bytes += file.tell()  # after close, which writes the footer
+        file.close()
+        self._shard = None
+
+
 class SplitWriter:
     """Writes one split; used as a context manager. A split without rows leaves no file."""
 
     def __init__(self, export: Path, split: Split) -> None:
         self.counts = SplitCounts()
         self.arrow_bytes = 0
-        self.parquet_bytes = 0
-        self._export = export
+        self.shards = ParquetShards(export / DATA_FOLDER, split, SCHEMA)
+        self._lines_path = export / f"{split}.jsonl"
         self._split = split
         self._last = (0, "")
         self._pending: list[dict[str, object]] = []
-        self._shards: list[Path] = []
-        self._shard: tuple[BinaryIO, pq.ParquetWriter] | None = None
         self._lines: BinaryIO | None = None
 
     def __enter__(self) -> "SplitWriter":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if kind is None:
             self._flush()
-        self._close_shard()  # after an error too: the folder is removed next
+        self.shards.__exit__(kind, *error)
         if self._lines is not None:
             self._lines.close()
-        if kind is None:
-            self._name_shards()
 
     def write(self, row: ExportRow) -> None:
         """Add a row.
@@ -74,13 +117,13 @@ class SplitWriter:
                 example; or if its messages cannot be written as JSON.
         """
         rank, example_id = self._last
-        same = row.rank == rank and row.example_id.partition("-")[0] == example_id
+        same = row.rank == rank and example_of(row.example_id) == example_id
         if row.rank <= rank and not same:
             raise ValueError(
                 f"{row.example_id}: rank {row.rank} in {self._split} after {rank}; "
                 "rows must come in the order of their ranks, each once"
             )
-        self._last = (row.rank, row.example_id.partition("-")[0])
+        self._last = (row.rank, example_of(row.example_id))
         columns: dict[str, object] = {
             "example_id": row.example_id,
             "prompt": encode_objects(row.prompt, row.example_id),
@@ -105,7 +148,7 @@ class SplitWriter:
 
     def _write_line(self, columns: dict[str, object]) -> None:
         if self._lines is None:
-            self._lines = (self._export / f"{self._split}.jsonl").open("wb")
+            self._lines = self._lines_path.open("wb")
         line = {
             name: [orjson.Fragment(text) for text in value] if isinstance(value, list) else value
             for name, value in columns.items()
@@ -126,30 +169,4 @@ class SplitWriter:
         table = pa.Table.from_arrays(columns, schema=SCHEMA)
         self._pending.clear()
         self.arrow_bytes += table.nbytes
-        file, writer = self._shard or self._open_shard()
-        writer.write_table(table)
-        if file.tell() >= BYTES_PER_SHARD:  # between row groups only: a shard may be larger by one
-            self._close_shard()
-
-    def _open_shard(self) -> tuple[BinaryIO, pq.ParquetWriter]:
-        path = self._export / DATA_FOLDER / f"{self._split}-{len(self._shards):05d}"
-        file = path.open("wb")
-        writer = pq.ParquetWriter(
-            file, SCHEMA, compression="zstd", compression_level=3, version="2.6"
-        )
-        self._shards.append(path)
-        self._shard = file, writer
-        return self._shard
-
-    def _close_shard(self) -> None:
-        if self._shard is None:
-            return
-        file, writer = self._shard
-        writer.close()
-        self.parquet_bytes += file.tell()  # after close, which writes the footer
-        file.close()
-        self._shard = None
-
-    def _name_shards(self) -> None:
-        for path in self._shards:  # how many there are is known only now
-            path.rename(path.with_name(f"{path.name}-of-{len(self._shards):05d}.parquet"))
+        self.shards.write(table)

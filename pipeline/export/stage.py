@@ -6,6 +6,7 @@ Everything in it is read from the workspace; the folder is written by pipeline/e
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import numpy as np
 
 from pipeline.export.dataset_card import ControlFacts, ExportFacts
 from pipeline.export.files import write_export
+from pipeline.export.pretokenized import Pretokenize, pretokenize_rows
 from pipeline.export.rows import ExportRow, row_id
+from pipeline.export.settings import PLAIN, ExportSettings
 from pipeline.measuring.measures.token_counts import TokenCounts
-from pipeline.measuring.rows import template_of
+from pipeline.measuring.rows import template_of, tokenizer_of
 from pipeline.run_context import RunContext
 from scorers.measures.models.loading import resolve_model
 from scorers.reductions import as_turns
@@ -42,7 +45,11 @@ class Exported:
 
 
 def export_selection(
-    run: RunContext, recipe: Mapping[str, Any], tokens: TokenCounts, steps: Sequence[str]
+    run: RunContext,
+    recipe: Mapping[str, Any],
+    tokens: TokenCounts,
+    steps: Sequence[str],
+    settings: ExportSettings = PLAIN,
 ) -> Exported:
     """Write a run's selection for the trainer, its held-out rows as the validation split.
 
@@ -51,6 +58,7 @@ def export_selection(
         recipe: resolved, for the folder and the card.
         tokens: how tokens were counted.
         steps: how the rows were chosen, one line each.
+        settings: what is written beside the conversations.
 
     Raises:
         ExportExistsError: if the folder holds something else.
@@ -82,7 +90,7 @@ def export_selection(
         path = run.workspace.exports / f"{facts.name}-{choice.selection_id}-{run.run_id}"
         chosen = [*export_rows(con, run, choice.selection_id, "train")]
         aside = [*export_rows(con, run, aside_id, "validation")]
-        manifest = write_export(path, [*chosen, *aside], facts)
+        manifest = write_export(path, [*chosen, *aside], facts, pretokenizer(settings, tokens))
         relative = str(path.relative_to(run.workspace.directory))
         record_export(
             con, manifest.export_id, choice.selection_id, relative, rows, choice.loss_tokens
@@ -91,6 +99,13 @@ def export_selection(
         count = StageCount("export", 1, "written for the trainer", rows_in=rows, kept=len(ids))
         write_step(con, run.run_id, count, Decisions.keep_all(ids))
     return Exported(path, manifest)
+
+
+def pretokenizer(settings: ExportSettings, tokens: TokenCounts) -> Pretokenize | None:
+    """What makes token ids of a conversation's rows; None where none are wanted."""
+    if not settings.pretokenized:
+        return None
+    return partial(pretokenize_rows, tokenizer=tokenizer_of(tokens.model), template=tokens.template)
 
 
 def identify_model(tokens: TokenCounts, reference: str) -> ModelIdentity:

@@ -24,7 +24,8 @@ from pipeline.ingest.stage import read_source
 from pipeline.progress import Report, one_by_one, tell_nobody
 from storage import provenance
 from storage.database import Connection
-from storage.exports_manifest import SPLITS, read_manifest, verify_export
+from storage.exports_check import verify_export
+from storage.exports_manifest import SPLITS, read_manifest
 from storage.provenance import NAMED, Broken, ExportRecord, ShardRecord
 from storage.sources import ReadRow, Source
 from storage.workspace import Workspace

@@ -109,9 +109,9 @@ def test_the_gradient_is_that_of_the_weighted_loss(
     manifest = read_manifest(two_sources)
     trainer: Any = _checked_trainer(two_sources, manifest, tiny_model, tmp_path, SETTINGS)[0]
     rows = [trainer.train_dataset[n] for n in range(4)]
-    columns = ("input_ids", "labels", "row_weight")
+    columns = ("input_ids", "labels", "loss_weights")
     batch = trainer.data_collator([{name: row[name] for name in columns} for row in rows])
-    assert batch["row_weight"].shape == (4,)
+    assert batch["loss_weights"].shape == batch["labels"].shape
     tokens = sum(row["loss_tokens"] for row in rows)
     trainer.compute_loss(trainer.model, dict(batch), num_items_in_batch=tokens).backward()
     found = [p.grad.clone() for p in trainer.model.parameters() if p.grad is not None]
@@ -119,7 +119,7 @@ def test_the_gradient_is_that_of_the_weighted_loss(
     for row in rows:
         alone = trainer.data_collator([{name: row[name] for name in columns[:2]}])
         mean = trainer.compute_loss(trainer.model, dict(alone))
-        (mean * row["loss_tokens"] * row["row_weight"] / tokens).backward()
+        (mean * row["loss_tokens"] * row["loss_weights"][0] / tokens).backward()
     expected = [p.grad for p in trainer.model.parameters() if p.grad is not None]
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
@@ -134,7 +134,7 @@ def test_weights_of_rows_count_in_the_loss_beside_balance(tiny_model: Path, tmp_
 
     def weights(settings: TrainSettings, name: str) -> list[float]:
         trainer: Any = _checked_trainer(export, manifest, tiny_model, tmp_path / name, settings)[0]
-        return list(trainer.train_dataset["row_weight"])
+        return [weight for (weight,) in trainer.train_dataset["loss_weights"]]
 
     assert weights(plain, "plain") == [1, 0.25, 1, 1, 1, 1]
     assert weights(SETTINGS, "balanced") == [1, 0.25, 1, 1, 1, 1], "of one source"
@@ -146,4 +146,4 @@ def test_rows_that_all_count_alike_are_given_no_weights(
     plain = SETTINGS.model_copy(update={"balance": None})
     manifest = read_manifest(tiny_export)
     trainer: Any = _checked_trainer(tiny_export, manifest, tiny_model, tmp_path, plain)[0]
-    assert "row_weight" not in trainer.train_dataset.column_names
+    assert "loss_weights" not in trainer.train_dataset.column_names

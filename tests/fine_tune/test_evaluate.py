@@ -6,7 +6,6 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from fine_tune import evaluate
-from fine_tune.evaluate import heldout_loss
 from scorers.measures.batches import batches_of_like_length
 from scorers.measures.models.loading import (
     load_language_model,
@@ -14,7 +13,7 @@ from scorers.measures.models.loading import (
     resolve_model,
 )
 from scorers.measures.reading.chat_format import render
-from tests.fine_tune.tiny import count_rows, export_for, make_rows
+from tests.fine_tune.tiny import count_rows, export_for, heldout_loss, make_rows
 
 
 def reference_losses(model: Path, n: int) -> list[list[float]]:
@@ -62,12 +61,6 @@ def test_batches_hold_every_row_once_and_no_more_tokens_than_allowed() -> None:
     batches = batches_of_like_length(lengths, evaluate.TOKENS_PER_BATCH)
     assert sorted(index for batch in batches for index in batch) == list(range(6))
     assert batches == [[1, 5], [2, 4], [0], [3]]
-
-
-def test_a_split_that_is_not_there_is_an_error(tiny_model: Path, tmp_path: Path) -> None:
-    export = export_for(tiny_model, tmp_path / "e", count_rows(make_rows(2), tiny_model))
-    with pytest.raises(ValueError, match="no rows in its validation split"):
-        heldout_loss(tiny_model, None, export)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from huggingface_hub.utils import _telemetry
 
 import fine_tune
 from fine_tune.libraries import quiet_libraries
-from fine_tune.verify_tokens import count_loss_tokens
+from fine_tune.verify_tokens import compare_labels
 
 
 def test_no_trainer_is_reported_to_anybody(
@@ -21,7 +21,7 @@ def test_no_trainer_is_reported_to_anybody(
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", False)
     reports: list[str] = []
     monkeypatch.setattr(_telemetry, "_start_telemetry_thread", lambda: reports.append("report"))
-    count_loss_tokens(tiny_export, tiny_model, None)
+    compare_labels(tiny_export, tiny_model, None)
     assert reports == []
 
 

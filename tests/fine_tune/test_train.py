@@ -12,13 +12,22 @@ from safetensors.numpy import load_file, save_file
 
 from fine_tune import train
 from fine_tune.cost import COST_FILE, read_cost
-from fine_tune.evaluate import heldout_loss, loss_of_rows
+from fine_tune.evaluate import loss_of_rows
 from fine_tune.report import HeldOutLoss, OtherTrainingError, TrainReport
 from fine_tune.settings import TrainSettings
 from fine_tune.train import train_adapter
 from fine_tune.trainer import AdapterTrainer
 from fine_tune.verify_tokens import TokenMismatchError
-from tests.fine_tune.tiny import count_rows, export_for, make_rows
+from scorers.measures.models.loading import load_tokenizer, resolve_model
+from scorers.measures.protocols import Message
+from tests.fine_tune.tiny import (
+    count_rows,
+    export_for,
+    export_with_tokens,
+    heldout_loss,
+    make_rows,
+)
+from tests.template_families import turn_rows
 
 pytestmark = pytest.mark.slow
 
@@ -145,7 +154,7 @@ def test_a_finished_training_is_not_done_again(
     output, report, _ = finished
     before = files_of(output)
     monkeypatch.setattr(train, "_run", lambda *_: pytest.fail("it trained again"))
-    monkeypatch.setattr(train, "load_split", lambda *_: pytest.fail("it loaded rows"))
+    monkeypatch.setattr(train, "load_trained", lambda *_: pytest.fail("it loaded rows"))
     assert train_adapter(tiny_export, tiny_model, output, SETTINGS) == report
     assert files_of(output) == before
 
@@ -338,3 +347,41 @@ def test_training_says_nothing_on_stdout(
     said = capfd.readouterr()
     assert said.out == ""
     assert "it/s" not in said.err and "examples/s" not in said.err
+
+
+def test_a_dialogue_read_once_is_trained_as_its_turns_are_one_by_one(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    tokenizer = load_tokenizer(resolve_model(str(tiny_model)))
+    half: list[Message] = [
+        {"role": "user", "content": "Is it raining?"},
+        {"role": "assistant", "content": "It rains.", "weight": 0.5},
+        {"role": "user", "content": "And tomorrow?"},
+        {"role": "assistant", "content": "It will rain on and on."},
+    ]
+    rows = [
+        *turn_rows(tokenizer, half),
+        *turn_rows(tokenizer, half[:2], rank=2),
+        *turn_rows(tokenizer, half[2:], split="validation"),
+    ]
+    whole = SETTINGS.model_copy(update={"epochs": 2, "batch_rows": 8, "lora_dropout": 0})
+    reports = {}
+    for pretokenized in (False, True):
+        folder = tmp_path / str(pretokenized)
+        export = export_with_tokens(folder, tokenizer, rows, pretokenized=pretokenized)
+        reports[pretokenized] = train_adapter(export, tiny_model, folder / "out", whole)
+    apart, once = reports[False], reports[True]
+    assert (apart.train.rows, once.train.rows) == (3, 2)
+    assert apart.train.loss_tokens == once.train.loss_tokens
+    assert apart.train.prompt_tokens > once.train.prompt_tokens
+    assert once.losses == pytest.approx(apart.losses, rel=1e-5)
+    assert once.heldout_after is not None and apart.heldout_after is not None
+    assert once.heldout_after.nats_per_token == pytest.approx(
+        apart.heldout_after.nats_per_token, rel=1e-5
+    )
+    adapters = [
+        load_file(tmp_path / str(each) / "out" / "adapter" / "adapter_model.safetensors")
+        for each in (False, True)
+    ]
+    for name, weights in adapters[0].items():
+        assert adapters[1][name] == pytest.approx(weights, abs=1e-5)

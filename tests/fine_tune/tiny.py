@@ -2,16 +2,32 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from peft import PeftModel
 from tokenizers import Tokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from fine_tune.evaluate import loss_of_rows
+from fine_tune.libraries import quiet_libraries
+from fine_tune.prepared_rows import load_split
+from fine_tune.report import HeldOutLoss
+from fine_tune.settings import TrainSettings
+from fine_tune.trainer import (
+    AdapterTrainer,
+    load_chat_tokenizer,
+    load_model,
+    prepared_rows,
+    trainer_config,
+)
 from pipeline.export.dataset_card import ExportFacts
 from pipeline.export.files import write_export
+from pipeline.export.pretokenized import pretokenize_rows
 from pipeline.export.rows import ExportRow
 from scorers.measures.models.loading import load_tokenizer, resolve_model
 from scorers.measures.reading.chat_format import render, template_fingerprint
@@ -104,21 +120,62 @@ def export_for(
 ) -> Path:
     """Write rows, as they are, as an export for a model."""
     resolved = resolve_model(str(model))
-    facts = ExportFacts(
+    identity = ModelIdentity(
+        reference=str(model),
+        fingerprint=resolved.fingerprint,
+        tokenizer_fingerprint=resolved.fingerprint,
+        template=template,
+        template_fingerprint=template_fingerprint(load_tokenizer(resolved), "chat"),
+    )
+    write_export(directory, rows, facts_of(identity))
+    return directory
+
+
+def facts_of(identity: ModelIdentity) -> ExportFacts:
+    """What an export says beside its rows, in as few words as can be."""
+    return ExportFacts(
         name="tiny",
         selection_id="s1",
         run_id="r1",
         recipe={},
         recipe_hash="h",
         seed=0,
-        model=ModelIdentity(
-            reference=str(model),
-            fingerprint=resolved.fingerprint,
-            tokenizer_fingerprint=resolved.fingerprint,
-            template=template,
-            template_fingerprint=template_fingerprint(load_tokenizer(resolved), "chat"),
-        ),
+        model=identity,
         max_length=None,
     )
-    write_export(directory, rows, facts)
-    return directory
+
+
+def export_with_tokens(
+    directory: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[ExportRow],
+    *,
+    pretokenized: bool = True,
+) -> Path:
+    """Write rows as conversations and as token ids, for whatever model has this tokenizer."""
+    identity = ModelIdentity(
+        reference="m",
+        fingerprint="f",
+        tokenizer_fingerprint="t",
+        template="chat",
+        template_fingerprint="c",
+    )
+    pretokenize = partial(pretokenize_rows, tokenizer=tokenizer, template="chat")
+    facts = facts_of(identity)
+    write_export(directory / "export", rows, facts, pretokenize if pretokenized else None)
+    return directory / "export"
+
+
+def heldout_loss(model: Path, adapter: Path | None, export: Path) -> HeldOutLoss:
+    """The loss of an export's held-out rows, by a trainer that is made for it alone."""
+    loaded: PreTrainedModel | PeftModel = load_model(model)
+    if adapter is not None:
+        loaded = PeftModel.from_pretrained(load_model(model), adapter)
+    with TemporaryDirectory() as folder, quiet_libraries():
+        trainer = AdapterTrainer(
+            model=loaded,
+            args=trainer_config(TrainSettings(), Path(folder)),
+            train_dataset=load_split(export, "validation", Path(folder)),
+            processing_class=load_chat_tokenizer(model),
+        )
+        return loss_of_rows(trainer, prepared_rows(trainer))

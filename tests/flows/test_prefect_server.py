@@ -27,7 +27,8 @@ from docs.docstrings import ROOT
 from fine_tune.cost import TrainCost
 from flows.cli.environment import ENVIRONMENT
 from storage.database import open_workspace, read_workspace
-from storage.exports_manifest import read_manifest, verify_export
+from storage.exports_check import verify_export
+from storage.exports_manifest import read_manifest
 from storage.workspace import Workspace
 from tests.tiny_models import CHAT, save_tiny_llama
 

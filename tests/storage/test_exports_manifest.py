@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from storage.exports_check import verify_export
 from storage.exports_manifest import (
     ExportedFile,
     ExportManifest,
@@ -15,7 +16,6 @@ from storage.exports_manifest import (
     hash_file,
     manifest_text,
     read_manifest,
-    verify_export,
 )
 
 SHARD = "data/train-00000-of-00001.parquet"

@@ -133,11 +133,20 @@ def join_turns(turns: Sequence[RenderedTurn]) -> list[RenderedExample]:
     The joined row is the last one, for the last turn is always in place: the conversation ends with
     it.
     """
-    joined = [turn for turn in turns if turn.placement == "in_place"]
-    rows = [weighted(turn) for turn in turns if turn.placement != "in_place"]
-    if len(joined) == 1:
-        return [*rows, weighted(joined[0])]
+    return [join_group(group) for group in group_turns(turns)]
+
+
+def group_turns(turns: Sequence[RenderedTurn]) -> list[list[RenderedTurn]]:
+    """The turns of each row that `join_turns` gives, in its order."""
+    apart = [[turn] for turn in turns if turn.placement != "in_place"]
+    return [*apart, [turn for turn in turns if turn.placement == "in_place"]]
+
+
+def join_group(joined: Sequence[RenderedTurn]) -> RenderedExample:
+    """Turns in place as one row; or one turn, wherever it is, as a row of its own."""
     first, last = joined[0], joined[-1]
+    if first is last:
+        return weighted(first)
     ids = [*last.alone.prompt, *last.alone.response]
     weights = [0.0] * (len(ids) - first.start)
     for turn in joined:
@@ -145,10 +154,7 @@ def join_turns(turns: Sequence[RenderedTurn]) -> list[RenderedExample]:
         weights[turn.start - first.start : turn.end - first.start] = [turn.weight] * len(
             turn.alone.response
         )
-    return [
-        *rows,
-        RenderedExample(first.alone.prompt, first.alone.header, ids[first.start :], weights),
-    ]
+    return RenderedExample(first.alone.prompt, first.alone.header, ids[first.start :], weights)
 
 
 def weighted(turn: RenderedTurn) -> RenderedExample:

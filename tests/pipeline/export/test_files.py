@@ -14,7 +14,8 @@ from pipeline.export import shards as export_shards
 from pipeline.export.dataset_card import ExportFacts
 from pipeline.export.files import ExportExistsError, write_export
 from pipeline.export.rows import ExportRow
-from storage.exports_manifest import ModelIdentity, Split, read_manifest, verify_export
+from storage.exports_check import verify_export
+from storage.exports_manifest import ModelIdentity, Split, read_manifest
 
 WEATHER = {
     "type": "function",

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from pipeline.export.settings import ExportSettings
 from pipeline.export.stage import count_languages, export_rows, identify_model
 from pipeline.measuring.measures.token_counts import TokenCounts
 from pipeline.scoring.stage import ScoreSettings
@@ -61,6 +63,24 @@ def test_each_trained_turn_is_a_row_behind_its_own_prompt(tmp_path: Path) -> Non
         choice = read_run_selections(con, run.run_id)["choice"]
     counts = exported.manifest.counts("train")
     assert (counts.rows, counts.loss_tokens) == (choice.rows + 1, choice.loss_tokens)
+
+
+def test_the_same_turns_are_written_as_token_ids_where_they_are_asked_for(tmp_path: Path) -> None:
+    _, exported = export_workspace(tmp_path, export=ExportSettings(pretokenized=True))
+    lines = [
+        json.loads(line)
+        for name in ("train", "validation")
+        for line in (exported.path / f"{name}.jsonl").read_text().splitlines()
+    ]
+    tokens = pq.read_table(sorted((exported.path / "tokens").iterdir())).to_pylist()
+    turns = [(row["group"], turn) for row in tokens for turn in row["turns"]]
+    assert turns == [(line["example_id"][:32], len(line["prompt"])) for line in lines]
+    (joined,) = [row for row in tokens if len(row["turns"]) > 1]
+    assert joined["turns"] == [1, 3] and joined["example_id"] == joined["group"]
+    # As in the two rows of conversations: 5 + 3 tokens, then 5 more of the user, and 2.
+    trained = [label != -100 for label in joined["labels"]]
+    assert trained == [*[False] * 5, *[True] * 3, *[False] * 5, *[True] * 2]
+    assert joined["turn_ends"] == [8, 15]
 
 
 def test_the_languages_of_the_exported_rows_are_counted(tmp_path: Path) -> None:
