@@ -3,8 +3,13 @@
 import signal
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import torch
+
+# A machine that is busy with other tests is no fault of the code's.
+hypothesis.settings.register_profile("sluice", deadline=None)
+hypothesis.settings.load_profile("sluice")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # So it is in a shell's background job, and what is tested for Ctrl-C would inherit it.

@@ -1,6 +1,6 @@
 """Between Arrow columns and the plain rows that the measuring engine takes and gives."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +16,7 @@ from scorers.measures.reading.chat_format import (
     template_fingerprint,
 )
 from scorers.measures.reading.content_end import last_content_token, template_end
-from scorers.measures.reading.dialogue import RenderedTurn, join_turns, render_turns
+from scorers.measures.reading.dialogue import Dialogue, RenderedTurn, join_turns, render_dialogues
 from scorers.measures.reading.turn_tokens import TurnTokens, find_turns
 from storage.conversations import content_hash, message_text
 
@@ -31,6 +31,7 @@ STATE_FIELDS = [
 """Columns that every measurement has."""
 
 Asked = TypeVar("Asked")
+Found = TypeVar("Found")
 
 Unmeasured = dict[str, Any]
 """The state of an example that no model can be asked about, and why."""
@@ -50,42 +51,41 @@ def template_of(model: str, template: Template) -> str:
     return template_fingerprint(tokenizer_of(model), template)
 
 
-def render_dialogues(
+def render_examples(
     model: str, template: Template, examples: pa.Table
 ) -> list[list[RenderedTurn] | Unmeasured]:
     """Token ids of each example's trained turns, or why there are none; a row fails alone."""
-    with _rendering:
-        tokenizer = tokenizer_of(model)
-        return [render_dialogue(tokenizer, template, row) for row in examples.to_pylist()]
-
-
-def render_dialogue(
-    tokenizer: "PreTrainedTokenizerBase", template: Template, row: Mapping[str, Any]
-) -> list[RenderedTurn] | Unmeasured:
-    """Token ids of one example's trained turns, or why there are none."""
-    if row["response_at"] is None:
-        return no_response()
-    messages, tools = orjson.loads(row["messages"]), orjson.loads(row["tools"])
-    try:
-        return render_turns(tokenizer, messages, tools, row["trained_at"], template)
-    except RenderingError as error:
-        return {"state": "failed", "detail": str(error)}
+    return inspect_rows(model, template, examples, lambda _tokenizer, _dialogue, turns: turns)
 
 
 def inspect_rows(
     model: str,
     template: Template,
     examples: pa.Table,
-    inspect: Callable[["PreTrainedTokenizerBase", dict[str, Any], list[RenderedTurn]], Unmeasured],
-) -> list[Unmeasured]:
+    inspect: Callable[["PreTrainedTokenizerBase", Dialogue, list[RenderedTurn]], Found],
+) -> list[Found | Unmeasured]:
     """What is found out of each example by its tokenizer and its trained turns' token ids."""
+    # Of few columns: to make Python's rows of a table costs as much as to render them.
+    asked = examples.select(["messages", "tools", "response_at", "trained_at"])
+    dialogues = rows_to_ask(asked, dialogue_of)
     with _rendering:
         tokenizer = tokenizer_of(model)
-        found = []
-        for row in examples.to_pylist():
-            turns = render_dialogue(tokenizer, template, row)
-            found.append(turns if isinstance(turns, dict) else inspect(tokenizer, row, turns))
-        return found
+
+        def render(asked: list[Dialogue]) -> Iterator[Found | Unmeasured]:
+            for dialogue, turns in zip(
+                asked, render_dialogues(tokenizer, asked, template), strict=True
+            ):
+                if isinstance(turns, RenderingError):
+                    yield {"state": "failed", "detail": str(turns)}
+                else:
+                    yield inspect(tokenizer, dialogue, turns)
+
+        return answer_rows(dialogues, render)
+
+
+def dialogue_of(row: Mapping[str, Any]) -> Dialogue:
+    """An example's messages, tools and trained turns."""
+    return Dialogue(orjson.loads(row["messages"]), orjson.loads(row["tools"]), row["trained_at"])
 
 
 def render_rows(
@@ -94,7 +94,7 @@ def render_rows(
     """Each example as the one row that a model can learn it from in one reading, or why not."""
     return [
         turns if isinstance(turns, dict) else join_row(turns)
-        for turns in render_dialogues(model, template, examples)
+        for turns in render_examples(model, template, examples)
     ]
 
 
@@ -156,8 +156,8 @@ def rows_to_ask(
 
 
 def answer_rows(
-    rows: Sequence[Asked | Unmeasured], ask: Callable[[list[Asked]], Iterable[Unmeasured]]
-) -> list[Unmeasured]:
+    rows: Sequence[Asked | Unmeasured], ask: Callable[[list[Asked]], Iterable[Found | Unmeasured]]
+) -> list[Found | Unmeasured]:
     """Ask about the rows that can be, together, and put each answer where its row is.
 
     Args:

@@ -96,9 +96,7 @@ def every_example_has_one_fate(con: Connection, pool: list[str]) -> None:
     assert fates == Counter(pool)
 
 
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
-)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(lines=LINES, dedupe=DEDUPES, select=SELECTS)
 def test_no_row_is_lost_or_counted_twice(
     lines: list[str], dedupe: list[MinHash], select: SelectSettings

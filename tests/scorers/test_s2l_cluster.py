@@ -31,7 +31,7 @@ losses = arrays(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 15), st.booleans())
 def test_the_order_of_rows_and_of_steps_makes_no_difference(
     seed: int, clusters: int, standardise: bool
@@ -48,7 +48,7 @@ def test_the_order_of_rows_and_of_steps_makes_no_difference(
     np.testing.assert_array_equal(shuffled, labels[rows])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(losses, st.integers(1, 5))
 def test_equal_rows_share_a_cluster_and_labels_have_no_gap(
     trajectory: np.ndarray, clusters: int

@@ -232,7 +232,7 @@ def answers_alone(con: Connection, ids: list[str], name: str) -> dict[str, objec
 
 
 @pytest.mark.parametrize("name", sorted(READERS))
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_of_shuffled_ids_each_has_its_own_answer(
     stored: tuple[Connection, list[str]], name: str, data: st.DataObject

@@ -14,7 +14,7 @@ from pipeline.measuring.rows import (
     answer_rows,
     answer_table,
     content_ends,
-    render_dialogues,
+    render_examples,
     template_of,
 )
 from pipeline.settings import TARGET, Settings
@@ -134,7 +134,7 @@ class Losses(ServedMeasure):
 
     def measure(self, examples: pa.Table) -> pa.Table:
         """Ask the model for both losses of each example."""
-        rendered = render_dialogues(self.settings.model, self.settings.template, examples)
+        rendered = render_examples(self.settings.model, self.settings.template, examples)
         return answer_table(examples, answer_rows(rendered, self.ask), FIELDS)
 
     def ask(self, dialogues: list[list[RenderedTurn]]) -> list[Unmeasured]:

@@ -4,10 +4,9 @@ Whether an example can be trained at all is found out here as well, since no mod
 that the template leaves out of a trained turn, a control token that stands in a text.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import orjson
 import pyarrow as pa
 from pydantic import Field
 
@@ -16,7 +15,7 @@ from pipeline.measuring.rows import Unmeasured, answer_table, inspect_rows, temp
 from pipeline.settings import TARGET, Settings
 from scorers.measures.models.loading import resolve_model
 from scorers.measures.reading.chat_format import RenderedExample, RenderingError, Template
-from scorers.measures.reading.dialogue import RenderedTurn, join_turns
+from scorers.measures.reading.dialogue import Dialogue, RenderedTurn, join_turns
 from scorers.measures.reading.written import Part, find_control_tokens, find_unwritten
 from storage.measurements import MeasureKey
 
@@ -84,19 +83,19 @@ class TokenCounts(Settings, ExampleInputs):
     def count(
         self,
         tokenizer: "PreTrainedTokenizerBase",
-        row: Mapping[str, Any],
+        dialogue: Dialogue,
         turns: Sequence[RenderedTurn],
     ) -> Unmeasured:
         """Tokens of one example, or what is wrong with it."""
-        messages, tools = orjson.loads(row["messages"]), orjson.loads(row["tools"])
-        read = messages[: turns[-1].message + 1]
+        trained_at = dialogue.trained_at
+        read = dialogue.messages[: turns[-1].message + 1]
         try:
-            missing = find_unwritten(tokenizer, read, tools, row["trained_at"], self.template)
+            missing = find_unwritten(tokenizer, read, dialogue.tools, trained_at, self.template)
         except RenderingError as error:
             return {"state": "failed", "detail": str(error)}
         rows = join_turns(turns)
         counts = token_columns(turns, rows, missing)
-        trained = [part for part in missing if part.message in row["trained_at"]]
+        trained = [part for part in missing if part.message in trained_at]
         forged = find_control_tokens(tokenizer, read)
         if trained and self.unwritten == "fail":
             return {"state": "failed", "detail": describe_unwritten(trained), **counts}

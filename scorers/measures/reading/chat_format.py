@@ -27,7 +27,7 @@ from jinja2 import TemplateError
 from numpy.typing import NDArray
 
 from scorers.measures.protocols import Message
-from scorers.measures.reading.prefix_tree import shared_length
+from scorers.measures.reading.text_tokens import TextTokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -52,6 +52,8 @@ RAISED_BY_TEMPLATES = (
 """What a template can come to beside its own errors: it is a program, and the row its input."""
 
 Tools: TypeAlias = Sequence[Mapping[str, Any]]
+
+NO_PROMPT = "the conversation begins with the response: there is no prompt"
 
 TURN_END = " \n "  # between the turns of question_answer
 
@@ -115,24 +117,74 @@ def render(
         MissingTemplateError: if the tokenizer has no chat template.
         ValueError: if it has no end-of-text token.
     """
-    prompt, response = list(messages[:response_at]), messages[response_at]
-    if not prompt:
-        raise RenderingError("the conversation begins with the response: there is no prompt")
+    (turn,) = write_turns(tokenizer, [(messages, response_at)], tools, template)
+    if isinstance(turn, RenderingError):
+        raise turn
+    tokens = TextTokens(tokenizer, add_special_tokens=template != "chat")
+    tokens.read([turn.full])
+    return cut_turn(tokens, turn, turn.full)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnText:
+    """What is read of a conversation up to a turn, as text."""
+
+    full: str
+    """The turn included."""
+    with_header: str
+    """What stands before it, with the assistant's header: what is read at inference."""
+    without_header: str
+
+
+def write_turns(
+    tokenizer: PreTrainedTokenizerBase,
+    asked: Sequence[tuple[Sequence[Message], int]],
+    tools: Tools,
+    template: Template,
+) -> list[TurnText | RenderingError]:
+    """Write each conversation up to and including one of its turns.
+
+    Args:
+        tokenizer: with a chat template, where that is the template.
+        asked: conversations in canonical form, and the index of the turn.
+        tools: JSON schemas, of all of them.
+        template: see Template.
+
+    Returns:
+        The texts, or why a conversation cannot be written.
+
+    Raises:
+        MissingTemplateError: if the tokenizer has no chat template.
+        ValueError: if it has no end-of-text token.
+    """
     if template == "question_answer":
-        return _render_question_answer(tokenizer, prompt, response, tools)
+        end = end_of_text(tokenizer)
+        return [_write_question_answer(end, messages, at, tools) for messages, at in asked]
     if template == "plain":
-        return _render_plain(tokenizer, prompt, response, tools)
-    full = render_text(tokenizer, [*prompt, response], tools)
-    with_header = render_text(tokenizer, prompt, tools, header=True)
-    if not full.startswith(with_header):
-        # Cut at what they have in common, the row would be trained behind a prompt that the model
-        # never reads: where the header opens a thought, an answer without one.
-        raise RenderingError(
-            "no_header: the chat template does not write the answer behind the header that the "
-            "model reads at inference; name another template, or other settings of it"
-        )
-    without_header = render_text(tokenizer, prompt, tools)
-    return _cut_texts(tokenizer, full, with_header, without_header, add_special_tokens=False)
+        return [_write_plain(messages, at, tools) for messages, at in asked]
+    full = render_texts(tokenizer, [messages[: at + 1] for messages, at in asked], tools)
+    before = [messages[:at] for messages, at in asked]
+    with_header = render_texts(tokenizer, before, tools, header=True)
+    without = render_texts(tokenizer, before, tools)
+    return [join_texts(*texts) for texts in zip(full, with_header, without, strict=True)]
+
+
+def join_texts(
+    full: str | RenderingError, with_header: str | RenderingError, without: str | RenderingError
+) -> TurnText | RenderingError:
+    """The three texts of a turn, if the template wrote them all and in the way that is read."""
+    for text in (full, with_header, without):
+        if isinstance(text, RenderingError):
+            return text
+    assert isinstance(full, str) and isinstance(with_header, str) and isinstance(without, str)
+    if full.startswith(with_header):
+        return TurnText(full, with_header, without)
+    # Cut at what they have in common, the row would be trained behind a prompt that the model
+    # never reads: where the header opens a thought, an answer without one.
+    return RenderingError(
+        "no_header: the chat template does not write the answer behind the header that the "
+        "model reads at inference; name another template, or other settings of it"
+    )
 
 
 def render_prompt(
@@ -173,6 +225,33 @@ def render_text(
     return str(_call_template(tokenizer, list(messages), tools, header=header, tokenize=False))
 
 
+def render_texts(
+    tokenizer: PreTrainedTokenizerBase,
+    conversations: Sequence[Sequence[Message]],
+    tools: Tools,
+    *,
+    header: bool = False,
+) -> list[str | RenderingError]:
+    """What `render_text` writes of each conversation, or why it does not, in one call for all."""
+    if all(conversations):
+        try:
+            require_template(tokenizer)
+            turns = [list(messages) for messages in conversations]
+            written: Any = _call_template(tokenizer, turns, tools, header=header, tokenize=False)
+            return list(written)
+        except RenderingError:
+            pass  # one of them is refused: which of them is found out below
+    found: list[str | RenderingError] = []
+    for messages in conversations:
+        try:
+            if not messages:
+                raise RenderingError(NO_PROMPT)
+            found.append(render_text(tokenizer, messages, tools, header=header))
+        except RenderingError as error:
+            found.append(error)
+    return found
+
+
 def template_fingerprint(tokenizer: PreTrainedTokenizerBase, template: Template) -> str:
     """SHA-256, 64 hex digits, of what decides the rendering besides the tokenizer's vocabulary."""
     written: Any = tokenizer.chat_template if template == "chat" else TURN_END
@@ -200,7 +279,7 @@ def _apply_template(
 
 def _call_template(
     tokenizer: PreTrainedTokenizerBase,
-    messages: list[Message],
+    messages: list[Message] | list[list[Message]],
     tools: Tools,
     header: bool,
     tokenize: bool,
@@ -221,62 +300,64 @@ def _call_template(
         raise RenderingError(f"the chat template broke on the conversation: {name}") from error
 
 
-def _cut(
-    tokenizer: PreTrainedTokenizerBase,
-    full: list[int],
-    with_header: list[int],
-    without_header: list[int],
-) -> RenderedExample:
-    """Cut the full ids at the response, and find the header in front of it."""
-    start = shared_length(with_header, full)
+def cut_turn(tokens: TextTokens, turn: TurnText, whole: str) -> RenderedExample:
+    """Cut the ids of a turn at the response, and find the header in front of it.
+
+    Args:
+        tokens: which have read the whole text.
+        turn: of it.
+        whole: a text that the turn's may be beginnings of.
+
+    Raises:
+        RenderingError: if no response can be told from what stands before it.
+    """
+    full = tokens.ids(turn.full, whole)
+    start = tokens.shared(turn.with_header, turn.full, whole)
     # A template without a header (Mistral's) leaves none; the token that ends the prompt then
     # plays its part: "[/INST]".
-    header_start = min(shared_length(with_header, without_header), start - 1)
+    header_start = min(tokens.shared(turn.with_header, turn.without_header, whole), start - 1)
     if header_start < 0:
         raise RenderingError("prompt and conversation share no token, so no response can be found")
     header = full[header_start:start]
-    beginning = tokenizer.bos_token_id
+    beginning = tokens.tokenizer.bos_token_id
     if beginning is not None and full[0] == beginning and header[0] != beginning:
         # Models that always saw this token first (Gemma) predict noise without it.
         header = [full[0], *header]
     return RenderedExample(prompt=full[:start], header=header, response=full[start:])
 
 
-def _render_question_answer(
-    tokenizer: PreTrainedTokenizerBase, prompt: list[Message], response: Message, tools: Tools
-) -> RenderedExample:
+def end_of_text(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The token that ends a text.
+
+    Raises:
+        ValueError: if the tokenizer has none.
+    """
     if tokenizer.eos_token is None:
         raise ValueError("question_answer ends a response with the end-of-text token; none is set")
-    end = str(tokenizer.eos_token)
+    return str(tokenizer.eos_token)
+
+
+def _write_question_answer(
+    end: str, messages: Sequence[Message], at: int, tools: Tools
+) -> TurnText | RenderingError:
+    if not at:
+        return RenderingError(NO_PROMPT)
     turns = [json.dumps(tool, ensure_ascii=False) for tool in tools]
-    turns += [_write_turn(message) for message in prompt]
+    turns += [_write_turn(message) for message in messages[:at]]
     before = TURN_END.join(turns) + " \n"
     question = before + " Answer:"
-    answer = f" {_write_message(response)}"
+    answer = f" {_write_message(messages[at])}"
     full = question + answer + ("" if answer.endswith(end) else end)  # as TRL adds it
-    return _cut_texts(tokenizer, full, question, before)
+    return TurnText(full, question, before)
 
 
-def _render_plain(
-    tokenizer: PreTrainedTokenizerBase, prompt: list[Message], response: Message, tools: Tools
-) -> RenderedExample:
+def _write_plain(messages: Sequence[Message], at: int, tools: Tools) -> TurnText | RenderingError:
+    if not at:
+        return RenderingError(NO_PROMPT)
     turns = [json.dumps(tool, ensure_ascii=False) for tool in tools]
-    before = "\n".join([*turns, *(_write_message(message) for message in prompt)])
+    before = "\n".join([*turns, *(_write_message(message) for message in messages[:at])])
     # The line break is what stands for a header.
-    return _cut_texts(tokenizer, f"{before}\n{_write_message(response)}", f"{before}\n", before)
-
-
-def _cut_texts(
-    tokenizer: PreTrainedTokenizerBase,
-    full: str,
-    with_header: str,
-    without_header: str,
-    *,
-    add_special_tokens: bool = True,  # not behind a chat template, which writes its own
-) -> RenderedExample:
-    texts = (full, with_header, without_header)
-    ids = (tokenizer(t, add_special_tokens=add_special_tokens, verbose=False) for t in texts)
-    return _cut(tokenizer, *([*each["input_ids"]] for each in ids))
+    return TurnText(f"{before}\n{_write_message(messages[at])}", f"{before}\n", before)
 
 
 def _write_turn(message: Message) -> str:

@@ -15,13 +15,22 @@ conversation and never looked up: it depends on the row as well.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from scorers.measures.protocols import Message
-from scorers.measures.reading.chat_format import RenderedExample, Template, Tools, render
+from scorers.measures.reading.chat_format import (
+    RenderedExample,
+    RenderingError,
+    Template,
+    Tools,
+    TurnText,
+    cut_turn,
+    write_turns,
+)
+from scorers.measures.reading.text_tokens import TextTokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -54,6 +63,17 @@ class RenderedTurn:
         return self.start + len(self.alone.response)
 
 
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """A conversation, and which of its turns are trained."""
+
+    messages: Sequence[Message]
+    """Canonical form; nothing behind the last trained turn is read."""
+    tools: Tools
+    trained_at: Sequence[int]
+    """Indices of the trained turns, ascending; at least one."""
+
+
 def render_turns(
     tokenizer: PreTrainedTokenizerBase,
     messages: Sequence[Message],
@@ -61,7 +81,7 @@ def render_turns(
     trained_at: Sequence[int],
     template: Template,
 ) -> list[RenderedTurn]:
-    """Tokenise each trained turn behind what stands before it.
+    """Tokenise each trained turn of one conversation behind what stands before it.
 
     Args:
         tokenizer: of the model that will read the ids.
@@ -75,26 +95,85 @@ def render_turns(
             several.
         ValueError: if the tokenizer has no chat template, or no end-of-text token.
     """
-    alone = [render(tokenizer, messages, tools, at, template) for at in trained_at]
-    whole = [*alone[-1].prompt, *alone[-1].response]
-    special = special_ids(tokenizer)
+    (turns,) = render_dialogues(tokenizer, [Dialogue(messages, tools, trained_at)], template)
+    if isinstance(turns, RenderingError):
+        raise turns
+    return turns
+
+
+def render_dialogues(
+    tokenizer: PreTrainedTokenizerBase, dialogues: Sequence[Dialogue], template: Template
+) -> list[list[RenderedTurn] | RenderingError]:
+    """Tokenise the trained turns of many conversations, each text once and all of them together.
+
+    Returns:
+        For each conversation its turns, or why it cannot be rendered.
+
+    Raises:
+        ValueError: if the tokenizer has no chat template, or no end-of-text token.
+    """
+    written = write_dialogues(tokenizer, dialogues, template)
+    tokens = TextTokens(tokenizer, add_special_tokens=template != "chat")
+    texts = [each for each in written if not isinstance(each, RenderingError)]
+    tokens.read(turns[-1].full for turns in texts)
+    tokens.read(text for turns in texts for text in unknown_texts(tokens, turns))
+    return [
+        each if isinstance(each, RenderingError) else place_turns(tokens, each, dialogue)
+        for each, dialogue in zip(written, dialogues, strict=True)
+    ]
+
+
+def write_dialogues(
+    tokenizer: PreTrainedTokenizerBase, dialogues: Sequence[Dialogue], template: Template
+) -> list[list[TurnText] | RenderingError]:
+    """The texts of the trained turns of each conversation, or why there are none."""
+    alike: dict[str, list[int]] = {}  # conversations that have the same tools
+    for index, dialogue in enumerate(dialogues):
+        alike.setdefault(json.dumps(dialogue.tools), []).append(index)
+    found: list[list[TurnText] | RenderingError] = [[] for _ in dialogues]
+    for indices in alike.values():
+        owners = [(index, at) for index in indices for at in dialogues[index].trained_at]
+        asked = [(dialogues[index].messages, at) for index, at in owners]
+        texts = write_turns(tokenizer, asked, dialogues[indices[0]].tools, template)
+        for (index, _), text in zip(owners, texts, strict=True):
+            turns = found[index]
+            if isinstance(text, RenderingError):
+                found[index] = text if isinstance(turns, list) else turns  # the first that fails
+            elif isinstance(turns, list):
+                turns.append(text)
+    return found
+
+
+def unknown_texts(tokens: TextTokens, turns: Sequence[TurnText]) -> list[str]:
+    """The texts of a conversation whose ids do not follow from those of the whole of it."""
+    whole = turns[-1].full
+    return [
+        text
+        for turn in turns
+        for text in (turn.full, turn.with_header, turn.without_header)
+        if tokens.beginning(whole, text) is None
+    ]
+
+
+def place_turns(
+    tokens: TextTokens, turns: Sequence[TurnText], dialogue: Dialogue
+) -> list[RenderedTurn] | RenderingError:
+    """The trained turns of a conversation, cut out of its tokens, or why they cannot be."""
+    whole = turns[-1].full
+    try:
+        alone = [cut_turn(tokens, turn, whole) for turn in turns]
+    except RenderingError as error:
+        return error
     return [
         RenderedTurn(
             message=at,
             alone=row,
-            placement=place_turn(row, whole, special),
-            weight=weight_of(messages[at]),
-            stop=find_stop(tokenizer, row.response, special),
+            placement=place_turn(row, tokens.ids(whole, whole), tokens.special),
+            weight=weight_of(dialogue.messages[at]),
+            stop=find_stop(tokens.tokenizer, row.response, tokens.special),
         )
-        for at, row in zip(trained_at, alone, strict=True)
+        for at, row in zip(dialogue.trained_at, alone, strict=True)
     ]
-
-
-@lru_cache(maxsize=4)  # looked up for every row
-def special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Ids of the control tokens: those that the tokenizer names, and others it marks as special."""
-    marked = (number for number, token in tokenizer.added_tokens_decoder.items() if token.special)
-    return frozenset(tokenizer.all_special_ids).union(marked)
 
 
 def find_stop(

@@ -52,7 +52,7 @@ def sentences(n: int, length: int, seed: int) -> list[str]:
     return [" ".join(f"w{w}" for w in rng.integers(0, 5000, length)) for _ in range(n)]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.lists(st.sampled_from("abc"), max_size=8), max_size=25),
     st.sampled_from([0.3, 0.5, 0.8, 1.0]),

@@ -37,7 +37,7 @@ def crowd(n: int, d: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return vectors.astype(np.float32), scores, np.array([f"{i:03}" for i in rng.permutation(n)])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(0, 80),
     st.sampled_from([2, 5, 32]),

@@ -50,7 +50,7 @@ def covered(a: list[str], b: list[str], words: int) -> float:
     return len(inside) / len(a) if a else 0.0
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.lists(st.lists(st.sampled_from("abc"), max_size=9), max_size=12),
     st.integers(1, 4),

@@ -3,7 +3,7 @@ import io
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.ingest.compression import BrokenStreamError
@@ -23,7 +23,6 @@ def values(rows: list[RawRow | UnreadableRow]) -> list[object]:
     return [row.value if isinstance(row, RawRow) else row.reason for row in rows]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(TEXTS, TEXTS), max_size=6), st.sampled_from(["\n", "\r\n"]))
 def test_what_python_writes_comes_back(table: list[tuple[str, str]], end: str) -> None:
     file = io.StringIO(newline="")

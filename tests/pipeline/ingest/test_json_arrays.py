@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.ingest.compression import BrokenStreamError
@@ -30,7 +30,6 @@ def read(text: bytes, size: int = 7, limit: int = LIMIT) -> list[bytes]:
     ]
 
 
-@settings(deadline=None)
 @given(st.lists(VALUES, max_size=6), st.sampled_from([None, 2]), st.integers(1, 40))
 def test_elements_do_not_depend_on_blocks(values: list[Any], indent: int | None, size: int) -> None:
     text = f" \n{json.dumps(values, indent=indent, ensure_ascii=False)}\r\n ".encode()

@@ -1,7 +1,7 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.ingest.compression import BrokenStreamError
@@ -17,7 +17,6 @@ def whole(line: bytes | OversizedRow) -> bytes:
     return bytes(line.kept) if isinstance(line, OversizedRow) else line
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.binary(max_size=30).map(lambda line: line.replace(b"\n", b"")), max_size=20),
     st.integers(1, 50),

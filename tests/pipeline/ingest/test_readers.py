@@ -109,9 +109,7 @@ def test_an_empty_file_has_no_rows(tmp_path: Path, name: str, content: bytes) ->
     assert list(read_rows(write(tmp_path, name, content))) == []
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_good_lines_survive_whatever_the_others_hold(tmp_path: Path, data: st.DataObject) -> None:
     texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=9)
@@ -137,9 +135,7 @@ def test_good_lines_survive_whatever_the_others_hold(tmp_path: Path, data: st.Da
             assert isinstance(row, RawRow) and row.value == values[row.position - 1]
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(["a.jsonl.gz", "a.jsonl.zst", "a.jsonl.xz", "a.json.gz", "a.json"]),
     share=st.floats(0.05, 0.999),

@@ -2,7 +2,7 @@ import json
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.ingest.strict_json import MAX_DEPTH, InvalidJsonError, parse_json
@@ -17,7 +17,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(VALUES, st.sampled_from([None, 1]), st.booleans())
 def test_what_python_writes_comes_back_the_same(
     value: object, indent: int | None, ascii: bool
@@ -28,7 +27,6 @@ def test_what_python_writes_comes_back_the_same(
     assert repr(read) == repr(value)  # 1 and 1.0 are equal, and are not the same
 
 
-@settings(deadline=None)
 @given(st.dictionaries(TEXTS, VALUES, min_size=1, max_size=4), st.sampled_from(["", " ", "\t "]))
 def test_a_key_that_stands_twice_is_found_wherever(value: dict, space: str) -> None:
     inner = json.dumps(value)

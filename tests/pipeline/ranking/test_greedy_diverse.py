@@ -47,7 +47,7 @@ def assert_equal(one: DiverseRows, other: DiverseRows) -> None:
     np.testing.assert_array_equal(one.similarity, other.similarity)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     n=st.integers(0, 90),
     d=st.sampled_from([2, 3, 16]),

@@ -29,20 +29,20 @@ def places(index: SuffixIndex, span: list[str]) -> list[tuple[int, int]]:
     return list(zip(parts.tolist(), (positions - index.starts[parts]).tolist(), strict=True))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 300), max_size=60))
 def test_suffixes_are_sorted_and_each_is_there_once(tokens: list[int]) -> None:
     order = order_suffixes(np.array(tokens, dtype=np.uint32)).tolist()
     assert order == sorted(range(len(tokens)), key=lambda at: tokens[at:])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ROWS, st.lists(st.sampled_from("abcd"), min_size=1, max_size=4))
 def test_every_place_is_found_and_no_other(rows: list[tuple[str, str]], span: list[str]) -> None:
     assert places(build_index(rows), span) == naive_places(rows, span)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ROWS, st.lists(st.sampled_from("abcd"), max_size=9))
 def test_the_longest_run_is_found(rows: list[tuple[str, str]], query: list[str]) -> None:
     index = build_index(rows)

@@ -59,7 +59,7 @@ def test_spans_never_cross_a_row_boundary() -> None:
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.text("ab. ", max_size=14), min_size=1, max_size=6),
     st.text("ab. ", max_size=14),
