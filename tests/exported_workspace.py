@@ -6,6 +6,7 @@ with a tool call whose number an export spells anew; and an answer that was gene
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,8 +61,10 @@ def write_sources(folder: Path) -> list[Path]:
     return [first, second]
 
 
-def export_workspace(folder: Path, held_out: float = 0.2) -> tuple[RunContext, Exported]:
-    """Ingest, count tokens, score, select everything and export, in `folder/workspace`."""
+def export_workspace(
+    folder: Path, held_out: float = 0.2, filters: Sequence[Mapping[str, object]] = ()
+) -> tuple[RunContext, Exported]:
+    """Ingest, count, score, select all that filters leave, and export, in `folder/workspace`."""
     run, pool = start(folder / "workspace", write_sources(folder), seed=1)
     calls = (
         "{{ message.content }}"
@@ -85,7 +88,7 @@ def export_workspace(folder: Path, held_out: float = 0.2) -> tuple[RunContext, E
     run = replace(run, measures={"token_counts": tokens.key()})
     run = score(run, ScoreSettings(scorer="response_length"), pool)
     top = {"method": "top_k", "score": "response_length", "budget": {"fraction": 1.0}}
-    settings = SelectSettings.model_validate({"held_out": held_out, "steps": [top]})
+    settings = SelectSettings.model_validate({"held_out": held_out, "steps": [*filters, top]})
     select_examples(run, settings, pool)
     measured = {"tokens": {"model": tokens.model}}
     recipe = {"name": "test", "select": {"name": "choice"}, "measure": measured, "seed": 1}

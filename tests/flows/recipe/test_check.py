@@ -238,6 +238,19 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
             {"select": {"steps": [{"method": "k_centre", "budget": {"rows": 1}}]}},
             "select.steps.0: compares embeddings: add {of: both} to measure.embeddings",
         ),
+        (
+            {
+                "scores": ["mtld"],
+                "select": {
+                    "steps": [
+                        {"method": "trained_turns", "score": "mtld", "at_least": 9},
+                        {"method": "random", "budget": {"rows": 1}},
+                    ]
+                },
+            },
+            "select.steps.0.score: 'mtld' has no value for a single turn; scores that do are made "
+            "by deita, entropy, grape, ifd",
+        ),
         ({"scores": ["tag_count"]}, "tag_count reads tags: add the block measure.tags"),
         (
             {"select": {"steps": [{"method": "instag", "budget": {"rows": 1}}]}},
