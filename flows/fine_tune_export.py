@@ -31,7 +31,8 @@ from fine_tune.train import train_adapter
 from flows.artifacts import ProgressArtifact, artifact_key, show_training
 from flows.progress import counted, say
 from flows.run_names import name_training
-from scorers.measures.models.loading import resolve_model
+from scorers.measures.models.loading import TEMPLATE, resolve_model
+from scorers.measures.models.model_cache import TEMPLATE_FILE
 from storage.exports_manifest import SPLITS, ExportManifest, read_manifest
 
 FINISHED_EVENT = "sluice.training.finished"
@@ -86,7 +87,7 @@ def fine_tune(
     folder = Path(export)
     manifest = read_manifest(folder)
     settings = train or recipe_settings(folder)
-    model = target or manifest.model.reference
+    model = with_template_of(folder, target or manifest.model.reference)
     trial_id = trial_identity(manifest.export_id, resolve_model(model).fingerprint, settings)
     place = Path(output) if output else training_folder(folder, trial_id)
     workspace = workspace_of(folder)
@@ -105,6 +106,12 @@ def fine_tune(
     show_training(str(read_recipe(folder)["name"]), outcome)
     report_back(outcome)
     return None
+
+
+def with_template_of(export: Path, model: str) -> str:
+    """The model with the chat template that lies in an export, where one does."""
+    file = export / TEMPLATE_FILE
+    return f"{model.partition(TEMPLATE)[0]}{TEMPLATE}{file}" if file.is_file() else model
 
 
 def ask(export: Path, manifest: ExportManifest, settings: TrainSettings) -> Approval:

@@ -62,7 +62,10 @@ def write_sources(folder: Path) -> list[Path]:
 
 
 def export_workspace(
-    folder: Path, held_out: float = 0.2, filters: Sequence[Mapping[str, object]] = ()
+    folder: Path,
+    held_out: float = 0.2,
+    filters: Sequence[Mapping[str, object]] = (),
+    chat_template: str | None = None,
 ) -> tuple[RunContext, Exported]:
     """Ingest, count, score, select all that filters leave, and export, in `folder/workspace`."""
     run, pool = start(folder / "workspace", write_sources(folder), seed=1)
@@ -72,9 +75,12 @@ def export_workspace(
         " {{ call.function.name }} {{ call.function.arguments }}{% endfor %}"
     )
     template = CHAT.replace("{{ message.content }}", calls)
-    model = save_tiny_llama(folder / "model", chat_template=template)
+    model = str(save_tiny_llama(folder / "model", chat_template=template))
+    if chat_template is not None:
+        (folder / "chat.jinja").write_text(chat_template)
+        model = f"{model}?chat_template={folder}/chat.jinja"
     # Digits are control tokens of the toy tokenizer, and words of its rows.
-    tokens = TokenCounts(model=str(model), control_tokens="keep")
+    tokens = TokenCounts(model=model, control_tokens="keep")
     with open_workspace(run.workspace) as con:
         (prompt,) = con.execute("select example_id from examples where prompt = '50'").fetchall()
         answer = Conversation(

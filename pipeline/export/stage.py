@@ -17,7 +17,7 @@ from pipeline.export.rows import ExportRow, row_id
 from pipeline.measuring.measures.token_counts import TokenCounts
 from pipeline.measuring.rows import template_of
 from pipeline.run_context import RunContext
-from scorers.measures.models.loading import resolve_model
+from scorers.measures.models.loading import named_template, resolve_model
 from scorers.reductions import as_turns
 from storage.conversations import content_hash
 from storage.database import Connection, open_workspace
@@ -75,6 +75,7 @@ def export_selection(
             seed=run.seed,
             model=identify_model(tokens, str(recipe["measure"]["tokens"]["model"])),
             max_length=tokens.max_tokens,
+            chat_template=named_template(tokens.model),
             funnel=[count for count in read_counts(con, run.run_id) if count.stage != "export"],
             steps=steps,
             generators=read_generators(con, choice.selection_id),

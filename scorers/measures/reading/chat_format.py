@@ -129,7 +129,7 @@ def render(
         # never reads: where the header opens a thought, an answer without one.
         raise RenderingError(
             "no_header: the chat template does not write the answer behind the header that the "
-            "model reads at inference; name another template, or other settings of it"
+            "model reads at inference; name another as the recipe's `chat_template`"
         )
     without_header = render_text(tokenizer, prompt, tools)
     return _cut_texts(tokenizer, full, with_header, without_header, add_special_tokens=False)
@@ -186,8 +186,8 @@ def require_template(tokenizer: PreTrainedTokenizerBase) -> None:
     if not tokenizer.chat_template:
         raise MissingTemplateError(
             f"{tokenizer.name_or_path} has no chat template, as base models often have none: name "
-            "the tuned model, or put a chat_template.jinja into the model's folder; to measure "
-            "without training, set `template: plain` or `question_answer`"
+            "the tuned model, or a Jinja file as the recipe's `chat_template`; to measure without "
+            "training, set `template: plain` or `question_answer`"
         )
 
 
