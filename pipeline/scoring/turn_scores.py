@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from pipeline.measuring.measures.turn_ratings import place_rated
-from pipeline.scoring.stage import TURN_TOKENS, ScoreKey
+from pipeline.scoring.stage import TURN_TOKENS, ScoreKey, read_part
 from scorers import SCORERS, Scorer
 from scorers.arrays import Floats
 from scorers.reductions import OF_TURNS, as_turns
@@ -55,10 +55,16 @@ def read_turn_scores(
         (n, k) values in the order of the turns; NaN where a turn has none, and behind the last.
     """
     scorer = SCORERS[key[0]]
-    call = partial(scorer.function, **orjson.loads(key[2])["settings"])
+    identity = orjson.loads(key[2])
+    call = partial(scorer.function, **identity["settings"])
     if scorer.measure == RATINGS:
         return score_rated(con, scorer, measures[RATINGS], ids, call)
-    columns = read_turn_columns(con, measures[scorer.measure], scorer.reads, ids)
+    measure = measures[scorer.measure]
+    if "part" in identity:
+        _, tokens, sums = read_part(con, measure, identity["part"], ids)
+        columns = {name: sums / tokens for name in scorer.reads}
+    else:
+        columns = read_turn_columns(con, measure, scorer.reads, ids)
     arrays = [columns[name] for name in scorer.reads]
     there = ~np.isnan(arrays).any(axis=0)
     values = np.full(there.shape, np.nan)

@@ -252,6 +252,10 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
             "select.steps.0.score: 'mtld' has no value for a single turn; scores that do are made "
             "by deita, entropy, grape, ifd",
         ),
+        (
+            {"scores": [{"scorer": "ifd", "part": "answer"}]},
+            "scores.0.part: ifd has no parts; perplexity and grape have",
+        ),
         ({"scores": ["tag_count"]}, "tag_count reads tags: add the block measure.tags"),
         (
             {"select": {"steps": [{"method": "instag", "budget": {"rows": 1}}]}},
