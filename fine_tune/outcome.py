@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from fine_tune.cost import TrainCost, read_cost
 from fine_tune.report import read_train_report
 from fine_tune.settings import TrainSettings
+from scorers.measures.models.loading import TEMPLATE
+from scorers.measures.models.model_cache import TEMPLATE_FILE
 from storage.conversations import content_hash
 
 EXPORTS_FOLDER, MODELS_FOLDER = "exports", "models"
@@ -97,6 +99,12 @@ def read_recipe(export: Path) -> Mapping[str, Any]:
     """The recipe that chose an export's rows, as it was stored."""
     recipe: dict[str, Any] = orjson.loads((export / "recipe.json").read_bytes())
     return recipe
+
+
+def with_template_of(export: Path, model: str) -> str:
+    """The model with the chat template that lies in an export, where one does."""
+    file = export / TEMPLATE_FILE
+    return f"{model.partition(TEMPLATE)[0]}{TEMPLATE}{file}" if file.is_file() else model
 
 
 def recipe_settings(export: Path) -> TrainSettings:

@@ -25,7 +25,7 @@ from pipeline.measuring.catalogue import VIEW_COLUMNS
 from pipeline.run_context import RunContext
 from pipeline.scoring.targets import describe_targets, read_targets
 from pipeline.selection.stage import Chosen
-from scorers.measures.models.loading import resolve_model
+from scorers.measures.models.loading import read_template, resolve_model
 from storage.conversations import content_hash
 from storage.database import open_workspace, read_workspace
 from storage.examples import read_pool
@@ -79,9 +79,11 @@ def identify(recipe: Recipe, placed: Recipe) -> tuple[RunState, Sequence[Source]
     targets = identify_sources(workspace, placed.targets)
     source_ids = sorted(source.source_id for source in sources)
     target_ids = sorted(source.source_id for source in targets)
-    sets = evaluation_fingerprints(placed.check)
+    files = evaluation_fingerprints(placed.check)
+    if placed.chat_template:
+        files = [*files, content_hash(read_template(Path(placed.chat_template)))]
     # Whatever can change the result: after an edit of the code or of a file it is another run.
-    run_id = content_hash([recipe.stored(), source_ids, target_ids, code_version(), *sets])[:12]
+    run_id = content_hash([recipe.stored(), source_ids, target_ids, code_version(), *files])[:12]
     named: dict[str, list[str]] = {}
     for written, found in zip(recipe.sources, blocks, strict=True):
         # Two blocks may name one path, each with a format of its own.

@@ -23,6 +23,7 @@ from fine_tune.outcome import (
     recipe_settings,
     training_folder,
     trial_identity,
+    with_template_of,
     workspace_of,
 )
 from fine_tune.report import TrainReport
@@ -86,7 +87,7 @@ def fine_tune(
     folder = Path(export)
     manifest = read_manifest(folder)
     settings = train or recipe_settings(folder)
-    model = target or manifest.model.reference
+    model = with_template_of(folder, target or manifest.model.reference)
     trial_id = trial_identity(manifest.export_id, resolve_model(model).fingerprint, settings)
     place = Path(output) if output else training_folder(folder, trial_id)
     workspace = workspace_of(folder)

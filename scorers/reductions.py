@@ -21,6 +21,9 @@ from scorers.arrays import Floats, Ints
 
 Reduction = Literal["token", "turn", "last", "first", "worst"]
 
+TurnPart = Literal["reasoning", "answer"]
+"""answer: a turn's tokens that are not its reasoning, the template's marks and end among them."""
+
 LEAST_TOKENS = 8
 """A turn of fewer is not the worst one, unless all are shorter."""
 
@@ -54,6 +57,27 @@ def reduce_turns(
     places = standing_turns(next(iter(means.values())), tokens, reduction)
     rows = np.arange(len(tokens))
     return {name: column[rows, places] for name, column in means.items()}
+
+
+def take_part(
+    part: TurnPart, whole: tuple[Floats, Floats], reasoning: tuple[Floats, Floats]
+) -> tuple[Floats, Floats]:
+    """Tokens and sums (n, k) of one part of each turn, NaN of a turn that has no token of it.
+
+    Args:
+        part: which.
+        whole: (n, k) tokens and sums of each turn.
+        reasoning: (n, k) those of its reasoning; NaN where that is not known.
+    """
+    if reasoning[0].shape != whole[0].shape:  # no row has it
+        reasoning = (np.full(whole[0].shape, np.nan), np.full(whole[0].shape, np.nan))
+    if part == "reasoning":
+        tokens, sums = reasoning
+    else:
+        tokens, sums = (a - b for a, b in zip(whole, reasoning, strict=True))
+    there = tokens > 0
+    # A rounding error below 0 is no loss: the sum of the rest of a turn's float32 losses.
+    return np.where(there, tokens, np.nan), np.where(there, np.maximum(sums, 0.0), np.nan)
 
 
 def as_turns(column: Floats) -> Floats:

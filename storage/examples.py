@@ -35,6 +35,8 @@ select example_id, prompt_id, messages, tools, response_at, prompt, response,
 from asked join examples using (example_id)
 """
 
+READ_TRAINED_AT = f"select {TRAINED_AT} as trained_at from asked join examples using (example_id)"
+
 READ_RESPONSES = """
 select example_id, length(response)
 from asked join examples using (example_id)
@@ -188,6 +190,12 @@ def read_examples(con: Connection, ids: Sequence[str]) -> list[Example]:
 def read_example_table(con: Connection, ids: Sequence[str]) -> pa.Table:
     """The same as Arrow columns: what a measuring task needs."""
     return read_aligned(con, READ_ROWS, ids)
+
+
+def read_trained_at(con: Connection, ids: Sequence[str]) -> list[list[int]]:
+    """Indices of the trained turns of examples among their messages, in the order of the ids."""
+    found: list[list[int]] = read_aligned(con, READ_TRAINED_AT, ids)["trained_at"].to_pylist()
+    return found
 
 
 def read_response_lengths(con: Connection, ids: Sequence[str]) -> dict[str, int]:

@@ -60,7 +60,7 @@ where example_id = $id and ($run is null or run_id = $run) order by all
 """
 
 SELECTED = """
-select rs.run_id, rs.kind, s.name, sr.rank, s.rows
+select rs.run_id, rs.kind, s.name, sr.rank, s.rows, sr.turns
 from selection_rows sr join selections s using (selection_id)
 join run_selections rs using (selection_id)
 where example_id = $id and ($run is null or rs.run_id = $run) order by all

@@ -231,4 +231,6 @@ MIGRATIONS = (
     "alter table examples add column trained_at integer[]",
     # all or last: which assistant turns of its rows are trained
     "alter table sources add column turns varchar default 'last'",
+    # indices of the trained turns that stay so where a step took some away; null: all
+    "alter table selection_rows add column turns integer[]",
 )

@@ -112,9 +112,12 @@ join run_sources r on r.source_id = o.source_id and r.run_id = $run_id
 
 LACKING_TURNS = """
 select x.example_id from exported x join examples e using (example_id)
+left join selection_rows s
+    on s.selection_id = $selection_id and s.rank = x.rank and s.example_id = x.example_id
+    and split = 'train'
 group by x.example_id
 having list_sort(list(coalesce(x.turn, e.response_at)))
-       is distinct from any_value(coalesce(e.trained_at, [e.response_at]))
+       is distinct from any_value(coalesce(s.turns, e.trained_at, [e.response_at]))
 order by 1
 """
 
@@ -226,9 +229,12 @@ def read_held_out(con: Connection, run_id: str) -> str | None:
     return next(iter(fetch_texts(con, HELD_OUT, {"run_id": run_id})), None)
 
 
-def read_lacking_turns(con: Connection) -> Broken:
-    """Exported examples that are not exported with each of their trained turns, and each once."""
-    return _broken(con, LACKING_TURNS)
+def read_lacking_turns(con: Connection, selection_id: str) -> Broken:
+    """Exported examples that are not exported with each of their trained turns, and each once.
+
+    Those are the ones that the selection trains; of held-out rows, all that can be.
+    """
+    return _broken(con, LACKING_TURNS, {"selection_id": selection_id})
 
 
 def read_not_stored(con: Connection) -> Broken:

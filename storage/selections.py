@@ -1,7 +1,7 @@
 """The `selections`, `run_selections`, `selection_rows`, `exports` and `trials` tables."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -27,6 +27,11 @@ WRITE = "insert into selection_rows select $selection_id, * from picked"
 READ = """
 select example_id, weight from selection_rows
 where selection_id = $selection_id order by rank
+"""
+
+READ_TURNS = """
+select example_id, turns from selection_rows
+where selection_id = $selection_id and turns is not null
 """
 
 OF_RUN = """
@@ -74,18 +79,24 @@ class PickedRows:
     """choice, held_out, or one of CONTROLS."""
     parent_id: str | None = None
     """The choice that a control belongs to."""
+    turns: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Indices of the turns that are trained, of the examples of which not all that could be are."""
 
 
 def write_selection(con: Connection, run_id: str, chosen: PickedRows) -> str:
     """Store an ordered selection, each row with weight 1, and link it to its run; return its id."""
     ids, weights = list(chosen.ids), [1.0] * len(chosen.ids)
     # Without the run: the same choice made again is the same selection.
-    selection_id = content_hash([chosen.name, chosen.kind, ids, weights])[:16]
+    identity: list[object] = [chosen.name, chosen.kind, ids, weights]
+    if chosen.turns:  # an id from before they were is that of a choice of whole examples
+        identity.append({example_id: list(chosen.turns[example_id]) for example_id in chosen.turns})
+    selection_id = content_hash(identity)[:16]
     picked = pa.table(
         {
             "rank": pa.array(range(1, len(ids) + 1), pa.int64()),  # from 1, as people count
             "example_id": pa.array(ids, pa.string()),
             "weight": pa.array(weights, pa.float64()),
+            "turns": pa.array([chosen.turns.get(i) for i in ids], pa.list_(pa.int32())),
         }
     )
     key = {"selection_id": selection_id}
@@ -103,6 +114,11 @@ def read_selection(con: Connection, selection_id: str) -> tuple[list[str], list[
     """Example ids and weights in the order picked."""
     rows = con.execute(READ, {"selection_id": selection_id}).fetchall()
     return [str(row[0]) for row in rows], [float(row[1]) for row in rows]
+
+
+def read_selected_turns(con: Connection, selection_id: str) -> dict[str, list[int]]:
+    """example_id → indices of its turns that are trained, where not all that could be are."""
+    return dict(con.execute(READ_TURNS, {"selection_id": selection_id}).fetchall())
 
 
 @dataclass(frozen=True, slots=True)

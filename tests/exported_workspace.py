@@ -6,6 +6,7 @@ with a tool call whose number an export spells anew; and an answer that was gene
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,9 +63,13 @@ def write_sources(folder: Path) -> list[Path]:
 
 
 def export_workspace(
-    folder: Path, held_out: float = 0.2, export: ExportSettings = PLAIN
+    folder: Path,
+    held_out: float = 0.2,
+    filters: Sequence[Mapping[str, object]] = (),
+    chat_template: str | None = None,
+    export: ExportSettings = PLAIN,
 ) -> tuple[RunContext, Exported]:
-    """Ingest, count tokens, score, select everything and export, in `folder/workspace`."""
+    """Ingest, count, score, select all that filters leave, and export, in `folder/workspace`."""
     run, pool = start(folder / "workspace", write_sources(folder), seed=1)
     calls = (
         "{{ message.content }}"
@@ -72,9 +77,12 @@ def export_workspace(
         " {{ call.function.name }} {{ call.function.arguments }}{% endfor %}"
     )
     template = CHAT.replace("{{ message.content }}", calls)
-    model = save_tiny_llama(folder / "model", chat_template=template)
+    model = str(save_tiny_llama(folder / "model", chat_template=template))
+    if chat_template is not None:
+        (folder / "chat.jinja").write_text(chat_template)
+        model = f"{model}?chat_template={folder}/chat.jinja"
     # Digits are control tokens of the toy tokenizer, and words of its rows.
-    tokens = TokenCounts(model=str(model), control_tokens="keep")
+    tokens = TokenCounts(model=model, control_tokens="keep")
     with open_workspace(run.workspace) as con:
         (prompt,) = con.execute("select example_id from examples where prompt = '50'").fetchall()
         answer = Conversation(
@@ -88,7 +96,7 @@ def export_workspace(
     run = replace(run, measures={"token_counts": tokens.key()})
     run = score(run, ScoreSettings(scorer="response_length"), pool)
     top = {"method": "top_k", "score": "response_length", "budget": {"fraction": 1.0}}
-    settings = SelectSettings.model_validate({"held_out": held_out, "steps": [top]})
+    settings = SelectSettings.model_validate({"held_out": held_out, "steps": [*filters, top]})
     select_examples(run, settings, pool)
     measured = {"tokens": {"model": tokens.model}}
     recipe = {"name": "test", "select": {"name": "choice"}, "measure": measured, "seed": 1}

@@ -32,6 +32,7 @@ TESTED_WITH = {
     "pipeline/measuring/rows.py": "pipeline/generation/test_indicator.py",
     "pipeline/measuring/warm_up.py": "pipeline/measuring/measures/test_gradients.py",
     "pipeline/reporting/report.py": "pipeline/reporting/test_changes.py",
+    "pipeline/selection/decisions.py": "pipeline/selection/test_candidates.py",
     "pipeline/selection/step.py": "pipeline/selection/test_steps.py",
     "pipeline/tracing/found.py": "pipeline/tracing/test_spans.py",
     "pipeline/tracing/neighbours.py": "pipeline/tracing/test_trace.py",

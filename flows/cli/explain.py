@@ -107,8 +107,8 @@ def decision_lines(explanation: Mapping[str, Any]) -> Iterator[str]:
         because = f", because of {row['because_of'][:8]}" if row["because_of"] else ""
         value = "" if row["value"] is None else f" at {row['value']:.4f}"
         why = f"; {row['detail']}" if row["detail"] else ""
-        outcome = f"dropped: {row['reason']}{value}{because}{why}" if row["reason"] else "kept"
-        yield f"  {row['stage']:<9} {row['label']}: {outcome}"
+        outcome = f"dropped: {row['reason']}{value}{because}" if row["reason"] else "kept"
+        yield f"  {row['stage']:<9} {row['label']}: {outcome}{why}"
         for copy in row["copies"] or ():
             yield f"  {'':<9} in place of {copy['example_id'][:8]}; {copy['detail']}"
 
@@ -128,6 +128,8 @@ def selection_lines(explanation: Mapping[str, Any]) -> Iterator[str]:
     """Which selections it is in."""
     yield "\nselections"
     for row in explanation["selections"]:
-        yield f"  {row['name']} ({row['kind']}), rank {row['rank']} of {row['rows']}"
+        turns = ", ".join(f"message {at + 1}" for at in row["turns"] or ())
+        trained = f"; of it is trained {turns}" if turns else ""
+        yield f"  {row['name']} ({row['kind']}), rank {row['rank']} of {row['rows']}{trained}"
     if not explanation["selections"]:
         yield "  none"

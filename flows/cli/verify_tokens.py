@@ -27,11 +27,12 @@ def verify_tokens(
 
     Trains nothing. Exits with 3, and names rows, where one is dropped, cut or masked otherwise.
     """
+    from fine_tune.outcome import with_template_of
     from fine_tune.verify_tokens import compare_labels
     from scorers.measures.models.loading import resolve_model
     from storage.exports_manifest import read_manifest
 
-    reference = model or read_manifest(export).model.reference
+    reference = with_template_of(export, model or read_manifest(export).model.reference)
     totals = compare_labels(export, Path(resolve_model(reference).path), max_length)
     lines = [
         f"{split}: {counts.rows:,} rows, {counts.prompt_tokens:,} prompt and "

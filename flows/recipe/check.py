@@ -4,6 +4,7 @@ Its form is looked at in form.py; then what blocks say of each other and of what
 in check_inputs.py, check_measures.py and check_selection.py.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +13,7 @@ import yaml
 
 from flows.recipe import check_inputs, check_measures, check_selection
 from flows.recipe.form import validate
-from flows.recipe.schema import Recipe, place_sources
+from flows.recipe.schema import Recipe, place_model, place_sources
 from pipeline.ingest.stage import ALL_TURNS
 
 
@@ -97,6 +98,7 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
     checks = (
         (check_inputs.source_problems, {"sources", "targets"}),
         (check_inputs.model_problems, set(Recipe.model_fields)),
+        (check_inputs.template_problems, {"target", "chat_template"}),
         (check_measures.measure_problems, {"measure"}),
         (check_measures.score_problems, {"scores", "measure", "targets"}),
         (check_measures.rating_problems, {"scores", "measure"}),
@@ -120,6 +122,9 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
     check = blocks["check"].placed(base) if blocks.get("check") else None
     targets = place_sources(blocks.get("targets", ()), base, turns)
     placed = {"sources": sources, "targets": targets, "check": check}
+    if blocks.get("chat_template"):
+        placed["chat_template"] = os.path.abspath(base / blocks["chat_template"])
+        placed["target"] = place_model(blocks.get("target", ""), base)
     if "workspace" in blocks:
         placed["workspace"] = str(base / blocks["workspace"])
     # Not validated: some blocks may be missing, and a check is only asked if its own are there.

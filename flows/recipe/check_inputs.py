@@ -11,8 +11,14 @@ from pipeline.ingest.readers import UnreadableSourceError, find_format
 from pipeline.ingest.shapes import SHAPES
 from pipeline.ingest.stage import SourceSettings
 from pipeline.measuring.endpoint import AskedBlock
+from pipeline.measuring.stage import try_template
 from pipeline.settings import TARGET
-from scorers.measures.models.loading import WHEEL_MODELS
+from scorers.measures.models.loading import (
+    TEMPLATE,
+    WHEEL_MODELS,
+    MissingModelError,
+    read_template,
+)
 from scorers.names import did_you_mean
 from storage.table_queries import TableQueryError, check_database
 
@@ -62,6 +68,21 @@ def model_problems(recipe: Recipe) -> Iterator[str]:
     for where, block in endpoint_blocks(recipe):
         if block.endpoint and block.model == TARGET:
             yield f"{where}.model: missing; name the model that the endpoint serves"
+
+
+def template_problems(recipe: Recipe) -> Iterator[str]:
+    """A chat template that is not there, is none, or cannot write a question and its answer."""
+    if recipe.chat_template is None:
+        return
+    try:
+        read_template(Path(recipe.chat_template))
+        told = try_template(f"{recipe.target}{TEMPLATE}{recipe.chat_template}")
+    except MissingModelError:
+        return  # said by who looks for it
+    except ValueError as error:
+        told = str(error)
+    if told:
+        yield f"chat_template: {told}"
 
 
 def endpoint_blocks(recipe: Recipe) -> Iterator[tuple[str, AskedBlock | GenerateSettings]]:

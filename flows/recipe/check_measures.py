@@ -6,7 +6,7 @@ from flows.recipe.schema import Recipe
 from pipeline.measuring.catalogue import MEASURES
 from pipeline.measuring.measures.embeddings import ComparedField, embeddings_name
 from pipeline.measuring.measures.ratings import as_number, ratings_name
-from pipeline.scoring.stage import TEXTS_BY_NAME, ScoreSettings, find_scorer, measure_name
+from pipeline.scoring.stage import LOSS, TEXTS_BY_NAME, ScoreSettings, find_scorer, measure_name
 from scorers import SCORERS, TEXT, scorer_settings
 from scorers.names import did_you_mean
 from scorers.reductions import OF_TURNS
@@ -39,6 +39,8 @@ def score_problems(recipe: Recipe) -> Iterator[str]:
         except ValueError as error:
             yield f"{where}: {error}"
             continue
+        if score.part and scorer.reads != (LOSS,):
+            yield f"{where}.part: {score.scorer} has no parts; perplexity and grape have"
         if score.reduction and not OF_TURNS.keys() >= set(scorer.reads):
             yield f"{where}.reduction: {score.scorer} reads no losses of turns: leave it out"
         if scorer.targets and not recipe.targets:

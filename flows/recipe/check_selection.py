@@ -9,9 +9,12 @@ from flows.recipe.schema import Recipe
 from pipeline.dedupe.which_copy import SourceOrder
 from pipeline.ingest.stage import bound_rows, bound_tokens, stored_path
 from pipeline.measuring.catalogue import MEASURES
+from pipeline.scoring.turn_scores import turn_scorers
 from pipeline.selection.allocate_budget import COLUMNS
+from pipeline.selection.methods.trained_turns import TrainedTurns
 from pipeline.selection.source_names import has_name
 from pipeline.selection.step import Filter, RankStep
+from scorers import SCORERS
 from scorers.names import did_you_mean
 from storage.workspace import Workspace
 
@@ -25,6 +28,8 @@ def select_problems(recipe: Recipe) -> Iterator[str]:
             yield from unknown_score(recipe, f"{where}.score", score)
             if score in labels and not step.ranks_labels:
                 yield f"{where}.score: {score!r} is a cluster's label and ranks nothing; use s2l"
+        if isinstance(step, TrainedTurns):
+            yield from turn_score_problems(recipe, where, step.score)
         for measure in step.measures():
             block = MEASURES[measure].block
             if measure not in recipe.measure.names():
@@ -32,6 +37,16 @@ def select_problems(recipe: Recipe) -> Iterator[str]:
         compared = step.compared() if isinstance(step, RankStep) else None
         if compared:
             yield from missing_embeddings(recipe, where, compared)
+
+
+def turn_score_problems(recipe: Recipe, where: str, name: str) -> Iterator[str]:
+    """A score that has no value for a single turn."""
+    for score in recipe.scores:
+        if score.label == name and score.scorer in SCORERS.keys() - set(turn_scorers()):
+            yield (
+                f"{where}.score: {name!r} has no value for a single turn; scores that do are made "
+                f"by {', '.join(turn_scorers())}"
+            )
 
 
 def repair_problems(recipe: Recipe) -> Iterator[str]:

@@ -20,6 +20,7 @@ from pipeline.scoring.stage import ScoreSettings
 from pipeline.selection.methods.licenses import LicenseSettings
 from pipeline.selection.run_steps import SelectSettings, describe
 from pipeline.settings import TARGET, Settings
+from scorers.measures.models.loading import TEMPLATE
 from storage.conversations import Turns
 from storage.shard_files import is_url
 
@@ -72,6 +73,11 @@ class Recipe(Settings):
     target: str = Field(
         description="The model to be fine-tuned: wheel:NAME, a directory, or a hub id."
     )
+    chat_template: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A Jinja file: the chat template of the target, in place of its own.",
+    )
     tolerated_bad_rows: float = Field(
         default=0.1, ge=0, le=1, description="Share of the rows that may go to quarantine."
     )
@@ -107,7 +113,10 @@ class Recipe(Settings):
     def with_target(self) -> Self:
         """The same recipe with the target's reference wherever a block says `target`."""
         target = self.target
-        named = change_models(self.model_dump(), lambda name: target if name == TARGET else name)
+        if self.chat_template and TEMPLATE not in target:
+            target = f"{target}{TEMPLATE}{self.chat_template}"
+        own = (self.target, TARGET)  # by either name it is the same model
+        named = change_models(self.model_dump(), lambda name: target if name in own else name)
         resolved: Self = self.model_validate(named)
         return resolved
 
@@ -117,12 +126,14 @@ class Recipe(Settings):
         targets = place_sources(self.targets, base, self.turns)
         rest = self.model_dump(exclude={"sources", "targets", "workspace"})
 
-        def place(model: str) -> str:  # absolute, also for a worker that runs elsewhere
-            return os.path.abspath(base / model) if model.startswith(".") else model
+        def place(model: str) -> str:
+            return place_model(model, base)
 
         placed: dict[str, Any] = dict(change_models(rest, place))  # type: ignore[call-overload]
         if self.check:
             placed["check"] = self.check.placed(base)
+        if self.chat_template:
+            placed["chat_template"] = os.path.abspath(base / self.chat_template)
         if self.shards and not is_url(self.shards):
             placed["shards"] = os.path.abspath(base / self.shards)
         placed |= {"sources": sources, "targets": targets}
@@ -132,7 +143,9 @@ class Recipe(Settings):
 
     def stored(self) -> dict[str, Any]:
         """As JSON, without the places of workspace and shards: what is kept with a run."""
-        return self.model_dump(mode="json", exclude={"workspace", "shards"})
+        # What was added later is left out where it is not used: the recipe then hashes as it did.
+        unused = set() if self.chat_template else {"chat_template"}
+        return self.model_dump(mode="json", exclude={"workspace", "shards", *unused})
 
 
 def place_sources(
@@ -143,6 +156,14 @@ def place_sources(
         source.placed(base).model_copy(update={"turns": source.turns or turns})
         for source in sources
     )
+
+
+def place_model(model: str, base: Path) -> str:
+    """A model's reference with its paths absolute, also for a worker that runs elsewhere."""
+    name, mark, template = model.partition(TEMPLATE)
+    if name.startswith("."):
+        name = os.path.abspath(base / name)
+    return f"{name}{mark}{os.path.abspath(base / template)}" if mark else name
 
 
 def change_models(value: object, change: Callable[[str], str]) -> object:

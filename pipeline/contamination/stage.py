@@ -26,7 +26,8 @@ from pipeline.ingest.readers import source_fingerprint
 from pipeline.ingest.stage import stored_path
 from pipeline.measuring.measures.embeddings import Embeddings, embeddings_name
 from pipeline.run_context import RunContext
-from pipeline.selection.candidates import count_step, read_candidates
+from pipeline.selection.candidates import read_candidates
+from pipeline.selection.decisions import count_step
 from pipeline.selection.heavy_losses import heavy_losses
 from scorers.arrays import Floats
 from scorers.measures.models.devices import borrowed_device

@@ -18,10 +18,9 @@ from pipeline.dedupe.which_copy import (
 from pipeline.run_context import RunContext
 from pipeline.selection.candidates import (
     Candidates,
-    count_step,
-    describe_decisions,
     read_candidates,
 )
+from pipeline.selection.decisions import count_step, describe_decisions
 from pipeline.selection.heavy_losses import heavy_losses
 from scorers.arrays import Strings
 from storage.database import open_workspace

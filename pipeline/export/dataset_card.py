@@ -95,6 +95,8 @@ class ExportFacts:
     model: ModelIdentity
     max_length: int | None
     """Tokens; rows longer than this are refused."""
+    chat_template: str | None = None
+    """Text of the template that the recipe names in place of the model's own; becomes a file."""
     parent: str | None = None
     libraries: Mapping[str, str] | None = None
     """None: the versions installed."""

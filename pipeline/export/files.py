@@ -6,6 +6,7 @@
     train.jsonl, validation.jsonl        the same rows, for everything else
     README.md                            the dataset card
     recipe.json                          the recipe that chose them
+    chat_template.jinja                  the chat template, where the recipe names one
     manifest.json                        counts and hashes of all that
 
 The folder is written under another name, counted and hashed again from disk, and renamed: it exists
@@ -28,6 +29,7 @@ from pipeline.export.dataset_card import ExportFacts, WrittenCounts, write_card
 from pipeline.export.pretokenized import Pretokenize, TokenWriter
 from pipeline.export.rows import ExportRow, check_row
 from pipeline.export.shards import SplitWriter
+from scorers.measures.models.model_cache import TEMPLATE_FILE
 from storage.error_notes import writing_to
 from storage.exports_check import verify_export
 from storage.exports_manifest import (
@@ -102,6 +104,8 @@ def _write_whole(
         raise ValueError("an export needs at least one row to train on, got none")
     recipe = orjson.dumps(facts.recipe, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     (partial / "recipe.json").write_bytes(recipe)
+    if facts.chat_template is not None:
+        (partial / TEMPLATE_FILE).write_text(facts.chat_template, encoding="utf-8", newline="")
     (partial / "README.md").write_text(write_card(facts, counts), encoding="utf-8", newline="\n")
     manifest = _describe(partial, facts, counts)
     (partial / MANIFEST_FILE).write_bytes(manifest_text(manifest))

@@ -113,7 +113,10 @@ def walk_export(con: Connection, workspace: Workspace, export: ExportRecord) -> 
     found = {
         "rows": [
             ("not the example of its id", compare_rows(con)),
-            ("not with each trained turn once", provenance.read_lacking_turns(con)),
+            (
+                "not with each trained turn once",
+                provenance.read_lacking_turns(con, export.selection_id),
+            ),
             *(("not at its rank in the selection", each) for each in places),
         ],
         "examples": [

@@ -17,6 +17,7 @@ from scorers.measures.reading.chat_format import (
 )
 from scorers.measures.reading.content_end import last_content_token, template_end
 from scorers.measures.reading.dialogue import Dialogue, RenderedTurn, join_turns, render_dialogues
+from scorers.measures.reading.reasoning import Span, find_reasoning
 from scorers.measures.reading.turn_tokens import TurnTokens, find_turns
 from storage.conversations import content_hash, message_text
 
@@ -56,6 +57,26 @@ def render_examples(
 ) -> list[list[RenderedTurn] | Unmeasured]:
     """Token ids of each example's trained turns, or why there are none; a row fails alone."""
     return inspect_rows(model, template, examples, lambda _tokenizer, _dialogue, turns: turns)
+
+
+def reasoning_spans(
+    model: str,
+    template: Template,
+    examples: pa.Table,
+    rendered: Sequence[list[RenderedTurn] | Unmeasured],
+) -> list[list[Span | None]]:
+    """Of each example the reasoning of each trained turn, as tokens of its response."""
+    with _rendering:
+        tokenizer, found = tokenizer_of(model), []
+        read = examples.select(["messages", "tools"]).to_pylist()
+        for row, turns in zip(read, rendered, strict=True):
+            messages, tools = orjson.loads(row["messages"]), orjson.loads(row["tools"])
+            found.append(
+                []
+                if isinstance(turns, dict)
+                else [find_reasoning(tokenizer, messages, tools, turn, template) for turn in turns]
+            )
+        return found
 
 
 def inspect_rows(

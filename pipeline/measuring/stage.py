@@ -6,10 +6,17 @@ shards.py, the same for all.
 
 from collections.abc import Sequence
 
+from jinja2 import TemplateSyntaxError
+
 from pipeline.measuring.catalogue import MEASURES, MeasureSettings
 from pipeline.measuring.measure import MeasureJob, MeasureScope, Repairs
 from pipeline.measuring.rows import tokenizer_of
-from scorers.measures.reading.chat_format import require_template
+from scorers.measures.reading.chat_format import (
+    RenderingError,
+    render,
+    render_text,
+    require_template,
+)
 from storage.workspace import Workspace
 
 
@@ -30,6 +37,28 @@ def require_templates(settings: MeasureSettings) -> None:
     for template, model in read_with:
         if template == "chat":
             require_template(tokenizer_of(model))
+
+
+def try_template(model: str) -> str:
+    """What is wrong with the chat template of a model; empty where it writes what it should.
+
+    Raises:
+        MissingModelError: if the model is not on this disk.
+        ValueError: if its tokenizer cannot be used with it.
+    """
+    tokenizer = tokenizer_of(model)
+    question = {"role": "user", "content": "Why?"}
+    answer = {"role": "assistant", "content": "So."}
+    try:
+        text = render_text(tokenizer, [question, answer], ())
+        render(tokenizer, [question, answer], (), 1, "chat")
+    except RenderingError as error:
+        if isinstance(error.__cause__, TemplateSyntaxError):
+            return f"it is no Jinja: line {error.__cause__.lineno}: {error.__cause__.message}"
+        return f"a question and its answer cannot be written in it: {error}"
+    if question["content"] not in text or answer["content"] not in text:
+        return f"it leaves out what is said: the question Why? and the answer So. become {text!r}"
+    return ""
 
 
 def plan_measures(

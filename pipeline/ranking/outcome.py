@@ -42,6 +42,7 @@ Reason = Literal[
     "not_drawn",  # of a sample, of a stage, or of a control
     "no_share",  # its group has no share of the budget
     "other_stage",  # of a training in two stages
+    "no_turn_left",  # of its trained turns: each is outside the bounds
     "no_response",  # a prompt only: nothing to train on
     "no_loss_tokens",  # the tokenizer leaves nothing of its response
     "truncated",  # longer than what the trainer reads
@@ -68,6 +69,19 @@ def no_causes(n: int) -> Ints:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnReasons:
+    """Why single trained turns of n rows are read and not trained from a step on."""
+
+    reasons: NDArray[np.object_]  # (n, k) a `Reason`; "" where nothing is said against a turn
+    values: Floats  # (n, k) what decided; NaN: nothing
+
+    @property
+    def aside(self) -> NDArray[np.bool_]:
+        """(n, k) the turns that are not trained."""
+        return np.asarray(self.reasons != "", dtype=np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The picks of a method and what it thought of every row; n rows in, n rows accounted for."""
 
@@ -77,6 +91,7 @@ class Outcome:
     value: Floats  # (n,) what decided: a score, or the similarity to `because_of`; NaN: nothing
     remarks: NDArray[np.object_]  # (n,) a `Reason` that may stand beside a picked row; mostly ""
     notes: tuple[str, ...] = ()  # what the report says of the step, beside its numbers
+    turns: TurnReasons | None = None  # of a step that decides about single turns of the picked rows
 
     def __post_init__(self) -> None:
         """Check that every row is either picked once or has one reason.
@@ -91,7 +106,10 @@ class Outcome:
                 f"{len(out)} rows: {len(self.indices)} picked and {out.sum()} with a reason, "
                 "but every row must be one or the other"
             )
-        unknown = (set(self.reasons) | set(self.remarks)) - REASONS - {""}
+        of_turns: set[str] = (
+            set() if self.turns is None else set(self.turns.reasons.ravel().tolist())
+        )
+        unknown = (set(self.reasons) | set(self.remarks) | of_turns) - REASONS - {""}
         if unknown:
             raise ValueError(f"unknown reasons {sorted(unknown)}; there are: {sorted(REASONS)}")
 

@@ -16,11 +16,10 @@ from pipeline.run_context import RunContext
 from pipeline.selection.candidates import (
     Candidates,
     Names,
-    count_step,
     read_candidates,
     read_vectors,
-    spoken_reasons,
 )
+from pipeline.selection.decisions import count_step, spoken_reasons
 from pipeline.selection.methods.licenses import LicenseSettings
 from pipeline.selection.run_steps import (
     NOT_HELD_OUT,

@@ -13,7 +13,14 @@ from pipeline.settings import Settings
 from scorers import EXAMPLE_ID, PROMPT, RESPONSE, SCORERS, TEXT, Scorer, scorer_settings
 from scorers.arrays import Floats
 from scorers.names import did_you_mean
-from scorers.reductions import OF_TURNS, Reduction, as_turns, reduce_turns
+from scorers.reductions import (
+    OF_TURNS,
+    Reduction,
+    TurnPart,
+    as_turns,
+    reduce_turns,
+    take_part,
+)
 from storage.conversations import TextField, canonical_json
 from storage.database import Connection, open_workspace, read_workspace
 from storage.measurements import (
@@ -41,6 +48,12 @@ TEXTS_BY_NAME: Mapping[str, TextField] = {
 
 TURN_TOKENS = "turn_tokens"
 
+LOSS = "mean_nll"
+"""The column whose turns are told in parts."""
+
+REASONING = ("turn_reasoning_tokens", "turn_reasoning_nll")
+"""Of turn_tokens and turn_nll what is reasoning's."""
+
 BY_SOURCE = "source"
 """What a scorer reads of targets that it takes apart by the source they stand in."""
 
@@ -67,16 +80,21 @@ class ScoreSettings(Settings):
         "number. token (if not given): the mean over all their tokens; turn: the mean over turns; "
         "last, first or worst: that turn alone.",
     )
+    part: TurnPart | None = Field(
+        default=None,
+        description="Of perplexity and grape: only the reasoning of the trained turns, or only "
+        "the answer: all but the reasoning.",
+    )
     name: str = Field(
         default="",
-        description="What other blocks call it; if not given the scorer's, with the reduction "
-        "that is given behind a colon.",
+        description="What other blocks call it; if not given the scorer's, with the part and the "
+        "reduction that are given behind colons.",
     )
 
     @property
     def label(self) -> str:
         """The name other blocks use."""
-        return self.name or ":".join(filter(None, (self.scorer, self.reduction)))
+        return self.name or ":".join(filter(None, (self.scorer, self.part, self.reduction)))
 
 
 def find_scorer(name: str) -> Scorer:
@@ -118,6 +136,8 @@ def score_key(
     identity: dict[str, Any] = {"settings": scorer_settings(scorer, settings.settings)}
     if settings.reduction not in (None, "token"):  # by token is what every stored score is
         identity["reduction"] = settings.reduction
+    if settings.part:
+        identity["part"] = settings.part
     if scorer.measure:
         identity["measure_key"] = measures[measure_name(settings)].measure_key
     else:
@@ -202,6 +222,11 @@ def read_score_blocks(
         yield from read_measurement_blocks(con, measure, scorer.reads, pool)
         return
     stored = [name for name in scorer.reads if name != EXAMPLE_ID]
+    if settings.part:
+        states, tokens, sums = read_part(con, measure, settings.part, pool)
+        reduced = reduce_turns({LOSS: sums}, tokens, settings.reduction or "token")
+        yield np.arange(len(pool)), states, reduced
+        return
     turns: list[str] = []
     if settings.reduction not in (None, "token"):
         turns = [TURN_TOKENS, *(OF_TURNS[name] for name in stored)]
@@ -209,6 +234,19 @@ def read_score_blocks(
     if settings.reduction and turns:
         columns |= reduced_columns(columns, stored, settings.reduction)
     yield np.arange(len(pool)), states, {**columns, EXAMPLE_ID: ids}
+
+
+def read_part(
+    con: Connection, measure: MeasureKey, part: TurnPart, ids: Sequence[str]
+) -> tuple[list[str], Floats, Floats]:
+    """States (n,), and tokens and summed losses (n, k) of one part of each trained turn.
+
+    NaN where a turn has none of it, and where a row was measured before parts were told.
+    """
+    names = (TURN_TOKENS, OF_TURNS[LOSS], *REASONING)
+    states, columns = read_measurements(con, measure, names, ids)
+    tokens, sums, part_tokens, part_sums = (as_turns(columns[name]) for name in names)
+    return states, *take_part(part, (tokens, sums), (part_tokens, part_sums))
 
 
 def reduced_columns(

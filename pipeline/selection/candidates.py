@@ -4,9 +4,8 @@ A pool reads a column when a step first asks for it and keeps it, so that a step
 million rows by a number reads that number and no text. Candidates are some of its rows.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,16 +14,17 @@ from numpy.typing import NDArray
 from pipeline.measuring.measures.embeddings import ComparedField, embeddings_name
 from pipeline.ranking.outcome import Outcome
 from pipeline.run_context import RunContext
+from pipeline.scoring.turn_scores import read_turn_scores, read_turn_tokens
 from scorers.arrays import Floats, Ints
 from storage import pool_columns
 from storage.conversations import TextField, content_hash
 from storage.database import Connection
+from storage.examples import read_trained_at
 from storage.indexes import RowIndex, SignatureWords
 from storage.licenses import read_licenses
 from storage.measurements import read_measurements, read_text_lists, read_texts
 from storage.pool_columns import TextColumn
 from storage.repairs import read_made, read_repair_places
-from storage.runs import Decisions, StageCount
 from storage.texts import TextParts, read_text_parts, read_texts_of
 
 Names = NDArray[np.object_]
@@ -39,6 +39,7 @@ class Pool:
         self._run = run
         self._texts: dict[TextColumn, Names] = {}
         self._scores: dict[str, tuple[Floats, Names]] = {}
+        self._turn_scores: dict[str, Floats] = {}
         pool_columns.register_pool(con, self.ids.tolist())
 
     def text(self, name: TextColumn) -> Names:
@@ -53,6 +54,24 @@ class Pool:
             key = self._run.scores[name]
             self._scores[name] = pool_columns.read_pool_scores(self._con, key, len(self.ids))
         return self._scores[name]
+
+    def turn_score(self, name: str) -> Floats:
+        """(n, k) a score of the recipe for each trained turn by itself, NaN where there is none."""
+        if name not in self._turn_scores:
+            key, ids = self._run.scores[name], self.ids.tolist()
+            found = read_turn_scores(self._con, key, self._run.measures, ids)
+            self._turn_scores[name] = found
+        return self._turn_scores[name]
+
+    @cached_property
+    def turn_tokens(self) -> Floats:
+        """(n, k) loss tokens of each trained turn; NaN behind a row's last one."""
+        key = self._run.measures["token_counts"]
+        return read_turn_tokens(self._con, key, self.ids.tolist())
+
+    def trained_at(self, ids: Sequence[str]) -> list[list[int]]:
+        """Indices of the trained turns of some examples among their messages; read anew."""
+        return read_trained_at(self._con, ids)
 
     def texts_of(self, of: TextField, ids: Sequence[str]) -> list[str]:
         """The compared text of some examples, in their order; read each time, and no other's."""
@@ -155,6 +174,8 @@ class Candidates:
     pool: Pool
     indices: Ints
     """(m,) rows of the pool."""
+    aside: NDArray[np.bool_] | None = None
+    """(m, k) trained turns that a step has made context only; None: all are trained."""
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -198,7 +219,38 @@ class Candidates:
     @property
     def loss_tokens(self) -> Ints:
         """(m,) tokens the trainer takes a loss on; 0 where they are not known."""
-        return np.nan_to_num(self.pool.tokens[0][self.indices], nan=0).astype(np.int64)
+        tokens = np.nan_to_num(self.pool.tokens[0][self.indices], nan=0).astype(np.int64)
+        if self.aside is None:
+            return tokens
+        lost = np.where(self.aside, self.pool.turn_tokens[self.indices], 0)
+        left: Ints = tokens - np.nansum(lost, axis=1).astype(np.int64)
+        return left
+
+    @property
+    def trained(self) -> NDArray[np.bool_]:
+        """(m, k) the turns that are trained; False behind a row's last one too."""
+        there = ~np.isnan(self.pool.turn_tokens[self.indices])
+        return there if self.aside is None else there & ~self.aside
+
+    def turn_score(self, name: str) -> Floats:
+        """(m, k) a score for each trained turn by itself, NaN where there is none."""
+        found = self.pool.turn_score(name)[self.indices]
+        values = np.full((len(self), self.pool.turn_tokens.shape[1]), np.nan)
+        k = min(values.shape[1], found.shape[1])  # rows that failed in one measure may be longer
+        values[:, :k] = found[:, :k]
+        return values
+
+    def trained_turns(self) -> dict[str, list[int]]:
+        """example_id → indices of its trained turns, of those of which some were put aside."""
+        if self.aside is None:
+            return {}
+        some = np.flatnonzero(self.aside.any(axis=1))
+        ids = self.ids[some].tolist()
+        found = zip(ids, self.pool.trained_at(ids), self.aside[some], strict=True)
+        return {
+            example_id: [at for at, gone in zip(places, aside, strict=False) if not gone]
+            for example_id, places, aside in found
+        }
 
     def score(self, name: str) -> Floats:
         """(m,) a score of the recipe, NaN where there is none."""
@@ -241,7 +293,17 @@ class Candidates:
 
     def at(self, indices: Ints) -> "Candidates":
         """The rows at these places of this order, in the order given."""
-        return Candidates(self.pool, self.indices[indices])
+        aside = None if self.aside is None else self.aside[indices]
+        return Candidates(self.pool, self.indices[indices], aside)
+
+    def left_by(self, outcome: Outcome) -> "Candidates":
+        """The rows that a step has nothing against, less the turns that it takes away."""
+        rows = self if outcome.turns is None else self.without(outcome.turns.aside)
+        return rows.where(outcome.reasons == "")
+
+    def without(self, aside: NDArray[np.bool_]) -> "Candidates":
+        """All rows, these turns (m, k) no longer trained either."""
+        return replace(self, aside=aside if self.aside is None else aside | self.aside)
 
 
 def as_objects(values: Sequence[object]) -> Names:
@@ -263,51 +325,3 @@ def read_candidates(con: Connection, run: RunContext, ids: Sequence[str]) -> Can
 def read_vectors(of: ComparedField, rows: Candidates) -> NDArray[np.float32]:
     """(n, d) unit vectors of the rows, in their order; NaN where there is none."""
     return rows.pool.vectors(of, rows.indices)
-
-
-def describe_decisions(
-    candidates: Candidates,
-    outcome: Outcome,
-    scores: Sequence[str] = (),
-    details: Sequence[str | None] | None = None,
-) -> Decisions:
-    """What a step made of the rows it was given, in the words of the `decisions` table.
-
-    The scores are those that decided, to say why a row has none; details stand beside reasons.
-    """
-    ids = candidates.ids
-    reasons = spoken_reasons(candidates, outcome, scores).tolist()
-    causes = [None if row < 0 else str(ids[row]) for row in outcome.because_of.tolist()]
-    values = [None if value != value else value for value in outcome.value.tolist()]  # NaN: null
-    return Decisions(ids.tolist(), reasons, causes, values, details)
-
-
-def spoken_reasons(candidates: Candidates, outcome: Outcome, scores: Sequence[str]) -> Names:
-    """(n,) reasons; with that of a row without a score goes the state of the first it lacks."""
-    unscored = np.flatnonzero(outcome.reasons == "no_score")
-    if not unscored.size or not scores:
-        return outcome.reasons
-    reasons = outcome.reasons.copy()
-    rows = candidates.at(unscored)
-    states = np.full(len(rows), "ok", dtype=object)
-    for name in scores:  # a score that the row has leaves "ok", and the next one is asked
-        states = np.where(states == "ok", rows.score_states(name), states)
-    reasons[unscored] = [f"no_score:{state}" for state in states]
-    return reasons
-
-
-def count_step(
-    stage: str, step: int, label: str, reasons: Sequence[str], notes: Sequence[str] = ()
-) -> StageCount:
-    """Balance the books of a step that drops the rows with a reason and keeps the others."""
-    dropped = Counter(reasons)
-    kept = dropped.pop("", 0)  # no reason against it
-    return StageCount(
-        stage=stage,
-        step=step,
-        label=label,
-        rows_in=len(reasons),
-        kept=kept,
-        dropped=dict(sorted(dropped.items())),
-        notes=notes,
-    )

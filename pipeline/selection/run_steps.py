@@ -88,7 +88,7 @@ class StepTaken:
 
     def kept(self) -> Candidates:
         """The rows it has nothing against, in the order in which it was given them."""
-        return self.rows.where(self.outcome.reasons == "")
+        return self.rows.left_by(self.outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,10 @@ def later_objections(
         found = np.where(refused == "", found, refused)
     for step in settings.filters:
         if step.by_row():
-            found = np.where(found == "", filter_rows(step, rows).reasons, found)
+            outcome = filter_rows(step, rows)
+            found = np.where(found == "", outcome.reasons, found)
+            if outcome.turns is not None:
+                rows = rows.without(outcome.turns.aside)
     return found
 
 

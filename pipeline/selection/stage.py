@@ -15,11 +15,10 @@ from pipeline.run_context import RunContext
 from pipeline.selection.candidates import (
     Candidates,
     Vectors,
-    count_step,
-    describe_decisions,
     read_candidates,
     read_vectors,
 )
+from pipeline.selection.decisions import count_step, describe_decisions
 from pipeline.selection.evidence import gather_evidence
 from pipeline.selection.methods.length_matched import select_length_matched
 from pipeline.selection.methods.licenses import LicenseSettings
@@ -120,20 +119,23 @@ def picked(
     name: str, rows: Candidates, kind: str = "choice", parent_id: str | None = None
 ) -> PickedRows:
     """Rows as a selection, in their order."""
-    return PickedRows(name, rows.ids.tolist(), int(rows.loss_tokens.sum()), kind, parent_id)
+    ids, tokens = rows.ids.tolist(), int(rows.loss_tokens.sum())
+    return PickedRows(name, ids, tokens, kind, parent_id, rows.trained_turns())
 
 
 def draw_controls(pool: Candidates, chosen: Candidates, seed: int) -> dict[str, Candidates]:
     """Rows of all that was eligible, drawn at random: as many, of as many tokens, and as long.
 
-    Of choices of long rows as many rows are no fair match: the trainer reads less of them.
+    Of choices of long rows as many rows are no fair match: the trainer reads less of them. All
+    trained turns of a control's rows are trained: which turns are is a part of the choice.
     """
     random = select_random(pool.ids, Budget(rows=len(chosen)), None, seed)
     tokens = Budget(loss_tokens=int(chosen.loss_tokens.sum()))
     of_tokens = select_random(pool.ids, tokens, pool.loss_tokens, seed)
     # From rows of the whole to places among the eligible, whose rows are in ascending order.
     selected = np.searchsorted(pool.indices, chosen.indices)
-    matched = select_length_matched(selected, pool.loss_tokens, pool.ids, seed)
+    lengths = pool.loss_tokens
+    matched = select_length_matched(selected, lengths, pool.ids, seed, chosen.loss_tokens)
     drawn = {"random": random, "random_tokens": of_tokens, "length_matched": matched}
     return {kind: pool.at(outcome.indices) for kind, outcome in drawn.items()}
 

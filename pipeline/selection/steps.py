@@ -20,10 +20,12 @@ from pipeline.selection.methods.s2l import S2L
 from pipeline.selection.methods.threshold import Threshold
 from pipeline.selection.methods.top_k import TopK
 from pipeline.selection.methods.top_share import TopShare
+from pipeline.selection.methods.trained_turns import TrainedTurns
 
 Step = Annotated[
     Threshold
     | TopShare
+    | TrainedTurns
     | CorrectAnswer
     | Grape
     | Clear

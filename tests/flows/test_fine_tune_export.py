@@ -4,7 +4,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from fine_tune.outcome import TrainingOutcome
+from fine_tune.outcome import TrainingOutcome, with_template_of
 from fine_tune.settings import TrainSettings
 from flows import fine_tune_export
 from flows.fine_tune_export import Approval, fine_tune, train_export
@@ -82,3 +82,11 @@ def test_output_and_settings_can_be_given(
     assert page.asked == 1
     assert page.told[0].adapter == str(tmp_path / "elsewhere")
     assert page.told[0].report["training"]["settings"] == SETTINGS.model_dump(mode="json")
+
+
+def test_a_template_that_lies_in_the_export_is_the_models(tmp_path: Path) -> None:
+    named = "wheel:x?chat_template=beside/recipe.jinja"
+    assert with_template_of(tmp_path, "wheel:x") == "wheel:x"
+    (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
+    found = f"wheel:x?chat_template={tmp_path}/chat_template.jinja"
+    assert with_template_of(tmp_path, named) == with_template_of(tmp_path, "wheel:x") == found

@@ -20,7 +20,13 @@ import storage
 from storage.asked import asking_about, number_ids, read_aligned
 from storage.conversations import Conversation
 from storage.database import Connection, open_workspace
-from storage.examples import MadeBy, read_example_table, read_examples, write_edited
+from storage.examples import (
+    MadeBy,
+    read_example_table,
+    read_examples,
+    read_trained_at,
+    write_edited,
+)
 from storage.indexes import RowIndex
 from storage.measurements import (
     MeasureKey,
@@ -63,7 +69,8 @@ def key_of(measure: str) -> MeasureKey:
 
 def talk(n: int) -> Conversation:
     asked = {"role": "user", "content": f"question {n // 2}"}
-    return Conversation([asked, {"role": "assistant", "content": f"answer {n}"}])
+    system = [{"role": "system", "content": "be kind"}] if n // 2 == 1 else []
+    return Conversation([*system, asked, {"role": "assistant", "content": f"answer {n}"}])
 
 
 def store(con: Connection, workspace: Workspace) -> list[str]:
@@ -187,6 +194,7 @@ READERS: dict[str, Reader] = {
     "read_text_blocks": texts_in_blocks,
     "read_text_parts": read_text_parts,
     "read_texts_of": lambda con, ids: read_texts_of(con, "both", ids),
+    "read_trained_at": read_trained_at,
     "RowIndex.read": lambda con, ids: [],  # the fixture puts one with a folder here
 }
 """Function of storage/ → what it answers about ids: an entry for each of them."""

@@ -1,5 +1,6 @@
 """Losses: what a language model says of every token of a response, with its prompt and without."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Literal, Self
 
@@ -14,6 +15,7 @@ from pipeline.measuring.rows import (
     answer_rows,
     answer_table,
     content_ends,
+    reasoning_spans,
     render_examples,
     template_of,
 )
@@ -26,6 +28,7 @@ from scorers.measures.models.loading import load_language_model, resolve_model
 from scorers.measures.protocols import LossModel
 from scorers.measures.reading.chat_format import Template
 from scorers.measures.reading.dialogue import RenderedTurn
+from scorers.measures.reading.reasoning import Span
 from storage.conversations import content_hash
 from storage.measurements import MeasureKey
 
@@ -54,6 +57,8 @@ FIELDS = [  # losses and entropies in nats; `alone`: of the response without its
     pa.field("turn_nll_alone", DOUBLES),
     pa.field("turn_entropy", DOUBLES),
     pa.field("turn_stop_nll", DOUBLES),  # of the turn's last token that is no line break
+    pa.field("turn_reasoning_tokens", pa.list_(pa.int64())),  # of turn_tokens those of reasoning
+    pa.field("turn_reasoning_nll", DOUBLES),  # their part of turn_nll
 ]
 
 VERSION = 2
@@ -135,7 +140,10 @@ class Losses(ServedMeasure):
     def measure(self, examples: pa.Table) -> pa.Table:
         """Ask the model for both losses of each example."""
         rendered = render_examples(self.settings.model, self.settings.template, examples)
-        return answer_table(examples, answer_rows(rendered, self.ask), FIELDS)
+        answers = answer_rows(rendered, self.ask)
+        spans = reasoning_spans(self.settings.model, self.settings.template, examples, rendered)
+        told = [with_reasoning(*each) for each in zip(answers, spans, strict=True)]
+        return answer_table(examples, told, FIELDS)
 
     def ask(self, dialogues: list[list[RenderedTurn]]) -> list[Unmeasured]:
         """Both losses of each dialogue, of all its turns together and of each by itself.
@@ -178,4 +186,24 @@ def with_lists(answer: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value.tolist() if isinstance(value, np.ndarray) else value
         for name, value in answer.items()
+    }
+
+
+def with_reasoning(answer: Unmeasured, spans: Sequence[Span | None]) -> Unmeasured:
+    """An answer with what of each turn's loss is its reasoning's.
+
+    Null where that cannot be told of one: to other turns alone no number would belong.
+    """
+    known = [span for span in spans if span is not None]
+    if answer["state"] != "ok" or len(known) < len(spans):
+        return answer
+    starts = np.cumsum([0, *answer["turn_tokens"]])[:-1].tolist()
+    parts = [
+        np.asarray(answer["nll"][start + first : start + end], dtype=np.float64)
+        for start, (first, end) in zip(starts, known, strict=True)
+    ]
+    return {
+        **answer,
+        "turn_reasoning_tokens": [len(part) for part in parts],
+        "turn_reasoning_nll": [float(part.sum()) for part in parts],
     }

@@ -128,8 +128,8 @@ def describe_unwritten(parts: Sequence[Part]) -> str:
     """What is wrong with an example of which the template leaves out trained parts."""
     kinds = " and ".join(sorted({part.kind for part in parts}))
     return (
-        f"the template leaves out the {kinds} of a trained turn: name a chat template that writes "
-        "it, or train without by `unwritten: keep`"
+        f"the template leaves out the {kinds} of a trained turn: name one that writes it as the "
+        "recipe's `chat_template`, or train without by `unwritten: keep`"
     )
 
 

@@ -161,6 +161,19 @@ def split_turns(row: Mapping[str, Any]) -> list[RatedRow] | None:
     ]
 
 
+def place_rated(messages: Sequence[Mapping[str, Any]], trained_at: Sequence[int]) -> list[int]:
+    """Of each trained turn the place of its turn among those that are rated; -1 of a greeting."""
+    places, opened, answered = [], 0, True
+    for message in messages[: max(trained_at, default=-1) + 1]:
+        if message["role"] == "user":
+            opened += answered  # a second question before the answer belongs to the first
+            answered = False
+        elif message["role"] in ("assistant", "tool"):
+            answered = True
+        places.append(opened - 1)
+    return [places[at] for at in trained_at]
+
+
 def reply_text(replies: Sequence[Message]) -> str:
     """A lone reply as it is; one that tools took part in with the roles named."""
     if len(replies) == 1:

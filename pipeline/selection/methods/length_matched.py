@@ -69,7 +69,7 @@ def _match(targets: Floats, pool: Floats) -> Ints:
 
 
 def select_length_matched(
-    selected: Ints, loss_tokens: Ints, ids: Strings, seed: int = 0
+    selected: Ints, loss_tokens: Ints, ids: Strings, seed: int = 0, trained: Ints | None = None
 ) -> Outcome:
     """Draw as many rows as were selected, with nearly the same lengths.
 
@@ -78,6 +78,8 @@ def select_length_matched(
         loss_tokens: (n,) response tokens of every row of the pool.
         ids: (n,) distinct example ids.
         seed: 0 or more.
+        trained: (k,) response tokens of the selected rows; None: as in the pool, since each turn
+            of theirs is trained.
 
     Returns:
         k rows, those standing for the longest first; the others are "not_drawn". `because_of` is
@@ -93,10 +95,12 @@ def select_length_matched(
     uniform = random_keys(ids, seed, "length_matched") / 2.0**64
     jittered = loss_tokens * (1 + JITTER * (2 * uniform - 1))  # uniform is in [0, 1)
     order = sort_rows(jittered, ids)
-    targets = selected[sort_rows(-loss_tokens[selected], ids[selected])]
-    picks = order[_match(loss_tokens[targets].astype(np.float64), jittered[order])]
+    lengths = loss_tokens[selected] if trained is None else trained
+    longest_first = sort_rows(-lengths, ids[selected])
+    targets, lengths = selected[longest_first], lengths[longest_first]
+    picks = order[_match(lengths.astype(np.float64), jittered[order])]
     because_of, value = no_causes(n), np.full(n, np.nan)
     reasons = np.full(n, "not_drawn", dtype=object)
     reasons[picks] = ""
-    because_of[picks], value[picks] = targets, loss_tokens[targets]
+    because_of[picks], value[picks] = targets, lengths
     return account_for(picks, reasons, value, because_of)

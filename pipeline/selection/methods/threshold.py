@@ -37,16 +37,34 @@ def select_within(
         ValueError: if neither bound is given, the minimum is above the maximum, a bound is NaN, or
             a score is infinite.
     """
-    low = -np.inf if minimum is None else minimum
-    high = np.inf if maximum is None else maximum
-    if (minimum is None and maximum is None) or not low <= high:
-        raise ValueError(f"expected minimum <= maximum and one of them, got {minimum}, {maximum}")
+    low, high = within(minimum, maximum)
     ranked = rank_by_score(scores, ids)
     reasons = no_reasons(len(scores))
     reasons[np.isnan(scores)] = "no_score"
     reasons[scores < low] = "below_threshold"
     reasons[scores > high] = "above_threshold"
     return account_for(ranked[reasons[ranked] == ""], reasons, scores)
+
+
+def within(minimum: float | None, maximum: float | None) -> tuple[float, float]:
+    """The bounds as numbers, an end without a bound as infinity.
+
+    Raises:
+        ValueError: if neither is given, the minimum is above the maximum, or one is NaN.
+    """
+    low = -np.inf if minimum is None else minimum
+    high = np.inf if maximum is None else maximum
+    if (minimum is None and maximum is None) or not low <= high:
+        raise ValueError(f"expected minimum <= maximum and one of them, got {minimum}, {maximum}")
+    return low, high
+
+
+def check_bounds(at_least: float | None, at_most: float | None) -> None:
+    """Check that there is something to hold scores against."""
+    if at_least is None and at_most is None:
+        raise ValueError("give at_least, at_most or both")
+    if at_least is not None and at_most is not None and at_least > at_most:
+        raise ValueError(f"at_least {at_least} is above at_most {at_most}")
 
 
 class Threshold(FilterStep):
@@ -60,10 +78,7 @@ class Threshold(FilterStep):
     @model_validator(mode="after")
     def one_bound(self) -> Self:
         """Check that there is something to hold scores against."""
-        if self.at_least is None and self.at_most is None:
-            raise ValueError("give at_least, at_most or both")
-        if None not in (self.at_least, self.at_most) and self.at_least > self.at_most:  # type: ignore[operator]
-            raise ValueError(f"at_least {self.at_least} is above at_most {self.at_most}")
+        check_bounds(self.at_least, self.at_most)
         return self
 
     def by_row(self) -> bool:

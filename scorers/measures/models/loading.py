@@ -8,6 +8,8 @@ Four kinds of reference:
                         hub's own cache is looked at
     adapter:DIRECTORY   a LoRA adapter as PEFT saves it, merged once into the base model it names
 
+Behind any of them `?chat_template=FILE` puts the template in that file in the place of its own.
+
 A fingerprint is a SHA-256 over content: it stays when a folder is moved or a wheel reinstalled, and
 changes with a single weight. Code that a model brings along is never run (`trust_remote_code` is
 off) and pickled weights are never read.
@@ -35,9 +37,11 @@ from scorers.measures.models.model_cache import (
     directory_fingerprint,
     file_fingerprint,
     merged_adapter,
+    templated_copy,
     text_fingerprint,
     truncated_copy,
 )
+from scorers.measures.reading.chat_format import MissingTemplateError
 from scorers.names import did_you_mean
 
 if TYPE_CHECKING:
@@ -47,6 +51,8 @@ if TYPE_CHECKING:
     from scorers.measures.models.language_model import HuggingFaceLanguageModel
 
 ADAPTER = "adapter:"  # how a reference to a LoRA adapter begins
+
+TEMPLATE = "?chat_template="  # what stands between a reference and the file of a chat template
 
 MODELS_KEPT_LOADED = 3
 """On each device; a trial that walks over many checkpoints must not keep them all in memory."""
@@ -101,20 +107,49 @@ def resolve_model(
 
     Raises:
         MissingModelError: if the model is not on this disk and cannot be fetched.
+        MissingTemplateError: if the file of a chat template is not there, or no text.
         ValueError: if no wheel has that name, or the model has fewer layers.
     """
     cache = cache or default_cache()
-    if reference.startswith("wheel:"):
-        path, fingerprint = _resolve_wheel(reference.removeprefix("wheel:"), cache)
-    elif reference.startswith(ADAPTER):
-        path, fingerprint = _resolve_adapter(Path(reference.removeprefix(ADAPTER)), cache)
+    name, mark, template = reference.partition(TEMPLATE)
+    if name.startswith("wheel:"):
+        path, fingerprint = _resolve_wheel(name.removeprefix("wheel:"), cache)
+    elif name.startswith(ADAPTER):
+        path, fingerprint = _resolve_adapter(Path(name.removeprefix(ADAPTER)), cache)
     else:
-        path = _resolve_directory(reference) or _resolve_hub(reference)
+        path = _resolve_directory(name) or _resolve_hub(name)
         fingerprint = directory_fingerprint(path, cache)
+    if mark:
+        text = read_template(Path(template))
+        fingerprint = text_fingerprint(f"{fingerprint} chat_template={text_fingerprint(text)}")
+        # The folder holds links: a model that was moved gets another one.
+        folder = text_fingerprint(f"{fingerprint} {path}")[:32]
+        path = templated_copy(path, text, cache / "templated" / folder)
     if layers is not None:
         fingerprint = text_fingerprint(f"{fingerprint} layers={layers}")
         path = truncated_copy(path, layers, cache / "truncated" / fingerprint[:32])  # 128 bits
     return ResolvedModel(reference, path, fingerprint)
+
+
+def named_template(reference: str) -> str | None:
+    """The text of the chat template that a reference puts in the place of the model's own."""
+    _, mark, template = reference.partition(TEMPLATE)
+    return read_template(Path(template)) if mark else None
+
+
+def read_template(file: Path) -> str:
+    """The text of a chat template.
+
+    Raises:
+        MissingTemplateError: if the file is not there, or is no text.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise MissingTemplateError(f"{file} is no text in UTF-8, as a chat template is") from None
+    except OSError as error:
+        told = error.strerror or type(error).__name__
+        raise MissingTemplateError(f"the chat template {file} cannot be read: {told}") from None
 
 
 def _resolve_wheel(name: str, cache: Path) -> tuple[Path, str]:

@@ -35,6 +35,8 @@ LARGE_BYTES = 1 << 20
 
 MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+TEMPLATE_FILE = "chat_template.jinja"  # goes before one in the tokenizer's configuration
+TEMPLATE_PLACES = (TEMPLATE_FILE, "chat_template.json", "additional_chat_templates")
 NOT_THE_MODEL = ("trainer_state.json", "training_args.json", "all_results.json")
 
 
@@ -203,6 +205,18 @@ def truncated_copy(source: Path, layers: int, target: Path) -> Path:
             )
         model.save_pretrained(folder)
         read_tokenizer(source).save_pretrained(folder)
+
+    return build_once(target, build)
+
+
+def templated_copy(source: Path, template: str, target: Path) -> Path:
+    """A model folder with another chat template; its other files are links."""
+
+    def build(folder: Path) -> None:
+        for entry in source.iterdir():
+            if entry.name not in TEMPLATE_PLACES:
+                (folder / entry.name).symlink_to(entry.resolve(), entry.is_dir())
+        (folder / TEMPLATE_FILE).write_text(template, encoding="utf-8", newline="")
 
     return build_once(target, build)
 

@@ -183,7 +183,7 @@ def join_texts(
     # never reads: where the header opens a thought, an answer without one.
     return RenderingError(
         "no_header: the chat template does not write the answer behind the header that the "
-        "model reads at inference; name another template, or other settings of it"
+        "model reads at inference; name another as the recipe's `chat_template`"
     )
 
 
@@ -265,8 +265,8 @@ def require_template(tokenizer: PreTrainedTokenizerBase) -> None:
     if not tokenizer.chat_template:
         raise MissingTemplateError(
             f"{tokenizer.name_or_path} has no chat template, as base models often have none: name "
-            "the tuned model, or put a chat_template.jinja into the model's folder; to measure "
-            "without training, set `template: plain` or `question_answer`"
+            "the tuned model, or a Jinja file as the recipe's `chat_template`; to measure without "
+            "training, set `template: plain` or `question_answer`"
         )
 
 

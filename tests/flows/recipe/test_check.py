@@ -10,6 +10,7 @@ import yaml
 
 from flows.cli.init import STARTER
 from flows.recipe.check import RecipeError, load_recipe
+from tests.tiny_models import save_tiny_llama
 
 RANDOM = {"method": "random", "budget": {"rows": 2}}
 SERVED = {"base_url": "http://127.0.0.1:8000/v1"}
@@ -238,6 +239,23 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
             {"select": {"steps": [{"method": "k_centre", "budget": {"rows": 1}}]}},
             "select.steps.0: compares embeddings: add {of: both} to measure.embeddings",
         ),
+        (
+            {
+                "scores": ["mtld"],
+                "select": {
+                    "steps": [
+                        {"method": "trained_turns", "score": "mtld", "at_least": 9},
+                        {"method": "random", "budget": {"rows": 1}},
+                    ]
+                },
+            },
+            "select.steps.0.score: 'mtld' has no value for a single turn; scores that do are made "
+            "by deita, entropy, grape, ifd",
+        ),
+        (
+            {"scores": [{"scorer": "ifd", "part": "answer"}]},
+            "scores.0.part: ifd has no parts; perplexity and grape have",
+        ),
         ({"scores": ["tag_count"]}, "tag_count reads tags: add the block measure.tags"),
         (
             {"select": {"steps": [{"method": "instag", "budget": {"rows": 1}}]}},
@@ -404,3 +422,35 @@ def test_a_source_that_copies_give_way_to_is_one_of_the_recipe(tmp_path: Path) -
         "dedupe.1.keep: 'row.jsonl' is no source of this recipe. Did you mean 'rows.jsonl'? "
         "There are: rows.jsonl.",
     ]
+
+
+SOUND = (
+    "{% for m in messages %}1 {{ m.content }} 3 {% endfor %}"
+    "{% if add_generation_prompt %}1 {% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        (SOUND, None),
+        (None, "chat.jinja cannot be read: No such file or directory"),
+        ("{% for m in messages %}", "it is no Jinja: line 1: Unexpected end of template"),
+        ("{{ messages", "it is no Jinja: line 1: unexpected end of template"),
+        ("{{ raise_exception('no roles') }}", "cannot be written in it: the chat template refused"),
+        ("{{ messages[0].content[0].text.no }}", "cannot be written in it: the chat template"),
+        ("{{ messages[0].content }}", "it leaves out what is said"),
+        ("{{ messages | tojson }}{% if add_generation_prompt %}A{% endif %}", "no_header"),
+        (b"\xff{{ messages }}", "is no text in UTF-8"),
+        ("", "has no chat template"),
+    ],
+)
+def test_a_chat_template_is_tried_before_any_work(
+    tmp_path: Path, template: str | bytes | None, problem: str | None
+) -> None:
+    save_tiny_llama(tmp_path / "model", chat_template="{{ 1 }}")
+    if template is not None:
+        told = template.encode() if isinstance(template, str) else template
+        (tmp_path / "chat.jinja").write_bytes(told)
+    found = problems_of(tmp_path, {**GOOD, "target": "./model", "chat_template": "chat.jinja"})
+    assert [str(problem) in each for each in found] == ([] if problem is None else [True]), found

@@ -60,6 +60,26 @@ def test_targets_are_placed_as_sources_are() -> None:
     assert given.stored()["targets"][0]["path"] == "wanted.jsonl"
 
 
+def test_a_chat_template_goes_where_the_target_is_named() -> None:
+    measure = {"tokens": {}, "losses": {"model": "./model"}, "trajectories": {"proxy": "./other"}}
+    given = Recipe.model_validate({**GIVEN, "chat_template": "t/chat.jinja", "measure": measure})
+    resolved = given.with_target()
+    assert resolved.with_target() == resolved
+    assert resolved.target == "./model?chat_template=t/chat.jinja"
+    placed = resolved.at(Path("/data"))
+    assert placed.chat_template == "/data/t/chat.jinja"
+    losses, trajectories = placed.measure.losses, placed.measure.trajectories
+    assert losses is not None and trajectories is not None
+    assert placed.measure.tokens.model == losses.model == placed.target
+    assert placed.target == "/data/model?chat_template=/data/t/chat.jinja"
+    assert trajectories.proxy == "/data/other"
+
+
+def test_a_recipe_without_a_chat_template_is_what_it_was() -> None:
+    assert "chat_template" not in recipe().stored()
+    assert recipe().with_target().target == "./model"
+
+
 def test_a_store_is_the_same_seen_from_anywhere() -> None:
     assert recipe("s3://bucket/prefix").at(Path("/somewhere")).shards == "s3://bucket/prefix"
 

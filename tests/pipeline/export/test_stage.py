@@ -103,3 +103,15 @@ def test_the_card_has_the_whole_funnel_and_both_controls(tmp_path: Path) -> None
     steps = [cell.split(":")[0] for cell in first]
     assert [steps.count(name) for name in ("ingest", "select", "export")] == [1, 3, 0]
     assert steps.count("random") == steps.count("length_matched") == 1
+
+
+def test_a_template_of_the_recipe_counts_the_tokens_and_lies_in_the_export(tmp_path: Path) -> None:
+    longer = CHAT.replace("{{ message.content }}", "9 {{ message.content }}")
+    _, exported = export_workspace(tmp_path, 0, chat_template=longer)
+    assert (exported.path / "chat_template.jinja").read_text() == longer
+    assert "chat_template.jinja" in {file.path for file in exported.manifest.files}
+    row = json.loads((exported.path / "train.jsonl").read_text().splitlines()[-1])
+    assert row["loss_tokens"] == 1 + 1 + 1, "9, the answer and the end of turn"
+    placed = save_tiny_llama(tmp_path / "own", chat_template=longer)
+    own = TokenCounts(model=str(placed)).key()
+    assert exported.manifest.model.template_fingerprint == own.template_fingerprint

@@ -131,6 +131,19 @@ def test_a_trained_turn_that_is_not_exported_is_named(folder: Path) -> None:
     assert "not with each trained turn once" in details
 
 
+def test_a_turn_that_the_selection_does_not_train_is_no_row_and_not_missed(tmp_path: Path) -> None:
+    # The answers have 3 tokens, but for the second of the dialogue and the generated one: 2.
+    step = {"method": "trained_turns", "score": "response_length", "at_least": 3}
+    _, exported = export_workspace(tmp_path, 0, [step])
+    rows = [json.loads(line) for line in (exported.path / "train.jsonl").open()]
+    (part,) = (row for row in rows if "-" in row["example_id"])
+    assert part["example_id"].endswith("-1") and part["loss_tokens"] == 3
+    assert len(rows) == EXAMPLES - 1
+    assert not any(each.broken for each in walk(tmp_path).values())
+    change(tmp_path, "update selection_rows set turns = null where turns is not null")
+    assert "not with each trained turn once" in only_broken(walk(tmp_path), "rows")
+
+
 def test_a_row_at_another_rank_is_named(folder: Path) -> None:
     example_id = rewrite_row(folder, "rank", 0)
     details = only_broken(walk(folder), "rows", count=2)  # one out of place, and one missing there

@@ -13,13 +13,14 @@ from pipeline.export.stage import export_selection
 from pipeline.export.verify import verify_workspace
 from pipeline.generation.indicator import IndicatorSettings, indicate, indicate_examples
 from pipeline.measuring.measures.token_counts import TokenCounts
-from pipeline.measuring.rows import join_row, render_dialogue, tokenizer_of
+from pipeline.measuring.rows import join_row, tokenizer_of
 from pipeline.measuring.shards import measure_here
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import ScoreSettings
 from pipeline.selection.run_steps import SelectSettings
 from pipeline.selection.stage import select_examples
 from scorers.measures.reading.chat_format import RenderedExample
+from scorers.measures.reading.dialogue import render_turns
 from storage.conversations import Conversation
 from storage.database import open_workspace, read_workspace
 from storage.examples import Example, read_examples
@@ -142,14 +143,8 @@ def test_the_trainer_gets_the_mark_and_its_tokens_are_counted(
     assert len(rows) == 5 and len(marked) == 3
     with open_workspace(run.workspace, views=False) as con:
         for example in read_examples(con, sorted(row["example_id"] for row in marked)):
-            row = {
-                "response_at": example.response_at,
-                "trained_at": example.trained_at,
-                "messages": json.dumps(example.messages),
-                "tools": "[]",
-            }
-            turns = render_dialogue(tokenizer_of(model), "chat", row)
-            assert isinstance(turns, list)
+            tokenizer, at = tokenizer_of(model), example.trained_at
+            turns = render_turns(tokenizer, example.messages, (), at, "chat")
             rendered = join_row(turns)
             assert isinstance(rendered, RenderedExample)
             (kept,) = (each for each in marked if each["example_id"] == example.example_id)

@@ -13,11 +13,10 @@ from pipeline.run_context import RunContext
 from pipeline.scoring.stage import ScoreSettings
 from pipeline.selection.candidates import (
     Candidates,
-    count_step,
-    describe_decisions,
     read_candidates,
     read_vectors,
 )
+from pipeline.selection.decisions import count_step, describe_decisions
 from storage.database import read_workspace
 from tests.stage_runner import score, start, store_measurement
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -12,10 +13,13 @@ from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.measuring.measures.losses import Losses, LossSettings
 from pipeline.measuring.shards import measure_here
 from pipeline.measuring.stage import plan_measures
+from pipeline.scoring.stage import ScoreSettings
+from pipeline.scoring.turn_scores import read_turn_scores
 from scorers.measures.models.loading import load_language_model, resolve_model
 from storage.database import read_workspace
+from storage.scores import read_scores
 from tests.fake_endpoint import Body, Canned, scored, serve
-from tests.stage_runner import start
+from tests.stage_runner import score, start, store_measurement
 from tests.tiny_models import CHAT, save_tiny_llama
 
 
@@ -117,3 +121,60 @@ def test_vectors_of_the_last_token_of_all_are_not_taken_for_new_ones(tmp_path: P
 def test_what_a_server_cannot_give_is_refused(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LossSettings.model_validate({"model": "m", **wrong})
+
+
+def test_the_reasonings_part_of_a_turns_loss(tmp_path: Path) -> None:
+    template = CHAT.replace(
+        "{{ message.content }}",
+        "{% if message.reasoning_content %}8 {{ message.reasoning_content }} 9 {% endif %}"
+        "{{ message.content }}",
+    )
+    model = str(save_tiny_llama(tmp_path / "model", chat_template=template))
+    asked = {"role": "user", "content": "22"}
+    thought = {"role": "assistant", "content": "55 56", "reasoning_content": "44 45 46"}
+    plain = {"role": "assistant", "content": "66"}
+    rows = [[asked, plain, asked, thought], [asked, plain]]
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps({"messages": r}) for r in rows))
+    run, ids = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
+    measure = Losses(settings=LossSettings(model=model))
+    measure_here(run.workspace, measure, ids)
+    run = replace(run, measures={"losses": measure.key()})
+    for part in ("reasoning", "answer"):
+        run = score(run, ScoreSettings(scorer="grape", part=part), ids)
+    with read_workspace(run.workspace) as con:
+        found = con.execute(
+            "select nll, turn_reasoning_tokens, turn_reasoning_nll, example_id from losses "
+            "order by len(nll)"
+        ).fetchall()
+        ordered = [row[-1] for row in found]
+        scores = {n: read_scores(con, key, ordered)[0].tolist() for n, key in run.scores.items()}
+        turns = read_turn_scores(con, run.scores["grape:answer"], run.measures, ordered)
+    # 66 3; and 66 3, then 8 44 45 46 9 55 56 3.
+    assert [len(row[0]) for row in found] == [2, 10]
+    nll = np.array(found[1][0])
+    assert [row[1] for row in found] == [[0], [0, 3]]
+    np.testing.assert_allclose(found[1][2], [0, nll[3:6].sum()], rtol=1e-6)
+    assert found[0][2] == [0]
+    rest = [*nll[:3], *nll[6:]]
+    np.testing.assert_allclose(scores["grape:reasoning"], [np.nan, -nll[3:6].mean()], rtol=1e-6)
+    np.testing.assert_allclose(
+        scores["grape:answer"], [-np.mean(found[0][0]), -np.mean(rest)], rtol=1e-6
+    )
+    of_turns = [[-np.mean(found[0][0]), np.nan], [-nll[:2].mean(), -np.mean(rest[2:])]]
+    np.testing.assert_allclose(turns, of_turns, rtol=1e-6)
+
+
+def test_losses_from_before_parts_were_told_have_none(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "p", "completion": "r"}')
+    run, ids = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
+    columns = {
+        "state": pa.array(["ok"]),
+        "mean_nll": pa.array([2.0]),
+        "turn_tokens": pa.array([[2]]),
+        "turn_nll": pa.array([[4.0]]),
+    }
+    run = store_measurement(run, "losses", ids, columns)
+    run = score(run, ScoreSettings(scorer="grape", part="answer", reduction="worst"), ids)
+    with read_workspace(run.workspace) as con:
+        values, states = read_scores(con, run.scores["grape:answer:worst"], ids)
+    assert np.isnan(values[0]) and states == ["not_applicable"]

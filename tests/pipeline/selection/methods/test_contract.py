@@ -31,6 +31,7 @@ from pipeline.selection.methods.s2l import select_s2l
 from pipeline.selection.methods.threshold import select_within
 from pipeline.selection.methods.top_k import select_top_k
 from pipeline.selection.methods.top_share import select_top_share
+from pipeline.selection.methods.trained_turns import select_trained_turns
 from pipeline.selection.shares import Shares, group_rows, select_in_shares
 from pipeline.selection.step import RankStep
 from pipeline.selection.steps import Step
@@ -105,6 +106,13 @@ METHODS: dict[str, Callable[[Pool], Outcome]] = {
     "top_k": lambda p: select_top_k(p.scores, p.ids, TOKENS, p.loss_tokens),
     "threshold": lambda p: select_within(p.scores, p.ids, 0.5, 2),
     "top_share": lambda p: select_top_share(p.scores, p.ids, 0.3),
+    "trained_turns": lambda p: select_trained_turns(
+        np.stack([p.scores, p.loss_tokens / 10], axis=1),
+        np.stack([p.labels != 0, p.loss_tokens > 9], axis=1),
+        p.ids,
+        0.5,
+        2,
+    ),
     "shares": pick_in_shares,
     "dmt": lambda p: select_dmt_stage(p.sources, ("a", "b"), p.ids, 0.2, 2),
     "random": lambda p: select_random(p.ids, TOKENS, p.loss_tokens),

@@ -25,6 +25,8 @@ from scorers.measures.models.loading import (
     load_tokenizer,
     resolve_model,
 )
+from scorers.measures.reading.chat_format import MissingTemplateError
+from tests.tiny_models import save_tiny_llama
 
 
 def test_a_wheels_fingerprint_is_the_hash_of_its_weights(whole_model: ResolvedModel) -> None:
@@ -208,3 +210,33 @@ def test_code_in_a_model_folder_is_not_run(folder: Path, tmp_path: Path) -> None
 def test_the_cache_of_loaded_models_is_bounded() -> None:
     load: Any = models._language_models("cpu")
     assert load.cache_parameters()["maxsize"] == 3
+
+
+def test_a_reference_can_bring_a_chat_template(tmp_path: Path) -> None:
+    own = "own {{ messages[0].content }}"
+    folder = save_tiny_llama(tmp_path / "model", chat_template=own)
+    # As older tokenizers have it: by name, in their configuration.
+    (folder / "chat_template.jinja").unlink()
+    config = folder / "tokenizer_config.json"
+    named = [{"name": "default", "template": own}, {"name": "tool_use", "template": "no"}]
+    config.write_text(json.dumps({**json.loads(config.read_text()), "chat_template": named}))
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.jinja").write_text(f"{'b' * (name == 'b')} {{{{ messages }}}}\n")
+    plain, a, b, c = (
+        resolve_model(f"{folder}{end}", cache=tmp_path / "cache")
+        for end in ("", *(f"?chat_template={tmp_path}/{name}.jinja" for name in "abc"))
+    )
+    # By the text, wherever it lies.
+    assert a.fingerprint == c.fingerprint and a.path == c.path
+    assert len({plain.fingerprint, a.fingerprint, b.fingerprint}) == 3
+    assert load_tokenizer(plain).chat_template == {"default": own, "tool_use": "no"}
+    assert load_tokenizer(b).chat_template == "b {{ messages }}\n"
+    assert load_tokenizer(a)("7 8")["input_ids"] == [7, 8]
+    assert (a.path / "model.safetensors").resolve() == folder / "model.safetensors"
+    assert load_language_model(a).tokenizer.chat_template == load_tokenizer(a).chat_template
+
+
+def test_a_template_that_is_not_there_is_told(tmp_path: Path) -> None:
+    folder = save_tiny_llama(tmp_path / "model")
+    with pytest.raises(MissingTemplateError, match="jinja cannot be read: No such file"):
+        resolve_model(f"{folder}?chat_template={tmp_path}/no.jinja")
