@@ -37,7 +37,7 @@ from pipeline.generation.stage import (
     cut_prompts,
     repair_key,
 )
-from pipeline.measuring.faults import describe_faults
+from pipeline.measuring.faults import count_faults, fault_lines
 from pipeline.measuring.measure import Repairs
 from pipeline.measuring.stage import plan_measures
 from pipeline.run_context import RunContext
@@ -45,7 +45,7 @@ from pipeline.scoring.stage import score_examples, score_key, unmeasured_targets
 from pipeline.selection.run_steps import later_objections
 from pipeline.selection.stage import select_examples
 from scorers.measures.models.loading import resolve_model
-from storage.database import open_workspace
+from storage.database import open_workspace, read_workspace
 from storage.examples import Attempt
 from storage.retention import write_run_measures
 from storage.runs import finish_run
@@ -127,7 +127,9 @@ def measure_stage(state: RunState) -> RunState:
     for name, job in jobs.items():
         asked[name] = measure_job(run.workspace, state.recipe.name, name, job, sizes)
         if name == "token_counts":  # before models are asked of rows that cannot be trained
-            for line in describe_faults(run.workspace, sizes, state.pool):
+            with read_workspace(run.workspace) as con:
+                faults = count_faults(con, sizes, state.pool, state.pool)
+            for line in fault_lines(faults):
                 say(f"measure: {line}")
     keys = {name: job.measure.key() for name, job in jobs.items()}
     with open_workspace(run.workspace) as con:

@@ -59,6 +59,19 @@ class SourceCounts(_Frozen):
     rows: int
 
 
+class TemplateFaults(_Frozen):
+    """What a chat template does to rows that are not written as they are."""
+
+    refused: Mapping[str, int] = {}
+    """Why rows of the pool cannot be trained, the most frequent reason first → how many."""
+    placements: Mapping[str, int] = {}
+    """`in_place`, `stop_differs` or `rewritten` → trained turns of the exported rows."""
+    unwritten: Mapping[str, int] = {}
+    """Part that the template leaves out → exported rows that have it."""
+    unstopped: int = 0
+    """Exported rows with a trained turn that no control token ends."""
+
+
 class ModelIdentity(_Frozen):
     """The model that the tokens were counted for."""
 
@@ -90,6 +103,7 @@ class ExportManifest(_Frozen):
     pretokenized: Mapping[Split, SplitCounts] = {}
     """Of the same turns as token ids, where the export has them: a dialogue is one row there, and
     what is read is counted once; the loss tokens are those of `splits`."""
+    template_faults: TemplateFaults = TemplateFaults()
     sources: tuple[SourceCounts, ...]
     files: tuple[ExportedFile, ...]
     libraries: Mapping[str, str]  # distribution name and version of what wrote the files

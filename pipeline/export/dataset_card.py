@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.export.languages import language_line, main_languages
 from pipeline.export.pretokenized import COLUMNS_TEXT as TOKEN_COLUMNS_TEXT
+from pipeline.measuring.faults import fault_lines
 from pipeline.text.markdown import markdown_table
 from storage.exports_manifest import (
     DATA_FOLDER,
@@ -20,6 +21,7 @@ from storage.exports_manifest import (
     SourceCounts,
     Split,
     SplitCounts,
+    TemplateFaults,
 )
 from storage.runs import StageCount
 
@@ -105,6 +107,7 @@ class ExportFacts:
     funnel: Sequence[StageCount] = ()
     steps: Sequence[str] = ()
     """How the rows were chosen, one sentence each."""
+    template_faults: TemplateFaults = field(default_factory=TemplateFaults)
     generators: Sequence[str] = ()
     """Models that wrote or rewrote rows."""
     controls: Sequence[ControlFacts] = ()
@@ -136,6 +139,9 @@ def write_card(facts: ExportFacts, counts: WrittenCounts) -> str:
         "## Sources and licences\n\n" + source_table(counts.sources),
         "## What became of the rows\n\n" + _funnel_table(facts.funnel),
         _list_section("How the rows were chosen", facts.steps),
+        _list_section(
+            "What the template does not write as it is", fault_lines(facts.template_faults)
+        ),
         _list_section("Models that wrote rows", facts.generators),
         _control_section(facts.controls),
         _list_section("Known limits", facts.limits),

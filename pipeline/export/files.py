@@ -149,6 +149,7 @@ def _describe(partial: Path, facts: ExportFacts, counts: WrittenCounts) -> Expor
         max_length=facts.max_length,
         splits=counts.splits,
         pretokenized=counts.pretokenized,
+        template_faults=facts.template_faults,
         sources=tuple(counts.sources),
         files=tuple(_describe_file(partial, path, counts.splits) for path in files),
         libraries=libraries,

@@ -17,6 +17,7 @@ from pipeline.export.files import write_export
 from pipeline.export.pretokenized import Pretokenize, pretokenize_rows
 from pipeline.export.rows import ExportRow, row_id
 from pipeline.export.settings import PLAIN, ExportSettings
+from pipeline.measuring.faults import count_faults
 from pipeline.measuring.measures.token_counts import TokenCounts
 from pipeline.measuring.rows import template_of, tokenizer_of
 from pipeline.run_context import RunContext
@@ -24,7 +25,7 @@ from scorers.measures.models.loading import named_template, resolve_model
 from scorers.reductions import as_turns
 from storage.conversations import content_hash
 from storage.database import Connection, open_workspace
-from storage.examples import read_examples, read_first_sources, read_makers
+from storage.examples import read_examples, read_first_sources, read_makers, read_pool
 from storage.exports_manifest import ExportManifest, ModelIdentity, Split
 from storage.measurements import MeasureKey, read_measurements, read_texts
 from storage.runs import Decisions, StageCount, read_counts, write_step
@@ -74,6 +75,8 @@ def export_selection(
         choice = selections["choice"]
         rows, aside_id = choice.rows, selections["held_out"].selection_id
         choice_ids, _ = read_selection(con, choice.selection_id)
+        exported_ids = [*choice_ids, *read_selection(con, aside_id)[0]]
+        pool = [*{*read_pool(con, run.source_ids), *exported_ids}]
         facts = ExportFacts(
             name=str(recipe["select"]["name"]),
             selection_id=choice.selection_id,
@@ -92,7 +95,8 @@ def export_selection(
                 for kind in CONTROLS
             ],
             limits=LIMITS,
-            languages=count_languages(con, run, [*choice_ids, *read_selection(con, aside_id)[0]]),
+            languages=count_languages(con, run, exported_ids),
+            template_faults=count_faults(con, run.measures["token_counts"], pool, exported_ids),
         )
         path = run.workspace.exports / f"{facts.name}-{choice.selection_id}-{run.run_id}"
         chosen = [*export_rows(con, run, choice.selection_id, "train")]

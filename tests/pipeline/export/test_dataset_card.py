@@ -15,7 +15,7 @@ from pipeline.export.dataset_card import (
     write_card,
 )
 from pipeline.export.shards import SCHEMA
-from storage.exports_manifest import ModelIdentity, SourceCounts, SplitCounts
+from storage.exports_manifest import ModelIdentity, SourceCounts, SplitCounts, TemplateFaults
 from storage.runs import StageCount
 
 COUNTS = WrittenCounts(
@@ -162,3 +162,23 @@ def test_the_licence_is_that_of_every_source(
 )
 def test_size_buckets_begin_at_their_lower_end(rows: int, name: str) -> None:
     assert size_bucket(rows) == name
+
+
+def test_what_the_template_does_not_write_as_it_is_stands_in_it() -> None:
+    faults = TemplateFaults(
+        refused={"no_header: it cannot": 2},
+        placements={"in_place": 3, "rewritten": 1},
+        unwritten={"system text": 4},
+        unstopped=5,
+    )
+    card = write_card(replace(FACTS, template_faults=faults), COUNTS)
+    section = card.split("## What the template does not write as it is\n\n")[1].split("\n\n")[0]
+    assert section.splitlines() == [
+        "- 2 rows failed: no_header: it cannot",
+        "- 1 of 4 trained turns are rows of their own: the template writes them otherwise once "
+        "others follow",
+        "- the template leaves out the system text of 4 rows",
+        "- 5 rows have a turn that ends without an end-of-text or end-of-turn token: a model "
+        "trained on them does not learn to stop",
+    ]
+    assert "does not write as it is" not in write_card(FACTS, COUNTS)

@@ -83,6 +83,14 @@ def test_the_same_turns_are_written_as_token_ids_where_they_are_asked_for(tmp_pa
     assert joined["turn_ends"] == [8, 15]
 
 
+def test_the_manifest_has_what_the_template_does_to_the_exported_rows(tmp_path: Path) -> None:
+    _, exported = export_workspace(tmp_path)
+    faults = exported.manifest.template_faults
+    turns = sum(exported.manifest.counts(split).rows for split in ("train", "validation"))
+    assert turns == 16 and faults.placements == {"in_place": 16}
+    assert (faults.unwritten, faults.unstopped, faults.refused) == ({}, 0, {})
+
+
 def test_the_languages_of_the_exported_rows_are_counted(tmp_path: Path) -> None:
     rows = [{"prompt": f"q {n}", "completion": "a"} for n in range(4)]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))

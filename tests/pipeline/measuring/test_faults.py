@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.measuring.faults import describe_faults
+from pipeline.measuring.faults import count_faults, fault_lines
+from storage.database import read_workspace
 from tests.stage_runner import start, store_measurement
 
 
@@ -23,7 +24,12 @@ def test_reasons_are_told_with_their_rows_and_what_is_trained_otherwise(tmp_path
         "unstopped": pa.array([0, None, 1, 2, 0]),
     }
     run = store_measurement(run, "token_counts", pool, columns)
-    assert describe_faults(run.workspace, run.measures["token_counts"], pool) == [
+    key = run.measures["token_counts"]
+    with read_workspace(run.workspace) as con:
+        faults = count_faults(con, key, pool, pool)
+        last = count_faults(con, key, pool, pool[-1:])
+        none = count_faults(con, key, pool[-1:], pool[-1:])
+    assert fault_lines(faults) == [
         "2 rows failed: message 1 is odd",
         "1 of 4 trained turns are rows of their own: the template writes them otherwise once "
         "others follow",
@@ -32,4 +38,6 @@ def test_reasons_are_told_with_their_rows_and_what_is_trained_otherwise(tmp_path
         "2 rows have a turn that ends without an end-of-text or end-of-turn token: a model "
         "trained on them does not learn to stop",
     ]
-    assert describe_faults(run.workspace, run.measures["token_counts"], pool[-1:]) == []
+    assert faults.placements == {"in_place": 3, "rewritten": 1}
+    assert fault_lines(last) == ["2 rows failed: message 1 is odd"], "of the pool, not of the kept"
+    assert fault_lines(none) == []
