@@ -3,7 +3,8 @@
     duplicate_ngrams_i = - c(words of any n-gram that text i has twice or more) / c(all words)
 
 c is the number of characters of words, each counted once however many such n-grams it is in; an
-n-gram is a run of n words, as scorers/words.py splits them. 0: no n-gram comes twice; -1: there is
+n-gram is a run of n words, as scorers/words.py splits and counts them (a Han character is less than
+a word). 0: no n-gram comes twice; -1: there is
 nothing else. Higher is kept first: the texts that repeat least.
 
 For answers in which a model went round in circles, and for boilerplate. Not for poems, tables and

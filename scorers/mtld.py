@@ -13,7 +13,8 @@ less than a factor's length there is only the remainder to go by, so texts of fe
 texts had 100 words; the bound of 50 here is a choice of our own. Costs no model.
 
 McCarthy and Jarvis 2010, "MTLD, vocd-D, and HD-D", doi:10.3758/BRM.42.2.381. Words are those of
-scorers/words.py, not lemmas. Some code lets no factor end before its tenth word; the paper's own
+scorers/words.py, not lemmas; in scripts without spaces they are characters, which repeat sooner,
+so compare within a script. Some code lets no factor end before its tenth word; the paper's own
 example ends one at the sixth.
 """
 
@@ -22,7 +23,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from scorers.arrays import Floats, Strings
-from scorers.words import split_words
+from scorers.words import count_words, split_words
 
 
 def _factors(words: Iterable[str], threshold: float) -> float:
@@ -41,7 +42,7 @@ def _factors(words: Iterable[str], threshold: float) -> float:
 def _mtld(words: list[str], threshold: float, least_words: int) -> float:
     """The measure of one text; NaN where it has none."""
     # Without a repetition there is no factor and no part of one: nothing to divide by.
-    if len(words) < max(least_words, 1) or len(set(words)) == len(words):
+    if not words or count_words(words) < least_words or len(set(words)) == len(words):
         return np.nan
     forwards, backwards = _factors(words, threshold), _factors(reversed(words), threshold)
     return len(words) * (1 / forwards + 1 / backwards) / 2

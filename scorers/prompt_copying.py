@@ -3,7 +3,8 @@
     prompt_copying_i = - c(response's words in n-grams that the prompt has) / c(response's words)
 
 c is the number of characters of words, each counted once however many such n-grams it is in; an
-n-gram is a run of n words, as scorers/words.py splits them. 0: nothing is copied; -1: all of it is.
+n-gram is a run of n words, as scorers/words.py splits and counts them (a Han character is less than
+a word). 0: nothing is copied; -1: all of it is.
 Higher is kept first: the responses that say most of their own.
 
 For answers that hand the question back. Not for extraction, correction, translation of terms or

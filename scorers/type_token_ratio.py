@@ -3,12 +3,12 @@
     type_token_ratio_i = types_i / words_i
 
 words_i is the number of words of the text and types_i that of different ones among them, as
-scorers/words.py splits them. 1: no word comes twice; near 0: few words over and over. Higher is
-kept first: the wording that repeats least.
+scorers/words.py splits them: characters, in scripts without spaces. 1: no word comes twice; near 0:
+few words over and over. Higher is kept first: the wording that repeats least.
 
-For finding answers that go round in circles, among texts of like length. Not for a ranking of texts
-of different lengths: every text repeats "the" in the end, so the ratio falls with length; `mtld`
-does not. Costs no model. A text without a word has no score.
+For finding answers that go round in circles, among texts of like length and script. Not for a
+ranking of texts of different lengths: every text repeats "the" in the end, so the ratio falls with
+length; `mtld` does not. Costs no model. A text without a word has no score.
 
 McCarthy and Jarvis 2010, doi:10.3758/BRM.42.2.381, on this ratio and what mends it.
 """

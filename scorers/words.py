@@ -110,15 +110,40 @@ def count_visible(text: str) -> int:
     return sum(map(len, text.split()))
 
 
-def runs_of(words: Sequence[str], n: int) -> Iterator[WordRun]:
-    """Every run of n consecutive words, in order: their n-grams.
+def run_ends(words: Sequence[str], n: int) -> list[int]:
+    """Where each run of as much text as n English words ends: the index behind its last word.
+
+    From each word on the run is as short as can be; n words, but for scripts without spaces, of
+    whose characters several make a word. From the last words on there is none.
 
     Raises:
         ValueError: if n is below 1.
     """
     if n < 1:
         raise ValueError(f"n is a number of words, 1 or more, got {n}")
-    return zip(*(words[start:] for start in range(n)), strict=False)  # ends with the shortest
+    if all(map(str.isascii, words)):
+        return list(range(n, len(words) + 1))
+    weights = list(map(word_weight, words))
+    ends: list[int] = []
+    end, weight = 0, 0  # of the run that begins at the current word
+    for own in weights:
+        while weight < n * WORD and end < len(words):
+            weight += weights[end]
+            end += 1
+        if weight < n * WORD:
+            break
+        ends.append(end)
+        weight -= own
+    return ends
+
+
+def runs_of(words: Sequence[str], n: int) -> Iterator[WordRun]:
+    """Every run of as much text as n words, in order: their n-grams.
+
+    Raises:
+        ValueError: if n is below 1.
+    """
+    return (tuple(words[start:end]) for start, end in enumerate(run_ends(words, n)))
 
 
 def share_in_runs(words: Sequence[str], n: int, wanted: Container[WordRun]) -> float:
@@ -126,13 +151,13 @@ def share_in_runs(words: Sequence[str], n: int, wanted: Container[WordRun]) -> f
 
     Args:
         words: one or more.
-        n: words of a run.
+        n: words of a run, as `run_ends` counts them.
         wanted: the runs that count.
     """
-    ends = [0, *accumulate(map(len, words))]  # characters before word i: one more than words
+    before = [0, *accumulate(map(len, words))]  # characters before word i: one more than words
     covered, last = 0, 0  # characters so far; the word behind the last run that counted
-    for start, run in enumerate(runs_of(words, n)):
-        if run in wanted:
-            covered += ends[start + n] - ends[max(start, last)]  # the part not covered yet
-            last = start + n
-    return covered / ends[-1]
+    for start, end in enumerate(run_ends(words, n)):
+        if end > last and tuple(words[start:end]) in wanted:
+            covered += before[end] - before[max(start, last)]  # the part not covered yet
+            last = end
+    return covered / before[-1]

@@ -37,7 +37,10 @@ def test_no_word_is_no_score() -> None:
 
 
 def test_chinese_is_cut_by_character() -> None:
-    assert score("\u732b\u72d7\u9e1f\u3002\u732b\u72d7", n=2) == [-4 / 5]
+    # Two words are four Han characters (1.75 a word): 8 of 9 stand in a run that comes twice.
+    four = "\u732b\u72d7\u9e1f\u9c7c"
+    assert score(f"{four}\u3002{four}\u3002\u9a6c", n=2) == [-8 / 9]
+    assert score(f"{four[:3]}\u3002{four[:3]}\u3002\u9a6c", n=2) == [0], "three are fewer"
 
 
 def test_a_run_has_a_word() -> None:

@@ -52,3 +52,10 @@ def test_short_texts_and_those_without_a_repetition_have_no_score() -> None:
 def test_a_threshold_is_a_ratio(threshold: float) -> None:
     with pytest.raises(ValueError, match="above 0 and below 1"):
         score("a", threshold=threshold)
+
+
+def test_least_words_are_as_much_text_in_every_script() -> None:
+    # 20 different Han characters, twice: 40 of them are 22.9 words.
+    text = "".join(map(chr, range(0x4E00, 0x4E14))) * 2
+    scored = [score_mtld(np.array([text]), least_words=least)[0] for least in (22, 23)]
+    assert scored[0] > 0 and np.isnan(scored[1])

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scorers.words import (
     count_visible,
     find_words,
+    run_ends,
     runs_of,
     share_in_runs,
     space_out,
@@ -79,3 +80,26 @@ def plain_share(words: Sequence[str], n: int, wanted: set[tuple[str, ...]]) -> f
 def test_the_share_is_that_of_the_marked_words(words: list[str], n: int) -> None:
     wanted = {run for run in runs_of(words, n) if run[0] != "a"}
     assert share_in_runs(words, n, wanted) == plain_share(words, n, wanted)
+
+
+@pytest.mark.parametrize(
+    ("words", "n", "ends"),
+    [
+        (["a", "b", "c"], 2, [2, 3]),
+        (["a"], 2, []),
+        ([], 1, []),
+        (["\u732b"] * 6, 2, [4, 5, 6]),  # Han: 4/7 of a word each, so 4 are the first to make 2
+        (["\u3042"] * 5, 1, [4, 5]),  # kana: a quarter
+        (["\u0e01"] * 6, 1, [5, 6]),  # Thai: a fifth
+        (["\u1000"] * 6, 1, [6]),  # Burmese: a sixth
+        (["a", "\u732b", "\u732b", "b", "c"], 2, [3, 4, 5, 5]),
+        (["\u00e9t\u00e9", "b"], 1, [1, 2]),
+    ],
+)
+def test_a_run_is_as_much_text_in_every_script(words: list[str], n: int, ends: list[int]) -> None:
+    assert run_ends(words, n) == ends
+
+
+def test_runs_of_fewer_than_one_word_are_refused() -> None:
+    with pytest.raises(ValueError, match="1 or more, got 0"):
+        run_ends(["a"], 0)
