@@ -32,7 +32,7 @@ STATE_FIELDS = [
 """Columns that every measurement has."""
 
 Asked = TypeVar("Asked")
-Found = TypeVar("Found")
+Inspected = TypeVar("Inspected")
 
 Unmeasured = dict[str, Any]
 """The state of an example that no model can be asked about, and why."""
@@ -83,8 +83,8 @@ def inspect_rows(
     model: str,
     template: Template,
     examples: pa.Table,
-    inspect: Callable[["PreTrainedTokenizerBase", Dialogue, list[RenderedTurn]], Found],
-) -> list[Found | Unmeasured]:
+    inspect: Callable[["PreTrainedTokenizerBase", Dialogue, list[RenderedTurn]], Inspected],
+) -> list[Inspected | Unmeasured]:
     """What is found out of each example by its tokenizer and its trained turns' token ids."""
     # Of few columns: to make Python's rows of a table costs as much as to render them.
     asked = examples.select(["messages", "tools", "response_at", "trained_at"])
@@ -92,7 +92,7 @@ def inspect_rows(
     with _rendering:
         tokenizer = tokenizer_of(model)
 
-        def render(asked: list[Dialogue]) -> Iterator[Found | Unmeasured]:
+        def render(asked: list[Dialogue]) -> Iterator[Inspected | Unmeasured]:
             for dialogue, turns in zip(
                 asked, render_dialogues(tokenizer, asked, template), strict=True
             ):
@@ -177,8 +177,9 @@ def rows_to_ask(
 
 
 def answer_rows(
-    rows: Sequence[Asked | Unmeasured], ask: Callable[[list[Asked]], Iterable[Found | Unmeasured]]
-) -> list[Found | Unmeasured]:
+    rows: Sequence[Asked | Unmeasured],
+    ask: Callable[[list[Asked]], Iterable[Inspected | Unmeasured]],
+) -> list[Inspected | Unmeasured]:
     """Ask about the rows that can be, together, and put each answer where its row is.
 
     Args:

@@ -126,7 +126,7 @@ def render(
 
 
 @dataclass(frozen=True, slots=True)
-class TurnText:
+class WrittenTurn:
     """What is read of a conversation up to a turn, as text."""
 
     full: str
@@ -141,7 +141,7 @@ def write_turns(
     asked: Sequence[tuple[Sequence[Message], int]],
     tools: Tools,
     template: Template,
-) -> list[TurnText | RenderingError]:
+) -> list[WrittenTurn | RenderingError]:
     """Write each conversation up to and including one of its turns.
 
     Args:
@@ -166,19 +166,19 @@ def write_turns(
     before = [messages[:at] for messages, at in asked]
     with_header = render_texts(tokenizer, before, tools, header=True)
     without = render_texts(tokenizer, before, tools)
-    return [join_texts(*texts) for texts in zip(full, with_header, without, strict=True)]
+    return [join_written(*texts) for texts in zip(full, with_header, without, strict=True)]
 
 
-def join_texts(
+def join_written(
     full: str | RenderingError, with_header: str | RenderingError, without: str | RenderingError
-) -> TurnText | RenderingError:
+) -> WrittenTurn | RenderingError:
     """The three texts of a turn, if the template wrote them all and in the way that is read."""
     for text in (full, with_header, without):
         if isinstance(text, RenderingError):
             return text
     assert isinstance(full, str) and isinstance(with_header, str) and isinstance(without, str)
     if full.startswith(with_header):
-        return TurnText(full, with_header, without)
+        return WrittenTurn(full, with_header, without)
     # Cut at what they have in common, the row would be trained behind a prompt that the model
     # never reads: where the header opens a thought, an answer without one.
     return RenderingError(
@@ -300,7 +300,7 @@ def _call_template(
         raise RenderingError(f"the chat template broke on the conversation: {name}") from error
 
 
-def cut_turn(tokens: TextTokens, turn: TurnText, whole: str) -> RenderedExample:
+def cut_turn(tokens: TextTokens, turn: WrittenTurn, whole: str) -> RenderedExample:
     """Cut the ids of a turn at the response, and find the header in front of it.
 
     Args:
@@ -339,7 +339,7 @@ def end_of_text(tokenizer: PreTrainedTokenizerBase) -> str:
 
 def _write_question_answer(
     end: str, messages: Sequence[Message], at: int, tools: Tools
-) -> TurnText | RenderingError:
+) -> WrittenTurn | RenderingError:
     if not at:
         return RenderingError(NO_PROMPT)
     turns = [json.dumps(tool, ensure_ascii=False) for tool in tools]
@@ -348,16 +348,18 @@ def _write_question_answer(
     question = before + " Answer:"
     answer = f" {_write_message(messages[at])}"
     full = question + answer + ("" if answer.endswith(end) else end)  # as TRL adds it
-    return TurnText(full, question, before)
+    return WrittenTurn(full, question, before)
 
 
-def _write_plain(messages: Sequence[Message], at: int, tools: Tools) -> TurnText | RenderingError:
+def _write_plain(
+    messages: Sequence[Message], at: int, tools: Tools
+) -> WrittenTurn | RenderingError:
     if not at:
         return RenderingError(NO_PROMPT)
     turns = [json.dumps(tool, ensure_ascii=False) for tool in tools]
     before = "\n".join([*turns, *(_write_message(message) for message in messages[:at])])
     # The line break is what stands for a header.
-    return TurnText(f"{before}\n{_write_message(messages[at])}", f"{before}\n", before)
+    return WrittenTurn(f"{before}\n{_write_message(messages[at])}", f"{before}\n", before)
 
 
 def _write_turn(message: Message) -> str:

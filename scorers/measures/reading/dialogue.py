@@ -26,7 +26,7 @@ from scorers.measures.reading.chat_format import (
     RenderingError,
     Template,
     Tools,
-    TurnText,
+    WrittenTurn,
     cut_turn,
     write_turns,
 )
@@ -118,19 +118,19 @@ def render_dialogues(
     tokens.read(turns[-1].full for turns in texts)
     tokens.read(text for turns in texts for text in unknown_texts(tokens, turns))
     return [
-        each if isinstance(each, RenderingError) else place_turns(tokens, each, dialogue)
+        each if isinstance(each, RenderingError) else cut_dialogue(tokens, each, dialogue)
         for each, dialogue in zip(written, dialogues, strict=True)
     ]
 
 
 def write_dialogues(
     tokenizer: PreTrainedTokenizerBase, dialogues: Sequence[Dialogue], template: Template
-) -> list[list[TurnText] | RenderingError]:
+) -> list[list[WrittenTurn] | RenderingError]:
     """The texts of the trained turns of each conversation, or why there are none."""
     alike: dict[str, list[int]] = {}  # conversations that have the same tools
     for index, dialogue in enumerate(dialogues):
         alike.setdefault(json.dumps(dialogue.tools), []).append(index)
-    found: list[list[TurnText] | RenderingError] = [[] for _ in dialogues]
+    found: list[list[WrittenTurn] | RenderingError] = [[] for _ in dialogues]
     for indices in alike.values():
         owners = [(index, at) for index in indices for at in dialogues[index].trained_at]
         asked = [(dialogues[index].messages, at) for index, at in owners]
@@ -144,7 +144,7 @@ def write_dialogues(
     return found
 
 
-def unknown_texts(tokens: TextTokens, turns: Sequence[TurnText]) -> list[str]:
+def unknown_texts(tokens: TextTokens, turns: Sequence[WrittenTurn]) -> list[str]:
     """The texts of a conversation whose ids do not follow from those of the whole of it."""
     whole = turns[-1].full
     return [
@@ -155,8 +155,8 @@ def unknown_texts(tokens: TextTokens, turns: Sequence[TurnText]) -> list[str]:
     ]
 
 
-def place_turns(
-    tokens: TextTokens, turns: Sequence[TurnText], dialogue: Dialogue
+def cut_dialogue(
+    tokens: TextTokens, turns: Sequence[WrittenTurn], dialogue: Dialogue
 ) -> list[RenderedTurn] | RenderingError:
     """The trained turns of a conversation, cut out of its tokens, or why they cannot be."""
     whole = turns[-1].full

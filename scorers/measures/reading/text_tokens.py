@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 MOST_TAIL = 16
-"""Tokens between a control token and the end of a beginning that are looked at."""
+"""TokenisedText between a control token and the end of a beginning that are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class TokenisedText:
     """A text as its tokenizer cuts it, without tokens that the tokenizer would add."""
 
     text: str
@@ -45,14 +45,14 @@ class TextTokens:
         self.tokenizer = tokenizer
         self._add_special_tokens = add_special_tokens
         self.special = special_ids(tokenizer)
-        self._read: dict[str, Tokens] = {}
+        self._read: dict[str, TokenisedText] = {}
 
     def read(self, texts: Iterable[str]) -> None:
         """Tokenise texts that were not read before, in one call."""
         new = [text for text in dict.fromkeys(texts) if text not in self._read]
         if not new:
             return
-        # Tokens that are added stand at no place of a text.
+        # TokenisedText that are added stand at no place of a text.
         offsets = self.tokenizer.is_fast and not self._add_special_tokens
         found = self.tokenizer(
             new,
@@ -63,7 +63,7 @@ class TextTokens:
         for index, text in enumerate(new):
             spans = found["offset_mapping"][index] if offsets else []
             starts, ends = [span[0] for span in spans], [span[1] for span in spans]
-            self._read[text] = Tokens(text, found["input_ids"][index], starts, ends)
+            self._read[text] = TokenisedText(text, found["input_ids"][index], starts, ends)
 
     def ids(self, text: str, whole: str) -> list[int]:
         """The ids of a text, which may be the beginning of one that was read."""
