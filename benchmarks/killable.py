@@ -111,6 +111,10 @@ class CountedConnection:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._con, name)
 
+    def cursor(self) -> "CountedConnection":
+        """A connection for a file, which is counted like this one."""
+        return CountedConnection(self._con.cursor(), self._moments)
+
     def execute(self, query: str, parameters: object = None) -> Any:
         """Count it if it writes."""
         words = query.split()

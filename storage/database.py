@@ -7,12 +7,13 @@ not end a run, nor a run a reader. Who may write is settled before, in storage/w
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import ClassVar
 
 import duckdb
 
+from storage.duckdb_instance import attached
 from storage.migrations import MIGRATIONS
 from storage.upgrade import back_up, migration_mark
 from storage.views import define_views
@@ -79,7 +80,8 @@ def open_tables(workspace: Workspace) -> Iterator[Connection]:
     with connect(workspace.database, read_only=False) as con:
         applied = count_applied(con)
         if not is_older(applied):
-            migrate(con)  # a new database has nothing that could be lost
+            if not applied:
+                migrate(con)  # a new database has nothing that could be lost
             yield con
             return
     # Closed before it is copied, and opened anew: DuckDB may hold writes back in its log.
@@ -162,15 +164,10 @@ def connect(
         patience: seconds to try while another process has it; PATIENCE_SECONDS if not given.
     """
     give_up = time.monotonic() + (PATIENCE_SECONDS if patience is None else patience)
-    while (con := try_to_connect(database, read_only, give_up)) is None:
-        time.sleep(POLL_SECONDS)
-    try:
-        con.execute("set timezone = 'UTC'")  # days would begin at another hour on each machine
-        # Or a query that names no table could read a variable of ours that is called so.
-        con.execute("set python_enable_replacements = false")
+    with ExitStack() as opened:
+        while (con := try_to_connect(opened, database, read_only, give_up)) is None:
+            time.sleep(POLL_SECONDS)
         yield con
-    finally:
-        con.close()
 
 
 def register_store(con: Connection, workspace: Workspace) -> None:
@@ -180,14 +177,12 @@ def register_store(con: Connection, workspace: Workspace) -> None:
         con.register_filesystem(store)
 
 
-def try_to_connect(database: Path, read_only: bool, give_up: float) -> Connection | None:
+def try_to_connect(
+    opened: ExitStack, database: Path, read_only: bool, give_up: float
+) -> Connection | None:
     """A connection; None if another process has the database, and there is time to try again."""
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-    }
     try:
-        return duckdb.connect(str(database), read_only=read_only, config=config)
+        return opened.enter_context(attached(database, read_only=read_only))
     except duckdb.IOException as error:
         if "lock" not in str(error):  # DuckDB has no class of its own for it
             raise
@@ -210,9 +205,10 @@ def migrate(con: Connection) -> None:
     steps = [*enumerate(MIGRATIONS)][(applied := count_applied(con)) :]
     for together in [[step] for step in steps] if applied else [steps]:
         with transaction(con):
-            for n, statement in together:
+            for _, statement in together:
                 con.execute(statement)
-                con.execute("insert into migrations values ($n)", {"n": n})
+            seen = {"first": together[0][0], "next": together[-1][0] + 1}
+            con.execute("insert into migrations select * from range($first, $next)", seen)
 
 
 def count_applied(con: Connection) -> int:
@@ -221,10 +217,12 @@ def count_applied(con: Connection) -> int:
     Raises:
         WorkspaceVersionError: if there are more than this version knows.
     """
-    tables = "select count(*) from duckdb_tables() where table_name = 'migrations'"
-    if not fetch_count(con, tables):
+    try:
+        applied = fetch_count(con, "select count(*) from migrations")
+    except (
+        duckdb.CatalogException
+    ):  # a new database; asking whether there is the table takes longer
         return 0
-    applied = fetch_count(con, "select count(*) from migrations")
     if applied > len(MIGRATIONS):
         raise WorkspaceVersionError(
             f"this workspace was written by a newer version: it has {applied} migrations, "

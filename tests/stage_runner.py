@@ -27,6 +27,7 @@ from storage.measurements import MeasureKey, add_measure, commit_shards
 from storage.runs import start_run
 from storage.views import declare_measures
 from storage.workspace import Workspace
+from tests.empty_workspace import lay_out
 
 LONGEST = 40
 """Words of prompt and response that the imagined trainer reads."""
@@ -41,6 +42,7 @@ def start(
 ) -> tuple[RunContext, list[str]]:
     """Ingest files into a workspace; return the run and its pool."""
     workspace = Workspace(directory)
+    lay_out(workspace)
     settings = [SourceSettings(path=str(file), turns=turns) for file in files]
     sources = identify_sources(workspace, settings)
     ids = sorted(source.source_id for source in sources)

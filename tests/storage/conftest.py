@@ -7,6 +7,7 @@ import pytest
 
 from storage.database import Connection, open_workspace
 from storage.workspace import Workspace
+from tests.empty_workspace import lay_out
 
 
 @pytest.fixture
@@ -16,5 +17,6 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def con(workspace: Workspace) -> Iterator[Connection]:
+    lay_out(workspace, declared=False)
     with open_workspace(workspace) as con:
         yield con

@@ -1,6 +1,7 @@
 """`sluice what-if`: what it says is what a run would do, and it writes nothing."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -52,15 +53,23 @@ select:
 BOUND = "select.steps.0.at_most=20"
 
 
-@pytest.fixture
-def recipe(tmp_path: Path) -> Path:
-    """A recipe with one run that has selected."""
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe with one run that has selected, for tests that write nothing."""
+    folder = tmp_path_factory.mktemp("ran")
     lines = [json.dumps({"prompt": f"q {n}", "completion": "word " * (n + 1)}) for n in range(36)]
-    (tmp_path / "rows.jsonl").write_text("\n".join([*lines, '{"prompt": "unanswered"}']))
-    path = tmp_path / "recipe.yaml"
+    (folder / "rows.jsonl").write_text("\n".join([*lines, '{"prompt": "unanswered"}']))
+    path = folder / "recipe.yaml"
     path.write_text(RECIPE)
     select(path, "one")
     return path
+
+
+@pytest.fixture
+def own_recipe(recipe: Path, tmp_path: Path) -> Path:
+    """A copy of it with its workspace, to be run again."""
+    shutil.copytree(recipe.parent, tmp_path / "own")
+    return tmp_path / "own" / recipe.name
 
 
 def select(path: Path, run_id: str, changes: tuple[str, ...] = ()) -> set[str]:
@@ -117,22 +126,22 @@ def ask(recipe: Path, *settings: str) -> dict[str, Any]:
         ("select.steps.1.score={weights: {response_length: -1}}",),
     ],
 )
-def test_it_chooses_what_a_run_would(recipe: Path, settings: tuple[str, ...]) -> None:
-    with read_workspace(workspace_of(recipe)) as con:
+def test_it_chooses_what_a_run_would(own_recipe: Path, settings: tuple[str, ...]) -> None:
+    with read_workspace(workspace_of(own_recipe)) as con:
         before = read_choice_ids(con, "one")
-    found = ask(recipe, *settings)
+    found = ask(own_recipe, *settings)
     moved = {each["example_id"]: each["change"] for each in found["changes"]["choice"]}
     added = {i for i, change in moved.items() if change == "added"}
     removed = {i for i, change in moved.items() if change == "removed"}
-    assert select(recipe, "two", settings) == (before - removed) | added
+    assert select(own_recipe, "two", settings) == (before - removed) | added
     assert found["changes"]["stayed"] == len(before - removed)
     assert added or removed
 
 
-def test_its_books_are_those_of_a_run(recipe: Path) -> None:
-    asked = {(s["label"], s["rows_in"], s["kept"]) for s in ask(recipe, BOUND)["steps"]}
-    select(recipe, "two", (BOUND,))
-    with read_workspace(workspace_of(recipe)) as con:
+def test_its_books_are_those_of_a_run(own_recipe: Path) -> None:
+    asked = {(s["label"], s["rows_in"], s["kept"]) for s in ask(own_recipe, BOUND)["steps"]}
+    select(own_recipe, "two", (BOUND,))
+    with read_workspace(workspace_of(own_recipe)) as con:
         rows = con.execute(
             "select label, rows_in, kept from stage_counts "
             "where run_id = 'two' and stage = 'select'"

@@ -1,6 +1,7 @@
 """Which copy stays, and what is said of it."""
 
 import json
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from pipeline.selection.methods.licenses import LicenseSettings
 from pipeline.selection.run_steps import SelectSettings, later_objections
 from storage.database import open_workspace, read_workspace
 from storage.explain import read_explanation
+from storage.workspace import Workspace
 from tests.stage_runner import count_words, score, start, store_measurement
 
 RANDOM = {"method": "random", "budget": {"rows": 1}}
@@ -99,6 +101,23 @@ def embedded(run: RunContext, ids: dict[str, str]) -> RunContext:
     return replace(stored, measures={**run.measures, "embeddings_response": key})
 
 
+@pytest.fixture(scope="module")
+def scored_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunContext, dict[str, str]]:
+    run, ids = two_sources(tmp_path_factory.mktemp("scored"))
+    length = ScoreSettings(scorer="response_length")
+    return score(embedded(run, ids), length, list(ids.values())), ids
+
+
+@pytest.fixture
+def scored(
+    scored_once: tuple[RunContext, dict[str, str]], tmp_path: Path
+) -> tuple[RunContext, dict[str, str]]:
+    """Both copies measured and scored, in a workspace of the test's own."""
+    run, ids = scored_once
+    shutil.copytree(run.workspace.directory, tmp_path / "workspace")
+    return replace(run, workspace=Workspace(tmp_path / "workspace")), ids
+
+
 STEPS: list[DedupeStep] = [
     Exact(method="exact", text="prompt"),
     MinHash(method="minhash", text="response", threshold=0.6, n=2),
@@ -124,11 +143,10 @@ def test_every_step_keeps_the_copy_that_later_steps_take(
     steps: tuple[dict[str, object], ...],
     stays: str,
     why: str,
-    tmp_path: Path,
+    scored: tuple[RunContext, dict[str, str]],
 ) -> None:
     """15 words in the longer response and 14 in the other, of which `human` would stay."""
-    run, ids = two_sources(tmp_path)
-    run = score(embedded(run, ids), ScoreSettings(scorer="response_length"), list(ids.values()))
+    run, ids = scored
     filters = [{"method": "threshold", "score": "response_length", **bounds} for bounds in steps]
     select = SelectSettings.model_validate({"steps": [*filters, RANDOM]})
     licenses = LicenseSettings.model_validate(licences) if licences else None
