@@ -5,13 +5,13 @@
 A mutant has one of the faults of benchmarks/faults.py. The tests that stand for its file have to
 fail with it, or to take longer than they may; that they pass without it, `make test` says before.
 Prints each mutant with its line before and after and what killed it, and exits with 1 if one
-survived. It works on copies of the tree, and draws the same mutants for the same seed and code.
+survived. It works on copies of the tree. The same seed draws the same mutants of lines that are the
+same, so that those that survived can be tried again beside the tests that are new.
 """
 
 import argparse
 import multiprocessing
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -55,9 +56,13 @@ MODULES = (
 
 ALSO = {
     "flows/": ("tests/flows/test_begin_run.py", "tests/flows/test_clean_stage.py"),
-    "pipeline/evidence/": ("tests/pipeline/evidence",),
+    "pipeline/dedupe/stage": ("tests/pipeline/dedupe/test_stored.py",),
+    "pipeline/evidence/": ("tests/pipeline/evidence", "tests/pipeline/selection/test_evidence.py"),
+    "pipeline/generation/stage": ("tests/pipeline/measuring/test_shard_work.py",),
     "pipeline/measuring/stage": ("tests/pipeline/measuring/test_measure.py",),
-    "pipeline/reporting/": ("tests/pipeline/reporting/test_changes.py",),
+    "pipeline/reporting/report": ("tests/pipeline/reporting/test_changes.py",),
+    "pipeline/reporting/what_if": ("tests/flows/cli/test_what_if.py",),
+    "pipeline/scoring/stage": ("tests/pipeline/scoring/test_targets.py",),
     "pipeline/selection/": (
         "tests/pipeline/selection/test_stage.py",
         "tests/pipeline/test_row_conservation.py",
@@ -68,10 +73,16 @@ ALSO = {
         "tests/storage/test_lineage.py",
         "tests/pipeline/generation/test_stage.py",
     ),
-    "storage/measurements": ("tests/pipeline/measuring/test_shards.py",),
+    "storage/measurements": (
+        "tests/storage/test_measurement_details.py",
+        "tests/pipeline/measuring/test_shards.py",
+    ),
     "storage/pool_columns": ("tests/pipeline/selection/test_stage.py",),
     "storage/runs": ("tests/pipeline/reporting/test_changes.py",),
-    "storage/selections": ("tests/pipeline/selection/test_stage.py",),
+    "storage/selections": (
+        "tests/flows/recipe/test_adapters.py",
+        "tests/pipeline/selection/test_stage.py",
+    ),
     "storage/sources": ("tests/pipeline/ingest/test_stage.py",),
     "storage/": ("tests/storage/test_asked.py",),
 }
@@ -93,7 +104,10 @@ EQUIVALENT = {
 SAID = ".tests-said"
 """Where the tests of a mutant print."""
 
-PRELOADED = ["duckdb", "numpy", "polars", "pyarrow.parquet", "pydantic", "pytest", "torch", "typer"]
+PRELOADED = [
+    *("duckdb", "faiss", "hypothesis", "matplotlib.pyplot", "numpy", "polars", "pyarrow.parquet"),
+    *("pydantic", "pytest", "scipy.stats", "torch", "transformers", "typer"),
+]
 """Imported once, not for each mutant."""
 
 
@@ -102,31 +116,39 @@ class Mutant:
     """One change of one file."""
 
     path: str
-    start: int
-    """Of what is replaced, in bytes."""
-    end: int
-    text: str
+    source: bytes
+    changed: bytes
+    """The file with the change."""
+    place: str
+    """Path and number of the line."""
+    before: str
+    """The line."""
+    after: str
+    """The line as it is changed."""
 
-    def apply(self, source: bytes) -> bytes:
-        """The file with the change."""
-        return source[: self.start] + self.text.encode() + source[self.end :]
-
-    def lines(self) -> tuple[int, str, str]:
-        """Number of the line, the line, and the line as it is changed."""
-        source = (ROOT / self.path).read_bytes()
-        number = source.count(b"\n", 0, self.start)
-        before, after = (s.decode().splitlines() for s in (source, self.apply(source)))
-        return number + 1, before[number].strip(), after[number].strip()
+    def draw(self, seed: int) -> bytes:
+        """What decides whether it is drawn: a change of another line does not change that."""
+        return sha256("\n".join((str(seed), self.path, self.before, self.after)).encode()).digest()
 
 
 def all_mutants() -> list[Mutant]:
-    """Every mutant of the modules."""
+    """Every mutant of the modules that a test could tell from the right code."""
     paths = sorted({path for pattern in MODULES for path in ROOT.glob(pattern)})
-    return [
-        Mutant(str(path.relative_to(ROOT)), *fault)
-        for path in paths
-        for fault in find_faults(path.read_bytes())
-    ]
+    found = [mutant for path in paths for mutant in mutants_of(path)]
+    return [mutant for mutant in found if (mutant.path, mutant.after) not in EQUIVALENT]
+
+
+def mutants_of(file: Path) -> list[Mutant]:
+    """Every mutant of one file."""
+    source, path, found = file.read_bytes(), str(file.relative_to(ROOT)), []
+    lines = source.decode().splitlines()
+    for start, end, text in find_faults(source):
+        changed = source[:start] + text.encode() + source[end:]
+        number = source.count(b"\n", 0, start)
+        after = changed.decode().splitlines()[number].strip()
+        place = f"{path}:{number + 1}"
+        found.append(Mutant(path, source, changed, place, lines[number].strip(), after))
+    return found
 
 
 def tests_of(path: str) -> list[str]:
@@ -165,8 +187,7 @@ def run_tests(directory: str, tests: Sequence[str]) -> None:
 def find_killer(mutant: Mutant, directory: Path, seconds: float) -> str | None:
     """What a mutant fails at in a copy of the tree, which is then as before; None if it passes."""
     file = directory / mutant.path
-    source = file.read_bytes()
-    file.write_bytes(mutant.apply(source))
+    file.write_bytes(mutant.changed)
     process = multiprocessing.get_context("forkserver").Process(
         target=run_tests, args=(str(directory), tests_of(mutant.path))
     )
@@ -175,7 +196,7 @@ def find_killer(mutant: Mutant, directory: Path, seconds: float) -> str | None:
     late = process.is_alive()
     process.kill()
     process.join()
-    file.write_bytes(source)
+    file.write_bytes(mutant.source)
     if process.exitcode == 0:
         return None
     told = [] if late else (directory / SAID).read_text().splitlines()
@@ -195,9 +216,8 @@ def try_all(mutants: Sequence[Mutant], copies: Sequence[Path], seconds: float) -
         copy = free.get()
         killer = find_killer(mutant, copy, seconds)
         free.put(copy)
-        number, before, after = mutant.lines()
         word = f"killed by {killer}" if killer else "SURVIVED"
-        say(f"{mutant.path}:{number}: {word}\n    {before}\n    {after}")
+        say(f"{mutant.place}: {word}\n    {mutant.before}\n    {mutant.after}")
         return killer is None
 
     with ThreadPoolExecutor(len(copies)) as pool:
@@ -215,15 +235,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mutants", type=int, default=60, help="how many are drawn")
     parser.add_argument("--seed", type=int, default=0, help="which are drawn")
-    parser.add_argument("--only", default="", help="beginning of the paths they are drawn from")
+    parser.add_argument(
+        "--only", default="", help="beginning of where they are drawn from: storage/runs.py:83"
+    )
     parser.add_argument("--workers", type=int, default=2, help="mutants that are tried at once")
     parser.add_argument(
         "--seconds", type=float, default=600, help="until a mutant counts as killed"
     )
     given = parser.parse_args()
-    known = [m for m in all_mutants() if m.path.startswith(given.only)]
-    drawn = random.Random(given.seed).sample(known, min(given.mutants, len(known)))
-    drawn = [m for m in drawn if (m.path, m.lines()[2]) not in EQUIVALENT]
+    known = [m for m in all_mutants() if f"{m.place}:".startswith(given.only)]
+    drawn = sorted(known, key=lambda mutant: mutant.draw(given.seed))[: given.mutants]
     multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
     with tempfile.TemporaryDirectory() as folder:
         copies = [copy_tree(Path(folder) / str(n)) for n in range(given.workers)]

@@ -98,7 +98,7 @@ where generation_key = $key and parent_id = any($ids::varchar[])
 READ_MAKERS = f"""
 select example_id, min(model) from (
     select example_id, model from lineage where method not in {EDITS}
-    union all
+    union
     select e.example_id, l.model from ({EDITED}) e join lineage l on l.example_id = e.root
     where l.method not in {EDITS}
 )

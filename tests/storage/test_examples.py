@@ -6,6 +6,7 @@ from storage.conversations import Conversation
 from storage.database import Connection, QueryError
 from storage.examples import (
     Attempt,
+    Example,
     MadeBy,
     count_copies,
     count_failed,
@@ -110,3 +111,11 @@ def test_of_several_makers_the_first_by_name_is_told(given: Connection) -> None:
         attempt = Attempt(ONE.example_id, 0, MADE, "")
         write_attempts(given, [attempt], MadeBy(f"key of {model}", "{}", "run", model))
     assert read_makers(given, ids(MADE, ONE)) == {MADE.example_id: "m1"}
+    assert read_makers(given, ids(ONE)) == {}
+
+
+@pytest.mark.parametrize(("trained_at", "turns"), [([], "last"), ([3], "last"), ([1, 3], "all")])
+def test_a_conversation_trains_what_its_example_does(trained_at: list[int], turns: str) -> None:
+    turn = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    example = Example("e", "p", turn * 2, [], None, "", "", trained_at)
+    assert example.conversation == Conversation(turn * 2, [], turns)  # type: ignore[arg-type]

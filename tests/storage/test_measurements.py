@@ -16,8 +16,10 @@ from storage.measurements import (
     add_measure,
     commit_shards,
     merge_small_shards,
+    read_measured_keys,
     read_measurements,
     read_missing,
+    read_stored_keys,
 )
 from storage.shard_files import ShardFiles
 from storage.sources import write_examples
@@ -74,6 +76,30 @@ def test_the_key_holds_what_changes_a_number_and_nothing_else() -> None:
         MeasureKey("losses", "m", "fingerprint", "template", {"version": 1, "max_tokens": 8}),
     ):
         assert other.measure_key != KEY.measure_key
+
+
+def test_keys_that_have_something_are_found_by_their_measure(con: Connection) -> None:
+    rows = {3: [4, 4], 1: [5], 2: [2, 3], 0: []}  # rows of the files of each key
+    keys = {n: MeasureKey("losses", "m", "f", "t", {"n": n}) for n in rows}
+    others = [
+        MeasureKey("embeddings", "m", "f", "t", {}),
+        MeasureKey("losses", "m", "other", "t", {}),
+        MeasureKey("losses", "m", "f", "other", {}),
+    ]
+    for key, files in [
+        *((keys[n], files) for n, files in rows.items()),
+        *((o, [1]) for o in others),
+    ]:
+        add_measure(con, key)
+        for place, size in enumerate(files):
+            file = [key.measure_key, f"{key.measure_key}/{place}", size, 1.0, None]
+            con.execute("insert into shards values (?, ?, ?, ?, ?)", file)
+    fives = sorted([keys[1], keys[2]], key=lambda key: key.measure_key)
+    found = read_stored_keys(con, "losses")
+    assert found[:3] == [keys[3], *fives]  # 8 rows, and twice 5
+    assert sorted(map(repr, found[3:])) == sorted(map(repr, others[1:]))
+    alike = sorted([keys[1], keys[2], keys[3]], key=lambda key: key.measure_key)
+    assert read_measured_keys(con, keys[0]) == alike
 
 
 def test_a_file_that_was_not_committed_is_not_there(con: Connection, workspace: Workspace) -> None:
