@@ -19,6 +19,8 @@ from storage.views import columns_of
 
 POOL = "pool_of_candidates"
 
+BATCH_ROWS = 1 << 14  # vectors that are in memory beside the result
+
 TextColumn = Literal["prompt_id", "prompt", "response", "messages", "tools", "origin"]
 
 Texts = NDArray[np.object_]
@@ -111,7 +113,7 @@ def read_pool_vectors(
         return vectors
     query = VECTORS.format(column=column, measure=key.measure)
     con.execute(query, {"measure_key": key.measure_key})
-    for batch in con.to_arrow_reader(1 << 14):
+    for batch in con.to_arrow_reader(BATCH_ROWS):
         values = batch.column("vector")
         flat = np.asarray(values.flatten())
         if not vectors.size and len(batch):
