@@ -88,8 +88,14 @@ def draw(spreads: Sequence[ScoreSpread], rows: int) -> bytes:
         axis.set_axis_off()
     figure.suptitle(heading(spreads, rows), fontsize=HEADING_POINTS)
     handles, labels = axes[0].get_legend_handles_labels()
-    place, size = "outside lower center", LABEL_POINTS
-    figure.legend(handles, labels, loc=place, ncols=len(labels), fontsize=size, edgecolor="none")
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=len(labels),
+        fontsize=LABEL_POINTS,
+        edgecolor="none",
+    )
     out = BytesIO()
     figure.savefig(out, format="png", dpi=DOTS_PER_INCH)
     return out.getvalue()

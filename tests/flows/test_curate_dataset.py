@@ -42,7 +42,7 @@ def test_an_export_is_handed_over_before_it_is_trained_on(
     monkeypatch: pytest.MonkeyPatch, called: Called, tmp_path: Path
 ) -> None:
     follow_stages(monkeypatch, called, tmp_path)
-    curate.fn(recipe_at(tmp_path), ".", "train")
+    curate.fn(recipe_at(tmp_path), ".", "train")  # type: ignore[arg-type]
     names = [name for name, *_ in called]
     assert names[-6:] == ["select", "export", "hand_over", "train", "finish", "show_report"]
     assert names.count("hand_over") == 1
@@ -112,7 +112,7 @@ def test_what_there_is_of_a_report_is_shown(
     run = SimpleNamespace(workspace=workspace, run_id="run")
     recipe = SimpleNamespace(name="test")
     show_report(SimpleNamespace(run=run, recipe=recipe, pool=[]))  # type: ignore[arg-type]
-    shown = [("show_funnel", "test", "run", [])]
+    shown: Called = [("show_funnel", "test", "run", [])]
     if there:
         shown += [
             ("show_evidence", "test", "run", "part"),

@@ -75,7 +75,7 @@ def test_a_stage_that_leaves_rows_out_says_how_many_are_left(
 def test_a_stage_that_the_recipe_does_not_ask_for_does_nothing(said: list[str]) -> None:
     state = given()
     for name in ("clean", "indicate", "check", "train"):
-        assert STAGES[name](state) is state  # type: ignore[index]
+        assert STAGES[name](state) is state
     exported = replace(state, exported=Exported(Path("e"), cast(Any, None)))
     assert STAGES["train"](exported) is exported
     trained = given(train={})

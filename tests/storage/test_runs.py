@@ -30,10 +30,10 @@ def test_an_invented_row_is_an_error() -> None:
 
 
 def test_the_books_add_up_what_is_kept_dropped_and_quarantined() -> None:
-    parts = {"dropped": {"a": 2, "b": 1}, "quarantined": {"c": 1, "d": 1}}
-    assert StageCount("ingest", 1, "x", rows_in=8, added=1, kept=4, **parts).kept == 4
+    dropped, bad = {"a": 2, "b": 1}, {"c": 1, "d": 1}
+    StageCount("ingest", 1, "x", rows_in=8, added=1, kept=4, dropped=dropped, quarantined=bad)
     with pytest.raises(ValueError, match="9 rows in and 1 added, but 9 accounted for"):
-        StageCount("ingest", 1, "x", rows_in=9, added=1, kept=4, **parts)
+        StageCount("ingest", 1, "x", rows_in=9, added=1, kept=4, dropped=dropped, quarantined=bad)
 
 
 def test_a_step_written_again_leaves_the_decisions_of_others(con: Connection) -> None:

@@ -126,6 +126,7 @@ def test_it_chooses_what_a_run_would(recipe: Path, settings: tuple[str, ...]) ->
     removed = {i for i, change in moved.items() if change == "removed"}
     assert select(recipe, "two", settings) == (before - removed) | added
     assert found["changes"]["stayed"] == len(before - removed)
+    assert found["changes"]["pool"]["new"] == found["changes"]["pool"]["retired"] == 0
     assert added or removed
 
 

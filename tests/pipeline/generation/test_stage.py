@@ -143,7 +143,7 @@ def test_every_row_with_one_answer_is_repaired_and_each_prompt_is_answered_once(
     tmp_path: Path,
 ) -> None:
     turns = [{"role": role, "content": role} for role in ("user", "assistant") * 2]
-    rows = [{"prompt": "p", "completion": str(n)} for n in range(3)]
+    rows: list[dict[str, object]] = [{"prompt": "p", "completion": str(n)} for n in range(3)]
     rows += [{"messages": turns}, {"messages": turns[:1]}]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     run, _ = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
