@@ -10,13 +10,14 @@ same, so that those that survived can be tried again beside the tests that are n
 """
 
 import argparse
+import json
 import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -24,82 +25,8 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from benchmarks.faults import find_faults
-
-ROOT = Path(__file__).resolve().parents[1]
-
-MODULES = (
-    "flows/stages.py",
-    "flows/begin_run.py",
-    "flows/curate_dataset.py",
-    "pipeline/run_context.py",
-    "pipeline/*/stage.py",
-    "pipeline/evidence/*.py",
-    "pipeline/reporting/*.py",
-    "pipeline/measuring/cost.py",
-    "pipeline/measuring/shard*.py",
-    "pipeline/scoring/*.py",
-    "pipeline/selection/allocate_budget.py",
-    "pipeline/selection/candidates.py",
-    "pipeline/selection/run_steps.py",
-    "storage/arrivals.py",
-    "storage/asked.py",
-    "storage/changes.py",
-    "storage/examples.py",
-    "storage/measurements.py",
-    "storage/pool_columns.py",
-    "storage/retention.py",
-    "storage/runs.py",
-    "storage/scores.py",
-    "storage/selections.py",
-    "storage/sources.py",
-)
-
-ALSO = {
-    "flows/": ("tests/flows/test_begin_run.py", "tests/flows/test_clean_stage.py"),
-    "pipeline/dedupe/stage": ("tests/pipeline/dedupe/test_stored.py",),
-    "pipeline/evidence/": ("tests/pipeline/evidence", "tests/pipeline/selection/test_evidence.py"),
-    "pipeline/generation/stage": ("tests/pipeline/measuring/test_shard_work.py",),
-    "pipeline/measuring/stage": ("tests/pipeline/measuring/test_measure.py",),
-    "pipeline/reporting/report": ("tests/pipeline/reporting/test_changes.py",),
-    "pipeline/reporting/what_if": ("tests/flows/cli/test_what_if.py",),
-    "pipeline/scoring/stage": ("tests/pipeline/scoring/test_targets.py",),
-    "pipeline/selection/": (
-        "tests/pipeline/selection/test_stage.py",
-        "tests/pipeline/test_row_conservation.py",
-    ),
-    "storage/arrivals": ("tests/pipeline/scoring/test_backfill.py",),
-    "storage/changes": ("tests/pipeline/reporting/test_changes.py",),
-    "storage/examples": (
-        "tests/storage/test_lineage.py",
-        "tests/pipeline/generation/test_stage.py",
-    ),
-    "storage/measurements": (
-        "tests/storage/test_measurement_details.py",
-        "tests/pipeline/measuring/test_shards.py",
-    ),
-    "storage/pool_columns": ("tests/pipeline/selection/test_stage.py",),
-    "storage/runs": ("tests/pipeline/reporting/test_changes.py",),
-    "storage/selections": (
-        "tests/flows/recipe/test_adapters.py",
-        "tests/pipeline/selection/test_stage.py",
-    ),
-    "storage/sources": ("tests/pipeline/ingest/test_stage.py",),
-    "storage/": ("tests/storage/test_asked.py",),
-}
-"""Beginning of a path → tests that stand for it besides those that mirror it."""
-
-EQUIVALENT = {
-    (
-        "pipeline/scoring/backfill.py",
-        'missing[name] = sorted(lacking["example_id"].to_pylist(), reverse=True)',
-    ): "a key is made of it: that the order is always the same matters, and not which it is",
-    (
-        "pipeline/reporting/score_histograms.py",
-        'axis.set_title(f"{spread.label}: {missing:,} of {len(spread.pool):,} unscored", '
-        "fontsize=11)",
-    ): "how large letters are is a matter of taste",
-}
-"""File and changed line → why no test can tell it from the right one."""
+from benchmarks.mutated import EQUIVALENT, MODULES, ROOT, tests_of
+from benchmarks.running import RESULTS, machine_facts, write_result
 
 SAID = ".tests-said"
 """Where the tests of a mutant print."""
@@ -149,14 +76,6 @@ def mutants_of(file: Path) -> list[Mutant]:
         place = f"{path}:{number + 1}"
         found.append(Mutant(path, source, changed, place, lines[number].strip(), after))
     return found
-
-
-def tests_of(path: str) -> list[str]:
-    """The tests that stand for a file: those that mirror it first."""
-    module = Path(path)
-    mirror = str(Path("tests") / module.parent / f"test_{module.name}")
-    also = [test for start, tests in ALSO.items() if path.startswith(start) for test in tests]
-    return list(dict.fromkeys(test for test in (mirror, *also) if (ROOT / test).exists()))
 
 
 def copy_tree(directory: Path) -> Path:
@@ -224,6 +143,14 @@ def try_all(mutants: Sequence[Mutant], copies: Sequence[Path], seconds: float) -
         return sum(pool.map(survives, mutants))
 
 
+def write_down(path: Path, seed: int, numbers: Mapping[str, int]) -> None:
+    """Keep what a seed came to beside what others did."""
+    seeds = json.loads(path.read_text())["seeds"] if path.exists() else {}
+    machine = machine_facts(["duckdb", "numpy", "pytest"])
+    seeds[str(seed)] = {**numbers, "date": machine["date"]}
+    write_result(path, {"seeds": seeds, "machine": machine})
+
+
 def say(line: str) -> None:
     """A line for whoever waits."""
     sys.stdout.write(f"{line}\n")
@@ -242,6 +169,7 @@ def main() -> int:
     parser.add_argument(
         "--seconds", type=float, default=600, help="until a mutant counts as killed"
     )
+    parser.add_argument("--out", type=Path, default=RESULTS / "mutate.json")
     given = parser.parse_args()
     known = [m for m in all_mutants() if f"{m.place}:".startswith(given.only)]
     drawn = sorted(known, key=lambda mutant: mutant.draw(given.seed))[: given.mutants]
@@ -250,6 +178,9 @@ def main() -> int:
         copies = [copy_tree(Path(folder) / str(n)) for n in range(given.workers)]
         survivors = try_all(drawn, copies, given.seconds)
     say(f"{len(drawn)} of {len(known)} mutants tried, seed {given.seed}: {survivors} survived")
+    if not given.only:
+        numbers = {"mutants": len(drawn), "of": len(known), "survived": survivors}
+        write_down(given.out, given.seed, numbers)
     return 1 if survivors else 0
 
 

@@ -20,6 +20,7 @@ from storage.examples import (
     read_prompts,
     read_response_lengths,
     write_attempts,
+    write_edited,
 )
 from storage.sources import ReadRow, Source, add_source, write_rows
 
@@ -112,6 +113,11 @@ def test_of_several_makers_the_first_by_name_is_told(given: Connection) -> None:
         write_attempts(given, [attempt], MadeBy(f"key of {model}", "{}", "run", model))
     assert read_makers(given, ids(MADE, ONE)) == {MADE.example_id: "m1"}
     assert read_makers(given, ids(ONE)) == {}
+    other = Attempt(TWO.example_id, 0, talk("q", "made too"), "")
+    write_attempts(given, [other], MadeBy("k", "{}", "run", "m0"))
+    edited = [(MADE.example_id, talk("p", "[EMAIL]")), (ONE.example_id, talk("p", "[PHONE]"))]
+    (made, row) = write_edited(given, "redacted", edited, MadeBy("e", "{}", "run"))
+    assert read_makers(given, [made, row]) == {made: "m1"}
 
 
 @pytest.mark.parametrize(("trained_at", "turns"), [([], "last"), ([3], "last"), ([1, 3], "all")])

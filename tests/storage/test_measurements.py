@@ -102,6 +102,17 @@ def test_keys_that_have_something_are_found_by_their_measure(con: Connection) ->
     assert read_measured_keys(con, keys[0]) == alike
 
 
+def test_what_is_missing_is_ordered_by_prompt(con: Connection) -> None:
+    prompts = ["b", "a b", "a", "c", "a"]
+    talks = [
+        Conversation([{"role": "user", "content": p}, {"role": "assistant", "content": str(n)}])
+        for n, p in enumerate(prompts)
+    ]
+    ids = write_examples(con, talks, "source")
+    expected = [*sorted([ids[2], ids[4]]), ids[1], ids[0], ids[3]]
+    assert missing(con, sorted(ids)) == missing(con, sorted(ids, reverse=True)) == expected
+
+
 def test_a_file_that_was_not_committed_is_not_there(con: Connection, workspace: Workspace) -> None:
     ids = sorted(store_examples(con, ["a", "bb"]))
     add_measure(con, KEY)

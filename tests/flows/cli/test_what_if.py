@@ -128,6 +128,12 @@ def test_it_chooses_what_a_run_would(recipe: Path, settings: tuple[str, ...]) ->
     assert found["changes"]["stayed"] == len(before - removed)
     assert found["changes"]["pool"]["new"] == found["changes"]["pool"]["retired"] == 0
     assert added or removed
+    ranks = {i["example_id"]: i["rank"] for i in found["changes"]["choice"] if i["rank"]}
+    with read_workspace(workspace_of(recipe)) as con:
+        query = "select example_id, rank from selection_rows join run_selections "
+        query += "using (selection_id) where run_id = 'two' and kind = 'choice'"
+        stored = dict(con.execute(query).fetchall())
+    assert ranks == {example_id: stored[example_id] for example_id in added}
 
 
 def test_its_books_are_those_of_a_run(recipe: Path) -> None:
