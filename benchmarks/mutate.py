@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -143,11 +143,18 @@ def try_all(mutants: Sequence[Mutant], copies: Sequence[Path], seconds: float) -
         return sum(pool.map(survives, mutants))
 
 
-def write_down(path: Path, seed: int, numbers: Mapping[str, int]) -> None:
-    """Keep what a seed came to beside what others did."""
+def write_down(path: Path, seed: int, counts: tuple[int, int, int]) -> None:
+    """Keep what a seed came to beside what others did: mutants there are, drawn, survived."""
+    known, drawn, survived = counts
     seeds = json.loads(path.read_text())["seeds"] if path.exists() else {}
     machine = machine_facts(["duckdb", "numpy", "pytest"])
-    seeds[str(seed)] = {**numbers, "date": machine["date"]}
+    seeds[str(seed)] = {
+        "mutants": drawn,
+        "of": known,
+        "killed": drawn - survived,
+        "survived": survived,
+        "date": machine["date"],
+    }
     write_result(path, {"seeds": seeds, "machine": machine})
 
 
@@ -179,8 +186,7 @@ def main() -> int:
         survivors = try_all(drawn, copies, given.seconds)
     say(f"{len(drawn)} of {len(known)} mutants tried, seed {given.seed}: {survivors} survived")
     if not given.only:
-        numbers = {"mutants": len(drawn), "of": len(known), "survived": survivors}
-        write_down(given.out, given.seed, numbers)
+        write_down(given.out, given.seed, (len(known), len(drawn), survivors))
     return 1 if survivors else 0
 
 

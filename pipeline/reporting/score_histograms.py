@@ -104,7 +104,7 @@ def draw(spreads: Sequence[ScoreSpread], rows: int) -> bytes:
 def heading(spreads: Sequence[ScoreSpread], rows: int) -> str:
     """What is compared with what."""
     drawn, chosen = len(spreads[0].pool), len(spreads[0].chosen)
-    part = "" if drawn == rows else f" (every {-(-rows // MOST_ROWS)}th drawn)"
+    part = "" if drawn == rows else f" (one in {-(-rows // MOST_ROWS)} drawn)"
     return f"Scores of {rows:,} rows of the pool{part} and of {chosen:,} selected"
 
 

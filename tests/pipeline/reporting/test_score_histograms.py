@@ -87,7 +87,7 @@ def test_the_heading_says_when_only_a_part_is_drawn(monkeypatch: pytest.MonkeyPa
     others = ScoreSpread("b", "ratio", np.zeros(8), np.zeros(3))
     expected = "Scores of 9 rows of the pool and of 2 selected"
     assert heading([spread], 9) == heading([spread, others], 9) == expected
-    assert "25 rows of the pool (every 3th drawn)" in heading([spread], 25)
+    assert "25 rows of the pool (one in 3 drawn)" in heading([spread], 25)
 
 
 def test_pool_and_selection_are_read_from_the_workspace(tmp_path: Path) -> None:
