@@ -7,12 +7,14 @@ from storage.database import Connection, QueryError
 from storage.examples import (
     Attempt,
     Example,
+    FirstSource,
     MadeBy,
     count_copies,
     count_failed,
     find_example,
     read_all_ids,
     read_attempted,
+    read_first_sources,
     read_generated,
     read_makers,
     read_pairs,
@@ -56,6 +58,15 @@ def test_a_pool_is_the_distinct_examples_of_its_sources(given: Connection) -> No
     pairs = [(ONE, "a"), (ONE, "b"), (TWO, "a"), (BARE, "b")]
     expected = sorted((each.example_id, source) for each, source in pairs)
     assert read_pairs(given, ["a", "b"]) == expected
+    assert read_pairs(given, ["b"]) == [pair for pair in expected if pair[1] == "b"]
+
+
+def test_an_example_stands_first_in_the_first_of_the_sources_asked_for(given: Connection) -> None:
+    one, two = ONE.example_id, TWO.example_id
+    first = {one: FirstSource("a", "a", "", 1), two: FirstSource("a", "a", "", 2)}
+    assert read_first_sources(given, [one, two], ["a", "b"]) == first
+    assert read_first_sources(given, [one, two], ["b"]) == {one: FirstSource("b", "b", "", 1)}
+    assert read_first_sources(given, [two], ["a"]) == {two: first[two]}
 
 
 def test_prompts_are_of_the_sources_and_may_be_those_without_answer(given: Connection) -> None:
