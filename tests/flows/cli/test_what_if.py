@@ -136,9 +136,11 @@ def test_it_chooses_what_a_run_would(recipe: Path, settings: tuple[str, ...]) ->
     assert ranks == {example_id: stored[example_id] for example_id in added}
 
 
-def test_its_books_are_those_of_a_run(recipe: Path) -> None:
-    asked = {(s["label"], s["rows_in"], s["kept"]) for s in ask(recipe, BOUND)["steps"]}
-    select(recipe, "two", (BOUND,))
+@pytest.mark.parametrize("setting", [BOUND, "select.held_out=0.4"])
+def test_its_books_are_those_of_a_run(recipe: Path, setting: str) -> None:
+    asked = {(s["label"], s["rows_in"], s["kept"]) for s in ask(recipe, setting)["steps"]}
+    assert max(rows for _, rows, _ in asked) == 37, "the first step is given all rows"
+    select(recipe, "two", (setting,))
     with read_workspace(workspace_of(recipe)) as con:
         rows = con.execute(
             "select label, rows_in, kept from stage_counts "
