@@ -116,6 +116,8 @@ def test_attempts_are_known_by_their_key_and_their_parent(given: Connection) -> 
     assert read_generated(given, "key", [two]) == read_generated(given, "other", [one]) == []
     assert list(count_failed(given, "key", [one, two]).items()) == [("empty", 1), ("timeout", 2)]
     assert count_failed(given, "key", [one]) == {"empty": 1}
+    query = "select state, count(*) from generation_attempts group by state order by state"
+    assert given.execute(query).fetchall() == [("failed", 3), ("ok", 2)]
 
 
 def test_of_several_makers_the_first_by_name_is_told(given: Connection) -> None:

@@ -69,7 +69,7 @@ def killed(_: ShardFiles, __: str) -> None:
 
 def test_the_key_holds_what_changes_a_number_and_nothing_else() -> None:
     renamed = MeasureKey("losses", "other name", "fingerprint", "template", KEY.settings)
-    assert renamed.measure_key == KEY.measure_key
+    assert renamed.measure_key == KEY.measure_key and len(KEY.measure_key) == 16
     for other in (
         MeasureKey("losses", "m", "other", "template", KEY.settings),
         MeasureKey("losses", "m", "fingerprint", "other", KEY.settings),

@@ -43,6 +43,7 @@ def train(con: Connection, selection_id: str, trial_id: str, cost: dict[str, int
 
 def test_a_selection_is_read_in_the_order_picked(con: Connection, chosen: dict[str, str]) -> None:
     assert chosen["one"] == chosen["two"] != chosen["three"], "the same rows are one selection"
+    assert {len(selection_id) for selection_id in chosen.values()} == {16}
     assert read_selection(con, chosen["one"]) == (["z", "a"], [1.0, 1.0])
     assert read_selection(con, chosen["three"])[0] == ["c", "b", "z"]
     found = read_run_selections(con, "three")
