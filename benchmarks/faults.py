@@ -38,7 +38,7 @@ CALLS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 SQL = (
     (r"\bdesc\b", "asc"),
-    (r"order by [\w.]+\b(?! desc)", r"\g<0> desc"),
+    (r"order by [\w.]+\b(?! desc|\()", r"\g<0> desc"),
     (r"\bmin\(", "max("),
     (r"\bmax\(", "min("),
     (r"<>", "="),
@@ -99,6 +99,11 @@ class Faults(ast.NodeVisitor):
                 self.visit(statement)
         self._depth -= 1
 
+    def visit_Expr(self, node: ast.Expr) -> None:
+        """Pass over docstrings."""
+        if not isinstance(node.value, ast.Constant):
+            self.visit(node.value)
+
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         """Look at the value."""
         if node.value is not None:
@@ -112,6 +117,11 @@ class Faults(ast.NodeVisitor):
             word = ast.unparse(ast.Compare(ast.Name("a"), [op], [ast.Name("b")]))[2:-2]
             self.between(left, right, word, COMPARISONS[word])
         self.generic_visit(node)
+
+    def visit_keyword(self, node: ast.keyword) -> None:
+        """Leave the `strict` of a zip as it is: like an assertion, it says what holds anyway."""
+        if node.arg != "strict":
+            self.visit(node.value)
 
     def visit_BoolOp(self, node: ast.BoolOp) -> None:
         """Exchange `and` and `or`."""

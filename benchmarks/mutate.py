@@ -5,13 +5,14 @@
 A mutant has one of the faults of benchmarks/faults.py. The tests that stand for its file have to
 fail with it, or to take longer than they may; that they pass without it, `make test` says before.
 Prints each mutant with its line before and after and what killed it, and exits with 1 if one
-survived. It works on copies of the tree, and draws the same mutants for the same seed and code.
+survived. It works on copies of the tree. The same seed draws the same mutants of lines that are the
+same, so that those that survived can be tried again beside the tests that are new.
 """
 
 import argparse
+import json
 import multiprocessing
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -19,81 +20,21 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from queue import SimpleQueue
 
 from benchmarks.faults import find_faults
-
-ROOT = Path(__file__).resolve().parents[1]
-
-MODULES = (
-    "flows/stages.py",
-    "flows/begin_run.py",
-    "flows/curate_dataset.py",
-    "pipeline/run_context.py",
-    "pipeline/*/stage.py",
-    "pipeline/evidence/*.py",
-    "pipeline/reporting/*.py",
-    "pipeline/measuring/cost.py",
-    "pipeline/measuring/shard*.py",
-    "pipeline/scoring/*.py",
-    "pipeline/selection/allocate_budget.py",
-    "pipeline/selection/candidates.py",
-    "pipeline/selection/run_steps.py",
-    "storage/arrivals.py",
-    "storage/asked.py",
-    "storage/changes.py",
-    "storage/examples.py",
-    "storage/measurements.py",
-    "storage/pool_columns.py",
-    "storage/retention.py",
-    "storage/runs.py",
-    "storage/scores.py",
-    "storage/selections.py",
-    "storage/sources.py",
-)
-
-ALSO = {
-    "flows/": ("tests/flows/test_begin_run.py", "tests/flows/test_clean_stage.py"),
-    "pipeline/evidence/": ("tests/pipeline/evidence",),
-    "pipeline/measuring/stage": ("tests/pipeline/measuring/test_measure.py",),
-    "pipeline/reporting/": ("tests/pipeline/reporting/test_changes.py",),
-    "pipeline/selection/": (
-        "tests/pipeline/selection/test_stage.py",
-        "tests/pipeline/test_row_conservation.py",
-    ),
-    "storage/arrivals": ("tests/pipeline/scoring/test_backfill.py",),
-    "storage/changes": ("tests/pipeline/reporting/test_changes.py",),
-    "storage/examples": (
-        "tests/storage/test_lineage.py",
-        "tests/pipeline/generation/test_stage.py",
-    ),
-    "storage/measurements": ("tests/pipeline/measuring/test_shards.py",),
-    "storage/pool_columns": ("tests/pipeline/selection/test_stage.py",),
-    "storage/runs": ("tests/pipeline/reporting/test_changes.py",),
-    "storage/selections": ("tests/pipeline/selection/test_stage.py",),
-    "storage/sources": ("tests/pipeline/ingest/test_stage.py",),
-    "storage/": ("tests/storage/test_asked.py",),
-}
-"""Beginning of a path → tests that stand for it besides those that mirror it."""
-
-EQUIVALENT = {
-    (
-        "pipeline/scoring/backfill.py",
-        'missing[name] = sorted(lacking["example_id"].to_pylist(), reverse=True)',
-    ): "a key is made of it: that the order is always the same matters, and not which it is",
-    (
-        "pipeline/reporting/score_histograms.py",
-        'axis.set_title(f"{spread.label}: {missing:,} of {len(spread.pool):,} unscored", '
-        "fontsize=11)",
-    ): "how large letters are is a matter of taste",
-}
-"""File and changed line → why no test can tell it from the right one."""
+from benchmarks.mutated import EQUIVALENT, MODULES, ROOT, tests_of
+from benchmarks.running import RESULTS, machine_facts, write_result
 
 SAID = ".tests-said"
 """Where the tests of a mutant print."""
 
-PRELOADED = ["duckdb", "numpy", "polars", "pyarrow.parquet", "pydantic", "pytest", "torch", "typer"]
+PRELOADED = [
+    *("duckdb", "faiss", "hypothesis", "matplotlib.pyplot", "numpy", "polars", "pyarrow.parquet"),
+    *("pydantic", "pytest", "scipy.stats", "torch", "transformers", "typer"),
+]
 """Imported once, not for each mutant."""
 
 
@@ -102,39 +43,39 @@ class Mutant:
     """One change of one file."""
 
     path: str
-    start: int
-    """Of what is replaced, in bytes."""
-    end: int
-    text: str
+    source: bytes
+    changed: bytes
+    """The file with the change."""
+    place: str
+    """Path and number of the line."""
+    before: str
+    """The line."""
+    after: str
+    """The line as it is changed."""
 
-    def apply(self, source: bytes) -> bytes:
-        """The file with the change."""
-        return source[: self.start] + self.text.encode() + source[self.end :]
-
-    def lines(self) -> tuple[int, str, str]:
-        """Number of the line, the line, and the line as it is changed."""
-        source = (ROOT / self.path).read_bytes()
-        number = source.count(b"\n", 0, self.start)
-        before, after = (s.decode().splitlines() for s in (source, self.apply(source)))
-        return number + 1, before[number].strip(), after[number].strip()
+    def draw(self, seed: int) -> bytes:
+        """What decides whether it is drawn: a change of another line does not change that."""
+        return sha256("\n".join((str(seed), self.path, self.before, self.after)).encode()).digest()
 
 
 def all_mutants() -> list[Mutant]:
-    """Every mutant of the modules."""
+    """Every mutant of the modules that a test could tell from the right code."""
     paths = sorted({path for pattern in MODULES for path in ROOT.glob(pattern)})
-    return [
-        Mutant(str(path.relative_to(ROOT)), *fault)
-        for path in paths
-        for fault in find_faults(path.read_bytes())
-    ]
+    found = [mutant for path in paths for mutant in mutants_of(path)]
+    return [mutant for mutant in found if (mutant.path, mutant.after) not in EQUIVALENT]
 
 
-def tests_of(path: str) -> list[str]:
-    """The tests that stand for a file: those that mirror it first."""
-    module = Path(path)
-    mirror = str(Path("tests") / module.parent / f"test_{module.name}")
-    also = [test for start, tests in ALSO.items() if path.startswith(start) for test in tests]
-    return list(dict.fromkeys(test for test in (mirror, *also) if (ROOT / test).exists()))
+def mutants_of(file: Path) -> list[Mutant]:
+    """Every mutant of one file."""
+    source, path, found = file.read_bytes(), str(file.relative_to(ROOT)), []
+    lines = source.decode().splitlines()
+    for start, end, text in find_faults(source):
+        changed = source[:start] + text.encode() + source[end:]
+        number = source.count(b"\n", 0, start)
+        after = changed.decode().splitlines()[number].strip()
+        place = f"{path}:{number + 1}"
+        found.append(Mutant(path, source, changed, place, lines[number].strip(), after))
+    return found
 
 
 def copy_tree(directory: Path) -> Path:
@@ -165,8 +106,7 @@ def run_tests(directory: str, tests: Sequence[str]) -> None:
 def find_killer(mutant: Mutant, directory: Path, seconds: float) -> str | None:
     """What a mutant fails at in a copy of the tree, which is then as before; None if it passes."""
     file = directory / mutant.path
-    source = file.read_bytes()
-    file.write_bytes(mutant.apply(source))
+    file.write_bytes(mutant.changed)
     process = multiprocessing.get_context("forkserver").Process(
         target=run_tests, args=(str(directory), tests_of(mutant.path))
     )
@@ -175,7 +115,7 @@ def find_killer(mutant: Mutant, directory: Path, seconds: float) -> str | None:
     late = process.is_alive()
     process.kill()
     process.join()
-    file.write_bytes(source)
+    file.write_bytes(mutant.source)
     if process.exitcode == 0:
         return None
     told = [] if late else (directory / SAID).read_text().splitlines()
@@ -195,13 +135,27 @@ def try_all(mutants: Sequence[Mutant], copies: Sequence[Path], seconds: float) -
         copy = free.get()
         killer = find_killer(mutant, copy, seconds)
         free.put(copy)
-        number, before, after = mutant.lines()
         word = f"killed by {killer}" if killer else "SURVIVED"
-        say(f"{mutant.path}:{number}: {word}\n    {before}\n    {after}")
+        say(f"{mutant.place}: {word}\n    {mutant.before}\n    {mutant.after}")
         return killer is None
 
     with ThreadPoolExecutor(len(copies)) as pool:
         return sum(pool.map(survives, mutants))
+
+
+def write_down(path: Path, seed: int, counts: tuple[int, int, int]) -> None:
+    """Keep what a seed came to beside what others did: mutants there are, drawn, survived."""
+    known, drawn, survived = counts
+    seeds = json.loads(path.read_text())["seeds"] if path.exists() else {}
+    machine = machine_facts(["duckdb", "numpy", "pytest"])
+    seeds[str(seed)] = {
+        "mutants": drawn,
+        "of": known,
+        "killed": drawn - survived,
+        "survived": survived,
+        "date": machine["date"],
+    }
+    write_result(path, {"seeds": seeds, "machine": machine})
 
 
 def say(line: str) -> None:
@@ -215,20 +169,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mutants", type=int, default=60, help="how many are drawn")
     parser.add_argument("--seed", type=int, default=0, help="which are drawn")
-    parser.add_argument("--only", default="", help="beginning of the paths they are drawn from")
+    parser.add_argument(
+        "--only", default="", help="beginning of where they are drawn from: storage/runs.py:83"
+    )
     parser.add_argument("--workers", type=int, default=2, help="mutants that are tried at once")
     parser.add_argument(
         "--seconds", type=float, default=600, help="until a mutant counts as killed"
     )
+    parser.add_argument("--out", type=Path, default=RESULTS / "mutate.json")
     given = parser.parse_args()
-    known = [m for m in all_mutants() if m.path.startswith(given.only)]
-    drawn = random.Random(given.seed).sample(known, min(given.mutants, len(known)))
-    drawn = [m for m in drawn if (m.path, m.lines()[2]) not in EQUIVALENT]
+    known = [m for m in all_mutants() if f"{m.place}:".startswith(given.only)]
+    drawn = sorted(known, key=lambda mutant: mutant.draw(given.seed))[: given.mutants]
     multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
     with tempfile.TemporaryDirectory() as folder:
         copies = [copy_tree(Path(folder) / str(n)) for n in range(given.workers)]
         survivors = try_all(drawn, copies, given.seconds)
     say(f"{len(drawn)} of {len(known)} mutants tried, seed {given.seed}: {survivors} survived")
+    if not given.only:
+        write_down(given.out, given.seed, (len(known), len(drawn), survivors))
     return 1 if survivors else 0
 
 

@@ -160,9 +160,10 @@ def indicate_stage(state: RunState) -> RunState:
     say(f"indicate: {len(state.pool)} examples, {indicated} of them with a mark now")
     if pool == list(state.pool):  # no row got a mark: nothing is new to be measured
         return state
-    again = score_stage(measure_stage(replace(state, pool=pool)))
-    # measure_stage counted anew; what was asked before the marks counts too.
-    asked = {name: state.asked.get(name, 0) + rows for name, rows in again.asked.items()}
+    again = score_stage(measure_stage(replace(state, pool=pool, asked={})))
+    # Counted anew: what was asked before the marks counts too, and answers were asked only then.
+    names = dict.fromkeys([*state.asked, *again.asked])
+    asked = {name: state.asked.get(name, 0) + again.asked.get(name, 0) for name in names}
     return replace(again, asked=asked)
 
 

@@ -21,7 +21,7 @@ with
     ),
     arrivals as (
         from read_from
-        union all
+        union
         select l.example_id, min(r.arrived)
         from lineage l join read_from r on r.example_id = l.parent_id
         where l.example_id not in (select example_id from read_from)

@@ -22,7 +22,7 @@ MOVED_SOURCES = """
     moved as (
         select source_id, 'new{of}' as change
         from after_sources anti join before_sources using (source_id)
-        union all
+        union
         select source_id, 'gone{of}'
         from before_sources anti join after_sources using (source_id)
     )
@@ -77,7 +77,7 @@ with
     moved as (
         select 'added' as change, rank, example_id, $before as other
         from after_choice anti join before_choice using (example_id)
-        union all
+        union
         select 'removed', rank, example_id, $after
         from before_choice anti join after_choice using (example_id)
     )

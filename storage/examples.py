@@ -61,7 +61,7 @@ READ_ORIGINS = f"""
 select example_id, any_value(source_id), arg_min(prompt_id, (-edits, prompt_id))
 from (
     select example_id, example_id as root, 0 as edits from examples
-    union all
+    union
     select example_id, root, edits from ({EDITED})
 )
 join asked using (example_id)
@@ -100,7 +100,7 @@ where generation_key = $key and parent_id = any($ids::varchar[])
 READ_MAKERS = f"""
 select example_id, min(model) from (
     select example_id, model from lineage where method not in {EDITS}
-    union all
+    union
     select e.example_id, l.model from ({EDITED}) e join lineage l on l.example_id = e.root
     where l.method not in {EDITS}
 )

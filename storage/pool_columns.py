@@ -19,6 +19,8 @@ from storage.views import columns_of
 
 POOL = "pool_of_candidates"
 
+BATCH_ROWS = 1 << 14  # vectors that are in memory beside the result
+
 TextColumn = Literal["prompt_id", "prompt", "response", "messages", "tools", "origin"]
 
 Texts = NDArray[np.object_]
@@ -111,9 +113,9 @@ def read_pool_vectors(
         return vectors
     query = VECTORS.format(column=column, measure=key.measure)
     con.execute(query, {"measure_key": key.measure_key})
-    for batch in con.to_arrow_reader(1 << 14):
+    for batch in con.to_arrow_reader(BATCH_ROWS):
         values = batch.column("vector")
-        flat = values.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+        flat = np.asarray(values.flatten())
         if not vectors.size and len(batch):
             vectors = np.full((m, len(flat) // len(batch)), np.nan, dtype=np.float32)
         rows = slots[batch.column("n").to_numpy()]  # -1, those not asked for, are left out
@@ -212,7 +214,7 @@ def place_texts(table: pa.Table, name: str, n: int, otherwise: str) -> Texts:
 def place_names(table: pa.Table, name: str, n: int, otherwise: str) -> Texts:
     """The same for a few texts that repeat: each is one object, not one for each row."""
     encoded = table[name].combine_chunks().dictionary_encode()
-    names = encoded.dictionary.to_numpy(zero_copy_only=False)
+    names = np.asarray(encoded.dictionary)
     placed = np.full(n, otherwise, dtype=object)
     if len(names):  # without rows the dictionary is empty, and not to be indexed
         placed[table["n"].to_numpy()] = names[encoded.indices.to_numpy()]

@@ -67,13 +67,11 @@ TESTED_WITH = {
     "flows/cli/report.py": "flows/cli/test_run.py",
     "flows/cli/server.py": "flows/test_prefect_server.py",
     "flows/cli/sql.py": "flows/cli/test_run.py",
-    "flows/curate_dataset.py": "flows/test_prefect_server.py",
     "flows/export_event.py": "flows/test_deployments.py",
     "flows/measure_shards.py": "flows/test_clusters.py",
     "flows/report_workspace.py": "flows/test_prefect_server.py",
     "flows/submit_backfill.py": "flows/test_prefect_server.py",
     # SQL is tested by the stage that asks it
-    "storage/changes.py": "pipeline/reporting/test_changes.py",
     "storage/error_notes.py": "flows/cli/test_disk_errors.py",
     "storage/evidence.py": "pipeline/selection/test_evidence.py",
     "storage/explain.py": "flows/cli/test_run.py",
@@ -82,7 +80,6 @@ TESTED_WITH = {
     "storage/provenance.py": "pipeline/export/test_verify.py",
     "storage/repairs.py": "pipeline/selection/methods/test_clear_repair.py",
     "storage/rows.py": "storage/test_asked.py",
-    "storage/selections.py": "pipeline/selection/test_stage.py",
     "storage/verdicts.py": "pipeline/advice/test_suggest.py",
     "storage/what_if.py": "flows/cli/test_what_if.py",
 }

@@ -21,7 +21,7 @@ from pipeline.contamination.search import (
 )
 from pipeline.contamination.semantic import SemanticMatcher, item_text
 from pipeline.contamination.settings import CheckSettings, EvaluationSettings
-from pipeline.contamination.texts import Item, RowBlock, RowTurns, read_turn_texts
+from pipeline.contamination.texts import RowBlock, RowTurns, read_turn_texts
 from pipeline.ingest.readers import source_fingerprint
 from pipeline.ingest.stage import stored_path
 from pipeline.measuring.measures.embeddings import Embeddings, embeddings_name
@@ -33,7 +33,7 @@ from scorers.arrays import Floats
 from scorers.measures.models.devices import borrowed_device
 from scorers.measures.models.loading import load_embedder, resolve_model
 from storage.contamination import HitRow, count_hits, read_contaminated, write_check
-from storage.conversations import TextField, content_hash
+from storage.conversations import TextField, compared_text, content_hash
 from storage.database import Connection, open_workspace
 from storage.evaluation_vectors import read_evaluation_vectors, write_vectors
 from storage.examples import read_examples
@@ -101,16 +101,15 @@ def prepare_search(
     matchers.append(SemanticMatcher(items, vectors, of, settings.semantic.threshold))
 
     def embed_rows(rows: Sequence[RowTurns]) -> Floats:
-        texts = [item_text(row_item(row), of) for row in rows]
-        return embed_texts(workspace, model, texts)
+        return embed_texts(workspace, model, [row_text(row, of) for row in rows])
 
     return ItemSearch(evaluations, items, matchers), embed_rows
 
 
-def row_item(row: RowTurns) -> Item:
-    """Prompt and answer of an injected row."""
-    answers = [turn.text for turn in row if turn.role == "assistant"]
-    return Item(0, 0, row[0].text, answers[0] if answers else "")
+def row_text(row: RowTurns, of: TextField) -> str:
+    """The text of an injected row that is embedded; "" where it has none."""
+    answer = next((turn.text for turn in row if turn.role == "assistant"), None)
+    return compared_text(of, row[0].text, answer or None)
 
 
 def embed_texts(workspace: Workspace, model: str, texts: Sequence[str]) -> Floats:

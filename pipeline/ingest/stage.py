@@ -52,6 +52,8 @@ ALL_TURNS: Turns = "all"
 
 BATCH_ROWS = 5_000  # rows held in memory at a time
 
+BLOCK_BYTES = 2**20  # of a file whose lines are counted
+
 PLAIN_LINES = (".jsonl", ".ndjson")
 PLAIN_TEXT = (*PLAIN_LINES, ".json", ".csv", ".tsv")  # suffixes of files that are not compressed
 
@@ -168,7 +170,7 @@ def bound_rows(name: str, format: str | None) -> int | None:
         return None
     lines, last = 0, b"\n"
     with open(name, "rb") as file:
-        for block in iter(lambda: file.read(2**20), b""):
+        for block in iter(lambda: file.read(BLOCK_BYTES), b""):
             lines, last = lines + block.count(b"\n"), block[-1:]
     return lines + (last != b"\n")  # a last line without its end is one more
 

@@ -107,7 +107,7 @@ def choose_tried(missing: int, rows: int) -> list[int]:
     each = max(1, rows // PLACES)
     # The middle of each of PLACES equal parts: (part + 1/2) / PLACES of the whole.
     middles = [missing * (2 * part + 1) // (2 * PLACES) for part in range(PLACES)]
-    starts = [min(max(0, middle - each // 2), missing - each) for middle in middles]
+    starts = [middle - each // 2 for middle in middles]  # a run is shorter than its part
     return sorted({start + at for start in starts for at in range(each)})  # runs may overlap
 
 

@@ -85,7 +85,7 @@ class ShardPlan:
     def _write_inputs(self, shards: Sequence[Shard], pieces: Sequence[list[str]]) -> None:
         """Write the inputs of shards that have no result yet, with one reading for all."""
         missing = [number for number, shard in enumerate(shards) if not shard.done()]
-        wanted = sorted(example_id for number in missing for example_id in pieces[number])
+        wanted = [example_id for number in missing for example_id in pieces[number]]
         if not wanted:
             return
         with read_workspace(self.workspace) as con:

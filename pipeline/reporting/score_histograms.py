@@ -30,6 +30,7 @@ PANEL_INCHES = (4.6, 2.5)
 DOTS_PER_INCH = 80
 """Two panels then fit the column of an artifact page, so that nothing is scaled down."""
 POOL, CHOSEN = "#9aa7b4", "#d1495b"
+HEADING_POINTS, TITLE_POINTS, LABEL_POINTS, TICK_POINTS = 11, 10, 9, 8
 TAIL_PERCENT = 0.5
 """At each end; what lies beyond is counted in the outermost bar."""
 
@@ -85,9 +86,16 @@ def draw(spreads: Sequence[ScoreSpread], rows: int) -> bytes:
         draw_panel(axis, spread)
     for axis in axes[len(spreads) :]:
         axis.set_axis_off()
-    figure.suptitle(heading(spreads, rows), fontsize=11)
+    figure.suptitle(heading(spreads, rows), fontsize=HEADING_POINTS)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=len(labels),
+        fontsize=LABEL_POINTS,
+        edgecolor="none",
+    )
     out = BytesIO()
     figure.savefig(out, format="png", dpi=DOTS_PER_INCH)
     return out.getvalue()
@@ -96,17 +104,18 @@ def draw(spreads: Sequence[ScoreSpread], rows: int) -> bytes:
 def heading(spreads: Sequence[ScoreSpread], rows: int) -> str:
     """What is compared with what."""
     drawn, chosen = len(spreads[0].pool), len(spreads[0].chosen)
-    part = "" if drawn == rows else f" (every {-(-rows // MOST_ROWS)}th drawn)"
+    part = "" if drawn == rows else f" (one in {-(-rows // MOST_ROWS)} drawn)"
     return f"Scores of {rows:,} rows of the pool{part} and of {chosen:,} selected"
 
 
 def draw_panel(axis: Axes, spread: ScoreSpread) -> None:
     """Draw one score: shares of the pool as bars, shares of the selection as a line."""
     missing = int(np.isnan(spread.pool).sum())
-    axis.set_title(f"{spread.label}: {missing:,} of {len(spread.pool):,} unscored", fontsize=10)
-    axis.set_xlabel(spread.unit, fontsize=9)
-    axis.set_ylabel("share of rows", fontsize=9)
-    axis.tick_params(labelsize=8)
+    title = f"{spread.label}: {missing:,} of {len(spread.pool):,} unscored"
+    axis.set_title(title, fontsize=TITLE_POINTS)
+    axis.set_xlabel(spread.unit, fontsize=LABEL_POINTS)
+    axis.set_ylabel("share of rows", fontsize=LABEL_POINTS)
+    axis.tick_params(labelsize=TICK_POINTS)
     logarithmic = spread.unit in LONG_TAILED
     edges = bin_edges(spread.pool, logarithmic)
     axis.set_xscale("log" if logarithmic else "linear")

@@ -99,7 +99,7 @@ def find_ids(ids: Names, wanted: set[str]) -> NDArray[np.bool_]:
     """(n,) which of some ids, in ascending order, are wanted: faster than asking for each."""
     found = np.zeros(len(ids), dtype=np.bool_)
     if len(ids):
-        names = np.array(sorted(wanted), dtype=object)
+        names = np.array(list(wanted), dtype=object)
         # A name behind the last id would point past the end; there it differs from what it meets.
         indices = np.minimum(np.searchsorted(ids, names), len(ids) - 1)
         found[indices[ids[indices] == names]] = True

@@ -29,6 +29,9 @@ from storage.texts import TextParts, read_text_parts, read_texts_of
 
 Names = NDArray[np.object_]
 
+NOWHERE = -1
+"""In place of the place of a row that is not there, or not asked for."""
+
 
 class Pool:
     """All rows a stage may look at, in the order of their ids; columns are read as asked for."""
@@ -91,7 +94,7 @@ class Pool:
 
     def vectors(self, of: ComparedField, indices: Ints) -> NDArray[np.float32]:
         """Unit vectors (m, d) of the rows at these places; NaN where there is none."""
-        slots = np.full(len(self.ids), -1, dtype=np.int64)  # (n,) row of the result; -1: not wanted
+        slots = np.full(len(self.ids), NOWHERE, dtype=np.int64)  # (n,) row of the result
         slots[indices] = np.arange(len(indices))
         key = self._run.measures[embeddings_name(of)]
         column = "vector" if of == "hidden" else "embedding"
@@ -156,7 +159,7 @@ class Pool:
         """(n,) the row that is each one's repair; -1 where none is in the pool."""
         key = self._run.repairs
         if key is None:
-            return np.full(len(self.ids), -1, dtype=np.int64)
+            return np.full(len(self.ids), NOWHERE, dtype=np.int64)
         return read_repair_places(self._con, key, len(self.ids))
 
     @cached_property
@@ -270,10 +273,10 @@ class Candidates:
 
     def repairs(self) -> Ints:
         """(m,) where in this order each one's repair is; -1 where it is not here."""
-        # One place more than rows of the pool: the index -1 reads the last, which says -1 again.
-        here = np.full(len(self.pool.ids) + 1, -1, dtype=np.int64)
+        here = np.full(len(self.pool.ids), NOWHERE, dtype=np.int64)
         here[self.indices] = np.arange(len(self.indices))
-        return here[self.pool.repairs[self.indices]]
+        repairs = self.pool.repairs[self.indices]
+        return np.where(repairs == NOWHERE, NOWHERE, here[repairs])
 
     def made(self) -> NDArray[np.bool_]:
         """(m,) rows that are repairs and stand in no source of the run."""

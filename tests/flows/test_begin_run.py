@@ -52,6 +52,7 @@ def test_targets_are_part_of_what_a_run_is_and_not_of_its_pool(
         != len({*state.pool, *state.run.target_ids})
     )
     run_id = state.run.run_id
+    assert len(run_id) == 12
     with read_workspace(state.run.workspace) as con:
         assert read_run_targets(con, run_id) == state.run.target_source_ids
         assert read_run_sources(con, run_id) == state.run.source_ids != state.run.target_source_ids

@@ -1,19 +1,151 @@
 """The stages of a flow: what they hand to the tasks, and what becomes of the results."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from flows import stages
-from flows.stages import answer_batches
+from flows.begin_run import NoRowsError, RunState
+from flows.recipe.schema import Recipe
+from flows.stages import STAGES, answer_batches
+from pipeline.cleaning.stage import Cleaned
+from pipeline.export.stage import Exported
 from pipeline.generation.stage import GenerateSettings, PromptBatch
 from pipeline.run_context import RunContext
+from pipeline.selection.stage import Chosen
 from storage.examples import Attempt, Example
+from storage.measurements import MeasureKey
 from storage.workspace import Workspace
 
 Done = list[tuple[str, PromptBatch, str]]
+
+RUN = RunContext(Workspace(Path("w")), "run", 0, [], {}, {})
+
+
+def given(**blocks: object) -> RunState:
+    """A run of three rows that was asked 5 answers and 3 losses so far."""
+    recipe = Recipe.model_validate(
+        {
+            "name": "test",
+            "workspace": "w",
+            "target": "t",
+            "sources": [{"path": "rows.jsonl"}],
+            "select": {"steps": [{"method": "random", "budget": {"rows": 9}}]},
+            **blocks,
+        }
+    )
+    return RunState(recipe, recipe, RUN, pool=["a", "b", "c"], asked={"answers": 5, "losses": 3})
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The lines that stages say."""
+    lines: list[str] = []
+    monkeypatch.setattr(stages, "say", lines.append)
+    return lines
+
+
+def give(monkeypatch: pytest.MonkeyPatch, **found: object) -> None:
+    """Have what a stage calls return this, whatever it is given."""
+    for name, value in found.items():
+        monkeypatch.setattr(stages, name, lambda *_, value=value, **__: value)
+
+
+def test_a_stage_that_leaves_rows_out_says_how_many_are_left(
+    monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    give(monkeypatch, clean_pool=Cleaned(["a"], 2, {}), check_examples=["b"])
+    give(monkeypatch, deduplicate_examples=["a", "b"])
+    evaluation = {"path": "e.jsonl", "name": "e", "prompt": "question"}
+    state = given(personal_data={"action": "remove"}, check={"against": [evaluation]})
+    pools = [STAGES[name](state).pool for name in ("clean", "dedupe", "check")]
+    assert pools == [["a"], ["a", "b"], ["b"]]
+    assert said == [
+        "clean: personal data in 2 examples, 1 left",
+        "dedupe: 3 examples, 2 left",
+        "check: 3 examples, 1 left",
+    ]
+
+
+def test_a_stage_that_the_recipe_does_not_ask_for_does_nothing(said: list[str]) -> None:
+    state = given()
+    for name in ("clean", "indicate", "check", "train"):
+        assert STAGES[name](state) is state
+    exported = replace(state, exported=Exported(Path("e"), cast(Any, None)))
+    assert STAGES["train"](exported) is exported
+    trained = given(train={})
+    assert STAGES["train"](trained) is trained, "nothing was exported"
+    assert said == []
+
+
+def test_marked_prompts_are_measured_anew_and_all_that_was_asked_counts(
+    monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    def measure_stage(state: RunState) -> RunState:
+        return replace(state, asked={**state.asked, "losses": 2, "context": 1})
+
+    monkeypatch.setattr(stages, "measure_stage", measure_stage)
+    monkeypatch.setattr(stages, "score_stage", lambda state: state)
+    state = given(indicator={})
+    give(monkeypatch, indicate_examples=["a", "x", "y"])
+    marked = STAGES["indicate"](state)
+    assert marked.pool == ["a", "x", "y"]
+    assert marked.asked == {"answers": 5, "losses": 5, "context": 1}
+    give(monkeypatch, indicate_examples=["a", "b", "c"])
+    assert STAGES["indicate"](state) is state
+    assert said == [f"indicate: 3 examples, {n} of them with a mark now" for n in (2, 0)]
+
+
+def test_answers_that_are_asked_for_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    generators = [GenerateSettings(), GenerateSettings(answers=2)]
+    batches = [PromptBatch(generators[0], 0, [None] * n, Path(), "", "") for n in (4, 3)]  # type: ignore[list-item]
+    give(monkeypatch, place_adapters=generators, choose_prompts=["a"], cut_prompts=batches)
+    give(monkeypatch, answer_batches=None, count_generated=["a", "new"], repair_key="key")
+    found = STAGES["generate"](replace(given(), asked={}))
+    assert found.asked == {"answers": 14} and found.pool == ["a", "new"]
+    assert found.run.repairs == "key"
+    assert STAGES["generate"](given()).asked["answers"] == 5 + 14
+
+
+def test_a_measure_of_a_part_of_the_pool_is_told_from_one_of_all(
+    monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    keys = {name: MeasureKey(name, "m", "f", "t", {}) for name in ("token_counts", "ratings")}
+    measures = {name: SimpleNamespace(key=lambda key=key: key) for name, key in keys.items()}
+    ids = {"token_counts": ["a", "b", "c"], "ratings": ["a", "b"]}
+    jobs = {n: SimpleNamespace(measure=m, ids=ids[n], pool=3) for n, m in measures.items()}
+    give(monkeypatch, plan_measures=jobs, measure_job=2, open_workspace=nullcontext())
+    give(monkeypatch, describe_faults=["a fault"], write_run_measures=None)
+    found = STAGES["measure"](given())
+    assert found.parts == {"ratings": 2} and found.run.measures == keys
+    assert found.asked == {"answers": 5, "losses": 3, "token_counts": 2, "ratings": 2}
+    assert said == ["measure: a fault"], "of the token counts alone"
+
+
+def test_a_choice_is_said_with_its_notes_and_without_rows_is_not_exported(
+    monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    give(monkeypatch, select_examples=Chosen("id", 2, 30, ("a note",)))
+    give(monkeypatch, export_selection=Exported(Path("there"), cast(Any, None)))
+    chosen = STAGES["select"](given())
+    assert STAGES["export"](chosen).exported == Exported(Path("there"), cast(Any, None))
+    assert said == ["select: 2 rows, 30 loss tokens.", "select: a note", "export: there"]
+    for none in (None, Chosen("id", 0, 0)):
+        with pytest.raises(NoRowsError, match="the steps left no row to export"):
+            STAGES["export"](replace(chosen, chosen=none))
+
+
+def test_a_score_is_said_by_its_states(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
+    give(monkeypatch, score_key=("response_length", 1, "{}"), unmeasured_targets="; and more")
+    give(monkeypatch, score_examples={"failed": 1, "ok": 2})
+    found = STAGES["score"](given(scores=["response_length"]))
+    assert found.run.scores == {"response_length": ("response_length", 1, "{}")}
+    assert said == ["score: response_length: 1 failed, 2 ok; and more"]
 
 
 @pytest.mark.parametrize("way", ["submitted", "here"])
@@ -37,22 +169,30 @@ def test_each_batch_is_answered_under_its_own_name(
     def do_all(
         work: Answer, pieces: Iterable[tuple[PromptBatch, str]], anywhere: bool
     ) -> Iterator[tuple[object, object]]:
-        assert anywhere  # no endpoint is asked
+        assert anywhere  # no endpoint is asked, so any worker may do it
         send = work.submit if way == "submitted" else work
         yield from ((batch, send(batch, label)) for batch, label in pieces)
 
     monkeypatch.setattr(stages, "answer", Answer())
     monkeypatch.setattr(stages, "do_all", do_all)
     monkeypatch.setattr(stages, "commit_answers", lambda *given: stored.append(given[1:]))
-    run = RunContext(Workspace(tmp_path), "run", 0, [], {}, {})
+    told: list[tuple[str, int, int]] = []
+
+    @contextmanager
+    def counted(unit: str) -> Iterator[SimpleNamespace]:
+        assert unit == "prompts"
+        yield SimpleNamespace(at=lambda *at: told.append(at))
+
+    monkeypatch.setattr(stages, "counted", counted)
     settings = GenerateSettings()
     parents = [Example(name, "p", [], [], None, "", "") for name in "abc"]
     batches = [
         PromptBatch(settings, 0, part, tmp_path, "key", "code")
         for part in (parents[:2], parents[2:])
     ]
-    answer_batches(run, settings, batches)
+    answer_batches(RUN, settings, batches)
     labels = ["answer 1 of 2, 2 prompts", "answer 2 of 2, 1 prompts"]
     assert done == list(zip([way, way], batches, labels, strict=True))
     attempts = [cast("tuple[object, list[Attempt]]", each)[1] for each in stored]
     assert [[each.parent_id for each in part] for part in attempts] == [["a", "b"], ["c"]]
+    assert told == [("generate: answer", done, 3) for done in (0, 2, 3)]

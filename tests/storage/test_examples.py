@@ -6,12 +6,15 @@ from storage.conversations import Conversation
 from storage.database import Connection, QueryError
 from storage.examples import (
     Attempt,
+    Example,
+    FirstSource,
     MadeBy,
     count_copies,
     count_failed,
     find_example,
     read_all_ids,
     read_attempted,
+    read_first_sources,
     read_generated,
     read_makers,
     read_pairs,
@@ -19,6 +22,7 @@ from storage.examples import (
     read_prompts,
     read_response_lengths,
     write_attempts,
+    write_edited,
 )
 from storage.sources import ReadRow, Source, add_source, write_rows
 
@@ -54,6 +58,15 @@ def test_a_pool_is_the_distinct_examples_of_its_sources(given: Connection) -> No
     pairs = [(ONE, "a"), (ONE, "b"), (TWO, "a"), (BARE, "b")]
     expected = sorted((each.example_id, source) for each, source in pairs)
     assert read_pairs(given, ["a", "b"]) == expected
+    assert read_pairs(given, ["b"]) == [pair for pair in expected if pair[1] == "b"]
+
+
+def test_an_example_stands_first_in_the_first_of_the_sources_asked_for(given: Connection) -> None:
+    one, two = ONE.example_id, TWO.example_id
+    first = {one: FirstSource("a", "a", "", 1), two: FirstSource("a", "a", "", 2)}
+    assert read_first_sources(given, [one, two], ["a", "b"]) == first
+    assert read_first_sources(given, [one, two], ["b"]) == {one: FirstSource("b", "b", "", 1)}
+    assert read_first_sources(given, [two], ["a"]) == {two: first[two]}
 
 
 def test_prompts_are_of_the_sources_and_may_be_those_without_answer(given: Connection) -> None:
@@ -103,6 +116,8 @@ def test_attempts_are_known_by_their_key_and_their_parent(given: Connection) -> 
     assert read_generated(given, "key", [two]) == read_generated(given, "other", [one]) == []
     assert list(count_failed(given, "key", [one, two]).items()) == [("empty", 1), ("timeout", 2)]
     assert count_failed(given, "key", [one]) == {"empty": 1}
+    query = "select state, count(*) from generation_attempts group by state order by state"
+    assert given.execute(query).fetchall() == [("failed", 3), ("ok", 2)]
 
 
 def test_of_several_makers_the_first_by_name_is_told(given: Connection) -> None:
@@ -110,3 +125,16 @@ def test_of_several_makers_the_first_by_name_is_told(given: Connection) -> None:
         attempt = Attempt(ONE.example_id, 0, MADE, "")
         write_attempts(given, [attempt], MadeBy(f"key of {model}", "{}", "run", model))
     assert read_makers(given, ids(MADE, ONE)) == {MADE.example_id: "m1"}
+    assert read_makers(given, ids(ONE)) == {}
+    other = Attempt(TWO.example_id, 0, talk("q", "made too"), "")
+    write_attempts(given, [other], MadeBy("k", "{}", "run", "m0"))
+    edited = [(MADE.example_id, talk("p", "[EMAIL]")), (ONE.example_id, talk("p", "[PHONE]"))]
+    (made, row) = write_edited(given, "redacted", edited, MadeBy("e", "{}", "run"))
+    assert read_makers(given, [made, row]) == {made: "m1"}
+
+
+@pytest.mark.parametrize(("trained_at", "turns"), [([], "last"), ([3], "last"), ([1, 3], "all")])
+def test_a_conversation_trains_what_its_example_does(trained_at: list[int], turns: str) -> None:
+    turn = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    example = Example("e", "p", turn * 2, [], None, "", "", trained_at)
+    assert example.conversation == Conversation(turn * 2, [], turns)  # type: ignore[arg-type]

@@ -16,8 +16,10 @@ from storage.measurements import (
     add_measure,
     commit_shards,
     merge_small_shards,
+    read_measured_keys,
     read_measurements,
     read_missing,
+    read_stored_keys,
 )
 from storage.shard_files import ShardFiles
 from storage.sources import write_examples
@@ -67,13 +69,48 @@ def killed(_: ShardFiles, __: str) -> None:
 
 def test_the_key_holds_what_changes_a_number_and_nothing_else() -> None:
     renamed = MeasureKey("losses", "other name", "fingerprint", "template", KEY.settings)
-    assert renamed.measure_key == KEY.measure_key
+    assert renamed.measure_key == KEY.measure_key and len(KEY.measure_key) == 16
     for other in (
         MeasureKey("losses", "m", "other", "template", KEY.settings),
         MeasureKey("losses", "m", "fingerprint", "other", KEY.settings),
         MeasureKey("losses", "m", "fingerprint", "template", {"version": 1, "max_tokens": 8}),
     ):
         assert other.measure_key != KEY.measure_key
+
+
+def test_keys_that_have_something_are_found_by_their_measure(con: Connection) -> None:
+    rows = {3: [4, 4], 1: [5], 2: [2, 3], 0: []}  # rows of the files of each key
+    keys = {n: MeasureKey("losses", "m", "f", "t", {"n": n}) for n in rows}
+    others = [
+        MeasureKey("embeddings", "m", "f", "t", {}),
+        MeasureKey("losses", "m", "other", "t", {}),
+        MeasureKey("losses", "m", "f", "other", {}),
+    ]
+    for key, files in [
+        *((keys[n], files) for n, files in rows.items()),
+        *((o, [1]) for o in others),
+    ]:
+        add_measure(con, key)
+        for place, size in enumerate(files):
+            file = [key.measure_key, f"{key.measure_key}/{place}", size, 1.0, None]
+            con.execute("insert into shards values (?, ?, ?, ?, ?)", file)
+    fives = sorted([keys[1], keys[2]], key=lambda key: key.measure_key)
+    found = read_stored_keys(con, "losses")
+    assert found[:3] == [keys[3], *fives]  # 8 rows, and twice 5
+    assert sorted(map(repr, found[3:])) == sorted(map(repr, others[1:]))
+    alike = sorted([keys[1], keys[2], keys[3]], key=lambda key: key.measure_key)
+    assert read_measured_keys(con, keys[0]) == alike
+
+
+def test_what_is_missing_is_ordered_by_prompt(con: Connection) -> None:
+    prompts = ["b", "a b", "a", "c", "a"]
+    talks = [
+        Conversation([{"role": "user", "content": p}, {"role": "assistant", "content": str(n)}])
+        for n, p in enumerate(prompts)
+    ]
+    ids = write_examples(con, talks, "source")
+    expected = [*sorted([ids[2], ids[4]]), ids[1], ids[0], ids[3]]
+    assert missing(con, sorted(ids)) == missing(con, sorted(ids, reverse=True)) == expected
 
 
 def test_a_file_that_was_not_committed_is_not_there(con: Connection, workspace: Workspace) -> None:

@@ -43,6 +43,10 @@ def test_only_what_an_earlier_run_alone_has_used_is_unused(con: Connection) -> N
     assert never.measure_key not in unused.measure_key
     forget_measures(con, [unused.measure_key])
     assert read_named_files(con) == {"both/a.parquet", "never/a.parquet"}
+    assert con.execute("select measure from measures order by 1").fetchall() == [
+        ("both",),
+        ("never",),
+    ]
     assert not read_unused(con, DAY)
 
 

@@ -29,6 +29,22 @@ def test_an_invented_row_is_an_error() -> None:
         StageCount("ingest", 1, "x", rows_in=1, kept=1, quarantined={"invalid_json": 1})
 
 
+def test_the_books_add_up_what_is_kept_dropped_and_quarantined() -> None:
+    dropped, bad = {"a": 2, "b": 1}, {"c": 1, "d": 1}
+    StageCount("ingest", 1, "x", rows_in=8, added=1, kept=4, dropped=dropped, quarantined=bad)
+    with pytest.raises(ValueError, match="9 rows in and 1 added, but 9 accounted for"):
+        StageCount("ingest", 1, "x", rows_in=9, added=1, kept=4, dropped=dropped, quarantined=bad)
+
+
+def test_a_step_written_again_leaves_the_decisions_of_others(con: Connection) -> None:
+    steps = [("r", "dedupe", 1), ("r", "dedupe", 2), ("r", "select", 1), ("q", "dedupe", 1)]
+    for run_id, stage, step in [*steps, steps[0]]:
+        count = StageCount(stage, step, "x", rows_in=1, kept=1)
+        write_step(con, run_id, count, Decisions.keep_all(["a"]))
+    found = con.execute("select run_id, stage, step from decisions").fetchall()
+    assert sorted(found) == sorted(steps)
+
+
 def test_a_step_is_stored_and_replaced_whole(con: Connection) -> None:
     count = StageCount("dedupe", 1, "minhash", rows_in=2, kept=1, dropped={"near_duplicate": 1})
     write_step(

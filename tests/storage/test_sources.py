@@ -17,6 +17,7 @@ from storage.sources import (
     list_quarantine,
     read_source_ids,
     read_source_paths,
+    write_examples,
     write_rows,
 )
 
@@ -88,6 +89,15 @@ def test_the_keys_of_tools_and_calls_stay_as_the_first_row_has_them(
     hashed = f'{{"messages":{messages.replace(call, sorted_call)},"tools":{sorted_tools}}}'
     example_id = hashlib.sha256(hashed.encode()).hexdigest()[:32]
     assert stored(con) == [(example_id, messages, tools)]
+
+
+def test_trained_turns_are_stored_where_there_are_several(con: Connection) -> None:
+    asked, answered = TALK.messages
+    talks = [Conversation([asked, answered] * n, turns="all") for n in (1, 2)]
+    ids = write_examples(con, [*talks, Conversation([asked])], "source")
+    query = "select example_id, response_at, trained_at from examples"
+    found = {example_id: told for example_id, *told in con.execute(query).fetchall()}
+    assert [found[i] for i in ids] == [[1, None], [3, [1, 3]], [None, None]]
 
 
 def test_a_source_is_complete_with_all_its_rows_and_no_other_is(read: Connection) -> None:

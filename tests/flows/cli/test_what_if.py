@@ -135,12 +135,21 @@ def test_it_chooses_what_a_run_would(own_recipe: Path, settings: tuple[str, ...]
     removed = {i for i, change in moved.items() if change == "removed"}
     assert select(own_recipe, "two", settings) == (before - removed) | added
     assert found["changes"]["stayed"] == len(before - removed)
+    assert found["changes"]["pool"]["new"] == found["changes"]["pool"]["retired"] == 0
     assert added or removed
+    ranks = {i["example_id"]: i["rank"] for i in found["changes"]["choice"] if i["rank"]}
+    with read_workspace(workspace_of(own_recipe)) as con:
+        query = "select example_id, rank from selection_rows join run_selections "
+        query += "using (selection_id) where run_id = 'two' and kind = 'choice'"
+        stored = dict(con.execute(query).fetchall())
+    assert ranks == {example_id: stored[example_id] for example_id in added}
 
 
-def test_its_books_are_those_of_a_run(own_recipe: Path) -> None:
-    asked = {(s["label"], s["rows_in"], s["kept"]) for s in ask(own_recipe, BOUND)["steps"]}
-    select(own_recipe, "two", (BOUND,))
+@pytest.mark.parametrize("setting", [BOUND, "select.held_out=0.4"])
+def test_its_books_are_those_of_a_run(own_recipe: Path, setting: str) -> None:
+    asked = {(s["label"], s["rows_in"], s["kept"]) for s in ask(own_recipe, setting)["steps"]}
+    assert max(rows for _, rows, _ in asked) == 37, "the first step is given all rows"
+    select(own_recipe, "two", (setting,))
     with read_workspace(workspace_of(own_recipe)) as con:
         rows = con.execute(
             "select label, rows_in, kept from stage_counts "

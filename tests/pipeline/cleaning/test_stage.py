@@ -93,6 +93,29 @@ def test_a_report_counts_and_names_no_row(run: RunContext, pool: list[str]) -> N
     assert count.notes == ("personal data in 3 examples, by kind: email 7, phone 1",)
 
 
+def test_the_order_of_kinds_and_regions_is_no_part_of_the_key() -> None:
+    kinds, regions = ["phone", "email", "iban"], ["US", "GB", "DE"]
+    keys = {
+        PersonalDataSettings.model_validate({"kinds": k, "regions": r}).key()
+        for k in (kinds, kinds[::-1])
+        for r in (regions, regions[::-1])
+    }
+    fewer = PersonalDataSettings.model_validate({"kinds": kinds[:2], "regions": regions})
+    assert len(keys) == 1 and fewer.key() not in keys
+
+
+def test_the_source_that_lost_most_is_named_whatever_the_order_of_the_pool(tmp_path: Path) -> None:
+    for name, completion in (("bad", "jane@firm.io"), ("good", "nobody")):
+        rows = [{"prompt": f"{name} {n}", "completion": completion} for n in range(8)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    run, pool = start(tmp_path / "w", [tmp_path / "bad.jsonl", tmp_path / "good.jsonl"])
+    for order in (pool, pool[::-1], pool[8:] + pool[:8]):
+        assert len(clean(run, order, action="remove").pool) == 8
+        with read_workspace(run.workspace) as con:
+            (count,) = (each for each in read_counts(con, run.run_id) if each.stage == "clean")
+        assert count.notes[1:] == ("personal data: took 8 of the 8 rows of ../bad.jsonl",)
+
+
 def test_a_flag_says_what_is_where_and_not_what_it_is(run: RunContext, pool: list[str]) -> None:
     assert list(clean(run, pool, action="flag").pool) == pool
     clean(run, pool, action="flag")  # again: the same, once

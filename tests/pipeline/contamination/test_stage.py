@@ -142,7 +142,8 @@ def test_the_order_of_rows_and_a_second_run_change_nothing(tmp_path: Path) -> No
     for name, rows in (("one", pairs), ("other", pairs[::-1])):
         run, pool, evaluation = prepare(tmp_path / name, rows)
         for order in (pool, pool[::-1])[: len(reports) + 1]:
-            check_examples(run, settings_for(evaluation, action="remove"), (), order)
+            kept = check_examples(run, settings_for(evaluation, action="remove"), (), order)
+            assert kept == sorted(kept) and len(kept) == 6
             reports.append((report_of(run), decisions_of(run)))
     assert len(reports) == 3 and all(report == reports[0] for report in reports)
 

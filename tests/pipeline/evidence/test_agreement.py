@@ -40,6 +40,16 @@ def test_the_row_at_opposite_ends_comes_first_and_says_who_puts_it_where() -> No
     assert (first.high_share, first.low_share) == (1, 0)
 
 
+def test_of_scores_that_put_a_row_alike_the_first_by_name_is_told() -> None:
+    up, down = np.array([0.0, 1.0, 2.0]), np.array([2.0, 1.0, 0.0])
+    scores = {"z": up, "b": down, "a": up, "y": down}
+    ids = np.array(["p", "q", "r"], dtype=object)
+    told = [(each.example_id, each.high, each.low) for each in most_disputed(scores, ids)]
+    assert told == [("p", "b", "a"), ("r", "a", "b")]
+    pairs = [each.scores for each in rank_agreement(scores)]
+    assert pairs == [("a", "b"), ("a", "y"), ("a", "z"), ("b", "y"), ("b", "z"), ("y", "z")]
+
+
 def test_rows_on_which_all_scores_agree_are_not_in_dispute() -> None:
     ids = np.array(["c", "b", "a", "d"], dtype=object)
     x = np.array([0.0, 1.0, 2.0, 3.0])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.evidence.lengths import describe_lengths
+from pipeline.evidence.lengths import Lengths, describe_lengths
 from pipeline.evidence.overlap import measure_overlap
 
 
@@ -13,7 +13,7 @@ def test_a_quantile_is_the_length_of_a_row() -> None:
 
 
 def test_no_rows_have_no_quantiles() -> None:
-    assert describe_lengths(np.array([], dtype=np.int64)).quantiles == []
+    assert describe_lengths(np.array([], dtype=np.int64)) == Lengths(0, 0, [])
 
 
 def test_chance_is_the_product_over_the_pool() -> None:

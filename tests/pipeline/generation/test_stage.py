@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from pipeline.generation.stage import (
     GenerateSettings,
+    PromptBatch,
     answer_prompts,
     as_attempt,
     choose_prompts,
@@ -124,10 +126,50 @@ def test_only_prompts_without_an_answer_are_asked(pool: tuple[RunContext, list[s
     assert set(limited) <= set(choose_prompts(run, block))
 
 
+@pytest.mark.parametrize(
+    "change", [{}, {"prompts": "unanswered"}, {"answers": 2}, {"temperature": 0.1}]
+)
+def test_a_repair_is_the_likeliest_answer_to_each_row(change: dict[str, object]) -> None:
+    repair = {"method": "repair", "prompts": "all", "answers": 1, "temperature": 0}
+    if not change:
+        assert GenerateSettings.model_validate(repair).method == "repair"
+        return
+    assert GenerateSettings.model_validate({**repair, **change, "method": "answer"})
+    with pytest.raises(ValidationError, match="a repair is the likeliest answer to each row"):
+        GenerateSettings.model_validate({**repair, **change})
+
+
+def test_every_row_with_one_answer_is_repaired_and_each_prompt_is_answered_once(
+    tmp_path: Path,
+) -> None:
+    turns = [{"role": role, "content": role} for role in ("user", "assistant") * 2]
+    rows: list[dict[str, object]] = [{"prompt": "p", "completion": str(n)} for n in range(3)]
+    rows += [{"messages": turns}, {"messages": turns[:1]}]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    run, _ = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
+    repair = {"method": "repair", "prompts": "all", "answers": 1, "temperature": 0}
+    with read_workspace(run.workspace) as con:
+        prompts = dict(con.execute("select example_id, prompt_id from examples").fetchall())
+        query = "select example_id from examples where prompt = 'p' order by all"
+        repaired = [example_id for (example_id,) in con.execute(query).fetchall()]
+    assert choose_prompts(run, GenerateSettings.model_validate(repair)) == repaired
+    answered = choose_prompts(run, GenerateSettings(prompts="all"))
+    assert answered == sorted(answered) and len(answered) == len(set(prompts.values()))
+    assert sorted(prompts[i] for i in answered) == sorted(set(prompts.values()))
+
+
+def test_a_batch_for_a_server_is_done_where_the_replies_are_kept(tmp_path: Path) -> None:
+    block = settings("http://127.0.0.1:1")
+    served, loaded = (
+        PromptBatch(each, 0, [], tmp_path, "key", "code") for each in (block, GenerateSettings())
+    )
+    assert loaded.anywhere() and not served.anywhere()
+
+
 def test_how_hard_a_server_is_pressed_changes_no_answer() -> None:
     with serve(respond) as server:
         one = settings(server.base_url)
         other = one.model_copy(update={"endpoint": Endpoint(base_url=server.base_url, retries=9)})
         assert one.key(0) == other.key(0)
-        assert one.key(0) != one.key(1)
+        assert one.key(0) != one.key(1) and len(one.key(0)) == 16
         assert one.key(0) != one.model_copy(update={"temperature": 0.1}).key(0)

@@ -159,6 +159,19 @@ def test_a_folder_is_all_its_files_and_hidden_ones_are_not_meant(tmp_path: Path)
     assert found == [str(folder / "b.jsonl"), str(folder / "deep" / "a.jsonl")]
 
 
+@pytest.mark.parametrize("path", ["", "*.jsonl", "**/*.jsonl"])
+def test_the_files_of_a_folder_and_of_a_pattern_are_in_the_order_of_their_names(
+    tmp_path: Path, path: str
+) -> None:
+    names = [tmp_path / f"{n}.jsonl" for n in (7, 3, 9, 1, 8, 2)]
+    names += [tmp_path / "0" / "4.jsonl"] * (path != "*.jsonl")
+    for name in names:
+        name.parent.mkdir(exist_ok=True)
+        name.touch()
+    found = SourceSettings(path=str(tmp_path / path)).files()
+    assert found == [str(name) for name in sorted(names)]
+
+
 def test_a_new_file_of_a_folder_is_read_and_the_others_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

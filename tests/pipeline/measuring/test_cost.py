@@ -5,20 +5,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.measuring import cost as plan
-from pipeline.measuring.cost import PLACES, choose_tried, plan_measure
+from pipeline.measuring.cost import PLACES, choose_tried, plan_measure, try_out
 from pipeline.measuring.measure import ExampleInputs, MeasureJob
 from pipeline.measuring.measures.losses import Losses, LossSettings
-from pipeline.measuring.shards import cut_shards
+from pipeline.measuring.shards import ShardPlan, cut_shards
 from pipeline.settings import Settings
 from scorers.arrays import Ints
 from storage.database import read_workspace
 from storage.measurements import MeasureKey
+from storage.workspace import Workspace
 from tests.stage_runner import count_words, start
 
 SECONDS_PER_LETTER = 0.25
@@ -63,6 +65,36 @@ def test_rows_are_tried_in_groups_from_three_places(missing: int, rows: int) -> 
     elif missing >= 4 * rows:
         thirds = {place * 3 // missing for place in tried}
         assert thirds == {0, 1, 2} and len(tried) == rows // PLACES * PLACES
+
+
+def test_a_run_of_neighbours_is_the_middle_of_each_third() -> None:
+    # 60 rows: the middles of the thirds are 10, 30 and 50. 31: 5, 15 and 25. 5: 0, 2 and 4.
+    assert choose_tried(60, 6) == [9, 10, 29, 30, 49, 50]
+    assert choose_tried(31, 11) == [4, 5, 6, 14, 15, 16, 24, 25, 26]
+    assert choose_tried(5, 4) == choose_tried(5, 2) == [0, 2, 4]
+    assert choose_tried(4, 4) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(("rows", "most", "tried"), [(10, 999, [3, 10]), (99, 12, [3, 12])])
+def test_no_more_rows_are_tried_than_there_are_or_than_the_most(
+    monkeypatch: pytest.MonkeyPatch, rows: int, most: int, tried: list[int]
+) -> None:
+    asked: list[int] = []
+
+    def time_rows(_: object, examples: list[int]) -> float:
+        asked.append(len(examples))
+        return 0.5
+
+    monkeypatch.setattr(plan, "time_rows", time_rows)
+    monkeypatch.setattr(plan, "inputs_of", lambda *given: given[2])
+    monkeypatch.setattr(plan, "MOST_ROWS", most)
+    tokens = np.full(rows, 2)
+    measure, workspace = CountLetters(), Workspace(Path("w"))
+    ids, borders = pa.chunked_array([["e"] * rows]), np.array([0, rows])
+    cut = ShardPlan(workspace, measure, measure.key(), ids, tokens, tokens, borders)
+    found = try_out(workspace, cut, tokens, 3)
+    assert asked == tried and len(found[0]) == tried[-1]
+    assert found[1] == pytest.approx(0.5 * rows / tried[-1])
 
 
 def test_time_is_carried_over_by_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

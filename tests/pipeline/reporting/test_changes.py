@@ -21,6 +21,7 @@ from storage.database import open_workspace, read_workspace
 from storage.runs import start_run
 from storage.workspace import Workspace
 from tests.stage_runner import count_words, dedupe_and_select, score, start
+from tests.storage.test_changes import tell
 
 LONGEST_FIRST = ScoreSettings(scorer="response_length")
 
@@ -236,6 +237,17 @@ def test_reasons_are_in_the_order_of_how_many_rows_they_have() -> None:
         ("removed", "now near_duplicate (dedupe: x)", 2),
         ("removed", "its row is gone from the sources", 1),
     ]
+
+
+def test_runs_are_compared_in_what_they_chose_and_in_nothing_else(tmp_path: Path) -> None:
+    with open_workspace(Workspace(tmp_path)) as con:
+        tell(con)
+        assert compare_runs(con, "before", "after").unselected == []
+        start_run(con, "begun", {"name": "n", "seed": 0}, "code", {}, ["s1"])
+        begun = compare_runs(con, "before", "begun")
+    assert begun.unselected == ["begun"] and begun.choice == []
+    line = "- selection: not compared, for nothing is chosen yet in begun"
+    assert line in changes_markdown(begun)
 
 
 def test_five_ids_are_named_by_their_first_eight_digits() -> None:

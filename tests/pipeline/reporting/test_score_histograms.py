@@ -5,6 +5,8 @@ import matplotlib.image
 import numpy as np
 import orjson
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
 
 from pipeline.reporting import score_histograms
 from pipeline.reporting.score_histograms import (
@@ -12,6 +14,7 @@ from pipeline.reporting.score_histograms import (
     ScoreSpread,
     bin_edges,
     draw,
+    draw_panel,
     draw_score_histograms,
     heading,
     read_spreads,
@@ -30,6 +33,7 @@ def test_shares_are_of_the_scored_rows_and_the_tails_are_in_the_outer_bins() -> 
     found = shares(np.array([-5.0, 0.5, 1.5, 99.0, NAN]), edges)
     assert found.tolist() == [0.5, 0.5]
     assert shares(np.array([NAN]), edges).tolist() == [0.0, 0.0]
+    assert shares(np.array([-5.0]), edges).tolist() == [1.0, 0.0]
 
 
 def test_one_far_value_does_not_set_the_scale() -> None:
@@ -44,20 +48,46 @@ def test_edges_rise_whatever_the_scores_are(values: list[float]) -> None:
     assert (np.diff(bin_edges(np.array(values, dtype=np.float64))) > 0).all()
 
 
+def test_edges_divide_all_but_the_tails() -> None:
+    # 401 values: half a percent of them lies below 2 and above 398; the root of 401 is 20.02.
+    np.testing.assert_allclose(bin_edges(np.arange(401.0)), np.linspace(2, 398, 21))
+    powers = bin_edges(np.exp2(np.arange(401.0)), logarithmic=True)
+    np.testing.assert_allclose(powers, np.geomspace(4, 2.0**398, 21))
+    np.testing.assert_allclose(bin_edges(np.array([3.0, 3.0])), np.linspace(2.5, 3.5, 9))
+    same = bin_edges(np.array([3.0, 3.0]), logarithmic=True)
+    np.testing.assert_allclose(same, np.geomspace(1.5, 6, 9))
+    np.testing.assert_allclose(bin_edges(np.array([NAN])), np.linspace(1, 2, 9))
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("ratio", "linear"), ("perplexity", "log")])
+def test_a_panel_has_the_pool_as_bars_and_the_selection_as_a_line(unit: str, scale: str) -> None:
+    axis = Figure().subplots()
+    draw_panel(axis, ScoreSpread("a", unit, np.array([1.0, 4.0, NAN]), np.array([4.0])))
+    assert axis.get_title() == "a: 1 of 3 unscored"
+    assert (axis.get_xlabel(), axis.get_ylabel()) == (unit, "share of rows")
+    assert axis.get_xscale() == scale
+    bars = axis.get_legend_handles_labels()
+    assert bars[1] == ["pool", "selected"]
+    filled = [each.get_fill() for each in bars[0] if isinstance(each, StepPatch)]
+    assert filled == [True, False]
+
+
 def test_there_is_a_panel_for_each_score() -> None:
     pool = np.linspace(0, 1, 50)
     spreads = [ScoreSpread(name, "ratio", pool, pool[:5]) for name in "abcde"]
-    heights = [matplotlib.image.imread(BytesIO(draw(spreads[:n], 50))).shape for n in (1, 3, 5)]
-    assert heights[0][1] < heights[1][1] == heights[2][1]
-    assert heights[1][0] < heights[2][0]
+    sizes = [matplotlib.image.imread(BytesIO(draw(spreads[:n], 50))).shape for n in (1, 3, 5)]
+    # 80 dots an inch; a panel is 4.6 by 2.5 inches, heading and legend take half an inch.
+    assert [size[:2] for size in sizes] == [(240, 368), (440, 736), (640, 736)]
     assert draw(spreads, 50) == draw(spreads, 50)
 
 
 def test_the_heading_says_when_only_a_part_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(score_histograms, "MOST_ROWS", 10)
     spread = ScoreSpread("a", "ratio", np.zeros(9), np.zeros(2))
-    assert heading([spread], 9) == "Scores of 9 rows of the pool and of 2 selected"
-    assert "25 rows of the pool (every 3th drawn)" in heading([spread], 25)
+    others = ScoreSpread("b", "ratio", np.zeros(8), np.zeros(3))
+    expected = "Scores of 9 rows of the pool and of 2 selected"
+    assert heading([spread], 9) == heading([spread, others], 9) == expected
+    assert "25 rows of the pool (one in 3 drawn)" in heading([spread], 25)
 
 
 def test_pool_and_selection_are_read_from_the_workspace(tmp_path: Path) -> None:

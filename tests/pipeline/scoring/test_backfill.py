@@ -8,16 +8,19 @@ import pytest
 
 from pipeline.ingest.stage import SourceSettings, identify_sources, ingest_sources
 from pipeline.measuring.catalogue import MeasureSettings
+from pipeline.measuring.cost import MeasurePlan
 from pipeline.measuring.measures.tags import TagSettings
 from pipeline.measuring.measures.turn_ratings import TurnRatingSettings
 from pipeline.measuring.shards import measure_here
 from pipeline.scoring.backfill import (
     Backfill,
     BackfillError,
+    PartitionPlan,
     count_tokens,
     plan_partitions,
     predict,
     prepare_backfill,
+    seconds_of,
 )
 from pipeline.scoring.stage import ScoreSettings, score_examples
 from storage.arrivals import Window, read_arrivals
@@ -96,6 +99,27 @@ def test_both_ends_of_a_window_are_in_it(workspace: Workspace, model: str) -> No
     assert sizes(prepare(workspace, model, window)) == {"2026-10-31": 1}
     with pytest.raises(BackfillError, match="no example arrived"):
         prepare(workspace, model, Window(since=date(2026, 11, 3)))
+
+
+def test_examples_of_all_partitions_are_measured_in_the_order_of_their_ids(
+    workspace: Workspace, model: str
+) -> None:
+    backfill = prepare(workspace, model, Window())
+    ids = [example_id for each in backfill.partitions for example_id in each.ids]
+    assert ids != sorted(ids), "by day they stand in another order"
+    for job in backfill.jobs.values():
+        assert list(job.ids) == sorted(ids) and job.pool == 5
+
+
+def test_a_partition_takes_its_share_of_the_seconds(workspace: Workspace, model: str) -> None:
+    partition = prepare(workspace, model, Window()).partitions[0]
+    missing = {"losses": 1, "tags": 3, "ratings": 0}
+    plan = PartitionPlan(partition, missing, "key", {})
+    tried = {
+        name: MeasurePlan(name, "m", 9, rows, 0, rows, seconds, None)
+        for name, rows, seconds in (("losses", 1, 8.0), ("tags", 4, 2.0), ("ratings", 0, None))
+    }
+    assert seconds_of(plan, tried) == 8.0 + 2.0 * 3 / 4
 
 
 def test_a_source_is_chosen_by_a_pattern(workspace: Workspace, model: str) -> None:

@@ -85,6 +85,14 @@ def test_a_decision_names_the_row_that_caused_it_also_the_first(rows: Candidates
     ]
 
 
+def test_a_repair_is_found_where_it_is_now_and_nowhere_if_it_is_not(rows: Candidates) -> None:
+    assert rows.repairs().tolist() == [-1] * 5, "no block repairs"
+    rows.pool.__dict__["repairs"] = np.array([3, 0, -1, -1, 2])  # of each row of the pool
+    assert rows.repairs().tolist() == [3, 0, -1, -1, 2]
+    assert rows.at(np.array([4, 1, 0])).repairs().tolist() == [-1, 2, -1]
+    assert rows.at(np.array([2, 4, 3, 0])).repairs().tolist() == [-1, 0, -1, 2]
+
+
 def test_the_books_have_their_reasons_in_one_order() -> None:
     count = count_step("select", 2, "x", ["z", "", "a", "z", "", ""], ("a note",))
     assert (count.rows_in, count.kept, count.step) == (6, 3, 2)

@@ -4,14 +4,17 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from pipeline.run_context import RunContext
+from pipeline.selection import run_steps
 from pipeline.selection.candidates import Candidates, read_candidates
-from pipeline.selection.run_steps import held_out, untrainable
+from pipeline.selection.run_steps import SelectSettings, held_out, later_objections, untrainable
 from storage.database import Connection, read_workspace
 from tests.stage_runner import start, store_measurement
 
@@ -49,6 +52,49 @@ def test_the_share_that_is_asked_for_is_held_out(rows: Candidates, share: float)
     aside = held_out(rows, share, seed=1)
     # Of 200 prompts: four standard deviations of a binomial share on both sides.
     assert abs(aside.mean() - share) < 4 * np.sqrt(share * (1 - share) / PROMPTS)
+
+
+def test_a_share_is_of_all_keys_and_its_end_is_not_in_it(
+    rows: Candidates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = np.array([0, 2**62 - 2**10, 2**62, 2**63], dtype=np.uint64)  # below 2^64
+    monkeypatch.setattr(run_steps, "random_keys", lambda *_: keys)
+    assert held_out(rows.at(np.arange(4)), 0.25, seed=1).tolist() == [True, True, False, False]
+
+
+FILTER = {"method": "threshold", "score": "ifd", "at_least": 1}
+RANK = {"method": "top_k", "score": "ifd", "budget": {"rows": 1}}
+
+
+@pytest.mark.parametrize(
+    "steps", [[FILTER], [RANK, FILTER], [RANK, RANK], [FILTER, RANK, RANK], [RANK, FILTER, FILTER]]
+)
+def test_one_step_ranks_and_it_comes_last(steps: list[dict[str, object]]) -> None:
+    with pytest.raises(ValueError, match="exactly one step ranks and has the budget"):
+        SelectSettings.model_validate({"steps": steps})
+    for filters in ([], [FILTER], [FILTER, FILTER, FILTER]):
+        found = SelectSettings.model_validate({"steps": [*filters, RANK]})
+        assert found.rank.method == "top_k" and len(found.filters) == len(filters)
+
+
+def test_the_first_objection_to_a_row_is_told(
+    rows: Candidates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(*reasons: str, by_row: bool = True) -> SimpleNamespace:
+        found = SimpleNamespace(reasons=np.array(reasons, dtype=object))
+        return SimpleNamespace(found=found, pick=lambda _: found, by_row=lambda: by_row)
+
+    untrained = np.array(["", "no_response", "", ""], dtype=object)
+    monkeypatch.setattr(run_steps, "untrainable", lambda _: untrained)
+    monkeypatch.setattr(run_steps, "filter_rows", lambda step, _: step.found)
+    compared = told("compared", "compared", "compared", "compared", by_row=False)
+    filters = [told("below", "below", "", ""), compared, told("above", "", "above", "")]
+    settings: Any = SimpleNamespace(filters=filters)
+    found = later_objections(rows, settings, None)
+    assert found.tolist() == ["below", "no_response", "above", ""]
+    licenses: Any = told("", "license", "license", "")
+    found = later_objections(rows, settings, licenses)
+    assert found.tolist() == ["below", "license", "license", ""]
 
 
 def test_prompts_stay_held_out_when_the_share_grows_and_move_with_the_seed(
