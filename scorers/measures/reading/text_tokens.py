@@ -32,10 +32,9 @@ class TokenisedText:
 
     text: str
     ids: list[int]
-    starts: list[int]
-    """(tokens,) the character that each begins with."""
-    ends: list[int]
-    """(tokens,) the character behind each."""
+    spans: list[tuple[int, int]]
+    """(tokens,) the character that each begins with, and the one behind it; empty where that is
+    not known."""
 
 
 class TextTokens:
@@ -58,12 +57,13 @@ class TextTokens:
             new,
             add_special_tokens=self._add_special_tokens,
             return_offsets_mapping=offsets,
+            return_attention_mask=False,
+            return_token_type_ids=False,
             verbose=False,
         )
         for index, text in enumerate(new):
             spans = found["offset_mapping"][index] if offsets else []
-            starts, ends = [span[0] for span in spans], [span[1] for span in spans]
-            self._read[text] = TokenisedText(text, found["input_ids"][index], starts, ends)
+            self._read[text] = TokenisedText(text, found["input_ids"][index], spans)
 
     def ids(self, text: str, whole: str) -> list[int]:
         """The ids of a text, which may be the beginning of one that was read."""
@@ -89,15 +89,15 @@ class TextTokens:
         tokens = self._read[whole]
         if text == whole:
             return len(tokens.ids)
-        if not whole.startswith(text) or not tokens.starts:
+        if not whole.startswith(text) or not tokens.spans:
             return None
-        count = bisect_left(tokens.starts, len(text))
-        if count and tokens.ends[count - 1] > len(text):
+        count = bisect_left(tokens.spans, (len(text),))  # the first that begins there or later
+        if count and tokens.spans[count - 1][1] > len(text):
             return None  # a token stands across the place
         control = self._last_control(tokens.ids, count)
         if control is None:
             return None
-        tail = text[tokens.ends[control] :]
+        tail = text[tokens.spans[control][1] :]
         alone = tail_ids(self.tokenizer, tokens.ids[control], tail)
         return count if alone == tuple(tokens.ids[control + 1 : count]) else None
 
