@@ -20,7 +20,7 @@ kept in the example and never trained.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import orjson
@@ -72,26 +72,12 @@ class Conversation:
     messages: Sequence[Message]
     tools: Sequence[Mapping[str, Any]] = ()  # JSON schemas of the tools the assistant could call
     turns: Turns = "last"
+    trained_at: Sequence[int] = field(init=False, repr=False, compare=False)
+    """Indices of the trained turns, ascending; none where there is no answer, only a prompt."""
 
-    @property
-    def trained_at(self) -> list[int]:
-        """Indices of the trained turns, ascending; none where there is no answer, only a prompt.
-
-        Of all turns those count that can be learnt: they say or call something, and answer what
-        somebody said. The last one is in it whatever it says: that it says nothing is a fault of
-        the row, which ingest tells.
-        """
-        weighted = [
-            index
-            for index, message in enumerate(self.messages)
-            if message["role"] == "assistant" and message.get("weight", 1) != 0
-        ]
-        if self.turns == "last":
-            return weighted[-1:]
-        asked = (i for i, message in enumerate(self.messages) if asks_something(message))
-        first = next(asked, len(self.messages))
-        learnt = [i for i in weighted[:-1] if i > first and not says_nothing(self.messages[i])]
-        return learnt + weighted[-1:]
+    def __post_init__(self) -> None:
+        # Derived once: whatever reads a row asks for it.
+        object.__setattr__(self, "trained_at", find_trained_turns(self.messages, self.turns))
 
     @property
     def response_at(self) -> int | None:
@@ -124,6 +110,26 @@ class Conversation:
     def prompt_id(self) -> str:
         """Identity of the prompt: candidates, answers to one prompt, share it."""
         return content_hash({"messages": self.prompt, "tools": self.tools})
+
+
+def find_trained_turns(messages: Sequence[Message], turns: Turns) -> list[int]:
+    """Indices of the turns of a conversation that are trained.
+
+    Of all turns those count that can be learnt: they say or call something, and answer what
+    somebody said. The last one is in it whatever it says: that it says nothing is a fault of
+    the row, which ingest tells.
+    """
+    weighted = [
+        index
+        for index, message in enumerate(messages)
+        if message["role"] == "assistant" and message.get("weight", 1) != 0
+    ]
+    if turns == "last":
+        return weighted[-1:]
+    asked = (i for i, message in enumerate(messages) if asks_something(message))
+    first = next(asked, len(messages))
+    learnt = [i for i in weighted[:-1] if i > first and not says_nothing(messages[i])]
+    return learnt + weighted[-1:]
 
 
 def asks_something(message: Message) -> bool:

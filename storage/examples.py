@@ -1,6 +1,6 @@
 """The `examples` and `lineage` tables: conversations by content hash, and what made them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -180,11 +180,31 @@ def read_examples(con: Connection, ids: Sequence[str]) -> list[Example]:
     Raises:
         ValueError: if one is not in the workspace.
     """
-    parsed = ("messages", "tools")
-    return [
-        Example(**(row | {name: orjson.loads(row[name]) for name in parsed}))
-        for row in read_example_table(con, ids).to_pylist()
-    ]
+    return list(map(as_example, read_example_table(con, ids).to_pylist()))
+
+
+def stream_examples(con: Connection, ids: Sequence[str], rows: int) -> Iterator[list[Example]]:
+    """The examples with these ids in no particular order, about so many at a time.
+
+    They are read once, however many there are. Nothing else may be asked of the connection
+    meanwhile.
+
+    Raises:
+        ValueError: if one is not in the workspace.
+    """
+    found = 0
+    with asking_about(con, ids):
+        for batch in con.execute(READ_ROWS).to_arrow_reader(rows):
+            found += batch.num_rows
+            yield list(map(as_example, batch.to_pylist()))
+    if found != len(ids):
+        raise ValueError(f"{len(ids)} examples were asked for, {found} found")
+
+
+def as_example(row: dict[str, Any]) -> Example:
+    """A stored row, its JSON parsed."""
+    parsed = {name: orjson.loads(row[name]) for name in ("messages", "tools")}
+    return Example(**(row | parsed))
 
 
 def read_example_table(con: Connection, ids: Sequence[str]) -> pa.Table:

@@ -34,9 +34,9 @@ from scorers.measures.models.devices import borrowed_device
 from scorers.measures.models.loading import load_embedder, resolve_model
 from storage.contamination import HitRow, count_hits, read_contaminated, write_check
 from storage.conversations import TextField, compared_text, content_hash
-from storage.database import Connection, open_workspace
+from storage.database import Connection, open_tables, open_workspace
 from storage.evaluation_vectors import read_evaluation_vectors, write_vectors
-from storage.examples import read_examples
+from storage.examples import Example, stream_examples
 from storage.measurements import read_measurements
 from storage.runs import Decisions, StageCount, write_step
 from storage.workspace import Workspace
@@ -74,8 +74,9 @@ def check_examples(
         "recall": [asdict(line) for line in recall],
     }
     unchecked = [(row.evaluation, row.item, row.reason, row.detail) for row in search.unchecked()]
-    with open_workspace(run.workspace) as con:
-        hits = find_hits(con, run, search, settings, ids)
+    # Rows are read through a connection of their own, while hits are written: each is read once.
+    with open_workspace(run.workspace) as con, open_tables(run.workspace) as rows:
+        hits = find_hits(con, rows, run, search, settings, ids)
         write_check(con, run.run_id, hits, unchecked, summary)
         decisions = decide_contamination(settings, ids, read_contaminated(con, run.run_id))
         notes = [*check_notes(con, run.run_id, search)]
@@ -131,15 +132,16 @@ def embed_texts(workspace: Workspace, model: str, texts: Sequence[str]) -> Float
 
 def find_hits(
     con: Connection,
+    rows: Connection,
     run: RunContext,
     search: ItemSearch,
     settings: CheckSettings,
     ids: Sequence[str],
 ) -> Iterator[list[HitRow]]:
-    """The hits of the pool, a block of rows at a time."""
+    """The hits of the pool, a block of rows at a time; the rows come through a connection apart."""
     of = settings.semantic.text if settings.semantic else None
-    for start in range(0, len(ids), BLOCK_ROWS):
-        block = read_block(con, run, ids[start : start + BLOCK_ROWS], of)
+    for examples in stream_examples(rows, ids, BLOCK_ROWS):
+        block = read_block(con, run, examples, of)
         yield [
             (h.row, h.evaluation, h.item, h.matched, h.rule, h.similarity, h.evidence)
             for h in search.find([block])
@@ -147,10 +149,11 @@ def find_hits(
 
 
 def read_block(
-    con: Connection, run: RunContext, ids: Sequence[str], of: TextField | None
+    con: Connection, run: RunContext, examples: Sequence[Example], of: TextField | None
 ) -> RowBlock:
     """Some rows of the pool as turns, with their embeddings where these are compared."""
-    rows = [read_turn_texts(example.messages) for example in read_examples(con, ids)]
+    ids = [example.example_id for example in examples]
+    rows = [read_turn_texts(example.messages) for example in examples]
     if of is None:
         return RowBlock(ids, rows, None)
     key = run.measures[embeddings_name(of)]

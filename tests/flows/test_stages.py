@@ -120,7 +120,8 @@ def test_a_measure_of_a_part_of_the_pool_is_told_from_one_of_all(
     ids = {"token_counts": ["a", "b", "c"], "ratings": ["a", "b"]}
     jobs = {n: SimpleNamespace(measure=m, ids=ids[n], pool=3) for n, m in measures.items()}
     give(monkeypatch, plan_measures=jobs, measure_job=2, open_workspace=nullcontext())
-    give(monkeypatch, describe_faults=["a fault"], write_run_measures=None)
+    give(monkeypatch, read_workspace=nullcontext(), count_faults=None)
+    give(monkeypatch, fault_lines=["a fault"], write_run_measures=None)
     found = STAGES["measure"](given())
     assert found.parts == {"ratings": 2} and found.run.measures == keys
     assert found.asked == {"answers": 5, "losses": 3, "token_counts": 2, "ratings": 2}

@@ -21,6 +21,7 @@ from storage.examples import (
     read_pool,
     read_prompts,
     read_response_lengths,
+    stream_examples,
     write_attempts,
     write_edited,
 )
@@ -81,6 +82,16 @@ def test_copies_are_rows_of_the_sources_asked_for(given: Connection) -> None:
     assert count_copies(given, asked, ["a", "b"]) == both
     assert count_copies(given, asked, ["b"]) == {ONE.example_id: 1, BARE.example_id: 1}
     assert count_copies(given, ids(TWO), ["a", "b"]) == {TWO.example_id: 1}
+
+
+def test_a_stream_has_each_example_once_and_all_that_were_asked_for(given: Connection) -> None:
+    wanted = ids(ONE, BARE)
+    blocks = list(stream_examples(given, wanted, rows=1))
+    found = {each.example_id: each.messages for block in blocks for each in block}
+    assert found == {each.example_id: [*each.messages] for each in (ONE, BARE)}
+    assert sum(map(len, blocks)) == 2
+    with pytest.raises(ValueError, match="3 examples were asked for, 2 found"):
+        list(stream_examples(given, [*wanted, "0" * 32], rows=1))
 
 
 def test_lengths_are_of_those_that_have_a_response(given: Connection) -> None:

@@ -14,6 +14,8 @@ import pytest
 from flows.cli.serve import served_name
 from tests.fake_vllm import calls, is_alive, write_environment, write_model
 
+pytestmark = pytest.mark.slow  # it starts servers
+
 PROGRAM = "from flows.cli.main import main; main()"
 NO_DOWNLOAD = {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "PIP_NO_INDEX": "1"}
 """If the command should set vLLM up where a test does not expect it, pip fails at once."""

@@ -77,15 +77,24 @@ STEPS: list[DedupeStep] = [
 ]
 
 
-@pytest.mark.parametrize("step", STEPS, ids=lambda step: str(step.label()))
-@pytest.mark.parametrize(
-    "rows", [SHARED_SYSTEM, IN_THE_REQUEST, UNROLLED], ids=["system", "lines", "unrolled"]
+@pytest.fixture(
+    scope="module",
+    params=[SHARED_SYSTEM, IN_THE_REQUEST, UNROLLED],
+    ids=["system", "lines", "unrolled"],
 )
+def with_preamble(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[RunContext, list[str]]:
+    """A run with rows that share a preamble; what a step does to them changes none of them."""
+    run, pool = pool_of(tmp_path_factory.mktemp("rows"), request.param)
+    return embedded(run, pool), pool
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: str(step.label()))
 def test_rows_that_share_a_preamble_are_no_copies_unless_it_is_compared(
-    step: DedupeStep, rows: list[dict[str, object]], tmp_path: Path
+    step: DedupeStep, with_preamble: tuple[RunContext, list[str]]
 ) -> None:
-    run, pool = pool_of(tmp_path, rows)
-    run = embedded(run, pool)
+    run, pool = with_preamble
     assert deduplicate_examples(run, [step], pool) == pool
     compared = step.model_copy(update={"preamble": "compare"})
     assert len(deduplicate_examples(run, [compared], pool)) < len(pool)

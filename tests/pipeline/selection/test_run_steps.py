@@ -81,7 +81,7 @@ def test_the_first_objection_to_a_row_is_told(
     rows: Candidates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def told(*reasons: str, by_row: bool = True) -> SimpleNamespace:
-        found = SimpleNamespace(reasons=np.array(reasons, dtype=object))
+        found = SimpleNamespace(reasons=np.array(reasons, dtype=object), turns=None)
         return SimpleNamespace(found=found, pick=lambda _: found, by_row=lambda: by_row)
 
     untrained = np.array(["", "no_response", "", ""], dtype=object)

@@ -34,7 +34,7 @@ from storage.examples import (
 from tests.stage_runner import measure, score, start
 from tests.tiny_encoder import WINDOW, save_tiny_encoder
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]  # they train
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ from storage.workspace import Workspace
 from tests.stage_runner import count_words, measure, start
 from tests.tiny_models import VOCABULARY, save_tiny_llama
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]  # they train
 
 LESS = ScoreSettings(scorer="less")
 ROWS = 20

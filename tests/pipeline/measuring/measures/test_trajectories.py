@@ -33,7 +33,7 @@ from storage.workspace import Workspace
 from tests.stage_runner import measure, start
 from tests.tiny_models import VOCABULARY, save_tiny_llama
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]  # nearly each one trains
 
 ROWS = 20
 """In the pool that is trained on first: with 0.1, two rows more are read and three train."""

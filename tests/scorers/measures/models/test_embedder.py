@@ -6,6 +6,8 @@ from scorers.measures.models.embedder import SentenceEmbedder
 from scorers.measures.models.loading import resolve_model
 from scorers.measures.protocols import Embedder
 
+pytestmark = pytest.mark.slow  # a real model reads
+
 SHORT = ["A cat sat on the mat.", "The kitten rests.", "Bond yields fell.", "你好 🙂", "x"]
 LONG = " ".join(f"Sentence {n} speaks of rivers, roads and rain." for n in range(80))
 

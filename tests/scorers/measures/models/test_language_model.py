@@ -20,6 +20,8 @@ from scorers.measures.protocols import (
 )
 from scorers.measures.reading.chat_format import RenderedExample, render
 
+pytestmark = pytest.mark.slow  # a real model reads
+
 TOLERANCE = 1e-4  # nats
 
 

@@ -30,7 +30,7 @@ from scorers.measures.training.proxy_schedule import LinearSchedule, ProxySettin
 from scorers.measures.training.proxy_training import ProxyTrainer
 from tests.tiny_models import count_up, save_tiny_llama
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]  # they train
 
 TRAINING = ProxySettings(
     epochs=2, batch_rows=4, learning_rate=3e-3, max_tokens=64, device="cpu", dtype="float32"

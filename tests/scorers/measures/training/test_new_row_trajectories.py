@@ -17,7 +17,7 @@ from scorers.measures.training.trajectories import record_trajectories
 from scorers.measures.training.trajectory_files import TrajectoryFiles, kept_models
 from tests.tiny_models import WINDOW, count_up, save_tiny_llama
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]  # they train
 
 SETTINGS = ProxySettings(
     epochs=2,

@@ -13,7 +13,7 @@ from scorers.measures.training.recorded_losses import Trajectories
 from scorers.measures.training.trajectories import record_trajectories
 from tests.tiny_models import VOCABULARY, WINDOW, count_up, save_tiny_llama
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]  # they train
 
 SETTINGS = ProxySettings(
     epochs=3,
