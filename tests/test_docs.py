@@ -39,7 +39,7 @@ from scorers import SCORERS
 from storage.conversations import Conversation
 from storage.database import Connection, open_workspace, read_workspace
 from storage.examples import Attempt, MadeBy, write_attempts
-from storage.explain import run_query
+from storage.guarded_queries import run_query
 from storage.measurements import MeasureKey, add_measure, commit_shards
 from storage.runs import Decisions, StageCount, start_run, write_step
 from storage.scores import write_scores
