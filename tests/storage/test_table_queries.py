@@ -82,7 +82,7 @@ def test_what_is_no_database_is_named(tmp_path: Path) -> None:
 def test_sqlite_does_nothing_but_read_its_own_file(tmp_path: Path, query: str) -> None:
     database = sqlite_file(tmp_path / "chats.db")
     other = sqlite_file(tmp_path / "other.db")
-    with pytest.raises(TableQueryError, match="not authorized|authorization denied"):
+    with pytest.raises(TableQueryError, match=r"not authorized|authorization denied"):
         list(read_table_query(database, query.format(other=other, copy=tmp_path / "copy.db")))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chats.db", "other.db"]
     query = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 3) "
