@@ -30,13 +30,14 @@ from pipeline.code_version import code_version
 from pipeline.ingest.stage import identify_sources, ingest_sources
 from pipeline.measuring.stage import plan_measures
 from pipeline.run_context import RunContext
-from pipeline.scoring.stage import ScoreKey, score_key
+from pipeline.scoring.stage import score_key
 from pipeline.selection.stage import select_examples
 from storage.conversations import content_hash
 from storage.database import open_workspace
 from storage.measurements import MeasureKey, add_measure, commit_shards
 from storage.retention import write_run_measures
 from storage.runs import finish_run, start_run
+from storage.scores import ScoreKey
 from storage.workspace import Workspace
 
 RECIPE = """

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.scoring.stage import ScoreKey
 from pipeline.scoring.targets import NO_TARGETS, Targets
 from storage.measurements import MeasureKey
+from storage.scores import ScoreKey
 from storage.workspace import Workspace
 
 

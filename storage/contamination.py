@@ -4,7 +4,7 @@ They are `contamination_hits`, `evaluation_items_unchecked` and `contamination_c
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import pyarrow as pa
@@ -61,10 +61,36 @@ UNCHECKED_COLUMNS = {"evaluation": TEXT, "item": pa.int64(), "reason": TEXT, "de
 
 ALL = 2**62  # a limit that none reaches, where SQL has no word for none
 
-HitRow = tuple[str, str, int, str, str, float, Mapping[str, Any]]
-"""Example, evaluation set, item, part, rule, similarity, evidence."""
 
-UncheckedRow = tuple[str, int, str, str]  # evaluation set, item, reason, detail
+class HitRow(NamedTuple):
+    """A part of an item that an example holds."""
+
+    example_id: str
+    evaluation: str
+    item: int
+    matched: str
+    rule: str
+    similarity: float
+    evidence: Mapping[str, Any]
+
+
+class UncheckedRow(NamedTuple):
+    """An item that no rule can find."""
+
+    evaluation: str
+    item: int
+    reason: str
+    detail: str
+
+
+class SetCounts(NamedTuple):
+    """What was found of one evaluation set."""
+
+    hits: int
+    rows: int
+    """With one or more."""
+    items: int
+    """With one or more."""
 
 
 def write_check(
@@ -105,19 +131,19 @@ def read_check(con: Connection, run_id: str) -> dict[str, Any] | None:
 def read_hits(con: Connection, run_id: str, most: int = ALL) -> list[HitRow]:
     """The hits of a run, the most similar first."""
     rows = con.execute(READ_HITS, {"run_id": run_id, "most": most}).fetchall()
-    return [(*row[:-1], orjson.loads(row[-1])) for row in rows]
+    return [HitRow(*row)._replace(evidence=orjson.loads(row[-1])) for row in rows]
 
 
 def read_unchecked(con: Connection, run_id: str) -> list[UncheckedRow]:
     """The items of evaluation sets that a run could not check."""
     rows = con.execute(READ_UNCHECKED, {"run_id": run_id}).fetchall()
-    return [(str(row[0]), int(row[1]), str(row[2]), str(row[3])) for row in rows]
+    return [UncheckedRow(*row) for row in rows]
 
 
-def count_hits(con: Connection, run_id: str) -> dict[str, tuple[int, int, int]]:
-    """Evaluation set → hits, examples with one, items with one; sets without any are not in it."""
+def count_hits(con: Connection, run_id: str) -> dict[str, SetCounts]:
+    """Evaluation set → what was found of it; sets without any hit are not in it."""
     rows = con.execute(COUNT_HITS, {"run_id": run_id}).fetchall()
-    return {str(row[0]): (int(row[1]), int(row[2]), int(row[3])) for row in rows}
+    return {str(row[0]): SetCounts(*row[1:]) for row in rows}
 
 
 def read_contaminated(con: Connection, run_id: str) -> dict[str, float]:

@@ -32,6 +32,8 @@ class Instance:
     """False once somebody met an error: one that is fatal leaves no instance that can be used."""
 
 
+IS_LOCKED = "select current_setting('lock_configuration')"
+
 LOCK = threading.Lock()
 
 BUSY: dict[str, Instance] = {}
@@ -89,10 +91,12 @@ def give_back(path: str, sound: bool) -> None:
             return
         del BUSY[path]
         run_on(instance, "detach workspace")
-        # What was too large for memory, and a store's file system, go with their instance.
+        # What was too large for memory, a store's file system and what nobody may undo go with
+        # their instance.
         spilled = os.path.exists(path + ".tmp")
         if instance.sound and not spilled and not instance.con.list_filesystems():
-            IDLE[:] = [instance]
+            (locked,) = instance.con.execute(IS_LOCKED).fetchall()
+            IDLE[:] = [] if locked[0] else [instance]
 
 
 def start_instance() -> Instance:

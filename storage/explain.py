@@ -1,12 +1,10 @@
 """All the tables that know something of one example, for `sluice explain`."""
 
-from collections.abc import Sequence
 from typing import Any
 
-import duckdb
 import orjson
 
-from storage.database import Connection, QueryError
+from storage.database import Connection
 from storage.examples import TRAINED_AT
 
 SOURCES = """
@@ -106,16 +104,3 @@ def records(con: Connection, query: str, parameters: dict[str, Any]) -> list[dic
     con.execute(query, parameters)
     names = [str(column[0]) for column in con.description or ()]
     return [dict(zip(names, row, strict=True)) for row in con.fetchall()]
-
-
-def run_query(con: Connection, query: str) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
-    """Column names and rows of any SQL a person typed.
-
-    Raises:
-        QueryError: if DuckDB will not answer it.
-    """
-    try:
-        con.execute(query)
-    except duckdb.Error as error:
-        raise QueryError(str(error)) from None
-    return [str(column[0]) for column in con.description or ()], con.fetchall()

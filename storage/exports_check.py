@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -125,7 +126,15 @@ def recount(directory: Path, manifest: ExportManifest) -> Recount:
     return Recount(splits, sources, repeated)
 
 
-def recount_tokens(directory: Path, manifest: ExportManifest, split: Split) -> tuple[int, int, int]:
+class TokenRecount(NamedTuple):
+    """Counts taken from the token ids of a split."""
+
+    rows: int
+    turns: int
+    loss_tokens: int
+
+
+def recount_tokens(directory: Path, manifest: ExportManifest, split: Split) -> TokenRecount:
     """Count rows, turns and labelled tokens from the token ids of a split.
 
     Raises:
@@ -146,7 +155,7 @@ def recount_tokens(directory: Path, manifest: ExportManifest, split: Split) -> t
         rows += batch.num_rows
         turns += len(pc.list_flatten(batch["turns"]))
         labelled += pc.sum(trained, min_count=0).as_py()
-    return rows, turns, labelled
+    return TokenRecount(rows, turns, labelled)
 
 
 def _check_counts(directory: Path, manifest: ExportManifest) -> list[ExportProblem]:
@@ -187,7 +196,7 @@ def _check_tokens(directory: Path, manifest: ExportManifest, split: Split) -> li
         return [ExportProblem(path, str(error))]
     whole = manifest.counts(split)
     rows = manifest.pretokenized.get(split, SplitCounts()).rows
-    promised = (rows, whole.rows, whole.loss_tokens)
+    promised = TokenRecount(rows, whole.rows, whole.loss_tokens)
     if found == promised:
         return []
     said = [f"{r} rows of {t} turns with {n} loss tokens" for r, t, n in (found, promised)]

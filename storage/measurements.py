@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -83,8 +83,14 @@ left join (select * from {measure} where measure_key = $measure_key) m using (ex
 
 BLOCK_ROWS = 1024  # rows of long arrays that are in memory together
 
-MeasuredBlock: TypeAlias = tuple[NDArray[np.int64], list[str], dict[str, NDArray[np.float64]]]
-"""Places of some examples among those asked for, their states and columns."""
+
+class MeasuredBlock(NamedTuple):
+    """Some of the examples that were asked for."""
+
+    indices: NDArray[np.int64]
+    """Of each among them."""
+    states: list[str]
+    columns: dict[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +262,7 @@ def read_measurement_blocks(
         con.execute(query, {"measure_key": key.measure_key})
         for batch in con.to_arrow_reader(BLOCK_ROWS):
             arrays = {name: to_array(batch[name]) for name in columns}
-            yield batch["n"].to_numpy(), batch["state"].to_pylist(), arrays
+            yield MeasuredBlock(batch["n"].to_numpy(), batch["state"].to_pylist(), arrays)
 
 
 def _select(con: Connection, key: MeasureKey, columns: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from storage.asked import number_ids
 from storage.database import Connection
 from storage.lineage import HELD
 from storage.measurements import MeasureKey
+from storage.scores import ScoreKey
 from storage.views import columns_of
 
 POOL = "pool_of_candidates"
@@ -123,12 +124,9 @@ def read_pool_vectors(
     return vectors
 
 
-def read_pool_scores(
-    con: Connection, key: tuple[str, int, str], n: int
-) -> tuple[NDArray[np.float64], Texts]:
+def read_pool_scores(con: Connection, key: ScoreKey, n: int) -> tuple[NDArray[np.float64], Texts]:
     """Values (n,), NaN where there is none, and states (n,) of a score."""
-    scorer, version, settings = key
-    con.execute(SCORES, {"scorer": scorer, "version": version, "settings": settings})
+    con.execute(SCORES, key._asdict())
     table = con.to_arrow_table()
     return place_numbers(table, n), place_states(table, n)
 

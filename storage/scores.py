@@ -1,6 +1,7 @@
 """The `scores` table: one value for each example, scorer, scorer version and settings."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +22,18 @@ from asked left join (
 """
 
 
+class ScoreKey(NamedTuple):
+    """The identity of a number."""
+
+    scorer: str
+    version: int
+    settings: str
+    """As JSON."""
+
+
 def write_scores(
     con: Connection,
-    key: tuple[str, int, str],
+    key: ScoreKey,
     ids: Sequence[str],
     values: NDArray[np.float64],
     states: Sequence[str],
@@ -32,7 +42,7 @@ def write_scores(
 
     Args:
         con: an open workspace.
-        key: scorer, version, settings as JSON.
+        key: whose they are.
         ids: (n,) example ids.
         values: (n,) numbers, NaN where there is none.
         states: (n,) "ok" exactly where there is a number.
@@ -41,19 +51,20 @@ def write_scores(
         ValueError: if lengths differ, a value is infinite, or a state contradicts its value.
     """
     if not len(ids) == len(values) == len(states):
-        raise ValueError(f"{key[0]}: {len(ids)} ids, {len(values)} values, {len(states)} states")
+        raise ValueError(
+            f"{key.scorer}: {len(ids)} ids, {len(values)} values, {len(states)} states"
+        )
     if np.isinf(values).any():
-        raise ValueError(f"{key[0]}: a score is infinite; scorers give NaN where there is none")
+        raise ValueError(f"{key.scorer}: a score is infinite; scorers give NaN where there is none")
     had = ~np.isnan(values)
     if (had != (np.asarray(states, dtype=object) == "ok")).any():
-        raise ValueError(f"{key[0]}: a state is 'ok' exactly where there is a value")
-    scorer, version, settings = key
+        raise ValueError(f"{key.scorer}: a state is 'ok' exactly where there is a value")
     scored = pa.table(
         {
             "example_id": pa.array(ids, pa.string()),
-            "scorer": pa.array([scorer] * len(ids), pa.string()),
-            "version": pa.array([version] * len(ids), pa.int32()),
-            "settings": pa.array([settings] * len(ids), pa.string()),
+            "scorer": pa.array([key.scorer] * len(ids), pa.string()),
+            "version": pa.array([key.version] * len(ids), pa.int32()),
+            "settings": pa.array([key.settings] * len(ids), pa.string()),
             "value": pa.array(values, pa.float64(), mask=~had),  # the mask is of nulls
             "state": pa.array(states, pa.string()),
         }
@@ -63,16 +74,14 @@ def write_scores(
 
 
 def read_scores(
-    con: Connection, key: tuple[str, int, str], ids: Sequence[str]
+    con: Connection, key: ScoreKey, ids: Sequence[str]
 ) -> tuple[NDArray[np.float64], list[str]]:
     """Values and states, (n,) each, in the order of the ids; NaN where there is no score."""
-    scorer, version, settings = key
-    parameters = {"scorer": scorer, "version": version, "settings": settings}
-    table = read_aligned(con, READ, ids, parameters)
+    table = read_aligned(con, READ, ids, key._asdict())
     return table["value"].to_numpy().copy(), table["state"].to_pylist()  # Arrow's is read-only
 
 
-def read_unscored(con: Connection, key: tuple[str, int, str], ids: Sequence[str]) -> list[str]:
+def read_unscored(con: Connection, key: ScoreKey, ids: Sequence[str]) -> list[str]:
     """Those of the examples that were not scored under the key yet, in their order."""
     _, states = read_scores(con, key, ids)
     return [each for each, state in zip(ids, states, strict=True) if state == "not_measured"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -196,10 +197,19 @@ def read_source_ids(con: Connection) -> list[str]:
     return fetch_texts(con, READ_SOURCE_IDS)
 
 
-def list_quarantine(con: Connection, source_ids: Sequence[str]) -> list[tuple[str, int, str, str]]:
-    """Path, position, reason and detail of each row that could not be read."""
+class ListedRow(NamedTuple):
+    """A row that could not be read."""
+
+    path: str
+    position: int
+    reason: str
+    detail: str
+
+
+def list_quarantine(con: Connection, source_ids: Sequence[str]) -> list[ListedRow]:
+    """Each row that could not be read."""
     rows = con.execute(READ_QUARANTINE, {"source_ids": list(source_ids)}).fetchall()
-    return [(str(a), int(b), str(c), str(d)) for a, b, c, d in rows]
+    return [ListedRow(*row) for row in rows]
 
 
 def read_source_paths(con: Connection, source_ids: Sequence[str]) -> list[tuple[str, str]]:

@@ -1,9 +1,11 @@
 """Rows of a query to somebody's database: a DuckDB or SQLite file, or any server SQLAlchemy knows.
 
-The database is only read. Values come as JSON has them; dates, decimals and the like as text.
+The database is only read, and a query or a view of a file reaches nothing else of this machine.
+Values come as JSON has them; dates, decimals and the like as text.
 """
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,25 @@ BATCH_ROWS = 5_000
 
 DUCKDB_MAGIC = (8, b"DUCK")
 SQLITE_MAGIC = (0, b"SQLite format 3\0")
+
+SHUT_IN: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",
+    "lock_configuration": "true",
+}
+"""For a DuckDB file of somebody's: a view of it could make a training row of any file here."""
+
+READS = frozenset(
+    (
+        sqlite3.SQLITE_SELECT,
+        sqlite3.SQLITE_READ,
+        sqlite3.SQLITE_FUNCTION,
+        sqlite3.SQLITE_RECURSIVE,
+        sqlite3.SQLITE_TRANSACTION,
+    )
+)
+"""What SQLite may do for a query; to attach another file or to copy this one is neither."""
 
 TableRow = dict[str, Any]
 
@@ -84,7 +105,7 @@ def starts_with(path: str, magic: tuple[int, bytes]) -> bool:
 
 def read_duckdb(database: str, query: str) -> Iterator[list[TableRow]]:
     """Ask a DuckDB file; columns of the type JSON are parsed."""
-    with told_apart(database), duckdb.connect(database, read_only=True) as con:
+    with told_apart(database), duckdb.connect(database, read_only=True, config=SHUT_IN) as con:
         con.execute(query)
         names = [str(column[0]) for column in con.description or ()]
         json = [str(column[1]) == "JSON" for column in con.description or ()]
@@ -104,6 +125,8 @@ def read_sqlalchemy(database: str, query: str) -> Iterator[list[TableRow]]:
 
     with told_apart(database):
         engine = sqlalchemy.create_engine(database_url(database))
+        if engine.dialect.name == "sqlite":
+            sqlalchemy.event.listen(engine, "connect", allow_reading)
         try:
             with engine.connect().execution_options(stream_results=True) as con:
                 rows = con.execute(sqlalchemy.text(query)).mappings()
@@ -111,6 +134,13 @@ def read_sqlalchemy(database: str, query: str) -> Iterator[list[TableRow]]:
                     yield [dict(row) for row in batch]
         finally:
             engine.dispose()
+
+
+def allow_reading(connection: sqlite3.Connection, _: object) -> None:
+    """Have SQLite refuse whatever does more than read its own file."""
+    connection.set_authorizer(
+        lambda action, *_: sqlite3.SQLITE_OK if action in READS else sqlite3.SQLITE_DENY
+    )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import pyarrow as pa
 from storage.changes import ChoiceChange
 from storage.database import Connection, fetch_count
 from storage.rows import TEXT, as_table, fetch_texts
+from storage.scores import ScoreKey
 
 LAST_CHOICE = """
 select run_id from runs
@@ -49,11 +50,9 @@ def read_given(con: Connection, run_id: str, step: int) -> list[str]:
     return ids
 
 
-def has_score(con: Connection, key: tuple[str, int, str]) -> bool:
+def has_score(con: Connection, key: ScoreKey) -> bool:
     """Whether any example has a score under this key."""
-    scorer, version, settings = key
-    parameters = {"scorer": scorer, "version": version, "settings": settings}
-    return fetch_count(con, HAS_SCORE, parameters) > 0
+    return fetch_count(con, HAS_SCORE, key._asdict()) > 0
 
 
 def read_why_out(

@@ -39,10 +39,10 @@ from scorers import SCORERS
 from storage.conversations import Conversation
 from storage.database import Connection, open_workspace, read_workspace
 from storage.examples import Attempt, MadeBy, write_attempts
-from storage.explain import run_query
+from storage.guarded_queries import run_query
 from storage.measurements import MeasureKey, add_measure, commit_shards
 from storage.runs import Decisions, StageCount, start_run, write_step
-from storage.scores import write_scores
+from storage.scores import ScoreKey, write_scores
 from storage.selections import PickedRows, write_selection
 from storage.sources import QuarantinedRow, ReadRow, Source, add_source, complete_source, write_rows
 from storage.views import declare_measures
@@ -386,7 +386,7 @@ def store_numbers(con: Connection, workspace: Workspace, ids: list[str]) -> None
     commit_shards(con, workspace, key, [(path, 0.5)])
     states = ["ok", "ok", "not_applicable", "ok"]
     for scorer, values in (("grape", [-1.0, -2.0, np.nan, -3.0]), ("ifd", [0.1, 0.3, np.nan, 0.2])):
-        write_scores(con, (scorer, 1, "{}"), ids, np.array(values), states)
+        write_scores(con, ScoreKey(scorer, 1, "{}"), ids, np.array(values), states)
 
 
 def store_decisions(con: Connection, ids: list[str]) -> None:

@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flows.cli.options import HERE, AsJson, WorkspaceOption
 from flows.cli.output import print_rows
+from flows.progress import say
 
 
 def sql(
@@ -15,15 +17,26 @@ def sql(
         str | None, typer.Argument(help="A query; read from stdin if not given.")
     ] = None,
     workspace: WorkspaceOption = HERE,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the answer to FILE.parquet, FILE.csv or FILE.jsonl instead."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the workspace in SQL, read-only. docs/data-model.md has the tables and ten queries."""
-    from storage.database import read_workspace
-    from storage.explain import run_query
+    """Ask the workspace in SQL, read-only. docs/data-model.md has the tables and ten queries.
+
+    A query reads the workspace and nothing else of this machine or of any other.
+    """
+    from storage.guarded_queries import guarded_workspace, run_query, stream_query
+    from storage.query_files import write_answer
     from storage.workspace import Workspace
 
     for statement in [query] if query else typed_queries():
-        with read_workspace(Workspace(workspace)) as con:  # while one is typed, a run may write
+        with guarded_workspace(Workspace(workspace)) as con:  # while one is typed, a run may write
+            if out is not None:
+                rows_written = write_answer(stream_query(con, statement), out)
+                say(f"sql: {rows_written} rows written to {out}")
+                continue
             columns, rows = run_query(con, statement)
         print_rows(columns, rows, as_json)
 

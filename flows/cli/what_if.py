@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from flows.recipe.schema import Recipe
     from pipeline.reporting.what_if import WhatIf
     from pipeline.run_context import RunContext
-    from pipeline.scoring.stage import ScoreKey
     from storage.database import Connection
     from storage.measurements import MeasureKey
+    from storage.scores import ScoreKey
 
 COLUMNS = ["step", "in", "kept", "left, by reason"]
 

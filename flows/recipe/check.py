@@ -14,6 +14,7 @@ import yaml
 from flows.recipe import check_inputs, check_measures, check_selection
 from flows.recipe.form import validate
 from flows.recipe.schema import Recipe, place_model, place_sources
+from flows.recipe.strict_yaml import read_yaml
 from pipeline.ingest.stage import ALL_TURNS
 
 
@@ -40,7 +41,7 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         RecipeError: if anything is wrong with it; every problem found is in the message.
     """
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RecipeError(str(path), ["there is no such file"]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -70,7 +71,7 @@ def put_setting(recipe: dict[str, Any], change: str, path: Path) -> None:
         for name in blocks:
             # A block that the recipe leaves out is begun: its other settings have defaults.
             inner = inner[int(name)] if isinstance(inner, list) else inner.setdefault(name, {})
-        inner[int(last) if isinstance(inner, list) else last] = yaml.safe_load(value)
+        inner[int(last) if isinstance(inner, list) else last] = read_yaml(value)
     except IndexError:
         hint = hint or f"that list has {len(inner)} entries, counted from 0"
     except (AttributeError, TypeError, ValueError):

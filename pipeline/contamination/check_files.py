@@ -22,6 +22,7 @@ from pipeline.contamination.settings import CheckSettings
 from pipeline.contamination.texts import RowBlock, RowTurns, read_turn_texts
 from pipeline.ingest.readers import UnreadableSourceError
 from pipeline.ingest.stage import SourceSettings, read_source
+from storage.contamination import SetCounts
 from storage.sources import ReadRow
 
 
@@ -105,10 +106,10 @@ def check_files(
     return report, dict(sorted(rows.unreadable.items()))
 
 
-def count_by_set(hits: Sequence[ContaminationHit]) -> dict[str, tuple[int, int, int]]:
-    """Set → hits, rows with one, items with one."""
+def count_by_set(hits: Sequence[ContaminationHit]) -> dict[str, SetCounts]:
+    """Set → what was found of it."""
     return {
-        name: (
+        name: SetCounts(
             sum(hit.evaluation == name for hit in hits),
             len({hit.row for hit in hits if hit.evaluation == name}),
             len({hit.item for hit in hits if hit.evaluation == name}),

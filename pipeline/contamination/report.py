@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.contamination.texts import MATCHED
 from pipeline.text.markdown import markdown_table
-from storage.contamination import count_hits, read_check, read_hits, read_unchecked
+from storage.contamination import SetCounts, count_hits, read_check, read_hits, read_unchecked
 from storage.database import Connection
 
 MOST_LINES = 50  # hits, and items that were not checked, that a page lists
@@ -78,14 +78,14 @@ class CheckReport:
     rules: Sequence[str]
     evaluations: Sequence[SetSummary]
     recall: Sequence[Recall]
-    counts: Mapping[str, tuple[int, int, int]]  # set → hits, rows with one, items with one
+    counts: Mapping[str, SetCounts]
     hits: Sequence[ContaminationHit]  # the most similar first; all, or as many as a page lists
     unchecked: Sequence[Unchecked]
 
     @property
     def found(self) -> int:
         """All hits."""
-        return sum(hits for hits, _, _ in self.counts.values())
+        return sum(each.hits for each in self.counts.values())
 
     @property
     def as_json(self) -> dict[str, Any]:

@@ -32,7 +32,14 @@ from pipeline.selection.heavy_losses import heavy_losses
 from scorers.arrays import Floats
 from scorers.measures.models.devices import borrowed_device
 from scorers.measures.models.loading import load_embedder, resolve_model
-from storage.contamination import HitRow, count_hits, read_contaminated, write_check
+from storage.contamination import (
+    HitRow,
+    SetCounts,
+    UncheckedRow,
+    count_hits,
+    read_contaminated,
+    write_check,
+)
 from storage.conversations import TextField, compared_text, content_hash
 from storage.database import Connection, open_tables, open_workspace
 from storage.evaluation_vectors import read_evaluation_vectors, write_vectors
@@ -73,7 +80,9 @@ def check_examples(
         ],
         "recall": [asdict(line) for line in recall],
     }
-    unchecked = [(row.evaluation, row.item, row.reason, row.detail) for row in search.unchecked()]
+    unchecked = [
+        UncheckedRow(row.evaluation, row.item, row.reason, row.detail) for row in search.unchecked()
+    ]
     # Rows are read through a connection of their own, while hits are written: each is read once.
     with open_workspace(run.workspace) as con, open_tables(run.workspace) as rows:
         hits = find_hits(con, rows, run, search, settings, ids)
@@ -143,7 +152,7 @@ def find_hits(
     for examples in stream_examples(rows, ids, BLOCK_ROWS):
         block = read_block(con, run, examples, of)
         yield [
-            (h.row, h.evaluation, h.item, h.matched, h.rule, h.similarity, h.evidence)
+            HitRow(h.row, h.evaluation, h.item, h.matched, h.rule, h.similarity, h.evidence)
             for h in search.find([block])
         ]
 
@@ -180,7 +189,7 @@ def check_notes(con: Connection, run_id: str, search: ItemSearch) -> list[str]:
     counts, missed = count_hits(con, run_id), search.unchecked()
     lines = []
     for each in search.evaluations:
-        hits, rows, items = counts.get(each.name, (0, 0, 0))
+        hits, rows, items = counts.get(each.name, SetCounts(0, 0, 0))
         blind = sum(row.evaluation == each.name for row in missed)
         lines.append(
             f"check against {each.name}: {hits} hits, {rows} rows hold something of {items} of "

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,15 +28,20 @@ from storage.measurements import (
     read_measurement_blocks,
     read_measurements,
 )
-from storage.scores import read_scores, write_scores
+from storage.scores import ScoreKey, read_scores, write_scores
 from storage.texts import read_text_blocks
 from storage.workspace import Workspace
 
-ScoreBlock: TypeAlias = tuple[NDArray[np.int64], Sequence[str], Mapping[str, NDArray[Any]]]
-"""Places of some examples in the pool, their states, and what a scorer reads of them."""
 
-ScoreKey = tuple[str, int, str]
-"""Scorer, version, settings as JSON: the identity of a number."""
+class ScoreBlock(NamedTuple):
+    """Some examples of the pool."""
+
+    indices: NDArray[np.int64]
+    """Of each in the pool."""
+    states: Sequence[str]
+    columns: Mapping[str, NDArray[Any]]
+    """What a scorer reads of them."""
+
 
 TEXTS_BY_NAME: Mapping[str, TextField] = {
     "": "response",
@@ -145,7 +150,7 @@ def score_key(
     if scorer.targets:
         identity["targets"] = targets.key(by_source=BY_SOURCE in scorer.targets)
         identity["target_measure_key"] = target_measure(settings, measures).measure_key
-    return settings.scorer, scorer.version, canonical_json(identity).decode()
+    return ScoreKey(settings.scorer, scorer.version, canonical_json(identity).decode())
 
 
 def target_measure(settings: ScoreSettings, measures: Mapping[str, MeasureKey]) -> MeasureKey:
@@ -215,17 +220,18 @@ def read_score_blocks(
                 "not_applicable" if None in row else "ok"
                 for row in zip(*texts.values(), strict=True)
             ]
-            yield indices, states, {**texts, EXAMPLE_ID: ids[indices]}
+            yield ScoreBlock(indices, states, {**texts, EXAMPLE_ID: ids[indices]})
         return
     measure = measures[measure_name(settings)]
     if scorer.targets and not scorer.whole_pool:
-        yield from read_measurement_blocks(con, measure, scorer.reads, pool)
+        for block in read_measurement_blocks(con, measure, scorer.reads, pool):
+            yield ScoreBlock(*block)
         return
     stored = [name for name in scorer.reads if name != EXAMPLE_ID]
     if settings.part:
         states, tokens, sums = read_part(con, measure, settings.part, pool)
         reduced = reduce_turns({LOSS: sums}, tokens, settings.reduction or "token")
-        yield np.arange(len(pool)), states, reduced
+        yield ScoreBlock(np.arange(len(pool)), states, reduced)
         return
     turns: list[str] = []
     if settings.reduction not in (None, "token"):
@@ -233,7 +239,7 @@ def read_score_blocks(
     states, columns = read_measurements(con, measure, [*stored, *turns], pool)
     if settings.reduction and turns:
         columns |= reduced_columns(columns, stored, settings.reduction)
-    yield np.arange(len(pool)), states, {**columns, EXAMPLE_ID: ids}
+    yield ScoreBlock(np.arange(len(pool)), states, {**columns, EXAMPLE_ID: ids})
 
 
 def read_part(

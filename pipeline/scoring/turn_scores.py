@@ -12,13 +12,14 @@ import numpy as np
 import orjson
 
 from pipeline.measuring.measures.turn_ratings import place_rated
-from pipeline.scoring.stage import TURN_TOKENS, ScoreKey, read_part
+from pipeline.scoring.stage import TURN_TOKENS, read_part
 from scorers import SCORERS, Scorer
 from scorers.arrays import Floats
 from scorers.reductions import OF_TURNS, as_turns
 from storage.database import Connection
 from storage.examples import read_examples, read_trained_at
 from storage.measurements import MeasureKey, read_measurements
+from storage.scores import ScoreKey
 
 RESPONSE_TOKENS = "response_tokens"
 

@@ -49,7 +49,7 @@ from storage.pool_columns import (
     register_pool,
 )
 from storage.repairs import REPAIRED, read_repair_places
-from storage.scores import read_scores, write_scores
+from storage.scores import ScoreKey, read_scores, write_scores
 from storage.sources import ReadRow, Source, add_source, write_rows
 from storage.texts import read_text_blocks, read_text_parts, read_texts_of
 from storage.workspace import Workspace
@@ -58,7 +58,7 @@ ROWS = 9
 
 SOURCES = ("first", "second", "third")
 
-SCORE = ("ifd", 1, "{}")
+SCORE = ScoreKey("ifd", 1, "{}")
 
 Reader = Callable[[Connection, list[str]], Sequence[object]]
 
@@ -223,6 +223,7 @@ NOT_ALIGNED = {
     "read_unlisted": SORTED,
     "read_unscored": "answers with some of the ids",
     "register_pool": "gives nothing back",
+    "stream_examples": "answers with examples, which know their ids, in no order",
     "write_scores": WRITES,
     "RowIndex.add": WRITES,
 }

@@ -7,6 +7,7 @@ import pytest
 
 from storage.contamination import (
     HitRow,
+    UncheckedRow,
     count_hits,
     read_check,
     read_contaminated,
@@ -18,20 +19,26 @@ from storage.database import open_workspace
 from storage.workspace import Workspace
 
 HITS: Sequence[HitRow] = [
-    ("e1", "set", 3, "prompt", "rule", 0.5, {"words": "a b"}),
-    ("e1", "set", 4, "answer", "rule", 0.9, {"words": "c"}),
-    ("e2", "other", 3, "prompt", "rule", 0.5, {}),
+    HitRow("e1", "set", 3, "prompt", "rule", 0.5, {"words": "a b"}),
+    HitRow("e1", "set", 4, "answer", "rule", 0.9, {"words": "c"}),
+    HitRow("e2", "other", 3, "prompt", "rule", 0.5, {}),
 ]
 
 
 def test_a_check_is_read_as_it_was_written(tmp_path: Path) -> None:
     with open_workspace(Workspace(tmp_path)) as con:
         assert read_check(con, "r") is None
-        write_check(con, "r", [HITS[:1], [], HITS[1:]], [("set", 9, "no_text", "x")], {"rows": 2})
+        write_check(
+            con,
+            "r",
+            [HITS[:1], [], HITS[1:]],
+            [UncheckedRow("set", 9, "no_text", "x")],
+            {"rows": 2},
+        )
         assert read_check(con, "r") == {"rows": 2}
         assert read_hits(con, "r") == [HITS[1], HITS[2], HITS[0]]
         assert read_hits(con, "r", 1) == [HITS[1]]
-        assert read_unchecked(con, "r") == [("set", 9, "no_text", "x")]
+        assert read_unchecked(con, "r") == [UncheckedRow("set", 9, "no_text", "x")]
         assert count_hits(con, "r") == {"other": (1, 1, 1), "set": (2, 1, 2)}
         assert read_contaminated(con, "r") == {"e1": 0.9, "e2": 0.5}
 

@@ -18,11 +18,11 @@ from storage.pool_columns import (
     read_text_column,
     register_pool,
 )
-from storage.scores import write_scores
+from storage.scores import ScoreKey, write_scores
 from storage.sources import ReadRow, Source, add_source, write_examples, write_rows
 from storage.texts import read_texts_of
 
-KEY = ("ifd", 1, "{}")
+KEY = ScoreKey("ifd", 1, "{}")
 COUNTED = """
 create or replace temp view token_counts as
 select * from (
@@ -33,7 +33,7 @@ select * from (
 
 def test_scores_stand_at_their_rows(con: Connection) -> None:
     write_scores(con, KEY, ["c", "b", "other"], np.array([0.0, np.nan, 2]), ["ok", "failed", "ok"])
-    write_scores(con, ("ifd", 2, "{}"), ["a"], np.array([1.0]), ["ok"])
+    write_scores(con, ScoreKey("ifd", 2, "{}"), ["a"], np.array([1.0]), ["ok"])
     register_pool(con, ["a", "b", "c"])
     values, states = read_pool_scores(con, KEY, 3)
     np.testing.assert_array_equal(values, [np.nan, np.nan, 0.0])

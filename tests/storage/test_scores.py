@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from storage.database import Connection
-from storage.scores import read_scores, write_scores
+from storage.scores import ScoreKey, read_scores, write_scores
 
-KEY = ("ifd", 1, "{}")
+KEY = ScoreKey("ifd", 1, "{}")
 
 
 def test_null_comes_back_as_nan_with_its_state(con: Connection) -> None:
@@ -26,7 +26,11 @@ def test_zero_is_a_score(con: Connection) -> None:
 
 
 def test_settings_and_versions_are_kept_apart(con: Connection) -> None:
-    for key, value in ((KEY, 1.0), (("ifd", 2, "{}"), 2.0), (("ifd", 1, '{"a":1}'), 3.0)):
+    for key, value in (
+        (KEY, 1.0),
+        (ScoreKey("ifd", 2, "{}"), 2.0),
+        (ScoreKey("ifd", 1, '{"a":1}'), 3.0),
+    ):
         write_scores(con, key, ["a"], np.array([value]), ["ok"])
     assert read_scores(con, KEY, ["a"])[0].tolist() == [1.0]
 

@@ -32,7 +32,7 @@ def test_sqlite_rows_come_in_their_order_and_the_file_is_not_changed(tmp_path: P
         {"prompt": "c", "completion": "d", "at": "x"},
         {"prompt": "a", "completion": "b", "at": None},
     ]
-    with pytest.raises(TableQueryError, match="readonly"):
+    with pytest.raises(TableQueryError, match="not authorized"):
         list(read_table_query(database, "delete from chats"))
     assert Path(database).read_bytes() == before
 
@@ -67,3 +67,41 @@ def test_what_is_no_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("{}")
     with pytest.raises(TableQueryError, match="neither a DuckDB nor a SQLite file"):
         list(read_table_query(str(tmp_path / "rows.jsonl"), "select 1"))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "attach database '{other}' as other",
+        "vacuum into '{copy}'",
+        "pragma journal_mode = off",
+        "insert into chats select * from chats",
+        "create table more as select * from chats",
+    ],
+)
+def test_sqlite_does_nothing_but_read_its_own_file(tmp_path: Path, query: str) -> None:
+    database = sqlite_file(tmp_path / "chats.db")
+    other = sqlite_file(tmp_path / "other.db")
+    with pytest.raises(TableQueryError, match=r"not authorized|authorization denied"):
+        list(read_table_query(database, query.format(other=other, copy=tmp_path / "copy.db")))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["chats.db", "other.db"]
+    query = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 3) "
+    query += "select upper(prompt) as p, i from chats join n order by p, i"
+    (rows,) = read_table_query(database, query)
+    assert [(row["p"], row["i"]) for row in rows] == [(p, i) for p in "AC" for i in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("of_file", [True, False])
+def test_a_duckdb_file_reaches_no_other_file(tmp_path: Path, of_file: bool) -> None:
+    """By a view that came with it, or by the query."""
+    database, secret = duckdb_file(tmp_path / "chats.duckdb"), tmp_path / "secret.txt"
+    secret.write_text("do not train on this")
+    reads = f"select content as prompt, content as completion from read_text('{secret}')"
+    with duckdb.connect(database) as con:
+        con.execute(f"create view rows as {reads}")
+    for query in ("from rows" if of_file else reads, f"copy chats to '{tmp_path}/copy.csv'"):
+        with pytest.raises(TableQueryError, match="disabled by configuration"):
+            list(read_table_query(database, query))
+    with pytest.raises(TableQueryError, match="locked"):
+        list(read_table_query(database, "set enable_external_access = true"))
+    assert not (tmp_path / "copy.csv").exists()

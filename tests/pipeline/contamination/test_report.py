@@ -12,6 +12,7 @@ from pipeline.contamination.report import (
     Unchecked,
     shortened,
 )
+from storage.contamination import SetCounts
 
 EVIDENCE = {"words": "a b c", "turn": 0, "role": "user", "turn_word": 4}
 RULES = ["13-grams, any", "short, the same words"]
@@ -25,7 +26,7 @@ REPORT = CheckReport(
         Recall("mine", "verbatim", 4, 3, {RULES[0]: 3, RULES[1]: 0}),
         Recall("mine", "short", 0, 0, {RULES[0]: 0, RULES[1]: 0}),
     ],
-    counts={"mine": (2, 1, 2)},
+    counts={"mine": SetCounts(2, 1, 2)},
     hits=[
         ContaminationHit("r1", "mine", 1, "prompt", RULES[0], 1.0, EVIDENCE),
         ContaminationHit(
@@ -61,7 +62,7 @@ def test_a_page_lists_so_many_and_counts_the_rest() -> None:
     many = replace(
         REPORT,
         hits=[REPORT.hits[0]] * (MOST_LINES + 5),
-        counts={"mine": (MOST_LINES + 5, 1, 1)},
+        counts={"mine": SetCounts(MOST_LINES + 5, 1, 1)},
         unchecked=[REPORT.unchecked[0]] * (MOST_LINES + 3),
     )
     assert many.markdown.count("| r1 |") == MOST_LINES
