@@ -88,13 +88,17 @@ class Server:
         return found
 
     def command(self, *words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "prefect", "--no-prompt", *words],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-        )
+        for attempt in range(5):
+            done = subprocess.run(
+                [sys.executable, "-m", "prefect", "--no-prompt", *words],
+                cwd=ROOT,
+                env=self.environment,
+                capture_output=True,
+                text=True,
+            )
+            if "503 Service Unavailable" not in done.stderr:
+                break
+            time.sleep(2**attempt)  # its database is busy, and so is the machine
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
