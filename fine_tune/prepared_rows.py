@@ -19,7 +19,6 @@ from storage.exports_manifest import (
     ExportManifest,
     Split,
     example_of,
-    read_manifest,
 )
 
 if TYPE_CHECKING:
@@ -80,20 +79,21 @@ def promised_counts(rows: Dataset) -> list[TokenCount]:
     return [TokenCount(**row) for row in counted]  # the columns have the fields' names
 
 
-def promised_rows(
-    export: Path, split: Split, cache: Path, tokenizer: PreTrainedTokenizerBase
-) -> Iterator[TokenRow]:
+def rendered_rows(rows: Dataset, tokenizer: PreTrainedTokenizerBase) -> Iterator[TokenRow]:
     """What each conversational row of a split should become, in their order.
 
     Raises:
-        KeyError: if a turn has no token ids in an export that has some.
         RenderingError: if the tokenizer's template refuses a conversation.
     """
-    rows = load_split(export, split, cache)
-    if not read_manifest(export).pretokenized:
-        yield from (render_row(row, tokenizer) for row in rows)
-        return
-    tokens = load_split(export, split, cache, PRETOKENIZED)
+    return (render_row(row, tokenizer) for row in rows)
+
+
+def stored_rows(rows: Dataset, tokens: Dataset) -> Iterator[TokenRow]:
+    """The same from the token ids that an export has of a split.
+
+    Raises:
+        KeyError: if a turn has none.
+    """
     places = turn_places(tokens)
     for row in rows:
         turn = places[example_of(row["example_id"]), len(row["prompt"])]

@@ -25,7 +25,13 @@ from fine_tune.cost import CostMeter
 from fine_tune.evaluate import loss_of_rows
 from fine_tune.files import write_whole
 from fine_tune.libraries import quiet_libraries
-from fine_tune.prepared_rows import load_trained, promised_counts, promised_rows, trained_rows
+from fine_tune.prepared_rows import (
+    TokenCount,
+    load_trained,
+    promised_counts,
+    rendered_rows,
+    trained_rows,
+)
 from fine_tune.report import (
     HeldOutLoss,
     Training,
@@ -37,11 +43,10 @@ from fine_tune.report import (
 from fine_tune.settings import TrainSettings
 from fine_tune.verify_tokens import (
     ROWS_NAMED,
+    SplitRows,
     compare_labels,
-    differing_rows,
     require_chat_template,
-    require_equal,
-    total_counts,
+    require_promised,
 )
 from scorers.measures.models.loading import resolve_model
 from storage.error_notes import writing_to
@@ -55,7 +60,7 @@ from storage.exports_manifest import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from datasets import Dataset
 
@@ -140,21 +145,17 @@ def _checked_trainer(
     if "validation" in splits:
         prepared["validation"] = _validation_rows(trainer)
     tokenizer = load_chat_tokenizer(model)
-    found = [
-        difference
-        for split, rows in given.items()
-        for difference in differing_rows(
+    compared = [
+        SplitRows(
             split,
-            trained_rows(rows)
-            if manifest.pretokenized
-            else promised_rows(export, split, cache, tokenizer),
+            trained_rows(rows) if manifest.pretokenized else rendered_rows(rows, tokenizer),
             promised_counts(rows),
             prepared[split],
         )
+        for split, rows in given.items()
     ]
-    totals = {split: total_counts(rows) for split, rows in prepared.items()}
-    require_equal(found, totals, manifest.trained())
-    _require_positions(trainer.longest_row(), given.values())
+    totals = require_promised(compared, manifest.trained())
+    _require_positions(trainer.longest_row(), [row for each in compared for row in each.counts])
     return trainer, totals["train"]
 
 
@@ -183,10 +184,9 @@ def _weighted(rows: Dataset, *, balance: bool) -> Dataset:
     return rest.add_column(LOSS_WEIGHTS, weighed)
 
 
-def _require_positions(limit: int | None, splits: Iterable[Dataset]) -> None:
+def _require_positions(limit: int | None, rows: Sequence[TokenCount]) -> None:
     """Refuse rows longer than the model was built for; it would train on them all the same."""
-    counts = [row for rows in splits for row in promised_counts(rows)]
-    long = [r.example_id for r in counts if limit and r.prompt_tokens + r.loss_tokens > limit]
+    long = [row.example_id for row in rows if limit and row.prompt_tokens + row.loss_tokens > limit]
     if long:
         raise ValueError(
             f"{len(long)} rows are longer than the {limit} tokens the model was built for, "

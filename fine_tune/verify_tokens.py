@@ -8,7 +8,7 @@ compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,11 +20,13 @@ from fine_tune.prepared_rows import (
     TokenRow,
     load_split,
     promised_counts,
-    promised_rows,
+    rendered_rows,
+    stored_rows,
     trained_rows,
 )
 from storage.exports_manifest import (
     IGNORED,
+    PRETOKENIZED,
     SPLITS,
     ExportManifest,
     Split,
@@ -102,36 +104,57 @@ def compare_labels(
         from fine_tune.trainer import load_chat_tokenizer, prepare_without_model  # takes seconds
 
         cache, reader = Path(folder), load_chat_tokenizer(tokenizer)
-        found: list[TokenDifference] = []
-        totals = {}
+        splits = []
         for split in [name for name in SPLITS if manifest.counts(name).rows]:
             rows = load_split(directory, split, cache)
+            if manifest.pretokenized:
+                promised = stored_rows(rows, load_split(directory, split, cache, PRETOKENIZED))
+            else:
+                promised = rendered_rows(rows, reader)
             prepared = prepare_without_model(rows, tokenizer, max_length)
-            promised = promised_rows(directory, split, cache, reader)
-            found += differing_rows(split, promised, promised_counts(rows), prepared)
-            totals[split] = total_counts(prepared)
-    require_equal(found, totals, manifest.splits)
-    return totals
+            splits.append(SplitRows(split, promised, promised_counts(rows), prepared))
+        return require_promised(splits, manifest.splits)
 
 
-def differing_rows(
-    split: Split,
-    promised: Iterable[TokenRow],
-    counts: Sequence[TokenCount],
-    prepared: Dataset,
-) -> list[TokenDifference]:
-    """Rows that the trainer drops, holds otherwise, or holds unpromised, in this order.
+@dataclass(frozen=True, slots=True)
+class SplitRows:
+    """The rows of a split, as they are promised and as the trainer holds them."""
 
-    Args:
-        split: whose rows they are.
-        promised: what each row should become.
-        counts: what the export says of the same rows, aligned with them.
-        prepared: what the trainer made of them.
+    split: Split
+    promised: Iterable[TokenRow]
+    """What each row should become."""
+    counts: Sequence[TokenCount]
+    """What the export says of the same rows, aligned with them."""
+    prepared: Dataset
+    """What the trainer made of them."""
+
+
+def require_promised(
+    splits: Sequence[SplitRows], totals: Mapping[Split, SplitCounts]
+) -> dict[Split, SplitCounts]:
+    """Refuse rows that the trainer holds otherwise, and counts that are not the manifest's.
+
+    Returns:
+        The totals of each split.
+
+    Raises:
+        TokenMismatchError: naming the first rows, in the export's order.
     """
-    found = []
-    held = {example_id: index for index, example_id in enumerate(prepared["example_id"])}
-    tokens = prepared.select_columns(["example_id", "input_ids", "labels"])
-    for row, stated in zip(promised, counts, strict=True):
+    if found := [difference for rows in splits for difference in differing_rows(rows)]:
+        raise TokenMismatchError(found)
+    # What the export says of its rows is what the trainer holds: the sums are those of both.
+    held = {rows.split: total_counts(rows.counts) for rows in splits}
+    if held != totals:
+        raise TokenMismatchError((), f"it holds {held}, the manifest says {totals}")
+    return held
+
+
+def differing_rows(rows: SplitRows) -> list[TokenDifference]:
+    """Rows that the trainer drops, holds otherwise, or holds unpromised, in this order."""
+    split, found = rows.split, []
+    held = {example_id: index for index, example_id in enumerate(rows.prepared["example_id"])}
+    tokens = rows.prepared.select_columns(["example_id", "input_ids", "labels"])
+    for row, stated in zip(rows.promised, rows.counts, strict=True):
         index = held.pop(row.example_id, None)
         if index is None:
             found.append(TokenDifference(split, row.example_id, stated, None))
@@ -164,30 +187,13 @@ def _said(token: int, label: int) -> str:
     return f"{token}, trained" if label == token else f"{token}, trained as {label}"
 
 
-def total_counts(prepared: Dataset) -> SplitCounts:
-    """The totals of the rows that a trainer holds."""
-    counts = [row.count() for row in trained_rows(prepared)]
+def total_counts(counts: Sequence[TokenCount]) -> SplitCounts:
+    """The totals of rows."""
     return SplitCounts(
         rows=len(counts),
         prompt_tokens=sum(row.prompt_tokens for row in counts),
         loss_tokens=sum(row.loss_tokens for row in counts),
     )
-
-
-def require_equal(
-    found: Sequence[TokenDifference],
-    totals: dict[Split, SplitCounts],
-    promised: object,
-) -> None:
-    """Refuse rows that differ, and totals that are not the manifest's.
-
-    Raises:
-        TokenMismatchError: naming the first rows, in the export's order.
-    """
-    if found:
-        raise TokenMismatchError(found)
-    if totals != promised:
-        raise TokenMismatchError((), f"it holds {totals}, the manifest says {promised}")
 
 
 def require_chat_template(manifest: ExportManifest) -> None:

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 from datasets import Dataset
 
-from fine_tune.prepared_rows import TokenCount, TokenRow, promised_rows
+from fine_tune.prepared_rows import TokenCount, TokenRow, load_split, rendered_rows
 from fine_tune.verify_tokens import (
+    SplitRows,
     TokenMismatchError,
     compare_labels,
     differing_rows,
     first_difference,
-    require_equal,
+    require_promised,
 )
 from pipeline.export.rows import ExportRow
 from scorers.measures.models.loading import load_tokenizer, resolve_model
@@ -37,7 +38,7 @@ def test_what_the_conversations_become_is_what_they_are_rendered_to(
 ) -> None:
     rows = count_rows(make_rows(12), tiny_model)
     tokenizer = load_tokenizer(resolve_model(str(tiny_model)))
-    promised = list(promised_rows(tiny_export, "train", tmp_path, tokenizer))
+    promised = list(rendered_rows(load_split(tiny_export, "train", tmp_path), tokenizer))
     assert [row.count() for row in promised] == [
         TokenCount(row.example_id, row.prompt_tokens, row.loss_tokens) for row in rows
     ]
@@ -137,7 +138,7 @@ ROW = TokenRow("a", [5, 6, 7, 8], [-100, -100, 7, 8])
     ],
 )
 def test_each_token_and_label_is_compared(held: TokenRow, said: str) -> None:
-    found = differing_rows("train", [ROW], [TokenCount("a", 2, 2)], hold(held))
+    found = differing_rows(SplitRows("train", [ROW], [TokenCount("a", 2, 2)], hold(held)))
     assert [str(each) for each in found] == ([f"train a: {said}"] if said else [])
 
 
@@ -147,25 +148,25 @@ def test_a_row_that_only_goes_on_differs(tmp_path: Path) -> None:
 
 
 def test_a_count_that_the_tokens_do_not_have_is_a_difference() -> None:
-    (found,) = differing_rows("train", [ROW], [TokenCount("a", 1, 3)], hold(ROW))
+    (found,) = differing_rows(SplitRows("train", [ROW], [TokenCount("a", 1, 3)], hold(ROW)))
     assert str(found) == "train a: 2 prompt and 2 loss tokens, promised 1 and 3"
 
 
 def test_rows_are_told_apart_by_their_ids_and_not_by_their_order() -> None:
     other = TokenRow("b", [1, 2], [-100, 2])
     counts = [TokenCount("a", 2, 2), TokenCount("b", 1, 1)]
-    assert differing_rows("train", [ROW, other], counts, hold(other, ROW)) == []
-    (found,) = differing_rows("train", [ROW, other], counts, hold(other))
+    assert differing_rows(SplitRows("train", [ROW, other], counts, hold(other, ROW))) == []
+    (found,) = differing_rows(SplitRows("train", [ROW, other], counts, hold(other)))
     assert str(found) == "train a: dropped by the trainer, no loss token is left of it"
 
 
 def test_rows_that_nobody_promised_and_wrong_totals_are_errors() -> None:
-    (found,) = differing_rows("train", [], [], hold(ROW))
+    (found,) = differing_rows(SplitRows("train", [], [], hold(ROW)))
     assert str(found) == "train a: not promised"
     with pytest.raises(TokenMismatchError, match="train a: not promised"):
-        require_equal([found], {}, {})
+        require_promised([SplitRows("train", [], [], hold(ROW))], {})
     with pytest.raises(TokenMismatchError, match="the manifest says"):
-        require_equal([], {}, {"train": SplitCounts(rows=1)})
+        require_promised([], {"train": SplitCounts(rows=1)})
 
 
 def test_tokens_of_another_template_are_refused(
