@@ -67,6 +67,10 @@ ALSO = {
 
 EQUIVALENT = {
     (
+        "storage/examples.py",
+        "union",
+    ): "of rows that stand twice the smallest is the same; and to look for them reads all examples",
+    (
         "pipeline/scoring/backfill.py",
         'missing[name] = sorted(lacking["example_id"].to_pylist(), reverse=True)',
     ): "a key is made of it: that the order is always the same matters, and not which it is",

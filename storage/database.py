@@ -219,9 +219,7 @@ def count_applied(con: Connection) -> int:
     """
     try:
         applied = fetch_count(con, "select count(*) from migrations")
-    except (
-        duckdb.CatalogException
-    ):  # a new database; asking whether there is the table takes longer
+    except duckdb.CatalogException:  # a new database: to ask whether it has the table takes longer
         return 0
     if applied > len(MIGRATIONS):
         raise WorkspaceVersionError(

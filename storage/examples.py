@@ -61,7 +61,7 @@ READ_ORIGINS = f"""
 select example_id, any_value(source_id), arg_min(prompt_id, (-edits, prompt_id))
 from (
     select example_id, example_id as root, 0 as edits from examples
-    union
+    union all
     select example_id, root, edits from ({EDITED})
 )
 join asked using (example_id)

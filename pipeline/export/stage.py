@@ -89,7 +89,7 @@ def export_selection(
             chat_template=named_template(tokens.model),
             funnel=[count for count in read_counts(con, run.run_id) if count.stage != "export"],
             steps=steps,
-            generators=read_generators(con, choice.selection_id),
+            generators=read_generators(con, choice_ids),
             controls=[
                 ControlFacts(kind, selections[kind].rows, selections[kind].loss_tokens)
                 for kind in CONTROLS
@@ -106,9 +106,9 @@ def export_selection(
         record_export(
             con, manifest.export_id, choice.selection_id, relative, rows, choice.loss_tokens
         )
-        ids, _ = read_selection(con, choice.selection_id)
-        count = StageCount("export", 1, "written for the trainer", rows_in=rows, kept=len(ids))
-        write_step(con, run.run_id, count, Decisions.keep_all(ids))
+        kept = len(choice_ids)
+        count = StageCount("export", 1, "written for the trainer", rows_in=rows, kept=kept)
+        write_step(con, run.run_id, count, Decisions.keep_all(choice_ids))
     return Exported(path, manifest)
 
 
@@ -137,9 +137,8 @@ def identify_model(tokens: TokenCounts, reference: str) -> ModelIdentity:
     )
 
 
-def read_generators(con: Connection, selection_id: str) -> list[str]:
+def read_generators(con: Connection, ids: Sequence[str]) -> list[str]:
     """The models that wrote rows of a selection."""
-    ids, _ = read_selection(con, selection_id)
     return sorted(set(read_makers(con, ids).values()))
 
 

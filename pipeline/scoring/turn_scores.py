@@ -55,8 +55,8 @@ def read_turn_scores(
     Returns:
         (n, k) values in the order of the turns; NaN where a turn has none, and behind the last.
     """
-    scorer = SCORERS[key[0]]
-    identity = orjson.loads(key[2])
+    scorer = SCORERS[key.scorer]
+    identity = orjson.loads(key.settings)
     call = partial(scorer.function, **identity["settings"])
     if scorer.measure == RATINGS:
         return score_rated(con, scorer, measures[RATINGS], ids, call)

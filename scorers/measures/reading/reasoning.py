@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from scorers.measures.protocols import Message
 from scorers.measures.reading.chat_format import Template, Tools, render_text
 from scorers.measures.reading.dialogue import RenderedTurn
+from scorers.measures.reading.written import unused_mark
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -48,8 +49,8 @@ def find_reasoning(
     Raises:
         RenderingError: if the template refuses the conversation with a mark in it.
     """
-    message, written = messages[turn.message], str(messages[: turn.message + 1])
-    mark = next(base for n in range(len(written) + 1) if (base := f"zq{n}zq") not in written)
+    message = messages[turn.message]
+    mark = unused_mark(str(messages[: turn.message + 1]))
     reasoning, marked = mark_reasoning(message, mark)
     if not reasoning:
         return 0, 0

@@ -99,6 +99,11 @@ def _trained_text(
     return render_text(tokenizer, messages, tools)[len(header) :]
 
 
+def unused_mark(text: str) -> str:
+    """Letters and digits that a text does not have: a template writes them as they are."""
+    return next(mark for n in range(len(text) + 1) if (mark := f"zq{n}zq") not in text)
+
+
 class _Marks:
     """Puts a mark in the place of each part, and remembers which stands for what.
 
@@ -106,7 +111,7 @@ class _Marks:
     """
 
     def __init__(self, text: str) -> None:
-        self._base = next(base for n in range(len(text) + 1) if (base := f"zq{n}zq") not in text)
+        self._base = unused_mark(text)
         self.parts: dict[str, Part] = {}
 
     def has(self, message: int) -> bool:
