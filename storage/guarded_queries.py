@@ -21,8 +21,8 @@ BATCH_ROWS = 10_000
 EXPLAIN = re.compile(r"\s*explain(\s+analyze\b|\s*\([^)]*\))?", re.IGNORECASE)
 
 ONLY_READS = (
-    "`sluice sql` only reads: a query begins with select, from, with, describe, show, summarize or "
-    "explain. To write its answer to a file, name one: --out FILE"
+    "`sluice sql` is read-only: a query begins with select, from, with, describe, show, summarize "
+    "or explain. To write its answer to a file, name one: --out FILE"
 )
 
 

@@ -66,7 +66,6 @@ TESTED_WITH = {
     "flows/cli/quarantine.py": "flows/cli/test_run.py",
     "flows/cli/report.py": "flows/cli/test_run.py",
     "flows/cli/server.py": "flows/test_prefect_server.py",
-    "flows/cli/sql.py": "flows/cli/test_run.py",
     "flows/export_event.py": "flows/test_deployments.py",
     "flows/measure_shards.py": "flows/test_clusters.py",
     "flows/report_workspace.py": "flows/test_prefect_server.py",

@@ -1,7 +1,7 @@
 """`sluice sql`: the workspace in SQL, read-only."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +31,10 @@ def sql(
     from storage.query_files import write_answer
     from storage.workspace import Workspace
 
-    for statement in [query] if query else typed_queries():
+    statements = [query] if query else typed_queries()
+    if out is not None:
+        statements = require_one(statements, out)
+    for statement in statements:
         with guarded_workspace(Workspace(workspace)) as con:  # while one is typed, a run may write
             if out is not None:
                 rows_written = write_answer(stream_query(con, statement), out)
@@ -39,6 +42,20 @@ def sql(
                 continue
             columns, rows = run_query(con, statement)
         print_rows(columns, rows, as_json)
+
+
+def require_one(statements: Iterable[str], out: Path) -> list[str]:
+    """The only statement there is; a second answer would take the place of the first.
+
+    Raises:
+        QueryError: if there are more.
+    """
+    from storage.database import QueryError
+
+    given = list(statements)
+    if len(given) > 1:
+        raise QueryError(f"{out} has room for the answer of one query, {len(given)} are given")
+    return given
 
 
 def typed_queries() -> Iterator[str]:
