@@ -1,6 +1,6 @@
 """What models said of examples: Parquet shards, listed in `shards`, keyed in `measures`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -84,13 +84,14 @@ left join (select * from {measure} where measure_key = $measure_key) m using (ex
 BLOCK_ROWS = 1024  # rows of long arrays that are in memory together
 
 
-class MeasuredBlock(NamedTuple):
+class ExampleBlock(NamedTuple):
     """Some of the examples that were asked for."""
 
     indices: NDArray[np.int64]
     """Of each among them."""
     states: list[str]
-    columns: dict[str, NDArray[np.float64]]
+    columns: Mapping[str, NDArray[Any]]
+    """What was read of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +253,7 @@ def read_measurements(
 
 def read_measurement_blocks(
     con: Connection, key: MeasureKey, columns: Sequence[str], ids: Sequence[str]
-) -> Iterator[MeasuredBlock]:
+) -> Iterator[ExampleBlock]:
     """The same in blocks of a bounded number of rows and in any order, for arrays that are long.
 
     Nothing else may be asked of the connection meanwhile.
@@ -262,7 +263,7 @@ def read_measurement_blocks(
         con.execute(query, {"measure_key": key.measure_key})
         for batch in con.to_arrow_reader(BLOCK_ROWS):
             arrays = {name: to_array(batch[name]) for name in columns}
-            yield MeasuredBlock(batch["n"].to_numpy(), batch["state"].to_pylist(), arrays)
+            yield ExampleBlock(batch["n"].to_numpy(), batch["state"].to_pylist(), arrays)
 
 
 def _select(con: Connection, key: MeasureKey, columns: Sequence[str]) -> str:

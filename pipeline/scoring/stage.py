@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from scorers.reductions import (
 from storage.conversations import TextField, canonical_json
 from storage.database import Connection, open_workspace, read_workspace
 from storage.measurements import (
+    ExampleBlock,
     MeasureKey,
     read_measurement_blocks,
     read_measurements,
@@ -31,17 +32,6 @@ from storage.measurements import (
 from storage.scores import ScoreKey, read_scores, write_scores
 from storage.texts import read_text_blocks
 from storage.workspace import Workspace
-
-
-class ScoreBlock(NamedTuple):
-    """Some examples of the pool."""
-
-    indices: NDArray[np.int64]
-    """Of each in the pool."""
-    states: Sequence[str]
-    columns: Mapping[str, NDArray[Any]]
-    """What a scorer reads of them."""
-
 
 TEXTS_BY_NAME: Mapping[str, TextField] = {
     "": "response",
@@ -207,7 +197,7 @@ def read_score_blocks(
     settings: ScoreSettings,
     measures: Mapping[str, MeasureKey],
     pool: Sequence[str],
-) -> Iterator[ScoreBlock]:
+) -> Iterator[ExampleBlock]:
     """What a scorer reads of the pool: all at once, or a block after the other.
 
     Texts and vectors of many checkpoints do not fit into memory together, and need not: a row's
@@ -220,18 +210,17 @@ def read_score_blocks(
                 "not_applicable" if None in row else "ok"
                 for row in zip(*texts.values(), strict=True)
             ]
-            yield ScoreBlock(indices, states, {**texts, EXAMPLE_ID: ids[indices]})
+            yield ExampleBlock(indices, states, {**texts, EXAMPLE_ID: ids[indices]})
         return
     measure = measures[measure_name(settings)]
     if scorer.targets and not scorer.whole_pool:
-        for block in read_measurement_blocks(con, measure, scorer.reads, pool):
-            yield ScoreBlock(*block)
+        yield from read_measurement_blocks(con, measure, scorer.reads, pool)
         return
     stored = [name for name in scorer.reads if name != EXAMPLE_ID]
     if settings.part:
         states, tokens, sums = read_part(con, measure, settings.part, pool)
         reduced = reduce_turns({LOSS: sums}, tokens, settings.reduction or "token")
-        yield ScoreBlock(np.arange(len(pool)), states, reduced)
+        yield ExampleBlock(np.arange(len(pool)), states, reduced)
         return
     turns: list[str] = []
     if settings.reduction not in (None, "token"):
@@ -239,7 +228,7 @@ def read_score_blocks(
     states, columns = read_measurements(con, measure, [*stored, *turns], pool)
     if settings.reduction and turns:
         columns |= reduced_columns(columns, stored, settings.reduction)
-    yield ScoreBlock(np.arange(len(pool)), states, {**columns, EXAMPLE_ID: ids})
+    yield ExampleBlock(np.arange(len(pool)), states, {**columns, EXAMPLE_ID: ids})
 
 
 def read_part(
