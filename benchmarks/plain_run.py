@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from flows.begin_run import identify
 from flows.recipe.check import load_recipe
-from flows.recipe.schema import step_lines
+from flows.recipe.schema import Recipe, step_lines
 from pipeline.dedupe.stage import deduplicate_examples
 from pipeline.export.stage import export_selection
 from pipeline.ingest.stage import count_ingest, ingest_sources
@@ -22,10 +23,8 @@ from storage.examples import read_pool
 from storage.runs import start_run
 
 
-def run_plainly(recipe_file: Path) -> None:
-    """All stages up to the export, as calls."""
-    recipe = load_recipe(recipe_file)
-    placed = recipe.at(recipe_file.parent)
+def ingest_plainly(recipe: Recipe, placed: Recipe) -> tuple[RunContext, list[str]]:
+    """Begin a run and read its sources; the run, and its pool."""
     state, sources = identify(recipe, placed)
     run = state.run
     with open_workspace(run.workspace) as con:
@@ -33,19 +32,39 @@ def run_plainly(recipe_file: Path) -> None:
     ingest_sources(run.workspace, sources)
     count_ingest(run.workspace, run.run_id, run.source_ids)
     with read_workspace(run.workspace) as con:
-        pool: Sequence[str] = read_pool(con, run.source_ids)
+        return run, read_pool(con, run.source_ids)
+
+
+def measure_plainly(run: RunContext, placed: Recipe, pool: Sequence[str]) -> RunContext:
+    """Measure what the recipe asks for; the run with the keys of that."""
     jobs = plan_measures(run.workspace, placed.measure, pool, run.seed)
     sizes = jobs["token_counts"].measure.key()
     for job in jobs.values():
         measure_here(run.workspace, job.measure, job.ids, sizes)
-    measures = {name: job.measure.key() for name, job in jobs.items()}
-    scores = {each.label: score_key(each, measures) for each in recipe.scores}
-    run = RunContext(run.workspace, run.run_id, run.seed, run.source_ids, measures, scores)
+    return replace(run, measures={name: job.measure.key() for name, job in jobs.items()})
+
+
+def score_plainly(run: RunContext, recipe: Recipe, pool: Sequence[str]) -> RunContext:
+    """Make the recipe's scores; the run with the keys of those."""
     for each in recipe.scores:
-        score_examples(run.workspace, each, measures, pool)
+        score_examples(run.workspace, each, run.measures, pool)
+    scores = {each.label: score_key(each, run.measures) for each in recipe.scores}
+    return replace(run, scores=scores)
+
+
+def dedupe_plainly(run: RunContext, recipe: Recipe, pool: Sequence[str]) -> list[str]:
+    """Remove copies; what is left."""
     objections = partial(later_objections, settings=recipe.select, licenses=recipe.licenses)
-    left = deduplicate_examples(run, recipe.dedupe, pool, objections)
-    select_examples(run, recipe.select, left)
+    return deduplicate_examples(run, recipe.dedupe, pool, objections)
+
+
+def run_plainly(recipe_file: Path) -> None:
+    """All stages up to the export, as calls."""
+    recipe = load_recipe(recipe_file)
+    placed = recipe.at(recipe_file.parent)
+    run, pool = ingest_plainly(recipe, placed)
+    run = score_plainly(measure_plainly(run, placed, pool), recipe, pool)
+    select_examples(run, recipe.select, dedupe_plainly(run, recipe, pool))
     export_selection(run, recipe.stored(), placed.measure.tokens, step_lines(recipe))
 
 

@@ -32,6 +32,7 @@ from pipeline.export.rows import ExportRow
 from scorers.measures.models.loading import load_tokenizer, resolve_model
 from scorers.measures.reading.chat_format import render, template_fingerprint
 from storage.exports_manifest import ModelIdentity, Split
+from tests.some_model import SOME_MODEL
 
 WEATHER = {
     "type": "function",
@@ -153,15 +154,8 @@ def export_with_tokens(
     pretokenized: bool = True,
 ) -> Path:
     """Write rows as conversations and as token ids, for whatever model has this tokenizer."""
-    identity = ModelIdentity(
-        reference="m",
-        fingerprint="f",
-        tokenizer_fingerprint="t",
-        template="chat",
-        template_fingerprint="c",
-    )
     pretokenize = partial(pretokenize_rows, tokenizer=tokenizer, template="chat")
-    facts = facts_of(identity)
+    facts = facts_of(SOME_MODEL)
     write_export(directory / "export", rows, facts, pretokenize if pretokenized else None)
     return directory / "export"
 

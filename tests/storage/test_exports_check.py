@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.exports_check import recount_tokens
-from storage.exports_manifest import ExportedFile, ExportManifest, ModelIdentity
+from storage.exports_manifest import ExportedFile, ExportManifest
+from tests.some_model import SOME_MODEL
 
 ROWS: list[dict[str, Any]] = [
     {
@@ -27,13 +28,6 @@ def manifest_of(folder: Path, *shards: list[dict[str, Any]]) -> ExportManifest:
     names = [f"tokens/train-{number:05d}.parquet" for number in range(len(shards))]
     for name, rows in zip(names, shards, strict=True):
         pq.write_table(pa.Table.from_pylist(rows), folder / name)
-    identity = ModelIdentity(
-        reference="m",
-        fingerprint="f",
-        tokenizer_fingerprint="t",
-        template="chat",
-        template_fingerprint="c",
-    )
     return ExportManifest(
         export_id="",
         name="n",
@@ -42,7 +36,7 @@ def manifest_of(folder: Path, *shards: list[dict[str, Any]]) -> ExportManifest:
         parent=None,
         recipe_hash="h",
         seed=0,
-        model=identity,
+        model=SOME_MODEL,
         max_length=None,
         splits={},
         sources=(),

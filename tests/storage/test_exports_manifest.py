@@ -9,7 +9,6 @@ from storage.exports_check import verify_export
 from storage.exports_manifest import (
     ExportedFile,
     ExportManifest,
-    ModelIdentity,
     SourceCounts,
     SplitCounts,
     export_identity,
@@ -17,6 +16,7 @@ from storage.exports_manifest import (
     manifest_text,
     read_manifest,
 )
+from tests.some_model import SOME_MODEL
 
 SHARD = "data/train-00000-of-00001.parquet"
 
@@ -41,13 +41,7 @@ def write_small_export(directory: Path, ids: tuple[str, ...] = ("a", "b")) -> Ex
         parent=None,
         recipe_hash="h",
         seed=1,
-        model=ModelIdentity(
-            reference="m",
-            fingerprint="f",
-            tokenizer_fingerprint="t",
-            template="chat",
-            template_fingerprint="c",
-        ),
+        model=SOME_MODEL,
         max_length=None,
         splits={"train": SplitCounts(rows=2, prompt_tokens=20, loss_tokens=7)},
         sources=(SourceCounts(source="s", license=None, rows=2),),

@@ -15,7 +15,8 @@ from pipeline.export.dataset_card import ExportFacts
 from pipeline.export.files import ExportExistsError, write_export
 from pipeline.export.rows import ExportRow
 from storage.exports_check import verify_export
-from storage.exports_manifest import ModelIdentity, Split, read_manifest
+from storage.exports_manifest import Split, read_manifest
+from tests.some_model import SOME_MODEL
 
 WEATHER = {
     "type": "function",
@@ -28,13 +29,7 @@ FACTS = ExportFacts(
     recipe={"name": "small", "seed": 1},
     recipe_hash="h1",
     seed=1,
-    model=ModelIdentity(
-        reference="m",
-        fingerprint="f",
-        tokenizer_fingerprint="t",
-        template="chat",
-        template_fingerprint="c",
-    ),
+    model=SOME_MODEL,
     max_length=100,
 )
 
