@@ -144,7 +144,10 @@ class Recipe(Settings):
     def stored(self) -> dict[str, Any]:
         """As JSON, without the places of workspace and shards: what is kept with a run."""
         # What was added later is left out where it is not used: the recipe then hashes as it did.
-        unused = set() if self.chat_template else {"chat_template"}
+        added = ("chat_template", "export")
+        unused = {
+            name for name in added if getattr(self, name) == Recipe.model_fields[name].default
+        }
         return self.model_dump(mode="json", exclude={"workspace", "shards", *unused})
 
 

@@ -77,6 +77,14 @@ def test_a_chat_template_goes_where_the_target_is_named() -> None:
 
 def test_a_recipe_without_a_chat_template_is_what_it_was() -> None:
     assert "chat_template" not in recipe().stored()
+
+
+def test_an_export_of_conversations_alone_is_what_it_was() -> None:
+    assert "export" not in recipe().stored()
+    plain = Recipe.model_validate({**GIVEN, "export": {"pretokenized": False}})
+    assert plain.stored() == recipe().stored()
+    more = Recipe.model_validate({**GIVEN, "export": {"pretokenized": True}})
+    assert more.stored()["export"] == {"pretokenized": True}
     assert recipe().with_target().target == "./model"
 
 
