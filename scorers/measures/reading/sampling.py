@@ -116,20 +116,20 @@ def _write_all(model: PreTrainedModel, drafts: Sequence[_Draft], stops: frozense
     while at < len(drafts):
         # The first prompt is the longest of those left.
         new = max(draft.request.max_new_tokens for draft in drafts[at : at + BATCH_ANSWERS])
-        size = min(BATCH_ANSWERS, max(1, most // (len(drafts[at].prompt) + new)))
-        batch = drafts[at : at + size]
+        tokens = len(drafts[at].prompt) + new
+        batch = drafts[at : at + min(BATCH_ANSWERS, max(1, most // tokens))]
         try:
             _write_batch(model, batch, stops)
         except torch.OutOfMemoryError:
             if len(batch) == 1:
                 raise
-            most //= 2
+            most = len(batch) * tokens // 2  # of what had no room: `most` may be far above it
             # Begun again, an answer is the same: its draws know their step and nothing else.
             for draft in batch:
                 draft.tokens.clear()
                 draft.stopped = draft.broken = False
             continue
-        at += size
+        at += len(batch)
 
 
 class _RoomyLayer(DynamicLayer):
