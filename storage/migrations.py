@@ -233,4 +233,64 @@ MIGRATIONS = (
     "alter table sources add column turns varchar default 'last'",
     # indices of the trained turns that stay so where a step took some away; null: all
     "alter table selection_rows add column turns integer[]",
+    # ---- outcomes: decisions without the rows that were kept and of which nothing is said -------
+    """create table outcomes (
+        run_id varchar not null,
+        stage varchar not null,
+        step integer not null,
+        example_id varchar not null,
+        outcome varchar not null,         -- dropped, added (and kept), or kept with a remark
+        reason varchar not null,
+        because_of varchar,               -- the example that caused it
+        value double,                     -- the number that decided: a similarity, a score
+        detail varchar
+    )""",
+    """insert into outcomes
+    with entered as (
+        select distinct run_id, example_id from run_sources join occurrences using (source_id)
+    ),
+    made as (
+        select run_id, example_id, arg_min(stage, place) as stage from (
+            select *, list_position(['generate', 'clean', 'indicate'], stage) as place
+            from decisions
+        )
+        where place is not null and outcome = 'kept'
+          and (run_id, example_id) not in (select run_id, example_id from entered)
+        group by all
+    )
+    select run_id, stage, step, example_id,
+           if(made.example_id is null, outcome, 'added'), reason, because_of, value, detail
+    from decisions left join made using (run_id, stage, example_id)
+    where reason <> '' or because_of is not null or value is not null or detail is not null
+       or made.example_id is not null""",
+    "drop table decisions",
+    """create view decisions as
+    with steps as (
+        select run_id, stage, step, 1000 * list_position(
+            ['ingest', 'generate', 'clean', 'indicate', 'dedupe', 'check', 'select', 'export'],
+            stage
+        ) + step as place
+        from stage_counts
+    ),
+    told as (select outcomes.*, place from outcomes join steps using (run_id, stage, step)),
+    entered as (
+        select distinct run_id, example_id, 0 as place
+        from run_sources join occurrences using (source_id)
+        union all
+        select run_id, example_id, place from told where outcome = 'added'
+    ),
+    passed as (
+        select s.run_id, s.stage, s.step, e.example_id
+        from entered e join steps s on s.run_id = e.run_id and s.place >= e.place
+        where not exists (
+            from told d where d.outcome = 'dropped' and d.run_id = e.run_id
+              and d.example_id = e.example_id and d.place >= e.place and d.place < s.place
+        )
+    )
+    select run_id, stage, step, example_id, if(outcome = 'added', 'kept', outcome) as outcome,
+           reason, because_of, value, detail
+    from outcomes
+    union all
+    select run_id, stage, step, example_id, 'kept', '', null, null, null
+    from passed anti join outcomes using (run_id, stage, step, example_id)""",
 )

@@ -1,13 +1,13 @@
-"""The tables `runs`, `run_sources`, `run_targets`, `stage_counts`, `decisions`: what runs did."""
+"""The tables `runs`, `run_sources`, `run_targets`, `stage_counts`: what runs did."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
-import pyarrow as pa
 
 from storage.database import Connection, QueryError, fetch_count, transaction
-from storage.rows import fetch_texts, write_table
+from storage.decisions import Decisions, write_decisions
+from storage.rows import fetch_texts
 
 START_RUN = """
 insert into runs (
@@ -55,10 +55,6 @@ select stage, step, label, rows_in, added, kept, dropped, quarantined, notes
 from stage_counts where run_id = $run_id
 """
 
-CLEAR_DECISIONS = "delete from decisions where run_id = $run_id and stage = $stage and step = $step"
-
-WRITE_DECISIONS = "insert into decisions select $run_id, $stage, $step, * from decided"
-
 LAST_RUN = """
 select run_id from runs where name = coalesce($name, name)
 order by started_at desc, run_id limit 1
@@ -87,23 +83,6 @@ class StageCount:
                 f"{out} accounted for ({self.kept} kept, dropped {dict(self.dropped)}, "
                 f"quarantined {dict(self.quarantined)}); rows would be lost"
             )
-
-
-@dataclass(frozen=True, slots=True)
-class Decisions:
-    """What one step decided, one entry for each example."""
-
-    example_ids: Sequence[str]
-    reasons: Sequence[str]  # "" where the example was kept; else why it was dropped
-    because_of: Sequence[str | None]
-    values: Sequence[float | None]
-    details: Sequence[str | None] | None = None  # of a copy: why the other one stayed
-
-    @classmethod
-    def keep_all(cls, example_ids: Sequence[str]) -> "Decisions":
-        """Decisions of a step that drops nothing."""
-        n = len(example_ids)
-        return cls(example_ids, [""] * n, [None] * n, [None] * n)
 
 
 def start_run(
@@ -180,14 +159,15 @@ def find_run(con: Connection, run_id: str | None) -> str:
 
 
 def write_step(
-    con: Connection, run_id: str, count: StageCount, decisions: Decisions | None
+    con: Connection, run_id: str, count: StageCount, decisions: Decisions | None = None
 ) -> None:
-    """Store the books of a step and its decisions together, replacing those of the same step."""
+    """Store the books of a step and its decisions together, replacing those of the same step.
+
+    A step that drops nothing, adds nothing and has nothing to say of a row has no decisions.
+    """
     key = {"run_id": run_id, "stage": count.stage, "step": count.step}
     with transaction(con):
-        if decisions is not None:
-            con.execute(CLEAR_DECISIONS, key)  # of an execution that was killed after this step
-            write_table(con, "decided", decision_table(decisions), WRITE_DECISIONS, key)
+        write_decisions(con, key, decisions)
         con.execute(
             WRITE_COUNTS,
             key
@@ -201,22 +181,6 @@ def write_step(
                 "notes": orjson.dumps(list(count.notes)).decode(),
             },
         )
-
-
-def decision_table(decisions: Decisions) -> pa.Table:
-    """Decisions as the columns of their table."""
-    outcomes = ["dropped" if reason else "kept" for reason in decisions.reasons]
-    details = decisions.details or [None] * len(outcomes)
-    return pa.table(
-        {
-            "example_id": pa.array(decisions.example_ids, pa.string()),
-            "outcome": pa.array(outcomes, pa.string()),
-            "reason": pa.array(decisions.reasons, pa.string()),
-            "because_of": pa.array(decisions.because_of, pa.string()),
-            "value": pa.array(decisions.values, pa.float64()),
-            "detail": pa.array(details, pa.string()),
-        }
-    )
 
 
 def read_counts(con: Connection, run_id: str) -> list[StageCount]:

@@ -38,10 +38,11 @@ from pipeline.selection.steps import Step
 from scorers import SCORERS
 from storage.conversations import Conversation
 from storage.database import Connection, open_workspace, read_workspace
+from storage.decisions import Decisions
 from storage.examples import Attempt, MadeBy, write_attempts
 from storage.guarded_queries import run_query
 from storage.measurements import MeasureKey, add_measure, commit_shards
-from storage.runs import Decisions, StageCount, start_run, write_step
+from storage.runs import StageCount, start_run, write_step
 from storage.scores import ScoreKey, write_scores
 from storage.selections import PickedRows, write_selection
 from storage.sources import QuarantinedRow, ReadRow, Source, add_source, complete_source, write_rows
@@ -393,8 +394,10 @@ def store_decisions(con: Connection, ids: list[str]) -> None:
     """A near-duplicate, a row without a score, and a choice."""
     first, copy, prompt, made = ids
     kept: list[str | None] = [None] * 4
+    write_step(con, "r1", StageCount("ingest", 1, "ingest 1", rows_in=3, kept=3))
+    answered = StageCount("generate", 1, "generate 1", rows_in=3, added=1, kept=4)
+    write_step(con, "r1", answered, Decisions.of_added([made]))
     steps: list[tuple[str, int, list[str], list[str], list[str | None]]] = [
-        ("ingest", 1, [first, copy, prompt], ["", "", ""], kept[:3]),
         ("dedupe", 1, ids, ["", "near_duplicate", "", ""], [None, first, None, None]),
         ("select", 1, [first, prompt, made], ["", "no_response", ""], kept[:3]),
         ("select", 2, [first, made], ["", "no_score:failed"], kept[:2]),
@@ -434,7 +437,8 @@ def test_every_table_has_its_columns_and_types(reader: Connection) -> None:
 def test_every_view_has_its_columns_and_types(reader: Connection, tmp_path: Path) -> None:
     reader.execute("select view_name from duckdb_views() where not internal")
     views = {str(row[0]) for row in reader.fetchall()}
-    assert views == {"measurements", *VIEW_COLUMNS}
+    assert views == {"decisions", "measurements", *VIEW_COLUMNS}
+    assert first_cells(section(DATA_MODEL, "decisions")) == columns_of(reader, "decisions")
     shared = [name for name, _ in first_cells(section(DATA_MODEL, "Views"))]
     assert {*shared} <= {name for name, _ in columns_of(reader, "losses")}
     over_all = {name for name, _ in columns_of(reader, "measurements")}
@@ -471,7 +475,7 @@ def test_a_query_finds_what_it_is_for(reader: Connection, number: int) -> None:
 def test_the_queries_say_what_happened(reader: Connection) -> None:
     answers = [run_query(reader, query)[1] for query in QUERIES]
     copy, made = dialogue("a!").example_id, dialogue("made").example_id
-    assert [row[0] for row in answers[1]] == ["ingest", "dedupe", "select", "select"]
+    assert [row[0] for row in answers[1]] == ["ingest", "generate", "dedupe", "select", "select"]
     assert answers[2] == [("select 2", "failed", 1)]
     assert answers[3] == [("grape", "ifd", 3, -0.5)]
     assert [row[:3] for row in answers[4]] == [("choice", 2, 6), ("pool", 2, 6), ("random", 2, 3)]

@@ -28,9 +28,10 @@ from pipeline.selection.heavy_losses import heavy_losses
 from pipeline.settings import Settings
 from storage.conversations import Conversation, canonical_json, content_hash
 from storage.database import Connection, open_workspace
+from storage.decisions import Decisions
 from storage.examples import Example, MadeBy, read_examples, write_edited
 from storage.personal_data import PersonalDataHits, write_hits
-from storage.runs import Decisions, StageCount, write_step
+from storage.runs import StageCount, write_step
 
 BATCH_ROWS = 10_000  # examples that are read and looked through together
 STAGE, LABEL = "clean", "personal data"
@@ -146,7 +147,8 @@ def write_books(
         dropped={reason: dropped} if dropped else {},
         notes=[f"personal data in {cleaned.examples} examples, by kind: {shown}", *heavy],
     )
-    decided = Decisions(everything, reasons, causes, [None] * len(everything))
+    added = frozenset(everything).difference(ids)
+    decided = Decisions(everything, reasons, causes, [None] * len(everything), added=added)
     write_step(con, run.run_id, count, decided)
 
 

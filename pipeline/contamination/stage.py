@@ -42,10 +42,11 @@ from storage.contamination import (
 )
 from storage.conversations import TextField, compared_text, content_hash
 from storage.database import Connection, open_tables, open_workspace
+from storage.decisions import Decisions
 from storage.evaluation_vectors import read_evaluation_vectors, write_vectors
 from storage.examples import Example, stream_examples
 from storage.measurements import read_measurements
-from storage.runs import Decisions, StageCount, write_step
+from storage.runs import StageCount, write_step
 from storage.workspace import Workspace
 
 STAGE = "check"

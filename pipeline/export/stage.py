@@ -28,7 +28,7 @@ from storage.database import Connection, open_workspace
 from storage.examples import read_examples, read_first_sources, read_makers, read_pool
 from storage.exports_manifest import ExportManifest, ModelIdentity, Split
 from storage.measurements import MeasureKey, read_measurements, read_texts
-from storage.runs import Decisions, StageCount, read_counts, write_step
+from storage.runs import StageCount, read_counts, write_step
 from storage.selections import (
     CONTROLS,
     read_run_selections,
@@ -108,7 +108,7 @@ def export_selection(
         )
         kept = len(choice_ids)
         count = StageCount("export", 1, "written for the trainer", rows_in=rows, kept=kept)
-        write_step(con, run.run_id, count, Decisions.keep_all(choice_ids))
+        write_step(con, run.run_id, count)
     return Exported(path, manifest)
 
 

@@ -16,14 +16,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from pydantic import Field
 
 from pipeline.run_context import RunContext
 from pipeline.settings import Settings
 from storage.conversations import Conversation, canonical_json, content_hash
 from storage.database import open_workspace
+from storage.decisions import Decisions
 from storage.examples import Example, MadeBy, read_examples, write_edited
-from storage.runs import Decisions, StageCount, write_step
+from storage.runs import StageCount, write_step
 from storage.scores import read_scores
 
 
@@ -70,10 +72,10 @@ def indicate_examples(
         children = write_edited(con, "indicated", marked, made_by)
         replaced = dict(zip(parents, children, strict=True))
         grown = sorted({*ids, *children} - set(parents))  # a child may be in the pool already
+        added = sorted(set(grown).difference(ids))
         scores = dict(zip(ids, values.tolist(), strict=True))
-        write_step(
-            con, run.run_id, count(ids, replaced, grown), decide_indicated(ids, replaced, scores)
-        )
+        decided = decide_indicated(scores, replaced, added)
+        write_step(con, run.run_id, count(ids, replaced, grown), decided)
     return grown
 
 
@@ -105,13 +107,15 @@ def count(ids: Sequence[str], replaced: Mapping[str, str], grown: Sequence[str])
 
 
 def decide_indicated(
-    ids: Sequence[str], replaced: Mapping[str, str], scores: Mapping[str, float]
+    scores: Mapping[str, float], replaced: Mapping[str, str], added: Sequence[str]
 ) -> Decisions:
-    """Of each example whether it stays, or which indicated one stands for it."""
-    values = [scores[each] for each in ids]
+    """Of each example with a score whether it stays, or which indicated one stands for it."""
+    values = [*scores.values(), *[np.nan] * len(added)]
+    everything = [*scores, *added]
     return Decisions(
-        ids,
-        ["indicated" if each in replaced else "" for each in ids],
-        [replaced.get(each) for each in ids],
+        everything,
+        ["indicated" if each in replaced else "" for each in everything],
+        [replaced.get(each) for each in everything],
         [None if value != value else value for value in values],  # NaN differs from itself
+        added=frozenset(added),
     )

@@ -24,6 +24,7 @@ from scorers.measures.models.loading import ADAPTER, load_language_model, resolv
 from scorers.measures.protocols import AnswerGenerator, GeneratedAnswer, GenerationRequest
 from storage.conversations import Conversation, canonical_json, content_hash
 from storage.database import open_workspace, read_workspace
+from storage.decisions import Decisions
 from storage.examples import (
     Attempt,
     Example,
@@ -36,7 +37,7 @@ from storage.examples import (
     write_attempts,
 )
 from storage.repairs import REPAIRED
-from storage.runs import Decisions, StageCount, write_step
+from storage.runs import StageCount, write_step
 from storage.visible import is_blank
 
 BATCH_PROMPTS = 16  # prompts asked and stored at a time: what a kill can cost
@@ -258,9 +259,9 @@ def count_generated(
             kept=len(grown),
             notes=notes,
         )
-        ids = sorted(grown)
-        write_step(con, run.run_id, count, Decisions.keep_all(ids))
-    return ids
+        added = Decisions.of_added(sorted(grown.difference(pool)))
+        write_step(con, run.run_id, count, added)
+    return sorted(grown)
 
 
 def note(

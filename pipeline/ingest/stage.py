@@ -33,7 +33,7 @@ from pipeline.settings import Settings
 from storage.conversations import Turns, content_hash
 from storage.database import Connection, open_workspace
 from storage.examples import read_pool
-from storage.runs import Decisions, StageCount, write_step
+from storage.runs import StageCount, write_step
 from storage.sources import (
     QuarantinedRow,
     ReadRow,
@@ -250,5 +250,5 @@ def count_ingest(
             quarantined=quarantined,
             notes=tuple(notes),
         )
-        write_step(con, run_id, count, Decisions.keep_all(pool))
+        write_step(con, run_id, count)
     return count

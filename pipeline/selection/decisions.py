@@ -7,7 +7,8 @@ import numpy as np
 
 from pipeline.ranking.outcome import Outcome, TurnReasons
 from pipeline.selection.candidates import Candidates, Names
-from storage.runs import Decisions, StageCount
+from storage.decisions import Decisions
+from storage.runs import StageCount
 
 
 def describe_decisions(

@@ -18,7 +18,8 @@ from storage.changes import (
 )
 from storage.conversations import Conversation
 from storage.database import Connection, QueryError, open_workspace
-from storage.runs import Decisions, StageCount, start_run, write_run_targets, write_step
+from storage.decisions import Decisions
+from storage.runs import StageCount, start_run, write_run_targets, write_step
 from storage.selections import PickedRows, write_selection
 from storage.sources import ReadRow, Source, add_source, complete_source, write_rows
 from storage.workspace import Workspace

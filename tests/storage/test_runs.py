@@ -4,16 +4,13 @@ import pytest
 
 from storage.database import Connection, QueryError
 from storage.runs import (
-    Decisions,
     StageCount,
     find_run,
     last_run,
-    read_counts,
     read_run_sources,
     read_run_targets,
     start_run,
     write_run_targets,
-    write_step,
 )
 
 RECIPE = {"name": "test", "seed": 0}
@@ -34,30 +31,6 @@ def test_the_books_add_up_what_is_kept_dropped_and_quarantined() -> None:
     StageCount("ingest", 1, "x", rows_in=8, added=1, kept=4, dropped=dropped, quarantined=bad)
     with pytest.raises(ValueError, match="9 rows in and 1 added, but 9 accounted for"):
         StageCount("ingest", 1, "x", rows_in=9, added=1, kept=4, dropped=dropped, quarantined=bad)
-
-
-def test_a_step_written_again_leaves_the_decisions_of_others(con: Connection) -> None:
-    steps = [("r", "dedupe", 1), ("r", "dedupe", 2), ("r", "select", 1), ("q", "dedupe", 1)]
-    for run_id, stage, step in [*steps, steps[0]]:
-        count = StageCount(stage, step, "x", rows_in=1, kept=1)
-        write_step(con, run_id, count, Decisions.keep_all(["a"]))
-    found = con.execute("select run_id, stage, step from decisions").fetchall()
-    assert sorted(found) == sorted(steps)
-
-
-def test_a_step_is_stored_and_replaced_whole(con: Connection) -> None:
-    count = StageCount("dedupe", 1, "minhash", rows_in=2, kept=1, dropped={"near_duplicate": 1})
-    write_step(
-        con, "r", count, Decisions(["a", "b"], ["", "near_duplicate"], [None, "a"], [None, 0.9])
-    )
-    write_step(
-        con, "r", count, Decisions(["a", "b"], ["near_duplicate", ""], ["b", None], [0.9, None])
-    )
-    kept = "select example_id from decisions where outcome = 'kept'"
-    assert con.execute(kept).fetchall() == [("b",)]
-    assert read_counts(con, "r") == [count]
-    (row,) = con.execute("select because_of, value from decisions where reason <> ''").fetchall()
-    assert row == ("b", 0.9)
 
 
 def test_the_same_run_counts_its_executions(con: Connection) -> None:

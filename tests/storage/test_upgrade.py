@@ -115,3 +115,52 @@ def test_a_newer_workspace_is_refused_by_readers_too(workspace: Workspace) -> No
         con.execute(f"insert into migrations values ({len(MIGRATIONS)})")
     with pytest.raises(WorkspaceVersionError, match="upgrade Sluice"), read_workspace(workspace):
         pass
+
+
+def test_decisions_of_before_say_the_same_though_fewer_are_stored(tmp_path: Path) -> None:
+    """Of a run that generated, redacted and dropped; its decisions had a row for every row kept."""
+    before = next(n for n, text in enumerate(MIGRATIONS) if "create table outcomes" in text)
+    workspace = Workspace(tmp_path / "work")
+    workspace.directory.mkdir()
+    steps = {
+        ("ingest", 1): ["a", "b", "c"],
+        ("generate", 1): ["a", "b", "c", "made"],
+        ("clean", 1): ["a", "b", "c!redacted", "clean", "made"],
+        ("dedupe", 1): ["a", "b!near_duplicate", "clean", "made"],
+        ("select", 1): ["a=0.5", "clean!over_budget", "made!over_budget"],
+        ("export", 1): ["a"],
+    }
+    with duckdb.connect(str(workspace.database)) as con:
+        con.execute("create table migrations (n integer primary key)")
+        for n, statement in enumerate(MIGRATIONS[:before]):
+            con.execute(statement)
+            con.execute("insert into migrations values (?)", [n])
+        con.execute("insert into run_sources values ('r', 's')")
+        for at, example_id in enumerate("abcc"):
+            con.execute("insert into occurrences values ('s', ?, ?, 'messages')", [at, example_id])
+        for (stage, step), rows in steps.items():
+            books = ["r", stage, step, len(rows), sum("!" not in row for row in rows)]
+            con.execute(
+                "insert into stage_counts values (?, ?, ?, 'x', ?, 0, ?, '{}', '{}', '[]')", books
+            )
+            for row in rows:
+                name, _, reason = row.partition("!")
+                name, _, value = name.partition("=")
+                outcome = "dropped" if reason else "kept"
+                decided = ["r", stage, step, name, outcome, reason, float(value) if value else None]
+                con.execute(
+                    "insert into decisions values (?, ?, ?, ?, ?, ?, null, ?, null)", decided
+                )
+        then = con.execute("select * from decisions order by all").fetchall()
+    with open_workspace(workspace) as con:
+        assert con.execute("select * from decisions order by all").fetchall() == then
+        told = con.execute("select example_id, outcome from outcomes order by all").fetchall()
+    assert told == [
+        ("a", "kept"),  # with a number
+        ("b", "dropped"),
+        ("c", "dropped"),
+        ("clean", "added"),
+        ("clean", "dropped"),
+        ("made", "added"),
+        ("made", "dropped"),
+    ]
