@@ -17,6 +17,9 @@ from storage.workspace import Workspace
 SHARD_TOKENS = 32_768
 """Tokens of the examples in one shard: a minute of work for a small model on two cores."""
 
+TOKENIZER_SHARD_TOKENS = 1_048_576
+"""The same where a tokenizer is all that is asked: some seconds of work."""
+
 SAMPLING_SHARD_TOKENS = 4_096
 """The same where a model writes answers, which takes many times as long as reading them."""
 

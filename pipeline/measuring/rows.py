@@ -37,6 +37,9 @@ Inspected = TypeVar("Inspected")
 Unmeasured = dict[str, Any]
 """The state of an example that no model can be asked about, and why."""
 
+RENDERED_TOGETHER = 1_000
+"""Examples whose tokens are held at once: enough for the tokenizer's batches."""
+
 _rendering = Lock()
 """A tokenizer may be asked by one thread at a time; shards are prepared by several."""
 
@@ -93,13 +96,14 @@ def inspect_rows(
         tokenizer = tokenizer_of(model)
 
         def render(asked: list[Dialogue]) -> Iterator[Inspected | Unmeasured]:
-            for dialogue, turns in zip(
-                asked, render_dialogues(tokenizer, asked, template), strict=True
-            ):
-                if isinstance(turns, RenderingError):
-                    yield {"state": "failed", "detail": str(turns)}
-                else:
-                    yield inspect(tokenizer, dialogue, turns)
+            for first in range(0, len(asked), RENDERED_TOGETHER):
+                some = asked[first : first + RENDERED_TOGETHER]
+                rendered = render_dialogues(tokenizer, some, template)
+                for dialogue, turns in zip(some, rendered, strict=True):
+                    if isinstance(turns, RenderingError):
+                        yield {"state": "failed", "detail": str(turns)}
+                    else:
+                        yield inspect(tokenizer, dialogue, turns)
 
         return answer_rows(dialogues, render)
 

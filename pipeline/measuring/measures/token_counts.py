@@ -5,12 +5,17 @@ that the template leaves out of a trained turn, a control token that stands in a
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.measure import ExampleInputs, Jobs, MeasureScope
+from pipeline.measuring.measure import (
+    TOKENIZER_SHARD_TOKENS,
+    ExampleInputs,
+    Jobs,
+    MeasureScope,
+)
 from pipeline.measuring.rows import Unmeasured, answer_table, inspect_rows, template_of
 from pipeline.settings import TARGET, Settings
 from scorers.measures.models.loading import resolve_model
@@ -39,6 +44,8 @@ OnFault = Literal["fail", "keep"]
 
 class TokenCounts(Settings, ExampleInputs):
     """Tokens of prompt and response under the target's tokenizer and template."""
+
+    shard_tokens: ClassVar[int] = TOKENIZER_SHARD_TOKENS
 
     model: str = Field(default=TARGET, description="Whose tokenizer counts.")
     template: Template = Field(

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from scorers.measures.protocols import Message
@@ -183,9 +184,15 @@ def find_stop(
     for index in range(len(response) - 1, -1, -1):
         if response[index] in special:
             return index
-        if str(tokenizer.decode([response[index]])).strip():
+        if not is_blank(tokenizer, response[index]):
             return None
     return None
+
+
+@lru_cache(maxsize=1024)  # most rows end on the same few
+def is_blank(tokenizer: PreTrainedTokenizerBase, token: int) -> bool:
+    """Whether a token is nothing but blanks."""
+    return not str(tokenizer.decode([token])).strip()
 
 
 def place_turn(row: RenderedExample, whole: Sequence[int], special: frozenset[int]) -> Placement:

@@ -11,7 +11,6 @@ Where that cannot be shown the beginning is tokenised too, and the ids are those
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,21 +19,21 @@ from typing import TYPE_CHECKING
 from scorers.measures.reading.prefix_tree import shared_length
 
 if TYPE_CHECKING:
+    from tokenizers import Encoding
     from transformers import PreTrainedTokenizerBase
 
 MOST_TAIL = 16
-"""TokenisedText between a control token and the end of a beginning that are looked at."""
+"""Tokens between a control token and the end of a beginning that are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenisedText:
-    """A text as its tokenizer cuts it, without tokens that the tokenizer would add."""
+    """A text as its tokenizer cuts it."""
 
-    text: str
     ids: list[int]
-    spans: list[tuple[int, int]]
-    """(tokens,) the character that each begins with, and the one behind it; empty where that is
-    not known."""
+    places: Encoding | None
+    """Which characters each token is of; None where that is not known. It is asked: to list the
+    places of all tokens takes as long as a quarter of the tokenising."""
 
 
 class TextTokens:
@@ -45,25 +44,25 @@ class TextTokens:
         self._add_special_tokens = add_special_tokens
         self.special = special_ids(tokenizer)
         self._read: dict[str, TokenisedText] = {}
+        self._beginnings: dict[tuple[str, str], int | None] = {}
 
     def read(self, texts: Iterable[str]) -> None:
         """Tokenise texts that were not read before, in one call."""
         new = [text for text in dict.fromkeys(texts) if text not in self._read]
         if not new:
             return
-        # TokenisedText that are added stand at no place of a text.
-        offsets = self.tokenizer.is_fast and not self._add_special_tokens
         found = self.tokenizer(
             new,
             add_special_tokens=self._add_special_tokens,
-            return_offsets_mapping=offsets,
             return_attention_mask=False,
             return_token_type_ids=False,
             verbose=False,
         )
-        for index, text in enumerate(new):
-            spans = found["offset_mapping"][index] if offsets else []
-            self._read[text] = TokenisedText(text, found["input_ids"][index], spans)
+        # Tokens that are added stand at no place of a text; a slow tokenizer has no places.
+        known = found.encodings if found.encodings and not self._add_special_tokens else ()
+        places = known or [None] * len(new)
+        for text, ids, place in zip(new, found["input_ids"], places, strict=True):
+            self._read[text] = TokenisedText(ids, place)
 
     def ids(self, text: str, whole: str) -> list[int]:
         """The ids of a text, which may be the beginning of one that was read."""
@@ -86,20 +85,28 @@ class TextTokens:
         Returns:
             None where the beginning has to be tokenised to know its ids.
         """
-        tokens = self._read[whole]
+        found = self._beginnings.get((whole, text), -1)
+        if found == -1:  # not asked before
+            found = self._beginnings[whole, text] = self._find_beginning(whole, text)
+        return found
+
+    def _find_beginning(self, whole: str, text: str) -> int | None:
+        ids, places = self._read[whole].ids, self._read[whole].places
         if text == whole:
-            return len(tokens.ids)
-        if not whole.startswith(text) or not tokens.spans:
+            return len(ids)
+        if not whole.startswith(text) or places is None:
             return None
-        count = bisect_left(tokens.spans, (len(text),))  # the first that begins there or later
-        if count and tokens.spans[count - 1][1] > len(text):
-            return None  # a token stands across the place
-        control = self._last_control(tokens.ids, count)
+        count = places.char_to_token(len(text))  # the first of its tokens, where it has several
+        if not count:
+            return None  # nothing stands before the place
+        if span_of(places, count)[0] < len(text) or span_of(places, count - 1)[1] > len(text):
+            return None  # a token stands across it
+        control = self._last_control(ids, count)
         if control is None:
             return None
-        tail = text[tokens.spans[control][1] :]
-        alone = tail_ids(self.tokenizer, tokens.ids[control], tail)
-        return count if alone == tuple(tokens.ids[control + 1 : count]) else None
+        tail = text[span_of(places, control)[1] :]
+        alone = tail_ids(self.tokenizer, ids[control], tail)
+        return count if alone == tuple(ids[control + 1 : count]) else None
 
     def _last_control(self, ids: Sequence[int], count: int) -> int | None:
         """Index of the last control token among the first ones; None if it is far back."""
@@ -107,6 +114,11 @@ class TextTokens:
             if ids[index] in self.special:
                 return index
         return None
+
+
+def span_of(places: Encoding, index: int) -> tuple[int, int]:
+    """The character of its text that a token begins with, and the one behind it."""
+    return places.token_to_chars(index) or (-1, -1)  # one that stands at none of them
 
 
 @lru_cache(maxsize=4)  # looked up for every row
