@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from scorers.measures.protocols import Message
@@ -63,7 +63,7 @@ def find_unwritten(
     if template != "chat":
         return []
     read = list(messages[: trained_at[-1] + 1])
-    marks = _Marks(str(read) + str(tools))
+    marks = _Marks(read, tools)
     marked = [marks.mark_message(at, message) for at, message in enumerate(read)]
     marked_tools = [marks.mark_schema(tool) for tool in tools]
     missing: set[Part] = set()
@@ -110,9 +110,14 @@ class _Marks:
     Letters and digits alone, so that a template may write them as they are, as JSON or as code.
     """
 
-    def __init__(self, text: str) -> None:
-        self._base = unused_mark(text)
+    def __init__(self, messages: Sequence[Message], tools: Tools) -> None:
+        self._of = messages, tools
         self.parts: dict[str, Part] = {}
+
+    @cached_property
+    def _base(self) -> str:
+        """What no part holds; most rows have no part to mark, and are not searched for it."""
+        return unused_mark(str(self._of))
 
     def has(self, message: int) -> bool:
         """Whether a message has marked parts."""
