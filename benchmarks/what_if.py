@@ -70,7 +70,9 @@ RATIO = "1 + 0.2 * sin((hash(example_id || $label) % 100000)::double)"
 LENGTH = "1 + hash(example_id || left($label, 0)) % 200"
 
 FILL = """
-insert into examples
+insert into examples (
+    example_id, prompt_id, messages, tools, response_at, prompt, response, origin
+)
 select md5(i::varchar), md5('p' || (i // 2)), '[]', '[]', 1, 'prompt ' || i, 'answer ' || i,
     'source'
 from range({rows}) t(i)
