@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import duckdb
 
-from storage.database_file import explain_database_error, foreign
+from storage.database_file import explain_database_error, foreign, make_directory
 from storage.duckdb_instance import attached
 from storage.migrations import MIGRATIONS
 from storage.shard_checks import telling_damage
@@ -87,7 +87,7 @@ def open_workspace(workspace: Workspace, views: bool = True) -> Iterator[Connect
 @contextmanager
 def open_tables(workspace: Workspace) -> Iterator[Connection]:
     """The same without the views of measurements, which need every file of theirs to be there."""
-    workspace.directory.mkdir(parents=True, exist_ok=True)
+    make_directory(workspace.directory)
     with connect(workspace.database, read_only=False) as con:
         applied = count_applied(con)
         if not is_older(applied):

@@ -74,3 +74,18 @@ def foreign(file: Path, found: str) -> DatabaseFileError:
         f"{file} is {found}, and no database of a workspace. Move it away, or name another "
         "workspace"
     )
+
+
+def make_directory(folder: Path) -> None:
+    """Make a workspace's directory, or one in it; raise DatabaseFileError if a file is in the way.
+
+    Raises:
+        OSError: if it cannot be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        file = next(each for each in (folder, *folder.parents) if each.exists())
+        raise DatabaseFileError(
+            f"{file} is a file, and a workspace is a directory: name another one"
+        ) from None

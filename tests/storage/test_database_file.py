@@ -22,6 +22,7 @@ from storage.database import (
 )
 from storage.database_file import DatabaseFileError, explain_database_error
 from storage.workspace import Workspace
+from storage.workspace_lock import lock_workspace
 
 BLOCK_AT = 3 * 4096  # where DuckDB's first block begins, after its three headers
 
@@ -194,3 +195,16 @@ def test_other_errors_stay_what_they_are(workspace: Workspace) -> None:
     missing = workspace.directory / "missing"
     assert explain_database_error(missing, duckdb.IOException("Permission denied")) is None
     assert not issubclass(DatabaseFileError, WorkspaceVersionError | WorkspaceBusyError)
+
+
+def test_a_file_in_the_place_of_the_directory_is_named(workspace: Workspace) -> None:
+    workspace.directory.write_text("notes")
+    below = Workspace(workspace.directory / "below" / "it")
+    for place in (workspace, below):
+        told = pytest.raises(DatabaseFileError, match=f"{workspace.directory} is a file, and a")
+        with told, lock_workspace(place, "run"):
+            pass
+        with told, open_workspace(place):
+            pass
+        with pytest.raises(WorkspaceMissingError), read_workspace(place):
+            pass
