@@ -178,7 +178,7 @@ def count_languages(con: Connection, run: RunContext, ids: Sequence[str]) -> dic
     )
 
 
-def path_of(run: RunContext, source: FirstSource) -> str:
+def path_in_exports(run: RunContext, source: FirstSource) -> str:
     """The path of a source as an export says it."""
     return run.source_paths.get(source.source_id, source.path)
 
@@ -211,6 +211,6 @@ def export_rows(
                 split=split,
                 rank=place + 1,
                 weight=weight * conversation.messages[at].get("weight", 1),
-                source=path_of(run, source) if source else maker,
+                source=path_in_exports(run, source) if source else maker,
                 license=source.license if source else None,
             )
