@@ -53,7 +53,7 @@ def run(folder: Path) -> int:
     recipe = load_recipe(folder / "recipe.json")
     placed = recipe.at(folder)
     with measured("ingest"):
-        run, pool = ingest_plainly(recipe, placed)
+        run, pool = ingest_plainly(recipe, folder)
     tokenizer = tokenizer_of(placed.measure.tokens.model)  # loaded before either side uses it
     with measured("token counts"):
         run = measure_plainly(run, placed, pool)

@@ -23,9 +23,9 @@ from storage.examples import read_pool
 from storage.runs import start_run
 
 
-def ingest_plainly(recipe: Recipe, placed: Recipe) -> tuple[RunContext, list[str]]:
+def ingest_plainly(recipe: Recipe, base: Path) -> tuple[RunContext, list[str]]:
     """Begin a run and read its sources; the run, and its pool."""
-    state, sources = identify(recipe, placed)
+    state, sources = identify(recipe, base)
     run = state.run
     with open_workspace(run.workspace) as con:
         start_run(con, run.run_id, recipe.stored(), "plain", {}, run.source_ids)
@@ -62,7 +62,7 @@ def run_plainly(recipe_file: Path) -> None:
     """All stages up to the export, as calls."""
     recipe = load_recipe(recipe_file)
     placed = recipe.at(recipe_file.parent)
-    run, pool = ingest_plainly(recipe, placed)
+    run, pool = ingest_plainly(recipe, recipe_file.parent)
     run = score_plainly(measure_plainly(run, placed, pool), recipe, pool)
     select_examples(run, recipe.select, dedupe_plainly(run, recipe, pool))
     export_selection(run, recipe.stored(), placed.measure.tokens, step_lines(recipe))

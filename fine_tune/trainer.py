@@ -30,6 +30,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from fine_tune.cost import CostMeter
 from fine_tune.settings import TrainSettings
 from scorers.measures.models.language_model import read_tokenizer
+from scorers.measures.models.model_folder import loading_from
 from storage.exports_manifest import IGNORED, Split
 
 OnStep: TypeAlias = Callable[[int, int, float], None]
@@ -283,9 +284,15 @@ def load_model(folder: Path) -> PreTrainedModel:
         ValueError: if weights are missing, which transformers would fill with random numbers.
     """
     dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
-    )
+    with loading_from(folder):
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
     model: PreTrainedModel = loaded[0]
     if missing := sorted(loaded[1]["missing_keys"]):
         raise ValueError(f"{folder} lacks weights: {', '.join(missing[:3])}")

@@ -17,6 +17,7 @@ from pipeline.export.stage import Exported
 from pipeline.ingest.stage import (
     count_ingest,
     distinct_sources,
+    exported_path,
     identify_block,
     identify_sources,
     ingest_sources,
@@ -57,10 +58,10 @@ class RunState:
     adapter: Path | None = None
 
 
-def begin(recipe: Recipe, placed: Recipe) -> RunState:
+def begin(recipe: Recipe, base: Path) -> RunState:
     """Record that a run starts, and read the sources that the workspace does not have."""
-    state, sources = identify(recipe, placed)
-    run, models = state.run, {recipe.target: resolve_model(placed.target).fingerprint}
+    state, sources = identify(recipe, base)
+    run, models = state.run, {recipe.target: resolve_model(state.placed.target).fingerprint}
     say(f"run {run.run_id} in {run.workspace.directory}")
     with open_workspace(run.workspace) as con:
         declare_measures(con, VIEW_COLUMNS)
@@ -70,8 +71,14 @@ def begin(recipe: Recipe, placed: Recipe) -> RunState:
     return state
 
 
-def identify(recipe: Recipe, placed: Recipe) -> tuple[RunState, Sequence[Source]]:
-    """Identify the sources, and with them the run: the same recipe on the same rows is the same."""
+def identify(recipe: Recipe, base: Path) -> tuple[RunState, Sequence[Source]]:
+    """Identify the sources, and with them the run: the same recipe on the same rows is the same.
+
+    Args:
+        recipe: as written, with the target resolved.
+        base: directory that its relative paths start from.
+    """
+    placed = recipe.at(base)
     workspace = Workspace(Path(placed.workspace))
     set_shard_location(workspace.directory, placed.shards)
     blocks = [identify_block(workspace, block) for block in placed.sources]
@@ -89,7 +96,8 @@ def identify(recipe: Recipe, placed: Recipe) -> tuple[RunState, Sequence[Source]
         # Two blocks may name one path, each with a format of its own.
         named.setdefault(written.path, []).extend(source.source_id for source in found)
     run = RunContext(workspace, run_id, recipe.seed, source_ids, measures={}, scores={})
-    run = replace(run, named_sources=named, target_source_ids=target_ids)
+    paths = {each.source_id: exported_path(workspace, each.path, base) for each in sources}
+    run = replace(run, named_sources=named, source_paths=paths, target_source_ids=target_ids)
     return RunState(recipe, placed, run), [*sources, *targets]
 
 

@@ -28,9 +28,9 @@ ON_THREADS: Any = find_runner("threads", None)
 
 
 @task(task_run_name="read the sources", cache_policy=NO_CACHE, persist_result=False)
-def start(recipe: Recipe, placed: Recipe) -> RunState:
+def start(recipe: Recipe, base: str) -> RunState:
     """Identify the sources and read what of them is new."""
-    return begin(recipe, placed)
+    return begin(recipe, Path(base))
 
 
 @task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)
@@ -64,7 +64,7 @@ def curate(
     if until != "ingest":
         require_templates(placed.measure)
     with lock_workspace(workspace, f"run {recipe.name}", wait=wait, tell=say):
-        state = start(resolved, placed)
+        state = start(resolved, base)
         if missed := collect_trainings(workspace):
             say(f"train: {missed} trainings were done elsewhere and are recorded now")
         for name in STAGES:

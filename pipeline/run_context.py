@@ -23,6 +23,8 @@ class RunContext:
     """Name of a score → the key its numbers are stored under."""
     named_sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Path of a source as the recipe writes it → the ids of what lies there."""
+    source_paths: Mapping[str, str] = field(default_factory=dict)
+    """Id of a source → its path as exports say it; where the workspace has it, if not here."""
     repairs: str | None = None
     """Generation key of the repairs; None where the recipe generates none."""
     target_source_ids: Sequence[str] = ()

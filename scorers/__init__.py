@@ -8,6 +8,8 @@ Exceptions; a number is the exit code of a command that one ends:
     ├── NotConvergedError      2  a transport was not solved in its turns (got_d.py)
     ├── MissingTemplateError   2  a model has no chat template, and one is to be used
     │                             (measures/reading/chat_format.py)
+    ├── UnusableModelError     5  a model's folder is broken, or asks for what is never done
+    │                             (measures/models/model_folder.py)
     ├── RenderingError            a template cannot write a conversation
     │                             (measures/reading/chat_format.py)
     └── UnfixedDateError       2  a chat template writes today's date and cannot be kept from it

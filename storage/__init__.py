@@ -3,6 +3,10 @@
 Its exceptions; a number is the exit code of a command that one ends:
 
     ValueError
+    ├── DamagedMeasurementsError  3  a file of measurements is not what was committed
+    │                                (shard_checks.py)
+    ├── DatabaseFileError         2  the database is damaged, or another program's file
+    │                                (database_file.py)
     ├── OtherShardLocationError   2  the shards are elsewhere, or of another workspace
     │                                (shard_location.py)
     ├── QueryError                2  what was asked for is not in the workspace (database.py)

@@ -13,8 +13,10 @@ from typing import ClassVar
 
 import duckdb
 
+from storage.database_file import explain_database_error, foreign, make_directory
 from storage.duckdb_instance import attached
 from storage.migrations import MIGRATIONS
+from storage.shard_checks import telling_damage
 from storage.upgrade import back_up, migration_mark
 from storage.views import define_views
 from storage.workspace import Workspace
@@ -22,6 +24,13 @@ from storage.workspace import Workspace
 Connection = duckdb.DuckDBPyConnection
 
 PATIENCE_SECONDS = 60.0  # how long a database is tried that another process has open
+
+TABLES = "select table_name from duckdb_tables() where database_name = current_database()"
+
+PATH = "select path from duckdb_databases() where database_name = current_database()"
+
+OLDEST = "stage_counts"
+"""A table that every version had, and hardly another program."""
 
 BRIEF_SECONDS = 1.0
 POLL_SECONDS = 0.05
@@ -62,11 +71,13 @@ def open_workspace(workspace: Workspace, views: bool = True) -> Iterator[Connect
     Raises:
         WorkspaceBusyError: if another process has it open.
         WorkspaceVersionError: if a newer version wrote it.
+        DatabaseFileError: if its database is damaged, or another program's.
         LostMeasurementsError: if a file is gone that its tables name.
+        DamagedMeasurementsError: if one is not what was committed.
         OSError: if it cannot be written, or if it is of an older version and there is no room for
             a copy of it.
     """
-    with open_tables(workspace) as con:
+    with open_tables(workspace) as con, telling_damage(con):
         if views:
             register_store(con, workspace)
             define_views(con, workspace, temporary=False)
@@ -76,7 +87,7 @@ def open_workspace(workspace: Workspace, views: bool = True) -> Iterator[Connect
 @contextmanager
 def open_tables(workspace: Workspace) -> Iterator[Connection]:
     """The same without the views of measurements, which need every file of theirs to be there."""
-    workspace.directory.mkdir(parents=True, exist_ok=True)
+    make_directory(workspace.directory)
     with connect(workspace.database, read_only=False) as con:
         applied = count_applied(con)
         if not is_older(applied):
@@ -98,10 +109,12 @@ def read_workspace(workspace: Workspace) -> Iterator[Connection]:
         WorkspaceMissingError: if there is none.
         WorkspaceBusyError: if another process is writing to it.
         WorkspaceVersionError: if a newer version wrote it.
+        DatabaseFileError: if its database is damaged, or another program's.
         LostMeasurementsError: if a file is gone that its tables name.
+        DamagedMeasurementsError: if one is not what was committed.
         OSError: if it is of an older version and cannot be written.
     """
-    with read_tables(workspace) as con:
+    with read_tables(workspace) as con, telling_damage(con):
         register_store(con, workspace)
         define_views(con, workspace, temporary=True)
         yield con
@@ -110,12 +123,13 @@ def read_workspace(workspace: Workspace) -> Iterator[Connection]:
 @contextmanager
 def read_tables(workspace: Workspace) -> Iterator[Connection]:
     """The same without the views of measurements, which need every file of theirs to be there."""
+    missing = f"there is no workspace in {workspace.directory}: `sluice run RECIPE` makes one"
     if not workspace.database.exists():
-        raise WorkspaceMissingError(
-            f"there is no workspace in {workspace.directory}: `sluice run RECIPE` makes one"
-        )
+        raise WorkspaceMissingError(missing)
     with connect(workspace.database, read_only=True) as con:
         applied = count_applied(con)
+        if not applied:  # what was to make it was killed before it did
+            raise WorkspaceMissingError(missing)
         if not is_older(applied):
             yield con
             return
@@ -167,7 +181,19 @@ def connect(
     with ExitStack() as opened:
         while (con := try_to_connect(opened, database, read_only, give_up)) is None:
             time.sleep(POLL_SECONDS)
-        yield con
+        with telling_what_is_wrong(database):
+            yield con
+
+
+@contextmanager
+def telling_what_is_wrong(database: Path) -> Iterator[None]:
+    """Raise a DatabaseFileError for an error of DuckDB's that comes from the file itself."""
+    try:
+        yield
+    except duckdb.Error as error:
+        if (explained := explain_database_error(database, error)) is None:
+            raise
+        raise explained from error
 
 
 def register_store(con: Connection, workspace: Workspace) -> None:
@@ -182,9 +208,10 @@ def try_to_connect(
 ) -> Connection | None:
     """A connection; None if another process has the database, and there is time to try again."""
     try:
-        return opened.enter_context(attached(database, read_only=read_only))
+        with telling_what_is_wrong(database):
+            return opened.enter_context(attached(database, read_only=read_only))
     except duckdb.IOException as error:
-        if "lock" not in str(error):  # DuckDB has no class of its own for it
+        if "Could not set lock" not in str(error):  # DuckDB has no class of its own for it
             raise
         if time.monotonic() < give_up:
             return None
@@ -216,17 +243,29 @@ def count_applied(con: Connection) -> int:
 
     Raises:
         WorkspaceVersionError: if there are more than this version knows.
+        DatabaseFileError: if its tables are another program's.
     """
     try:
         applied = fetch_count(con, "select count(*) from migrations")
     except duckdb.CatalogException:  # a new database: to ask whether it has the table takes longer
-        return 0
+        applied = 0
+    if applied != len(MIGRATIONS):
+        require_ours(con, applied)
     if applied > len(MIGRATIONS):
         raise WorkspaceVersionError(
             f"this workspace was written by a newer version: it has {applied} migrations, "
             f"this version knows {len(MIGRATIONS)}; upgrade Sluice"
         )
     return applied
+
+
+def require_ours(con: Connection, applied: int) -> None:
+    """Raise DatabaseFileError if a database that is not up to date was never a workspace's."""
+    tables = set(con.execute(TABLES).fetchnumpy()["table_name"])
+    ours = OLDEST in tables if applied else tables <= {"migrations"}  # killed before they were made
+    if not ours:
+        ((path,),) = con.execute(PATH).fetchall()
+        raise foreign(Path(path or ""), "another program's DuckDB database")
 
 
 @contextmanager

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from storage.asked import asking_about
 from storage.database import Connection
-from storage.measurements import MeasureKey
+from storage.measurements import MeasureKey, relation_of_key
 from storage.rows import fetch_counts
-from storage.views import relation_of
 
 DETAILS = r"""
 select state, min(detail), count(*) as rows
@@ -46,7 +45,7 @@ def read_details(con: Connection, key: MeasureKey, ids: Sequence[str]) -> list[D
 
     Details that differ by numbers alone are counted together.
     """
-    query = DETAILS.format(measure=relation_of(con, key.measure))
+    query = DETAILS.format(measure=relation_of_key(con, key))
     with asking_about(con, ids):
         rows = con.execute(query, {"measure_key": key.measure_key}).fetchall()
     return [Detail(str(state), str(detail), int(count)) for state, detail, count in rows]
@@ -56,14 +55,14 @@ def count_members(
     con: Connection, key: MeasureKey, column: str, ids: Sequence[str]
 ) -> dict[str, int]:
     """Text → how many examples have it in a column of lists; sorted by text."""
-    query = MEMBERS.format(column=column, measure=relation_of(con, key.measure))
+    query = MEMBERS.format(column=column, measure=relation_of_key(con, key))
     with asking_about(con, ids):
         return fetch_counts(con, query, {"measure_key": key.measure_key})
 
 
 def count_above_zero(con: Connection, key: MeasureKey, column: str, ids: Sequence[str]) -> int:
     """How many examples have a number above 0 in a column."""
-    query = ABOVE_ZERO.format(column=column, measure=relation_of(con, key.measure))
+    query = ABOVE_ZERO.format(column=column, measure=relation_of_key(con, key))
     with asking_about(con, ids):
         ((count,),) = con.execute(query, {"measure_key": key.measure_key}).fetchall()
     return int(count)

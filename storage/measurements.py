@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from storage.asked import asking_about, read_aligned
 from storage.conversations import content_hash
 from storage.database import Connection, transaction
+from storage.shard_checks import require_sound
 from storage.views import columns_of, relation_of
 from storage.workspace import Workspace
 
@@ -146,6 +147,16 @@ def read_stored_keys(con: Connection, measure: str) -> list[MeasureKey]:
     ]
 
 
+def relation_of_key(con: Connection, key: MeasureKey) -> str:
+    """SQL that a query may read a key's measure from, its files being what was committed.
+
+    Raises:
+        DamagedMeasurementsError: if one is not.
+    """
+    require_sound(con, key.measure_key)
+    return relation_of(con, key.measure)
+
+
 def read_missing(
     con: Connection, key: MeasureKey, ids: Sequence[str], counts: MeasureKey | None = None
 ) -> pa.Table:
@@ -156,7 +167,7 @@ def read_missing(
         together. Tokens are those counted under `counts`; where there is no count, a quarter of the
         characters.
     """
-    without = WITHOUT_MEASURED.format(measure=relation_of(con, key.measure))
+    without = WITHOUT_MEASURED.format(measure=relation_of_key(con, key))
     return _read_sizes(con, ids, counts, without, {"measure_key": key.measure_key})
 
 
@@ -175,6 +186,8 @@ def _read_sizes(
     counted = counts is not None and "prompt_tokens" in columns_of(con, "token_counts")
     query = SIZES_OF.format(without=without, counts=COUNTS if counted else NO_COUNTS)
     counts_key = counts.measure_key if counts is not None and counted else None
+    if counts_key is not None:
+        require_sound(con, counts_key)
     with asking_about(con, ids):
         return con.execute(query, {**parameters, "counts_key": counts_key}).to_arrow_table()
 
@@ -214,6 +227,7 @@ def merge_small_shards(con: Connection, workspace: Workspace, key: MeasureKey) -
     }
     if len(small) < MANY_SMALL:
         return
+    require_sound(con, key.measure_key)  # or the hash of the merged file would vouch for damage
     merged = f"{folder}/merged-{content_hash(list(small))[:16]}.parquet"
     files.concatenate(list(small), merged)
     with transaction(con):
@@ -246,7 +260,7 @@ def read_measurements(
     A list column becomes (n, k), a list of lists (n, k, j); NaN where a row has no number. A row
     without a measurement has the state "not_measured".
     """
-    query = READ.format(columns=_select(con, key, columns), measure=relation_of(con, key.measure))
+    query = READ.format(columns=_select(con, key, columns), measure=relation_of_key(con, key))
     table = read_aligned(con, query, ids, {"measure_key": key.measure_key})
     return table["state"].to_pylist(), {name: to_array(table[name]) for name in columns}
 
@@ -258,7 +272,7 @@ def read_measurement_blocks(
 
     Nothing else may be asked of the connection meanwhile.
     """
-    query = READ.format(columns=_select(con, key, columns), measure=relation_of(con, key.measure))
+    query = READ.format(columns=_select(con, key, columns), measure=relation_of_key(con, key))
     with asking_about(con, ids):
         con.execute(query, {"measure_key": key.measure_key})
         for batch in con.to_arrow_reader(BLOCK_ROWS):
@@ -311,7 +325,7 @@ def read_text_lists(con: Connection, key: MeasureKey, column: str, ids: Sequence
     present = columns_of(con, key.measure)
     selected = f"m.{column}" if column in present else f"null::varchar[] as {column}"
     query = READ.format(
-        columns=f"coalesce(m.detail, '') as detail, {selected}", measure=key.measure
+        columns=f"coalesce(m.detail, '') as detail, {selected}", measure=relation_of_key(con, key)
     )
     table = read_aligned(con, query, ids, {"measure_key": key.measure_key})
     return TextLists(*(table[name].to_pylist() for name in ("state", "detail", column)))
@@ -323,7 +337,7 @@ def read_texts(
     """A column of text of examples, in the order of the ids; None where there is none."""
     if column not in columns_of(con, key.measure):
         return [None] * len(ids)
-    query = READ.format(columns=f"m.{column}", measure=relation_of(con, key.measure))
+    query = READ.format(columns=f"m.{column}", measure=relation_of_key(con, key))
     table = read_aligned(con, query, ids, {"measure_key": key.measure_key})
     texts: list[str | None] = table[column].to_pylist()
     return texts

@@ -4,7 +4,7 @@ A pool is registered once and joined with what is asked for, so that a million r
 work and a step that needs no text reads none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -39,13 +39,22 @@ from {POOL} join scores using (example_id)
 where scorer = $scorer and version = $version and settings = $settings
 """
 
+NO_PATHS: Mapping[str, str] = {}
+
 SOURCES = f"""
 select n, path, license
 from (
     select example_id, arg_min(source_id, (edits, source_id)) as source_id
     from ({HELD}) where source_id = any($source_ids) group by example_id
 )
-join {POOL} using (example_id) join sources using (source_id)
+join {POOL} using (example_id)
+join (
+    select source_id, coalesce(called.path, sources.path) as path, license
+    from sources
+    left join (
+        select unnest($called::varchar[]) as source_id, unnest($paths::varchar[]) as path
+    ) as called using (source_id)
+) using (source_id)
 """
 
 MEMBERS = f"""
@@ -142,12 +151,16 @@ def read_pool_tokens(
     return place_numbers(table, n), place_states(table, n)
 
 
-def read_pool_sources(con: Connection, source_ids: Sequence[str], n: int) -> tuple[Texts, Texts]:
+def read_pool_sources(
+    con: Connection, source_ids: Sequence[str], n: int, paths: Mapping[str, str] = NO_PATHS
+) -> tuple[Texts, Texts]:
     """Path (n,) and licence (n,) of the source each example was first read from.
 
-    Both are "generated" where there is none.
+    Both are "generated" where there is none. `paths` are what sources are called, by their ids, if
+    not by the paths that the workspace has.
     """
-    con.execute(SOURCES, {"source_ids": list(source_ids)})
+    called = {"called": list(paths), "paths": list(paths.values())}
+    con.execute(SOURCES, {"source_ids": list(source_ids), **called})
     table = con.to_arrow_table()
     return tuple(place_names(table, name, n, "generated") for name in ("path", "license"))  # type: ignore[return-value]
 

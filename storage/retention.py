@@ -10,6 +10,7 @@ from storage.conversations import content_hash
 from storage.database import Connection, fetch_count, transaction
 from storage.measurements import MeasureKey
 from storage.rows import fetch_texts
+from storage.shard_checks import find_damaged
 from storage.workspace import Workspace
 
 RUN_KEYS = """
@@ -166,9 +167,11 @@ def read_warmups(con: Connection, without: Sequence[str]) -> set[str]:
 def covers(
     con: Connection, workspace: Workspace, larger: StoredProxy, smaller: StoredProxy
 ) -> bool:
-    """Whether one training learnt every row that another did; not where a file is gone."""
+    """Whether one training learnt every row that another did; not if a file is gone or damaged."""
     files = workspace.measurements
     if not all(files.exists(path) for each in (larger, smaller) for path in each.paths):
         return False  # DuckDB would fail on the one that is gone
+    if any(find_damaged(con, each.key) for each in (larger, smaller)):
+        return False
     more, fewer = ([files.address(path) for path in each.paths] for each in (larger, smaller))
     return fetch_count(con, NOT_LEARNT, {"smaller": fewer, "larger": more}) == 0

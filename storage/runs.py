@@ -9,16 +9,19 @@ from storage.database import Connection, QueryError, fetch_count, transaction
 from storage.decisions import Decisions, write_decisions
 from storage.rows import fetch_texts
 
-START_RUN = """
+STARTS = "greatest(now(), (select max(started_at) + interval 1 microsecond from runs))"
+"""Later than every other start: a clock that goes back does not put a run before an older one."""
+
+START_RUN = f"""
 insert into runs (
     run_id, name, recipe, seed, code_version, models, started_at, finished_at, executions,
     previous_run_id
 )
 values (
-    $run_id, $name, $recipe, $seed, $code_version, $models, now(), null, 1, $previous_run_id
+    $run_id, $name, $recipe, $seed, $code_version, $models, {STARTS}, null, 1, $previous_run_id
 )
 on conflict (run_id) do update set
-    started_at = now(), finished_at = null, executions = runs.executions + 1,
+    started_at = excluded.started_at, finished_at = null, executions = runs.executions + 1,
     previous_run_id = coalesce($previous_run_id, runs.previous_run_id)
 """
 
@@ -31,7 +34,9 @@ order by started_at desc, run_id limit 1
 """
 """Of a run that goes on after a kill there is none: what came before it, it knows already."""
 
-FINISH_RUN = "update runs set finished_at = now() where run_id = $run_id"
+FINISH_RUN = """
+update runs set finished_at = greatest(now(), started_at) where run_id = $run_id
+"""
 
 ADD_SOURCES = """
 insert into run_sources select $run_id, unnest($source_ids::varchar[]) on conflict do nothing

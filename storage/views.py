@@ -80,6 +80,7 @@ def define_views(con: duckdb.DuckDBPyConnection, workspace: Workspace, *, tempor
 
     Raises:
         LostMeasurementsError: if a shard's file is not there.
+        duckdb.Error: if one is no Parquet file any more.
     """
     listed = con.execute(LISTED).fetchall()
     files = workspace.measurements

@@ -19,6 +19,7 @@ import orjson
 from filelock import FileLock, Timeout
 
 from storage.database import WorkspaceBusyError
+from storage.database_file import make_directory
 from storage.workspace import Workspace
 
 POLL_SECONDS = 0.2  # a freed lock is noticed after so long
@@ -80,7 +81,7 @@ def lock_workspace(
         WorkspaceBusyError: if a run has it that does not yield, unless told to wait.
     """
     folder = workspace.lock_folder
-    folder.mkdir(parents=True, exist_ok=True)
+    make_directory(folder)
     held = file_lock(folder / "turn.lock")
     stand_in_line(held, folder, what, wait, tell)
     try:

@@ -164,7 +164,7 @@ def plan_recipe(
     from storage.database import read_workspace
     from storage.examples import read_pool
 
-    state, sources = identify(recipe, recipe.at(base))
+    state, sources = identify(recipe, base)
     read_in(state, sources)
     with read_workspace(state.run.workspace) as con:
         pool = read_pool(con, state.run.source_ids)

@@ -63,6 +63,7 @@ def try_settings(recipe: "Recipe", base: Path, run_id: str | None) -> "WhatIf":
         QueryError: if there is no such run, or the recipe differs from it in more than what a
             what-if can answer for.
     """
+    from pipeline.ingest.stage import exported_path
     from pipeline.reporting.changes import differences
     from pipeline.reporting.what_if import beyond_reach, select_again
     from pipeline.run_context import RunContext
@@ -70,6 +71,7 @@ def try_settings(recipe: "Recipe", base: Path, run_id: str | None) -> "WhatIf":
     from storage.database import QueryError, read_workspace
     from storage.retention import read_run_keys
     from storage.runs import find_run, read_run_sources
+    from storage.sources import read_source_paths
     from storage.what_if import find_last_choice
     from storage.workspace import Workspace
 
@@ -96,7 +98,10 @@ def try_settings(recipe: "Recipe", base: Path, run_id: str | None) -> "WhatIf":
         scores = find_score_keys(con, recipe, found, measures)
         sources = read_run_sources(con, found)  # of then: files may have changed since
         run = RunContext(workspace, found, recipe.seed, sources, measures, scores)
-        run = replace(run, named_sources=named_sources(con, recipe, base, run))
+        paths = dict(read_source_paths(con, sources))
+        called = {each: exported_path(workspace, path, base) for each, path in paths.items()}
+        named = named_sources(con, recipe, base, run)
+        run = replace(run, named_sources=named, source_paths=called)
         return select_again(con, run, recipe.select, changed, recipe.licenses)
 
 

@@ -25,7 +25,13 @@ from scorers.measures.models.loading import named_template, resolve_model
 from scorers.reductions import as_turns
 from storage.conversations import content_hash
 from storage.database import Connection, open_workspace
-from storage.examples import read_examples, read_first_sources, read_makers, read_pool
+from storage.examples import (
+    FirstSource,
+    read_examples,
+    read_first_sources,
+    read_makers,
+    read_pool,
+)
 from storage.exports_manifest import ExportManifest, ModelIdentity, Split
 from storage.measurements import MeasureKey, read_measurements, read_texts
 from storage.runs import StageCount, read_counts, write_step
@@ -172,6 +178,11 @@ def count_languages(con: Connection, run: RunContext, ids: Sequence[str]) -> dic
     )
 
 
+def path_in_exports(run: RunContext, source: FirstSource) -> str:
+    """The path of a source as an export says it."""
+    return run.source_paths.get(source.source_id, source.path)
+
+
 def export_rows(
     con: Connection, run: RunContext, selection_id: str, split: Split
 ) -> Iterator[ExportRow]:
@@ -200,6 +211,6 @@ def export_rows(
                 split=split,
                 rank=place + 1,
                 weight=weight * conversation.messages[at].get("weight", 1),
-                source=source.path if source else maker,
+                source=path_in_exports(run, source) if source else maker,
                 license=source.license if source else None,
             )

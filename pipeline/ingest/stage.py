@@ -158,6 +158,22 @@ def stored_path(workspace: Workspace, name: str) -> str:
     return os.path.relpath(Path(name).resolve(), workspace.directory.resolve())
 
 
+def exported_path(workspace: Workspace, path: str, base: Path) -> str:
+    """The path of a source as an export says it, which depends on no workspace's place.
+
+    It is as seen from a folder beside the recipe, where a workspace mostly is.
+
+    Args:
+        workspace: which keeps the path.
+        path: as it keeps it.
+        base: directory that the recipe's relative paths start from.
+    """
+    if path.startswith((HUB_PREFIX, f"{workspace.snapshots.name}/")):
+        return path
+    place = os.path.normpath(workspace.directory.resolve() / path)
+    return os.path.relpath(place, base.resolve() / "workspace")
+
+
 def bound_rows(name: str, format: str | None) -> int | None:
     """The most rows a source can have; None where that cannot be told without reading it."""
     try:

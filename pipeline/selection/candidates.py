@@ -128,7 +128,8 @@ class Pool:
     @cached_property
     def sources(self) -> tuple[Names, Names]:
         """Path (n,) and licence (n,) of the source each row was first read from."""
-        return pool_columns.read_pool_sources(self._con, self._run.source_ids, len(self.ids))
+        paths = self._run.source_paths
+        return pool_columns.read_pool_sources(self._con, self._run.source_ids, len(self.ids), paths)
 
     @cached_property
     def all_licenses(self) -> Names:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.upkeep.installation_checks import GIGABYTE, Finding, check_free
 from storage.database import WorkspaceBusyError, WorkspaceVersionError, read_schema
+from storage.database_file import DatabaseFileError
 from storage.workspace import Workspace
 
 # Room that a run should have, beside a copy of the database: shards, an export, a checkpoint.
@@ -48,6 +49,8 @@ def check_schema(workspace: Workspace) -> Finding:
         return Finding("warning", "tables", detail, "ask again when the run has ended")
     except WorkspaceVersionError as error:
         return Finding("problem", "tables", str(error), "upgrade Sluice")
+    except DatabaseFileError as error:
+        return Finding("problem", "tables", str(error), "the line above says what to do")
     if applied < known:
         detail = f"of an older version: {applied} of {known} migrations"
         remedy = "nothing: the next command copies the database and brings it up to date"

@@ -17,6 +17,7 @@ import numpy as np
 
 from scorers.arrays import Floats
 from scorers.measures.batches import batches_of_like_length
+from scorers.measures.models.model_folder import loading_from
 from scorers.measures.protocols import Message, OptionModel
 from scorers.measures.reading.sentence_parts import cut_text
 
@@ -86,10 +87,18 @@ class CrossEncoderEntailment:
         """Load a transformers folder in float32; safetensors only, no code of the model's own."""
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-        model = AutoModelForSequenceClassification.from_pretrained(
-            path, local_files_only=True, use_safetensors=True, dtype="float32"
-        )
+        with loading_from(path, "tokenizer"):
+            tokenizer = AutoTokenizer.from_pretrained(
+                path, local_files_only=True, trust_remote_code=False
+            )
+        with loading_from(path):
+            model = AutoModelForSequenceClassification.from_pretrained(
+                path,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype="float32",
+            )
         return cls(model.to(device), tokenizer, _window(model, tokenizer))
 
     def contradiction(self, premises: Sequence[str], hypotheses: Sequence[str]) -> Floats:

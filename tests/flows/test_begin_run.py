@@ -1,10 +1,12 @@
 """How a run begins with targets: what it is known by, what it says, and what ends it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.plain_run import run_plainly
 from flows.begin_run import NoRowsError, RunState, TooManyBadRowsError, begin, ingest_stage
 from flows.cli.summary import summary_of
 from flows.recipe.schema import Recipe
@@ -12,12 +14,12 @@ from storage.database import read_workspace
 from storage.runs import read_counts, read_run_sources, read_run_targets
 from storage.sources import list_quarantine
 from tests.pipeline.scoring.test_targets import write
-from tests.tiny_models import save_tiny_llama
+from tests.tiny_models import CHAT, save_tiny_llama
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(save_tiny_llama(tmp_path_factory.mktemp("tiny")))
+    return str(save_tiny_llama(tmp_path_factory.mktemp("tiny"), chat_template=CHAT))
 
 
 def begun(folder: Path, model: str, **changes: Any) -> RunState:  # noqa: ANN401 - a test's shorthand
@@ -32,7 +34,7 @@ def begun(folder: Path, model: str, **changes: Any) -> RunState:  # noqa: ANN401
         **changes,
     }
     recipe = Recipe.model_validate(given)
-    return begin(recipe, recipe.at(folder))
+    return begin(recipe, folder)
 
 
 def test_targets_are_part_of_what_a_run_is_and_not_of_its_pool(
@@ -88,3 +90,40 @@ def test_sources_and_targets_are_known_in_the_order_of_their_ids(
     assert list(run.target_source_ids) == sorted(run.target_source_ids)
     again = begun(tmp_path, model, sources=paths, targets=[]).run
     assert len(again.source_ids) == 6 and list(again.source_ids) == sorted(again.source_ids)
+
+
+def exported(project: Path, workspace: Path | str, model: str) -> dict[str, bytes]:
+    """Every file of the export of a recipe whose workspace lies there."""
+    project.mkdir(parents=True, exist_ok=True)
+    (project / "data" / "more").mkdir(parents=True, exist_ok=True)
+    for name, words in (("data/b.jsonl", "bee"), ("data/more/a.jsonl", "ant"), ("c.jsonl", "cat")):
+        write(project / name, [f"{words} {n}" for n in range(4)])
+    recipe = {
+        "name": "placed",
+        "workspace": str(workspace),
+        "target": model,
+        "sources": [{"path": "data"}, {"path": "c.jsonl"}],
+        "select": {
+            "held_out": 0,
+            "steps": [{"method": "random", "budget": {"rows": 7}, "shares": {"temperature": 9}}],
+        },
+    }
+    (project / "recipe.json").write_text(json.dumps(recipe))
+    run_plainly(project / "recipe.json")
+    (export,) = (project / workspace / "exports").iterdir()
+    return {str(file): (export / file).read_bytes() for file in files_of(export)}
+
+
+def files_of(folder: Path) -> list[Path]:
+    return sorted(each.relative_to(folder) for each in folder.rglob("*") if each.is_file())
+
+
+def test_an_export_does_not_depend_on_where_its_workspace_lies(tmp_path: Path, model: str) -> None:
+    first = exported(tmp_path / "one", "work", model)
+    assert b"../data/more/a.jsonl" in first["train.jsonl"]
+    for project, workspace in (
+        ("one", "deep/er/work"),
+        ("one", tmp_path / "elsewhere" / "w"),
+        ("two/of/them", "../../work"),
+    ):
+        assert exported(tmp_path / project, workspace, model) == first

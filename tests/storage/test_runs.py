@@ -6,6 +6,7 @@ from storage.database import Connection, QueryError
 from storage.runs import (
     StageCount,
     find_run,
+    finish_run,
     last_run,
     read_run_sources,
     read_run_targets,
@@ -64,3 +65,23 @@ def test_the_last_run_of_a_recipe_is_found_by_its_name(con: Connection) -> None:
     for run_id, name in (("one", "a"), ("two", "a"), ("three", "b")):
         start_run(con, run_id, {"name": name, "seed": 0}, "code", {}, [])
     assert [last_run(con, name) for name in ("a", "b", None)] == ["two", "three", "three"]
+
+
+@pytest.mark.parametrize("ahead", ["3 days", "1 second", "40 years"])
+def test_the_order_of_runs_survives_a_clock_that_goes_back(con: Connection, ahead: str) -> None:
+    start_run(con, "one", RECIPE, "code", {}, [])
+    con.execute("insert into run_selections values ('one', 's', 'choice', null)")
+    con.execute(f"update runs set started_at = now() + interval '{ahead}'")
+    for run_id in ("two", "three"):
+        start_run(con, run_id, RECIPE, "code", {}, [])
+        assert last_run(con) == run_id
+    assert con.execute("select previous_run_id from runs order by started_at").fetchall() == [
+        (None,),
+        ("one",),
+        ("one",),
+    ]
+    start_run(con, "one", RECIPE, "code", {}, [])  # again: it is the last now
+    finish_run(con, "one")
+    assert last_run(con) == "one"
+    backwards = "select count(*) from runs where finished_at < started_at"
+    assert con.execute(backwards).fetchall() == [(0,)]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from transformers import PreTrainedTokenizerBase
 
+from scorers.measures.models.model_folder import loading_from
 from scorers.measures.protocols import TextVectors
 from scorers.measures.quiet import quiet_transformers
 
@@ -46,7 +47,7 @@ class SentenceEmbedder:
     @classmethod
     def from_directory(cls, path: Path, device: str) -> "SentenceEmbedder":
         """Load a folder in the layout of sentence-transformers, in float32."""
-        with quiet_transformers():
+        with quiet_transformers(), loading_from(path):
             model = SentenceTransformer(
                 str(path),
                 device=device,

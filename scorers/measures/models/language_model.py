@@ -16,6 +16,7 @@ from transformers import (
 )
 
 from scorers.arrays import Floats, Ints
+from scorers.measures.models.model_folder import UnusableModelError, loading_from
 from scorers.measures.protocols import (
     GeneratedAnswer,
     GenerationFailure,
@@ -42,9 +43,13 @@ def read_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     """The tokenizer in a model's folder, with a chat template that writes no date of today.
 
     Raises:
+        UnusableModelError: if there is none, or it is broken.
         UnfixedDateError: if its template writes one in a way that cannot be fixed.
     """
-    found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    with loading_from(path, "tokenizer"):
+        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            path, trust_remote_code=False
+        )
     template: Any = found.chat_template  # a dict of them, by name, in some models
     if isinstance(template, str):
         found.chat_template = fix_date(template)
@@ -98,10 +103,11 @@ class HuggingFaceLanguageModel:
             device: as torch names it.
 
         Raises:
-            ValueError: if weights are missing from the folder; transformers would make some up.
+            UnusableModelError: if the folder is broken, or weights are missing from it, which
+                transformers would make up.
         """
         weights: Any = getattr(torch, dtype)
-        with quiet_transformers():
+        with quiet_transformers(), loading_from(path):
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 path,
                 dtype=weights,
@@ -111,7 +117,8 @@ class HuggingFaceLanguageModel:
             )
         model, report = loaded
         if report["missing_keys"]:
-            raise ValueError(f"{path} lacks weights: {sorted(report['missing_keys'])[:3]} ...")
+            lacking = sorted(report["missing_keys"])[:3]
+            raise UnusableModelError(f"{path} lacks weights: {lacking} ...")
         return cls(model.to(device), read_tokenizer(path))
 
     @property

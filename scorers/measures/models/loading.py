@@ -18,7 +18,6 @@ off) and pickled weights are never read.
 from __future__ import annotations
 
 import importlib.metadata
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -28,9 +27,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scorers.measures.models.devices import resolve_device, resolve_dtype, use_allowed_cores
 from scorers.measures.models.model_cache import (
-    ADAPTER_CONFIG,
-    ADAPTER_WEIGHTS,
-    MODEL_FILES,
     adapter_fingerprint,
     converted_gguf,
     default_cache,
@@ -40,6 +36,15 @@ from scorers.measures.models.model_cache import (
     templated_copy,
     text_fingerprint,
     truncated_copy,
+)
+from scorers.measures.models.model_folder import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    MODEL_FILES,
+    UnusableModelError,
+    read_object,
+    require_all_bytes,
+    require_safe,
 )
 from scorers.measures.reading.chat_format import MissingTemplateError
 from scorers.names import did_you_mean
@@ -108,6 +113,7 @@ def resolve_model(
     Raises:
         MissingModelError: if the model is not on this disk and cannot be fetched.
         MissingTemplateError: if the file of a chat template is not there, or no text.
+        UnusableModelError: if its folder is broken, or asks for other files or for code of its own.
         ValueError: if no wheel has that name, or the model has fewer layers.
     """
     cache = cache or default_cache()
@@ -118,6 +124,7 @@ def resolve_model(
         path, fingerprint = _resolve_adapter(Path(name.removeprefix(ADAPTER)), cache)
     else:
         path = _resolve_directory(name) or _resolve_hub(name)
+        require_safe(path)
         fingerprint = directory_fingerprint(path, cache)
     if mark:
         text = read_template(Path(template))
@@ -167,10 +174,34 @@ def _resolve_adapter(folder: Path, cache: Path) -> tuple[Path, str]:
         )
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise MissingModelError(f"{str(folder)!r} has no {ADAPTER_WEIGHTS}, and no pickle is read")
-    name = str(json.loads((folder / ADAPTER_CONFIG).read_bytes())["base_model_name_or_path"])
-    base = resolve_model(name, cache=cache)  # may itself be a wheel, or an adapter
+    require_all_bytes(folder / ADAPTER_WEIGHTS)
+    base = resolve_model(_base_of(folder), cache=cache)  # may itself be a wheel, or an adapter
     fingerprint = adapter_fingerprint(folder, base.fingerprint, cache)
     return merged_adapter(base.path, folder, cache / "merged" / fingerprint[:32]), fingerprint
+
+
+def _base_of(folder: Path) -> str:
+    """The model that an adapter was trained on.
+
+    Raises:
+        UnusableModelError: if it names none, or is made of adapters elsewhere, or of itself.
+    """
+    names, above = [], folder
+    while (above / ADAPTER_CONFIG).is_file():
+        settings = read_object(above / ADAPTER_CONFIG)
+        name = settings.get("base_model_name_or_path")
+        if settings.get("adapters") or not isinstance(name, str) or not name:
+            raise UnusableModelError(
+                f"{above / ADAPTER_CONFIG} must name one base_model_name_or_path, and no other "
+                "adapters, which lie elsewhere: merge them into one"
+            )
+        if name in names:
+            raise UnusableModelError(f"{folder} is an adapter of itself: name its base")
+        names.append(name)
+        if not name.startswith(ADAPTER):
+            break
+        above = Path(name.removeprefix(ADAPTER).partition(TEMPLATE)[0])
+    return names[0]
 
 
 def find_wheel_weights(name: str) -> Path:

@@ -18,6 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from scorers.measures.models.model_folder import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    find_model_files,
+    loading_from,
+)
 from scorers.measures.quiet import quiet_transformers
 
 if TYPE_CHECKING:
@@ -33,11 +39,8 @@ STALE_SECONDS = 3600.0  # a partial copy this old was left by a process that was
 LARGE_BYTES = 1 << 20
 """From here on the hash of a file is remembered; below, reading it again costs nothing."""
 
-MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
-ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 TEMPLATE_FILE = "chat_template.jinja"  # goes before one in the tokenizer's configuration
 TEMPLATE_PLACES = (TEMPLATE_FILE, "chat_template.json", "additional_chat_templates")
-NOT_THE_MODEL = ("trainer_state.json", "training_args.json", "all_results.json")
 
 
 def default_cache() -> Path:
@@ -54,13 +57,15 @@ def text_fingerprint(text: str) -> str:
 def file_fingerprint(path: Path, cache: Path) -> str:
     """SHA-256 of a file's content, 64 hex digits.
 
-    For large files it is remembered in the cache by path, size and modification time, so that a
-    16 GB model is read once and not at each start.
+    For large files it is remembered in the cache by path, size and times, so that a 16 GB model is
+    read once and not at each start. What unpacks or copies files may give them any time of
+    modification; that of the last change of their entry, and its number, it cannot choose.
     """
     status = path.stat()
     if status.st_size < LARGE_BYTES:
         return _hash_file(path)
-    key = text_fingerprint(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}")
+    times = f"{status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+    key = text_fingerprint(f"{path.resolve()} {status.st_size} {times}")
     remembered = cache / "hashes" / key
     if remembered.is_file():
         return remembered.read_text().strip()
@@ -79,11 +84,9 @@ def _hash_file(path: Path) -> str:
 
 def directory_fingerprint(path: Path, cache: Path) -> str:
     """SHA-256 over names and contents of a model's configuration, weights and tokenizer files."""
-    files = {file for pattern in MODEL_FILES for file in path.rglob(pattern)}
     lines = [
         f"{file.relative_to(path).as_posix()} {file_fingerprint(file, cache)}"
-        for file in sorted(files)
-        if file.name not in NOT_THE_MODEL
+        for file in find_model_files(path)
     ]
     return text_fingerprint("\n".join(lines))
 
@@ -142,8 +145,12 @@ def converted_gguf(weights: Path, target: Path) -> Path:
         log.info("converting %s once, into %s", weights.name, target)
         source, name = str(weights.parent), weights.name
         with quiet_transformers():
-            model = AutoModelForCausalLM.from_pretrained(source, gguf_file=name)
-            tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=name)
+            model = AutoModelForCausalLM.from_pretrained(
+                source, gguf_file=name, trust_remote_code=False
+            )
+            tokenizer = AutoTokenizer.from_pretrained(
+                source, gguf_file=name, trust_remote_code=False
+            )
         _split_words_as_trained(tokenizer, weights)
         tokenizer.model_max_length = model.config.max_position_embeddings
         # transformers will not save a model marked as quantised, although its weights no longer
@@ -187,7 +194,8 @@ def truncated_copy(source: Path, layers: int, target: Path) -> Path:
     target = copy_folder(target)
     if target.is_dir():
         return target
-    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    with loading_from(source):
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
     if not 1 <= layers <= config.num_hidden_layers:
         raise ValueError(
             f"layers must be between 1 and {config.num_hidden_layers}, which the model has; "
@@ -199,7 +207,8 @@ def truncated_copy(source: Path, layers: int, target: Path) -> Path:
 
     def build(folder: Path) -> None:
         log.info("copying the first %d layers of %s into %s", layers, source.name, target)
-        with quiet_transformers():  # it would note that the other layers are left on disk
+        # Quiet: it would note that the other layers are left on disk.
+        with quiet_transformers(), loading_from(source):
             model = AutoModelForCausalLM.from_pretrained(
                 source, config=config, dtype="auto", use_safetensors=True, trust_remote_code=False
             )
@@ -249,10 +258,11 @@ def merged_adapter(base: Path, adapter: Path, target: Path) -> Path:
         from scorers.measures.models.language_model import read_tokenizer
 
         log.info("merging the adapter in %s into a copy of %s, in %s", adapter, base.name, target)
-        with quiet_transformers():
+        with quiet_transformers(), loading_from(base):
             model = AutoModelForCausalLM.from_pretrained(
                 base, dtype="auto", use_safetensors=True, trust_remote_code=False
             )
+        with loading_from(adapter, "adapter"):
             tuned = PeftModel.from_pretrained(model, adapter)
         tuned.merge_and_unload().save_pretrained(folder)
         read_tokenizer(base).save_pretrained(folder)

@@ -39,6 +39,7 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from scorers.arrays import Floats
+from scorers.measures.models.model_folder import loading_from
 from scorers.measures.quiet import quiet_transformers
 from scorers.measures.training.graded_pair import GradedPair
 from scorers.measures.training.proxy_schedule import LinearSchedule
@@ -98,7 +99,7 @@ class PairRegressor:
         Raises:
             ValueError: if the folder lacks other weights than the output's.
         """
-        with quiet_transformers():
+        with quiet_transformers(), loading_from(path):
             tokenizer = AutoTokenizer.from_pretrained(
                 path, local_files_only=True, trust_remote_code=False
             )

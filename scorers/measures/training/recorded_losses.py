@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scorers.arrays import Floats
 from scorers.measures.losses import State
 from scorers.measures.models.devices import resolve_autocast
+from scorers.measures.models.model_folder import loading_from
 from scorers.measures.training.proxy_schedule import ProxySettings
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ def find_unread_rows(
     """
     from transformers import AutoConfig
 
-    config: Any = AutoConfig.from_pretrained(model, local_files_only=True).get_text_config()
+    with loading_from(model):
+        whole = AutoConfig.from_pretrained(model, local_files_only=True, trust_remote_code=False)
+    config: Any = whole.get_text_config()
     window = min(settings.max_tokens, int(config.max_position_embeddings))
     return [_find_problem(row, window) for row in rows]
 
