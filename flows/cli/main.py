@@ -106,7 +106,7 @@ def main() -> None:
 
 
 class Notes(logging.Handler):
-    """Has what storage notes, such as that it copies an older workspace, reach the user."""
+    """Has what is noted below the flows reach the user, such as that a workspace is copied."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Say it."""
@@ -114,10 +114,11 @@ class Notes(logging.Handler):
 
 
 def show_notes() -> None:
-    """Say the notes of storage."""
-    notes = logging.getLogger("storage")
-    notes.addHandler(Notes())
-    notes.propagate = False  # or Prefect would say it again
+    """Say the notes of storage, and of the scorers' cache of replies."""
+    for package in ("storage", "scorers"):
+        notes = logging.getLogger(package)
+        notes.addHandler(Notes())
+        notes.propagate = False  # or Prefect would say it again
 
 
 def exit_code(error: Exception) -> int | None:
