@@ -16,6 +16,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -66,6 +67,15 @@ def request_key(base_url: str, path: str, body: JsonReply) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
+@lru_cache
+def note_spoilt(directory: Path) -> None:
+    """Say of a folder, once in a process, that it has replies which are of no use."""
+    logger.warning(
+        "replies in %s that an older version kept are of no use; they are asked for again",
+        directory,
+    )
+
+
 def post_once(
     settings: EndpointSettings,
     path: str,
@@ -92,12 +102,8 @@ def post_once(
     keys = [request_key(settings.base_url, path, body) for body in bodies]
     found = {key: kept for key in set(keys) if (kept := cache.read(key)) is not None}
     replies: dict[str, Reply] = {key: kept for key, kept in found.items() if is_usable(kept)}
-    if spoilt := len(found) - len(replies):
-        logger.warning(
-            "%d replies in %s are of no use, from an older version; they are asked for again",
-            spoilt,
-            settings.cache,
-        )
+    if len(replies) < len(found):
+        note_spoilt(settings.cache)
     # A dict, so that equal bodies are one request.
     missing = {key: body for key, body in zip(keys, bodies, strict=True) if key not in replies}
     wanted = list(missing)
