@@ -32,6 +32,7 @@ from flows.cli.models import models
 from flows.cli.plan import plan
 from flows.cli.quarantine import quarantine
 from flows.cli.report import report
+from flows.cli.retry import retry
 from flows.cli.run import AFTER_CHECK, BEFORE_CHECK, run
 from flows.cli.screen import screen
 from flows.cli.serve import serve
@@ -45,7 +46,7 @@ from flows.cli.what_if import what_if
 from flows.progress import say
 
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {  # heading of `sluice --help` → verbs there
-    "Run a recipe": (init, plan, run, backfill),
+    "Run a recipe": (init, plan, run, backfill, retry),
     "Run a recipe up to a stage": (*BEFORE_CHECK, check, *AFTER_CHECK),
     "See what came of it": (report, explain, quarantine, diff, sql, trace, verify, verify_tokens),
     "Decide what to do next": (what_if, screen, suggest, mixture),

@@ -225,16 +225,12 @@ async def _require_server(
 
 
 def _least_question(settings: EndpointSettings, body: JsonReply) -> JsonReply:
-    """A question in the form of a body, with nothing of its row in it but a first token."""
+    """The question of a body with another text: nothing of its row is in it but a first token."""
     asked: JsonReply = {"prompt": body.get("prompt", "Hello")[:1]}
     if "messages" in body:
         asked = {"messages": [{"role": "user", "content": "Hello"}]}
-    return {
-        **settings.extra_body,
-        "model": settings.model,
-        settings.length_field: 1,
-        **asked,
-    }
+    form = {name: value for name, value in body.items() if name != "tools"}
+    return {**form, settings.length_field: 1, **asked}
 
 
 def _lost(request: httpx.Request, failure: GenerationFailure) -> ServerLostError:

@@ -78,6 +78,22 @@ def endpoint_fingerprint(settings: EndpointSettings) -> str:
     Raises:
         MissingModelError: if the server cannot be asked, or does not serve the model.
     """
+    root = _find_entry(settings).get("root")
+    identity = {"base_url": settings.base_url.rstrip("/"), "id": settings.model, "root": root}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def served_window(settings: EndpointSettings) -> int | None:
+    """Tokens of prompt and answer that the server says it reads, as vLLM does; else None.
+
+    Raises:
+        MissingModelError: as `endpoint_fingerprint`.
+    """
+    return _as_tokens(_find_entry(settings).get("max_model_len"))
+
+
+def _find_entry(settings: EndpointSettings) -> JsonReply:
+    """What the server's list says of the model."""
     reply = get_json(settings, "models")
     if isinstance(reply, GenerationFailure):
         raise MissingModelError(
@@ -91,9 +107,7 @@ def endpoint_fingerprint(settings: EndpointSettings) -> str:
             f"{settings.base_url} serves no {settings.model!r}. "
             f"There are: {', '.join(shown) or 'none'}."
         )
-    root = served[settings.model].get("root")
-    identity = {"base_url": settings.base_url.rstrip("/"), "id": settings.model, "root": root}
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return served[settings.model]
 
 
 def wire_message(message: Message) -> dict[str, Any]:
@@ -180,10 +194,14 @@ def _finish_reason(choice: JsonReply) -> str:
 
 def _completion_tokens(reply: JsonReply) -> int | None:
     usage = reply.get("usage")
-    tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
-    if isinstance(tokens, bool) or not isinstance(tokens, int):
+    return _as_tokens(usage.get("completion_tokens")) if isinstance(usage, dict) else None
+
+
+def _as_tokens(value: object) -> int | None:
+    """A number of tokens; None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int):
         return None
-    return tokens if 0 <= tokens < MOST_TOKENS else None
+    return value if 0 <= value < MOST_TOKENS else None
 
 
 def _served_models(reply: JsonReply) -> dict[str, JsonReply]:
