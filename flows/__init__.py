@@ -5,6 +5,7 @@ Its exceptions, each with the exit code of the command that it ends:
     ValueError
     ├── ClusterError            2  a cluster is not named, not there, or has no workers (runners.py)
     ├── NoRowsError             1  the sources hold no row, or the steps left none (begin_run.py)
+    ├── NothingFailedError      2  there is nothing to ask again (retry_rows.py)
     ├── RecipeError             2  a recipe cannot be run; it has every reason found
     │                              (recipe/check.py)
     └── TooManyBadRowsError     3  more rows in quarantine than tolerated (begin_run.py)

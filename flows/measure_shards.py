@@ -43,9 +43,9 @@ def measure_job(
     Returns:
         How many examples were asked about.
     """
-    cut = cut_shards(workspace, job.measure, job.ids, sizes)
+    cut = cut_shards(workspace, job.measure, job.ids, sizes, job.again)
     part = "" if len(job.ids) == job.pool else f", a part of the pool of {job.pool}"
-    asked = f"{cut.rows} to ask for{job.note}"
+    asked = f"{cut.rows} to ask for{' again' if job.again else ''}{job.note}"
     say(f"measure: {name} of {len(job.ids)} rows{part}; {asked}")
     if not cut.rows:
         return 0
@@ -60,9 +60,14 @@ def measure_job(
     done = 0
     with counted("rows") as work:
         work.at(f"measure: {name}", done, cut.rows)  # the first shard may take minutes
+        again: list[MeasuredShard] = []
         for shard, result in measured:
-            commit_measured(workspace, job.measure, [result])  # here: one process writes DuckDB
+            again.append(result)
+            if not job.again:  # else at the end, together: old files are copied once for all
+                commit_measured(workspace, job.measure, [again.pop()])  # here: one process writes
             done += shard.rows
             progress.at(done, cut.rows)
             work.at(f"measure: {name}", done, cut.rows)
+    if again:
+        commit_measured(workspace, job.measure, again, again=True)
     return done

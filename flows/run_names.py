@@ -38,6 +38,11 @@ def name_backfill() -> str:
     return f"backfill {scores} of {days}, {minute()}"
 
 
+def name_retry() -> str:
+    """A retry: of which recipe, and when."""
+    return f"retry {Path(flow_run.parameters['recipe_file']).stem}, {minute()}"
+
+
 def name_report() -> str:
     """A report: the workspace, and when."""
     return f"report on {Path(flow_run.parameters['workspace']).name}, {minute()}"

@@ -9,7 +9,7 @@ from storage.measurements import MeasureKey, relation_of_key
 from storage.rows import fetch_counts
 
 DETAILS = r"""
-select state, min(detail), count(*) as rows
+select state, min(detail), count(*) as rows, min(example_id)
 from asked join {measure} using (example_id)
 where measure_key = $measure_key and state <> 'ok'
 group by state, regexp_replace(detail, '\d+', '0', 'g')
@@ -38,6 +38,8 @@ class Detail:
     detail: str
     """As the first of them by text has it."""
     rows: int
+    example_id: str
+    """One of them."""
 
 
 def read_details(con: Connection, key: MeasureKey, ids: Sequence[str]) -> list[Detail]:
@@ -48,7 +50,7 @@ def read_details(con: Connection, key: MeasureKey, ids: Sequence[str]) -> list[D
     query = DETAILS.format(measure=relation_of_key(con, key))
     with asking_about(con, ids):
         rows = con.execute(query, {"measure_key": key.measure_key}).fetchall()
-    return [Detail(str(state), str(detail), int(count)) for state, detail, count in rows]
+    return [Detail(*row) for row in rows]
 
 
 def count_members(

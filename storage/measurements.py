@@ -210,6 +210,12 @@ def commit_shards(
             add_shard(con, workspace, key, path, seconds)
 
 
+def read_shards(con: Connection, key: MeasureKey) -> list[tuple[str, float]]:
+    """The files of a key and the seconds that each took, by name."""
+    rows = con.execute(READ_SHARDS, {"measure_key": key.measure_key}).fetchall()
+    return [(str(path), float(seconds)) for path, seconds in rows]
+
+
 def merge_small_shards(con: Connection, workspace: Workspace, key: MeasureKey) -> None:
     """Merge a key's small files once there are many: reading opens each of them.
 
@@ -219,10 +225,9 @@ def merge_small_shards(con: Connection, workspace: Workspace, key: MeasureKey) -
     folder = f"{key.measure}/{key.measure_key}"
     files = workspace.measurements
     sizes = files.below(folder).sizes()
-    rows = con.execute(READ_SHARDS, {"measure_key": key.measure_key}).fetchall()
     small = {
         path: seconds
-        for path, seconds in rows
+        for path, seconds in read_shards(con, key)
         if sizes.get(path.removeprefix(f"{folder}/"), SMALL_BYTES) < SMALL_BYTES
     }
     if len(small) < MANY_SMALL:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.error_notes import whole_file
@@ -91,10 +92,10 @@ class ShardFiles:
         # Another process may be writing one; it is no file of ours until it is renamed.
         return {name: size for name, size in sizes.items() if not name.endswith(".partial")}
 
-    def read(self, name: str) -> pa.Table:
-        """Read a whole Parquet file."""
+    def read(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read a Parquet file: all of it, or some columns."""
         with explained(self.root), self._store().open(self._path(name), "rb") as file:
-            return pq.read_table(file)
+            return pq.read_table(file, columns=columns and list(columns))
 
     def write(self, name: str, table: pa.Table) -> None:
         """Write a table as Parquet."""
@@ -111,8 +112,16 @@ class ShardFiles:
         with self._store().open(self._path(name), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def concatenate(self, names: Sequence[str], target: str) -> None:
-        """Write the rows of files with one schema into one file, a row group at a time."""
+    def concatenate(
+        self, names: Sequence[str], target: str, without: pa.Array | None = None
+    ) -> None:
+        """Write the rows of files with one schema into one file, a row group at a time.
+
+        Args:
+            names: the files.
+            target: the new one.
+            without: ids of examples whose rows are left out.
+        """
         store = self._store()
         with self._whole(target) as path:
             with store.open(self._path(names[0]), "rb") as file:
@@ -122,7 +131,11 @@ class ShardFiles:
                     with store.open(self._path(name), "rb") as file:
                         groups = pq.ParquetFile(file)
                         for group in range(groups.num_row_groups):
-                            writer.write_table(groups.read_row_group(group))
+                            rows = groups.read_row_group(group)
+                            if without is not None:
+                                there = pc.is_in(rows["example_id"], without)
+                                rows = rows.filter(pc.invert(there))
+                            writer.write_table(rows)
 
     def remove(self, name: str) -> None:
         """Remove a file; one that is not there is no error."""

@@ -4,13 +4,16 @@ A real one, with sockets and threads, so that retries, timeouts and concurrency 
 real client.
 """
 
+import gzip
 import json
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from itertools import pairwise
 from typing import Any
 
@@ -25,6 +28,48 @@ class Canned:
     body: object = None
     """Sent as JSON; bytes are sent as they are."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    drip_seconds: float = 0.0
+    """Before each byte of the body."""
+
+
+BROKEN: dict[str, tuple[Canned, str]] = {
+    "truncated": (Canned(body=b'{"choices": [{"mess'), "malformed_reply"),
+    "empty": (Canned(body=b""), "malformed_reply"),
+    "another encoding": (Canned(body='{"choices": "é"}'.encode("latin-1")), "malformed_reply"),
+    "half a pair in bytes": (Canned(body=b'"\xed\xa0\x80"'), "malformed_reply"),
+    "a list": (Canned(body=[{}]), "malformed_reply"),
+    "null": (Canned(body=None), "malformed_reply"),
+    "a number beyond all": (Canned(body=b"1e999"), "malformed_reply"),
+    "a number of 5000 digits": (Canned(body=b'{"choices": %s}' % (b"1" * 5000)), "malformed_reply"),
+    "NaN": (Canned(body=b"NaN"), "malformed_reply"),
+    "brackets without end": (Canned(body=b'{"a": ' + b"[" * 100_000), "malformed_reply"),
+    "an event stream": (Canned(body=b'data: {"choices": []}\n\n'), "malformed_reply"),
+    "not packed": (Canned(body={}, headers={"Content-Encoding": "gzip"}), "malformed_reply"),
+    "packed in half": (
+        Canned(body=gzip.compress(b"{}" * 99)[:20], headers={"Content-Encoding": "gzip"}),
+        "malformed_reply",
+    ),
+    "packed otherwise": (Canned(body={}, headers={"Content-Encoding": "br"}), "malformed_reply"),
+    "packed twice": (
+        Canned(body={}, headers={"Content-Encoding": "gzip, gzip"}),
+        "malformed_reply",
+    ),
+    "a bomb": (
+        Canned(body=gzip.compress(bytes(1 << 25), 1), headers={"Content-Encoding": "gzip"}),
+        "reply_too_large",
+    ),
+    "without end": (Canned(body=bytes(1 << 25)), "reply_too_large"),
+    "redirect to itself": (Canned(302, headers={"Location": "/v1/again"}), "http_302"),
+    "redirect to nowhere": (Canned(308, headers={"Location": ""}), "http_308"),
+    "refused": (Canned(403, b"<html>"), "http_403"),
+    "an error in an odd charset": (
+        Canned(400, b"\xff", {"Content-Type": "application/json; charset=base64"}),
+        "http_400",
+    ),
+    "an error of odd types": (Canned(422, {"error": {"code": [1], "type": "\ud800"}}), "http_422"),
+    "a status of its own": (Canned(299, b"<"), "web_page"),
+}
+"""What a server can send to any question that is no reply, and the reason it stands for."""
 
 
 @dataclass
@@ -90,7 +135,7 @@ def serve(respond: Callable[[Body, int], Canned]) -> Iterator[FakeEndpoint]:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
-                self.wfile.write(data)
+                send(self.wfile, data, canned.drip_seconds)
             except (BrokenPipeError, ConnectionResetError):
                 pass  # the client gave up waiting, which is what some tests are about
 
@@ -107,6 +152,15 @@ def serve(respond: Callable[[Body, int], Canned]) -> Iterator[FakeEndpoint]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def send(file: BufferedIOBase, data: bytes, drip_seconds: float) -> None:
+    """Write a body, or a byte of it after the other."""
+    for byte in data if drip_seconds else ():
+        time.sleep(drip_seconds)
+        file.write(bytes([byte]))
+    if not drip_seconds:
+        file.write(data)
 
 
 def completion(text: object, finish_reason: object = "stop", **message: object) -> Canned:

@@ -57,6 +57,7 @@ TESTED_WITH = {
     "flows/recipe/form.py": "flows/recipe/test_check.py",
     # flows and verbs are tested on a real server and as commands
     "flows/cli/backfill.py": "flows/test_prefect_server.py",
+    "flows/cli/retry.py": "flows/test_retry_rows.py",
     "flows/cli/environment.py": "flows/cli/test_main.py",
     "flows/cli/explain.py": "flows/cli/test_run.py",
     "flows/cli/init.py": "flows/cli/test_main.py",

@@ -32,6 +32,7 @@ from flows.cli.models import models
 from flows.cli.plan import plan
 from flows.cli.quarantine import quarantine
 from flows.cli.report import report
+from flows.cli.retry import retry
 from flows.cli.run import AFTER_CHECK, BEFORE_CHECK, run
 from flows.cli.screen import screen
 from flows.cli.serve import serve
@@ -45,7 +46,7 @@ from flows.cli.what_if import what_if
 from flows.progress import say
 
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {  # heading of `sluice --help` → verbs there
-    "Run a recipe": (init, plan, run, backfill),
+    "Run a recipe": (init, plan, run, backfill, retry),
     "Run a recipe up to a stage": (*BEFORE_CHECK, check, *AFTER_CHECK),
     "See what came of it": (report, explain, quarantine, diff, sql, trace, verify, verify_tokens),
     "Decide what to do next": (what_if, screen, suggest, mixture),
@@ -106,7 +107,7 @@ def main() -> None:
 
 
 class Notes(logging.Handler):
-    """Has what storage notes, such as that it copies an older workspace, reach the user."""
+    """Has what is noted below the flows reach the user, such as that a workspace is copied."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Say it."""
@@ -114,10 +115,11 @@ class Notes(logging.Handler):
 
 
 def show_notes() -> None:
-    """Say the notes of storage."""
-    notes = logging.getLogger("storage")
-    notes.addHandler(Notes())
-    notes.propagate = False  # or Prefect would say it again
+    """Say the notes of storage, and of the scorers' cache of replies."""
+    for package in ("storage", "scorers"):
+        notes = logging.getLogger(package)
+        notes.addHandler(Notes())
+        notes.propagate = False  # or Prefect would say it again
 
 
 def exit_code(error: Exception) -> int | None:

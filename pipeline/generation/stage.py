@@ -121,6 +121,8 @@ class PromptBatch:
     requests: Path  # folder of the replies that endpoints gave
     key: str  # the settings' key where the batch was cut
     code: str  # the version of the code that cut it
+    attempts: Mapping[str, Sequence[int]] | None = None
+    """Example → numbers of the answers that are wanted; None: all of each."""
 
     def anywhere(self) -> bool:
         """Whether any worker may do it: a server is asked from one place, which keeps replies."""
@@ -153,10 +155,21 @@ def cut_prompts(
     run: RunContext, settings: GenerateSettings, chosen: Sequence[str]
 ) -> list[PromptBatch]:
     """The prompts that were not asked yet, in batches."""
+    with read_workspace(run.workspace) as con:
+        asked = read_attempted(con, settings.key(run.seed), chosen)
+    return cut_batches(run, settings, [i for i in chosen if i not in asked])
+
+
+def cut_batches(
+    run: RunContext,
+    settings: GenerateSettings,
+    ids: Sequence[str],
+    attempts: Mapping[str, Sequence[int]] | None = None,
+) -> list[PromptBatch]:
+    """The prompts of examples in batches; `attempts` as PromptBatch has them."""
     key, code = settings.key(run.seed), code_version()
     with read_workspace(run.workspace) as con:
-        asked = read_attempted(con, key, chosen)
-        parents = read_examples(con, [i for i in chosen if i not in asked])
+        parents = read_examples(con, ids)
     return [
         PromptBatch(
             settings=settings,
@@ -165,6 +178,7 @@ def cut_prompts(
             requests=run.workspace.requests,
             key=key,
             code=code,
+            attempts=attempts,
         )
         for start in range(0, len(parents), BATCH_PROMPTS)
     ]
@@ -183,7 +197,12 @@ def answer_prompts(batch: PromptBatch) -> list[Attempt]:
             "than the run, or computes in another dtype. Put the same model on every machine, and "
             "start the run on a machine like the workers"
         )
-    asked = [(p, attempt) for p in batch.parents for attempt in range(batch.settings.answers)]
+    every = range(batch.settings.answers)
+    asked = [
+        (parent, attempt)
+        for parent in batch.parents
+        for attempt in (batch.attempts[parent.example_id] if batch.attempts else every)
+    ]
     requests = [
         GenerationRequest(
             messages=parent.conversation.prompt,

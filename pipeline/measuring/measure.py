@@ -120,6 +120,8 @@ class MeasureJob:
     """How many examples the pool has, so that a subset can be told from the whole."""
     note: str = ""
     """What the run says of it, behind the number of rows."""
+    again: bool = False
+    """Whether the examples have failed, and are asked about in place of that."""
 
 
 Jobs: TypeAlias = Mapping[str, MeasureJob]

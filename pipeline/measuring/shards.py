@@ -23,12 +23,14 @@ from pipeline.progress import Report, tell_nobody
 from scorers.measures.models.devices import resolve_device
 from storage.conversations import content_hash
 from storage.database import open_workspace, read_workspace
+from storage.failed_rows import replace_rows
 from storage.measurements import (
     MeasureKey,
     add_measure,
     commit_shards,
     merge_small_shards,
     read_missing,
+    read_shards,
     read_sizes,
 )
 from storage.workspace import Workspace
@@ -58,6 +60,8 @@ class ShardPlan:
     """(n,)"""
     borders: NDArray[np.int64]
     """(shards + 1,): shard s has the ids from borders[s] to borders[s + 1]."""
+    after: Sequence[str] = ()
+    """Of examples that are asked about again, the files that were stored before."""
 
     @property
     def rows(self) -> int:
@@ -73,7 +77,10 @@ class ShardPlan:
         for first in range(0, len(self), INPUTS_AHEAD):
             numbers = range(first, min(first + INPUTS_AHEAD, len(self)))
             pieces = [self._piece(number) for number in numbers]
-            shards = [name_shard(self.workspace, self.measure, self.key, ids) for ids in pieces]
+            shards = [
+                name_shard(self.workspace, self.measure, self.key, ids, self.after)
+                for ids in pieces
+            ]
             self._write_inputs(shards, pieces)
             yield from shards  # the next inputs are written when the first of them is asked for
 
@@ -97,7 +104,11 @@ class ShardPlan:
 
 
 def cut_shards(
-    workspace: Workspace, measure: Measure, ids: Sequence[str], sizes: MeasureKey | None = None
+    workspace: Workspace,
+    measure: Measure,
+    ids: Sequence[str],
+    sizes: MeasureKey | None = None,
+    again: bool = False,
 ) -> ShardPlan:
     """Cut the examples that have no such measurement into shards.
 
@@ -109,11 +120,13 @@ def cut_shards(
         measure: what is wanted of them.
         ids: of the examples.
         sizes: token counts to cut by; without them a token is taken to have four characters.
+        again: take all of the examples, whatever is stored of them.
     """
     key = measure.key()
     with open_workspace(workspace) as con:
         add_measure(con, key)
-        missing = read_missing(con, key, ids, sizes)
+        missing = read_sizes(con, ids, sizes) if again else read_missing(con, key, ids, sizes)
+        after = [path for path, _ in read_shards(con, key)] if again else []
         together = measure.whole_pool and len(missing) > 0
         if together:  # one missing row changes what is said of every other: all are asked again
             missing = read_sizes(con, ids, sizes)
@@ -121,7 +134,7 @@ def cut_shards(
     tokens = missing["tokens"].to_numpy()
     borders = np.array([0, len(missing)]) if together else cut_by_size(tokens, most)
     ids, responses = missing["example_id"], missing["response_tokens"].to_numpy()
-    return ShardPlan(workspace, measure, key, ids, tokens, responses, borders)
+    return ShardPlan(workspace, measure, key, ids, tokens, responses, borders, after)
 
 
 def cut_by_size(tokens: NDArray[np.int64], most_tokens: int) -> NDArray[np.int64]:
@@ -169,28 +182,43 @@ def measure_here(
 
 
 def name_shard(
-    workspace: Workspace, measure: Measure, key: MeasureKey, ids: Sequence[str]
+    workspace: Workspace,
+    measure: Measure,
+    key: MeasureKey,
+    ids: Sequence[str],
+    after: Sequence[str] = (),
 ) -> Shard:
-    """A shard is named by its content, so that the same work has the same name."""
+    """A shard is named by its content, so that the same work has the same name.
+
+    Work that is done again is named by the files that were there before as well.
+    """
     return Shard(
         measure=measure,
         key=key,
         code=code_version(),
         pending=workspace.pending,
         measurements=workspace.measurements,
-        name=f"{content_hash(list(ids))[:16]}.parquet",
+        name=f"{content_hash([list(ids), *after] if after else list(ids))[:16]}.parquet",
         rows=len(ids),
     )
 
 
 def commit_measured(
-    workspace: Workspace, measure: Measure, measured: Sequence[MeasuredShard]
+    workspace: Workspace, measure: Measure, measured: Sequence[MeasuredShard], again: bool = False
 ) -> None:
-    """Make finished shards part of the workspace and clear their inputs."""
+    """Make finished shards part of the workspace and clear their inputs.
+
+    Args:
+        workspace: where they are.
+        measure: what was done.
+        measured: the shards.
+        again: whether their examples have rows already, which they take the place of.
+    """
     key = measure.key()
     folder = f"{key.measure}/{key.measure_key}"
     with open_workspace(workspace, views=False) as con:  # none is read
-        commit_shards(con, workspace, key, [(f"{folder}/{m.name}", m.seconds) for m in measured])
+        commit = replace_rows if again else commit_shards
+        commit(con, workspace, key, [(f"{folder}/{m.name}", m.seconds) for m in measured])
         merge_small_shards(con, workspace, key)
     for shard in measured:  # last: a kill before this leaves inputs behind, and loses no result
         workspace.pending.remove(f"{key.measure_key}/{shard.name}")

@@ -34,9 +34,9 @@ def test_details_members_and_numbers_of_the_rows_asked_for(tmp_path: Path) -> No
     ids = ["e", "d", "c", "b", "a"]  # without f
     with read_workspace(workspace) as con:
         assert read_details(con, KEY, ids) == [
-            Detail("failed", "message 1 is wrong", 2),
-            Detail("failed", "other", 1),
-            Detail("truncated", "9 tokens", 1),
+            Detail("failed", "message 1 is wrong", 2, "a"),
+            Detail("failed", "other", 1, "c"),
+            Detail("truncated", "9 tokens", 1, "d"),
         ]
         assert count_members(con, KEY, "unwritten", ids) == {"reasoning": 2, "text": 2}
         assert count_above_zero(con, KEY, "unstopped", ids) == 2

@@ -5,10 +5,11 @@ bodies, however the server finished them. At most `max_concurrency` are under wa
 may pass is tried again: no connection, a timeout, and the statuses 408, 409, 429 and 5xx, after a
 pause that doubles and is never shorter than the server's Retry-After. Everything else is final.
 A body without a reply gets a GenerationFailure in its place: the others are not affected. But a
-server that is gone is nobody's failure: where a body has no retry left, the server is asked whether
-it is there. If it is, the body is tried once more, and what it then gets is its own. If not, no new
-body is sent, and ServerLostError is raised when those under way have ended. So it is where the
-server refuses us and not the body: the key, the account or the rate.
+server that is gone, or refuses everybody, is no row's failure: where a body has no retry left and
+the reason may be general, the server is asked something else. If that is answered, the body is
+tried once more, and what it then gets is its own. If not, no new body is sent, and ServerLostError
+is raised when those under way have ended. So it is at once where the server refuses us and not the
+body: the key, the account or the rate.
 
 What it does not do: log, or keep, what was sent or received (request_cache.py keeps replies, where
 a caller asks for it); follow redirects (a POST would lose its body or its key); stream. A timeout
@@ -18,42 +19,48 @@ does not stop the server, so a request that is sent again may be paid for twice.
 import asyncio
 import json
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import httpx
 
+from scorers.measures.endpoint.reply import JsonReply, NotNow, Reply, read_reply
 from scorers.measures.protocols import GenerationFailure
 
 if TYPE_CHECKING:
     from tenacity import AsyncRetrying, RetryCallState
 
-JsonReply: TypeAlias = Mapping[str, Any]
-Reply: TypeAlias = JsonReply | GenerationFailure
-
-MAY_PASS = frozenset({408, 409, 429})
-"""Statuses below 500 that say "not now" and not "never"."""
-
 REFUSES_US = frozenset({"http_401", "http_402", "http_429", "http_502", "http_503", "http_504"})
 """Reasons that any body would have been given: key, account, rate, or nothing behind a gateway."""
 
-MAY_BE_LOST = frozenset({"no_connection", "timeout", "http_408", "http_500"})
+MAY_BE_LOST = frozenset({"no_connection", "timeout", "http_408"})
 """Reasons that a body may have caused, or that the server is gone: it is asked which."""
+
+OF_THE_BODY = frozenset(
+    {"context_length", "malformed_reply", "reply_too_large", "http_400", "http_413", "http_422"}
+)
+"""Reasons that are those of the body that was sent. Any other, such as the status 404 or a web page
+in place of a reply, may be what everybody is told: a question of ours shows it."""
+
+ADVICE = {
+    "http_401": "See that the key is set (`api_key_variable`) and valid",
+    "http_402": "See to the account that the key belongs to",
+    "http_403": "See what the key may do, and that the model is open to it",
+    "http_404": "See that base_url ends as the server's API does, such as in /v1, and that it "
+    "still serves the model",
+    "http_429": "It takes no more for now: lower max_concurrency, or see to the account's limits",
+    "web_page": "A web page answers there: see that base_url is the API's, with no login before it",
+}
+"""What to do, by the reason; a redirect leads elsewhere, and the rest is the server's to mend."""
 
 HEARINGS = 2
 """How often a body is tried, each time with all retries, while the server is there."""
 
 CONNECT_SECONDS = 10.0
 """A host that does not answer at all is given up sooner than one that computes."""
-
-TOO_LONG = re.compile(r"context[ _](length|window|size)|maximum length|too many tokens", re.I)
-"""How servers say that a prompt does not fit; there is no status of its own for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +116,6 @@ class ServerLostError(RuntimeError):
     exit_code: ClassVar[int] = 5
 
 
-@dataclass(frozen=True, slots=True)
-class _NotNow:
-    """An attempt that failed in a way that may pass."""
-
-    failure: GenerationFailure
-    retry_after_seconds: float = 0.0
-
-
 def post_all(
     settings: EndpointSettings,
     path: str,
@@ -163,7 +162,7 @@ async def _post_all(
             # Escaped to ASCII: a stray surrogate is then the server's to refuse, for one row.
             request = client.build_request("POST", path, content=json.dumps(body).encode())
             try:
-                replies[index] = await _hear(client, request, settings, salt=index)
+                replies[index] = await _hear(client, request, settings, body, index)
             except ServerLostError as error:  # others under way may still be answered
                 lost.append(error)
                 return
@@ -179,28 +178,68 @@ async def _post_all(
 
 
 async def _hear(
-    client: httpx.AsyncClient, request: httpx.Request, settings: EndpointSettings, salt: int
+    client: httpx.AsyncClient,
+    request: httpx.Request,
+    settings: EndpointSettings,
+    body: JsonReply,
+    salt: int,
 ) -> Reply:
-    """Try a request to its end, and a second time if the server was away and is back."""
+    """Try a request to its end, and a second time if it was refused and others are not."""
     for _ in range(HEARINGS):
         tried = patience(settings, salt)
         reply: Reply = await tried(_attempt, client, request, settings.timeout_seconds)
-        if not isinstance(reply, GenerationFailure):
+        if not isinstance(reply, GenerationFailure) or reply.reason in OF_THE_BODY:
             return reply
         if reply.reason in REFUSES_US:
-            raise _lost(settings, reply)
-        if reply.reason not in MAY_BE_LOST:
-            return reply
-        there = await _attempt(client, client.build_request("GET", "models"), CONNECT_SECONDS)
-        if isinstance(there, _NotNow):
-            raise _lost(settings, there.failure)
+            raise _lost(request, reply)
+        await _require_server(client, request, settings, body, reply)
     return reply
 
 
-def _lost(settings: EndpointSettings, failure: GenerationFailure) -> ServerLostError:
+async def _require_server(
+    client: httpx.AsyncClient,
+    request: httpx.Request,
+    settings: EndpointSettings,
+    body: JsonReply,
+    failure: GenerationFailure,
+) -> None:
+    """See whether the server answers others than the body that failed.
+
+    One that is perhaps gone is asked for its models. One that refused is asked the least there is
+    to ask at the same place: a list of models may be open to all.
+
+    Raises:
+        ServerLostError: if it does not.
+    """
+    if failure.reason in MAY_BE_LOST:
+        ours = client.build_request("GET", "models")
+        there = await _attempt(client, ours, CONNECT_SECONDS)
+    else:
+        content = json.dumps(_least_question(settings, body)).encode()
+        ours = client.build_request("POST", request.url, content=content)
+        tried = patience(settings, salt=0)
+        there = await tried(_attempt, client, ours, settings.timeout_seconds)
+    said = there.failure if isinstance(there, NotNow) else there
+    if isinstance(said, GenerationFailure) and said.reason not in OF_THE_BODY:
+        raise _lost(ours, said)
+
+
+def _least_question(settings: EndpointSettings, body: JsonReply) -> JsonReply:
+    """The question of a body with another text: nothing of its row is in it but a first token."""
+    asked: JsonReply = {"prompt": body.get("prompt", "Hello")[:1]}
+    if "messages" in body:
+        asked = {"messages": [{"role": "user", "content": "Hello"}]}
+    form = {name: value for name, value in body.items() if name != "tools"}
+    return {**form, settings.length_field: 1, **asked}
+
+
+def _lost(request: httpx.Request, failure: GenerationFailure) -> ServerLostError:
+    moved = "See that base_url is where the API is, and not what leads there"
+    other = moved if failure.reason.startswith("http_3") else "Wait until it is back"
     return ServerLostError(
-        f"{settings.base_url} stopped answering: {failure.reason} ({failure.detail}). What it had "
-        "answered is kept and is not asked again; when it is back, run the same command again"
+        f"{request.url} stopped answering: {failure.reason} ({failure.detail}). "
+        f"{ADVICE.get(failure.reason, other)}; then run the same command again: what is stored is "
+        "kept, and no row is marked as failed for this"
     )
 
 
@@ -214,7 +253,7 @@ async def _get(settings: EndpointSettings, path: str) -> Reply:
 
 
 def _open_client(settings: EndpointSettings) -> httpx.AsyncClient:
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
     if settings.api_key_variable is not None:
         key = os.environ.get(settings.api_key_variable)
         if not key:
@@ -253,69 +292,32 @@ def patience(settings: EndpointSettings, salt: int) -> "AsyncRetrying":
         return GenerationFailure(failure.reason, detail)
 
     return AsyncRetrying(
-        retry=retry_if_result(lambda outcome: isinstance(outcome, _NotNow)),
+        retry=retry_if_result(lambda outcome: isinstance(outcome, NotNow)),
         wait=pause,
         stop=no_more,
         retry_error_callback=give_up,
     )
 
 
-def _outcome(state: "RetryCallState") -> _NotNow:
+def _outcome(state: "RetryCallState") -> NotNow:
     assert state.outcome is not None  # the library asks after an attempt, never before
-    outcome: _NotNow = state.outcome.result()
+    outcome: NotNow = state.outcome.result()
     return outcome
 
 
 async def _attempt(
     client: httpx.AsyncClient, request: httpx.Request, timeout_seconds: float
-) -> Reply | _NotNow:
+) -> Reply | NotNow:
     try:
         # Not httpx's own timeout, which times each read alone: a server that sends a byte a minute
         # would hold it for ever.
         async with asyncio.timeout(timeout_seconds):
-            response = await client.send(request)
+            response = await client.send(request, stream=True)
+            try:
+                return await read_reply(response)
+            finally:
+                await response.aclose()
     except TimeoutError:
-        return _NotNow(GenerationFailure("timeout", f"no answer in {timeout_seconds:g} s"))
+        return NotNow(GenerationFailure("timeout", f"no answer in {timeout_seconds:g} s"))
     except httpx.TransportError as error:
-        return _NotNow(GenerationFailure("no_connection", type(error).__name__))
-    except httpx.RequestError as error:  # such as a body that cannot be decoded
-        return GenerationFailure("malformed_reply", type(error).__name__)
-    if response.status_code in MAY_PASS or response.status_code >= 500:
-        return _NotNow(_refusal(response), _retry_after_seconds(response))
-    return _read_json(response) if response.is_success else _refusal(response)
-
-
-def _read_json(response: httpx.Response) -> Reply:
-    try:
-        body = response.json()
-    except (ValueError, RecursionError):  # the latter for brackets in brackets without end
-        return GenerationFailure("malformed_reply", "the body is not JSON")
-    if not isinstance(body, dict):
-        kind = type(body).__name__  # not what it holds, which may be a prompt
-        return GenerationFailure("malformed_reply", f"expected a JSON object, got {kind}")
-    return body
-
-
-def _refusal(response: httpx.Response) -> GenerationFailure:
-    """Name an error status. The server's message is not kept: it may quote the prompt."""
-    reason = f"http_{response.status_code}"
-    if response.status_code in (400, 413, 422) and TOO_LONG.search(response.text):
-        reason = "context_length"
-    body = _read_json(response)
-    error = body.get("error") if isinstance(body, Mapping) else None
-    named = [error.get("code"), error.get("type")] if isinstance(error, dict) else []
-    codes = [code for code in named if isinstance(code, str) and re.fullmatch(r"\w{1,64}", code)]
-    return GenerationFailure(reason, ", ".join([f"status {response.status_code}", *codes]))
-
-
-def _retry_after_seconds(response: httpx.Response) -> float:
-    """Seconds the server asked for, by a number or a date; 0 where it did not."""
-    value = response.headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"\d{1,9}(\.\d*)?", value):  # no sign, no exponent, no infinity
-        return float(value)
-    try:
-        when = parsedate_to_datetime(value)
-    except ValueError:
-        return 0.0
-    aware = when if when.tzinfo else when.replace(tzinfo=UTC)  # "-0000": UTC, of unknown place
-    return max(0.0, (aware - datetime.now(UTC)).total_seconds())
+        return NotNow(GenerationFailure("no_connection", type(error).__name__))

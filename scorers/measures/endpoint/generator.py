@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scorers.measures.endpoint.client import EndpointSettings, JsonReply, Reply, get_json
+from scorers.measures.endpoint.client import EndpointSettings, get_json
+from scorers.measures.endpoint.reply import JsonReply, Reply
 from scorers.measures.endpoint.request_cache import post_once
 from scorers.measures.models.loading import MissingModelError
 from scorers.measures.protocols import (
@@ -21,12 +22,23 @@ from scorers.measures.protocols import (
     GenerationFailure,
     GenerationRequest,
     Message,
+    check_answer,
 )
 
 COMPLETIONS = "chat/completions"
 
 ENDED_BY_ITSELF = frozenset({"stop", "eos", "eos_token", "stop_sequence"})
 """Values of finish_reason for an answer that is whole; "length" is one that was cut."""
+
+KNOWN_REASONS = ENDED_BY_ITSELF | {"length", "content_filter", "tool_calls"}
+
+UNKNOWN = "unknown"
+
+MOST_NAMES = 40
+"""Served models that a message names."""
+
+MOST_TOKENS = 2**31
+"""A count of tokens that is not below this is none."""
 
 SEED_LIMIT = 2**31  # servers read seeds as 32 or 64 bits, signed or not; below this all agree
 
@@ -43,7 +55,8 @@ class EndpointGenerator:
         """Answer each request; failures are values, in the place of the request.
 
         Reasons: "timeout", "no_connection", "context_length", "http_NNN", "malformed_reply",
-        "empty_answer", "refusal", "content_filter", "tool_calls".
+        "reply_too_large", "web_page", "unsound_text", "empty_answer", "refusal", "content_filter",
+        "tool_calls".
 
         Raises:
             ValueError: if the environment variable with the key is not set.
@@ -65,6 +78,22 @@ def endpoint_fingerprint(settings: EndpointSettings) -> str:
     Raises:
         MissingModelError: if the server cannot be asked, or does not serve the model.
     """
+    root = _find_entry(settings).get("root")
+    identity = {"base_url": settings.base_url.rstrip("/"), "id": settings.model, "root": root}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def served_window(settings: EndpointSettings) -> int | None:
+    """Tokens of prompt and answer that the server says it reads, as vLLM does; else None.
+
+    Raises:
+        MissingModelError: as `endpoint_fingerprint`.
+    """
+    return _as_tokens(_find_entry(settings).get("max_model_len"))
+
+
+def _find_entry(settings: EndpointSettings) -> JsonReply:
+    """What the server's list says of the model."""
     reply = get_json(settings, "models")
     if isinstance(reply, GenerationFailure):
         raise MissingModelError(
@@ -73,13 +102,12 @@ def endpoint_fingerprint(settings: EndpointSettings) -> str:
         )
     served = _served_models(reply)
     if settings.model not in served:
+        shown = sorted(name for name in served if name.isprintable())[:MOST_NAMES]
         raise MissingModelError(
             f"{settings.base_url} serves no {settings.model!r}. "
-            f"There are: {', '.join(sorted(served)) or 'none'}."
+            f"There are: {', '.join(shown) or 'none'}."
         )
-    root = served[settings.model].get("root")
-    identity = {"base_url": settings.base_url.rstrip("/"), "id": settings.model, "root": root}
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return served[settings.model]
 
 
 def wire_message(message: Message) -> dict[str, Any]:
@@ -101,7 +129,7 @@ def read_answer(reply: Reply) -> GeneratedAnswer | GenerationFailure:
     message = choice.get("message") if choice is not None else None
     if choice is None or not isinstance(message, dict):
         return GenerationFailure("malformed_reply", "no choices[0].message")
-    finish = str(choice.get("finish_reason"))
+    finish = _finish_reason(choice)
     if (stopped := _stopped_short(message, finish)) is not None:  # before content, null in these
         return stopped
     text = message.get("content")
@@ -109,9 +137,9 @@ def read_answer(reply: Reply) -> GeneratedAnswer | GenerationFailure:
         return GenerationFailure("malformed_reply", f"content is {type(text).__name__}, not text")
     if text is None or not text.strip():
         return GenerationFailure("empty_answer", f"finish_reason {finish}")
-    if finish != "length" and finish not in ENDED_BY_ITSELF:
+    if finish == UNKNOWN:
         return GenerationFailure("malformed_reply", "finish_reason is none of the known ones")
-    return GeneratedAnswer(text, tokens=_completion_tokens(reply), finished=finish != "length")
+    return check_answer(GeneratedAnswer(text, _completion_tokens(reply), finish != "length"))
 
 
 def is_answer(reply: JsonReply) -> bool:
@@ -120,10 +148,10 @@ def is_answer(reply: JsonReply) -> bool:
 
 
 def first_choice(reply: JsonReply) -> JsonReply | None:
-    """`choices[0]` of a chat completion; None where it has another shape."""
+    """`choices[0]` of a chat completion; None where it has another shape, or another number."""
     choices = reply.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
-    return first if isinstance(first, dict) else None
+    return first if isinstance(first, dict) and first.get("index") in (None, 0) else None
 
 
 def _generation_body(settings: EndpointSettings, request: GenerationRequest) -> JsonReply:
@@ -158,10 +186,22 @@ def _stopped_short(message: JsonReply, finish: str) -> GenerationFailure | None:
     return None
 
 
+def _finish_reason(choice: JsonReply) -> str:
+    """One of the known ones; what else a server says is not repeated."""
+    reason = choice.get("finish_reason")
+    return reason if isinstance(reason, str) and reason in KNOWN_REASONS else UNKNOWN
+
+
 def _completion_tokens(reply: JsonReply) -> int | None:
     usage = reply.get("usage")
-    tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
-    return tokens if isinstance(tokens, int) else None
+    return _as_tokens(usage.get("completion_tokens")) if isinstance(usage, dict) else None
+
+
+def _as_tokens(value: object) -> int | None:
+    """A number of tokens; None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value < MOST_TOKENS else None
 
 
 def _served_models(reply: JsonReply) -> dict[str, JsonReply]:

@@ -14,18 +14,22 @@ from itertools import permutations
 
 import numpy as np
 
-from scorers.measures.endpoint.client import EndpointSettings, JsonReply, Reply
+from scorers.measures.endpoint.client import EndpointSettings
 from scorers.measures.endpoint.generator import (
     COMPLETIONS,
     endpoint_fingerprint,
     first_choice,
     wire_message,
 )
+from scorers.measures.endpoint.reply import JsonReply, Reply, read_logprob
 from scorers.measures.endpoint.request_cache import post_once
 from scorers.measures.protocols import GenerationFailure, Message, OptionProbabilities
 
 MOST_LOGPROBS = 20
 """The most likely first tokens a server will list; the limit of the API and of vLLM."""
+
+MOST_MASS = 1.05
+"""More than rounding in 16 bits could make of probabilities that are 1 together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class EndpointJudge:
         probabilities = np.full_like(found, np.nan)
         np.divide(found, mass[:, None], out=probabilities, where=mass[:, None] > 0)
         failures = {at: _failure(replies[at]) for at in np.flatnonzero(mass == 0).tolist()}
-        return OptionProbabilities(probabilities, mass, failures)
+        return OptionProbabilities(probabilities, np.minimum(mass, 1.0), failures)
 
     def fingerprint(self) -> str:
         """`endpoint_fingerprint` of the served model."""
@@ -96,7 +100,12 @@ def _failure(reply: Reply) -> GenerationFailure:
     if isinstance(reply, GenerationFailure):
         return reply
     if not lists_tokens(reply):
-        return GenerationFailure("no_logprobs", "the server listed no likely first tokens")
+        what = (
+            "numbers that are no probabilities"
+            if _top_logprobs(reply)
+            else "no likely first tokens"
+        )
+        return GenerationFailure("no_logprobs", f"the server listed {what}")
     return GenerationFailure("no_option", "no option is among the tokens that the server listed")
 
 
@@ -115,15 +124,35 @@ def _option_body(settings: EndpointSettings, prompt: Sequence[Message]) -> JsonR
 
 
 def _listed_tokens(reply: Reply) -> list[tuple[str, float]]:
-    """(token without blanks, log probability) at the answer's first place; [] without them."""
+    """(token without blanks, log probability) at the answer's first place.
+
+    [] without them, and where the numbers cannot be the probabilities of one place.
+    """
+    listed = _top_logprobs(reply)
+    read = [
+        (entry["token"], read_logprob(entry["logprob"]))
+        for entry in listed
+        if isinstance(entry, dict)
+        and isinstance(entry.get("token"), str)
+        and entry.get("logprob") is not None  # null: it had none to tell
+    ]
+    found = [(token, logprob) for token, logprob in read if logprob is not None]
+    if len(found) < len(read):
+        return []
+    if not _mass(found) <= MOST_MASS:  # some servers list a token twice
+        found = list(dict.fromkeys(found))
+    likely = _mass(found) <= MOST_MASS  # never of NaN
+    return [(token.strip(), logprob) for token, logprob in found] if likely else []
+
+
+def _top_logprobs(reply: Reply) -> list[object]:
     choice = None if isinstance(reply, GenerationFailure) else first_choice(reply)
     logprobs = choice.get("logprobs") if choice is not None else None
     indices = logprobs.get("content") if isinstance(logprobs, dict) else None
     first = indices[0] if isinstance(indices, list) and indices else None
     listed = first.get("top_logprobs") if isinstance(first, dict) else None
-    entries = [entry for entry in listed or () if isinstance(entry, dict)]
-    return [
-        (entry["token"].strip(), float(entry["logprob"]))
-        for entry in entries
-        if isinstance(entry.get("token"), str) and isinstance(entry.get("logprob"), int | float)
-    ]
+    return listed if isinstance(listed, list) else []
+
+
+def _mass(listed: Sequence[tuple[str, float]]) -> float:
+    return math.fsum(math.exp(logprob) for _, logprob in listed)

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scorers.measures.endpoint.client import EndpointSettings, JsonReply, Reply, post_all
+from scorers.measures.endpoint.client import EndpointSettings, post_all
 from scorers.measures.endpoint.generator import endpoint_fingerprint, first_choice
+from scorers.measures.endpoint.reply import JsonReply, Reply, read_logprob
 from scorers.measures.protocols import GenerationFailure, TokenLosses
 
 COMPLETIONS = "completions"
@@ -40,7 +41,7 @@ class EndpointLosses:
         """See LossModel.token_losses; `entropy` is None, and no vector may be wanted.
 
         Reasons of failures: "timeout", "no_connection", "context_length", "http_NNN",
-        "malformed_reply".
+        "malformed_reply", "reply_too_large", "web_page".
 
         Raises:
             ValueError: also if a vector is wanted, or the environment variable with the key is not
@@ -103,19 +104,21 @@ def _losses_body(
     }
 
 
-def _value_of(place: object, token: int) -> tuple[float, int] | None:
-    """(log probability, rank) of the token at one place; None where they do not stand there."""
+def _value_of(place: object, token: int) -> tuple[float, bool] | None:
+    """(log probability, whether likeliest) of the token at a place; None where it is not there."""
     entry = place.get(str(token)) if isinstance(place, dict) else None
     if not isinstance(entry, dict):
         return None
-    logprob, rank = entry.get("logprob"), entry.get("rank")
-    if not isinstance(logprob, int | float) or not isinstance(rank, int):
+    logprob, rank = read_logprob(entry.get("logprob")), entry.get("rank")
+    if logprob is None or not isinstance(rank, int) or isinstance(rank, bool):
         return None
-    return float(logprob), rank
+    return logprob, rank == 1
 
 
-def _token_losses(values: Sequence[tuple[float, int]]) -> TokenLosses:
-    logprobs = np.array([logprob for logprob, _ in values], dtype=np.float32)
-    ranks = np.array([rank for _, rank in values], dtype=np.int64)
+def _token_losses(values: Sequence[tuple[float, bool]]) -> TokenLosses:
+    logprobs = np.array([logprob for logprob, _ in values], dtype=np.float64)
     # Rounding can lift a certain token's log probability a little above 0.
-    return TokenLosses(nll=np.maximum(-logprobs, 0), entropy=None, top1=ranks == 1)
+    with np.errstate(over="ignore"):  # beyond float32: infinite, and so no loss of a row
+        nll = np.maximum(-logprobs, 0).astype(np.float32)
+    top1 = np.array([likeliest for _, likeliest in values], dtype=np.bool_)
+    return TokenLosses(nll=nll, entropy=None, top1=top1)

@@ -6,19 +6,25 @@ The body has the model, the seed and the sampling. How hard the server is presse
 timeout, retries) and the API key change no reply and are not part of it. A reply is one file,
 `ab/KEY.json` with the key's first two digits as folder, written under a temporary name as soon as
 it is there and then renamed: a process that is killed loses what was under way and no more, and
-several may share a folder. Only what the caller can use is kept; a failure is asked again.
+several may share a folder. Only what the caller can use is kept; a failure is asked again, and so
+is a reply that an older version kept and that nothing can be made of.
 """
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
-from scorers.measures.endpoint.client import EndpointSettings, JsonReply, Reply, post_all
+from scorers.measures.endpoint.client import EndpointSettings, post_all
+from scorers.measures.endpoint.reply import JsonReply, Reply
 from scorers.measures.protocols import GenerationFailure
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +37,24 @@ class RequestCache:
         """The reply that was kept; None where there is none, or its file is damaged."""
         try:
             reply = json.loads(self._path(key).read_bytes())
-        except (FileNotFoundError, ValueError):  # damaged: asked again, and written over
-            return None
+        except (FileNotFoundError, ValueError, RecursionError):
+            return None  # damaged: asked again, and written over
         return reply if isinstance(reply, dict) else None
 
     def keep(self, key: str, reply: JsonReply) -> None:
-        """Write a reply; its file is there whole or not at all."""
+        """Write a reply; its file is there whole or not at all.
+
+        One of lists in lists, as deep as can be read, is not kept.
+        """
+        try:
+            content = json.dumps(reply)
+        except RecursionError:
+            return
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         # Another process may write the same reply, and not on this machine.
         partial = path.with_name(f".{uuid4().hex}.partial")
-        partial.write_text(json.dumps(reply), encoding="ascii")
+        partial.write_text(content, encoding="ascii")
         os.replace(partial, path)
 
     def _path(self, key: str) -> Path:
@@ -52,6 +65,15 @@ def request_key(base_url: str, path: str, body: JsonReply) -> str:
     """64 hex digits of one request; the order of keys in the body is nothing."""
     asked = {"base_url": base_url.rstrip("/"), "path": path, "body": body}
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+@lru_cache
+def note_spoilt(directory: Path) -> None:
+    """Say of a folder, once in a process, that it has replies which are of no use."""
+    logger.warning(
+        "replies in %s that an older version kept are of no use; they are asked for again",
+        directory,
+    )
 
 
 def post_once(
@@ -68,8 +90,8 @@ def post_once(
         settings: the server, and the folder of replies.
         path: below the base.
         bodies: what is asked.
-        is_usable: whether a reply is worth keeping. A server may answer with status 200 and yet
-            say nothing; that is asked again.
+        is_usable: whether a reply is worth keeping, or was. A server may answer with status 200
+            and yet say nothing; that is asked again.
 
     Raises:
         ValueError, RuntimeError: as `post_all`.
@@ -78,9 +100,10 @@ def post_once(
         return post_all(settings, path, bodies)
     cache = RequestCache(settings.cache)
     keys = [request_key(settings.base_url, path, body) for body in bodies]
-    replies: dict[str, Reply] = {
-        key: kept for key in set(keys) if (kept := cache.read(key)) is not None
-    }
+    found = {key: kept for key in set(keys) if (kept := cache.read(key)) is not None}
+    replies: dict[str, Reply] = {key: kept for key, kept in found.items() if is_usable(kept)}
+    if len(replies) < len(found):
+        note_spoilt(settings.cache)
     # A dict, so that equal bodies are one request.
     missing = {key: body for key, body in zip(keys, bodies, strict=True) if key not in replies}
     wanted = list(missing)

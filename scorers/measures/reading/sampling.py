@@ -19,7 +19,12 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import DynamicLayer
 
-from scorers.measures.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
+from scorers.measures.protocols import (
+    GeneratedAnswer,
+    GenerationFailure,
+    GenerationRequest,
+    check_answer,
+)
 from scorers.measures.reading.chat_format import RenderingError, render, render_prompt
 from scorers.measures.reading.padding import pad_rows
 from scorers.measures.splitmix64 import GOLDEN, mix, shift_right, signed
@@ -108,7 +113,7 @@ def _finish(
         return GenerationFailure("not_finite", detail)
     tokens = draft.tokens[:-1] if draft.stopped else draft.tokens  # without the one that ended it
     text = tokenizer.decode(tokens, skip_special_tokens=True)
-    return GeneratedAnswer(str(text), len(draft.tokens), draft.stopped)
+    return check_answer(GeneratedAnswer(str(text), len(draft.tokens), draft.stopped))
 
 
 def _write_all(model: PreTrainedModel, drafts: Sequence[_Draft], stops: frozenset[int]) -> None:

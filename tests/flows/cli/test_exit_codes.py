@@ -17,6 +17,7 @@ CODES = {
     1: ("NoRowsError",),
     2: (
         "BackfillError",
+        "NothingFailedError",
         "ClusterError",
         "DeploymentMissingError",
         "MissingTemplateError",

@@ -1,6 +1,7 @@
 """A server that goes away in the midst of a stage: what it answered stays, and no row is failed."""
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,53 @@ def test_generating_goes_on_when_the_server_is_back(tmp_path: Path) -> None:
     with read_workspace(run.workspace) as con:
         attempts = con.execute("select state, count(*) from generation_attempts group by 1")
         assert attempts.fetchall() == [("ok", ROWS)]
+
+
+PAGE = Canned(body=b"<html>log in</html>")
+ELSEWHERE = Canned(302, headers={"Location": "https://login.example/"})
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        (Canned(401), "http_401"),
+        (Canned(403), "http_403"),
+        (Canned(404, {"error": {"code": "model_not_found"}}), "model_not_found"),
+        (ELSEWHERE, "login.example"),
+        (PAGE, "web_page"),
+        (Canned(500), "http_500"),
+    ],
+)
+def test_what_a_server_says_to_everybody_is_stored_of_no_row(
+    tmp_path: Path, said: Canned, named: str
+) -> None:
+    run, pool = start(tmp_path / "workspace", [write_rows(tmp_path)])
+
+    def respond(body: Body, attempt: int) -> Canned:
+        return said if body else LISTED
+
+    with serve(respond) as endpoint:
+        samples = SampleSettings(model="m", endpoint=of(endpoint), answers=1)
+        settings = MeasureSettings(confidence=ConfidenceSettings(samples=samples))
+        job = plan_measures(run.workspace, settings, pool, run.seed)["samples"]
+        endpoint.respond = lambda body, attempt: completion("an answer") if body else LISTED
+        measure_here(run.workspace, job.measure, job.ids[:3])
+        endpoint.respond = respond
+        with pytest.raises(ServerLostError, match=named) as lost:
+            measure_here(run.workspace, job.measure, job.ids)
+        assert lost.value.exit_code == 5 and endpoint.base_url in str(lost.value)
+        generate = GenerateSettings(model="m", endpoint=of(endpoint), prompts="all")
+        (batch,) = cut_prompts(run, generate, pool)
+        with pytest.raises(ServerLostError, match=named):
+            answer_prompts(batch)
+        models: list[Body]
+        for models in ([], [{"id": "another"}]):
+            endpoint.respond = partial(
+                lambda told, body, attempt: told, Canned(body={"data": models})
+            )
+            with pytest.raises(MissingModelError, match="serves no 'm'"):
+                measure_here(run.workspace, job.measure, job.ids)
+    with read_workspace(run.workspace) as con:
+        states = con.execute("select state, count(*) from samples group by state").fetchall()
+        assert con.execute("select count(*) from generation_attempts").fetchone() == (0,)
+    assert states == [("ok", 3)]

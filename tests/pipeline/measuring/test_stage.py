@@ -49,7 +49,7 @@ class Server:
         if "logprobs" not in body:
             return Canned(400) if text == "unsampled" else completion(f"sampled {body['seed']}")
         if text.startswith("Rate: unrated"):
-            return Canned(403)
+            return Canned(422)
         if text.startswith("Rate: long"):
             return TOO_LONG
         return listed(**{"A": 0.5, "B": 0.1, "6": 0.2, "5": 0.1})
@@ -106,7 +106,7 @@ def test_a_failing_request_is_a_state_on_its_row_alone(pool: Pool) -> None:
     assert states(run.workspace, "ratings") == {
         "good": ok,
         "unsampled": ok,
-        "unrated": ("failed", "http_403: status 403"),
+        "unrated": ("failed", "http_422: status 422"),
         "long": ("truncated", "context_length: status 400"),
         "no": none,
     }

@@ -15,11 +15,11 @@ from tenacity import RetryCallState
 from scorers.measures.endpoint.client import (
     EndpointSettings,
     ServerLostError,
-    _NotNow,
     get_json,
     patience,
     post_all,
 )
+from scorers.measures.endpoint.reply import NotNow
 from scorers.measures.protocols import GenerationFailure
 from tests.fake_endpoint import Body, Canned, FakeEndpoint, serve
 
@@ -70,21 +70,59 @@ def test_what_may_pass_is_tried_again(status: int) -> None:
 @pytest.mark.parametrize("status", [307, 400, 403, 404, 413, 422])
 def test_what_will_not_pass_is_final_and_costs_one_row(status: int) -> None:
     def refuse_one(body: Body, attempt: int) -> Canned:
-        return Canned(status, {"error": {}}) if body["row"] == 1 else Canned(body=body)
+        bad = body.get("row") == 1 and not is_there(body)
+        return Canned(status, {"error": {}}) if bad else Canned(body=body)
 
     with serve(refuse_one) as endpoint:
         replies = post_all(settings(endpoint), "p", bodies(3))
-    assert replies == [
-        {"row": 0},
-        GenerationFailure(f"http_{status}", f"status {status}"),
-        {"row": 2},
-    ]
-    assert len(endpoint.received) == 3
+    failure = GenerationFailure(f"http_{status}", f"status {status}")
+    assert replies == [{"row": 0}, failure, {"row": 2}]
+    asked = [is_there(received.body) or received.body["row"] for received in endpoint.received]
+    # What may be meant for everybody is asked about once each time, and then tried once more.
+    once = status in (400, 413, 422)
+    assert sum(each is True for each in asked) == (0 if once else 2)
+    assert sum(each is not True and each == 1 for each in asked) == (1 if once else 2)
+
+
+@pytest.mark.parametrize("status", [302, 307, 403, 404, 405, 410, 451, 500, 501, 520])
+def test_what_a_server_tells_everybody_is_no_failure_of_a_row(status: int) -> None:
+    headers = {"Location": "https://elsewhere.example/login"} if status < 400 else {}
+    with (
+        serve(lambda body, attempt: Canned(status, headers=headers)) as endpoint,
+        pytest.raises(ServerLostError, match=rf"/v1/p stopped answering: http_{status} ") as lost,
+    ):
+        post_all(replace(settings(endpoint), retries=1, max_concurrency=1), "p", bodies(9))
+    assert "then run the same command again" in str(lost.value)
+    assert status >= 400 or "it sends us to elsewhere.example" in str(lost.value)
+    assert {received.body["row"] for received in endpoint.received} == {0}
+    assert any(is_there(received.body) for received in endpoint.received)
+
+
+def test_a_web_page_in_place_of_a_reply_is_the_servers() -> None:
+    page = Canned(body=b"<!DOCTYPE html><title>Log in</title>")
+    with (
+        serve(lambda body, attempt: page) as endpoint,
+        pytest.raises(ServerLostError, match=r"web_page .status 200.*no login before it"),
+    ):
+        post_all(settings(endpoint), "p", bodies(9))
+
+
+def test_the_question_of_ours_has_nothing_of_a_row_in_it() -> None:
+    def refuse(body: Body, attempt: int) -> Canned:
+        return Canned(404)
+
+    chat = {"model": "m", "messages": [{"role": "user", "content": "secret"}], "max_tokens": 512}
+    for body in (chat, {"model": "m", "prompt": [7, 8, 9], "prompt_logprobs": 1}):
+        with serve(refuse) as endpoint, pytest.raises(ServerLostError):
+            post_all(settings(endpoint), "p", [body])
+        ours = endpoint.received[-1].body
+        assert ours["max_tokens"] == 1 and "secret" not in str(ours)
+        assert ours.get("prompt", [7]) == [7]
 
 
 def is_there(body: Body) -> bool:
-    """Whether the request is the question if the server is there; it has no body."""
-    return not body
+    """Whether the request is the question if the server answers others than a row."""
+    return "row" not in body or "prompt" in body
 
 
 def test_a_row_that_the_server_breaks_on_costs_one_row_once_the_server_is_seen_to_be_there() -> (
@@ -100,7 +138,7 @@ def test_a_row_that_the_server_breaks_on_costs_one_row_once_the_server_is_seen_t
     failure = GenerationFailure("http_500", "status 500; attempts: 3")
     assert replies == [{"row": 0}, failure, {"row": 2}]
     asked = [received.body for received in endpoint.received]
-    assert asked.count({"row": 1}) == 6 and asked.count({}) == 2
+    assert asked.count({"row": 1}) == 6 and sum(map(is_there, asked)) == 2
 
 
 @pytest.mark.parametrize("status", [401, 402, 429, 502, 503, 504])
@@ -172,17 +210,34 @@ def test_does_not_wait_for_a_server_that_asks_for_too_long() -> None:
         post_all(settings(endpoint), "p", bodies(1))
 
 
-def test_retry_after_may_be_a_date() -> None:
-    tomorrow = format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)
+TOMORROW = format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)
+
+
+@pytest.mark.parametrize("date", [TOMORROW, "Fri, 31 Dec 9999 23:59:59 -2359"])
+def test_retry_after_may_be_a_date(date: str) -> None:
     with (
-        serve(lambda body, attempt: Canned(503, headers={"Retry-After": tomorrow})) as endpoint,
+        serve(lambda body, attempt: Canned(503, headers={"Retry-After": date})) as endpoint,
         pytest.raises(ServerLostError),
     ):
         post_all(settings(endpoint), "p", bodies(1))
     assert len(endpoint.received) == 1  # a day is longer than the longest wait
 
 
-@pytest.mark.parametrize("value", ["soon", "-5", "nan", "1e9"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "soon",
+        "-5",
+        "nan",
+        "1e9",
+        "1" * 5000,
+        "\u0663",
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        "Mon, 01 Jan 0001 00:00:00 +1400",
+        "Fri, 31 Dec 99999 23:59:59 GMT",
+        "Fri, 31 Dec 9999 23:59:59 +99999999999999",
+    ],
+)
 def test_a_retry_after_that_says_nothing_is_ignored(value: str) -> None:
     def busy(body: Body, attempt: int) -> Canned:
         headers = {"Retry-After": value}
@@ -199,7 +254,7 @@ def pause_after(attempt: int, salt: int = 0, retry_after: float = 0.0) -> float:
     retrying = patience(PATIENT, salt)
     state = RetryCallState(retrying, None, (), {})
     state.attempt_number = attempt
-    state.set_result(_NotNow(GenerationFailure("http_429", ""), retry_after))
+    state.set_result(NotNow(GenerationFailure("http_429", ""), retry_after))
     pause: float = retrying.wait(state)
     return pause
 
@@ -270,9 +325,10 @@ def test_the_key_is_sent_and_neither_shown_nor_logged(
     caplog.set_level(logging.DEBUG)
     with serve(lambda body, attempt: Canned(403 if attempt else 500)) as endpoint:
         with_key = replace(settings(endpoint), api_key_variable="TEST_KEY")
-        replies = post_all(with_key, "p", [{"text": "the row's content"}])
+        with pytest.raises(ServerLostError) as lost:
+            post_all(with_key, "p", [{"text": "the row's content"}])
     assert endpoint.received[0].headers["Authorization"] == "Bearer sk-123456"
-    for shown in (repr(with_key), str(replies), caplog.text):
+    for shown in (repr(with_key), str(lost.value), caplog.text):
         assert "sk-123456" not in shown and "the row's content" not in shown
 
 

@@ -180,3 +180,36 @@ def test_a_server_that_cannot_be_asked_is_an_error_that_says_so() -> None:
         pytest.raises(MissingModelError, match=r"/models: http_401 .* key set"),
     ):
         endpoint_fingerprint(settings(endpoint))
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\0", "\udfff x"])
+def test_an_answer_that_cannot_be_stored_is_a_failure_and_no_longer_kept(
+    tmp_path: Path, text: str
+) -> None:
+    kept = replace(EndpointSettings("http://127.0.0.1:9/v1", "m"), cache=tmp_path)
+    with serve(lambda body, attempt: completion("sound" if attempt else text)) as endpoint:
+        asked = replace(kept, base_url=endpoint.base_url)
+        (failure,) = EndpointGenerator(asked).sample([request("a")])
+        (answer,) = EndpointGenerator(asked).sample([request("a")])
+    assert isinstance(failure, GenerationFailure) and failure.reason == "unsound_text"
+    assert answer == GeneratedAnswer("sound", 7, True)
+
+
+def test_of_endless_names_of_models_some_are_told_and_none_that_cannot_be_shown() -> None:
+    entries = [{"id": f"name-{n:04}"} for n in range(5000)] + [{"id": "\x1b[2J"}, {"id": "\ud800"}]
+    with (
+        serve(lambda body, attempt: models(*entries)) as endpoint,
+        pytest.raises(MissingModelError) as error,
+    ):
+        endpoint_fingerprint(settings(endpoint))
+    told = str(error.value)
+    assert "name-0039." in told and "name-0040" not in told and told.isprintable()
+
+
+@pytest.mark.parametrize("listed", [None, {}, [], [None], ["m"], [{"id": ["m"]}], [{"id": "n"}]])
+def test_a_list_without_the_model_is_the_servers_error(listed: object) -> None:
+    with (
+        serve(lambda body, attempt: Canned(body={"data": listed})) as endpoint,
+        pytest.raises(MissingModelError, match="serves no 'm'"),
+    ):
+        endpoint_fingerprint(settings(endpoint))

@@ -21,7 +21,7 @@ REPLIES = {
 
 def ask(*kinds: str) -> tuple[OptionProbabilities, list[Body]]:
     def respond(body: Body, attempt: int) -> Canned:
-        return REPLIES[body["messages"][0]["content"]]
+        return REPLIES.get(body["messages"][0]["content"], REPLIES["spread"])
 
     with serve(respond) as endpoint:
         judge: OptionModel = EndpointJudge(EndpointSettings(endpoint.base_url, "m", retries=0))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scorers.measures.endpoint.client import EndpointSettings, JsonReply
+from scorers.measures.endpoint.client import EndpointSettings
+from scorers.measures.endpoint.reply import JsonReply
 from scorers.measures.endpoint.request_cache import RequestCache, post_once, request_key
 from scorers.measures.protocols import GenerationFailure
 from tests.fake_endpoint import Body, Canned, FakeEndpoint, serve
@@ -155,3 +156,35 @@ def test_what_was_had_before_a_kill_is_not_asked_again(tmp_path: Path) -> None:
     assert replies == bodies(4)
     assert [received.body["row"] for received in endpoint.received[:3]] == [0, 1, 2]
     assert sorted(received.body["row"] for received in endpoint.received[3:]) == [2, 3]
+
+
+def test_a_reply_of_no_use_that_an_older_version_kept_is_asked_again_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serve(echo) as endpoint:
+        asked = settings(endpoint, tmp_path)
+        kept = RequestCache(tmp_path)
+        for body, reply in zip(bodies(3), [{"text": "\ud800"}, {}, {"text": "sound"}], strict=True):
+            kept.keep(request_key(endpoint.base_url, "p", body), reply)
+
+        def is_sound(reply: JsonReply) -> bool:
+            return "attempt" in reply or reply.get("text") == "sound"
+
+        first = post_once(asked, "p", bodies(3), is_sound)
+        kept.keep(request_key(endpoint.base_url, "p", {"row": 3}), {})  # met by another shard
+        post_once(asked, "p", [{"row": 3}], is_sound)
+        again = post_once(asked, "p", bodies(3), is_sound)
+    assert first == again == [{"row": 0, "attempt": 0}, {"row": 1, "attempt": 0}, {"text": "sound"}]
+    (said,) = caplog.messages
+    assert str(tmp_path) in said and "asked for again" in said
+
+
+def test_lists_as_deep_as_can_be_read_are_an_answer_and_not_kept(tmp_path: Path) -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    RequestCache(tmp_path).keep("abc", {"deep": deep})
+    assert RequestCache(tmp_path).read("abc") is None
+    (tmp_path / "ab").mkdir(exist_ok=True)
+    (tmp_path / "ab" / "abd.json").write_bytes(b"[" * 100_000)
+    assert RequestCache(tmp_path).read("abd") is None
