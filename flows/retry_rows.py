@@ -97,7 +97,7 @@ def find_failed(recipe: Recipe, base: Path, scorers: Sequence[str], reason: str)
     """
     scores = find_scores(recipe, scorers)
     placed = recipe.with_target().at(base)
-    run = identify(recipe.with_target(), placed)[0].run
+    run = identify(recipe.with_target(), base)[0].run
     blocks = place_adapters(run.workspace, placed.generate, recipe.name)
     made = repair_key(blocks, run.seed)
     repairs = Repairs(made, run.source_ids) if made else None

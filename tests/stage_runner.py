@@ -71,6 +71,7 @@ def store_measurement(
     run.workspace.measurements.write(path, pa.table({**base, **columns}))
     with open_workspace(run.workspace) as con:
         add_measure(con, key)
+        con.execute("delete from shards where path = ?", [path])  # of an earlier call
         commit_shards(con, run.workspace, key, [(path, 0.0)])
     return replace(run, measures={**run.measures, measure: key})
 

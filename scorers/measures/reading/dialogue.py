@@ -184,13 +184,13 @@ def find_stop(
     for index in range(len(response) - 1, -1, -1):
         if response[index] in special:
             return index
-        if not is_blank(tokenizer, response[index]):
+        if not is_blank_token(tokenizer, response[index]):
             return None
     return None
 
 
 @lru_cache(maxsize=1024)  # most rows end on the same few
-def is_blank(tokenizer: PreTrainedTokenizerBase, token: int) -> bool:
+def is_blank_token(tokenizer: PreTrainedTokenizerBase, token: int) -> bool:
     """Whether a token is nothing but blanks."""
     return not str(tokenizer.decode([token])).strip()
 

@@ -19,6 +19,7 @@ CODES = {
         "BackfillError",
         "NothingFailedError",
         "ClusterError",
+        "DatabaseFileError",
         "DeploymentMissingError",
         "MissingTemplateError",
         "NotConvergedError",
@@ -37,6 +38,7 @@ CODES = {
         "WrongNameError",
     ),
     3: (
+        "DamagedMeasurementsError",
         "ExportExistsError",
         "IndexDamagedError",
         "LostMeasurementsError",
@@ -52,6 +54,7 @@ CODES = {
         "MissingStorePackageError",
         "ServerFailedError",
         "ServerLostError",
+        "UnusableModelError",
     ),
 }
 """Code → the errors that end with it."""

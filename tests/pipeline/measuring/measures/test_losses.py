@@ -77,7 +77,10 @@ def test_a_vector_is_the_state_at_the_last_token_of_the_content(tmp_path: Path) 
     (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     run, ids = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
     settings = MeasureSettings.model_validate(
-        {"tokens": {"model": model}, "losses": {"model": model, "vectors": True}}
+        {
+            "tokens": {"model": model},
+            "losses": {"model": model, "vectors": True, "dtype": "float32"},
+        }
     )
     job = plan_measures(run.workspace, settings, ids, run.seed)["losses"]
     measure_here(run.workspace, job.measure, job.ids)
