@@ -146,7 +146,8 @@ def show_report(state: RunState) -> None:
         show_evidence(name, run_id, report.evidence)
     if report.changes is not None:
         show_changes(name, run_id, report.changes)
-    picture = draw_score_histograms(state.run, state.pool)
+    place = workspace.histograms_of(run_id)
+    picture = draw_score_histograms(state.run, state.pool, place)
     if picture is not None:
-        workspace.histograms_of(run_id).write_bytes(picture)
+        place.write_bytes(picture)
         show_histograms(name, run_id, picture)

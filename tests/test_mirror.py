@@ -29,7 +29,6 @@ TESTED_WITH = {
     "pipeline/measuring/measures/samples.py": "pipeline/measuring/test_stage.py",
     "pipeline/measuring/measures/token_counts.py": "pipeline/export/test_stage.py",
     "pipeline/measuring/pool_training.py": "pipeline/measuring/measures/test_trajectories.py",
-    "pipeline/measuring/rows.py": "pipeline/generation/test_indicator.py",
     "pipeline/measuring/warm_up.py": "pipeline/measuring/measures/test_gradients.py",
     "pipeline/reporting/report.py": "pipeline/reporting/test_changes.py",
     "pipeline/selection/decisions.py": "pipeline/selection/test_candidates.py",

@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from importlib.metadata import version
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 import pyarrow as pa
 
+from pipeline.code_version import code_version
 from scorers.measures.models.loading import load_tokenizer, resolve_model
+from scorers.measures.models.model_cache import default_cache, remember
 from scorers.measures.reading.chat_format import (
     RenderedExample,
     RenderingError,
     Template,
+    require_template,
     template_fingerprint,
 )
 from scorers.measures.reading.content_end import last_content_token, template_end
@@ -51,8 +55,23 @@ def tokenizer_of(model: str) -> "PreTrainedTokenizerBase":
 
 
 def template_of(model: str, template: Template) -> str:
-    """Fingerprint of how a model's conversations are rendered."""
-    return template_fingerprint(tokenizer_of(model), template)
+    """Fingerprint of how a model's conversations are rendered.
+
+    It is remembered: to load a tokenizer is most of what a run takes that has nothing to ask.
+
+    Raises:
+        MissingTemplateError: if the model has no chat template where that is the template.
+    """
+    fingerprint = resolve_model(model).fingerprint
+    made_of = " ".join([fingerprint, template, code_version(), version("transformers")])
+
+    def find() -> str:
+        tokenizer = tokenizer_of(model)
+        if template == "chat":
+            require_template(tokenizer)
+        return template_fingerprint(tokenizer, template)
+
+    return remember(default_cache() / "templates", made_of, find)
 
 
 def render_examples(

@@ -130,11 +130,19 @@ def cut_shards(
         together = measure.whole_pool and len(missing) > 0
         if together:  # one missing row changes what is said of every other: all are asked again
             missing = read_sizes(con, ids, sizes)
-    most = measure.shard_tokens * (1 if resolve_device() == "cpu" else GPU_FACTOR)
     tokens = missing["tokens"].to_numpy()
-    borders = np.array([0, len(missing)]) if together else cut_by_size(tokens, most)
+    if together:
+        borders = np.array([0, len(missing)])
+    else:  # where nothing is missing the device is not asked for, which would load torch
+        most = measure.shard_tokens * (GPU_FACTOR if len(missing) and on_gpu() else 1)
+        borders = cut_by_size(tokens, most)
     ids, responses = missing["example_id"], missing["response_tokens"].to_numpy()
     return ShardPlan(workspace, measure, key, ids, tokens, responses, borders, after)
+
+
+def on_gpu() -> bool:
+    """Whether work is done on a GPU here."""
+    return resolve_device() != "cpu"
 
 
 def cut_by_size(tokens: NDArray[np.int64], most_tokens: int) -> NDArray[np.int64]:

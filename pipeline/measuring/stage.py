@@ -10,12 +10,11 @@ from jinja2 import TemplateSyntaxError
 
 from pipeline.measuring.catalogue import MEASURES, MeasureSettings
 from pipeline.measuring.measure import MeasureJob, MeasureScope, Repairs
-from pipeline.measuring.rows import tokenizer_of
+from pipeline.measuring.rows import template_of, tokenizer_of
 from scorers.measures.reading.chat_format import (
     RenderingError,
     render,
     render_text,
-    require_template,
 )
 from storage.workspace import Workspace
 
@@ -35,8 +34,7 @@ def require_templates(settings: MeasureSettings) -> None:
         *([(gradients.template, gradients.model)] if gradients else []),
     ]
     for template, model in read_with:
-        if template == "chat":
-            require_template(tokenizer_of(model))
+        template_of(model, template)
 
 
 def try_template(model: str) -> str:

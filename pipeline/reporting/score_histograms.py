@@ -6,11 +6,12 @@ seen beside a large pool. Rows without a score are in no bar; each panel says ho
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pipeline.run_context import RunContext
@@ -18,6 +19,9 @@ from scorers import SCORERS
 from storage.database import read_workspace
 from storage.scores import read_scores
 from storage.selections import read_run_selections, read_selection
+
+if TYPE_CHECKING:  # loaded only where something is drawn
+    from matplotlib.axes import Axes
 
 FEWEST_BINS, MOST_BINS = 8, 40
 """In between, the square root of the number of scored rows."""
@@ -47,12 +51,31 @@ class ScoreSpread:
     """(k,) scores of the selected rows, likewise."""
 
 
-def draw_score_histograms(run: RunContext, pool: Sequence[str]) -> bytes | None:
-    """Draw the scores of a run as a PNG; None where the run has no scores or no rows."""
+def draw_score_histograms(run: RunContext, pool: Sequence[str], drawn: Path) -> bytes | None:
+    """The scores of a run as a PNG; None where the run has no scores or no rows.
+
+    Args:
+        run: with its scores.
+        pool: ids of its examples.
+        drawn: where an earlier execution may have left the picture; one of the same scores is not
+            drawn again.
+    """
     if not run.scores or not pool:
         return None
     spreads = read_spreads(run, pool[:: -(-len(pool) // MOST_ROWS)])  # -(-a // b) rounds up
-    return draw(spreads, len(pool))
+    mark = mark_of_spreads(spreads, len(pool))
+    if drawn.is_file() and mark.encode() in (picture := drawn.read_bytes()):
+        return picture
+    return draw(spreads, len(pool), mark)
+
+
+def mark_of_spreads(spreads: Sequence[ScoreSpread], rows: int) -> str:
+    """What tells pictures apart: a hash of all that is drawn."""
+    digest = sha256(str(rows).encode())
+    for spread in spreads:
+        digest.update(f"{spread.label} {spread.unit} {len(spread.pool)} ".encode())
+        digest.update(spread.pool.tobytes() + spread.chosen.tobytes())
+    return digest.hexdigest()
 
 
 def read_spreads(run: RunContext, ids: Sequence[str]) -> list[ScoreSpread]:
@@ -75,8 +98,13 @@ def read_spreads(run: RunContext, ids: Sequence[str]) -> list[ScoreSpread]:
         ]
 
 
-def draw(spreads: Sequence[ScoreSpread], rows: int) -> bytes:
-    """The picture as a PNG, a panel for each spread; the heading says the rows of the pool."""
+def draw(spreads: Sequence[ScoreSpread], rows: int, mark: str = "") -> bytes:
+    """The picture as a PNG, a panel for each spread; the heading says the rows of the pool.
+
+    The mark is not seen, and is among the bytes.
+    """
+    from matplotlib.figure import Figure
+
     across = min(PANELS_IN_A_ROW, len(spreads))
     down = -(-len(spreads) // across)
     size = (across * PANEL_INCHES[0], down * PANEL_INCHES[1] + 0.5)  # heading and legend
@@ -97,7 +125,7 @@ def draw(spreads: Sequence[ScoreSpread], rows: int) -> bytes:
         edgecolor="none",
     )
     out = BytesIO()
-    figure.savefig(out, format="png", dpi=DOTS_PER_INCH)
+    figure.savefig(out, format="png", dpi=DOTS_PER_INCH, metadata={"Comment": mark})
     return out.getvalue()
 
 
@@ -108,7 +136,7 @@ def heading(spreads: Sequence[ScoreSpread], rows: int) -> str:
     return f"Scores of {rows:,} rows of the pool{part} and of {chosen:,} selected"
 
 
-def draw_panel(axis: Axes, spread: ScoreSpread) -> None:
+def draw_panel(axis: "Axes", spread: ScoreSpread) -> None:
     """Draw one score: shares of the pool as bars, shares of the selection as a line."""
     missing = int(np.isnan(spread.pool).sum())
     title = f"{spread.label}: {missing:,} of {len(spread.pool):,} unscored"

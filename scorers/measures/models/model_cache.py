@@ -65,16 +65,22 @@ def file_fingerprint(path: Path, cache: Path) -> str:
     if status.st_size < LARGE_BYTES:
         return _hash_file(path)
     times = f"{status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
-    key = text_fingerprint(f"{path.resolve()} {status.st_size} {times}")
-    remembered = cache / "hashes" / key
+    return remember(
+        cache / "hashes", f"{path.resolve()} {status.st_size} {times}", lambda: _hash_file(path)
+    )
+
+
+def remember(folder: Path, made_of: str, find: Callable[[], str]) -> str:
+    """A text that takes long to find, found once for each thing that it is made of."""
+    remembered = folder / text_fingerprint(made_of)
     if remembered.is_file():
         return remembered.read_text().strip()
-    fingerprint = _hash_file(path)
-    remembered.parent.mkdir(parents=True, exist_ok=True)
+    found = find()
+    folder.mkdir(parents=True, exist_ok=True)
     partial = remembered.with_name(f"{PARTIAL}{uuid4().hex}")
-    partial.write_text(fingerprint)
+    partial.write_text(found)
     partial.replace(remembered)
-    return fingerprint
+    return found
 
 
 def _hash_file(path: Path) -> str:

@@ -117,6 +117,23 @@ def test_one_row_more_asks_one_row(pool: tuple[Workspace, list[str]]) -> None:
     assert ids[:1] == ASKED
 
 
+def test_where_nothing_is_missing_no_device_is_asked_for(
+    pool: tuple[Workspace, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To ask for one loads torch, which takes longer than all else of a night without news."""
+    workspace, ids = pool
+    asked: list[str] = []
+
+    def resolve() -> str:
+        asked.append("device")
+        return "cpu"
+
+    monkeypatch.setattr(shards, "resolve_device", resolve)
+    assert measure_here(workspace, CountLetters(), ids) == len(ids) and asked
+    asked.clear()
+    assert measure_here(workspace, CountLetters(), ids) == 0 and not asked
+
+
 def test_a_result_that_lacks_a_row_is_refused(pool: tuple[Workspace, list[str]]) -> None:
     workspace, ids = pool
     shard = next(iter(cut_shards(workspace, Forgetful(), ids)))

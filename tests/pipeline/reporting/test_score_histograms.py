@@ -17,6 +17,7 @@ from pipeline.reporting.score_histograms import (
     draw_panel,
     draw_score_histograms,
     heading,
+    mark_of_spreads,
     read_spreads,
     shares,
 )
@@ -94,7 +95,8 @@ def test_pool_and_selection_are_read_from_the_workspace(tmp_path: Path) -> None:
     rows = [{"prompt": "one", "completion": "a " * n} for n in range(1, 7)]
     (tmp_path / "rows.jsonl").write_bytes(b"\n".join(orjson.dumps(row) for row in rows))
     run, pool = start(tmp_path / "work", [tmp_path / "rows.jsonl"])
-    assert draw_score_histograms(run, pool) is None  # nothing is scored yet
+    place = tmp_path / "scores.png"
+    assert draw_score_histograms(run, pool, place) is None  # nothing is scored yet
     run = score(count_words(run, pool), ScoreSettings(scorer="response_length"), pool)
     with open_workspace(run.workspace) as con:
         write_selection(con, run.run_id, PickedRows("best", pool[:2], 5))
@@ -102,8 +104,34 @@ def test_pool_and_selection_are_read_from_the_workspace(tmp_path: Path) -> None:
     assert (spread.label, spread.unit) == ("response_length", "tokens")
     assert sorted(spread.pool) == [1, 2, 3, 4, 5, 6]
     assert spread.chosen.tolist() == spread.pool[:2].tolist()
-    picture = draw_score_histograms(run, pool)
+    picture = draw_score_histograms(run, pool, place)
     assert picture is not None and picture.startswith(b"\x89PNG")
+    assert mark_of_spreads(read_spreads(run, pool), 6).encode() in picture
+
+
+def test_a_picture_of_the_same_scores_is_not_drawn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+
+    def draw_nothing(spreads: object, rows: int, mark: str) -> bytes:
+        drawn.append(rows)
+        return b"PNG " + mark.encode()
+
+    monkeypatch.setattr(score_histograms, "draw", draw_nothing)
+    rows = [{"prompt": "one", "completion": "a " * n} for n in range(1, 7)]
+    (tmp_path / "rows.jsonl").write_bytes(b"\n".join(orjson.dumps(row) for row in rows))
+    run, pool = start(tmp_path / "work", [tmp_path / "rows.jsonl"])
+    run = score(count_words(run, pool), ScoreSettings(scorer="response_length"), pool)
+    place = tmp_path / "scores.png"
+    first = draw_score_histograms(run, pool, place)
+    assert first is not None
+    place.write_bytes(first)
+    assert draw_score_histograms(run, pool, place) == first and drawn == [6]
+    with open_workspace(run.workspace) as con:  # another choice of the same pool
+        write_selection(con, run.run_id, PickedRows("best", pool[:2], 5))
+    assert draw_score_histograms(run, pool, place) != first and drawn == [6, 6]
+    assert draw_score_histograms(run, pool[:5], place) != first and drawn == [6, 6, 5]
 
 
 def test_long_tails_are_cut_by_ratios() -> None:
