@@ -74,6 +74,10 @@ EQUIVALENT = {
         "pipeline/scoring/backfill.py",
         'missing[name] = sorted(lacking["example_id"].to_pylist(), reverse=True)',
     ): "a key is made of it: that the order is always the same matters, and not which it is",
+    (
+        "pipeline/scoring/turn_scores.py",
+        "_, *deep = np.shape(columns[scorer.reads[1]])",
+    ): "each column that a scorer of turns reads has a value for each turn",
 }
 """File and changed line → why no test can tell it from the right one."""
 

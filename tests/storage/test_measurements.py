@@ -175,6 +175,24 @@ def test_many_small_files_become_one(con: Connection, workspace: Workspace) -> N
     np.testing.assert_array_equal(columns["nll"][:, 1], np.arange(MANY_SMALL))
 
 
+def test_a_file_of_the_least_large_size_is_not_small(
+    con: Connection, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = sorted(store_examples(con, ["a", "bb", "ccc"]))
+    add_measure(con, KEY)
+    shards = [write_shard(workspace, some, mean_nll=[1.0] * len(some)) for some in (ids[:1], ids)]
+    commit_shards(con, workspace, KEY, shards)
+    sizes = workspace.measurements.sizes()
+    assert sizes[shards[0][0]] < sizes[shards[1][0]]
+    monkeypatch.setattr(measurements, "MANY_SMALL", 2)
+    monkeypatch.setattr(measurements, "SMALL_BYTES", sizes[shards[1][0]])
+    merge_small_shards(con, workspace, KEY)
+    assert len(workspace.measurements.names()) == 2
+    monkeypatch.setattr(measurements, "SMALL_BYTES", sizes[shards[1][0]] + 1)
+    merge_small_shards(con, workspace, KEY)
+    assert len(workspace.measurements.names()) == 1
+
+
 def test_a_kill_between_merging_and_clearing_loses_nothing(
     con: Connection, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

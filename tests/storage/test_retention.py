@@ -35,11 +35,13 @@ def add_key(con: Connection, name: str) -> MeasureKey:
 
 def test_only_what_an_earlier_run_alone_has_used_is_unused(con: Connection) -> None:
     old, both, never = (add_key(con, name) for name in ("old", "both", "never"))
+    second = f"('{old.measure_key}', 'old/A.parquet', 2, 1.0, null)"
+    con.execute(f"insert into shards values {second}")
     add_run(con, "then", "2025-12-31", {"a": old, "b": both})
     add_run(con, "now", "2026-01-02", {"b": both})
     (unused,) = read_unused(con, DAY)
-    assert (unused.measure_key, unused.rows) == (old.measure_key, 5)
-    assert list(unused.paths) == ["old/a.parquet"]
+    assert (unused.measure_key, unused.rows) == (old.measure_key, 5 + 2)
+    assert list(unused.paths) == ["old/A.parquet", "old/a.parquet"]
     assert never.measure_key not in unused.measure_key
     forget_measures(con, [unused.measure_key])
     assert read_named_files(con) == {"both/a.parquet", "never/a.parquet"}

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
+from pipeline.export import stage
 from pipeline.export.settings import ExportSettings
 from pipeline.export.stage import count_languages, export_rows, identify_model
 from pipeline.measuring.measures.token_counts import TokenCounts
@@ -125,3 +127,10 @@ def test_a_template_of_the_recipe_counts_the_tokens_and_lies_in_the_export(tmp_p
     placed = save_tiny_llama(tmp_path / "own", chat_template=longer)
     own = TokenCounts(model=str(placed)).key()
     assert exported.manifest.model.template_fingerprint == own.template_fingerprint
+
+
+def test_generators_are_named_once_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    makers = {f"row {n}": f"model {n % 9}" for n in range(20)}
+    monkeypatch.setattr(stage, "read_makers", lambda _con, ids: {i: makers[i] for i in ids})
+    found = stage.read_generators(None, list(makers))  # type: ignore[arg-type]
+    assert found == [f"model {n}" for n in range(9)]

@@ -47,6 +47,16 @@ def read(workspace: Workspace, *paths: Path) -> list[str]:
     return sorted(source.source_id for source in sources)
 
 
+def test_a_source_is_known_by_what_it_holds_and_how_it_is_read(tmp_path: Path) -> None:
+    """Workspaces are full of these: another id would have every source read again."""
+    (tmp_path / "rows.jsonl").write_bytes(line("a") + b"\n")
+    workspace = Workspace(tmp_path / "w")
+    path = str(tmp_path / "rows.jsonl")
+    blocks = [SourceSettings(path=path), SourceSettings(path=path, turns="last")]
+    found = [source.source_id for source in identify_sources(workspace, blocks)]
+    assert found == ["7092d7adbf1d1386", "9b108e5de64e6258"]
+
+
 def test_it_tells_how_many_rows_are_read_and_of_how_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -210,10 +210,12 @@ def test_of_several_edited_files_each_has_its_own_numbers(tmp_path: Path) -> Non
 
 
 def test_models_and_the_version_are_told_after_the_settings() -> None:
-    before = DescribedRun("test", {"a": 1}, "v1", {"m2": "x", "m1": "x", "same": "x", "old": "x"})
-    after = DescribedRun("test", {"a": 2}, "v2", {"m2": "y", "m1": "y", "same": "x", "new": "x"})
+    models = [f"m{n}" for n in range(9)]  # so many that a set has them in another order
+    same = {"same": "x"}
+    before = DescribedRun("test", {"a": 1}, "v1", dict.fromkeys(models, "x") | same | {"old": "x"})
+    after = DescribedRun("test", {"a": 2}, "v2", dict.fromkeys(models, "y") | same | {"new": "x"})
     told = [each.setting for each in compare_settings(before, after)]
-    assert told == ["a", "content of m1", "content of m2", "version of Sluice"]
+    assert told == ["a", *(f"content of {model}" for model in models), "version of Sluice"]
     assert list(compare_settings(before, before)) == []
 
 

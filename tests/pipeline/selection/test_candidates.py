@@ -11,6 +11,7 @@ import pytest
 from pipeline.ranking.outcome import Outcome, no_reasons
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import ScoreSettings
+from pipeline.selection import candidates
 from pipeline.selection.candidates import (
     Candidates,
     read_candidates,
@@ -61,6 +62,28 @@ def test_columns_are_aligned_with_the_rows_that_are_taken(rows: Candidates) -> N
     assert read_vectors("hidden", taken).tolist() == [[4, 1], [0, 1], [3, 1]]
     assert read_vectors("both", taken).tolist() == [[-4, 2, 3], [0, 2, 3], [-3, 2, 3]]
     assert taken.where(np.array([False, True, True])).ids.tolist() == [rows.ids[0], rows.ids[3]]
+
+
+def test_a_turn_that_is_not_trained_takes_its_tokens_and_no_other(rows: Candidates) -> None:
+    rows.pool.__dict__["turn_tokens"] = np.array([[4, NAN]] * 4 + [[3, 5]])
+    aside = np.zeros((5, 2), dtype=np.bool_)
+    aside[4, 1] = True
+    assert rows.without(aside).loss_tokens.tolist() == [4, 0, 6, 0, 8 - 5]
+    assert rows.without(aside).at(np.array([0, 4])).loss_tokens.tolist() == [4, 3]
+
+
+def test_made_are_the_repairs_that_no_source_has(
+    run: tuple[RunContext, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, pool = run
+    made = {("key", tuple(found.source_ids)): {pool[1]}}
+    monkeypatch.setattr(
+        candidates, "read_made", lambda _con, key, sources: made[key, tuple(sources)]
+    )
+    with read_workspace(found.workspace) as con:
+        assert read_candidates(con, found, pool).made().tolist() == [False] * 5
+        repaired = read_candidates(con, replace(found, repairs="key"), pool)
+        assert repaired.made().tolist() == [False, True, False, False, False]
 
 
 def test_a_decision_names_the_row_that_caused_it_also_the_first(rows: Candidates) -> None:
