@@ -249,7 +249,7 @@ def prepared_rows(trainer: SFTTrainer) -> Dataset:
 def trainer_config(settings: TrainSettings, folder: Path) -> SFTConfig:
     """TRL's settings for ours; it writes checkpoints into the folder."""
     on_gpu = torch.cuda.is_available()
-    return SFTConfig(
+    config = SFTConfig(
         output_dir=str(folder),
         num_train_epochs=settings.epochs,
         max_steps=settings.max_steps or -1,  # -1: as many as the epochs have
@@ -275,6 +275,18 @@ def trainer_config(settings: TrainSettings, folder: Path) -> SFTConfig:
         disable_tqdm=True,
         report_to="none",
     )
+    return on_one_device(config)
+
+
+def on_one_device(config: SFTConfig) -> SFTConfig:
+    """The settings with one GPU for each process, however many it sees.
+
+    transformers would copy the model to all of them and give each a batch: with eight, a step
+    would be of eight times as many rows as the recipe says. A launcher starts a process for each.
+    """
+    if config.n_gpu > 1:
+        config._n_gpu = 1  # transformers' own way for a model that is spread over devices
+    return config
 
 
 def load_model(folder: Path) -> PreTrainedModel:
