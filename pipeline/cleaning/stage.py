@@ -27,9 +27,9 @@ from pipeline.selection.candidates import read_candidates
 from pipeline.selection.heavy_losses import heavy_losses
 from pipeline.settings import Settings
 from storage.conversations import Conversation, canonical_json, content_hash
-from storage.database import Connection, open_workspace
+from storage.database import Connection, open_tables, open_workspace
 from storage.decisions import Decisions
-from storage.examples import Example, MadeBy, read_examples, write_edited
+from storage.examples import Example, MadeBy, stream_examples, write_edited
 from storage.personal_data import PersonalDataHits, write_hits
 from storage.runs import StageCount, write_step
 
@@ -89,11 +89,13 @@ def clean_pool(run: RunContext, settings: PersonalDataSettings, pool: Sequence[s
     ids = sorted(pool)
     found: list[PersonalDataHits] = []
     replaced: dict[str, str] = {}
-    with open_workspace(run.workspace) as con:
-        for first in range(0, len(ids), BATCH_ROWS):
-            hits, versions = clean_batch(con, run, settings, ids[first : first + BATCH_ROWS])
+    # Rows are read through a connection of their own, while edits are written: each is read once.
+    with open_workspace(run.workspace) as con, open_tables(run.workspace) as rows:
+        for examples in stream_examples(rows, ids, BATCH_ROWS):
+            hits, versions = clean_batch(con, run, settings, examples)
             found += hits
             replaced |= versions
+        found.sort()  # rows are read in any order
         write_hits(con, run.run_id, [] if settings.action == "report" else found)
         touched = {hit[0] for hit in found}
         removed = touched if settings.action == "remove" else set()
@@ -153,12 +155,12 @@ def write_books(
 
 
 def clean_batch(
-    con: Connection, run: RunContext, settings: PersonalDataSettings, ids: Sequence[str]
+    con: Connection, run: RunContext, settings: PersonalDataSettings, examples: Sequence[Example]
 ) -> tuple[list[PersonalDataHits], dict[str, str]]:
     """What is found in some examples, and the redacted version of each where that is wanted."""
     found: list[PersonalDataHits] = []
     redacted: list[tuple[str, Conversation]] = []
-    for example in read_examples(con, ids):
+    for example in examples:
         counts, clean = clean_example(example, settings)
         found += [
             PersonalDataHits(example.example_id, kind, place, n)

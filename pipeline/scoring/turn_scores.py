@@ -17,7 +17,7 @@ from scorers import SCORERS, Scorer
 from scorers.arrays import Floats
 from scorers.reductions import OF_TURNS, as_turns
 from storage.database import Connection
-from storage.examples import read_examples, read_trained_at
+from storage.examples import read_trained_at, stream_examples
 from storage.measurements import MeasureKey, read_measurements
 from storage.scores import ScoreKey
 
@@ -119,11 +119,11 @@ def place_turns(con: Connection, ids: Sequence[str], rated: Floats) -> Floats:
     """(n, k) the values (n, t) of rated turns at the trained turns that stand in them."""
     trained_at = read_trained_at(con, ids)
     placed = np.full((len(ids), max(map(len, trained_at), default=0)), np.nan)
-    for start in range(0, len(ids), BLOCK_ROWS):
-        block = range(start, min(start + BLOCK_ROWS, len(ids)))
-        for row, example in zip(block, read_examples(con, [ids[i] for i in block]), strict=True):
-            places = place_rated(example.messages, example.trained_at)
-            for turn, place in enumerate(places):
+    rows = {example_id: row for row, example_id in enumerate(ids)}  # they are read in any order
+    for examples in stream_examples(con, ids, BLOCK_ROWS):
+        for example in examples:
+            row = rows[example.example_id]
+            for turn, place in enumerate(place_rated(example.messages, example.trained_at)):
                 if 0 <= place < rated.shape[1]:
                     placed[row, turn] = rated[row, place]
     return placed
