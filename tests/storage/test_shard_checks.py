@@ -179,6 +179,18 @@ def test_damaged_trajectories_make_no_proxy_superfluous(workspace: Workspace) ->
         assert not covers(con, workspace, proxy, proxy)
 
 
+def test_a_training_whose_file_is_gone_is_compared_with_none(workspace: Workspace) -> None:
+    """Of an older version too, which stored no hashes: DuckDB would fail on the file."""
+    (file,) = commit_one(workspace)
+    path = str(file.relative_to(workspace.measurements.root))
+    there = StoredProxy(KEY.measure_key, "settings", (path,))
+    gone = StoredProxy(KEY.measure_key, "settings", (f"{path}.gone",))
+    with open_workspace(workspace) as con:
+        con.execute("update shards set sha256 = null")
+        assert not covers(con, workspace, there, gone)
+        assert not covers(con, workspace, gone, there)
+
+
 def test_a_file_of_another_key_that_fails_the_view_is_named(workspace: Workspace) -> None:
     (other,) = commit_one(workspace, MeasureKey("token_counts", "old", "old", "t", {}))
     commit_one(workspace)

@@ -70,6 +70,8 @@ def test_a_turn_that_is_not_trained_takes_its_tokens_and_no_other(rows: Candidat
     aside[4, 1] = True
     assert rows.without(aside).loss_tokens.tolist() == [4, 0, 6, 0, 8 - 5]
     assert rows.without(aside).at(np.array([0, 4])).loss_tokens.tolist() == [4, 3]
+    assert rows.trained.tolist() == [[True, False]] * 4 + [[True, True]]
+    assert rows.without(aside).trained.tolist() == [[True, False]] * 5
 
 
 def test_made_are_the_repairs_that_no_source_has(

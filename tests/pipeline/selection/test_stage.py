@@ -4,12 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from pipeline.scoring.stage import ScoreSettings
+from pipeline.selection.candidates import Candidates
 from pipeline.selection.run_steps import SelectSettings
-from pipeline.selection.stage import select_examples
+from pipeline.selection.stage import LastVectors, select_examples
 from storage.conversations import Conversation
 from storage.database import read_workspace
 from storage.selections import read_run_selections, read_selection
@@ -123,3 +126,22 @@ def test_rows_without_the_score_pass_a_filter_that_says_so(tmp_path: Path) -> No
 def test_steps_that_make_no_selection_are_refused(steps: list[Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         SelectSettings.model_validate({"steps": steps})
+
+
+def test_the_last_embeddings_are_kept_for_who_asks_for_the_same_rows_again() -> None:
+    asked: list[str] = []
+
+    def read(of: str, rows: Candidates) -> NDArray[np.float32]:
+        asked.append(of)
+        return np.full((len(rows), 2), len(asked), dtype=np.float32)
+
+    def rows(*indices: int) -> Candidates:
+        return Candidates(None, np.array(indices))  # type: ignore[arg-type]
+
+    vectors = LastVectors(read)
+    first = vectors("both", rows(0, 1))
+    assert vectors("both", rows(0, 1)) is first and asked == ["both"]
+    assert vectors("prompt", rows(0, 1)).tolist() == [[2, 2]] * 2
+    assert vectors("prompt", rows(1, 0)).tolist() == [[3, 3]] * 2
+    assert vectors("prompt", rows(1)).tolist() == [[4, 4]]
+    assert vectors("both", rows(0, 1)).tolist() == [[5, 5]] * 2, "the last ones alone are kept"
