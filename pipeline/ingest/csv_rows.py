@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING
 
 from pipeline.ingest.compression import BrokenStreamError
 from pipeline.ingest.rows import (
-    MAX_KEPT_BYTES,
     Line,
     OversizedRow,
     RawRow,
     UnreadableRow,
     UnreadableSourceError,
-    oversized,
+    too_large,
 )
 from pipeline.ingest.shapes import CONTENT_KEYS
 from pipeline.ingest.strict_json import not_utf8
@@ -86,7 +85,7 @@ def read_csv_rows(lines: Iterator[Line], limit: int) -> Iterator[RawRow | Unread
         UnreadableSourceError: if the header cannot be read or names a column twice.
         BrokenStreamError: from `lines`; `rest` has the row that was being read.
     """
-    csv.field_size_limit(max(csv.field_size_limit(), MAX_KEPT_BYTES))  # `limit` is ours to check
+    csv.field_size_limit(max(csv.field_size_limit(), limit))  # which is ours to check
     separator, lines = _find_separator(lines)
     feed = _Feed(lines, limit)
     rows = csv.reader(feed, strict=True, delimiter=separator)
@@ -157,9 +156,9 @@ def _row(
     limit: int,
 ) -> RawRow | UnreadableRow:
     if isinstance(raw, OversizedRow):
-        return raw.unreadable(position, limit)
+        return raw.unreadable(position)
     if len(raw) > limit:
-        return oversized(raw).unreadable(position, limit)
+        return too_large(position, raw, limit)
     try:
         raw.decode()
     except UnicodeDecodeError as error:

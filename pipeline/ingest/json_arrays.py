@@ -85,7 +85,7 @@ def read_elements(blocks: Iterable[bytes], limit: int) -> Iterator[bytes | Overs
             `blocks`; `rest` has what could not be placed.
     """
     scanner = _ElementScanner()
-    begun = OversizedRow()
+    begun = OversizedRow(limit)
     opened = some = False
     try:
         for block in blocks:
@@ -95,10 +95,10 @@ def read_elements(blocks: Iterable[bytes], limit: int) -> Iterator[bytes | Overs
                 end = scanner.find_end(block, start)
                 if end is None:
                     break
-                element = _finish(begun, block[start:end], limit)
+                element = _finish(begun, block[start:end])
                 if element or some or not scanner.closed:  # not of [], which has no element
                     yield element
-                some, begun, start = True, OversizedRow(), end + 1
+                some, begun, start = True, OversizedRow(limit), end + 1
             begun.add(block[start:] if opened else b"")
     except BrokenStreamError as error:
         error.rest = bytes(begun.kept)
@@ -123,8 +123,8 @@ def _array_start(block: bytes) -> int:
     return len(block) - len(text) + 1 if text else 0
 
 
-def _finish(begun: OversizedRow, piece: bytes, limit: int) -> bytes | OversizedRow:
+def _finish(begun: OversizedRow, piece: bytes) -> bytes | OversizedRow:
     if not begun.length:
         return piece.strip(_WHITESPACE)
     begun.add(piece)
-    return begun if begun.length > limit else bytes(begun.kept).strip(_WHITESPACE)
+    return begun if begun.is_over else bytes(begun.kept).strip(_WHITESPACE)
