@@ -23,7 +23,7 @@ Connection = duckdb.DuckDBPyConnection
 
 PATIENCE_SECONDS = 60.0  # how long a database is tried that another process has open
 
-BUFFER_BYTES = 2**29
+BUFFER_BYTES = 2**28
 """Of DuckDB's own memory while texts of any length go through it; by itself it takes most of the
 machine's."""
 
