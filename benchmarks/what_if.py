@@ -70,11 +70,9 @@ RATIO = "1 + 0.2 * sin((hash(example_id || $label) % 100000)::double)"
 LENGTH = "1 + hash(example_id || left($label, 0)) % 200"
 
 FILL = """
-insert into examples (
-    example_id, prompt_id, messages, tools, response_at, prompt, response, origin
-)
+insert into short_examples
 select md5(i::varchar), md5('p' || (i // 2)), '[]', '[]', 1, 'prompt ' || i, 'answer ' || i,
-    'source'
+    'source', null
 from range({rows}) t(i)
 """
 
@@ -158,7 +156,7 @@ def make_rows(
     measures, scores = keys
     counts = measures["token_counts"]
     con.execute("delete from occurrences")
-    con.execute("delete from examples")
+    con.execute("delete from short_examples")
     con.execute(FILL.format(rows=rows))
     con.execute(
         "insert into occurrences select $source, (row_number() over ())::bigint, example_id, "

@@ -21,7 +21,7 @@ kept in the example and never trained.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import orjson
 
@@ -44,25 +44,29 @@ def canonical_json(value: object) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
-def messages_json(messages: Sequence[Message]) -> str:
+def messages_json(messages: Sequence[Message]) -> bytes:
     """Serialise messages for storage: canonical, but for the order of keys within their calls.
 
     A chat template prints arguments as they come, so their order is trained. The keys of a message
-    itself are not printed.
+    itself are not printed. Where no key is called tool_calls this is the canonical JSON.
     """
-    if any("tool_calls" in message for message in messages):
-        return orjson.dumps([dict(sorted(message.items())) for message in messages]).decode()
-    return canonical_json(list(messages)).decode()
+    return orjson.dumps([dict(sorted(message.items())) for message in messages])
 
 
-def tools_json(tools: Sequence[Mapping[str, Any]]) -> str:
+def tools_json(tools: Sequence[Mapping[str, Any]]) -> bytes:
     """Serialise tools for storage; a template prints their keys in this order."""
-    return orjson.dumps(list(tools)).decode()
+    return orjson.dumps(tools)
 
 
 def content_hash(value: object) -> str:
     """Hash a JSON value by its canonical form; 32 hex digits."""
     return hashlib.sha256(canonical_json(value)).hexdigest()[:ID_LENGTH]
+
+
+def hash_content(messages: bytes, tools: bytes, rest: bytes = b"") -> str:
+    """What content_hash gives of an object with these parts, which are canonical JSON each."""
+    content = b'{"messages":%b,"tools":%b%b}' % (messages, tools, rest)
+    return hashlib.sha256(content).hexdigest()[:ID_LENGTH]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,10 @@ class Conversation:
     def __post_init__(self) -> None:
         # Derived once: whatever reads a row asks for it.
         object.__setattr__(self, "trained_at", find_trained_turns(self.messages, self.turns))
+
+    def trained_on(self, turns: Turns) -> "Conversation":
+        """The same conversation, trained on these of its turns."""
+        return self if turns == self.turns else Conversation(self.messages, self.tools, turns)
 
     @property
     def response_at(self) -> int | None:
@@ -101,15 +109,37 @@ class Conversation:
         What is trained on one turn has the same id whichever way that turn was chosen, so one of
         several turns that are all trained is another example than the same with its last alone.
         """
-        content: dict[str, Any] = {"messages": self.messages, "tools": self.tools}
-        if len(self.trained_at) > 1:
-            content["turns"] = self.turns
-        return content_hash(content)
+        return self._identify(canonical_json(self.messages), canonical_json(self.tools))
 
     @property
     def prompt_id(self) -> str:
         """Identity of the prompt: candidates, answers to one prompt, share it."""
-        return content_hash({"messages": self.prompt, "tools": self.tools})
+        return hash_content(canonical_json(self.prompt), canonical_json(self.tools))
+
+    def _identify(self, messages: bytes, tools: bytes) -> str:
+        several = len(self.trained_at) > 1
+        return hash_content(messages, tools, b',"turns":"%b"' % self.turns.encode() * several)
+
+    def encode(self) -> "EncodedConversation":
+        """What is stored of it and follows from its messages and tools."""
+        messages, tools = canonical_json(self.messages), canonical_json(self.tools)
+        # No text has these bytes: its quotes are escaped.
+        called = b'"tool_calls":' in messages
+        return EncodedConversation(
+            self._identify(messages, tools),
+            hash_content(canonical_json(self.prompt), tools),
+            messages_json(self.messages) if called else messages,
+            tools_json(self.tools),
+        )
+
+
+class EncodedConversation(NamedTuple):
+    """The ids of a conversation, and its JSON as it is stored."""
+
+    example_id: str
+    prompt_id: str
+    messages: bytes
+    tools: bytes
 
 
 def find_trained_turns(messages: Sequence[Message], turns: Turns) -> list[int]:
@@ -124,7 +154,7 @@ def find_trained_turns(messages: Sequence[Message], turns: Turns) -> list[int]:
         for index, message in enumerate(messages)
         if message["role"] == "assistant" and message.get("weight", 1) != 0
     ]
-    if turns == "last":
+    if turns == "last" or len(weighted) < 2:
         return weighted[-1:]
     asked = (i for i, message in enumerate(messages) if asks_something(message))
     first = next(asked, len(messages))
@@ -144,6 +174,8 @@ def says_nothing(message: Message) -> bool:
 
 def message_text(message: Message) -> str:
     """What a person reads of a message: its reasoning, its content, its tool calls as JSON."""
+    if len(message) == 2:  # a role and a content, as most are
+        return str(message["content"])
     calls = [canonical_json(call["function"]).decode() for call in message.get("tool_calls", ())]
     parts = [message.get("reasoning_content", ""), message["content"], *calls]
     return "\n".join(part for part in parts if part)

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from storage.asked import asking_about, read_aligned
 from storage.conversations import Conversation, Turns
-from storage.database import Connection, QueryError, transaction
+from storage.database import Connection, QueryError, in_little_memory, transaction
 from storage.lineage import EDITED, EDITS, HELD
+from storage.long_rows import read_example_tables, relation_with
 from storage.rows import fetch_counts, fetch_texts, write_table
 from storage.sources import write_examples
 
@@ -29,10 +30,10 @@ case when response_at is null then []::integer[] else coalesce(trained_at, [resp
 """
 """Indices of the trained turns, as SQL; none of a prompt only."""
 
-READ_ROWS = f"""
+READ_ROWS_OF = f"""
 select example_id, prompt_id, messages, tools, response_at, prompt, response,
        {TRAINED_AT} as trained_at
-from asked join examples using (example_id)
+from asked join {{table}} using (example_id)
 """
 
 READ_TRAINED_AT = f"select {TRAINED_AT} as trained_at from asked join examples using (example_id)"
@@ -186,17 +187,19 @@ def read_examples(con: Connection, ids: Sequence[str]) -> list[Example]:
 def stream_examples(con: Connection, ids: Sequence[str], rows: int) -> Iterator[list[Example]]:
     """The examples with these ids in no particular order, about so many at a time.
 
-    They are read once, however many there are. Nothing else may be asked of the connection
-    meanwhile.
+    They are read once, however many there are, and long ones with few others. Nothing else may be
+    asked of the connection meanwhile.
 
     Raises:
         ValueError: if one is not in the workspace.
     """
     found = 0
-    with asking_about(con, ids):
-        for batch in con.execute(READ_ROWS).to_arrow_reader(rows):
-            found += batch.num_rows
-            yield list(map(as_example, batch.to_pylist()))
+    tables = read_example_tables(con)
+    with asking_about(con, ids), in_little_memory(con):
+        for table in tables:
+            for batch in con.execute(READ_ROWS_OF.format(table=table)).to_arrow_reader(rows):
+                found += batch.num_rows
+                yield list(map(as_example, batch.to_pylist()))
     if found != len(ids):
         raise ValueError(f"{len(ids)} examples were asked for, {found} found")
 
@@ -209,7 +212,8 @@ def as_example(row: dict[str, Any]) -> Example:
 
 def read_example_table(con: Connection, ids: Sequence[str]) -> pa.Table:
     """The same as Arrow columns: what a measuring task needs."""
-    return read_aligned(con, READ_ROWS, ids)
+    table = f"({relation_with(con, ids)})"
+    return read_aligned(con, READ_ROWS_OF.format(table=table), ids)
 
 
 def read_trained_at(con: Connection, ids: Sequence[str]) -> list[list[int]]:

@@ -233,6 +233,50 @@ MIGRATIONS = (
     "alter table sources add column turns varchar default 'last'",
     # indices of the trained turns that stay so where a step took some away; null: all
     "alter table selection_rows add column turns integer[]",
+    # ---- long rows -------------------------------------------------------------------------------
+    # No key: to keep one costs more than all else of a row, and grows. What is written is not
+    # there yet: storage/arriving_rows.py sees to it.
+    """create table short_examples (
+        example_id varchar not null,      -- hash of messages and tools
+        prompt_id varchar not null,       -- hash of what stands before the trained response
+        messages varchar not null,        -- canonical JSON
+        tools varchar not null,           -- canonical JSON, [] where there are none
+        response_at integer,              -- index of the trained response; null: a prompt only
+        prompt varchar not null,          -- as plain text
+        response varchar not null,        -- as plain text
+        origin varchar not null,          -- 'source', 'generated', 'redacted' or 'indicated'
+        trained_at integer[]              -- indices of the trained turns where they are several
+    )""",
+    # of which part of the long rows; a part is the table long_examples_PART, with the same columns
+    """create table long_rows (
+        example_id varchar not null,
+        part integer not null,
+        bytes bigint not null             -- of its messages
+    )""",
+    "insert into short_examples select * from examples",
+    "drop table examples",
+    "create view examples as select * from short_examples",
+    """create table unkeyed_occurrences (
+        source_id varchar not null,
+        position bigint not null,         -- line or row number, from 1
+        example_id varchar not null,
+        shape varchar not null            -- the row shape it was read as
+    )""",
+    "insert into unkeyed_occurrences select * from occurrences",
+    "drop table occurrences",
+    "alter table unkeyed_occurrences rename to occurrences",
+    """create table unkeyed_quarantine (
+        source_id varchar not null,
+        position bigint not null,
+        reason varchar not null,
+        detail varchar not null,
+        raw blob not null                 -- the row as it stood in the file, or its beginning
+    )""",
+    "insert into unkeyed_quarantine select * from quarantine",
+    "drop table quarantine",
+    "alter table unkeyed_quarantine rename to quarantine",
+    # bytes above which a row was not read; null: as many as are parsed where nothing is said
+    "alter table sources add column max_row_bytes bigint",
     # ---- outcomes: decisions without the rows that were kept and of which nothing is said -------
     """create table outcomes (
         run_id varchar not null,

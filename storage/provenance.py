@@ -128,7 +128,7 @@ select x.example_id from exported x anti join origins using (example_id) order b
 ADD_WANTED = "insert into wanted select distinct source_id, position, ancestor from origins"
 
 WANTED_SOURCES = """
-select source_id, path, format, shape, license, content_hash, bytes, turns, count(*)
+select source_id, path, format, shape, license, content_hash, bytes, turns, max_row_bytes, count(*)
 from sources join (select distinct * from wanted) using (source_id)
 group by all order by source_id
 """

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from storage.asked import asking_about, read_aligned
 from storage.conversations import TextField, join_texts, request_at
-from storage.database import Connection
+from storage.database import Connection, in_little_memory
+from storage.long_rows import read_example_tables
 
 WHOLE_TEXTS: Mapping[TextField, str] = {
     "prompt": "prompt",
@@ -19,7 +20,7 @@ WHOLE_TEXTS: Mapping[TextField, str] = {
 }
 """What is compared of an example; of both texts, one without a response has none."""
 
-READ = "select {columns} from asked join examples using (example_id)"
+READ = "select {columns} from asked join {table} using (example_id)"
 
 WITH_RESPONSE = "case when response_at is not null then {text} end"
 
@@ -41,7 +42,7 @@ def read_texts_of(con: Connection, of: TextField, ids: Sequence[str]) -> list[st
     Raises:
         ValueError: if one of them is not in the workspace.
     """
-    query = READ.format(columns=f"{WHOLE_TEXTS[of]} as text")
+    query = READ.format(columns=f"{WHOLE_TEXTS[of]} as text", table="examples")
     texts: list[str] = read_aligned(con, query, ids)["text"].to_pylist()
     return texts
 
@@ -79,7 +80,7 @@ def _request_at(row: Mapping[str, Any]) -> int:
 def read_text_blocks(
     con: Connection, texts: Mapping[str, TextField], ids: Sequence[str]
 ) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]]:
-    """Texts of examples in blocks of a bounded number of rows and in any order.
+    """Texts of examples in blocks of a bounded number of rows and in any order, long ones apart.
 
     Nothing else may be asked of the connection meanwhile.
 
@@ -97,8 +98,10 @@ def read_text_blocks(
         for of, text in WHOLE_TEXTS.items()
     }
     columns = ["n", *(f"{form[of]} as {name}" for name, of in texts.items())]
-    with asking_about(con, ids):
-        con.execute(READ.format(columns=", ".join(columns)))
-        for batch in con.to_arrow_reader(BLOCK_TEXTS):
-            found = {name: batch[name].to_numpy(zero_copy_only=False) for name in texts}
-            yield batch["n"].to_numpy(), found
+    tables = read_example_tables(con)
+    with asking_about(con, ids), in_little_memory(con):
+        for table in tables:
+            con.execute(READ.format(columns=", ".join(columns), table=table))
+            for batch in con.to_arrow_reader(BLOCK_TEXTS):
+                found = {name: batch[name].to_numpy(zero_copy_only=False) for name in texts}
+                yield batch["n"].to_numpy(), found

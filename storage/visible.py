@@ -17,4 +17,6 @@ _VISIBLE = re.compile(rf"[^\s{IGNORABLE}{CONTROLS}{BLANK_BRAILLE}]")
 
 def is_blank(text: str) -> bool:
     """Whether a reader of the text sees nothing."""
+    if "!" <= text[:1] <= "~":  # most texts begin with a letter of ASCII: no search
+        return False
     return _VISIBLE.search(text) is None

@@ -7,7 +7,8 @@ from typing import Any
 from flows.recipe.check_measures import is_label, missing_embeddings, unknown_score
 from flows.recipe.schema import Recipe
 from pipeline.dedupe.which_copy import SourceOrder
-from pipeline.ingest.stage import bound_rows, bound_tokens, stored_path
+from pipeline.ingest.bounds import bound_rows, bound_tokens
+from pipeline.ingest.stage import stored_path
 from pipeline.measuring.catalogue import MEASURES
 from pipeline.scoring.turn_scores import turn_scorers
 from pipeline.selection.allocate_budget import COLUMNS

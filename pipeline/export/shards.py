@@ -1,7 +1,8 @@
 """The files of one split: Parquet shards and a JSONL file, written row by row in bounded memory.
 
 The same rows give the same bytes, as long as the same pyarrow writes them: row groups are of a
-fixed number of rows, and nothing of the machine or the hour goes into a file.
+fixed number of rows, or of bytes where rows are long, and nothing of the machine or the hour goes
+into a file.
 """
 
 from pathlib import Path
@@ -16,6 +17,9 @@ from storage.exports_manifest import DATA_FOLDER, Split, SplitCounts, example_of
 
 ROWS_PER_GROUP = 1_000
 """Rows in one Parquet row group: small enough for the Hub's viewer to page through."""
+
+BYTES_PER_GROUP = 2**26
+"""Of the rows of a row group as JSON, where they are so long that fewer rows have as many."""
 
 BYTES_PER_SHARD = 500_000_000
 """A shard is closed once it is this large, the Hub's advice."""
@@ -97,6 +101,7 @@ class SplitWriter:
         self._split = split
         self._last = (0, "")
         self._pending: list[dict[str, object]] = []
+        self._pending_bytes = 0
         self._lines: BinaryIO | None = None
 
     def __enter__(self) -> "SplitWriter":
@@ -136,24 +141,24 @@ class SplitWriter:
             "source": row.source,
             "license": row.license,
         }
-        self._write_line(columns)
+        self._pending_bytes += self._write_line(columns)
         self._pending.append(columns)
         self.counts = SplitCounts(
             rows=self.counts.rows + 1,
             prompt_tokens=self.counts.prompt_tokens + row.prompt_tokens,
             loss_tokens=self.counts.loss_tokens + row.loss_tokens,
         )
-        if len(self._pending) == ROWS_PER_GROUP:
+        if len(self._pending) == ROWS_PER_GROUP or self._pending_bytes >= BYTES_PER_GROUP:
             self._flush()
 
-    def _write_line(self, columns: dict[str, object]) -> None:
+    def _write_line(self, columns: dict[str, object]) -> int:
         if self._lines is None:
             self._lines = self._lines_path.open("wb")
         line = {
             name: [orjson.Fragment(text) for text in value] if isinstance(value, list) else value
             for name, value in columns.items()
         }
-        self._lines.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+        return self._lines.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
     def _flush(self) -> None:
         """Write the pending rows as one row group."""
@@ -168,5 +173,6 @@ class SplitWriter:
         ]
         table = pa.Table.from_arrays(columns, schema=SCHEMA)
         self._pending.clear()
+        self._pending_bytes = 0
         self.arrow_bytes += table.nbytes
         self.shards.write(table)

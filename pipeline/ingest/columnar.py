@@ -14,10 +14,14 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.ingest.rows import RawRow, UnreadableRow, UnreadableSourceError, oversized
+from pipeline.ingest.dictionary_pages import large_dictionaries
+from pipeline.ingest.row_sizes import measure_rows, slice_by_bytes
+from pipeline.ingest.rows import RawRow, UnreadableRow, UnreadableSourceError, too_large
 from pipeline.ingest.strict_json import holds_nul
 
 BATCH_ROWS = 256  # rows that are Python objects at a time, and what one bad text costs in speed
+BATCH_BYTES = 2**24  # of them, decoded
+GROUP_BYTES = 2**26  # a row group that is larger is read fewer rows at a time
 
 UNCONVERTIBLE = (ValueError, OverflowError, KeyError)
 """What pyarrow raises at a cell: bad UTF-8, a time that Python has no room for, no such zone."""
@@ -36,17 +40,23 @@ def read_parquet(path: Path, limit: int) -> Iterator[RawRow | UnreadableRow]:
     Raises:
         UnreadableSourceError: if the file's footer cannot be read.
     """
+    if not path.stat().st_size:
+        raise UnreadableSourceError(f"{path.name} cannot be read as Parquet: it is empty")
     try:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
-    except (pa.ArrowInvalid, OSError) as error:
+        metadata = pq.read_metadata(path)
+        large = large_dictionaries(path, metadata)
+        file = pq.ParquetFile(path, read_dictionary=large, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
         raise UnreadableSourceError(f"{path.name} cannot be read as Parquet: {error}") from error
+    _require_distinct(file.schema_arrow.names, path.name)
     with file:
         start = 1
         for group in range(file.num_row_groups):
             end = start + file.metadata.row_group(group).num_rows
             position = start
             try:
-                for batch in file.iter_batches(BATCH_ROWS, row_groups=[group]):
+                rows = _rows_at_once(metadata.row_group(group))
+                for batch in file.iter_batches(rows, row_groups=[group]):
                     yield from read_batch(batch, position, limit)
                     position += batch.num_rows
             except (pa.ArrowException, OSError) as error:
@@ -56,12 +66,42 @@ def read_parquet(path: Path, limit: int) -> Iterator[RawRow | UnreadableRow]:
             start = end  # the next group can be read, whatever became of this one
 
 
+def _rows_at_once(group: pq.RowGroupMetaData) -> int:
+    """How many rows of a group are decoded together: all of a large one may be in a few rows."""
+    rows, group_bytes = int(group.num_rows), int(group.total_byte_size)
+    columns = map(group.column, range(group.num_columns))
+    values = max((int(column.num_values) for column in columns), default=0)  # elements, of a list
+    for_values = 4 * BATCH_ROWS * rows // max(1, values)
+    for_bytes = BATCH_ROWS * GROUP_BYTES // max(1, group_bytes)
+    return max(1, min(BATCH_ROWS, for_values, for_bytes))
+
+
+def _require_distinct(names: list[str], source: str) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UnreadableSourceError(f"{source} has columns of one name: {', '.join(twice)}")
+
+
 def read_batch(batch: pa.RecordBatch, start: int, limit: int) -> Iterator[RawRow | UnreadableRow]:
     """Turn Arrow rows into JSON rows of at most `limit` bytes; the first stands at `start`."""
-    names = batch.schema.names
-    if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise UnreadableSourceError(f"the source has columns of one name: {', '.join(twice)}")
+    if batch.nbytes <= BATCH_BYTES and not any(map(_has_dictionary, batch.schema.types)):
+        yield from _read_rows(batch, start, limit)
+        return
+    sizes = measure_rows(batch)
+    for first, end in slice_by_bytes(sizes, BATCH_BYTES):
+        if end == first + 1 and sizes[first] > max(2 * limit, BATCH_BYTES):
+            detail = f"the row has about {sizes[first]} bytes, more than {limit}; none is kept"
+            yield UnreadableRow(start + first, "too_large", detail, b"")
+        else:  # how large its JSON is, and what is kept of it, is seen when it is there
+            yield from _read_rows(batch.slice(first, end - first), start + first, limit)
+
+
+def _has_dictionary(kind: pa.DataType) -> bool:
+    """Whether values of a type may be written out once and stand in many rows."""
+    within = (kind.field(i).type for i in range(kind.num_fields))
+    return pa.types.is_dictionary(kind) or any(map(_has_dictionary, within))
+
+
+def _read_rows(batch: pa.RecordBatch, start: int, limit: int) -> Iterator[RawRow | UnreadableRow]:
     batch, counted = _with_counts(batch, _may_count_nanoseconds)
     try:
         values = batch.to_pylist()
@@ -123,7 +163,7 @@ def _convert(
         value[name] = None if value[name] is None else Time(value[name])
     raw = orjson.dumps(value, default=_as_text)
     if len(raw) > limit:
-        return oversized(raw).unreadable(position, limit)
+        return too_large(position, raw, limit)
     # The bytes are asked first, for that is fast; they may also be a backslash and "u0000".
     if b"\\u0000" in raw and holds_nul(value):
         return UnreadableRow(position, "nul_character", "a text holds \\u0000", raw)

@@ -2,9 +2,11 @@
 
 The first row names the columns, and every value is a text. What separates them is told from that
 row: the comma, unless by the semicolon, tab or bar more of the names are known or, where none is,
-only by that there are several; or a line `sep=;` before it says so. A quote that is never closed
-would take in the rest of the file; only the line it stands in is given up, and reading goes on
-behind it.
+only by that there are several; or a line `sep=;` before it says so. A quote that is not closed
+takes in the lines behind it, up to the next quote or the end of the file. Only the line it stands
+in is given up, and reading goes on behind it: where the end is never found, and where what was
+taken in is no row as a whole while most of its lines are rows by themselves. A text of several
+lines whose quotes are in order is never cut.
 """
 
 import csv
@@ -16,13 +18,12 @@ from typing import TYPE_CHECKING
 
 from pipeline.ingest.compression import BrokenStreamError
 from pipeline.ingest.rows import (
-    MAX_KEPT_BYTES,
     Line,
     OversizedRow,
     RawRow,
     UnreadableRow,
     UnreadableSourceError,
-    oversized,
+    too_large,
 )
 from pipeline.ingest.shapes import CONTENT_KEYS
 from pipeline.ingest.strict_json import not_utf8
@@ -61,6 +62,15 @@ class _Feed:
         # Bad bytes must not change where rows are cut; they are looked for in the whole row.
         return line.decode(errors="surrogateescape") + "\n"
 
+    def has_swallowed(self, width: int, separator: str) -> bool:
+        """Whether most lines within the row are rows of that many columns themselves.
+
+        The last has the quote that ended it, and is asked only where it is the only one.
+        """
+        lines = self._given[1:-1] or self._given[1:]
+        rows = sum(_columns(line, separator) == width for line in lines)
+        return width > 1 and 2 * rows > len(lines)
+
     def begin_row(self) -> None:
         """Forget what was given."""
         self._given, self._size = [], 0
@@ -86,13 +96,17 @@ def read_csv_rows(lines: Iterator[Line], limit: int) -> Iterator[RawRow | Unread
         UnreadableSourceError: if the header cannot be read or names a column twice.
         BrokenStreamError: from `lines`; `rest` has the row that was being read.
     """
-    csv.field_size_limit(max(csv.field_size_limit(), MAX_KEPT_BYTES))  # `limit` is ours to check
+    csv.field_size_limit(max(csv.field_size_limit(), limit))  # which is ours to check
     separator, lines = _find_separator(lines)
     feed = _Feed(lines, limit)
     rows = csv.reader(feed, strict=True, delimiter=separator)
     header: list[str] | None = None
     position = 0
     while (fields := _next_fields(rows, feed)) is not None:
+        if header is not None and _is_no_row(fields, len(header)):
+            feed.unended = feed.unended or feed.has_swallowed(len(header), separator)
+        if feed.unended and not isinstance(fields, csv.Error):
+            fields = csv.Error("a quote is not closed, and its row goes on over other rows")
         raw = feed.take()
         if fields == []:  # a blank line
             continue
@@ -117,6 +131,19 @@ def _find_separator(lines: Iterator[Line]) -> tuple[str, Iterator[Line]]:
         return len(CONTENT_KEYS.intersection(names)), len(names) > 1
 
     return max(SEPARATORS, key=fit), chain([first], lines)  # the first of equals
+
+
+def _is_no_row(fields: list[str] | csv.Error, width: int) -> bool:
+    return isinstance(fields, csv.Error) or len(fields) not in (0, width)
+
+
+def _columns(line: Line, separator: str) -> int:
+    """How many columns a line has by itself; 0 where it is no row."""
+    text = "" if isinstance(line, OversizedRow) else line.decode(errors="replace")
+    try:
+        return len(next(csv.reader([text], strict=True, delimiter=separator), ()))
+    except csv.Error:
+        return 0
 
 
 def _next_fields(rows: "Reader", feed: _Feed) -> list[str] | csv.Error | None:
@@ -157,9 +184,9 @@ def _row(
     limit: int,
 ) -> RawRow | UnreadableRow:
     if isinstance(raw, OversizedRow):
-        return raw.unreadable(position, limit)
+        return raw.unreadable(position)
     if len(raw) > limit:
-        return oversized(raw).unreadable(position, limit)
+        return too_large(position, raw, limit)
     try:
         raw.decode()
     except UnicodeDecodeError as error:

@@ -1,12 +1,14 @@
 """Elements of a JSON array, cut out of a stream without parsing the whole of it.
 
 The cut is made at commas outside strings and brackets, so an element that is not JSON costs itself
-only, as long as its quotes and brackets pair. Where they do not, nobody can say where it ends: the
-rest of the array is one element then.
+only, as long as its quotes and brackets pair. Where they do not, it takes in those behind it. It is
+cut then where the next one seems to begin: at an object whose first key is that of the first.
 """
 
 import re
 from collections.abc import Iterable, Iterator
+
+import orjson
 
 from pipeline.ingest.compression import BrokenStreamError
 from pipeline.ingest.rows import OversizedRow, UnreadableSourceError
@@ -16,6 +18,7 @@ from pipeline.ingest.rows import OversizedRow, UnreadableSourceError
 _NESTED = re.compile(rb'[^"\[\]{}]*+(?:"(?:[^"\\]++|\\.)*+"[^"\[\]{}]*+)*+', re.DOTALL)
 _OUTSIDE = re.compile(rb'[^"\[\]{},]*+(?:"(?:[^"\\]++|\\.)*+"[^"\[\]{},]*+)*+', re.DOTALL)
 _STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_FIRST_KEY = re.compile(rb'\{\s*+"(?:[^"\\]++|\\.)*+"\s*+:', re.DOTALL)
 _OPENER = {ord("]"): ord("["), ord("}"): ord("{")}
 _WHITESPACE = b" \t\r\n"
 
@@ -84,31 +87,98 @@ def read_elements(blocks: Iterable[bytes], limit: int) -> Iterator[bytes | Overs
         BrokenStreamError: if the text ends before the array does or goes on after it, and from
             `blocks`; `rest` has what could not be placed.
     """
-    scanner = _ElementScanner()
-    begun = OversizedRow()
-    opened = some = False
+    array = _Array(limit)
     try:
         for block in blocks:
-            start = 0 if opened else _array_start(block)
-            opened = opened or start > 0
-            while opened and not scanner.closed:
-                end = scanner.find_end(block, start)
-                if end is None:
-                    break
-                element = _finish(begun, block[start:end], limit)
-                if element or some or not scanner.closed:  # not of [], which has no element
-                    yield element
-                some, begun, start = True, OversizedRow(), end + 1
-            begun.add(block[start:] if opened else b"")
+            yield from array.read(block)
+        while array.take_back():
+            yield from array.read(b"")
     except BrokenStreamError as error:
-        error.rest = bytes(begun.kept)
+        error.rest = bytes(array.begun.kept)
         raise
-    rest = bytes(begun.kept).strip(_WHITESPACE)
-    if opened and (rest or not scanner.closed):
-        fault = (
-            "goes on after the end of its array" if scanner.closed else "has no end of its array"
-        )
-        raise BrokenStreamError(fault, rest)
+    array.require_end()
+
+
+class _Array:
+    """The elements of one array, from block to block."""
+
+    def __init__(self, limit: int) -> None:
+        self.begun = OversizedRow(limit)  # the element that the last block did not end
+        self._limit = limit
+        self._scanner = _ElementScanner()
+        self._opened = False
+        self._some = False
+        self._again = b""  # what an element without an end took in, from its own beginning on
+        self._start: re.Pattern[bytes] | None = None  # how an element begins, and what is before
+
+    def read(self, block: bytes) -> Iterator[bytes | OversizedRow]:
+        """Give the elements that end in the next block."""
+        if self._again:
+            broken, block = self._split(self._again)
+            self._again, start = b"", 0
+            yield broken
+        else:
+            start = 0 if self._opened else _array_start(block)
+            self._opened = self._opened or start > 0
+        while self._opened and not self._scanner.closed:
+            end = self._scanner.find_end(block, start)
+            if end is None:
+                break
+            element = _finish(self.begun, block[start:end])
+            if isinstance(element, bytes):
+                self._learn(element)
+                element = element.strip(_WHITESPACE)
+            if isinstance(element, bytes) and self._holds_others(element):
+                element, rest = self._split(element)
+                block, end, self._scanner = rest + block[end:], -1, _ElementScanner()
+            if element or self._some or not self._scanner.closed:  # not of [], which has no element
+                yield element
+            self._some, self.begun, start = True, OversizedRow(self._limit), end + 1
+        if self._opened:
+            self.begun.add(block[start:])
+
+    def take_back(self) -> bool:
+        """Whether the element that has no end took in others: they are read next."""
+        rest = bytes(self.begun.kept).strip(_WHITESPACE)
+        if self._scanner.closed or self.begun.is_over or not self._holds_others(rest):
+            return False
+        self._again, self.begun = rest, OversizedRow(self._limit)
+        self._scanner = _ElementScanner()
+        return True
+
+    def require_end(self) -> None:
+        """Raise BrokenStreamError unless the array has ended, and nothing comes behind it."""
+        rest, closed = bytes(self.begun.kept).strip(_WHITESPACE), self._scanner.closed
+        if self._opened and (rest or not closed):
+            fault = "goes on after the end of its array" if closed else "has no end of its array"
+            raise BrokenStreamError(fault, rest)
+
+    def _learn(self, element: bytes) -> None:
+        """Learn from the second element how one begins, and what is between two."""
+        if self._start is None and self._some:
+            text = element.lstrip(_WHITESPACE)
+            space = element[: len(element) - len(text)]
+            if key := _FIRST_KEY.match(text):
+                self._start = re.compile(
+                    b"," + re.escape(space) + b"(?=" + re.escape(key[0]) + b")"
+                )
+
+    def _holds_others(self, element: bytes) -> bool:
+        """Whether an element is not JSON, and within it another begins."""
+        if self._start is None or not self._start.search(element):
+            return False
+        try:
+            orjson.loads(element)
+        except orjson.JSONDecodeError:
+            return True
+        return False
+
+    def _split(self, element: bytes) -> tuple[bytes, bytes]:
+        """An element that took in others, and these."""
+        assert self._start is not None
+        found = self._start.search(element)
+        assert found is not None
+        return element[: found.start()].rstrip(_WHITESPACE), element[found.end() :]
 
 
 def _array_start(block: bytes) -> int:
@@ -123,8 +193,9 @@ def _array_start(block: bytes) -> int:
     return len(block) - len(text) + 1 if text else 0
 
 
-def _finish(begun: OversizedRow, piece: bytes, limit: int) -> bytes | OversizedRow:
+def _finish(begun: OversizedRow, piece: bytes) -> bytes | OversizedRow:
+    """An element with the whitespace round it."""
     if not begun.length:
-        return piece.strip(_WHITESPACE)
+        return piece
     begun.add(piece)
-    return begun if begun.length > limit else bytes(begun.kept).strip(_WHITESPACE)
+    return begun if begun.is_over else bytes(begun.kept)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from pipeline.ingest.compression import BrokenStreamError
-from pipeline.ingest.rows import Line, OversizedRow, oversized
+from pipeline.ingest.rows import Line, OversizedRow
 
 
 def read_lines(blocks: Iterable[bytes], limit: int) -> Iterator[Line]:
@@ -18,30 +18,34 @@ def read_lines(blocks: Iterable[bytes], limit: int) -> Iterator[Line]:
     Raises:
         BrokenStreamError: from `blocks`, with the unfinished line as its `rest`.
     """
-    tail = b""  # the line that the last block began and did not end
-    large: OversizedRow | None = None  # the same, once it is over the limit
+    begun: OversizedRow | None = None  # the line that the last block began and did not end
     try:
         for block in blocks:
             left = block
-            if large is not None:
+            if begun is not None:
                 head, newline, left = block.partition(b"\n")
-                large.add(head)
+                begun.add(head)
                 if not newline:
                     continue
-                yield large
-                large = None
-            lines = (tail + left).split(b"\n")
-            tail = lines.pop()
+                yield _ended(begun)
+            *lines, tail = left.split(b"\n")
             yield from lines
-            if len(tail) > limit:  # or each block would copy a line of gigabytes again
-                large, tail = oversized(tail), b""
+            begun = _begin(tail, limit) if tail else None
     except BrokenStreamError as error:
-        error.rest = tail if large is None else bytes(large.kept)
+        error.rest = b"" if begun is None else bytes(begun.kept)
         raise
-    if large is not None:
-        yield large
-    elif tail:
-        yield tail
+    if begun is not None:
+        yield _ended(begun)
+
+
+def _ended(row: OversizedRow) -> Line:
+    return row if row.is_over else bytes(row.kept)
+
+
+def _begin(text: bytes, limit: int) -> OversizedRow:
+    row = OversizedRow(limit)
+    row.add(text)
+    return row
 
 
 def end_with_line_feeds(blocks: Iterable[bytes]) -> Iterator[bytes]:

@@ -23,7 +23,6 @@ from pipeline.ingest.json_arrays import read_elements
 from pipeline.ingest.json_lines import require_json_lines
 from pipeline.ingest.lines import end_with_line_feeds, read_lines
 from pipeline.ingest.rows import (
-    MAX_KEPT_BYTES,
     MAX_ROW_BYTES,
     OversizedRow,
     RawRow,
@@ -34,6 +33,7 @@ from pipeline.ingest.rows import (
 
 __all__ = [
     "HUB_PREFIX",
+    "MOST_ROW_BYTES",
     "RawRow",
     "SourceFormat",
     "UnreadableRow",
@@ -57,6 +57,9 @@ SUFFIXES: dict[str, SourceFormat] = {
 
 ReadRows: TypeAlias = Iterator[RawRow | UnreadableRow]
 
+MOST_ROW_BYTES = 10**9
+"""What a recipe may ask for at most: DuckDB has room for a text of 4 GiB, escapes included."""
+
 FINGERPRINT_LENGTH = 32  # hex digits: 128 bits
 
 
@@ -77,10 +80,10 @@ def read_rows(
     Raises:
         UnreadableSourceError: if there is no such source, or its format is not known; and while
             rows are read, if it turns out not to be of that format at all.
-        ValueError: if max_row_bytes is not in [1, 64 MiB].
+        ValueError: if max_row_bytes is not in [1, 10^9].
     """
-    if not 1 <= max_row_bytes <= MAX_KEPT_BYTES:
-        raise ValueError(f"expected max_row_bytes in [1, {MAX_KEPT_BYTES}], got {max_row_bytes}")
+    if not 1 <= max_row_bytes <= MOST_ROW_BYTES:
+        raise ValueError(f"expected max_row_bytes in [1, {MOST_ROW_BYTES}], got {max_row_bytes}")
     kind = find_format(source, format)
     if kind == "hub":
         return read_hub_dataset(str(source), max_row_bytes)
@@ -174,7 +177,7 @@ def _read_texts(
     try:
         for position, text in enumerate(texts, 1):
             if isinstance(text, OversizedRow):
-                yield text.unreadable(position, limit)
+                yield text.unreadable(position)
             elif blank_rows or (text and not text.isspace()):
                 yield read_json_row(position, text, limit)
     except BrokenStreamError as error:

@@ -1,4 +1,4 @@
-"""What the readers give: a row, or a row that could not be read, with its bytes kept whole.
+"""What the readers give: a row, or a row that could not be read, with its bytes or their beginning.
 
 Every physical row of a source becomes exactly one of the two, so that the sums come out.
 """
@@ -38,8 +38,11 @@ ShapeReason: TypeAlias = Literal[
 ]
 """Why a row that was read is not a conversation; docs/row-shapes.md has a line for each."""
 
-MAX_ROW_BYTES = 16 * 2**20  # of a row that is parsed
-MAX_KEPT_BYTES = 64 * 2**20  # of a longer one, for the quarantine
+MAX_ROW_BYTES = 64 * 2**20
+"""Of a row that is parsed, where no recipe says otherwise."""
+
+KEPT_BYTES = 2**16
+"""Of a row for the quarantine: many long ones must not fill the memory that reads them back."""
 
 
 class RawRow(NamedTuple):
@@ -54,7 +57,7 @@ class UnreadableRow(NamedTuple):
     """One row of a source that could not be read."""
 
     position: int
-    reason: ReadReason
+    reason: ReadReason | ShapeReason
     detail: str
     raw: bytes
 
@@ -81,24 +84,33 @@ class UnreadableRowError(ValueError):
 
 @dataclass(slots=True)
 class OversizedRow:
-    """A row too long to be parsed, taken in piece by piece; its first 64 MiB are kept."""
+    """A row that is taken in piece by piece; of one over the limit only its beginning is kept."""
 
+    limit: int
     kept: bytearray = field(default_factory=bytearray)
     length: int = 0
     _digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
 
     def add(self, piece: bytes) -> None:
         """Take in the next piece of the row."""
-        self.kept += piece[: MAX_KEPT_BYTES - len(self.kept)]  # 0 and never below: kept stops there
         self.length += len(piece)
         self._digest.update(piece)
+        if not self.is_over:
+            self.kept += piece
+        else:
+            self.kept += piece[: max(0, KEPT_BYTES - len(self.kept))]
+            del self.kept[KEPT_BYTES:]
 
-    def unreadable(self, position: int, limit: int) -> UnreadableRow:
+    @property
+    def is_over(self) -> bool:
+        """Whether it has more bytes than are parsed."""
+        return self.length > self.limit
+
+    def unreadable(self, position: int) -> UnreadableRow:
         """The row for the quarantine; the detail has its length, and a hash where it is cut."""
-        detail = f"the row has {self.length} bytes, more than {limit}"
+        detail = f"the row has {self.length} bytes, more than {self.limit}"
         if self.length > len(self.kept):
-            digest = self._digest.hexdigest()
-            detail += f"; its first {len(self.kept)} are kept, sha256 of all of it {digest}"
+            detail += _cut(len(self.kept), self._digest.hexdigest())
         return UnreadableRow(position, "too_large", detail, bytes(self.kept))
 
 
@@ -106,17 +118,29 @@ Line: TypeAlias = bytes | OversizedRow
 """A line without its end."""
 
 
-def oversized(raw: bytes) -> OversizedRow:
-    """Wrap a row that is whole in memory and too long."""
-    row = OversizedRow()
+def _cut(kept: int, digest: str) -> str:
+    return f"; its first {kept} are kept, sha256 of all of it {digest}"
+
+
+def cut_raw(row: UnreadableRow) -> UnreadableRow:
+    """The row with as much of its bytes as the quarantine keeps; says so where that is not all."""
+    if len(row.raw) <= KEPT_BYTES:
+        return row
+    detail = row.detail + _cut(KEPT_BYTES, hashlib.sha256(row.raw).hexdigest())
+    return row._replace(detail=detail, raw=row.raw[:KEPT_BYTES])
+
+
+def too_large(position: int, raw: bytes, limit: int) -> UnreadableRow:
+    """A row that is whole in memory and over the limit."""
+    row = OversizedRow(limit)
     row.add(raw)
-    return row
+    return row.unreadable(position)
 
 
 def read_json_row(position: int, raw: bytes, limit: int) -> RawRow | UnreadableRow:
     """Parse one JSON row, white space round it allowed, of at most `limit` bytes."""
     if len(raw) > limit:
-        return oversized(raw).unreadable(position, limit)
+        return too_large(position, raw, limit)
     try:
         value = parse_json(raw)
     except InvalidJsonError as error:

@@ -8,30 +8,30 @@ its start, and what is stored already stays as it is.
 import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
-from pyarrow import parquet
 from pydantic import Field
 
+from pipeline.ingest.bounds import bound_rows
 from pipeline.ingest.hub_datasets import is_saved_dataset
 from pipeline.ingest.readers import (
     HUB_PREFIX,
+    MOST_ROW_BYTES,
     SourceFormat,
     UnreadableRow,
-    UnreadableSourceError,
-    find_format,
     read_rows,
     source_fingerprint,
 )
+from pipeline.ingest.rows import MAX_ROW_BYTES, cut_raw
 from pipeline.ingest.shapes import UnreadableRowError, read_conversation
 from pipeline.ingest.snapshots import snapshot_query
 from pipeline.progress import Report, tell_nobody
 from pipeline.settings import Settings
+from storage.arriving_rows import ArrivingRows
 from storage.conversations import Turns, content_hash
-from storage.database import Connection, open_workspace
+from storage.database import Connection, in_little_memory, open_workspace
 from storage.examples import read_pool
 from storage.runs import StageCount, write_step
 from storage.sources import (
@@ -42,7 +42,6 @@ from storage.sources import (
     complete_source,
     count_occurrences,
     count_quarantine,
-    write_rows,
 )
 from storage.table_queries import ENVIRONMENT_PREFIX
 from storage.workspace import Workspace
@@ -50,12 +49,8 @@ from storage.workspace import Workspace
 ALL_TURNS: Turns = "all"
 """What is trained of a conversation where no recipe says otherwise."""
 
-BATCH_ROWS = 5_000  # rows held in memory at a time
-
-BLOCK_BYTES = 2**20  # of a file whose lines are counted
-
-PLAIN_LINES = (".jsonl", ".ndjson")
-PLAIN_TEXT = (*PLAIN_LINES, ".json", ".csv", ".tsv")  # suffixes of files that are not compressed
+BATCH_ROWS = 50_000  # rows held in memory at a time, at most
+BATCH_BYTES = 2**24  # of their text, where it is that much before
 
 
 class SourceSettings(Settings):
@@ -86,6 +81,13 @@ class SourceSettings(Settings):
         default=None,
         description="Assistant turns that are trained, `all` or the `last`; the recipe's `turns` "
         "if not given.",
+    )
+    max_row_bytes: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_ROW_BYTES,
+        description="Bytes above which a row is not read and goes to the quarantine; 64 MiB if not "
+        "given. A row takes several times its bytes in memory while it is read.",
     )
 
     def files(self) -> list[str]:
@@ -139,12 +141,15 @@ def identify_source(workspace: Workspace, name: str, settings: SourceSettings) -
     identity = [fingerprint, settings.format, settings.shape]
     if turns != "last":  # all that there was once: what was read so keeps its id
         identity.append(turns)
+    if settings.max_row_bytes is not None:
+        identity.append(str(settings.max_row_bytes))
     return Source(
         source_id=content_hash(identity)[:16],
         path=stored_path(workspace, name),
         format=settings.format,
         shape=settings.shape,
         turns=turns,
+        max_row_bytes=settings.max_row_bytes,
         license=settings.license,
         content_hash=fingerprint,
         bytes=path.stat().st_size if path.is_file() else 0,
@@ -174,28 +179,6 @@ def exported_path(workspace: Workspace, path: str, base: Path) -> str:
     return os.path.relpath(place, base.resolve() / "workspace")
 
 
-def bound_rows(name: str, format: str | None) -> int | None:
-    """The most rows a source can have; None where that cannot be told without reading it."""
-    try:
-        kind = find_format(name, format)
-    except UnreadableSourceError:
-        return None
-    if kind == "parquet":
-        return int(parquet.read_metadata(name).num_rows)
-    if kind != "jsonl" or not name.endswith(PLAIN_LINES):
-        return None
-    lines, last = 0, b"\n"
-    with open(name, "rb") as file:
-        for block in iter(lambda: file.read(BLOCK_BYTES), b""):
-            lines, last = lines + block.count(b"\n"), block[-1:]
-    return lines + (last != b"\n")  # a last line without its end is one more
-
-
-def bound_tokens(name: str, format: SourceFormat | None) -> int | None:
-    """The most tokens a source can hold: its bytes, where they are text; else None."""
-    return Path(name).stat().st_size if name.endswith(PLAIN_TEXT) else None
-
-
 def ingest_sources(
     workspace: Workspace, sources: Sequence[Source], report: Report = tell_nobody
 ) -> None:
@@ -205,7 +188,7 @@ def ingest_sources(
         UnreadableSourceError: if a whole source cannot be opened.
     """
     for source in sources:
-        with open_workspace(workspace) as con:
+        with open_workspace(workspace) as con, in_little_memory(con):
             if not add_source(con, source):
                 hub = source.path.startswith(HUB_PREFIX)
                 name = source.path if hub else str(workspace.directory / source.path)
@@ -216,32 +199,42 @@ def ingest_source(con: Connection, source: Source, name: str, report: Report) ->
     """Store one source to its end, a batch at a time; `name` is seen from the working directory."""
     what, most, done = f"ingest: reading {source.path}", None, 0
     report(what, done, most)
-    rows = read_source(name, source)
-    while batch := list(islice(rows, BATCH_ROWS)):
+    for batch in gather_rows(read_source(name, source), source.source_id):
         if not done:  # it can be read, or the first batch would have raised
             most = bound_rows(name, source.format)
         report(what, done, most)
-        read = [item for item in batch if isinstance(item, ReadRow)]
-        quarantined = [item for item in batch if isinstance(item, QuarantinedRow)]
-        write_rows(con, source.source_id, read, quarantined)
+        batch.write(con)
         done += len(batch)
     complete_source(con, source.source_id, done)
     report(what, done, done)
 
 
+def gather_rows(rows: Iterable[ReadRow | QuarantinedRow], source_id: str) -> Iterator[ArrivingRows]:
+    """Rows in batches that are bounded in rows and in bytes."""
+    batch = ArrivingRows(source_id)
+    for row in rows:
+        batch.add(row)
+        if len(batch) >= BATCH_ROWS or batch.bytes >= BATCH_BYTES:
+            yield batch
+            batch = ArrivingRows(source_id)
+    if len(batch):
+        yield batch
+
+
 def read_source(name: str, source: Source | SourceSettings) -> Iterator[ReadRow | QuarantinedRow]:
     """Every row of a source, as a conversation or as one for the quarantine."""
-    for row in read_rows(name, source.format):
+    turns = source.turns or ALL_TURNS
+    for row in read_rows(name, source.format, source.max_row_bytes or MAX_ROW_BYTES):
         if isinstance(row, UnreadableRow):
-            yield QuarantinedRow(row.position, row.reason, row.detail, row.raw)
+            yield QuarantinedRow(*cut_raw(row))
             continue
         try:
             conversation, shape = read_conversation(row.value, source.shape)
         except UnreadableRowError as error:
-            yield QuarantinedRow(row.position, error.reason, error.detail, row.raw)
+            refused = UnreadableRow(row.position, error.reason, error.detail, row.raw)
+            yield QuarantinedRow(*cut_raw(refused))
         else:
-            turns = source.turns or ALL_TURNS
-            yield ReadRow(row.position, replace(conversation, turns=turns), shape)
+            yield ReadRow(row.position, conversation.trained_on(turns), shape)
 
 
 def count_ingest(

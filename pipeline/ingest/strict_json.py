@@ -57,13 +57,21 @@ def parse_json(raw: bytes) -> Any:  # noqa: ANN401 (JSON is any value)
         raise _explain(raw, error) from None
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
         _require_shallow(value)
-    # What is written back byte for byte has lost nothing. Files with spaces or escapes are not, and
-    # need the closer look.
-    if orjson.dumps(value) != raw and _may_have_lost(raw, value):
-        json.loads(raw, object_pairs_hook=_unique, parse_int=_exact_integer)
+    # What is written back the same has lost nothing, and spaces are neither keys nor numbers: those
+    # outside texts say nothing, and no two texts become one key with theirs gone that were counted
+    # as one before. Files with escapes are written back otherwise, and need the closer look.
+    written = orjson.dumps(value)
+    if written != raw and written.translate(None, b" ") != raw.translate(None, b" "):
+        _require_lossless(raw, value)
     if b"\\u0000" in raw and holds_nul(value):
         raise InvalidJsonError("nul_character", "a text holds \\u0000")
     return value
+
+
+def _require_lossless(raw: bytes, value: object) -> None:
+    """Raise what parsing has lost: a key that stands twice, or an integer made a float."""
+    if _may_have_lost(raw, value):
+        json.loads(raw, object_pairs_hook=_unique, parse_int=_exact_integer)
 
 
 def _may_have_lost(raw: bytes, value: object) -> bool:

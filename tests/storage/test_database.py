@@ -101,7 +101,7 @@ def test_reading_cannot_write(workspace: Workspace) -> None:
     with open_workspace(workspace):
         pass
     with read_workspace(workspace) as con, pytest.raises(duckdb.InvalidInputException):
-        con.execute("delete from examples")
+        con.execute("delete from short_examples")
 
 
 def test_a_failed_transaction_leaves_nothing(con: Connection) -> None:

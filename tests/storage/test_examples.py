@@ -105,7 +105,7 @@ def test_an_example_is_found_by_the_start_of_its_id(given: Connection) -> None:
         find_example(given, "x")
     with pytest.raises(QueryError, match="3 examples have ids that start with ''"):
         find_example(given, "")
-    given.execute("delete from examples where example_id = $i", {"i": BARE.example_id})
+    given.execute("delete from short_examples where example_id = $i", {"i": BARE.example_id})
     with pytest.raises(QueryError, match="2 examples"):
         find_example(given, "")
 

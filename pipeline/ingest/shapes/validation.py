@@ -42,6 +42,8 @@ def check_conversation(conversation: Conversation) -> None:
 
 
 def _check_tool_turns(messages: Sequence[Message]) -> None:
+    if all(message["role"] != "tool" for message in messages):
+        return
     called, previous = False, ""
     for index, message in enumerate(messages, 1):
         role = message["role"]

@@ -126,7 +126,7 @@ def test_a_row_with_another_answer_is_named_even_under_a_forged_manifest(folder:
 
 
 def test_a_trained_turn_that_is_not_exported_is_named(folder: Path) -> None:
-    change(folder, "update examples set trained_at = [1, 2, 3] where len(trained_at) = 2")
+    change(folder, "update short_examples set trained_at = [1, 2, 3] where len(trained_at) = 2")
     details = only_broken(walk(folder), "rows")
     assert "not with each trained turn once" in details
 
@@ -162,7 +162,7 @@ def test_a_row_that_the_selection_does_not_have_is_named(folder: Path) -> None:
 def test_an_example_whose_stored_answer_was_changed_is_named(folder: Path) -> None:
     change(
         folder,
-        "update examples set messages = replace(messages, '\"20 11\"', '\"21 11\"') "
+        "update short_examples set messages = replace(messages, '\"20 11\"', '\"21 11\"') "
         "where contains(messages, '\"20 11\"')",
     )
     assert "hashes to another id" in only_broken(walk(folder), "examples")
@@ -171,7 +171,7 @@ def test_an_example_whose_stored_answer_was_changed_is_named(folder: Path) -> No
 def test_an_argument_that_was_changed_is_named_where_the_keys_are_not_sorted(folder: Path) -> None:
     change(
         folder,
-        'update examples set messages = replace(messages, \'"unit":"g"\', \'"unit":"kg"\') '
+        'update short_examples set messages = replace(messages, \'"unit":"g"\', \'"unit":"kg"\') '
         "where contains(messages, '\"unit\"')",
     )
     links = walk(folder)
@@ -193,14 +193,14 @@ def test_an_exported_row_with_its_keys_in_another_order_is_not_the_same() -> Non
 def test_a_prompt_that_an_answer_was_made_from_is_hashed_as_well(folder: Path) -> None:
     change(
         folder,
-        "update examples set messages = replace(messages, '\"50\"', '\"52\"') "
+        "update short_examples set messages = replace(messages, '\"50\"', '\"52\"') "
         "where response_at is null",
     )
     only_broken(walk(folder), "examples")
 
 
 def test_an_example_that_is_gone_is_named(folder: Path) -> None:
-    change(folder, "delete from examples where prompt = '21 10'")
+    change(folder, "delete from short_examples where prompt = '21 10'")
     assert "not in the workspace" in only_broken(walk(folder), "examples")
 
 

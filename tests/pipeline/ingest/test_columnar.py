@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -218,7 +219,32 @@ def test_what_is_no_parquet_is_refused(tmp_path: Path) -> None:
             list(read_parquet(path, LIMIT))
 
 
-def test_two_columns_of_one_name_are_refused() -> None:
-    batch = pa.RecordBatch.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
-    with pytest.raises(UnreadableSourceError, match="columns of one name: a"):
-        list(read_batch(batch, 1, LIMIT))
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), path)
+    with pytest.raises(UnreadableSourceError, match=r"rows\.parquet has columns of one name: a"):
+        list(read_parquet(path, LIMIT))
+
+
+def test_a_huge_text_in_every_row_is_decoded_a_few_rows_at_a_time(tmp_path: Path) -> None:
+    path, text = tmp_path / "rows.parquet", "ab c" * 600_000
+    turns = [
+        [{"role": "user", "content": text}, {"role": "assistant", "content": str(n)}]
+        for n in range(60)
+    ]
+    pq.write_table(
+        pa.table({"messages": turns}), path, dictionary_pagesize_limit=2**30, compression="zstd"
+    )
+    assert path.stat().st_size < 10_000
+    del turns
+    tracemalloc.start()
+    rows = 0
+    for row in read_parquet(path, 2**26):
+        assert isinstance(row, RawRow) and row.value["messages"][0]["content"] == text
+        rows += 1
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert rows == 60 and peak < 2**27  # all of them are 144 MB of texts, and as much JSON
+    refused = list(read_parquet(path, 100_000))
+    assert [row.position for row in refused] == list(range(1, 61))
+    assert all(isinstance(row, UnreadableRow) and row.reason == "too_large" for row in refused)

@@ -130,3 +130,49 @@ def test_a_broken_stream_hands_over_its_last_row() -> None:
     with pytest.raises(BrokenStreamError, match="damaged") as broken:
         next(rows)
     assert broken.value.rest == b'3,"4\n5,'
+
+
+OPEN = {
+    "in the first field": (b'"3,4', b'"x",y'),
+    "in the last field": (b'3,"4', b'"x",y'),
+    "closed by a quote in a last field": (b'3,"4', b'x,"y"'),
+    "closed before a separator": (b'3,"4', b'x",y'),
+    "with an escaped quote": (b'3,"say ""4', b'"x",y'),
+}
+
+
+@pytest.mark.parametrize("kind", OPEN)
+@pytest.mark.parametrize("between", [1, 2, 40])
+def test_what_an_open_quote_took_in_is_given_back(kind: str, between: int) -> None:
+    bad, end = OPEN[kind]
+    rows = read(b"\n".join([b"a,b", b"1,2", bad, *[b"5,6"] * between, end, b"7,8"]))
+    assert [row.position for row in rows] == list(range(1, between + 5))
+    assert rows[1].raw == bad and isinstance(rows[1], UnreadableRow)
+    assert values(rows)[2 : 2 + between] == [{"a": "5", "b": "6"}] * between
+    assert values(rows)[-1] == {"a": "7", "b": "8"}
+
+
+def test_two_open_quotes_cost_two_rows() -> None:
+    rows = read(b'a,b\n1,"2\n3,4\n5,6\n7,"8\n9,10\n11,12\n"x",y\n')
+    kinds = [type(row) for row in rows]
+    assert kinds.count(UnreadableRow) == 2 and kinds.count(RawRow) == 5
+
+
+@pytest.mark.parametrize(
+    ("bad", "raw"),
+    [
+        (b'"one\n\ntwo, and\nthree" x,y', b'"one\n\ntwo, and\nthree" x,y'),  # lines of a text
+        (b'"one\n1,2\ntwo\nthree\nfour"', b'"one\n1,2\ntwo\nthree\nfour"'),  # a column is missing
+    ],
+)
+def test_a_broken_row_of_several_lines_is_one_where_its_lines_are_no_rows(
+    bad: bytes, raw: bytes
+) -> None:
+    rows = read(b"a,b\n1,2\n" + bad + b"\n3,4\n")
+    assert len(rows) == 3 and rows[1].raw == raw and isinstance(rows[1], UnreadableRow)
+
+
+def test_a_text_that_is_a_table_itself_is_never_cut() -> None:
+    table = "name,age\nAda,36\nAlan,41\n" * 30
+    rows = read(f'a,b\nas a table,"{table}"\n3,4\n'.encode())
+    assert values(rows) == [{"a": "as a table", "b": table}, {"a": "3", "b": "4"}]

@@ -111,3 +111,48 @@ def test_a_broken_stream_hands_over_its_last_element() -> None:
     with pytest.raises(BrokenStreamError, match="damaged") as broken:
         next(elements)
     assert broken.value.rest.strip() == b'{"a'
+
+
+def element(number: int, text: str = "x") -> bytes:
+    turns = [{"role": "user", "content": text}, {"role": "assistant", "content": str(number)}]
+    return json.dumps({"id": number, "turns": turns}).encode()
+
+
+BROKEN = {
+    "a brace too many": b'{"id": 5, "turns": {',
+    "a brace too few": b'{"id": 5, "turns": [{"role": "user"}]',
+    "a bracket too few": b'{"id": 5, "turns": [{"role": "user"}',
+    "a quote too few": b'{"id": 5, "turns": "}',
+    "a quote too many": b'{"id": 5", "turns": []}',
+    "cut off": b'{"id": 5, "tu',
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize("separator", [b",", b", ", b",\n", b",\n  "])
+@pytest.mark.parametrize("size", [7, 10_000])
+def test_a_broken_element_costs_itself(kind: str, separator: bytes, size: int) -> None:
+    whole = [element(n, 'a "},{"id": ]') for n in range(12)]
+    text = b"[" + separator.join([*whole[:5], BROKEN[kind], *whole[5:]]) + b"]"
+    blocks = [text[i : i + size] for i in range(0, len(text), size)]
+    assert list(read_elements(blocks, 10_000)) == [*whole[:5], BROKEN[kind], *whole[5:]]
+
+
+def test_several_broken_elements_cost_themselves() -> None:
+    bad, texts = BROKEN["a brace too many"], [element(n) for n in range(3)]
+    expected = [*texts, bad, bad, texts[0], bad, texts[1]]
+    assert list(read_elements([b"[" + b",\n".join(expected) + b"\n]"], 10_000)) == expected
+
+
+def test_a_broken_last_element_leaves_the_others() -> None:
+    texts, bad = [element(n) for n in range(3)], BROKEN["a brace too many"]
+    read = read_elements([b"[" + b",\n".join([*texts, bad]) + b"\n]"], 10_000)
+    assert [next(read) for _ in texts] == texts
+    with pytest.raises(BrokenStreamError, match="has no end of its array"):
+        next(read)
+
+
+def test_an_element_that_holds_one_like_itself_is_whole() -> None:
+    nested = b'{"id": 7, "of": [{"id": 8}, {"id": 9}]}'
+    texts = [element(1), element(2), nested, element(3)]
+    assert list(read_elements([b"[" + b", ".join(texts) + b"]"], 10_000)) == texts

@@ -7,7 +7,7 @@ import pytest
 from pipeline.ingest.compression import BrokenStreamError
 from pipeline.ingest.json_lines import require_json_lines
 from pipeline.ingest.lines import read_lines
-from pipeline.ingest.rows import UnreadableSourceError, oversized
+from pipeline.ingest.rows import OversizedRow, UnreadableSourceError
 
 
 def lines(text: bytes) -> list[object]:
@@ -52,7 +52,9 @@ def test_lines_are_given_on_as_they_are(text: bytes) -> None:
 
 def test_a_large_array_in_one_line_is_known_by_its_beginning() -> None:
     with pytest.raises(UnreadableSourceError, match="format json"):
-        list(require_json_lines(iter([oversized(b'[{"a": 1},' + b" " * 5000)])))
+        row = OversizedRow(1000)
+        row.add(b'[{"a": 1},' + b" " * 5000)
+        list(require_json_lines(iter([row])))
 
 
 def test_what_was_had_before_a_break_is_given() -> None:

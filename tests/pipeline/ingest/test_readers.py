@@ -159,7 +159,7 @@ def test_a_file_cut_anywhere_gives_its_first_rows_and_says_so(
 
 
 def test_a_huge_line_needs_no_huge_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows_module, "MAX_KEPT_BYTES", 2**20)
+    monkeypatch.setattr(rows_module, "KEPT_BYTES", 2**20)
     size = 2**26
     content = b'{"a": 1}\n{"b": "' + b"x" * size + b'"}\n{"c": 3}\n'
     path = write(tmp_path, "a.jsonl.gz", content)
@@ -220,7 +220,7 @@ def test_what_is_not_there_or_not_of_the_kind_is_refused(tmp_path: Path) -> None
         read_rows(tmp_path / "b.jsonl")
     with pytest.raises(UnreadableSourceError, match=r"c.jsonl is a file.* dataset"):
         read_rows(write(tmp_path, "c.jsonl", b""), "dataset")
-    for limit in (0, 2**26 + 1):
+    for limit in (0, 10**9 + 1):
         with pytest.raises(ValueError, match="expected max_row_bytes in"):
             read_rows(tmp_path / "c.jsonl", None, limit)
 

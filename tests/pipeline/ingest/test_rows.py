@@ -3,7 +3,14 @@ import hashlib
 import pytest
 
 from pipeline.ingest import rows
-from pipeline.ingest.rows import OversizedRow, RawRow, UnreadableRow, oversized, read_json_row
+from pipeline.ingest.rows import (
+    OversizedRow,
+    RawRow,
+    UnreadableRow,
+    cut_raw,
+    read_json_row,
+    too_large,
+)
 
 LIMIT = 1000
 
@@ -30,12 +37,31 @@ def test_other_rows_are_kept_whole(raw: bytes, reason: str, detail: str) -> None
 
 
 def test_a_huge_row_is_kept_in_part_with_the_hash_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "MAX_KEPT_BYTES", 10)
-    row = OversizedRow()
+    monkeypatch.setattr(rows, "KEPT_BYTES", 10)
+    row = OversizedRow(12)
     for piece in (b"abcdef", b"ghijkl", b"mnopqr"):
         row.add(piece)
-    found = row.unreadable(3, LIMIT)
+    found = row.unreadable(3)
     assert found.raw == b"abcdefghij"
     assert "18 bytes" in found.detail and "first 10 are kept" in found.detail
     assert hashlib.sha256(b"abcdefghijklmnopqr").hexdigest() in found.detail
-    assert "sha256" not in oversized(b"abc").unreadable(3, 2).detail
+    assert "sha256" not in too_large(3, b"abc", 2).detail
+
+
+def test_a_row_is_whole_until_it_is_over_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "KEPT_BYTES", 2)
+    row = OversizedRow(6)
+    for piece in (b"abc", b"def"):
+        row.add(piece)
+    assert not row.is_over and bytes(row.kept) == b"abcdef"
+    row.add(b"g")
+    assert row.is_over and bytes(row.kept) == b"ab"
+
+
+def test_of_a_long_row_the_quarantine_keeps_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "KEPT_BYTES", 4)
+    short = UnreadableRow(1, "invalid_json", "why", b"abcd")
+    assert cut_raw(short) is short
+    cut = cut_raw(short._replace(raw=b"abcde"))
+    assert cut.raw == b"abcd"
+    assert cut.detail.startswith("why; its first 4 are kept, sha256 of all of it 36bbe50ed96841d1")
