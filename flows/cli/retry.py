@@ -36,12 +36,16 @@ def retry(
     """
     from flows.recipe.check import load_recipe
     from flows.retry_rows import find_failed, retry_rows
+    from flows.temporary_server import tie_temporary_server
 
     failed = failed_lines(find_failed(load_recipe(recipe), recipe.parent, scorer or [], reason))
     if not as_json:
         print_table(COLUMNS, [tuple(line.values()) for line in failed])
         sys.stdout.flush()  # the work that follows may take hours, and be read through a pipe
-    retried = [] if plan else retry_rows(str(recipe), scorer or [], reason)
+    retried: list[Retried] = []
+    if not plan:
+        tie_temporary_server()
+        retried = retry_rows(str(recipe), scorer or [], reason)
     if as_json:
         print_json({"failed": failed, "retried": None if plan else retried})
     else:
