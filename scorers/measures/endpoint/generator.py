@@ -16,13 +16,13 @@ from typing import Any
 from scorers.measures.endpoint.client import EndpointSettings, get_json
 from scorers.measures.endpoint.reply import JsonReply, Reply
 from scorers.measures.endpoint.request_cache import post_once
+from scorers.measures.model_text import check_answer
 from scorers.measures.models.loading import MissingModelError
 from scorers.measures.protocols import (
     GeneratedAnswer,
     GenerationFailure,
     GenerationRequest,
     Message,
-    check_answer,
 )
 
 COMPLETIONS = "chat/completions"
