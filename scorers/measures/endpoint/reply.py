@@ -22,9 +22,9 @@ Reply: TypeAlias = JsonReply | GenerationFailure
 MAY_PASS = frozenset({408, 409, 429})
 """Statuses below 500 that say "not now" and not "never"."""
 
-MOST_BYTES = 1 << 24
-"""Of a reply, packed or not. A server that repeats each token of the question, as it does for
-losses, may send BYTES_FOR_ASKED more for each byte of that."""
+MOST_BYTES = 1 << 22
+"""Of a reply, packed or not: a million tokens. A server that repeats each token of the question, as
+it does for losses, may send BYTES_FOR_ASKED more for each byte of that."""
 
 BYTES_FOR_ASKED = 64
 

@@ -19,7 +19,7 @@ from scorers.measures.endpoint.client import EndpointSettings, post_all
 from scorers.measures.endpoint.generator import EndpointGenerator, read_answer
 from scorers.measures.endpoint.judge import EndpointJudge, lists_tokens, read_options
 from scorers.measures.endpoint.losses import EndpointLosses, read_losses
-from scorers.measures.endpoint.reply import NotNow, Reply, read_logprob, read_reply
+from scorers.measures.endpoint.reply import MOST_BYTES, NotNow, Reply, read_logprob, read_reply
 from scorers.measures.protocols import (
     GeneratedAnswer,
     GenerationFailure,
@@ -265,7 +265,7 @@ def test_a_server_that_drips_is_timed_from_the_first_byte_to_the_last() -> None:
 
 
 def test_what_repeats_a_long_question_may_be_long() -> None:
-    long, answer = {"row": "x" * 100_000}, {"said": "y" * ((1 << 24) + 10_000)}
+    long, answer = {"row": "x" * 100_000}, {"said": "y" * (MOST_BYTES + 10_000)}
     with serve(lambda body, attempt: Canned(body=answer)) as endpoint:
         asked = EndpointSettings(endpoint.base_url, "m", retries=0)
         said, cut = post_all(asked, "p", [long, {"row": "x"}])
