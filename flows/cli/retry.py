@@ -57,10 +57,15 @@ def failed_lines(found: "Retry") -> list[dict[str, Any]]:
     from pipeline.measuring.retry import NOT_GONE, PERHAPS_GONE
 
     answers = [
-        ("generate", each.reasons, PERHAPS_GONE if each.settings.endpoint else NOT_GONE)
+        ("generate", reason, PERHAPS_GONE if each.settings.endpoint else NOT_GONE)
         for each in found.answers
+        for reason in each.reasons
     ]
-    rows = [(name, each.reasons, each.outlook) for name, each in found.measures.rows.items()]
+    rows = [
+        (name, reason, each.outlook(reason))
+        for name, each in found.measures.rows.items()
+        for reason in each.reasons
+    ]
     return [
         {
             "what": name,
@@ -70,8 +75,7 @@ def failed_lines(found: "Retry") -> list[dict[str, Any]]:
             "example": reason.example_id,
             "outlook": outlook,
         }
-        for name, reasons, outlook in [*answers, *rows]
-        for reason in reasons
+        for name, reason, outlook in [*answers, *rows]
     ]
 
 
