@@ -256,7 +256,7 @@ def test_any_status_with_any_error_is_a_named_failure(error: object, status: int
 
 def test_a_server_that_drips_is_timed_from_the_first_byte_to_the_last() -> None:
     slow = Canned(body={}, drip_seconds=0.15)
-    with serve(lambda body, attempt: slow if body else Canned(body={"data": []})) as endpoint:
+    with serve(lambda body, attempt: Canned(body={}) if "prompt" in body else slow) as endpoint:
         quick = EndpointSettings(endpoint.base_url, "m", retries=0, timeout_seconds=0.2)
         (reply,) = post_all(quick, "p", [{"row": 1}])
         assert isinstance(reply, GenerationFailure) and reply.reason == "timeout"
