@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import httpx
 
-from scorers.measures.endpoint.reply import JsonReply, NotNow, Reply, read_reply
+from scorers.measures.endpoint.reply import JsonReply, NotNow, Reply, keep_location, read_reply
 from scorers.measures.protocols import GenerationFailure
 
 if TYPE_CHECKING:
@@ -262,6 +262,7 @@ def _open_client(settings: EndpointSettings) -> httpx.AsyncClient:
         headers=headers,
         timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),  # the rest is timed in _attempt
         limits=httpx.Limits(max_connections=settings.max_concurrency),
+        event_hooks={"response": [keep_location]},
     )
 
 
