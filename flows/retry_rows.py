@@ -30,6 +30,7 @@ from pipeline.run_context import RunContext
 from pipeline.scoring.stage import ScoreSettings, find_scorer, measure_name, score_examples
 from storage.database import read_workspace
 from storage.measurement_details import Detail, read_details
+from storage.workspace import Workspace
 from storage.workspace_lock import lock_workspace
 
 
@@ -74,14 +75,14 @@ def retry_rows(recipe_file: str, scorers: list[str], reason: str = "") -> list[R
     path = Path(recipe_file)
     recipe = load_recipe(path)
     retried: list[Retried] = []
-    found = find_failed(recipe, path.parent, scorers, reason)
-    with lock_workspace(found.run.workspace, f"retry of {recipe.name}", wait=True, tell=say):
-        found = find_failed(recipe, path.parent, scorers, reason)  # a run may have come between
+    workspace = Workspace(Path(recipe.at(path.parent).workspace))
+    with lock_workspace(workspace, f"retry of {recipe.name}", wait=True, tell=say):
+        found = find_failed(recipe, path.parent, scorers, reason)
         for failed in found.answers:
             answer_batches(found.run, failed.settings, cut_failed_answers(found.run, failed))
             retried.append(look_again(found.run, failed))
         for name, rows in found.measures.rows.items():
-            measure_job(found.run.workspace, recipe.name, name, rows.job, found.measures.sizes)
+            measure_job(workspace, recipe.name, name, rows.job, found.measures.sizes)
             retried.append(count_retried(found, name))
         score_again(found, retried)
     return retried

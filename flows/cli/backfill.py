@@ -70,6 +70,9 @@ def backfill(
     if submit:
         submit_runs(plans, recipe, [each.label for each in whole.scores], window)
     elif not plan:
+        from flows.temporary_server import tie_temporary_server
+
+        tie_temporary_server()
         backfill_scores(str(recipe), scorer or [], first, last, source, period)
 
 

@@ -36,12 +36,16 @@ def retry(
     """
     from flows.recipe.check import load_recipe
     from flows.retry_rows import find_failed, retry_rows
+    from flows.temporary_server import tie_temporary_server
 
     failed = failed_lines(find_failed(load_recipe(recipe), recipe.parent, scorer or [], reason))
     if not as_json:
         print_table(COLUMNS, [tuple(line.values()) for line in failed])
         sys.stdout.flush()  # the work that follows may take hours, and be read through a pipe
-    retried = [] if plan else retry_rows(str(recipe), scorer or [], reason)
+    retried: list[Retried] = []
+    if not plan:
+        tie_temporary_server()
+        retried = retry_rows(str(recipe), scorer or [], reason)
     if as_json:
         print_json({"failed": failed, "retried": None if plan else retried})
     else:
@@ -53,10 +57,15 @@ def failed_lines(found: "Retry") -> list[dict[str, Any]]:
     from pipeline.measuring.retry import NOT_GONE, PERHAPS_GONE
 
     answers = [
-        ("generate", each.reasons, PERHAPS_GONE if each.settings.endpoint else NOT_GONE)
+        ("generate", reason, PERHAPS_GONE if each.settings.endpoint else NOT_GONE)
         for each in found.answers
+        for reason in each.reasons
     ]
-    rows = [(name, each.reasons, each.outlook) for name, each in found.measures.rows.items()]
+    rows = [
+        (name, reason, each.outlook(reason))
+        for name, each in found.measures.rows.items()
+        for reason in each.reasons
+    ]
     return [
         {
             "what": name,
@@ -66,8 +75,7 @@ def failed_lines(found: "Retry") -> list[dict[str, Any]]:
             "example": reason.example_id,
             "outlook": outlook,
         }
-        for name, reasons, outlook in [*answers, *rows]
-        for reason in reasons
+        for name, reason, outlook in [*answers, *rows]
     ]
 
 

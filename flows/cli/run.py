@@ -83,7 +83,9 @@ def run_until(path: Path, until: "StageName", how: RunOptions) -> "RunState":
 
     # Prefect takes a while to import: what is wrong with the recipe is told before.
     from flows.curate_dataset import curate_on, say_where_the_page_is
+    from flows.temporary_server import tie_temporary_server
 
+    tie_temporary_server()
     flow = curate_on(how.runner, how.cluster)
     say_where_the_page_is()
     # The flow quotes its state, or Prefect would look for futures in millions of ids.

@@ -22,6 +22,8 @@ from storage.workspace import Workspace
 TRAINED = "gradients"
 """A measure of one row, by adapters that were trained on the pool."""
 
+CONTEXT_LENGTH = "context_length"
+
 NOT_GONE = "no: the model here says the same of the same row"
 PERHAPS_GONE = "perhaps: the server may answer now"
 
@@ -34,8 +36,16 @@ class FailedRows:
 
     job: MeasureJob
     reasons: Sequence[Detail]
-    outlook: str
-    """What is known of whether the reasons are gone, in a word and why."""
+    window: int | None
+    """Tokens that the server reads by now, where a row was too long for it and it says so."""
+
+    def outlook(self, reason: Detail) -> str:
+        """What is known of whether a reason is gone, in a word and why."""
+        if self.job.measure.anywhere():
+            return NOT_GONE
+        if self.window and CONTEXT_LENGTH in reason.detail:
+            return f"perhaps: the server reads {self.window} tokens now"
+        return PERHAPS_GONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,9 @@ def find_failed_rows(
                 again[key.measure_key] = set(failed)
                 job = replace(jobs[name], ids=failed, pool=len(failed), again=True)
                 told = read_details(con, key, failed)
-                found[name] = FailedRows(job, told, outlook_of(job.measure, told))
+                too_long = any(CONTEXT_LENGTH in each.detail for each in told)
+                window = window_of(job.measure) if too_long else None
+                found[name] = FailedRows(job, told, window)
     return FailedMeasures(found, jobs["token_counts"].measure.key(), keys)
 
 
@@ -104,24 +116,12 @@ def names_alone(settings: MeasureSettings) -> Iterator[str]:
             yield from run_names(name, settings)
 
 
-def outlook_of(measure: Measure, reasons: Sequence[Detail]) -> str:
-    """What is known of whether reasons are gone, for the one who decides to ask again."""
-    if measure.anywhere():
-        return NOT_GONE
-    if any("context_length" in each.detail for each in reasons):
-        windows = [
-            window for each in served_by(measure) if (window := served_window(each.settings()))
-        ]
-        if windows:
-            return f"perhaps: the server reads {min(windows)} tokens now"
-    return PERHAPS_GONE
-
-
-def served_by(measure: Measure) -> list[ServedModel]:
-    """The models on servers that a measure asks itself."""
+def window_of(measure: Measure) -> int | None:
+    """Tokens that the servers of a measure say they read, the fewest of them."""
     served = getattr(measure, "served", None)
-    each = served if isinstance(served, tuple) else (served,)
-    return [model for model in each if isinstance(model, ServedModel)]
+    models = served if isinstance(served, tuple) else (served,)
+    asked = [each.settings() for each in models if isinstance(each, ServedModel)]
+    return min(filter(None, map(served_window, asked)), default=None)
 
 
 def forget_made_of_failed(workspace: Workspace, keys: Collection[MeasureKey]) -> int:

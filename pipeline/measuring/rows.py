@@ -10,6 +10,7 @@ import orjson
 import pyarrow as pa
 
 from pipeline.code_version import code_version
+from scorers.measures.model_text import storable_message
 from scorers.measures.models.loading import load_tokenizer, resolve_model
 from scorers.measures.models.model_cache import default_cache, remember
 from scorers.measures.reading.chat_format import (
@@ -240,7 +241,7 @@ def answer_table(
     """Answers as a table aligned with the examples; a number that is not there is null."""
     ids = examples["example_id"].to_pylist()
     rows = [  # from_pylist fills what an answer lacks, and what follows `**answer` overrides it
-        {"example_id": example_id, **answer, "detail": answer.get("detail") or ""}
+        {"example_id": example_id, **answer, "detail": storable_message(answer.get("detail") or "")}
         for example_id, answer in zip(ids, answers, strict=True)
     ]
     return pa.Table.from_pylist(rows, schema=pa.schema([*STATE_FIELDS, *fields]))

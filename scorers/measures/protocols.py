@@ -81,21 +81,6 @@ class GeneratedAnswer:
     finished: bool  # false: cut off at max_new_tokens, the model had more to say
 
 
-def check_answer(answer: GeneratedAnswer) -> GeneratedAnswer | GenerationFailure:
-    """The gate of all text that a model wrote, here or on a server: refuse what cannot be stored.
-
-    Neither JSON nor Parquet nor a table takes half of a surrogate pair, and a trainer's tokenizer
-    may end a text at NUL.
-    """
-    if "\0" in answer.text:
-        return GenerationFailure("unsound_text", "the answer holds NUL")
-    try:
-        answer.text.encode()
-    except UnicodeEncodeError:
-        return GenerationFailure("unsound_text", "the answer holds a lone surrogate")
-    return answer
-
-
 @dataclass(frozen=True, slots=True)
 class TextVectors:
     """One vector per text."""

@@ -20,14 +20,14 @@ import asyncio
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import httpx
 
-from scorers.measures.endpoint.reply import JsonReply, NotNow, Reply, read_reply
+from scorers.measures.endpoint.reply import JsonReply, NotNow, Reply, keep_location, read_reply
 from scorers.measures.protocols import GenerationFailure
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ REFUSES_US = frozenset({"http_401", "http_402", "http_429", "http_502", "http_50
 """Reasons that any body would have been given: key, account, rate, or nothing behind a gateway."""
 
 MAY_BE_LOST = frozenset({"no_connection", "timeout", "http_408"})
-"""Reasons that a body may have caused, or that the server is gone: it is asked which."""
+"""Reasons that a server is gone for, if it is not the body that it breaks on."""
 
 OF_THE_BODY = frozenset(
     {"context_length", "malformed_reply", "reply_too_large", "http_400", "http_413", "http_422"}
@@ -205,21 +205,19 @@ async def _require_server(
 ) -> None:
     """See whether the server answers others than the body that failed.
 
-    One that is perhaps gone is asked for its models. One that refused is asked the least there is
-    to ask at the same place: a list of models may be open to all.
+    It is asked the least there is to ask at the same place: its list of models may be there for
+    everybody, while nothing is behind it.
 
     Raises:
         ServerLostError: if it does not.
     """
+    content = json.dumps(_least_question(settings, body)).encode()
+    ours = client.build_request("POST", request.url, content=content)
+    given = settings
     if failure.reason in MAY_BE_LOST:
-        ours = client.build_request("GET", "models")
-        there = await _attempt(client, ours, CONNECT_SECONDS)
-    else:
-        content = json.dumps(_least_question(settings, body)).encode()
-        ours = client.build_request("POST", request.url, content=content)
-        tried = patience(settings, salt=0)
-        there = await tried(_attempt, client, ours, settings.timeout_seconds)
-    said = there.failure if isinstance(there, NotNow) else there
+        given = replace(settings, retries=0)  # it was given time enough to come back
+    tried = patience(given, salt=0)
+    said: Reply = await tried(_attempt, client, ours, settings.timeout_seconds)
     if isinstance(said, GenerationFailure) and said.reason not in OF_THE_BODY:
         raise _lost(ours, said)
 
@@ -264,6 +262,7 @@ def _open_client(settings: EndpointSettings) -> httpx.AsyncClient:
         headers=headers,
         timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),  # the rest is timed in _attempt
         limits=httpx.Limits(max_connections=settings.max_concurrency),
+        event_hooks={"response": [keep_location]},
     )
 
 

@@ -16,13 +16,13 @@ from typing import Any
 from scorers.measures.endpoint.client import EndpointSettings, get_json
 from scorers.measures.endpoint.reply import JsonReply, Reply
 from scorers.measures.endpoint.request_cache import post_once
+from scorers.measures.model_text import check_answer
 from scorers.measures.models.loading import MissingModelError
 from scorers.measures.protocols import (
     GeneratedAnswer,
     GenerationFailure,
     GenerationRequest,
     Message,
-    check_answer,
 )
 
 COMPLETIONS = "chat/completions"
@@ -78,7 +78,8 @@ def endpoint_fingerprint(settings: EndpointSettings) -> str:
     Raises:
         MissingModelError: if the server cannot be asked, or does not serve the model.
     """
-    root = _find_entry(settings).get("root")
+    said = _find_entry(settings).get("root")
+    root = said if isinstance(said, str) else None  # what else it may be names no weights
     identity = {"base_url": settings.base_url.rstrip("/"), "id": settings.model, "root": root}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 

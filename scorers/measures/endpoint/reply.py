@@ -22,14 +22,17 @@ Reply: TypeAlias = JsonReply | GenerationFailure
 MAY_PASS = frozenset({408, 409, 429})
 """Statuses below 500 that say "not now" and not "never"."""
 
-MOST_BYTES = 1 << 24
-"""Of a reply, packed or not. A server that repeats each token of the question, as it does for
-losses, may send BYTES_FOR_ASKED more for each byte of that."""
+MOST_BYTES = 1 << 22
+"""Of a reply, packed or not: a million tokens. A server that repeats each token of the question, as
+it does for losses, may send BYTES_FOR_ASKED more for each byte of that."""
 
 BYTES_FOR_ASKED = 64
 
 UNPACKED = frozenset({"", "identity"})
 PACKED = frozenset({"gzip", "x-gzip", "deflate"})
+
+MOVED = "Moved-To"
+"""The header that a response of ours has in place of Location."""
 
 ROUNDING_NATS = 0.01
 """How far above 0 rounding may lift a log probability."""
@@ -60,6 +63,12 @@ async def read_reply(response: httpx.Response) -> Reply | NotNow:
     if response.status_code in MAY_PASS or response.status_code >= 500:
         return NotNow(refusal, _retry_after_seconds(response))
     return refusal
+
+
+async def keep_location(response: httpx.Response) -> None:
+    """Hide where a response sends us from httpx, which raises where that is no URL."""
+    if (location := response.headers.pop("Location", None)) is not None:
+        response.headers[MOVED] = location
 
 
 def read_logprob(value: object) -> float | None:
@@ -122,8 +131,8 @@ def _refusal(response: httpx.Response, content: bytes) -> GenerationFailure:
     error = body.get("error") if isinstance(body, Mapping) else None
     named = [error.get("code"), error.get("type")] if isinstance(error, dict) else []
     told += [code for code in named if isinstance(code, str) and re.fullmatch(r"\w{1,64}", code)]
-    if response.next_request is not None:
-        told.append(f"it sends us to {response.next_request.url.host}")
+    if host := re.match(r"https?://([A-Za-z0-9.-]{1,253})", response.headers.get(MOVED, "")):
+        told.append(f"it sends us to {host[1]}")
     return GenerationFailure(reason, ", ".join(told))
 
 

@@ -19,12 +19,8 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import DynamicLayer
 
-from scorers.measures.protocols import (
-    GeneratedAnswer,
-    GenerationFailure,
-    GenerationRequest,
-    check_answer,
-)
+from scorers.measures.model_text import check_answer
+from scorers.measures.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
 from scorers.measures.reading.chat_format import RenderingError, render, render_prompt
 from scorers.measures.reading.padding import pad_rows
 from scorers.measures.splitmix64 import GOLDEN, mix, shift_right, signed

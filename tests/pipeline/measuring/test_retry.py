@@ -122,10 +122,13 @@ def test_what_failed_is_asked_again_and_nothing_else(
             "ratings_quality": 2,
             "tag_replies": 2,
         }
-        reasons = {each.detail for each in found.rows["ratings_quality"].reasons}
-        assert reasons == {"http_400: status 400", "context_length: status 400"}
-        assert found.rows["ratings_quality"].outlook == "perhaps: the server reads 4096 tokens now"
-        assert found.rows["judgements"].outlook == PERHAPS_GONE
+        rated = found.rows["ratings_quality"]
+        assert {each.detail: rated.outlook(each) for each in rated.reasons} == {
+            "http_400: status 400": PERHAPS_GONE,
+            "context_length: status 400": "perhaps: the server reads 4096 tokens now",
+        }
+        judged = found.rows["judgements"]
+        assert {judged.outlook(each) for each in judged.reasons} == {PERHAPS_GONE}
         endpoint.respond = mended
         asked = len(endpoint.received)
         ask_again(workspace, found)
@@ -216,5 +219,6 @@ def test_of_a_model_here_the_reason_is_not_gone(measured: tuple[Workspace, list[
     job = plan_measures(workspace, settings, pool, 0)["token_counts"]
     store_failed(workspace, job.measure.key(), pool)
     rows = find(workspace, settings, settings.names()).rows["token_counts"]
-    assert rows.outlook == NOT_GONE and rows.job.ids == sorted(pool)
+    assert {rows.outlook(each) for each in rows.reasons} == {NOT_GONE}
+    assert rows.job.ids == sorted(pool)
     assert find(workspace, settings, {"losses"}).rows == {}, "it was not asked for"

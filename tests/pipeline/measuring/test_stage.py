@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pipeline.measuring.catalogue import MeasureSettings
+from pipeline.measuring.rows import answer_table
 from pipeline.measuring.shard_work import measure_shard
 from pipeline.measuring.shards import cut_shards
 from pipeline.measuring.stage import plan_measures
@@ -68,6 +70,12 @@ def settings(base_url: str, **endpoint: int) -> MeasureSettings:
 def questions(server: FakeEndpoint) -> int:
     """How many questions the server was asked, besides what it serves."""
     return sum(bool(received.body) for received in server.received)
+
+
+def test_a_reason_that_could_not_be_stored_is_spelled_out() -> None:
+    answers = [{"state": "failed", "detail": "the template: \ud800\0"}, {"state": "ok"}]
+    table = answer_table(pa.table({"example_id": ["a", "b"]}), answers, [])
+    assert table["detail"].to_pylist() == ["the template: \\ud800\\x00", ""]
 
 
 def states(workspace: Workspace, measure: str) -> dict[str, tuple[str, str]]:

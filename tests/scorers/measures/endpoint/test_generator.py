@@ -213,3 +213,17 @@ def test_a_list_without_the_model_is_the_servers_error(listed: object) -> None:
         pytest.raises(MissingModelError, match="serves no 'm'"),
     ):
         endpoint_fingerprint(settings(endpoint))
+
+
+def test_a_poisoned_reply_in_the_folder_is_asked_for_again_and_mended(tmp_path: Path) -> None:
+    with serve(lambda body, attempt: completion("sound")) as endpoint:
+        asked = replace(settings(endpoint), cache=tmp_path)
+        generator = EndpointGenerator(asked)
+        first = generator.sample([request("a"), request("b")])
+        for file in tmp_path.rglob("*.json"):
+            poisoned = body_of(completion("\ud800" if "3" in file.name else "a\0"))
+            file.write_text(json.dumps(poisoned), encoding="ascii")
+        assert generator.sample([request("a"), request("b")]) == first
+        before = len(endpoint.received)
+        assert generator.sample([request("a"), request("b")]) == first
+    assert len(endpoint.received) == before == 4

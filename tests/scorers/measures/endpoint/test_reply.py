@@ -15,11 +15,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scorers.measures.endpoint import generator
 from scorers.measures.endpoint.client import EndpointSettings, post_all
-from scorers.measures.endpoint.generator import EndpointGenerator, read_answer
+from scorers.measures.endpoint.generator import (
+    EndpointGenerator,
+    endpoint_fingerprint,
+    read_answer,
+    served_window,
+)
 from scorers.measures.endpoint.judge import EndpointJudge, lists_tokens, read_options
 from scorers.measures.endpoint.losses import EndpointLosses, read_losses
-from scorers.measures.endpoint.reply import NotNow, Reply, read_logprob, read_reply
+from scorers.measures.endpoint.reply import MOST_BYTES, NotNow, Reply, read_logprob, read_reply
+from scorers.measures.models.loading import MissingModelError
 from scorers.measures.protocols import (
     GeneratedAnswer,
     GenerationFailure,
@@ -254,9 +261,28 @@ def test_any_status_with_any_error_is_a_named_failure(error: object, status: int
         assert pa.array([failure.reason + failure.detail])[0].is_valid
 
 
+MODELS: Body = {"object": "list", "data": [{"id": "m", "root": "/w/1", "max_model_len": 9}]}
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_list_of_models_has_the_model_or_an_error_that_says_not(data: st.DataObject) -> None:
+    place = data.draw(st.sampled_from(list(places_of(MODELS))))
+    reply = received(json.dumps(put(MODELS, place, data.draw(ANY_JSON))).encode())
+    asked = EndpointSettings("http://127.0.0.1:9/v1", "m")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(generator, "get_json", lambda *_: reply)
+        try:
+            assert len(endpoint_fingerprint(asked)) == 64
+        except MissingModelError as error:
+            assert str(error).isprintable()
+        else:
+            assert served_window(asked) is None or served_window(asked) >= 0  # type: ignore[operator]
+
+
 def test_a_server_that_drips_is_timed_from_the_first_byte_to_the_last() -> None:
     slow = Canned(body={}, drip_seconds=0.15)
-    with serve(lambda body, attempt: slow if body else Canned(body={"data": []})) as endpoint:
+    with serve(lambda body, attempt: Canned(body={}) if "prompt" in body else slow) as endpoint:
         quick = EndpointSettings(endpoint.base_url, "m", retries=0, timeout_seconds=0.2)
         (reply,) = post_all(quick, "p", [{"row": 1}])
         assert isinstance(reply, GenerationFailure) and reply.reason == "timeout"
@@ -265,7 +291,7 @@ def test_a_server_that_drips_is_timed_from_the_first_byte_to_the_last() -> None:
 
 
 def test_what_repeats_a_long_question_may_be_long() -> None:
-    long, answer = {"row": "x" * 100_000}, {"said": "y" * ((1 << 24) + 10_000)}
+    long, answer = {"row": "x" * 100_000}, {"said": "y" * (MOST_BYTES + 10_000)}
     with serve(lambda body, attempt: Canned(body=answer)) as endpoint:
         asked = EndpointSettings(endpoint.base_url, "m", retries=0)
         said, cut = post_all(asked, "p", [long, {"row": "x"}])

@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -159,8 +160,10 @@ def test_what_was_had_before_a_kill_is_not_asked_again(tmp_path: Path) -> None:
 
 
 def test_a_reply_of_no_use_that_an_older_version_kept_is_asked_again_and_said_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The command line takes the notes to itself, for the rest of the process.
+    monkeypatch.setattr(logging.getLogger("scorers"), "propagate", True)
     with serve(echo) as endpoint:
         asked = settings(endpoint, tmp_path)
         kept = RequestCache(tmp_path)

@@ -90,6 +90,17 @@ def test_an_answer_stops_at_the_end_of_the_turn(
     assert cut == GeneratedAnswer("TheTheThe", tokens=3, finished=False)
 
 
+def test_an_answer_with_nul_in_it_is_refused(
+    language_model: HuggingFaceLanguageModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    (nul,) = tokenizer.encode("\0", add_special_tokens=False)
+    writing = deepcopy(language_model.model)
+    end = tokenizer.eos_token_id
+    writing.set_output_embeddings(AlwaysThen(writing.get_output_embeddings(), nul, end, after=3))
+    [refused] = HuggingFaceLanguageModel(writing, tokenizer).sample([request("Hi", temperature=0)])
+    assert refused == GenerationFailure("unsound_text", "the answer holds NUL")
+
+
 class AlwaysThen(torch.nn.Module):
     """An output embedding that says one token several times, and then another."""
 
