@@ -15,6 +15,7 @@ from scorers.measures.reading.chat_format import (
     RenderingError,
     render,
     render_text,
+    require_bounded,
     require_template,
 )
 from storage.workspace import Workspace
@@ -24,7 +25,7 @@ def require_templates(settings: MeasureSettings) -> None:
     """Refuse models without a chat template where a block wants it, before anything is read.
 
     Raises:
-        MissingTemplateError: if one has none.
+        MissingTemplateError: if one has none, or one that does more than a template needs to.
     """
     tokens, losses = settings.tokens, settings.losses
     trajectories, gradients = settings.trajectories, settings.gradients
@@ -37,6 +38,7 @@ def require_templates(settings: MeasureSettings) -> None:
     for template, model in read_with:
         if template == "chat":
             require_template(tokenizer_of(model))
+            require_bounded(tokenizer_of(model))
 
 
 def try_template(model: str) -> str:
