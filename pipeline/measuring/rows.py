@@ -17,6 +17,7 @@ from scorers.measures.reading.chat_format import (
     RenderedExample,
     RenderingError,
     Template,
+    require_bounded,
     require_template,
     template_fingerprint,
 )
@@ -70,6 +71,7 @@ def template_of(model: str, template: Template) -> str:
         tokenizer = tokenizer_of(model)
         if template == "chat":
             require_template(tokenizer)
+            require_bounded(tokenizer)
         return template_fingerprint(tokenizer, template)
 
     return remember(default_cache() / "templates", made_of, find)

@@ -23,7 +23,7 @@ def require_templates(settings: MeasureSettings) -> None:
     """Refuse models without a chat template where a block wants it, before anything is read.
 
     Raises:
-        MissingTemplateError: if one has none.
+        MissingTemplateError: if one has none, or one that does more than a template needs to.
     """
     tokens, losses = settings.tokens, settings.losses
     trajectories, gradients = settings.trajectories, settings.gradients

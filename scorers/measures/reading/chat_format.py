@@ -27,6 +27,8 @@ from jinja2 import TemplateError
 from numpy.typing import NDArray
 
 from scorers.measures.protocols import Message
+from scorers.measures.reading.bounded_templates import bound_templates
+from scorers.measures.reading.template_bounds import BeyondBoundsError
 from scorers.measures.reading.text_tokens import TextTokens
 
 if TYPE_CHECKING:
@@ -43,9 +45,11 @@ RULES_VERSION = 1
 
 RAISED_BY_TEMPLATES = (
     ArithmeticError,
+    AssertionError,
     AttributeError,
     LookupError,
     RecursionError,
+    SyntaxError,  # of Python, for a template whose loops are nested deeper than it allows
     TypeError,
     ValueError,
 )
@@ -59,7 +63,7 @@ TURN_END = " \n "  # between the turns of question_answer
 
 
 class MissingTemplateError(ValueError):
-    """A model has no chat template, and one is to be used."""
+    """A model has no chat template that can be used, and one is to be used."""
 
     exit_code: ClassVar[int] = 2
 
@@ -270,6 +274,18 @@ def require_template(tokenizer: PreTrainedTokenizerBase) -> None:
         )
 
 
+def require_bounded(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise MissingTemplateError if a question and its answer take a template beyond its bounds."""
+    question, answer = {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}
+    try:
+        render_text(tokenizer, [question, answer], ())
+    except RenderingError as error:
+        if isinstance(error.__cause__, BeyondBoundsError):
+            raise MissingTemplateError(
+                f"{tokenizer.name_or_path}: {error}. Name another as the recipe's `chat_template`"
+            ) from error
+
+
 def _apply_template(
     tokenizer: PreTrainedTokenizerBase, messages: list[Message], tools: Tools, header: bool
 ) -> list[int]:
@@ -284,6 +300,7 @@ def _call_template(
     header: bool,
     tokenize: bool,
 ) -> object:
+    bound_templates()
     turns: Any = messages  # transformers' annotations know of text fields only
     # A trainer's row without tools holds null, and templates tell null from [].
     schemas: Any = list(tools) or None
