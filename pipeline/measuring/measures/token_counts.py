@@ -84,7 +84,7 @@ class TokenCounts(Settings, ExampleInputs):
 
     def measure(self, examples: pa.Table) -> pa.Table:
         """Tokenise, and look for faults; no model is asked."""
-        answers = inspect_rows(self.model, self.template, examples, self.count)
+        answers = inspect_rows(self.model, self.template, examples, self.count, headers=False)
         return answer_table(examples, answers, FIELDS)
 
     def count(

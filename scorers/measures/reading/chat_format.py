@@ -145,6 +145,8 @@ def write_turns(
     asked: Sequence[tuple[Sequence[Message], int]],
     tools: Tools,
     template: Template,
+    *,
+    headers: bool = True,
 ) -> list[WrittenTurn | RenderingError]:
     """Write each conversation up to and including one of its turns.
 
@@ -153,6 +155,8 @@ def write_turns(
         asked: conversations in canonical form, and the index of the turn.
         tools: JSON schemas, of all of them.
         template: see Template.
+        headers: whether what the template writes as the assistant's header is found out, which
+            takes a rendering more. Without, the last token of the prompt stands for it.
 
     Returns:
         The texts, or why a conversation cannot be written.
@@ -169,7 +173,7 @@ def write_turns(
     full = render_texts(tokenizer, [messages[: at + 1] for messages, at in asked], tools)
     before = [messages[:at] for messages, at in asked]
     with_header = render_texts(tokenizer, before, tools, header=True)
-    without = render_texts(tokenizer, before, tools)
+    without = render_texts(tokenizer, before, tools) if headers else with_header
     return [join_written(*texts) for texts in zip(full, with_header, without, strict=True)]
 
 

@@ -103,9 +103,19 @@ def render_turns(
 
 
 def render_dialogues(
-    tokenizer: PreTrainedTokenizerBase, dialogues: Sequence[Dialogue], template: Template
+    tokenizer: PreTrainedTokenizerBase,
+    dialogues: Sequence[Dialogue],
+    template: Template,
+    *,
+    headers: bool = True,
 ) -> list[list[RenderedTurn] | RenderingError]:
     """Tokenise the trained turns of many conversations, each text once and all of them together.
+
+    Args:
+        tokenizer: of the model that will read the ids.
+        dialogues: conversations, with the turns that are trained.
+        template: see Template.
+        headers: whether each turn's header is wanted; see write_turns.
 
     Returns:
         For each conversation its turns, or why it cannot be rendered.
@@ -113,7 +123,7 @@ def render_dialogues(
     Raises:
         ValueError: if the tokenizer has no chat template, or no end-of-text token.
     """
-    written = write_dialogues(tokenizer, dialogues, template)
+    written = write_dialogues(tokenizer, dialogues, template, headers=headers)
     tokens = TextTokens(tokenizer, add_special_tokens=template != "chat")
     texts = [each for each in written if not isinstance(each, RenderingError)]
     tokens.read(turns[-1].full for turns in texts)
@@ -125,7 +135,11 @@ def render_dialogues(
 
 
 def write_dialogues(
-    tokenizer: PreTrainedTokenizerBase, dialogues: Sequence[Dialogue], template: Template
+    tokenizer: PreTrainedTokenizerBase,
+    dialogues: Sequence[Dialogue],
+    template: Template,
+    *,
+    headers: bool,
 ) -> list[list[WrittenTurn] | RenderingError]:
     """The texts of the trained turns of each conversation, or why there are none."""
     alike: dict[str, list[int]] = {}  # conversations that have the same tools
@@ -135,7 +149,8 @@ def write_dialogues(
     for indices in alike.values():
         owners = [(index, at) for index in indices for at in dialogues[index].trained_at]
         asked = [(dialogues[index].messages, at) for index, at in owners]
-        texts = write_turns(tokenizer, asked, dialogues[indices[0]].tools, template)
+        tools = dialogues[indices[0]].tools
+        texts = write_turns(tokenizer, asked, tools, template, headers=headers)
         for (index, _), text in zip(owners, texts, strict=True):
             turns = found[index]
             if isinstance(text, RenderingError):

@@ -2,11 +2,14 @@
 
 import random
 from copy import deepcopy
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from transformers import PreTrainedTokenizerBase
 
 from scorers.measures.protocols import Message
+from scorers.measures.reading import chat_format
 from scorers.measures.reading.chat_format import (
     RenderedExample,
     RenderingError,
@@ -106,6 +109,44 @@ def test_a_turn_cut_out_of_the_whole_is_the_turn_tokenised_by_itself(
             cut_apart(changed, row, turn.message, "chat") for turn in turns
         ]
     assert checked > 30
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_without_headers_all_else_of_a_turn_is_the_same(
+    tokenizer: PreTrainedTokenizerBase, family: str
+) -> None:
+    changed, rows = reader(tokenizer, family), [dialogue(row) for row in talks(20)]
+    for row, other in zip(
+        render_dialogues(changed, rows, "chat"),
+        render_dialogues(changed, rows, "chat", headers=False),
+        strict=True,
+    ):
+        if isinstance(row, RenderingError) or isinstance(other, RenderingError):
+            assert str(row) == str(other)
+            continue
+        for turn, bare in zip(row, other, strict=True):
+            assert bare.alone.header[-1] == bare.alone.prompt[-1]
+            same = replace(bare.alone, header=turn.alone.header)
+            assert replace(bare, alone=same) == turn
+
+
+@pytest.mark.parametrize(("headers", "renderings"), [(True, 3), (False, 2)])
+def test_headers_take_a_rendering_more(
+    tokenizer: PreTrainedTokenizerBase,
+    monkeypatch: pytest.MonkeyPatch,
+    headers: bool,
+    renderings: int,
+) -> None:
+    calls: list[int] = []
+    render_all = chat_format.render_texts
+
+    def count(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as the function has it
+        calls.append(1)
+        return render_all(*args, **kwargs)
+
+    monkeypatch.setattr(chat_format, "render_texts", count)
+    render_dialogues(tokenizer, [dialogue(row) for row in talks(3)], "chat", headers=headers)
+    assert len(calls) == renderings
 
 
 @pytest.mark.parametrize("template", ["plain", "question_answer"])
