@@ -1,7 +1,7 @@
 """What two runs of a workspace have apart: their sources, their examples, and what they chose."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -65,7 +65,7 @@ select
 """
 
 CHOICE = """
-select rank, example_id from selection_rows where selection_id = (
+select rank, example_id, turns from selection_rows where selection_id = (
     select selection_id from run_selections where run_id = {run} and kind = 'choice'
 )
 """
@@ -90,8 +90,8 @@ order by m.change, m.rank
 """
 
 STAYED = f"""
-select count(*) from ({CHOICE.format(run="$before")}) semi join ({CHOICE.format(run="$after")})
-using (example_id)
+select count(*), count(*) filter (b.turns is distinct from a.turns)
+from ({CHOICE.format(run="$before")}) b join ({CHOICE.format(run="$after")}) a using (example_id)
 """
 
 
@@ -113,6 +113,13 @@ class PoolChange:
     new: int
     retired: int  # in a source of the earlier run and in none of the later one
     stayed: int
+
+
+class StayedRows(NamedTuple):
+    """Examples that two selections have."""
+
+    rows: int
+    retrained: int  # those of which other turns are trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +184,7 @@ def read_choice_changes(con: Connection, before: str, after: str) -> list[Choice
     return [ChoiceChange(*row) for row in rows]
 
 
-def count_stayed(con: Connection, before: str, after: str) -> int:
+def count_stayed(con: Connection, before: str, after: str) -> StayedRows:
     """Examples that both selections have."""
-    ((count,),) = con.execute(STAYED, {"before": before, "after": after}).fetchall()
-    return int(count)
+    (counts,) = con.execute(STAYED, {"before": before, "after": after}).fetchall()
+    return StayedRows(*counts)

@@ -18,6 +18,12 @@ from run_selections r join selection_rows s using (selection_id)
 where r.run_id = $run_id and r.kind = 'choice'
 """
 
+CHOICE_TURNS = """
+select s.example_id, s.turns
+from run_selections r join selection_rows s using (selection_id)
+where r.run_id = $run_id and r.kind = 'choice' and s.turns is not null
+"""
+
 
 def write_evidence(con: Connection, run_id: str, selection_id: str, evidence: object) -> None:
     """Store the evidence of what a run chose; a dataclass or a mapping."""
@@ -34,3 +40,8 @@ def read_evidence(con: Connection, run_id: str) -> Mapping[str, Any] | None:
 def read_choice_ids(con: Connection, run_id: str) -> set[str]:
     """Ids of the examples that a run chose."""
     return set(fetch_texts(con, LAST_CHOICE, {"run_id": run_id}))
+
+
+def read_choice_turns(con: Connection, run_id: str) -> dict[str, list[int]]:
+    """Example → its trained turns, of those that a run chose and trains a part of."""
+    return dict(con.execute(CHOICE_TURNS, {"run_id": run_id}).fetchall())

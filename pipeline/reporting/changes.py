@@ -49,6 +49,7 @@ class RunChanges:
     sources: Sequence[SourceChange]
     pool: PoolChange
     stayed: int  # examples that both selections have
+    retrained: int  # those of them of which other turns are trained
     choice: Sequence[ChoiceChange]
     unselected: Sequence[str] = ()
     """Those of the two runs that have chosen nothing yet, and so cannot be compared in that."""
@@ -66,13 +67,15 @@ def compare_runs(con: Connection, before: str, after: str) -> RunChanges:
     """
     runs = describe_run(con, before), describe_run(con, after)
     unselected = [run for run in (before, after) if "choice" not in read_run_selections(con, run)]
+    stayed = count_stayed(con, before, after)
     return RunChanges(
         before=before,
         after=after,
         settings=list(compare_settings(*runs)),
         sources=read_source_changes(con, before, after),
         pool=read_pool_change(con, before, after),
-        stayed=count_stayed(con, before, after),
+        stayed=stayed.rows,
+        retrained=stayed.retrained,
         choice=[] if unselected else read_choice_changes(con, before, after),
         unselected=unselected,
     )
@@ -162,9 +165,10 @@ def selection_line(changes: RunChanges) -> str:
     """How many rows came, went and stayed, as far as both runs have chosen any."""
     if changes.unselected:
         return f"not compared, for nothing is chosen yet in {' and '.join(changes.unselected)}"
+    turns = f", {changes.retrained} of them with other turns trained" if changes.retrained else ""
     return (
         f"{changes.count('added')} rows came in, {changes.count('removed')} left, "
-        f"{changes.stayed} stayed"
+        f"{changes.stayed} stayed{turns}"
     )
 
 

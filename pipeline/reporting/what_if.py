@@ -30,7 +30,7 @@ from pipeline.selection.run_steps import (
 )
 from storage.changes import ChoiceChange, PoolChange, describe_run
 from storage.database import Connection
-from storage.evidence import read_choice_ids
+from storage.evidence import read_choice_ids, read_choice_turns
 from storage.runs import StageCount, read_counts
 from storage.what_if import read_given, read_why_out
 
@@ -89,10 +89,27 @@ def select_again(
         sources=[],
         pool=PoolChange(0, 0, len(rows)),
         stayed=stayed,
+        retrained=count_retrained(con, run.run_id, chosen, notes.then),
         choice=[*read_why_out(con, run.run_id, came), *notes.left],
     )
     tokens = int(chosen.loss_tokens.sum())
     return WhatIf(run.run_id, notes.counts, len(chosen), tokens, changes)
+
+
+def count_retrained(
+    con: Connection, run_id: str, chosen: Candidates, then: NDArray[np.bool_]
+) -> int:
+    """How many rows that a run chose too have other turns trained now.
+
+    Args:
+        con: an open workspace.
+        run_id: the run.
+        chosen: the rows now.
+        then: (rows of the pool,) whether the run chose each.
+    """
+    before, now = read_choice_turns(con, run_id), chosen.trained_turns()
+    both = set(chosen.ids[then[chosen.indices]].tolist())
+    return sum(before.get(each) != now.get(each) for each in both & {*before, *now})
 
 
 def find_ids(ids: Names, wanted: set[str]) -> NDArray[np.bool_]:

@@ -34,7 +34,8 @@ class Moved:
 
     change: str
     moved: float | None
-    """Share of the picks that are no longer picked; None where it was not tried."""
+    """Share of the picks that are none any more, or of which other turns are trained; None where it
+    was not tried."""
     rows: int | None
     """That are picked then."""
     why_not: str = ""
@@ -115,15 +116,26 @@ def measure_sensitivity(
 ) -> list[Moved]:
     """Make the selection again with each small change and count what moves.
 
+    A pick moves where it is no pick any more, and where other turns of it are trained.
+
     Settings and seed are those by which `chosen` was taken of the rows that the first filter was
     given, `eligible`.
     """
-    picks = set(chosen.indices.tolist())
+    picks = picks_of(chosen)
     found = []
     for change, varied, varied_seed in variants(settings, seed) if picks else ():
         if isinstance(varied, str):
             found.append(Moved(change, None, None, varied))
             continue
-        again = choose_rows(eligible, varied, vectors, varied_seed).chosen.indices.tolist()
+        again = picks_of(choose_rows(eligible, varied, vectors, varied_seed).chosen)
         found.append(Moved(change, len(picks.difference(again)) / len(picks), len(again)))
     return found
+
+
+def picks_of(chosen: Candidates) -> set[tuple[int, bytes]]:
+    """Rows of the pool, each with the turns that were put aside; nothing where none was."""
+    rows: list[int] = chosen.indices.tolist()
+    if chosen.aside is None:
+        return {(row, b"") for row in rows}
+    masks = zip(rows, chosen.aside, strict=True)
+    return {(row, aside.tobytes() if aside.any() else b"") for row, aside in masks}

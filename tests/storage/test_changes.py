@@ -118,8 +118,24 @@ def test_each_row_that_came_or_left_has_what_the_other_run_decided(told: Connect
         ChoiceChange("removed", 1, IDS["F"], *copy),
         ChoiceChange("removed", 3, IDS["A"], *nothing),
     ]
-    assert count_stayed(told, "before", "after") == 1
-    assert count_stayed(told, "before", "other") == 0
+    assert count_stayed(told, "before", "after") == (1, 0)
+    assert count_stayed(told, "before", "other") == (0, 0)
+
+
+def test_a_row_that_stays_with_other_turns_is_told(told: Connection) -> None:
+    def train(run: str, turns: str) -> None:
+        told.execute(
+            f"update selection_rows set turns = {turns} where selection_id in (select "
+            "selection_id from run_selections where run_id = ? and kind = 'choice')",
+            [run],
+        )
+
+    train("after", "[1]")
+    assert count_stayed(told, "before", "after") == count_stayed(told, "after", "before") == (1, 1)
+    train("before", "[3]")
+    assert count_stayed(told, "before", "after") == (1, 1)
+    train("before", "[1]")
+    assert count_stayed(told, "before", "after") == (1, 0)
 
 
 def test_a_run_is_described_and_follows_the_one_before(told: Connection) -> None:

@@ -10,11 +10,13 @@ from pydantic import ValidationError
 
 from flows.cli.explain import explanation_lines
 from pipeline.export.stage import export_rows
+from pipeline.reporting.what_if import count_retrained
 from pipeline.run_context import RunContext
 from pipeline.scoring.stage import ScoreSettings
-from pipeline.selection.candidates import read_candidates
+from pipeline.selection.candidates import read_candidates, read_vectors
 from pipeline.selection.methods.trained_turns import TrainedTurns, select_trained_turns
-from pipeline.selection.run_steps import SelectSettings, later_objections
+from pipeline.selection.run_steps import SelectSettings, choose_rows, later_objections
+from pipeline.selection.sensitivity import measure_sensitivity
 from pipeline.selection.stage import select_examples
 from storage.database import read_workspace
 from storage.explain import read_explanation, records
@@ -233,3 +235,26 @@ def test_a_single_answer_is_a_row_or_none(tmp_path: Path) -> None:
 def talk(*texts: str) -> list[dict[str, str]]:
     roles = ("user", "assistant")
     return [{"role": roles[n % 2], "content": text} for n, text in enumerate(texts)]
+
+
+def test_rows_move_by_their_turns_alone(tmp_path: Path) -> None:
+    """At -8.5 the nines go: of three rows a turn each, of `all` two, and `bad` altogether."""
+    run, pool, _ = measured(tmp_path)
+    bound = {**BY_LOSS, "at_least": -8.5}
+    select_examples(run, settings(bound), pool)
+    with read_workspace(run.workspace) as con:
+        rows = read_candidates(con, run, pool)
+        chosen = choose_rows(rows, settings(bound), read_vectors, 0).chosen
+        moved = measure_sensitivity(rows, chosen, settings(bound), read_vectors, 0)
+        shares = {each.change: (each.moved, each.rows) for each in moved}
+        change = "select.steps.0.at_least -8.5 → {}"
+        assert shares[change.format(-9.35)] == (4 / 6, 7), "four have turns more"
+        assert shares[change.format(-7.65)] == (1 / 6, 5), "`all` is gone"
+        assert shares["seed 0 → 1"] == (0, 6)
+        then = np.isin(rows.ids, chosen.ids)
+        assert count_retrained(con, run.run_id, chosen, then) == 0
+        wider = choose_rows(rows, settings({**bound, "at_least": -9.35}), read_vectors, 0).chosen
+        assert count_retrained(con, run.run_id, wider, then) == 4
+        whole = choose_rows(rows, settings(), read_vectors, 0).chosen
+        assert count_retrained(con, run.run_id, whole, then) == 4
+        assert count_retrained(con, run.run_id, whole, ~then) == 0, "they are no rows of both"
