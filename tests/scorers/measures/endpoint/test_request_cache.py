@@ -1,5 +1,4 @@
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -12,7 +11,7 @@ import pytest
 
 from scorers.measures.endpoint.client import EndpointSettings
 from scorers.measures.endpoint.reply import JsonReply
-from scorers.measures.endpoint.request_cache import RequestCache, post_once, request_key
+from scorers.measures.endpoint.request_cache import RequestCache, logger, post_once, request_key
 from scorers.measures.protocols import GenerationFailure
 from tests.fake_endpoint import Body, Canned, FakeEndpoint, serve
 
@@ -160,10 +159,10 @@ def test_what_was_had_before_a_kill_is_not_asked_again(tmp_path: Path) -> None:
 
 
 def test_a_reply_of_no_use_that_an_older_version_kept_is_asked_again_and_said_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The command line takes the notes to itself, for the rest of the process.
-    monkeypatch.setattr(logging.getLogger("scorers"), "propagate", True)
+    notes: list[str] = []
+    monkeypatch.setattr(logger, "warning", lambda *said: notes.append(said[0] % said[1:]))
     with serve(echo) as endpoint:
         asked = settings(endpoint, tmp_path)
         kept = RequestCache(tmp_path)
@@ -178,8 +177,8 @@ def test_a_reply_of_no_use_that_an_older_version_kept_is_asked_again_and_said_on
         post_once(asked, "p", [{"row": 3}], is_sound)
         again = post_once(asked, "p", bodies(3), is_sound)
     assert first == again == [{"row": 0, "attempt": 0}, {"row": 1, "attempt": 0}, {"text": "sound"}]
-    (said,) = caplog.messages
-    assert str(tmp_path) in said and "asked for again" in said
+    (note,) = notes
+    assert str(tmp_path) in note and "asked for again" in note
 
 
 def test_lists_as_deep_as_can_be_read_are_an_answer_and_not_kept(tmp_path: Path) -> None:
