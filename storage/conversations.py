@@ -85,7 +85,9 @@ class Conversation:
 
     def trained_on(self, turns: Turns) -> "Conversation":
         """The same conversation, trained on these of its turns."""
-        return self if turns == self.turns else Conversation(self.messages, self.tools, turns)
+        if turns == self.turns or len(self.messages) < 3:  # one answer is trained either way
+            return self
+        return Conversation(self.messages, self.tools, turns)
 
     @property
     def response_at(self) -> int | None:

@@ -18,6 +18,7 @@ __all__ = [
     "complete_source",
     "count_occurrences",
     "count_quarantine",
+    "forget_rows",
     "list_quarantine",
     "read_source_ids",
     "read_source_paths",
@@ -97,9 +98,15 @@ def add_source(con: Connection, source: Source) -> bool:
         con.execute(ADD_SOURCE, asdict(source))
         complete = fetch_count(con, IS_COMPLETE, named) > 0
         if not complete:
-            con.execute(FORGET_OCCURRENCES, named)
-            con.execute(FORGET_QUARANTINE, named)
+            forget_rows(con, source.source_id)
     return complete
+
+
+def forget_rows(con: Connection, source_id: str) -> None:
+    """Remove what is stored of the rows of a source; its examples stay, and are in no pool."""
+    named = {"source_id": source_id}
+    con.execute(FORGET_OCCURRENCES, named)
+    con.execute(FORGET_QUARANTINE, named)
 
 
 def complete_source(con: Connection, source_id: str, rows: int) -> None:

@@ -7,6 +7,7 @@ error. Python's own readers lose up to a buffer of them, and zstandard's does no
 import lzma
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -55,6 +56,10 @@ DECOMPRESSORS: dict[str, Callable[[], Decompressor]] = {
 }
 
 
+MAGIC = {".gz": b"\x1f\x8b", ".xz": b"\xfd7zXZ\0", ".zst": b"\x28\xb5\x2f\xfd"}
+"""How a compressed file begins."""
+
+
 def read_blocks(path: Path) -> Iterator[bytes]:
     """Blocks of a file's text, of about 1 MiB each, without the byte order mark.
 
@@ -101,13 +106,17 @@ def _decompressed(path: Path) -> Iterator[bytes]:
 
 
 def _members(
-    blocks: Iterable[bytes], new: Callable[[], Decompressor], name: str
+    blocks: Iterator[bytes], new: Callable[[], Decompressor], name: str
 ) -> Iterator[bytes]:
     """Decompress members one after another; zero bytes may pad the space between them."""
+    first = next(blocks, b"")
+    if not first:
+        raise UnreadableSourceError(f"{name} is empty: a compressed file has a header at least")
+    is_of_kind = first.startswith(MAGIC[Path(name).suffix.lower()])
     member, given = new(), 0
     pending = False  # whether the member has begun and not ended
     try:
-        for block in blocks:
+        for block in chain([first], blocks):
             left = block
             while left := left.lstrip(b"\0") if not pending else left:
                 piece = member.decompress(left)
@@ -116,7 +125,7 @@ def _members(
                 pending, left = not member.eof, member.unused_data
                 member = member if pending else new()
     except (zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
-        if not given:
+        if not is_of_kind:
             raise UnreadableSourceError(f"{name} is not compressed as its suffix says") from error
         raise BrokenStreamError(f"damaged after {given} bytes of text: {error}") from error
     if pending:

@@ -30,6 +30,7 @@ from pipeline.ingest.rows import (
     UnreadableSourceError,
     read_json_row,
 )
+from pipeline.ingest.source_files import hash_source, require_readable
 
 __all__ = [
     "HUB_PREFIX",
@@ -88,8 +89,7 @@ def read_rows(
     if kind == "hub":
         return read_hub_dataset(str(source), max_row_bytes)
     path = Path(source)
-    if not path.exists():
-        raise UnreadableSourceError(f"there is no {path}")
+    require_readable(path)
     if path.is_dir() != (kind == "dataset"):
         seen = "a directory" if path.is_dir() else "a file"
         raise UnreadableSourceError(f"{path} is {seen}, and cannot be of the format {kind}")
@@ -139,26 +139,13 @@ def source_fingerprint(source: Path | str) -> str:
     Raises:
         UnreadableSourceError: if there is no such source.
     """
+    if not str(source).startswith(HUB_PREFIX):
+        require_readable(Path(source))
+        return hash_source(Path(source))[:FINGERPRINT_LENGTH]
     digest = hashlib.sha256()
-    path = Path(source)
-    if str(source).startswith(HUB_PREFIX):
-        for row in read_rows(source):  # its length first: "ab", "c" is not "a", "bc"
-            digest.update(b"%d:" % len(row.raw) + row.raw)
-    elif path.is_dir():
-        for file in sorted(item for item in path.rglob("*") if item.is_file()):
-            name = file.relative_to(path).as_posix().encode()
-            digest.update(b"%d:%b%d:" % (len(name), name, file.stat().st_size))
-            _add_file(digest, file)
-    elif path.is_file():
-        _add_file(digest, path)
-    else:
-        raise UnreadableSourceError(f"there is no {path}")
+    for row in read_rows(source):  # its length first: "ab", "c" is not "a", "bc"
+        digest.update(b"%d:" % len(row.raw) + row.raw)
     return digest.hexdigest()[:FINGERPRINT_LENGTH]
-
-
-def _add_file(digest: "hashlib._Hash", path: Path) -> None:
-    with path.open("rb") as file:
-        hashlib.file_digest(file, lambda: digest)
 
 
 def _read_jsonl(path: Path, limit: int) -> ReadRows:

@@ -27,6 +27,7 @@ from pipeline.ingest.readers import (
 from pipeline.ingest.rows import MAX_ROW_BYTES, cut_raw
 from pipeline.ingest.shapes import UnreadableRowError, read_conversation
 from pipeline.ingest.snapshots import snapshot_query
+from pipeline.ingest.unchanged import proving_unchanged
 from pipeline.progress import Report, tell_nobody
 from pipeline.settings import Settings
 from storage.arriving_rows import ArrivingRows
@@ -49,8 +50,7 @@ from storage.workspace import Workspace
 ALL_TURNS: Turns = "all"
 """What is trained of a conversation where no recipe says otherwise."""
 
-BATCH_ROWS = 50_000  # rows held in memory at a time, at most
-BATCH_BYTES = 2**24  # of their text, where it is that much before
+BATCH_ROWS, BATCH_BYTES = 50_000, 2**24  # rows held in memory at a time; or of so much text
 
 
 class SourceSettings(Settings):
@@ -160,7 +160,9 @@ def stored_path(workspace: Workspace, name: str) -> str:
     """The path that a workspace keeps of a source: as seen from there, so both can be moved."""
     if name.startswith(HUB_PREFIX):
         return name
-    return os.path.relpath(Path(name).resolve(), workspace.directory.resolve())
+    # A link keeps its own name: in the cache of a hub its target has none that says a format.
+    path = Path(os.path.abspath(name))
+    return os.path.relpath(path.parent.resolve() / path.name, workspace.directory.resolve())
 
 
 def exported_path(workspace: Workspace, path: str, base: Path) -> str:
@@ -199,12 +201,13 @@ def ingest_source(con: Connection, source: Source, name: str, report: Report) ->
     """Store one source to its end, a batch at a time; `name` is seen from the working directory."""
     what, most, done = f"ingest: reading {source.path}", None, 0
     report(what, done, most)
-    for batch in gather_rows(read_source(name, source), source.source_id):
-        if not done:  # it can be read, or the first batch would have raised
-            most = bound_rows(name, source.format)
-        report(what, done, most)
-        batch.write(con)
-        done += len(batch)
+    with proving_unchanged(con, source, name):
+        for batch in gather_rows(read_source(name, source), source.source_id):
+            if not done:  # it can be read, or the first batch would have raised
+                most = bound_rows(name, source.format)
+            report(what, done, most)
+            batch.write(con)
+            done += len(batch)
     complete_source(con, source.source_id, done)
     report(what, done, done)
 

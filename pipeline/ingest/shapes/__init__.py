@@ -92,6 +92,8 @@ def read_conversation(value: dict[str, Any], shape: str | None = None) -> tuple[
 
 def _content_keys(value: dict[str, Any]) -> Keys:
     found = _known_keys(tuple(value))  # cached: a source has few sets of keys
+    if None not in value.values():
+        return found
     nulls = frozenset(key for key in found if value[key] is None)
     return found - nulls if nulls else found
 

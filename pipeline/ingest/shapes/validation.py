@@ -29,21 +29,21 @@ def check_conversation(conversation: Conversation) -> None:
     messages, response_at = conversation.messages, conversation.response_at
     if not messages:
         raise UnreadableRowError("no_messages", "the row has no turns")
-    _check_tool_turns(messages)
+    if any(message["role"] == "tool" for message in messages):
+        _check_tool_turns(messages)
     if response_at is None:
         _check_open_end(conversation)
         response_at = len(messages)
     elif says_nothing(messages[response_at]):
         detail = f"the trained response, message {response_at + 1}, says and calls nothing"
         raise UnreadableRowError("empty_response", detail)
-    if any(asks_something(message) for message in messages[:response_at]):
-        return
+    for message in messages[:response_at]:
+        if asks_something(message):
+            return
     raise UnreadableRowError("empty_prompt", "nothing is said before the response")
 
 
 def _check_tool_turns(messages: Sequence[Message]) -> None:
-    if all(message["role"] != "tool" for message in messages):
-        return
     called, previous = False, ""
     for index, message in enumerate(messages, 1):
         role = message["role"]

@@ -98,8 +98,25 @@ def test_byte_order_marks(tmp_path: Path, suffix: str) -> None:
         list(read_blocks(write(tmp_path, suffix, compress("{}".encode("utf-16")))))
 
 
-@pytest.mark.parametrize("suffix", ["", *COMPRESS])
-def test_an_empty_file_has_no_blocks(tmp_path: Path, suffix: str) -> None:
-    assert list(read_blocks(write(tmp_path, suffix, b""))) == []
-    if suffix:
-        assert list(read_blocks(write(tmp_path, suffix, COMPRESS[suffix](b"")))) == []
+def test_an_empty_file_has_no_blocks(tmp_path: Path) -> None:
+    assert list(read_blocks(write(tmp_path, "", b""))) == []
+
+
+@every_suffix
+def test_an_empty_compressed_file_is_told_from_a_compressed_empty_one(
+    tmp_path: Path, suffix: str
+) -> None:
+    assert list(read_blocks(write(tmp_path, suffix, COMPRESS[suffix](b"")))) == []
+    with pytest.raises(UnreadableSourceError, match="is empty"):
+        list(read_blocks(write(tmp_path, suffix, b"")))
+
+
+@every_suffix
+@pytest.mark.parametrize("damage", ["cut", "changed"])
+def test_a_damaged_first_block_is_damaged_and_not_of_another_kind(
+    tmp_path: Path, suffix: str, damage: str
+) -> None:
+    whole = COMPRESS[suffix](TEXT)
+    content = whole[:12] if damage == "cut" else whole[:8] + bytes(255 - b for b in whole[8:])
+    with pytest.raises(BrokenStreamError, match=r"damaged after 0 bytes|ends early, after 0 bytes"):
+        list(read_blocks(write(tmp_path, suffix, content)))
