@@ -30,7 +30,7 @@ CODE_ENDS = ("{", "}", ");", "};", "];")
 CODE_LINE = re.compile(
     r"""[A-Za-z_][\w.]*\(.*\)$                        # a call
     | </?\w[^<>]*>$ | <\w[^<>]*>.*</\w+>$            # a tag, or an element
-    | (?:async\ )?(?:def|class)\ \w+.*:$             # Python
+    | (?:async\ )?(?:def|class)\ \w.*:$              # Python
     | (?:if|elif|for|while|with|try|except|else)\b[^.?!]*:$
     | (?:import\ [\w.]+(?:\ as\ \w+)?|from\ [\w.]+\ import\ .+)$
     | \#(?:include|define|!/)                        # C, and scripts

@@ -18,7 +18,7 @@ from storage.workspace import Workspace
 
 BATCH_ROWS = 10_000
 
-EXPLAIN = re.compile(r"\s*explain(\s+analyze\b|\s*\([^)]*\))?", re.IGNORECASE)
+EXPLAIN = re.compile(r"(?<!\s)\s*explain(\s+analyze\b|\s*\([^)]*\))?", re.IGNORECASE)
 
 ONLY_READS = (
     "`sluice sql` is read-only: a query begins with select, from, with, describe, show, summarize "

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address
+from itertools import chain
 from typing import Literal, get_args
 
 import phonenumbers
@@ -33,10 +34,7 @@ from detect_secrets.plugins import (
     discord,
     github_token,
     gitlab_token,
-    jwt,
     mailchimp,
-    npm,
-    openai,
     pypi_token,
     sendgrid,
     slack,
@@ -84,6 +82,16 @@ PRIVATE_KEY = re.compile(
 REST_OF_KEY = re.compile(r"[\w\-./+=]*[\w\-/+=]|")
 
 
+# What detect-secrets looks for with patterns that look ahead at each place, one pass each: the run
+# that a token can be in is taken whole, and what must stand in it is looked for there.
+TOKEN_RUN = re.compile(r"eyJ[A-Za-z0-9_=-]++(\.[A-Za-z0-9_=-]+\.?)?")
+OPENAI_RUN = re.compile(r"sk-[A-Za-z0-9_-]*+")
+OPENAI_MARK = "T3BlbkFJ"
+OPENAI_END = re.compile(rf"[A-Za-z0-9]{{20}}{OPENAI_MARK}[A-Za-z0-9]{{20}}")
+NPM_MARK = "/:_authToken="
+NPM_TOKEN = re.compile(r"\s*+(?:npm_.|[A-Fa-f0-9-]{36}).*+")
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class PIIHit:
     """A place in a text."""
@@ -102,10 +110,7 @@ def key_patterns() -> tuple[re.Pattern[str], ...]:
         discord.DiscordBotTokenDetector(),
         github_token.GitHubTokenDetector(),
         gitlab_token.GitLabTokenDetector(),
-        jwt.JwtTokenDetector(),
         mailchimp.MailchimpDetector(),
-        npm.NpmDetector(),
-        openai.OpenAIDetector(),
         pypi_token.PypiTokenDetector(),
         sendgrid.SendGridDetector(),
         slack.SlackDetector(),
@@ -137,10 +142,44 @@ def find_phones(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
 def find_keys(text: str) -> Iterator[tuple[int, int]]:
     """Keys and tokens, to their ends."""
     yield from (found.span() for found in PRIVATE_KEY.finditer(text))
-    for pattern in key_patterns():
-        for found in pattern.finditer(text):
-            rest = REST_OF_KEY.match(text, found.end())
-            yield found.start(), rest.end() if rest else found.end()
+    found = (each.span() for pattern in key_patterns() for each in pattern.finditer(text))
+    begun = rest = 0  # of the run that followed the last one
+    for start, end in chain(found, find_web_tokens(text), find_openai(text), find_npm(text)):
+        if not begun <= end < rest:  # else it is in that run, which is not gone through again
+            begun, rest = end, REST_OF_KEY.match(text, end).end()  # type: ignore[union-attr]
+        yield start, rest
+
+
+def find_web_tokens(text: str) -> Iterator[tuple[int, int]]:
+    """Tokens in JSON (JWT), but for the signature."""
+    return (each.span() for each in TOKEN_RUN.finditer(text) if each[1])
+
+
+def find_openai(text: str) -> Iterator[tuple[int, int]]:
+    """Keys of OpenAI: the last mark of a run, with its sides."""
+    for run in OPENAI_RUN.finditer(text) if OPENAI_MARK in text else ():
+        at = run.end()
+        while (at := text.rfind(OPENAI_MARK, run.start(), at)) >= 0:
+            found = OPENAI_END.match(text, max(at - 20, run.start() + len("sk-")), run.end())
+            if found and found.start() == at - 20:
+                yield run.start(), found.end()
+                break
+
+
+def find_npm(text: str) -> Iterator[tuple[int, int]]:
+    """Tokens of npm's registries: the last of a line, from the address on."""
+    reached = 0
+    while (at := text.find(NPM_MARK, reached)) >= 0:
+        begin = max(text.rfind("\n", 0, at) + 1, reached)
+        line = text.find("\n", at)
+        line = len(text) if line < 0 else line
+        start, last = text.find("//", begin, line), line
+        reached = line
+        while start >= 0 and (last := text.rfind(NPM_MARK, start + 3, last)) >= 0:
+            if found := NPM_TOKEN.match(text, last + len(NPM_MARK)):
+                yield start, found.end()
+                reached = max(line, found.end())
+                break
 
 
 def find_cards(text: str) -> Iterator[tuple[int, int]]:
@@ -200,10 +239,17 @@ def find_personal_data(
     }
     hits: list[PIIHit] = []
     for kind in PRECEDENCE:
+        found, place = [], 0
+        last = 0  # where the hit before ends
         for start, end in sorted(finders[kind]()) if kind in kinds else ():
-            if all(end <= hit.start or hit.end <= start for hit in hits):
-                hits.append(PIIHit(start, end, kind))
-    return sorted(hits)
+            while place < len(hits) and hits[place].end <= start:
+                place += 1
+            free = place == len(hits) or end <= hits[place].start
+            if free and last <= start:
+                found.append(PIIHit(start, end, kind))
+                last = end
+        hits = sorted(hits + found)
+    return hits
 
 
 def check_kinds(kinds: Sequence[str], regions: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ NUMBER = re.compile(
 PLAIN = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)")
 WITH_COMMAS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")
 MIXED = re.compile(r"([-+]?)(?:(\d+)\s+)?(\d+)\s*/\s*(\d+)")
-SENTENCE_END = re.compile(r"(?<=[^\s.])\.(?:\s+[A-Z].*)?\s*$")  # not of "..."
+SENTENCE_END = re.compile(r"(?<=[^\s.])\.(?:\s+[A-Z]|\Z)")  # not of "..."
 
 LONGEST_NUMBER = 100  # characters; more digits than that are a model that does not stop
 LONGEST_FORMULA = 200  # characters; math-verify may think about more of them for hours
@@ -119,7 +119,13 @@ def _last_boxed(text: str) -> str | None:
 
 def _tidy(text: str) -> str:
     """Without the full stop that ends the sentence, a sentence behind it, and emphasis."""
-    return SENTENCE_END.sub("", text.strip()).strip().strip("*").strip()
+    bare = text.strip()
+    last_line = bare.rfind("\n")
+    for found in SENTENCE_END.finditer(bare):
+        if found.end() == len(bare) or found.end() - 1 > last_line:  # what follows is one sentence
+            bare = bare[: found.start()]
+            break
+    return bare.strip().strip("*").strip()
 
 
 def _without_units(text: str, units: Sequence[str]) -> str:

@@ -24,7 +24,8 @@ from scorers.words import SPACELESS, combining_marks
 APOSTROPHES = "'\u2019"
 CLOSING = r"\"'\u201d\u2019\xbb)\]"
 SENTENCE_END = re.compile(
-    rf"[.!?\u2026]+[{CLOSING}]*(?=\s|\Z)"  # but not within 3.14 or example.com
+    # But not within 3.14 or example.com. A run is tried from its first sign alone.
+    rf"(?<![.!?\u2026])[.!?\u2026]+[{CLOSING}]*(?=\s|\Z)"
     "|[\u3002\uff01\uff1f]+[\u300d\u300f\u201d\u2019\uff09]*"  # Chinese and Japanese use no space
     r"|(?=\n[ \t\r]*\n)"  # an empty line, as behind a heading
 )

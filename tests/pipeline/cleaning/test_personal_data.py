@@ -1,13 +1,21 @@
+import random
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
+from detect_secrets.plugins import jwt, npm, openai
+from detect_secrets.plugins.base import RegexBasedDetector
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.cleaning.personal_data import (
+    REST_OF_KEY,
     PIIHit,
     PIIKind,
+    find_npm,
+    find_openai,
     find_personal_data,
+    find_web_tokens,
     redact,
 )
 
@@ -114,3 +122,43 @@ def test_unknown_kinds_and_regions_are_refused() -> None:
         find_personal_data("", ["mail"])  # type: ignore[list-item]
     with pytest.raises(ValueError, match=r"no regions \['us'\]"):
         find_personal_data("", regions=["us"])
+
+
+@pytest.mark.parametrize(
+    ("detector", "finder", "parts"),
+    [
+        (jwt.JwtTokenDetector(), find_web_tokens, ["eyJ", "a", ".", "=", "-", "_", " ", "/", "ey"]),
+        (
+            npm.NpmDetector(),
+            find_npm,
+            ["//", "a", "/:_authToken=", "npm_", " ", "\n", "/", "0" * 36, "f" * 35, "n", "//r/"],
+        ),
+        (
+            openai.OpenAIDetector(),
+            find_openai,
+            ["sk-", "A" * 20, "T3BlbkFJ", "a", "-", "_", " ", "B" * 19, "."],
+        ),
+    ],
+)
+def test_keys_are_found_where_the_detectors_find_them(
+    detector: RegexBasedDetector,
+    finder: Callable[[str], Iterator[tuple[int, int]]],
+    parts: list[str],
+) -> None:
+    draw, found = random.Random(0), 0
+    for _ in range(4000):
+        text = "".join(draw.choices(parts, k=draw.randint(1, 14)))
+        theirs = sorted({hit.span() for each in detector.denylist for hit in each.finditer(text)})
+        ours = sorted(finder(text))
+        assert [start for start, _ in ours] == [start for start, _ in theirs], text
+        for (_, end), (_, their_end) in zip(ours, theirs, strict=True):
+            assert end_of_run(text, end) == end_of_run(text, their_end), text
+        found += len(ours)
+    assert found > 20
+
+
+def end_of_run(text: str, end: int) -> int:
+    """Where a key ends, with what still belongs to it."""
+    rest = REST_OF_KEY.match(text, end)
+    assert rest is not None
+    return rest.end()
