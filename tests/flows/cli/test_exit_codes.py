@@ -32,12 +32,14 @@ CODES = {
         "UnmeasuredTargetsError",
         "WorkspaceBusyError",
         "WorkspaceMissingError",
+        "DatabaseFileError",
         "WorkspaceVersionError",
         "WrongNameError",
     ),
     3: (
         "ExportExistsError",
         "IndexDamagedError",
+        "DamagedMeasurementsError",
         "LostMeasurementsError",
         "NoRoomForBackupError",
         "TokenMismatchError",
@@ -48,6 +50,7 @@ CODES = {
         "EnvironmentSetUpError",
         "MissingExtraError",
         "MissingModelError",
+        "UnusableModelError",
         "MissingStorePackageError",
         "ServerFailedError",
         "ServerLostError",
@@ -58,6 +61,7 @@ CODES = {
 CODE_OF = {name: code for code, names in CODES.items() for name in names}
 
 CAUGHT_BEFORE = {
+    "BeyondBoundsError": "the template refuses the row",
     "BrokenStreamError": "the source is unreadable",
     "InvalidJsonError": "the row is quarantined",
     "NoVerdictsError": "its verb says so",
