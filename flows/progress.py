@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from storage.visible import harmless
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, Task, TaskID
@@ -25,6 +27,7 @@ _bars: "Progress | None" = None  # on the terminal; nested work shares its one p
 
 def say(line: str) -> None:
     """Say a line, above the bars where there are any."""
+    line = harmless(line)
     log_on_page(line)
     if _bars is not None:
         _bars.console.print(line, markup=False, highlight=False, soft_wrap=True)

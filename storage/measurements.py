@@ -24,8 +24,10 @@ on conflict do nothing
 
 ADD_SHARD = """
 insert into shards (measure_key, path, rows, seconds, sha256)
-values ($measure_key, $path, $rows, $seconds, $sha256) on conflict do nothing
+values ($measure_key, $path, $rows, $seconds, $sha256)
+on conflict do update set rows = excluded.rows, seconds = excluded.seconds, sha256 = excluded.sha256
 """
+"""What is committed is the file as it is now."""
 
 SIZES_OF = """
 select

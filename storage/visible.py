@@ -1,4 +1,4 @@
-"""Whether a text shows anything: white space and characters that no font draws say nothing."""
+"""What a text shows: whether it is anything, and what of it would do something to who shows it."""
 
 import re
 
@@ -13,6 +13,28 @@ CONTROLS = r"\x00-\x1f\x7f-\x9f\ufff9-\ufffb"  # and the anchors of annotations
 BLANK_BRAILLE = r"\u2800"
 
 _VISIBLE = re.compile(rf"[^\s{IGNORABLE}{CONTROLS}{BLANK_BRAILLE}]")
+
+
+# Controls but for tab and line feed, what turns or parts lines, marks and tags without a shape,
+# halves of characters. Joiners and variation selectors stay: emoji and scripts are made with them.
+_ACTIVE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    r"\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
+)
+
+
+def harmless(text: str) -> str:
+    r"""A text for a terminal, or a page: what a reader would not see but obey is written out.
+
+    As in \u001b, which JSON reads as the character that it was.
+    """
+    return _ACTIVE.sub(lambda found: _written_out(found[0]), text)
+
+
+def _written_out(character: str) -> str:
+    """A character as JSON escapes it; two escapes, beyond the first 65,536."""
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def is_blank(text: str) -> bool:

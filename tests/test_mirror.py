@@ -61,7 +61,6 @@ TESTED_WITH = {
     "flows/cli/init.py": "flows/cli/test_main.py",
     "flows/cli/models.py": "flows/cli/test_main.py",
     "flows/cli/options.py": "flows/cli/test_main.py",
-    "flows/cli/output.py": "flows/cli/test_main.py",
     "flows/cli/quarantine.py": "flows/cli/test_run.py",
     "flows/cli/report.py": "flows/cli/test_run.py",
     "flows/cli/server.py": "flows/test_prefect_server.py",

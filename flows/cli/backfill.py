@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from flows.cli.options import AsJson, RecipeFile
-from flows.cli.output import print_json, print_table
+from flows.cli.output import print_json, print_table, print_text
 from flows.progress import counted, say, spoken
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def print_plan(plans: "Sequence[PartitionPlan]") -> None:
     total = sum(each.seconds or 0.0 for each in plans)
     busy = sum(any(each.missing.values()) for each in plans)
     told = f", {spoken(total)} of measuring on this machine" if plans[0].seconds is not None else ""
-    sys.stdout.write(f"{busy} of {len(plans)} partitions lack measurements{told}\n")
+    print_text(f"{busy} of {len(plans)} partitions lack measurements{told}\n")
     sys.stdout.flush()  # the work that follows may take hours, and be read through a pipe
 
 
@@ -125,6 +125,6 @@ def submit_runs(
         days = replace(window, since=plan.partition.first_day, until=plan.partition.last_day)
         if any(plan.missing.values()) or plan.unscored:  # all may be measured, and not scored yet
             name, state = submit_partition(plan.key, recipe, scorers, days)
-            sys.stdout.write(f"{plan.partition}: run {name}, {state}\n")
+            print_text(f"{plan.partition}: run {name}, {state}\n")
         else:
-            sys.stdout.write(f"{plan.partition}: nothing is missing\n")
+            print_text(f"{plan.partition}: nothing is missing\n")

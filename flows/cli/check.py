@@ -1,13 +1,12 @@
 """`sluice check`: a recipe up to its check stage, or plain files against evaluation sets."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.options import AsJson, OnCluster, OnRunner, Strict, Wait
-from flows.cli.output import print_answer, print_json
+from flows.cli.output import print_answer, print_json, print_text
 from flows.cli.run import RunOptions, refuse_quarantined, run_until
 from flows.progress import say
 
@@ -103,7 +102,7 @@ def check_recipe(path: Path, how: RunOptions, *, as_json: bool, strict: bool) ->
         print_json({"run_id": state.run.run_id, **report.as_json})
     else:
         print_summary(summary, as_json=False)
-        sys.stdout.write(f"\n{report.markdown}")
+        print_text(f"\n{report.markdown}")
     if strict:
         refuse_quarantined(summary)  # last: what was found is printed whatever the exit code
     return report

@@ -1,11 +1,11 @@
 """`sluice init`: a starter recipe for a data file."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from flows.cli.output import print_text
 from flows.progress import say
 
 STARTER = """\
@@ -51,5 +51,5 @@ def init(
     except FileExistsError:
         say(f"sluice: error: {file} exists; choose another --name")
         raise typer.Exit(2) from None
-    sys.stdout.write(f"{file}\n")
+    print_text(f"{file}\n")
     say(f"next: sluice run {file}")

@@ -44,6 +44,7 @@ from flows.cli.verify import verify
 from flows.cli.verify_tokens import verify_tokens
 from flows.cli.what_if import what_if
 from flows.progress import say
+from storage.visible import harmless
 
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {  # heading of `sluice --help` → verbs there
     "Run a recipe": (init, plan, run, backfill, retry),
@@ -135,12 +136,12 @@ def stop(number: int, frame: FrameType | None) -> None:
 
 def end(message: str, code: int) -> None:
     """Say why, and end."""
-    sys.stderr.write(f"sluice: {message}\n")
+    sys.stderr.write(f"sluice: {harmless(message)}\n")
     sys.exit(code)
 
 
 def end_at_once(message: str, code: int) -> None:
     """Say why, and end without a last try to send logs to a server that is not there."""
-    sys.stderr.write(f"sluice: {message}\n")
+    sys.stderr.write(f"sluice: {harmless(message)}\n")
     sys.stderr.flush()
     os._exit(code)  # sys.exit would run Prefect's exit hooks

@@ -1,13 +1,12 @@
 """`sluice mixture`: which proportions of sources to train on next, from short runs on some."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.options import AsJson
-from flows.cli.output import as_lines, print_json, print_table
+from flows.cli.output import as_lines, print_json, print_table, print_text
 from flows.progress import say
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def mixture(
     else:
         if ranked is not None:
             print_table(["", "mean", *read.benchmarks, *read.sources], mixture_rows(ranked))
-        sys.stdout.write(as_lines(verdict(read, found, ranked)))
+        print_text(as_lines(verdict(read, found, ranked)))
     if not found.useful:
         raise typer.Exit(1)
 

@@ -6,10 +6,21 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from storage.visible import harmless
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 WIDTH = 118  # columns of a table where stdout is no terminal
+
+
+def print_text(text: str) -> None:
+    """Print a text as it is, but for what would do something to the terminal.
+
+    All that verbs print goes through here or through `print_table`: text of rows, names of files
+    and messages of libraries can hold anything.
+    """
+    sys.stdout.write(harmless(text))
 
 
 def print_json(value: object) -> None:
@@ -17,7 +28,7 @@ def print_json(value: object) -> None:
     import orjson
 
     out = orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2).decode()  # str: for paths
-    sys.stdout.write(f"{out}\n")
+    print_text(f"{out}\n")
 
 
 def print_answer(value: object, text: str, as_json: bool) -> None:
@@ -25,7 +36,7 @@ def print_answer(value: object, text: str, as_json: bool) -> None:
     if as_json:
         print_json(value)
     else:
-        sys.stdout.write(text)
+        print_text(text)
 
 
 def as_lines(lines: Iterable[str]) -> str:
@@ -48,9 +59,12 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 
     table = Table()
     for name in columns:
-        table.add_column(escape(name), overflow="fold")  # folded: an id that is cut is of no use
+        table.add_column(
+            escape(harmless(name)), overflow="fold"
+        )  # folded: an id that is cut is of no use
     for row in rows:
-        table.add_row(*("" if value is None else escape(str(value)) for value in row))  # no markup
+        cells = ("" if value is None else harmless(str(value)) for value in row)
+        table.add_row(*map(escape, cells))  # no markup
     stdout_console().print(table)
 
 

@@ -1,6 +1,5 @@
 """`sluice plan`: what a recipe will ask of models and how long it will take, before it does."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.options import AsJson, RecipeFile
-from flows.cli.output import as_lines, print_json, print_table
+from flows.cli.output import as_lines, print_json, print_table, print_text
 from flows.progress import counted, say, spoken
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def plan(
         *(f"- {each}" for each in advice),
         *curve_lines(slices, gain),
     ]
-    sys.stdout.write(as_lines(lines))
+    print_text(as_lines(lines))
 
 
 def read_gain(scores: Sequence[str]) -> float:

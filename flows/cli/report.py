@@ -1,9 +1,7 @@
 """`sluice report`: a run's funnel and what changed, as Markdown."""
 
-import sys
-
 from flows.cli.options import HERE, AsJson, RunOption, WorkspaceOption
-from flows.cli.output import print_json
+from flows.cli.output import print_json, print_text
 
 
 def report(
@@ -20,4 +18,4 @@ def report(
         if as_json:
             print_json({"run_id": run_id, "funnel": funnel_rows(read_counts(con, run_id))})
         else:
-            sys.stdout.write(read_run_report(con, run_id).markdown)
+            print_text(read_run_report(con, run_id).markdown)

@@ -1,6 +1,5 @@
 """`sluice screen`: how many rows to read before training on a selection, and what they prove."""
 
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.options import HERE, AsJson, RunOption, WorkspaceOption
-from flows.cli.output import as_lines, print_json, print_table
+from flows.cli.output import as_lines, print_json, print_table, print_text
 from flows.progress import say
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ def write_list(
         )
         return
     print_table(COLUMNS[:4], [estimate_row(each)[:4] for each in estimates])
-    sys.stdout.write(
+    print_text(
         f"{kinds['random']} rows drawn at random and {kinds['suspect']} suspicious ones to read: "
         f"{path}\nfill in each verdict with ok or bad, then: sluice screen "
         f"-w {place.directory} --verdicts {path}\n"
@@ -157,7 +156,7 @@ def judge(
     else:
         print_table(COLUMNS, [estimate_row(each) for each in estimates])
         counts = f"{bad} of {read} suspicious rows are bad; they do not count in the shares"
-        sys.stdout.write(as_lines([counts, *next_steps(estimates)]))
+        print_text(as_lines([counts, *next_steps(estimates)]))
     if blocked:
         raise typer.Exit(1)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from flows.begin_run import RunState
 from flows.cli.output import print_json, shown_path, stdout_console
@@ -18,6 +19,7 @@ from storage.database import read_workspace
 from storage.evidence import read_evidence
 from storage.runs import read_counts
 from storage.selections import StoredSelection, read_run_selections, read_selection
+from storage.visible import harmless
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +95,11 @@ def print_summary(summary: RunSummary, as_json: bool) -> None:
     console.print()
     console.print(funnel_table(summary.funnel))
     for line in [*summary.notes, *outcome_lines(summary)]:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(harmless(line), markup=False, soft_wrap=True)
     if summary.first_example:
         console.print("\nWorth trying next:")
         for command in next_commands(summary):
-            console.print(f"  {command}", markup=False, soft_wrap=True)
+            console.print(f"  {harmless(command)}", markup=False, soft_wrap=True)
 
 
 def funnel_table(rows: list[FunnelRow]) -> Table:
@@ -107,7 +109,8 @@ def funnel_table(rows: list[FunnelRow]) -> Table:
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     table.add_column("left, by reason", overflow="fold")
     for row in rows:
-        table.add_row(row.stage, row.step, str(row.rows_in), str(row.kept), row.left)
+        step, left = (Text(harmless(each)) for each in (row.step, row.left))  # no markup in names
+        table.add_row(row.stage, step, str(row.rows_in), str(row.kept), left)
     return table
 
 

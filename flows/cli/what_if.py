@@ -1,6 +1,5 @@
 """`sluice what-if`: the selection that other settings would make, in seconds; writes nothing."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.options import AsJson, RecipeFile, RunOption
-from flows.cli.output import print_json, print_table
+from flows.cli.output import print_json, print_table, print_text
 
 if TYPE_CHECKING:
     from flows.recipe.schema import Recipe
@@ -50,10 +49,10 @@ def what_if(
     from pipeline.reporting.report import losses
 
     print_table(COLUMNS, [(c.label, c.rows_in, c.kept, losses(c)) for c in outcome.steps])
-    sys.stdout.write(f"it would choose {outcome.rows} rows, {outcome.loss_tokens} loss tokens\n")
+    print_text(f"it would choose {outcome.rows} rows, {outcome.loss_tokens} loss tokens\n")
     for note in (note for step in outcome.steps for note in step.notes):
-        sys.stdout.write(f"{note}\n")
-    sys.stdout.write(f"\n{changes_markdown(outcome.changes)}")
+        print_text(f"{note}\n")
+    print_text(f"\n{changes_markdown(outcome.changes)}")
 
 
 def try_settings(recipe: "Recipe", base: Path, run_id: str | None) -> "WhatIf":

@@ -34,6 +34,7 @@ CODES = {
         "UnmeasuredTargetsError",
         "WorkspaceBusyError",
         "WorkspaceMissingError",
+        "DatabaseFileError",
         "WorkspaceVersionError",
         "WrongNameError",
     ),
@@ -41,6 +42,7 @@ CODES = {
         "DamagedMeasurementsError",
         "ExportExistsError",
         "IndexDamagedError",
+        "DamagedMeasurementsError",
         "LostMeasurementsError",
         "NoRoomForBackupError",
         "TokenMismatchError",
@@ -51,6 +53,7 @@ CODES = {
         "EnvironmentSetUpError",
         "MissingExtraError",
         "MissingModelError",
+        "UnusableModelError",
         "MissingStorePackageError",
         "ServerFailedError",
         "ServerLostError",
@@ -62,6 +65,7 @@ CODES = {
 CODE_OF = {name: code for code, names in CODES.items() for name in names}
 
 CAUGHT_BEFORE = {
+    "BeyondBoundsError": "the template refuses the row",
     "BrokenStreamError": "the source is unreadable",
     "InvalidJsonError": "the row is quarantined",
     "NoVerdictsError": "its verb says so",
