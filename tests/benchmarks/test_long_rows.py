@@ -32,7 +32,8 @@ def test_a_file_is_read_in_and_out(tmp_path: Path) -> None:
     [(80, 1.5, []), (79, 1.0, ["lost"]), (80, 1.6, ["above", "above"])],
 )
 def test_faults_are_named(examples: int, peak: float, said: list[str]) -> None:
-    found = {"rows": 80, "examples": examples, "ingest_peak_gib": peak, "read_peak_gib": peak}
+    found: dict[str, object] = {"rows": 80, "examples": examples}
+    found |= {"ingest_peak_gib": peak, "read_peak_gib": peak}
     problem = problems("a.jsonl", found)
     assert len(problem) == len(said)
     assert all(word in text for word, text in zip(said, problem, strict=True))
