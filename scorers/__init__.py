@@ -17,9 +17,10 @@ Exceptions; a number is the exit code of a command that one ends:
     NotImplementedError
     └── UnknownAttentionError     an attention that no pack can do
                                   (measures/reading/packed_attention.py)
+    TemplateRuntimeError
+    └── BeyondBoundsError         a chat template does more than any needs to
+                                  (measures/reading/template_bounds.py)
     RuntimeError
-    ├── BeyondBoundsError         a chat template does more than one needs to
-    │                             (measures/reading/template_bounds.py)
     ├── MissingModelError      5  a model is not there (measures/models/loading.py)
     └── ServerLostError        5  a server went away, or refuses everything
                                   (measures/endpoint/client.py)

@@ -185,11 +185,11 @@ def _read_sizes(
     without: str,
     parameters: dict[str, str],
 ) -> pa.Table:
-    counted = counts is not None and "prompt_tokens" in columns_of(con, "token_counts")
-    query = SIZES_OF.format(without=without, counts=COUNTS if counted else NO_COUNTS)
-    counts_key = counts.measure_key if counts is not None and counted else None
-    if counts_key is not None:
+    counts_key = None
+    if counts is not None and "prompt_tokens" in columns_of(con, "token_counts"):
+        counts_key = counts.measure_key
         require_sound(con, counts_key)
+    query = SIZES_OF.format(without=without, counts=COUNTS if counts_key else NO_COUNTS)
     with asking_about(con, ids):
         return con.execute(query, {**parameters, "counts_key": counts_key}).to_arrow_table()
 

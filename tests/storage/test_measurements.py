@@ -20,6 +20,7 @@ from storage.measurements import (
     read_measurements,
     read_missing,
     read_stored_keys,
+    to_array,
 )
 from storage.shard_files import ShardFiles
 from storage.sources import write_examples
@@ -208,6 +209,11 @@ def test_a_kill_between_merging_and_clearing_loses_nothing(
     define_views(con, workspace, temporary=False)
     assert con.execute("select count(*), sum(mean_nll) from losses").fetchall() == [(2, 3.0)]
     assert missing(con, ids) == []
+
+
+def test_lists_of_which_none_has_a_number_have_no_width() -> None:
+    assert to_array(pa.array([None, [], None], pa.list_(pa.float64()))).shape == (3, 0)
+    assert to_array(pa.array([[1.0], []], pa.list_(pa.float64()))).shape == (2, 1)
 
 
 def test_lists_become_padded_arrays(con: Connection, workspace: Workspace) -> None:
