@@ -23,10 +23,6 @@ Connection = duckdb.DuckDBPyConnection
 
 PATIENCE_SECONDS = 60.0  # how long a database is tried that another process has open
 
-BUFFER_BYTES = 2**28
-"""Of DuckDB's own memory while texts of any length go through it; by itself it takes most of the
-machine's."""
-
 BRIEF_SECONDS = 1.0
 POLL_SECONDS = 0.05
 
@@ -231,16 +227,6 @@ def count_applied(con: Connection) -> int:
             f"this version knows {len(MIGRATIONS)}; upgrade Sluice"
         )
     return applied
-
-
-@contextmanager
-def in_little_memory(con: Connection) -> Iterator[None]:
-    """Have DuckDB keep less of what it wrote and read in memory than it would: BUFFER_BYTES."""
-    con.execute(f"set memory_limit = '{BUFFER_BYTES} bytes'")
-    try:
-        yield
-    finally:
-        con.execute("reset memory_limit")
 
 
 @contextmanager
