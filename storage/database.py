@@ -32,10 +32,6 @@ PATH = "select path from duckdb_databases() where database_name = current_databa
 OLDEST = "stage_counts"
 """A table that every version had, and hardly another program."""
 
-BUFFER_BYTES = 2**28
-"""Of DuckDB's own memory while texts of any length go through it; by itself it takes most of the
-machine's."""
-
 BRIEF_SECONDS = 1.0
 POLL_SECONDS = 0.05
 
@@ -270,16 +266,6 @@ def require_ours(con: Connection, applied: int) -> None:
     if not ours:
         ((path,),) = con.execute(PATH).fetchall()
         raise foreign(Path(path or ""), "another program's DuckDB database")
-
-
-@contextmanager
-def in_little_memory(con: Connection) -> Iterator[None]:
-    """Have DuckDB keep less of what it wrote and read in memory than it would: BUFFER_BYTES."""
-    con.execute(f"set memory_limit = '{BUFFER_BYTES} bytes'")
-    try:
-        yield
-    finally:
-        con.execute("reset memory_limit")
 
 
 @contextmanager

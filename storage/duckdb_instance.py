@@ -20,6 +20,10 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": "false",
 }
 
+BUFFER_BYTES = 2**28
+"""Of DuckDB's own memory while texts of any length go through it; by itself it takes most of the
+machine's."""
+
 
 @dataclass(slots=True)
 class Instance:
@@ -114,6 +118,16 @@ def run_on(instance: Instance, statement: str) -> None:
 def quoted(text: str) -> str:
     """A text as a literal of SQL."""
     return "'" + text.replace("'", "''") + "'"
+
+
+@contextmanager
+def in_little_memory(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Have DuckDB keep less of what it wrote and read in memory than it would: BUFFER_BYTES."""
+    con.execute(f"set memory_limit = '{BUFFER_BYTES} bytes'")
+    try:
+        yield
+    finally:
+        con.execute("reset memory_limit")
 
 
 def leave_none_to_a_fork() -> None:

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from storage.asked import asking_about, read_aligned
 from storage.conversations import Conversation, Turns
-from storage.database import Connection, QueryError, in_little_memory, transaction
+from storage.database import Connection, QueryError, transaction
+from storage.duckdb_instance import in_little_memory
 from storage.lineage import EDITED, EDITS, HELD
 from storage.long_rows import read_example_tables, relation_with
 from storage.rows import fetch_counts, fetch_texts, write_table

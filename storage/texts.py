@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from storage.asked import asking_about, read_aligned
 from storage.conversations import TextField, join_texts, request_at
-from storage.database import Connection, in_little_memory
+from storage.database import Connection
+from storage.duckdb_instance import in_little_memory
 from storage.long_rows import read_example_tables
 
 WHOLE_TEXTS: Mapping[TextField, str] = {

@@ -1,8 +1,7 @@
 """Ingest stage: sources → conversations by content hash, and a quarantine for what is none.
 
 Rows are streamed in batches, so memory does not grow with a source. A source is known by the hash
-of its content: to see it again costs the hash. One that was cut short by a kill is read again from
-its start, and what is stored already stays as it is.
+of its content: to see it again costs the hash. One cut short by a kill is read from its start.
 """
 
 import glob
@@ -32,7 +31,8 @@ from pipeline.progress import Report, tell_nobody
 from pipeline.settings import Settings
 from storage.arriving_rows import ArrivingRows
 from storage.conversations import Turns, content_hash
-from storage.database import Connection, in_little_memory, open_workspace
+from storage.database import Connection, open_workspace
+from storage.duckdb_instance import in_little_memory
 from storage.examples import read_pool
 from storage.runs import StageCount, write_step
 from storage.sources import (

@@ -10,7 +10,7 @@ import pytest
 
 from storage import duckdb_instance
 from storage.database import Connection
-from storage.duckdb_instance import attached
+from storage.duckdb_instance import attached, in_little_memory
 
 READS = "import sys, duckdb; print(duckdb.connect(sys.argv[1]).execute('from t').fetchall())"
 
@@ -135,3 +135,15 @@ def test_times_are_utc_in_each_opening(file: Path) -> None:
     for _ in range(2):
         with attached(file, read_only=True) as con:
             assert con.execute("select current_setting('timezone')").fetchall() == [("UTC",)]
+
+
+def test_duckdb_keeps_less_in_memory_for_a_while(tmp_path: Path) -> None:
+    asked = "select current_setting('memory_limit')"
+    with attached(tmp_path / "a.duckdb", read_only=False) as con:
+        usual = con.execute(asked).fetchall()
+        with in_little_memory(con):
+            assert con.execute(asked).fetchall() == [("256.0 MiB",)]
+        assert con.execute(asked).fetchall() == usual
+        with pytest.raises(ValueError, match="no"), in_little_memory(con):
+            raise ValueError("no")
+        assert con.execute(asked).fetchall() == usual
