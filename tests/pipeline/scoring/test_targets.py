@@ -14,6 +14,7 @@ from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.measuring.stage import plan_measures
 from pipeline.reporting.changes import changes_markdown, compare_runs
 from pipeline.run_context import RunContext
+from pipeline.scoring import stage
 from pipeline.scoring.stage import (
     ScoreSettings,
     UnmeasuredTargetsError,
@@ -26,10 +27,14 @@ from pipeline.selection.run_steps import SelectSettings
 from scorers.got_d import score_got_d
 from storage.database import open_workspace, read_workspace
 from storage.explain import read_explanation
+from storage.measurements import MeasureKey
 from storage.runs import read_counts, write_run_targets
 from storage.scores import read_scores
 from storage.selections import read_run_selections, read_selection
+from storage.workspace import Workspace
 from tests.stage_runner import count_words, dedupe_and_select, start, store_measurement
+
+NAN = np.nan
 
 GOT_D = ScoreSettings(scorer="got_d")
 
@@ -198,3 +203,21 @@ def test_the_key_of_targets_is_a_hash_of_16_digits() -> None:
     # Stored scores are found by it: sha256 of '["a","b"]'.
     assert one.key(by_source=False) == "0473ef2dc0d324ab" == other.key(by_source=False)
     assert one.key(by_source=True) != other.key(by_source=True)
+
+
+def test_a_target_of_two_sources_counts_in_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """b could not be measured; a stands in both sources, and c in the second."""
+    targets = Targets([("a", "s2"), ("a", "s9"), ("b", "s2"), ("c", "s9")])
+    gradients = np.array([[1.0, 1.0], [NAN, NAN], [3.0, 3.0]])
+
+    def read(*_: object) -> tuple[list[str], dict[str, np.ndarray]]:
+        return ["ok", "failed", "ok"], {"gradient": gradients}
+
+    monkeypatch.setattr(stage, "read_measurements", read)
+    key = MeasureKey("gradients", "m", "f", "t", {})
+    less = ScoreSettings(scorer="less")
+    with open_workspace(Workspace(tmp_path / "w")) as con:
+        columns = stage.read_target_columns(con, less, {"gradients": key}, targets)
+    assert [column.tolist() for column in columns] == [[[1, 1], [1, 1], [3, 3]], [0, 1, 1]]

@@ -15,6 +15,7 @@ from pipeline.selection.run_steps import SelectSettings
 from pipeline.selection.stage import LastVectors, select_examples
 from storage.conversations import Conversation
 from storage.database import read_workspace
+from storage.runs import read_counts
 from storage.selections import read_run_selections, read_selection
 from tests.stage_runner import count_words, score, start
 
@@ -145,3 +146,24 @@ def test_the_last_embeddings_are_kept_for_who_asks_for_the_same_rows_again() -> 
     assert vectors("prompt", rows(1, 0)).tolist() == [[3, 3]] * 2
     assert vectors("prompt", rows(1)).tolist() == [[4, 4]]
     assert vectors("both", rows(0, 1)).tolist() == [[5, 5]] * 2, "the last ones alone are kept"
+
+
+def test_a_filter_that_takes_most_of_a_source_says_so_and_a_budget_does_not(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "rows.jsonl").write_text("\n".join(LINES[:10]), encoding="utf-8")
+    run, pool = start(tmp_path / "workspace", [tmp_path / "rows.jsonl"], seed=3)
+    run = score(count_words(run, pool), ScoreSettings(scorer="response_length"), pool)
+    short = {"method": "threshold", "score": "response_length", "at_most": 4}
+    top = {"method": "top_k", "score": "response_length", "budget": {"rows": 1}}
+    settings = {"held_out": 0.9, "steps": [short, top]}
+    select_examples(run, SelectSettings.model_validate(settings), pool)
+    with read_workspace(run.workspace) as con:
+        told = {c.label: " ".join(c.notes) for c in read_counts(con, run.run_id)}
+    settings["held_out"] = 0
+    select_examples(run, SelectSettings.model_validate(settings), pool)
+    with read_workspace(run.workspace) as con:
+        whole = {c.label: " ".join(c.notes) for c in read_counts(con, run.run_id)}
+    label = "threshold(score=response_length, at_most=4.0)"
+    assert f"{label}: took 6 of the 10 rows of" in whole[label]
+    assert not any("took" in said for name, said in {**told, **whole}.items() if name != label)
