@@ -271,6 +271,16 @@ def test_shards_are_closed_when_they_are_full(
     assert [row["rank"] for row in read_back(tmp_path / "e")] == [1, 2, 3, 4, 5]
 
 
+def test_a_row_group_of_long_rows_has_fewer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_shards, "BYTES_PER_GROUP", 1)
+    write_export(tmp_path / "e", make_rows(3), FACTS)
+    metadata = pq.read_metadata(tmp_path / "e" / "data" / "train-00000-of-00001.parquet")
+    assert [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] == [1, 1, 1]
+    assert [row["rank"] for row in read_back(tmp_path / "e")] == [1, 2, 3]
+
+
 def test_parquet_is_compressed_with_zstandard(tmp_path: Path) -> None:
     write_export(tmp_path / "e", make_rows(), FACTS)
     metadata = pq.read_metadata(tmp_path / "e" / "data" / "train-00000-of-00001.parquet")

@@ -248,3 +248,15 @@ def test_a_huge_text_in_every_row_is_decoded_a_few_rows_at_a_time(tmp_path: Path
     refused = list(read_parquet(path, 100_000))
     assert [row.position for row in refused] == list(range(1, 61))
     assert all(isinstance(row, UnreadableRow) and row.reason == "too_large" for row in refused)
+
+
+def test_a_row_that_is_far_over_the_limit_is_never_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.ingest.columnar.BATCH_BYTES", 1000)
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"text": ["a", "x" * 5000, "b"]}), path)
+    first, large, last = read_parquet(path, 100)
+    assert isinstance(large, UnreadableRow) and (large.position, large.raw) == (2, b"")
+    assert "none is kept" in large.detail
+    assert isinstance(first, RawRow) and isinstance(last, RawRow)
