@@ -27,8 +27,9 @@ from fine_tune.outcome import TrainingOutcome
 from flows.progress import say
 from pipeline.export.dataset_card import source_table, split_table
 from pipeline.reporting.report import FunnelRow
-from pipeline.text.markdown import markdown_table
+from pipeline.text.markdown import code, markdown_table
 from storage.exports_manifest import SPLITS, ExportManifest
+from storage.visible import harmless
 
 UNREACHABLE = (httpx.HTTPError, PrefectException)
 """What Prefect raises when its server is gone, restarting or refuses."""
@@ -59,15 +60,20 @@ def artifact_key(*parts: str) -> str:
 def show_funnel(recipe: str, run_id: str, rows: Sequence[FunnelRow]) -> None:
     """Show what became of the rows, step by step, as a table."""
     names = ("stage", "step", "rows in", "rows kept", "left, by reason")
-    table = [dict(zip(names, astuple(row), strict=True)) for row in rows]
+    table = [dict(zip(names, map(shown, astuple(row)), strict=True)) for row in rows]
     put_on_page(
         "the funnel",
         lambda: create_table_artifact(
             table=table,
             key=artifact_key(recipe, "funnel"),
-            description=f"**What became of the rows** of `{recipe}`, run `{run_id}`",
+            description=f"**What became of the rows** of {code(recipe)}, run `{run_id}`",
         ),
     )
+
+
+def shown(cell: object) -> object:
+    """A cell of a table that Prefect shows as it is."""
+    return harmless(cell) if isinstance(cell, str) else cell
 
 
 def show_histograms(recipe: str, run_id: str, picture: bytes) -> None:
@@ -75,32 +81,32 @@ def show_histograms(recipe: str, run_id: str, picture: bytes) -> None:
     # An image artifact prints its address below it, and that is the whole picture in base64.
     encoded = base64.b64encode(picture).decode()
     image = f"![Scores of the pool and of the selection](data:image/png;base64,{encoded})"
-    told = f"**Scores** of `{recipe}`, run `{run_id}`"
+    told = f"**Scores** of {code(recipe)}, run `{run_id}`"
     show_markdown(recipe, "scores", told, image, "the score histograms")
 
 
 def show_changes(recipe: str, run_id: str, markdown: str) -> None:
     """Show what is different from the run before, as Markdown that holds ids and counts."""
-    told = f"**What changed** in `{recipe}` with run `{run_id}`"
+    told = f"**What changed** in {code(recipe)} with run `{run_id}`"
     show_markdown(recipe, "changes", told, markdown)
 
 
 def show_evidence(recipe: str, run_id: str, markdown: str) -> None:
     """Show what the selection is worth, as Markdown that holds ids and counts."""
-    told = f"**What the selection is worth** in run `{run_id}` of `{recipe}`"
+    told = f"**What the selection is worth** in run `{run_id}` of {code(recipe)}"
     show_markdown(recipe, "evidence", told, markdown)
 
 
 def show_export(recipe: str, export: Path, manifest: ExportManifest) -> None:
     """Show where the export lies, what it promises, and how to look further."""
     place = export.resolve()
-    told = f"**Export** `{manifest.export_id[:12]}` of `{recipe}`"
+    told = f"**Export** `{manifest.export_id[:12]}` of {code(recipe)}"
     show_markdown(recipe, "export", told, export_markdown(place, manifest))
     put_on_page(
         "the link to the export",
         lambda: create_link_artifact(
             link=place.as_uri(),
-            link_text=place.name,
+            link_text=harmless(place.name),
             key=artifact_key(recipe, "export-folder"),
             description="The folder, for a browser on the machine that has it",
         ),
@@ -112,13 +118,13 @@ def export_markdown(export: Path, manifest: ExportManifest) -> str:
     workspace = export.parent.parent  # WORKSPACE/exports/NAME
     return "\n".join(
         [
-            f"`{export}`",
+            code(export),
             "",
             split_table({split: manifest.counts(split) for split in SPLITS}),
             "",
             source_table(manifest.sources),
             "",
-            f"Target `{manifest.model.reference}`, selection `{manifest.selection_id}`, "
+            f"Target {code(manifest.model.reference)}, selection `{manifest.selection_id}`, "
             f"run `{manifest.run_id}`, export `{manifest.export_id}`.",
             "",
             "```bash",
@@ -141,7 +147,7 @@ def training_markdown(outcome: TrainingOutcome) -> str:
     report, cost = outcome.report, outcome.cost
     before, after = report["heldout_before"], report["heldout_after"]
     rows = [
-        ("adapter", f"`{outcome.adapter}`"),
+        ("adapter", outcome.adapter),
         ("optimizer steps", f"{report['steps']:,}"),
         ("rows in the train split", f"{report['train']['rows']:,}"),
         ("loss tokens in it", f"{report['train']['loss_tokens']:,}"),

@@ -98,7 +98,7 @@ class CountedWork:
         self.what = what
         self.began = self.told = time.monotonic()
         if self.bars is not None:
-            self.bar = self.bars.add_task(what, total=total, unit=self.unit, note="")
+            self.bar = self.bars.add_task(harmless(what), total=total, unit=self.unit, note="")
 
     def clear(self) -> None:
         """Take the bar away."""

@@ -192,8 +192,8 @@ def evidence_text(evidence: Mapping[str, Any]) -> str:
     if "words" not in evidence:
         half = EVIDENCE_CHARACTERS // 2
         return f"{shortened(evidence['row_text'], half)} / {shortened(evidence['item_text'], half)}"
-    place = f"turn {evidence['turn']} ({evidence['role']}), word {evidence['turn_word']}"
-    return f"{shortened(evidence['words'], EVIDENCE_CHARACTERS)} [{place}]"
+    place = f"turn {evidence['turn']}, {evidence['role']}, word {evidence['turn_word']}"
+    return f"{shortened(evidence['words'], EVIDENCE_CHARACTERS)} ({place})"
 
 
 def shortened(text: str, most: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.evidence.agreement import LENGTH
-from pipeline.text.markdown import markdown_table
+from pipeline.text.markdown import bullets, markdown_table
 from storage.selections import CONTROLS
 
 SAME = 0.9999
@@ -49,7 +49,9 @@ def moved_table(moved: list[Mapping[str, Any]]) -> str:
     tried = [each for each in moved if each["moved"] is not None]
     rows = [(each["change"], f"{each['moved']:.1%}", each["rows"]) for each in tried]
     table = markdown_table("lrr", ("a small change", "picks that go", "rows then"), rows)
-    skipped = [f"- not tried: {e['change']}: {e['why_not']}" for e in moved if e["moved"] is None]
+    skipped = bullets(
+        f"not tried: {e['change']}: {e['why_not']}" for e in moved if e["moved"] is None
+    )
     return "\n".join([table, *([""] if skipped else []), *skipped])
 
 

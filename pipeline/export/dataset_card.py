@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.export.languages import language_line, main_languages
 from pipeline.export.pretokenized import COLUMNS_TEXT as TOKEN_COLUMNS_TEXT
 from pipeline.measuring.faults import fault_lines
-from pipeline.text.markdown import markdown_table
+from pipeline.text.markdown import bullets, code, markdown_table, plain
 from storage.exports_manifest import (
     DATA_FOLDER,
     PRETOKENIZED,
@@ -24,6 +24,7 @@ from storage.exports_manifest import (
     TemplateFaults,
 )
 from storage.runs import StageCount
+from storage.visible import harmless
 
 if TYPE_CHECKING:
     from huggingface_hub import DatasetCardData
@@ -131,7 +132,7 @@ class WrittenCounts:
 def write_card(facts: ExportFacts, counts: WrittenCounts) -> str:
     """The card as Markdown with YAML front matter."""
     sections = [
-        f"# {facts.name}",
+        f"# {plain(facts.name)}",
         _summary(facts, counts),
         language_line(facts.languages),
         "## Columns\n\n" + COLUMNS_TEXT.rstrip(),
@@ -171,8 +172,9 @@ def license_matter(sources: Sequence[SourceCounts]) -> dict[str, Any]:
 def _hub_license(stated: str | None) -> str:
     if stated is None or not stated.strip():
         return UNKNOWN_LICENSE
-    name = re.sub(r"[\s_]+", "-", stated.strip().lower())  # "Apache 2.0" is apache-2.0
-    return name if name in HUB_LICENSES else stated.strip()
+    shown = " ".join(harmless(stated).split())
+    name = re.sub(r"[\s_]+", "-", shown.lower())  # "Apache 2.0" is apache-2.0
+    return name if name in HUB_LICENSES else shown
 
 
 def _card_data(facts: ExportFacts, counts: WrittenCounts) -> "DatasetCardData":
@@ -183,7 +185,7 @@ def _card_data(facts: ExportFacts, counts: WrittenCounts) -> "DatasetCardData":
         for name, split in counts.splits.items()
     ]
     return DatasetCardData(
-        pretty_name=facts.name,
+        pretty_name=" ".join(harmless(facts.name).split()),
         language=main_languages(facts.languages) or None,  # None leaves the key out
         task_categories=["text-generation"],
         size_categories=[size_bucket(sum(split.rows for split in counts.splits.values()))],
@@ -232,7 +234,7 @@ def _summary(facts: ExportFacts, counts: WrittenCounts) -> str:
         f"Chosen by selection `{facts.selection_id}` of run `{facts.run_id}`, seed {facts.seed}; "
         "the recipe is in `recipe.json`, the promises in `manifest.json`.\n\n"
         f"{split_table(counts.splits)}\n\n"
-        f"Tokens are those of `{facts.model.reference}`, template `{facts.model.template}`; "
+        f"Tokens are those of {code(facts.model.reference)}, template `{facts.model.template}`; "
         f"longest row allowed: {limit}."
     )
 
@@ -260,7 +262,7 @@ def _funnel_table(funnel: Sequence[StageCount]) -> str:
         for step in funnel
     ]
     headings = ("step", "in", "added", "kept", "dropped", "quarantined")
-    notes = [f"- {note}" for step in funnel for note in step.notes]
+    notes = bullets(note for step in funnel for note in step.notes)
     # An empty line ends the table; without it Markdown would take the notes for rows.
     return "\n".join([markdown_table("lrrrll", headings, lines), *([""] if notes else []), *notes])
 
@@ -276,4 +278,4 @@ def _control_section(controls: Sequence[ControlFacts]) -> str:
 
 
 def _list_section(title: str, items: Sequence[str]) -> str:
-    return f"## {title}\n\n" + "\n".join(f"- {item}" for item in items) if items else ""
+    return f"## {title}\n\n" + "\n".join(bullets(items)) if items else ""

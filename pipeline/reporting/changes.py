@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from pipeline.text.markdown import markdown_table
+from pipeline.text.markdown import code, markdown_table, plain
 from storage.changes import (
     ChoiceChange,
     DescribedRun,
@@ -140,7 +140,7 @@ def changes_markdown(changes: RunChanges) -> str:
     lines = [
         f"## What changed since run {changes.before}",
         "",
-        *(f"- `{s.setting}`: {as_json(s.before)} → {as_json(s.after)}" for s in changes.settings),
+        *(f"- {code(s.setting)}: {moved_setting(s)}" for s in changes.settings),
         f"- examples: {pool.new} new, {pool.retired} retired, {pool.stayed} as before",
         f"- selection: {selection_line(changes)}",
     ]
@@ -170,6 +170,11 @@ def selection_line(changes: RunChanges) -> str:
         f"{changes.count('added')} rows came in, {changes.count('removed')} left, "
         f"{changes.stayed} stayed{turns}"
     )
+
+
+def moved_setting(change: SettingChange) -> str:
+    """What a setting was and is."""
+    return plain(f"{as_json(change.before)} → {as_json(change.after)}")
 
 
 def as_json(value: object) -> str:

@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass
 from pipeline.contamination.report import CheckReport, read_check_report
 from pipeline.evidence.markdown import evidence_markdown
 from pipeline.reporting.changes import changes_markdown, compare_runs
-from pipeline.text.markdown import markdown_table
+from pipeline.text.markdown import bullets, markdown_table, plain
 from storage.changes import describe_run, find_previous
 from storage.database import Connection, read_workspace
 from storage.evidence import read_evidence
@@ -58,7 +58,7 @@ def funnel_markdown(counts: Sequence[StageCount]) -> str:
     """The funnel as a Markdown table, notes below it."""
     headings = ("stage", "step", "rows in", "kept", "left, by reason")
     table = markdown_table("llrrl", headings, map(astuple, funnel_rows(counts)))
-    notes = [f"- {note}" for count in counts for note in count.notes]
+    notes = bullets(note for count in counts for note in count.notes)
     # An empty line ends the table; without it Markdown would take the notes for rows.
     return "\n".join([table, *([""] if notes else []), *notes]) + "\n"
 
@@ -81,7 +81,7 @@ class RunReport:
     @property
     def markdown(self) -> str:
         """The whole of it."""
-        parts = [f"# Run {self.run_id} of {self.name}\n", funnel_markdown(self.counts)]
+        parts = [f"# Run {self.run_id} of {plain(self.name)}\n", funnel_markdown(self.counts)]
         checked = self.check.markdown if self.check else None
         return "\n".join(part for part in (*parts, checked, self.evidence, self.changes) if part)
 

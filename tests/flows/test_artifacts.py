@@ -1,3 +1,4 @@
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -7,6 +8,8 @@ from fine_tune.cost import TrainCost
 from fine_tune.outcome import TrainingOutcome
 from flows import artifacts
 from flows.artifacts import ProgressArtifact, artifact_key, put_on_page, training_markdown
+from pipeline.reporting.report import FunnelRow
+from tests.pipeline.text.test_markdown import kinds
 
 
 @pytest.fixture
@@ -100,3 +103,25 @@ def test_a_training_is_told_with_losses_samples_and_cost() -> None:
         cost=None,
     )
     assert "held-out" not in training_markdown(bare) and "seconds" not in training_markdown(bare)
+
+
+def test_names_of_others_are_no_markup_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = "a`b [x](http://evil.example) <img src=x> \x1b]0;t\x07"
+    made: list[dict[Any, Any]] = []
+
+    def keep(*args: object, **given: object) -> None:
+        made.append({**given, **dict(enumerate(args))})
+
+    monkeypatch.setattr(artifacts, "create_markdown_artifact", keep)
+    monkeypatch.setattr(artifacts, "create_table_artifact", keep)
+    artifacts.show_funnel(bad, "run", [FunnelRow("ingest", bad, 1, 1, bad)])
+    artifacts.show_changes(bad, "run", "")
+    artifacts.show_evidence(bad, "run", "")
+    artifacts.show_histograms(bad, "run", b"")
+    links = {"link_open", "html_inline", "html_block"}
+    for each in made:
+        assert not kinds(str(each["description"])) & links
+        assert "\x1b" not in str([*each.values()])
+        assert len(str(each["key"])) > 5
+    (row,) = made[0]["table"]
+    assert row["step"] == bad.replace("\x1b", r"\u001b").replace("\x07", r"\u0007")

@@ -43,7 +43,7 @@ def test_every_part_is_on_the_page() -> None:
         "7 rows were compared; action: flag.",
         "| mine | 3 | 2 | 1 | 2 | 1 |",
         "| mine | 13-grams, any | 2 | 0 | 1 |",
-        "| r1 | mine | 1 | prompt | 13-grams, any | 1.00 | a b c [turn 0 (user), word 4] |",
+        "| r1 | mine | 1 | prompt | 13-grams, any | 1.00 | a b c (turn 0, user, word 4) |",
         "| r1 | mine | 2 | prompt | semantic | 0.91 | p\\|q / x y |",
         "| mine | 3 | unknown_shape | keys: x |",
         "| mine | verbatim | 4 | 3 | 0.75 | 3 | 0 |",

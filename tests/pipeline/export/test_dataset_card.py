@@ -17,6 +17,7 @@ from pipeline.export.dataset_card import (
 from pipeline.export.shards import SCHEMA
 from storage.exports_manifest import ModelIdentity, SourceCounts, SplitCounts, TemplateFaults
 from storage.runs import StageCount
+from tests.pipeline.text.test_markdown import kinds
 
 COUNTS = WrittenCounts(
     splits={
@@ -182,3 +183,27 @@ def test_what_the_template_does_not_write_as_it_is_stands_in_it() -> None:
         "trained on them does not learn to stop",
     ]
     assert "does not write as it is" not in write_card(FACTS, COUNTS)
+
+
+def test_names_and_licences_of_others_are_no_markup_of_the_card() -> None:
+    bad = "x\n---\nlicense: mit\n---\n# [free](http://evil.example) <img src=x> \x1b]0;t\x07`"
+    facts = replace(
+        FACTS,
+        name=bad,
+        steps=[bad],
+        generators=[bad],
+        funnel=[StageCount("ingest", 1, bad, rows_in=1, kept=0, dropped={bad: 1}, notes=[bad])],
+        model=FACTS.model.model_copy(update={"reference": bad}),
+        controls=[ControlFacts(bad, 1, 1)],
+    )
+    card = write_card(
+        facts, replace(COUNTS, sources=[SourceCounts(source=bad, license=bad, rows=1)])
+    )
+    matter = front_matter(card)
+    spelled = bad.replace("\n", " ").replace("\x1b", r"\u001b").replace("\x07", r"\u0007")
+    assert (matter["license"], matter["pretty_name"]) == ("other", spelled)
+    assert "\n" not in matter["license_name"] and "\x1b" not in card
+    body = DatasetCard(card).text
+    found = kinds(body)
+    links = {"link_open", "image", "html_inline", "html_block", "hr"}
+    assert not found & links and body.count("\n# ") + body.startswith("# ") == 1

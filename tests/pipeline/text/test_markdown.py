@@ -1,6 +1,82 @@
-import pytest
+"""Texts of others in Markdown, read by a Markdown parser: each is what it was, and nothing more."""
 
-from pipeline.text.markdown import markdown_table
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from pipeline.text.markdown import bullets, code, markdown_table, plain
+
+HOSTILE = (
+    "![x](http://evil.example/pixel.png)",
+    "[click](javascript:alert(1))",
+    "<img src=x onerror=alert(1)>",
+    "<script>alert(1)</script>",
+    "<http://evil.example>",
+    "a`b``c",
+    "_stress_ and __more__",
+    "**bold** | cell\\",
+    "line\n\n# heading\n---\n> quote",
+    "\x1b]52;c;aGk=\x07\u202egnp.exe",
+    "\\[x](y)",
+)
+
+PARSER = MarkdownIt("commonmark", {"html": True}).enable("table")
+
+MARKUP = (
+    "link_open",
+    "image",
+    "html_inline",
+    "html_block",
+    "em_open",
+    "strong_open",
+    "heading_open",
+)
+
+
+def kinds(markdown: str) -> set[str]:
+    """Every kind of token that a parser finds."""
+    found = set()
+    for token in PARSER.parse(markdown):
+        found |= {token.type, *(child.type for child in token.children or ())}
+    return found
+
+
+def shown(markdown: str) -> str:
+    """What a reader sees of it, of the first paragraph or cell."""
+    inline = next(token for token in PARSER.parse(markdown) if token.type == "inline")
+    return "".join(child.content for child in inline.children or ())
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_text_is_no_markup_wherever_it_stands(text: str) -> None:
+    table = markdown_table("ll", ("a", "b"), [(text, "end")])
+    for page in (f"It is {plain(text)}.", *bullets([text]), table):
+        assert not kinds(page) & {*MARKUP, "code_inline", "fence", "heading_open", "hr"}, page
+    assert len([t for t in PARSER.parse(table) if t.type == "td_open"]) == 2
+    page = f"It is {code(text)}."
+    assert not kinds(page) & {*MARKUP, "fence", "heading_open", "hr"} and "code_inline" in kinds(
+        page
+    )
+
+
+def test_what_would_be_obeyed_is_written_out() -> None:
+    assert plain("\x1b[2J\u202e") == r"\\u001b\[2J\\u202e"
+    assert code("\x1b[2J") == r"`\u001b[2J`"
+
+
+@given(st.text(st.sampled_from("ab `*[]()<>|\\!#-_")).map(lambda text: f"x{text}x"))
+def test_what_is_shown_is_the_text(text: str) -> None:
+    wanted = " ".join(text.split())
+    assert shown(plain(text)) == wanted
+    assert shown(code(text)) == wanted
+
+
+def test_names_stay_as_they_are_written() -> None:
+    label = (
+        "threshold(score=response_length, at_least=-4.0): took 3 of the 5 rows of ../a_b/c.jsonl"
+    )
+    assert plain(label) == label and code(label) == f"`{label}`"
 
 
 def test_numbers_are_right_and_a_cell_is_one_line() -> None:
