@@ -27,7 +27,7 @@ from fine_tune.outcome import TrainingOutcome
 from flows.progress import say
 from pipeline.export.dataset_card import source_table, split_table
 from pipeline.reporting.report import FunnelRow
-from pipeline.text.markdown import code, markdown_table
+from pipeline.text.markdown import code_span, markdown_table
 from storage.exports_manifest import SPLITS, ExportManifest
 from storage.visible import harmless
 
@@ -66,7 +66,7 @@ def show_funnel(recipe: str, run_id: str, rows: Sequence[FunnelRow]) -> None:
         lambda: create_table_artifact(
             table=table,
             key=artifact_key(recipe, "funnel"),
-            description=f"**What became of the rows** of {code(recipe)}, run `{run_id}`",
+            description=f"**What became of the rows** of {code_span(recipe)}, run `{run_id}`",
         ),
     )
 
@@ -81,26 +81,26 @@ def show_histograms(recipe: str, run_id: str, picture: bytes) -> None:
     # An image artifact prints its address below it, and that is the whole picture in base64.
     encoded = base64.b64encode(picture).decode()
     image = f"![Scores of the pool and of the selection](data:image/png;base64,{encoded})"
-    told = f"**Scores** of {code(recipe)}, run `{run_id}`"
+    told = f"**Scores** of {code_span(recipe)}, run `{run_id}`"
     show_markdown(recipe, "scores", told, image, "the score histograms")
 
 
 def show_changes(recipe: str, run_id: str, markdown: str) -> None:
     """Show what is different from the run before, as Markdown that holds ids and counts."""
-    told = f"**What changed** in {code(recipe)} with run `{run_id}`"
+    told = f"**What changed** in {code_span(recipe)} with run `{run_id}`"
     show_markdown(recipe, "changes", told, markdown)
 
 
 def show_evidence(recipe: str, run_id: str, markdown: str) -> None:
     """Show what the selection is worth, as Markdown that holds ids and counts."""
-    told = f"**What the selection is worth** in run `{run_id}` of {code(recipe)}"
+    told = f"**What the selection is worth** in run `{run_id}` of {code_span(recipe)}"
     show_markdown(recipe, "evidence", told, markdown)
 
 
 def show_export(recipe: str, export: Path, manifest: ExportManifest) -> None:
     """Show where the export lies, what it promises, and how to look further."""
     place = export.resolve()
-    told = f"**Export** `{manifest.export_id[:12]}` of {code(recipe)}"
+    told = f"**Export** `{manifest.export_id[:12]}` of {code_span(recipe)}"
     show_markdown(recipe, "export", told, export_markdown(place, manifest))
     put_on_page(
         "the link to the export",
@@ -118,13 +118,13 @@ def export_markdown(export: Path, manifest: ExportManifest) -> str:
     workspace = export.parent.parent  # WORKSPACE/exports/NAME
     return "\n".join(
         [
-            code(export),
+            code_span(export),
             "",
             split_table({split: manifest.counts(split) for split in SPLITS}),
             "",
             source_table(manifest.sources),
             "",
-            f"Target {code(manifest.model.reference)}, selection `{manifest.selection_id}`, "
+            f"Target {code_span(manifest.model.reference)}, selection `{manifest.selection_id}`, "
             f"run `{manifest.run_id}`, export `{manifest.export_id}`.",
             "",
             "```bash",

@@ -39,7 +39,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -152,12 +152,16 @@ def calibrate(f: Floats) -> Floats:
     return gradient
 
 
-def by_content(vectors: Floats, known: Ints, seed: int) -> tuple[Ints, Ints, Ints]:
-    """Distinct rows among the known ones, in an order that only seed and content decide.
+class DistinctRows(NamedTuple):
+    """The k distinct rows of some."""
 
-    Returns:
-        (k,) a row for each distinct one, (known,) which of them each is, and (k,) how often it is.
-    """
+    rows: Ints  # (k,) one of each
+    which: Ints  # (known,) the distinct one that each is
+    counts: Ints  # (k,) how often each is there
+
+
+def by_content(vectors: Floats, known: Ints, seed: int) -> DistinctRows:
+    """Distinct rows among the known ones, in an order that only seed and content decide."""
     start = str(seed).encode()
     digests = np.array(
         [
@@ -170,7 +174,7 @@ def by_content(vectors: Floats, known: Ints, seed: int) -> tuple[Ints, Ints, Int
     _, first, inverse, counts = np.unique(
         digests, return_index=True, return_inverse=True, return_counts=True
     )
-    return known[first], inverse, counts
+    return DistinctRows(known[first], inverse, counts)
 
 
 def choose_eps(rows: Floats, targets: Floats, share: float) -> float:

@@ -8,6 +8,7 @@ points says little of rows far beyond them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -70,9 +71,17 @@ def gain_of_doubling(rows: Ints, scores: Floats) -> float:
     return float(b * (largest**-c - (2 * largest) ** -c))  # a cancels
 
 
-def _fit_power(rows: Ints, scores: Floats, exponent: float) -> tuple[float, float, float]:
-    """Square error, b and c of the best law with this exponent c: it is linear in a and b."""
+class _PowerFit(NamedTuple):
+    """A law, and how well it fits: the least of several is the best."""
+
+    square_error: float
+    b: float
+    c: float
+
+
+def _fit_power(rows: Ints, scores: Floats, exponent: float) -> _PowerFit:
+    """The best law with this exponent c: it is linear in a and b."""
     columns = np.column_stack([np.ones(len(rows)), -(rows.astype(np.float64) ** -exponent)])
     found = np.linalg.lstsq(columns, scores, rcond=None)[0]
     error = float(((columns @ found - scores) ** 2).sum())
-    return error, float(found[1]), float(exponent)
+    return _PowerFit(error, float(found[1]), float(exponent))

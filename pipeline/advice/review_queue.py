@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -193,8 +193,16 @@ def read_review(path: Path) -> dict[str, tuple[str, str]]:
     return {example_id: (verdict, note) for example_id, verdict, note in read if verdict}
 
 
-def read_verdict(where: str, line: bytes) -> tuple[str, str, str]:
-    """Example id, verdict ("" where there is none yet) and note of one line."""
+class ReadVerdict(NamedTuple):
+    """What a person wrote into one line of a queue."""
+
+    example_id: str
+    verdict: str  # "" where there is none yet
+    note: str
+
+
+def read_verdict(where: str, line: bytes) -> ReadVerdict:
+    """The verdict of one line."""
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -206,7 +214,7 @@ def read_verdict(where: str, line: bytes) -> tuple[str, str, str]:
         raise UnreadableSourceError(
             f"{where}: verdict must be {' or '.join(VERDICTS)}, or empty, got {verdict!r}"
         )
-    return row["example_id"], verdict, str(row.get("note") or "")
+    return ReadVerdict(row["example_id"], verdict, str(row.get("note") or ""))
 
 
 def store_verdicts(con: Connection, verdicts: Mapping[str, tuple[str, str]]) -> None:
@@ -236,8 +244,17 @@ def estimate_sources(con: Connection, screened: Screened, confidence: float) -> 
     ]
 
 
-def count_found(con: Connection, screened: Screened) -> tuple[int, int, int]:
-    """How many suspicious rows were queued, read, and found bad; no estimate rests on them."""
+class SuspectCounts(NamedTuple):
+    """Suspicious rows; no estimate rests on them."""
+
+    queued: int
+    read: int
+    bad: int
+
+
+def count_found(con: Connection, screened: Screened) -> SuspectCounts:
+    """How many suspicious rows were queued, read, and found bad."""
     reviews = read_reviews(con, screened.selection_id)
     verdicts = [each.verdict for each in reviews if each.drawn == "suspect"]
-    return len(verdicts), len(verdicts) - verdicts.count(None), verdicts.count("bad")
+    read = len(verdicts) - verdicts.count(None)
+    return SuspectCounts(len(verdicts), read, verdicts.count("bad"))

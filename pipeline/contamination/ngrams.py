@@ -27,6 +27,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,12 +187,12 @@ class NGramMatcher:
         if not len(pairs.rows):
             return []
 
-        def locate(row: int, place: int) -> tuple[int, str, int]:
+        def locate(row: int, place: int) -> WordPlace:
             turn = int(np.searchsorted(turn_starts, place, side="right")) - 1
             number = turn - int(row_turns[row])
             role, text = block.rows[row][number]
             before = split_plain(text, self._settings.numbers)[: place - int(turn_starts[turn])]
-            return number, role, int(np.count_nonzero(word_weights(before)))
+            return WordPlace(number, role, int(np.count_nonzero(word_weights(before))))
 
         return self._matches(pairs, locate)
 
@@ -282,5 +283,13 @@ def measure_text(ids: WordIds, weights: Ints) -> Ints:
     return np.concatenate(([0], np.cumsum(weights[ids])))
 
 
-Locate = Callable[[int, int], tuple[int, str, int]]
-"""Row and place among the words of a block → number of the turn, its role, place in it."""
+class WordPlace(NamedTuple):
+    """Where a word stands in a row."""
+
+    turn: int
+    role: str
+    word: int  # place in the turn
+
+
+Locate = Callable[[int, int], WordPlace]
+"""Row and place among the words of a block → where that is in the row."""

@@ -1,5 +1,7 @@
 """N-grams as arrays: which texts they stand in, and how much of a text they cover."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,8 +32,16 @@ def shared_by_many(hashes: Hashes, items: Ints, evaluations: Ints, most: int) ->
     return common
 
 
-def longest_run(item_places: Ints, row_places: Ints, turns: Ints) -> tuple[int, int, int]:
-    """The longest run of n-grams that follow each other in both: first, last, and place in the row.
+class SharedRun(NamedTuple):
+    """N-grams that follow each other in an item and in a row."""
+
+    first: int  # place of the first in the item
+    last: int
+    row_place: int  # of the first in the row
+
+
+def longest_run(item_places: Ints, row_places: Ints, turns: Ints) -> SharedRun:
+    """The longest run of n-grams that follow each other in both.
 
     Of two as long, the one that is first in the item, and then in the row.
 
@@ -49,4 +59,4 @@ def longest_run(item_places: Ints, row_places: Ints, turns: Ints) -> tuple[int, 
     rows = items[starts] + diagonals[starts]
     best = np.lexsort((rows, items[starts], -lengths))[0]
     first = starts[best]
-    return int(items[first]), int(items[first + lengths[best] - 1]), int(rows[best])
+    return SharedRun(int(items[first]), int(items[first + lengths[best] - 1]), int(rows[best]))

@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +16,19 @@ from pipeline.text.word_windows import count_added
 from scorers.arrays import Ints
 
 
-def number_words(texts: Iterable[str]) -> tuple[NDArray[np.uint32], Ints, Ints]:
-    """Texts end to end as numbers of their words, a separator behind each; starts and weights.
+class NumberedWords(NamedTuple):
+    """n texts end to end, as m numbers of their words, a separator behind each text."""
+
+    tokens: NDArray[np.uint32]  # (m,)
+    starts: Ints  # (n + 1,) where texts begin
+    weights: Ints  # (m,) how much text each word is, in parts of WORD; 0: a sign or separator
+
+
+def number_words(texts: Iterable[str]) -> NumberedWords:
+    """Texts as numbers of their words.
 
     Equal words have equal numbers. Which numbers they are depends on the order of the texts, and
     nothing here depends on that.
-
-    Returns:
-        Numbers (m,), where texts begin (n + 1,), and how much text each word is (m,), in parts of
-        WORD: 0 for signs and separators.
     """
     numbers: dict[str, int] = {}
     flat, starts = array("I"), [0]
@@ -33,7 +38,7 @@ def number_words(texts: Iterable[str]) -> tuple[NDArray[np.uint32], Ints, Ints]:
         starts.append(len(flat))
     tokens = np.frombuffer(flat, dtype=np.uint32)
     weights = np.concatenate(([0], word_weights(numbers)))[tokens]  # the separator is 0
-    return tokens, np.array(starts, dtype=np.int64), weights
+    return NumberedWords(tokens, np.array(starts, dtype=np.int64), weights)
 
 
 def shared_windows(tokens: NDArray[np.uint32], starts: Ints, ends: Ints) -> tuple[Ints, Ints]:

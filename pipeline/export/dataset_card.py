@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.export.languages import language_line, main_languages
 from pipeline.export.pretokenized import COLUMNS_TEXT as TOKEN_COLUMNS_TEXT
 from pipeline.measuring.faults import fault_lines
-from pipeline.text.markdown import bullets, code, markdown_table, plain
+from pipeline.text.markdown import bullets, code_span, escape_markdown, markdown_table
 from storage.exports_manifest import (
     DATA_FOLDER,
     PRETOKENIZED,
@@ -132,7 +132,7 @@ class WrittenCounts:
 def write_card(facts: ExportFacts, counts: WrittenCounts) -> str:
     """The card as Markdown with YAML front matter."""
     sections = [
-        f"# {plain(facts.name)}",
+        f"# {escape_markdown(facts.name)}",
         _summary(facts, counts),
         language_line(facts.languages),
         "## Columns\n\n" + COLUMNS_TEXT.rstrip(),
@@ -234,8 +234,8 @@ def _summary(facts: ExportFacts, counts: WrittenCounts) -> str:
         f"Chosen by selection `{facts.selection_id}` of run `{facts.run_id}`, seed {facts.seed}; "
         "the recipe is in `recipe.json`, the promises in `manifest.json`.\n\n"
         f"{split_table(counts.splits)}\n\n"
-        f"Tokens are those of {code(facts.model.reference)}, template `{facts.model.template}`; "
-        f"longest row allowed: {limit}."
+        f"Tokens are those of {code_span(facts.model.reference)}, "
+        f"template `{facts.model.template}`; longest row allowed: {limit}."
     )
 
 

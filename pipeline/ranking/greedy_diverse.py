@@ -11,6 +11,7 @@ bounds the cosine similarity: so does this.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,14 +162,16 @@ def _keep_nearer(
     similarity[nearer] = other_similarity[nearer]
 
 
-def _filter_block(
-    kept: KeptRows, rows: Ints, units: NDArray[np.float32]
-) -> tuple[Ints, Ints, Floats]:
-    """Filter rows (b,) against the kept ones and, one after another, among themselves.
+class _FilteredBlock(NamedTuple):
+    """What became of a block of b rows."""
 
-    Returns:
-        The places in the block that may be kept, and because_of and similarity of the whole block.
-    """
+    winners: Ints  # (k,) places in the block that may be kept
+    because_of: Ints  # (b,)
+    similarity: Floats  # (b,)
+
+
+def _filter_block(kept: KeptRows, rows: Ints, units: NDArray[np.float32]) -> _FilteredBlock:
+    """Filter rows (b,) against the kept ones and, one after another, among themselves."""
     because_of, similarity = kept.nearest(rows, units)
     free = np.flatnonzero(because_of < 0)  # (f,) near to no row of an earlier block
     products = units @ units[free].T  # (b, f)
@@ -186,7 +189,7 @@ def _filter_block(
     nearest = because_of[lost], similarity[lost]
     _keep_nearer(*nearest, *near)
     because_of[lost], similarity[lost] = nearest
-    return free[winners], because_of, similarity
+    return _FilteredBlock(free[winners], because_of, similarity)
 
 
 def keep_diverse(

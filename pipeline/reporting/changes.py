@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from pipeline.text.markdown import code, markdown_table, plain
+from pipeline.text.markdown import code_span, escape_markdown, markdown_table
 from storage.changes import (
     ChoiceChange,
     DescribedRun,
@@ -140,7 +140,7 @@ def changes_markdown(changes: RunChanges) -> str:
     lines = [
         f"## What changed since run {changes.before}",
         "",
-        *(f"- {code(s.setting)}: {moved_setting(s)}" for s in changes.settings),
+        *(f"- {code_span(s.setting)}: {moved_setting(s)}" for s in changes.settings),
         f"- examples: {pool.new} new, {pool.retired} retired, {pool.stayed} as before",
         f"- selection: {selection_line(changes)}",
     ]
@@ -174,7 +174,7 @@ def selection_line(changes: RunChanges) -> str:
 
 def moved_setting(change: SettingChange) -> str:
     """What a setting was and is."""
-    return plain(f"{as_json(change.before)} → {as_json(change.after)}")
+    return escape_markdown(f"{as_json(change.before)} → {as_json(change.after)}")
 
 
 def as_json(value: object) -> str:

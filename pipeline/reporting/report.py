@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass
 from pipeline.contamination.report import CheckReport, read_check_report
 from pipeline.evidence.markdown import evidence_markdown
 from pipeline.reporting.changes import changes_markdown, compare_runs
-from pipeline.text.markdown import bullets, markdown_table, plain
+from pipeline.text.markdown import bullets, escape_markdown, markdown_table
 from storage.changes import describe_run, find_previous
 from storage.database import Connection, read_workspace
 from storage.evidence import read_evidence
@@ -81,7 +81,10 @@ class RunReport:
     @property
     def markdown(self) -> str:
         """The whole of it."""
-        parts = [f"# Run {self.run_id} of {plain(self.name)}\n", funnel_markdown(self.counts)]
+        parts = [
+            f"# Run {self.run_id} of {escape_markdown(self.name)}\n",
+            funnel_markdown(self.counts),
+        ]
         checked = self.check.markdown if self.check else None
         return "\n".join(part for part in (*parts, checked, self.evidence, self.changes) if part)
 

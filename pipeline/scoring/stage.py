@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -231,17 +231,22 @@ def read_score_blocks(
     yield ExampleBlock(np.arange(len(pool)), states, {**columns, EXAMPLE_ID: ids})
 
 
+class PartLosses(NamedTuple):
+    """One part of the trained turns of n rows; NaN where a turn has none of it."""
+
+    states: list[str]  # (n,)
+    tokens: Floats  # (n, k)
+    sums: Floats  # (n, k) losses, summed up
+
+
 def read_part(
     con: Connection, measure: MeasureKey, part: TurnPart, ids: Sequence[str]
-) -> tuple[list[str], Floats, Floats]:
-    """States (n,), and tokens and summed losses (n, k) of one part of each trained turn.
-
-    NaN where a turn has none of it, and where a row was measured before parts were told.
-    """
+) -> PartLosses:
+    """The losses of one part; NaN too where a row was measured before parts were told."""
     names = (TURN_TOKENS, OF_TURNS[LOSS], *REASONING)
     states, columns = read_measurements(con, measure, names, ids)
     tokens, sums, part_tokens, part_sums = (as_turns(columns[name]) for name in names)
-    return states, *take_part(part, (tokens, sums), (part_tokens, part_sums))
+    return PartLosses(states, *take_part(part, (tokens, sums), (part_tokens, part_sums)))
 
 
 def reduced_columns(

@@ -12,12 +12,12 @@ MARKUP = re.compile(r"[\\`*\[\]<>|]|(?<![^\W_])_|_(?![^\W_])")
 it for the sign itself. An underscore between letters is none, and names are full of them."""
 
 
-def plain(text: object) -> str:
+def escape_markdown(text: object) -> str:
     """A text on one line in which nothing is markup, a command, or out of sight."""
     return MARKUP.sub(r"\\\g<0>", " ".join(harmless(str(text)).split()))
 
 
-def code(text: object) -> str:
+def code_span(text: object) -> str:
     """A text on one line as code, in more backticks than it has together."""
     shown = " ".join(harmless(str(text)).split())
     longest = max(map(len, re.findall(r"`+", shown)), default=0)
@@ -44,11 +44,11 @@ def markdown_table(
     for cells in (headings, *rows):
         if len(cells) != len(align):
             raise ValueError(f"expected {len(align)} cells, got {list(cells)}")
-        lines.append(f"| {' | '.join(map(plain, cells))} |")
+        lines.append(f"| {' | '.join(map(escape_markdown, cells))} |")
     lines.insert(1, f"|{'|'.join(RULES[letter] for letter in align)}|")
     return "\n".join(lines)
 
 
 def bullets(items: Iterable[object]) -> list[str]:
     """Lines of a list, each of plain text."""
-    return [f"- {plain(item)}" for item in items]
+    return [f"- {escape_markdown(item)}" for item in items]

@@ -16,7 +16,7 @@ embeddings has not been shown to beat random rows in general: compare with the c
 Cost: n * k * d multiplications and 4 n * d bytes; there is no table of all pairs, and no limit.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +35,17 @@ def central_row(units: NDArray[np.float32]) -> int:
     return int(np.argmax(np.einsum("nd,d->n", units.astype(np.float64), mean).round(6)))
 
 
-def farthest_first(
-    units: NDArray[np.float32], costs: Ints, limit: int
-) -> tuple[Ints, Ints, Floats]:
+class FarthestPicks(NamedTuple):
+    """k picks of m rows."""
+
+    picks: Ints  # (k,) in the order picked
+    nearest: Ints
+    """(m,) the pick nearest to each row, the first one in a tie; of a pick the nearest of those
+    before it, -1 for the first."""
+    similarity: Floats  # (m,) cosine of the two; NaN for the first pick
+
+
+def farthest_first(units: NDArray[np.float32], costs: Ints, limit: int) -> FarthestPicks:
     """Pick the row farthest from all picks, again and again; the first one in a tie.
 
     A float32 product says which rows a new pick may be nearer to; they are compared in float64.
@@ -46,10 +54,6 @@ def farthest_first(
         units: (m, d) vectors of length 1.
         costs: (m,) what picking a row costs.
         limit: What may be spent; it ends before the first pick that does not fit.
-
-    Returns:
-        The picks (k,), the pick nearest to each row (m,), the first one in a tie, and their cosine
-        similarity (m,); of a pick it is the nearest of those before it, -1 and NaN for the first.
     """
     m, d = units.shape
     margin = d * 2.0**-23 + 1e-6  # what a sum of d float32 products may be off by, and a little
@@ -66,7 +70,8 @@ def farthest_first(
         nearer = exact > similarity[near]
         nearest[near[nearer]], similarity[near[nearer]] = row, exact[nearer]
         row = int(np.argmin(np.where(free, similarity, np.inf)))  # farthest: least similar, free
-    return np.array(picks, np.int64), nearest, np.where(nearest < 0, np.nan, similarity)
+    similarity = np.where(nearest < 0, np.nan, similarity)
+    return FarthestPicks(np.array(picks, np.int64), nearest, similarity)
 
 
 def select_k_centre(

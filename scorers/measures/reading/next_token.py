@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -248,6 +248,14 @@ class _Rows:
     texts: NDArray[np.int64]  # (k,)
 
 
+class _Stretch(NamedTuple):
+    """Where a stretch of tokens stands in a text."""
+
+    text: int
+    start: int
+    end: int
+
+
 class _Wanted:
     """Which positions of which stretches of text are wanted."""
 
@@ -255,11 +263,11 @@ class _Wanted:
         self._readings = readings
         # Slots count the wanted places of all readings on: these are the first of each reading.
         self._slots = np.cumsum([0, *(len(reading.targets) for reading in readings)])
-        self._stretches: dict[int, list[tuple[int, int, int]]] = {}  # (text, start, end) of each
+        self._stretches: dict[int, list[_Stretch]] = {}
 
     def add(self, stretch: int, text: int, start: int, end: int) -> None:
         """Say that a stretch of tokens is positions `start` to `end` of a text."""
-        self._stretches.setdefault(stretch, []).append((text, start, end))
+        self._stretches.setdefault(stretch, []).append(_Stretch(text, start, end))
 
     def of(self, begins: dict[int, int]) -> _Rows:
         """What is wanted of stretches that begin at these rows."""

@@ -16,6 +16,7 @@ text longer than a pack needs no more memory than a pack.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,15 @@ class Packs:
     """(runs,) number of the last pack in which some text goes on from this run."""
 
 
+class _Group(NamedTuple):
+    """Texts in sorted order that are alike up to a place."""
+
+    first: int  # of the texts
+    last: int  # exclusive
+    start: int  # up to which they are alike
+    parent: int | None  # where the runs from the root to there end
+
+
 def build_tree(texts: Sequence[Sequence[int]]) -> Tree:
     """The tree of some texts, none of them empty.
 
@@ -75,9 +85,8 @@ def build_tree(texts: Sequence[Sequence[int]]) -> Tree:
     shared = [0, *(shared_length(a, b) for a, b in pairwise(ordered))]  # with the text before
     runs: list[Run] = []
     ends = [0] * len(texts)
-    # (first, last, start, parent): texts first to last - 1 are alike up to `start`, where the runs
-    # from the root to `parent` end. A stack, so that runs come out depth first.
-    groups: list[tuple[int, int, int, int | None]] = [(0, len(texts), 0, None)] if texts else []
+    # A stack, so that runs come out depth first.
+    groups = [_Group(0, len(texts), 0, None)] if texts else []
     while groups:
         first, last, start, parent = groups.pop()
         text = ordered[first]
@@ -93,7 +102,7 @@ def build_tree(texts: Sequence[Sequence[int]]) -> Tree:
                 continue
         # A part begins where a text has too little more in common with the one before it.
         cuts = [i for i in range(first + 1, last) if shared[i] - start < LEAST_SHARED]
-        parts = [(a, b, start, parent) for a, b in pairwise([first, *cuts, last])]
+        parts = [_Group(a, b, start, parent) for a, b in pairwise([first, *cuts, last])]
         groups += reversed(parts)  # the first part is popped first
     return Tree(runs, ends)
 

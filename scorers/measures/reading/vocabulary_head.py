@@ -5,7 +5,7 @@ words. So the output embedding is applied to the positions asked for and to no o
 at a time, and each slice is summed up before the next.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,7 +23,15 @@ as fast."""
 PROBE_TOLERANCE = 1e-4
 
 
-def summarise(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+class DistributionSummary(NamedTuple):
+    """What is kept of m distributions over the vocabulary."""
+
+    log_probabilities: Tensor  # (m, options) nats, of the tokens that were asked for
+    entropies: Tensor  # (m,) nats
+    likeliest: Tensor  # (m,) token ids
+
+
+def summarise(logits: Tensor, targets: Tensor) -> DistributionSummary:
     """Log-probabilities of some tokens, entropy and likeliest token of each distribution.
 
         l_v = logit_v - max_w logit_w,    Z = sum_v exp(l_v)
@@ -35,9 +43,6 @@ def summarise(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Args:
         logits: (m, v) float32; written over.
         targets: (m, options) token ids.
-
-    Returns:
-        (m, options) nats, (m,) nats, (m,) token ids.
     """
     highest, likeliest = logits.max(dim=-1, keepdim=True)
     shifted = logits.sub_(highest)  # in place: (m, v) is the largest thing in memory
@@ -46,12 +51,13 @@ def summarise(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     z = weights.sum(dim=-1)
     log_z = z.log()
     entropy = log_z - weights.mul_(shifted).sum(dim=-1) / z  # in place, now that z has been taken
-    return wanted - log_z[:, None], entropy.clamp_min(0.0), likeliest[:, 0]  # -1e-8 is rounding
+    entropy = entropy.clamp_min(0.0)  # -1e-8 is rounding
+    return DistributionSummary(wanted - log_z[:, None], entropy, likeliest[:, 0])
 
 
 def summarise_hidden(
     head: torch.nn.Module | None, outputs: Tensor, targets: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> DistributionSummary:
     """The same from (m, h) last hidden states; from (m, v) logits without a head."""
     on_cpu = outputs.device.type == "cpu"
     indices = HEAD_TOKENS if on_cpu else HEAD_TOKENS_GPU
@@ -63,7 +69,9 @@ def summarise_hidden(
         rows = torch.split(logits, at_once), torch.split(wanted, at_once)
         parts += [summarise(some.float(), of_some) for some, of_some in zip(*rows, strict=True)]
     log_probabilities, entropies, likeliest = zip(*parts, strict=True)
-    return torch.cat(log_probabilities), torch.cat(entropies), torch.cat(likeliest)
+    return DistributionSummary(
+        torch.cat(log_probabilities), torch.cat(entropies), torch.cat(likeliest)
+    )
 
 
 @torch.inference_mode()

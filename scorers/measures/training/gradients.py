@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scorers.measures.reading.chat_format import RenderedExample
-    from scorers.measures.training.proxy_training import ProxyTrainer
+    from scorers.measures.training.proxy_training import AdamMoments, ProxyTrainer
 
 Adam = Literal["code", "textbook"]
 
@@ -72,19 +72,19 @@ class Projection:
     adam: Adam | None  # how Adam's update is written; None for the plain gradient
 
 
-def adam_direction(gradient: Tensor, moments: tuple[Tensor, Tensor, int], written: Adam) -> Tensor:
+def adam_direction(gradient: Tensor, moments: AdamMoments, written: Adam) -> Tensor:
     """(p,) where Adam would go next.
 
     Args:
         gradient: (p,)
-        moments: (p,) means of gradients and of their squares, and the steps in them.
+        moments: of the training so far.
         written: "code": eps inside the root, nothing corrected; "textbook": as the optimizer does.
     """
-    mean = BETAS[0] * moments[0] + (1 - BETAS[0]) * gradient  # m'
-    square = BETAS[1] * moments[1] + (1 - BETAS[1]) * gradient.square()  # v'
+    mean = BETAS[0] * moments.mean + (1 - BETAS[0]) * gradient  # m'
+    square = BETAS[1] * moments.square + (1 - BETAS[1]) * gradient.square()  # v'
     if written == "code":
         return mean / (square + EPS).sqrt()
-    steps = moments[2] + 1  # with the one that this gradient would be
+    steps = moments.steps + 1  # with the one that this gradient would be
     corrected = square / (1 - BETAS[1] ** steps)
     return mean / (1 - BETAS[0] ** steps) / (corrected.sqrt() + EPS)
 

@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -38,6 +38,14 @@ if TYPE_CHECKING:
 MICRO_BATCH_TOKENS_CPU = 4096
 MICRO_BATCH_TOKENS_GPU = 32768
 """Padded tokens in one forward and backward pass; a larger batch takes several and adds up."""
+
+
+class AdamMoments(NamedTuple):
+    """What Adam keeps of its gradients."""
+
+    mean: Tensor  # (p,) of the gradients
+    square: Tensor  # (p,) of their squares
+    steps: int  # that are in them
 
 
 class ProxyTrainer:
@@ -105,17 +113,14 @@ class ProxyTrainer:
         """The weights that are trained, by name."""
         return self._parameters
 
-    def moments(self) -> tuple[Tensor, Tensor, int]:
-        """Adam's mean of gradients and of their squares, (p,) each, and the steps in them.
-
-        In the order of `parameters`; a step must have been taken.
-        """
+    def moments(self) -> AdamMoments:
+        """Adam's moments of all p weights, in the order of `parameters`, once a step was taken."""
         states = [self._optimizer.state[each] for each in self._parameters.values()]
         first, second = (
             torch.cat([state[name].flatten() for state in states])
             for name in ("exp_avg", "exp_avg_sq")
         )
-        return first, second, int(states[0]["step"])
+        return AdamMoments(first, second, int(states[0]["step"]))
 
     def save(self, folder: Path) -> None:
         """Write weights, optimizer state and step into a folder that then exists whole or not."""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from pipeline.text.markdown import bullets, code, markdown_table, plain
+from pipeline.text.markdown import bullets, code_span, escape_markdown, markdown_table
 
 HOSTILE = (
     "![x](http://evil.example/pixel.png)",
@@ -51,32 +51,32 @@ def shown(markdown: str) -> str:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_text_is_no_markup_wherever_it_stands(text: str) -> None:
     table = markdown_table("ll", ("a", "b"), [(text, "end")])
-    for page in (f"It is {plain(text)}.", *bullets([text]), table):
+    for page in (f"It is {escape_markdown(text)}.", *bullets([text]), table):
         assert not kinds(page) & {*MARKUP, "code_inline", "fence", "heading_open", "hr"}, page
     assert len([t for t in PARSER.parse(table) if t.type == "td_open"]) == 2
-    page = f"It is {code(text)}."
+    page = f"It is {code_span(text)}."
     assert not kinds(page) & {*MARKUP, "fence", "heading_open", "hr"} and "code_inline" in kinds(
         page
     )
 
 
 def test_what_would_be_obeyed_is_written_out() -> None:
-    assert plain("\x1b[2J\u202e") == r"\\u001b\[2J\\u202e"
-    assert code("\x1b[2J") == r"`\u001b[2J`"
+    assert escape_markdown("\x1b[2J\u202e") == r"\\u001b\[2J\\u202e"
+    assert code_span("\x1b[2J") == r"`\u001b[2J`"
 
 
 @given(st.text(st.sampled_from("ab `*[]()<>|\\!#-_")).map(lambda text: f"x{text}x"))
 def test_what_is_shown_is_the_text(text: str) -> None:
     wanted = " ".join(text.split())
-    assert shown(plain(text)) == wanted
-    assert shown(code(text)) == wanted
+    assert shown(escape_markdown(text)) == wanted
+    assert shown(code_span(text)) == wanted
 
 
 def test_names_stay_as_they_are_written() -> None:
     label = (
         "threshold(score=response_length, at_least=-4.0): took 3 of the 5 rows of ../a_b/c.jsonl"
     )
-    assert plain(label) == label and code(label) == f"`{label}`"
+    assert escape_markdown(label) == label and code_span(label) == f"`{label}`"
 
 
 def test_numbers_are_right_and_a_cell_is_one_line() -> None:

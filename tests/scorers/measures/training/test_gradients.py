@@ -27,7 +27,7 @@ from scorers.measures.training.gradients import (
 )
 from scorers.measures.training.projection import signs
 from scorers.measures.training.proxy_schedule import LinearSchedule, ProxySettings
-from scorers.measures.training.proxy_training import ProxyTrainer
+from scorers.measures.training.proxy_training import AdamMoments, ProxyTrainer
 from tests.tiny_models import count_up, save_tiny_llama
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]  # they train
@@ -111,7 +111,7 @@ def test_a_gradient_is_that_of_the_mean_loss_of_the_response(model: Path, warm: 
 def test_where_squares_are_tiny_the_two_ways_of_adam_are_far_apart() -> None:
     # m' = 1e-7 and v' = 1e-12. In the root: 1e-7 / sqrt(1e-12 + 1e-8) = 0.001.
     # Outside: 1e-7 / (1e-6 + 1e-8) = 0.099; after many steps there is nothing to correct.
-    moments = torch.tensor([1e-7 / 0.9]), torch.tensor([1e-12 / 0.999]), 10**6
+    moments = AdamMoments(torch.tensor([1e-7 / 0.9]), torch.tensor([1e-12 / 0.999]), 10**6)
     nothing = torch.zeros(1)
     assert float(adam_direction(nothing, moments, "code")) == pytest.approx(0.001, abs=1e-5)
     assert float(adam_direction(nothing, moments, "textbook")) == pytest.approx(0.099, abs=1e-4)
@@ -121,7 +121,7 @@ def test_the_textbook_direction_is_what_the_optimizer_does_next(model: Path, war
     trainer = loaded(model, checkpoint_folders(warm, 2)[0])
     before = torch.cat([p.detach().flatten().clone() for p in trainer.parameters.values()])
     moments = copy.deepcopy(trainer.moments())
-    assert moments[2] == 3, "ten rows in batches of four"
+    assert moments.steps == 3, "ten rows in batches of four"
     wanted = adam_direction(gradient_of(trainer, ROWS[0]), moments, "textbook")
     for group in trainer._optimizer.param_groups:
         group["lr"] = 0.01
