@@ -213,7 +213,7 @@ def test_does_not_wait_for_a_server_that_asks_for_too_long() -> None:
 TOMORROW = format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)
 
 
-@pytest.mark.parametrize("date", [TOMORROW, "Fri, 31 Dec 9999 23:59:59 -2359"])
+@pytest.mark.parametrize("date", [TOMORROW, "Fri, 31 Dec 9999 23:59:59 -2359"], ids=["near", "far"])
 def test_retry_after_may_be_a_date(date: str) -> None:
     with (
         serve(lambda body, attempt: Canned(503, headers={"Retry-After": date})) as endpoint,
