@@ -1,6 +1,6 @@
 """Small files with very long rows: what a workspace needs to read them in, and to give them back.
 
-    python benchmarks/long_rows.py [--out FILE]
+    python benchmarks/long_rows.py [--files NAME ...] [--out FILE]
 
 makes three files (80 rows of 15 MB, 114 KB of zstd; a text of 15 MB that stands in 80 rows of a
 Parquet file of some KB; 2,000 rows of 214 KB), reads each into a new workspace in a process of its
@@ -105,9 +105,9 @@ def measure(name: str, folder: Path) -> dict[str, object]:
     }
 
 
-def each_file() -> Iterator[tuple[str, dict[str, object]]]:
+def each_file(names: Sequence[str]) -> Iterator[tuple[str, dict[str, object]]]:
     """The figures of each file; its folder is gone before the next is made."""
-    for name in FILES:
+    for name in names:
         with tempfile.TemporaryDirectory() as folder:
             found = measure(name, Path(folder))
         sys.stderr.write(f"{name}: {json.dumps(found)}\n")
@@ -126,6 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code."""
     parser = argparse.ArgumentParser(description="Memory of reading very long rows.")
     parser.add_argument("--out", type=Path, default=RESULTS / "long_rows.json")
+    parser.add_argument("--files", nargs="+", choices=FILES, default=list(FILES))
     parser.add_argument("--step", choices=("ingest", "read"), help=argparse.SUPPRESS)
     parser.add_argument("paths", nargs="*", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -135,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.step == "read":
         sys.stdout.write(str(read_back(options.paths[1])))
         return 0
-    files = dict(each_file())
+    files = dict(each_file(options.files))
     machine = machine_facts(["duckdb", "orjson", "pyarrow", "zstandard"])
     write_result(options.out, {"files": files, "limit_bytes": LIMIT_BYTES, "machine": machine})
     found = [text for name, figures in files.items() for text in problems(name, figures)]

@@ -42,7 +42,8 @@ def run_python(arguments: Sequence[str | Path]) -> Usage:
     with tempfile.TemporaryFile("w+") as output:
         started = time.perf_counter()
         process = subprocess.Popen(command, stdout=output, env=environment)
-        # wait4 gives the usage of this one process; RUSAGE_CHILDREN gives the largest so far.
+        # wait4 gives the usage of this one process; RUSAGE_CHILDREN gives the largest so far. Its
+        # peak is at least what this process has in memory: whoever measures must be small.
         _, status, usage = os.wait4(process.pid, 0)
         wall_seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
