@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.plain_run import dedupe_plainly, ingest_plainly, measure_plainly, score_plainly
+from flows.begin_run import collect_seldom
 from flows.recipe.check import load_recipe
 from flows.recipe.schema import step_lines
 from pipeline.contamination.stage import check_examples
@@ -50,6 +51,7 @@ def tokenise_alone(
 
 def run(folder: Path) -> int:
     """All stages; returns how many rows were chosen in the end."""
+    collect_seldom()  # as a run does
     recipe = load_recipe(folder / "recipe.json")
     placed = recipe.at(folder)
     with measured("ingest"):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from storage.asked import asking_about
 from storage.database import Connection
 from storage.rows import as_table, fetch_counts, fetch_texts, write_table
 
@@ -32,6 +33,14 @@ ADD_LONG_ROWS = "insert into long_rows select example_id, $part, strlen(messages
 
 PARTS_OF = """
 select distinct part from long_rows where example_id = any($ids::varchar[]) order by part
+"""
+
+BLOCK_BYTES = 2**24
+"""Of the messages of examples that are held together: with all that Python makes of them, five
+times as much."""
+
+MEAN_BYTES = """
+select avg(strlen(messages)) from asked join short_examples using (example_id)
 """
 
 LONG_SIZES = "select example_id, bytes from long_rows"
@@ -60,13 +69,20 @@ def relation_with(con: Connection, ids: Sequence[str]) -> str:
     return _union([SHORT_EXAMPLES, *(part_name(part) for (part,) in parts)])
 
 
-def cut_blocks(con: Connection, ids: Sequence[str], rows: int) -> Iterator[Sequence[str]]:
-    """The ids in blocks, in their order: so many rows, or fewer where those are long."""
+def cut_blocks(con: Connection, ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The ids in blocks, in their order, each of about BLOCK_BYTES of messages or of one row.
+
+    To read a block is to look through all short examples: many small ones would take as long as
+    the rows and the blocks together.
+    """
+    with asking_about(con, ids):
+        ((mean,),) = con.execute(MEAN_BYTES).fetchall()
+    usual = max(1, int(mean or 0))
     sizes = fetch_counts(con, LONG_SIZES) if has_long(con) else {}
     start, filled = 0, 0
     for place, example_id in enumerate(ids):
-        filled += sizes.get(example_id, 0)
-        if place + 1 - start == rows or filled >= PART_BYTES:
+        filled += sizes.get(example_id, usual)
+        if filled >= BLOCK_BYTES:
             yield ids[start : place + 1]
             start, filled = place + 1, 0
     if start < len(ids):

@@ -45,9 +45,6 @@ from storage.selections import (
     record_export,
 )
 
-BLOCK_ROWS = 1_000
-"""Of a selection whose texts are in memory together, at most."""
-
 LIMITS = (
     "A conversation with several trained turns is a row for each of them, behind its own prompt.",
     "Loss tokens are counted with the tokenizer and template named here; others count otherwise.",
@@ -195,7 +192,7 @@ def export_rows(
 ) -> Iterator[ExportRow]:
     """The rows of a selection in their order; texts are read a block at a time."""
     ids, weights = read_selection(con, selection_id)
-    blocks = (read_examples(con, block) for block in cut_blocks(con, ids, BLOCK_ROWS))
+    blocks = (read_examples(con, block) for block in cut_blocks(con, ids))
     examples = chain.from_iterable(blocks)
     sources = read_first_sources(con, ids, run.source_ids)
     makers = read_makers(con, ids)

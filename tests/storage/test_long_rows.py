@@ -91,9 +91,21 @@ def test_a_part_is_read_only_for_the_examples_it_has(parted: Connection) -> None
     assert [each.example_id for each in read_examples(parted, wanted)] == wanted
 
 
-def test_blocks_are_of_rows_or_of_bytes(parted: Connection) -> None:
+@pytest.mark.parametrize(
+    ("most", "lengths"),
+    [
+        (1, [1] * 8),
+        (400, [2, 2, 2, 2]),  # a long one has 374 bytes, a short one 77
+        (452, [3, 2, 2, 1]),  # one more than a long one and a short one have
+        (10_000, [8]),
+    ],
+)
+def test_blocks_are_of_bytes(
+    parted: Connection, monkeypatch: pytest.MonkeyPatch, most: int, lengths: list[int]
+) -> None:
     ids = write_examples(parted, TALKS, "source")
-    blocks = list(cut_blocks(parted, ids, 3))
-    assert [len(block) for block in blocks] == [3, 2, 2, 1]  # two long ones are a part
+    monkeypatch.setattr(long_rows, "BLOCK_BYTES", most)
+    blocks = list(cut_blocks(parted, ids))
+    assert [len(block) for block in blocks] == lengths
     assert [each for block in blocks for each in block] == ids
-    assert list(cut_blocks(parted, [], 3)) == []
+    assert list(cut_blocks(parted, [])) == []
