@@ -45,6 +45,7 @@ ALSO = {
         "tests/pipeline/test_row_conservation.py",
     ),
     "storage/arrivals": ("tests/pipeline/scoring/test_backfill.py",),
+    "storage/retention": ("tests/storage/test_shard_checks.py",),
     "storage/changes": ("tests/pipeline/reporting/test_changes.py",),
     "storage/examples": (
         "tests/storage/test_lineage.py",
