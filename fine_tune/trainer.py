@@ -17,7 +17,6 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from transformers import (
-    AutoModelForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
@@ -29,8 +28,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from fine_tune.cost import CostMeter
 from fine_tune.settings import TrainSettings
-from scorers.measures.models.language_model import read_tokenizer
-from scorers.measures.models.model_folder import loading_from
+from scorers.measures.models.language_model import read_causal_model, read_tokenizer
 from storage.exports_manifest import IGNORED, Split
 
 OnStep: TypeAlias = Callable[[int, int, float], None]
@@ -290,25 +288,12 @@ def on_one_device(config: SFTConfig) -> SFTConfig:
 
 
 def load_model(folder: Path) -> PreTrainedModel:
-    """Load a causal language model from safetensors; no code of its own is run.
+    """Load a causal language model in the type that it is trained in.
 
     Raises:
-        ValueError: if weights are missing, which transformers would fill with random numbers.
+        UnusableModelError: if its folder is broken, or lacks weights.
     """
-    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
-    with loading_from(folder):
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    model: PreTrainedModel = loaded[0]
-    if missing := sorted(loaded[1]["missing_keys"]):
-        raise ValueError(f"{folder} lacks weights: {', '.join(missing[:3])}")
-    return model
+    return read_causal_model(folder, "bfloat16" if torch.cuda.is_available() else "float32")
 
 
 def load_chat_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

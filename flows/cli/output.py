@@ -59,9 +59,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 
     table = Table()
     for name in columns:
-        table.add_column(
-            escape(harmless(name)), overflow="fold"
-        )  # folded: an id that is cut is of no use
+        # Folded: an id that is cut is of no use.
+        table.add_column(escape(harmless(name)), overflow="fold")
     for row in rows:
         cells = ("" if value is None else harmless(str(value)) for value in row)
         table.add_row(*map(escape, cells))  # no markup

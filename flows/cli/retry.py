@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.cli.options import AsJson, RecipeFile
-from flows.cli.output import print_json, print_table
+from flows.cli.output import as_lines, print_json, print_table, print_text
 
 if TYPE_CHECKING:
     from flows.retry_rows import Retried, Retry
@@ -49,7 +49,7 @@ def retry(
     if as_json:
         print_json({"failed": failed, "retried": None if plan else retried})
     else:
-        sys.stdout.writelines(f"{in_words(each)}\n" for each in retried)
+        print_text(as_lines(map(in_words, retried)))
 
 
 def failed_lines(found: "Retry") -> list[dict[str, Any]]:

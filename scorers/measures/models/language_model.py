@@ -58,6 +58,32 @@ def read_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     return found
 
 
+def read_causal_model(path: Path, dtype: str) -> PreTrainedModel:
+    """The causal language model in a folder, from safetensors; no code of its own is run.
+
+    Args:
+        path: folder as transformers saves it.
+        dtype: as torch names it: "float32" or "bfloat16".
+
+    Raises:
+        UnusableModelError: if the folder is broken, or weights are missing from it, which
+            transformers would fill with random numbers.
+    """
+    with quiet_transformers(), loading_from(path):
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    model: PreTrainedModel = loaded[0]
+    if missing := sorted(loaded[1]["missing_keys"]):
+        raise UnusableModelError(f"{path} lacks weights: {', '.join(missing[:3])}")
+    return model
+
+
 class HuggingFaceLanguageModel:
     """A causal language model and its tokenizer.
 
@@ -106,19 +132,7 @@ class HuggingFaceLanguageModel:
             UnusableModelError: if the folder is broken, or weights are missing from it, which
                 transformers would make up.
         """
-        weights: Any = getattr(torch, dtype)
-        with quiet_transformers(), loading_from(path):
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                path,
-                dtype=weights,
-                use_safetensors=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-            )
-        model, report = loaded
-        if report["missing_keys"]:
-            lacking = sorted(report["missing_keys"])[:3]
-            raise UnusableModelError(f"{path} lacks weights: {lacking} ...")
+        model: Any = read_causal_model(path, dtype)  # torch types `to` for few devices
         return cls(model.to(device), read_tokenizer(path))
 
     @property

@@ -67,5 +67,13 @@ def test_nobody_else_writes_to_the_terminal() -> None:
             ast.unparse(node.func)
             for node in ast.walk(ast.parse(file.read_text()))
             if isinstance(node, ast.Call)
-        } & {"sys.stdout.write", "sys.stderr.write", "print", "typer.echo", "click.echo"}
+        } & {
+            "sys.stdout.write",
+            "sys.stdout.writelines",
+            "sys.stderr.write",
+            "sys.stderr.writelines",
+            "print",
+            "typer.echo",
+            "click.echo",
+        }
         assert not found or file.relative_to(root).as_posix() in WRITERS, (file, found)
