@@ -53,6 +53,7 @@ PAGE_REMARKS = {
     "contamination": "What of an evaluation set stands in the rows: rules, report, figures",
     "data-model": "The tables and views of a workspace, and ten useful queries",
     "departures": "Where a number departs from its paper",
+    "handoff": "An export for LLaMA-Factory, axolotl and others, and what each makes of it",
     "measuring": "How rows are read by a model, how exactly, how fast",
     "methods": "Every score and method: formula, source, cost, limits",
     "mixtures": "How much of which source, and how much at all",

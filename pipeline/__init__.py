@@ -7,8 +7,10 @@ the exit code of a command that one ends; the others are caught before that.
     ├── BackfillError           2  what was asked for cannot be backfilled (scoring/backfill.py)
     ├── BrokenStreamError          a compressed stream ends early or is damaged
     │                              (ingest/compression.py)
+    ├── HandoffError            2  an export cannot be handed over as asked (handoff/write.py)
     ├── InvalidJsonError           a text is not the JSON we accept (ingest/strict_json.py)
     ├── NoVerdictsError         2  no run has judged an answer (advice/suggest.py)
+    ├── UnheldRowError             a trainer cannot hold a row as promised (handoff/prediction.py)
     ├── UnmeasuredTargetsError  2  a score finds no target to compare with (scoring/stage.py)
     ├── UnreadableRowError         one row is no conversation; it goes to quarantine
     │                              (ingest/rows.py)
@@ -17,11 +19,15 @@ the exit code of a command that one ends; the others are caught before that.
                                    (selection/source_names.py)
     OSError
     └── PortInUseError          2  something listens where a server is to listen (serving/server.py)
+    FileNotFoundError
+    └── NoHandoffError          2  a folder is no finished handoff (handoff/manifest.py)
     FileExistsError
     └── ExportExistsError       3  a folder holds another export, or a damaged one (export/files.py)
     RuntimeError
-    ├── EnvironmentSetUpError   5  vLLM could not be set up (serving/environment.py)
+    ├── EnvironmentSetUpError   5  an environment of its own could not be set up
+    │                              (serving/own_environment.py)
     ├── IndexDamagedError       3  an index names a place with another text (tracing/report.py)
     ├── OtherWorkerError        2  a worker has other code or another model (code_version.py)
+    ├── TrainerFailedError      1  a trainer's own code fails on a handoff (handoff/verify.py)
     └── ServerFailedError       5  a server ended, or was not ready in time (serving/server.py)
 """

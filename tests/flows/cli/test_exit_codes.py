@@ -14,14 +14,17 @@ from flows.cli.main import exit_code
 ROOT = Path(command_line.__file__).parents[2]
 
 CODES = {
-    1: ("NoRowsError",),
+    1: ("NoRowsError", "TrainerFailedError"),
     2: (
         "BackfillError",
         "NothingFailedError",
         "ClusterError",
         "DatabaseFileError",
         "DeploymentMissingError",
+        "HandoffError",
         "MissingTemplateError",
+        "NoExportError",
+        "NoHandoffError",
         "NotConvergedError",
         "OtherShardLocationError",
         "OtherTrainingError",
@@ -39,6 +42,7 @@ CODES = {
         "WrongNameError",
     ),
     3: (
+        "BrokenManifestError",
         "DamagedMeasurementsError",
         "ExportExistsError",
         "IndexDamagedError",
@@ -71,6 +75,7 @@ CAUGHT_BEFORE = {
     "NoVerdictsError": "its verb says so",
     "RenderingError": "the row is failed",
     "TableQueryError": "its verb says so",
+    "UnheldRowError": "the row is left out, and listed",
     "UnknownAttentionError": "the model is read in another way",
     "UnreadableRowError": "the row is quarantined",
     "_LayerReadError": "it ends a reading early",

@@ -15,13 +15,12 @@ from pipeline.serving.environment import (
     CPU,
     CUDA,
     TORCH_INDEX,
-    EnvironmentSetUpError,
     choose_build,
-    clean_variables,
     default_place,
     find_environment,
     set_up,
 )
+from pipeline.serving.own_environment import EnvironmentSetUpError, clean_variables
 from tests.fake_vllm import calls, write_python
 
 

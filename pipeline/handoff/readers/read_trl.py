@@ -1,0 +1,55 @@
+"""TRL's own preparation of a handoff's rows: those of the trainer that its script makes."""
+
+import ast
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rows_out import IdsAndLabels, split_files, write_held_rows
+
+
+def read_trl() -> Mapping[str, Iterable[IdsAndLabels]]:
+    """The `train_dataset` and `eval_dataset` of an SFTTrainer."""
+    from datasets import load_dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+    from trl import SFTConfig, SFTTrainer
+
+    files = split_files()
+    builder = "parquet" if files["train"].endswith(".parquet") else "json"
+    rows = {
+        split: load_dataset(
+            builder, data_files={split: path}, split=split, cache_dir="cache"
+        ).remove_columns("row_id")
+        for split, path in files.items()
+    }
+    config = SFTConfig(
+        output_dir="out", max_length=max_length(), packing=False, use_cpu=True, report_to="none"
+    )
+    trainer = SFTTrainer(
+        model=AutoModelForCausalLM.from_config(LlamaConfig.from_pretrained("model")),
+        args=config,
+        train_dataset=rows["train"],
+        eval_dataset=rows.get("validation"),
+        processing_class=AutoTokenizer.from_pretrained("tokenizer"),
+    )
+    datasets: dict[str, Any] = {
+        "train": trainer.train_dataset,
+        "validation": trainer.eval_dataset,
+    }
+    return {
+        split: ((row["input_ids"], row["labels"]) for row in held)
+        for split, held in datasets.items()
+        if held is not None
+    }
+
+
+def max_length() -> int:
+    """The `max_length` that train.py gives."""
+    for node in ast.walk(ast.parse(Path("train.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.keyword) and node.arg == "max_length":
+            return int(ast.literal_eval(node.value))
+    raise ValueError("train.py names no max_length")
+
+
+if __name__ == "__main__":
+    write_held_rows(read_trl)

@@ -1,0 +1,171 @@
+"""ms-swift: messages with a flag for each turn, in one of its own templates.
+
+It writes conversations by templates of its own and tokenises runs of pieces that are trained alike;
+a turn's end-of-turn text is trained where the turn is. The template is chosen whose frames are the
+chat template's, and what stands between them is the content. Tags such as `<image>` are its own
+language for media, so rows that have one in their text are not held.
+
+Left alone it trains all turns, and deletes rows above `max_length`. Read: 4.6.0, template/base.py,
+loss_scale/base.py, dataset/preprocessor/core.py.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from pipeline.handoff.frames import cut_at_frames
+from pipeline.handoff.native_templates import NativeTemplate
+from pipeline.handoff.prediction import TrainedRow, UnheldRowError
+from pipeline.handoff.promises import PromisedRow
+from pipeline.handoff.trainer import (
+    DialectOf,
+    HandoffFacts,
+    HeldRow,
+    Target,
+    Trainer,
+    require_whole_weights,
+)
+from pipeline.handoff.yaml_text import yaml_text
+from storage.exports_manifest import IGNORED
+
+CONFIG_FILE = "swift.yaml"
+COMMAND = f"swift sft {CONFIG_FILE}"
+MEDIA_TAGS = (
+    "<image>",
+    "<video>",
+    "<audio>",
+    "<bbox>",
+    "<ref-object>",
+    "<cot-process>",
+    "<start-image>",
+)
+"""Texts that it puts media in the place of."""
+
+
+class TextPiece(NamedTuple):
+    """A text, and whether it is trained."""
+
+    text: str
+    trained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LossFlagRows:
+    """Rows of messages that say which are trained."""
+
+    target: Target
+    schema: pa.Schema | None = None
+    command: str = COMMAND
+
+    def hold(self, row: PromisedRow) -> HeldRow:
+        """A row as the contents between the frames of a template.
+
+        Raises:
+            UnheldRowError: if no template of ms-swift's writes it, or it has a tag for media.
+        """
+        require_whole_weights(row)
+        if tags := [tag for tag in MEDIA_TAGS if tag in row.text]:
+            raise UnheldRowError(f"its text has {tags[0]}, which ms-swift reads as media")
+        native = self.target.native
+        cut = None if native is None else cut_at_frames(row.text, native.frames)
+        if native is None or cut is None:
+            raise UnheldRowError("no template of ms-swift's writes what the chat template does")
+        answers = [at for at, message in enumerate(row.messages) if message["role"] == "assistant"]
+        if len(answers) != len(cut.exchanges):
+            raise UnheldRowError("its assistant turns do not alternate with a user's")
+        trained = {turn.message for turn in row.turns}
+        flags = [at in trained for at in answers]
+        messages: list[dict[str, object]] = []
+        pieces = [TextPiece(native.begin, trained=False)]
+        if cut.system:
+            assert native.system is not None
+            messages.append({"role": "system", "content": cut.system})
+            pieces.append(TextPiece(cut.system.join(native.system), trained=False))
+        for exchange, flag in zip(cut.exchanges, flags, strict=True):
+            messages.append({"role": "user", "content": exchange.user})
+            messages.append({"role": "assistant", "content": exchange.assistant, "loss": flag})
+            pieces.append(TextPiece(exchange.user.join(native.user), trained=False))
+            pieces.append(TextPiece(exchange.assistant, flag))
+            last = len(pieces) == 2 * len(cut.exchanges) + 1 + bool(cut.system)
+            pieces.append(TextPiece(native.close, trained=last))
+        line = {"messages": messages, "row_id": row.row_id}
+        return HeldRow(line, self._encode(pieces, native))
+
+    def _encode(self, pieces: Sequence[TextPiece], native: NativeTemplate) -> TrainedRow:
+        ids: list[int] = []
+        labels: list[int] = []
+        for trained, alike in groupby(pieces, key=lambda piece: piece.trained):
+            piece = self.target.ids("".join(each.text for each in alike))
+            ids += piece
+            labels += piece if trained else [IGNORED] * len(piece)
+        train_stops(ids, labels, self.target.ids(native.close))
+        return TrainedRow(ids, labels)
+
+    def configure(self, facts: HandoffFacts) -> Mapping[str, str]:
+        """The training's YAML."""
+        native = self.target.native
+        assert native is not None  # or no row would be held
+        evaluated = (
+            {"val_dataset": [facts.file("validation")], "eval_strategy": "epoch"}
+            if "validation" in facts.counts
+            else {}
+        )
+        settings = {
+            "model": facts.model,
+            "dataset": [facts.file("train")],
+            **evaluated,
+            "split_dataset_ratio": 0.0,
+            "template": native.names["ms-swift"],
+            "max_length": facts.max_length,
+            "truncation_strategy": "raise",
+            "strict": True,  # else a row that fails is replaced by another
+            "loss_scale": "default",
+            "packing": False,
+            "tuner_type": "lora",
+            "lora_rank": 16,
+            "lora_alpha": 32,
+            "target_modules": "all-linear",
+            "output_dir": "output",
+            "per_device_train_batch_size": 4,
+            "learning_rate": 2.0e-4,
+            "num_train_epochs": 1,
+            "torch_dtype": "bfloat16",
+            "seed": facts.manifest.seed,
+        }
+        return {CONFIG_FILE: yaml_text(settings)}
+
+
+def train_stops(ids: Sequence[int], labels: list[int], close: Sequence[int]) -> None:
+    """Label what closes a trained turn, where it stands at the beginning of what is read only."""
+    start = 0
+    for at in range(1, len(labels) + 1):
+        if labels[at - 1] >= 0 and at < len(labels) and labels[at] == IGNORED:
+            start = at
+        elif start and labels[at - 1] == IGNORED and (at == len(labels) or labels[at] >= 0):
+            end = start + len(close)
+            if end <= at and list(ids[start:end]) == list(close):
+                labels[start:end] = close
+
+
+MS_SWIFT = Trainer(
+    name="ms-swift",
+    distribution="ms-swift",
+    version="4.6.0",
+    packages=(
+        "ms-swift==4.6.0",
+        "transformers==5.19.0",
+        "tokenizers==0.23.1",
+        "huggingface_hub==1.31.0",
+        "datasets==4.8.4",
+        "peft==0.20.0",
+        "trl==0.29.0",
+        "accelerate==1.13.0",
+        "modelscope==1.40.2",
+        "modelscope_hub==0.5.1",
+        "json_repair==0.64.6",
+    ),
+    forms={"conversations": DialectOf("each", LossFlagRows)},
+)
