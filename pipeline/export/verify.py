@@ -1,6 +1,7 @@
 """Verify: walk every export back to the lines it came from, and say which link does not hold.
 
     files         the export's files are those of its manifest
+    loading       `load_dataset` gives each row as it stands in the files
     rows          each row is its example, word for word, at its rank in the selection
     examples      each example is stored, and hashes to its id
     origins       each stands in a source of the run, or was made from one that does
@@ -19,6 +20,7 @@ from pathlib import Path
 import orjson
 import pyarrow as pa
 
+from pipeline.export.reading import rows_loaded_otherwise
 from pipeline.ingest.readers import HUB_PREFIX, UnreadableSourceError, source_fingerprint
 from pipeline.ingest.stage import read_source
 from pipeline.progress import Report, one_by_one, tell_nobody
@@ -66,6 +68,7 @@ def verify_workspace(
         files = walk_files(workspace, export)
         links.append(files)
         if not files.broken:
+            links.append(walk_loading(workspace, export))
             links += walk_export(con, workspace, export)
             whole.append(export)
     for source, rows in provenance.wanted_sources(con):
@@ -85,6 +88,16 @@ def walk_files(workspace: Workspace, export: ExportRecord) -> Link:
     except (FileNotFoundError, ValueError):
         files = 0  # how many there should be is not known; that is a problem of its own above
     return Link(export.path, "files", files, len(problems), details=named)
+
+
+def walk_loading(workspace: Workspace, export: ExportRecord) -> Link:
+    """The rows of an export as a trainer loads them, against its files."""
+    folder = workspace.directory / export.path
+    manifest = read_manifest(folder)
+    others = rows_loaded_otherwise(folder, manifest)
+    counted = [*manifest.splits.values(), *manifest.pretokenized.values()]
+    found = [("loaded otherwise", Broken(len(others), tuple(others[:NAMED])))]
+    return link_of(export, "loading", sum(each.rows for each in counted), found)
 
 
 def load(con: Connection, workspace: Workspace, export: ExportRecord) -> int:

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.export.reading import read_exported_rows
 from scorers.measures.reading.chat_format import Tools, render_text
 from scorers.measures.reading.dialogue import RenderedTurn, group_turns, render_turns
 from storage.conversations import Message
@@ -24,8 +22,6 @@ from storage.exports_manifest import IGNORED, ExportManifest, Split, example_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,34 +103,6 @@ def read_promises(
         yield from promise_rows(list(turns), split, tokenizer, joined=joined)
 
 
-def read_exported_rows(
-    export: Path, manifest: ExportManifest, split: Split
-) -> Iterator[dict[str, Any]]:
-    """The rows of a split's Parquet shards, messages and tools decoded."""
-    for name in manifest.data_files(split):
-        with pq.ParquetFile(export / name) as shard:
-            for batch in shard.iter_batches(ROWS_AT_ONCE):
-                yield from map(decode_row, plain_columns(batch).to_pylist())
-
-
-def plain_columns(batch: pa.RecordBatch) -> pa.Table:
-    """A batch whose JSON columns are lists of texts, as orjson reads them exactly."""
-    table = pa.Table.from_batches([batch])
-    for name in ("prompt", "completion", "tools"):
-        place = table.schema.get_field_index(name)
-        table = table.set_column(place, name, table[name].cast(pa.list_(pa.string())))
-    return table
-
-
-def decode_row(row: dict[str, Any]) -> dict[str, Any]:
-    """A row with its messages and tools as objects."""
-    decoded = {
-        name: [orjson.loads(text) for text in row[name] or ()]
-        for name in ("prompt", "completion", "tools")
-    }
-    return {**row, **decoded}
-
-
 def promise_rows(
     rows: Sequence[dict[str, Any]],
     split: Split,
@@ -144,9 +112,9 @@ def promise_rows(
 ) -> list[PromisedRow]:
     """What is promised of one example: its trained turns, a row of the export for each."""
     last = rows[-1]
-    messages = [*last["prompt"], *last["completion"]]
+    messages, tools = [*last["prompt"], *last["completion"]], last["tools"] or ()
     by_turn = {len(row["prompt"]): row for row in rows}
-    turns = render_turns(tokenizer, messages, last["tools"], list(by_turn), "chat")
+    turns = render_turns(tokenizer, messages, tools, list(by_turn), "chat")
     for turn in turns:
         counted = (len(turn.alone.prompt), len(turn.alone.response))
         row = by_turn[turn.message]
@@ -162,9 +130,9 @@ def promise_rows(
             row_id=row_id_of([by_turn[turn.message]["example_id"] for turn in group]),
             split=split,
             messages=messages[: group[-1].message + 1],
-            tools=last["tools"],
+            tools=tools,
             turns=[promise_turn(turn, by_turn[turn.message]["weight"]) for turn in group],
-            text=render_text(tokenizer, messages[: group[-1].message + 1], last["tools"]),
+            text=render_text(tokenizer, messages[: group[-1].message + 1], tools),
             input_ids=np.array([*group[-1].alone.prompt, *group[-1].alone.response], np.int32),
         )
         for group in groups
