@@ -71,11 +71,13 @@ def training_script(facts: HandoffFacts, builder: str) -> str:
     evaluated = "validation" in facts.counts
     return f'''"""Trains on the rows of this folder with TRL; run it from here."""
 
+import torch
 from datasets import load_dataset
 from peft import LoraConfig
 from transformers import AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
+gpu = torch.accelerator.is_available()
 rows = load_dataset({builder!r}, data_files={splits!r}).remove_columns("row_id")
 config = SFTConfig(
     output_dir="output",
@@ -86,6 +88,8 @@ config = SFTConfig(
     per_device_train_batch_size=4,
     eval_strategy={"epoch" if evaluated else "no"!r},
     seed={facts.manifest.seed},
+    bf16=gpu,
+    use_cpu=not gpu,
 )
 trainer = SFTTrainer(
     model={facts.model!r},
@@ -110,6 +114,6 @@ TRL = Trainer(
         "tokens": DialectOf("each", lambda _: TokenRows(COMMAND, configure_trl_tokens)),
         "conversations": DialectOf("last", PromptCompletionRows),
     },
-    caution="Unsloth's trainer is TRL's and reads the same rows; it was not run here, for it needs "
-    "a GPU.",
+    caution="Unsloth's trainer is TRL's and reads the same rows; it was not tried, for it needs a "
+    "GPU.",
 )
