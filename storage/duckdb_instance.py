@@ -128,6 +128,9 @@ def in_little_memory(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
         yield
     finally:
         con.execute("reset memory_limit")
+        # That changes what DuckDB says (1.5), and not the limit that its buffers have.
+        ((usual,),) = con.execute("select current_setting('memory_limit')").fetchall()
+        con.execute(f"set memory_limit = {quoted(usual)}")
 
 
 def leave_none_to_a_fork() -> None:
