@@ -11,7 +11,7 @@ lines whose quotes are in order is never cut.
 
 import csv
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -170,7 +170,7 @@ def _checked_header(fields: list[str] | csv.Error, raw: bytes | OversizedRow) ->
     if b"\0" in raw:
         detail = "the header of the CSV file holds NUL: UTF-16 must be converted to UTF-8 first"
         raise UnreadableSourceError(detail)
-    twice = sorted({name for name in fields if fields.count(name) > 1})
+    twice = sorted(name for name, times in Counter(fields).items() if times > 1)
     if twice:
         raise UnreadableSourceError(f"the CSV file names columns twice: {', '.join(twice)}")
     return fields
