@@ -18,14 +18,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
 from uuid import uuid4
 
-from scorers.measures.endpoint.client import EndpointSettings, post_all
+from scorers.measures.endpoint.client import EndpointSettings, Read, post_all
 from scorers.measures.endpoint.reply import JsonReply, Reply
 from scorers.measures.protocols import GenerationFailure
-
-Read = TypeVar("Read")
 
 logger = logging.getLogger(__name__)
 
