@@ -4,8 +4,9 @@
 
 makes three files (80 rows of 15 MB, 114 KB of zstd; a text of 15 MB that stands in 80 rows of a
 Parquet file of some KB; 2,000 rows of 214 KB), reads each into a new workspace in a process of its
-own, and in another takes all examples out again as the stages do: compared texts in blocks, then
-whole examples. The largest resident set of either must stay below 1.5 GiB.
+own, in another counts their tokens, and in another takes all examples out again as the stages do:
+compared texts in blocks, then whole examples. The largest resident set of each must stay below
+1.5 GiB.
 
 Exit code 0: every row is an example, and memory stayed below the limit; 1: not so.
 """
@@ -22,9 +23,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.ingest_memory import WORDS, ingest
 from benchmarks.running import RESULTS, machine_facts, run_python, write_result
+from storage.workspace import Workspace
 
 LIMIT_BYTES = 3 * 2**29
 LONG = 15_000_000
+STEPS = ("ingest", "tokens", "read")
 
 
 def compressed_rows(path: Path) -> int:
@@ -69,14 +72,13 @@ def as_line(number: int, answer: str) -> bytes:
     return json.dumps({"prompt": f"question {number}?", "completion": answer}).encode() + b"\n"
 
 
-def read_back(workspace: Path) -> int:
+def read_back(workspace: Workspace) -> int:
     """Take everything out of a workspace as the stages do; returns how many examples there are."""
     from storage.database import read_workspace
     from storage.examples import read_all_ids, stream_examples
     from storage.texts import read_text_blocks
-    from storage.workspace import Workspace
 
-    with read_workspace(Workspace(workspace)) as con:
+    with read_workspace(workspace) as con:
         ids = read_all_ids(con)
         texts = sum(len(places) for places, _ in read_text_blocks(con, {"text": "both"}, ids))
         whole = sum(len(block) for block in stream_examples(con, ids, 1_000))
@@ -84,11 +86,24 @@ def read_back(workspace: Path) -> int:
     return whole
 
 
+def count_tokens(workspace: Workspace) -> None:
+    """Count the tokens of all examples, with the tokenizer of a model that is installed."""
+    from pipeline.measuring.measures.token_counts import TokenCounts
+    from pipeline.measuring.shards import measure_here
+    from storage.database import read_workspace
+    from storage.examples import read_all_ids
+
+    with read_workspace(workspace) as con:
+        ids = read_all_ids(con)
+    measure_here(workspace, TokenCounts(model="wheel:smollm2-135m-instruct"), ids)
+
+
 def measure(name: str, folder: Path) -> dict[str, object]:
     """Figures of one file."""
     source, workspace, script = folder / name, folder / "workspace", Path(__file__)
     count = FILES[name](source)
     into = run_python([script, "--step", "ingest", source, workspace])
+    tokens = run_python([script, "--step", "tokens", source, workspace])
     out = run_python([script, "--step", "read", source, workspace])
     return {
         "file_bytes": source.stat().st_size,
@@ -96,7 +111,7 @@ def measure(name: str, folder: Path) -> dict[str, object]:
         "examples": int(out.output),
         **{
             f"{step}_{figure}": value
-            for step, usage in (("ingest", into), ("read", out))
+            for step, usage in (("ingest", into), ("tokens", tokens), ("read", out))
             for figure, value in (
                 ("cpu_seconds", round(usage.cpu_seconds, 1)),
                 ("peak_gib", round(usage.peak_bytes / 2**30, 2)),
@@ -116,7 +131,7 @@ def each_file(names: Sequence[str]) -> Iterator[tuple[str, dict[str, object]]]:
 
 def problems(name: str, found: dict[str, object]) -> list[str]:
     """What must not be: a lost row, or too much memory."""
-    peaks = [found["ingest_peak_gib"], found["read_peak_gib"]]
+    peaks = [found[f"{step}_peak_gib"] for step in STEPS]
     said = [] if found["examples"] == found["rows"] else [f"{name}: a row is lost"]
     over = [peak for peak in peaks if isinstance(peak, float) and peak > LIMIT_BYTES / 2**30]
     return said + [f"{name}: {peak} GiB is above the limit" for peak in over]
@@ -127,14 +142,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Memory of reading very long rows.")
     parser.add_argument("--out", type=Path, default=RESULTS / "long_rows.json")
     parser.add_argument("--files", nargs="+", choices=FILES, default=list(FILES))
-    parser.add_argument("--step", choices=("ingest", "read"), help=argparse.SUPPRESS)
+    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     parser.add_argument("paths", nargs="*", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.step == "ingest":
         ingest(*options.paths)
         return 0
+    if options.step == "tokens":
+        count_tokens(Workspace(options.paths[1]))
+        return 0
     if options.step == "read":
-        sys.stdout.write(str(read_back(options.paths[1])))
+        sys.stdout.write(str(read_back(Workspace(options.paths[1]))))
         return 0
     files = dict(each_file(options.files))
     machine = machine_facts(["duckdb", "orjson", "pyarrow", "zstandard"])

@@ -121,13 +121,19 @@ def quoted(text: str) -> str:
 
 
 @contextmanager
-def in_little_memory(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Have DuckDB keep less of what it wrote and read in memory than it would: BUFFER_BYTES."""
-    con.execute(f"set memory_limit = '{BUFFER_BYTES} bytes'")
+def in_little_memory(con: duckdb.DuckDBPyConnection, more: int = 0) -> Iterator[None]:
+    """Have DuckDB keep less of what it wrote and read in memory than it would: BUFFER_BYTES.
+
+    `more` bytes it has for what cannot be taken a piece at a time.
+    """
+    con.execute(f"set memory_limit = '{BUFFER_BYTES + more} bytes'")
     try:
         yield
     finally:
         con.execute("reset memory_limit")
+        # That changes what DuckDB says (1.5), and not the limit that its buffers have.
+        ((usual,),) = con.execute("select current_setting('memory_limit')").fetchall()
+        con.execute(f"set memory_limit = {quoted(usual)}")
 
 
 def leave_none_to_a_fork() -> None:

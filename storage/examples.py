@@ -12,7 +12,7 @@ from storage.conversations import Conversation, Turns
 from storage.database import Connection, QueryError, transaction
 from storage.duckdb_instance import in_little_memory
 from storage.lineage import EDITED, EDITS, HELD
-from storage.long_rows import read_example_tables, relation_with
+from storage.long_rows import in_bounded_memory, read_example_tables, relation_with
 from storage.rows import fetch_counts, fetch_texts, write_table
 from storage.sources import write_examples
 
@@ -214,7 +214,8 @@ def as_example(row: dict[str, Any]) -> Example:
 def read_example_table(con: Connection, ids: Sequence[str]) -> pa.Table:
     """The same as Arrow columns: what a measuring task needs."""
     table = f"({relation_with(con, ids)})"
-    return read_aligned(con, READ_ROWS_OF.format(table=table), ids)
+    with in_bounded_memory(con, ids):
+        return read_aligned(con, READ_ROWS_OF.format(table=table), ids)
 
 
 def read_trained_at(con: Connection, ids: Sequence[str]) -> list[list[int]]:

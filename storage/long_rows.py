@@ -7,12 +7,14 @@ need gigabytes to be read and hours to be written. A part is a table that is sma
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 
 from storage.asked import asking_about
 from storage.database import Connection
+from storage.duckdb_instance import in_little_memory
 from storage.rows import as_table, fetch_counts, fetch_texts, write_table
 
 SHORT_EXAMPLES = "short_examples"
@@ -34,6 +36,13 @@ ADD_LONG_ROWS = "insert into long_rows select example_id, $part, strlen(messages
 PARTS_OF = """
 select distinct part from long_rows where example_id = any($ids::varchar[]) order by part
 """
+
+BYTES_OF = """
+select coalesce(sum(bytes), 0)::bigint from long_rows where example_id = any($ids::varchar[])
+"""
+
+HELD_TIMES = 8
+"""So many times its messages an example takes of DuckDB that is read whole, and sorted."""
 
 BLOCK_BYTES = 2**24
 """Of the messages of examples that are held together: with all that Python makes of them, five
@@ -92,6 +101,20 @@ def cut_blocks(con: Connection, ids: Sequence[str]) -> Iterator[Sequence[str]]:
 def has_long(con: Connection) -> bool:
     """Whether the workspace has long examples; few have."""
     return bool(con.execute("select 1 from long_rows limit 1").fetchall())
+
+
+@contextmanager
+def in_bounded_memory(con: Connection, ids: Sequence[str] = ()) -> Iterator[None]:
+    """Have DuckDB keep little of what it reads, where there are long examples: else all of them.
+
+    The examples `ids` are read whole and together.
+    """
+    if not has_long(con):
+        yield
+        return
+    ((taken,),) = con.execute(BYTES_OF, {"ids": list(ids)}).fetchall()
+    with in_little_memory(con, HELD_TIMES * int(taken)):
+        yield
 
 
 def _union(tables: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from storage.asked import asking_about, read_aligned
 from storage.conversations import content_hash
 from storage.database import Connection, transaction
+from storage.long_rows import in_bounded_memory
 from storage.shard_checks import require_sound
 from storage.views import columns_of, relation_of
 from storage.workspace import Workspace
@@ -38,7 +39,7 @@ from asked
 {without}
 join examples using (example_id)
 left join ({counts}) using (example_id)
-order by prompt, example_id
+order by left(prompt, 65536), example_id  -- sorted, long ones would take memory without end
 """
 
 MEASURED_KEYS = """
@@ -190,7 +191,7 @@ def _read_sizes(
         counts_key = counts.measure_key
         require_sound(con, counts_key)
     query = SIZES_OF.format(without=without, counts=COUNTS if counts_key else NO_COUNTS)
-    with asking_about(con, ids):
+    with asking_about(con, ids), in_bounded_memory(con):
         return con.execute(query, {**parameters, "counts_key": counts_key}).to_arrow_table()
 
 

@@ -16,10 +16,12 @@ import pyarrow as pa
 
 from storage.conversations import Conversation, Turns
 from storage.database import Connection, fetch_count
+from storage.duckdb_instance import in_little_memory
+from storage.long_rows import read_example_tables
 from storage.rows import fetch_counts, fetch_texts, write_table
 from storage.sources import Source
 
-BATCH_ROWS = 10_000
+BATCH_ROWS = 1 << 11  # of whole rows, each of which may have tens of kilobytes
 
 TABLES = (
     """create or replace temp table exported (
@@ -59,7 +61,7 @@ from (
 TO_COMPARE = """
 select x.example_id, x.prompt, x.completion, x.tools, e.messages,
        coalesce(x.turn, e.response_at), e.tools
-from exported x join examples e using (example_id)
+from exported x join {table} e using (example_id)
 where own_hash <> x.example_id
 """
 
@@ -85,13 +87,12 @@ select x.example_id from exported x anti join examples e using (example_id) orde
 """
 
 NOT_CANONICAL = """
-select example_id, messages, tools, trained_at is not null from examples
+select example_id, messages, tools, trained_at is not null from {table}
 semi join (select example_id from exported union select ancestor from origins) using (example_id)
 where left(sha256(
-    '{"messages":' || messages || ',"tools":' || tools
-    || if(trained_at is null, '}', ',"turns":"all"}')
+    '{{"messages":' || messages || ',"tools":' || tools
+    || if(trained_at is null, '}}', ',"turns":"all"}}')
 ), 32) <> example_id
-order by 1
 """
 
 ORIGINS = """
@@ -244,12 +245,12 @@ def read_not_stored(con: Connection) -> Broken:
 
 def read_otherwise_stored(con: Connection) -> Broken:
     """Exported examples whose stored messages and tools do not hash to their id."""
-    otherwise = [
+    otherwise = sorted(
         example_id
         for batch in _in_batches(con, NOT_CANONICAL)
         for row in batch
         if not _hashes_to(example_id := row[0], *row[1:])
-    ]
+    )
     return Broken(len(otherwise), tuple(otherwise[:NAMED]))
 
 
@@ -313,8 +314,11 @@ def _hashes_to(example_id: str, messages: str, tools: str, several_turns: bool) 
 
 
 def _in_batches(con: Connection, query: str) -> Iterator[list[tuple[Any, ...]]]:
-    for batch in con.execute(query).to_arrow_reader(BATCH_ROWS):
-        yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+    """What a query finds in `table`, each table of examples by itself."""
+    for table in read_example_tables(con):
+        with in_little_memory(con):
+            for batch in con.execute(query.format(table=table)).to_arrow_reader(BATCH_ROWS):
+                yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
 
 
 def _broken(con: Connection, query: str, parameters: dict[str, str] | None = None) -> Broken:

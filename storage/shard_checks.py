@@ -15,7 +15,7 @@ from typing import ClassVar, NamedTuple
 import duckdb
 import pyarrow as pa
 
-from storage.shard_files import is_url
+from storage.shard_files import ShardFiles, explained, is_url
 from storage.shard_location import find_shard_location
 
 COMMITTED = """
@@ -38,9 +38,8 @@ class HashedFile(NamedTuple):
 
     path: str
     sha256: str
-    inode: int
-    bytes: int
-    changed_ns: int
+    state: str
+    """What tells it from one that was written in its place."""
 
 
 SOUND: set[HashedFile] = set()
@@ -69,26 +68,51 @@ def require_sound(con: duckdb.DuckDBPyConnection, measure_key: str | None) -> No
 def find_damaged(con: duckdb.DuckDBPyConnection, measure_key: str | None) -> list[str]:
     """Paths of those of a key's files, or of all, that are not what was committed, or gone.
 
-    Those in an object store are not read for this: the store has checksums of its own, and they
-    would come over the network twice. `sluice verify` reads them too.
+    Those in an object store come over the network for this, once for a process.
     """
     files = find_shard_location(directory_of(con)).below("measurements")
-    if is_url(files.root):
-        return []
     committed = con.execute(COMMITTED, {"measure_key": measure_key}).fetchall()
-    named = [(files.address(path), sha256) for path, sha256 in committed]
+    if not committed:
+        return []
+    states = files.states() if is_url(files.root) else None
+
+    def holds(named: tuple[str, str]) -> bool:
+        path, sha256 = named
+        if states is None:
+            return is_sound(files.address(path), sha256)
+        return is_sound_in_store(files, path, sha256, states.get(path))
+
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # hashing holds no lock of Python's
-        sound = list(threads.map(is_sound, named))
-    return [path for (path, _), holds in zip(named, sound, strict=True) if not holds]
+        sound = list(threads.map(holds, committed))
+    paired = zip(committed, sound, strict=True)
+    return [files.address(path) for (path, _), is_so in paired if not is_so]
 
 
-def is_sound(named: tuple[str, str]) -> bool:
-    """Whether a file, by its path, has this SHA-256."""
-    path, sha256 = named
+def is_sound_in_store(files: ShardFiles, name: str, sha256: str, state: str | None) -> bool:
+    """Whether a file of a store has this SHA-256; None as its state: it is not there.
+
+    Raises:
+        ShardsUnreachableError: if the store does not let it be read.
+    """
+    if state is None:
+        return False
+    seen = HashedFile(files.address(name), sha256, state)
+    if seen in SOUND:
+        return True
+    with explained(files.root):
+        if files.hash_file(name) != sha256:
+            return False
+    SOUND.add(seen)
+    return True
+
+
+def is_sound(path: str, sha256: str) -> bool:
+    """Whether a file of this machine has this SHA-256."""
     try:
         with open(path, "rb") as file:
             found = os.stat(file.fileno())
-            seen = HashedFile(path, sha256, found.st_ino, found.st_size, found.st_mtime_ns)
+            state = f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
+            seen = HashedFile(path, sha256, state)
             if seen in SOUND:
                 return True
             if hashlib.file_digest(file, "sha256").hexdigest() != sha256:

@@ -92,6 +92,13 @@ class ShardFiles:
         # Another process may be writing one; it is no file of ours until it is renamed.
         return {name: size for name, size in sizes.items() if not name.endswith(".partial")}
 
+    def states(self) -> dict[str, str]:
+        """What tells each file from one that is written in its place, from one listing."""
+        with explained(self.root):
+            root = self._path("").rstrip("/")
+            found = self._store().find(root, detail=True)
+        return {path[len(root) + 1 :]: str(sorted(each.items())) for path, each in found.items()}
+
     def read(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Read a Parquet file: all of it, or some columns."""
         with explained(self.root), self._store().open(self._path(name), "rb") as file:

@@ -12,7 +12,12 @@ from storage.asked import asking_about, read_aligned
 from storage.conversations import TextField, join_texts, request_at
 from storage.database import Connection
 from storage.duckdb_instance import in_little_memory
-from storage.long_rows import read_example_tables
+from storage.long_rows import (
+    cut_blocks,
+    in_bounded_memory,
+    read_example_tables,
+    relation_with,
+)
 
 WHOLE_TEXTS: Mapping[TextField, str] = {
     "prompt": "prompt",
@@ -30,7 +35,7 @@ select
     prompt, case when response_at is not null then response end as response,
     coalesce(trained_at[1], response_at) as first_at,  -- of the first trained turn
     case when first_at is null or first_at > 1 then messages end as messages
-from asked join examples using (example_id)
+from asked join {table} using (example_id)
 """
 
 BLOCK_TEXTS = 1 << 13
@@ -43,9 +48,8 @@ def read_texts_of(con: Connection, of: TextField, ids: Sequence[str]) -> list[st
     Raises:
         ValueError: if one of them is not in the workspace.
     """
-    query = READ.format(columns=f"{WHOLE_TEXTS[of]} as text", table="examples")
-    texts: list[str] = read_aligned(con, query, ids)["text"].to_pylist()
-    return texts
+    query = READ.format(columns=f"{WHOLE_TEXTS[of]} as text", table="{table}")
+    return [row["text"] for row in _read_rows(con, query, ids)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +69,16 @@ def read_text_parts(con: Connection, ids: Sequence[str]) -> list[TextParts]:
     """
     return [
         TextParts(row["prompt"], _request_at(row), row["response"])
-        for row in read_aligned(con, READ_PARTS, ids).to_pylist()
+        for row in _read_rows(con, READ_PARTS, ids)
     ]
+
+
+def _read_rows(con: Connection, query: str, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A row for each id, in their order, those of a block in memory together."""
+    for block in cut_blocks(con, ids):
+        with in_bounded_memory(con, block):
+            table = f"({relation_with(con, block)})"
+            yield from read_aligned(con, query.format(table=table), block).to_pylist()
 
 
 def _request_at(row: Mapping[str, Any]) -> int:

@@ -9,12 +9,15 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from typing import Any
+
+from scorers.measures.endpoint.client import EndpointSettings, post_all
+from scorers.measures.endpoint.reply import Reply
 
 Body = dict[str, Any]
 
@@ -180,6 +183,15 @@ def write_canned(handler: BaseHTTPRequestHandler, canned: Canned) -> None:
     for start in range(0, len(data), size):
         time.sleep(canned.drip_seconds)
         handler.wfile.write(data[start : start + size])
+
+
+def as_it_is(reply: Reply) -> Reply:
+    return reply
+
+
+def ask_all(settings: EndpointSettings, path: str, bodies: Sequence[Body]) -> list[Reply]:
+    """`post_all`, whose replies are all wanted as they are."""
+    return post_all(settings, path, bodies, lambda _, reply: reply)
 
 
 def completion(text: object, finish_reason: object = "stop", **message: object) -> Canned:

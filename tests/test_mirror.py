@@ -58,7 +58,6 @@ TESTED_WITH = {
     "pipeline/tracing/report.py": "pipeline/tracing/test_trace.py",
     "pipeline/tracing/row_ranking.py": "pipeline/tracing/test_spans.py",
     "scorers/measures/batches.py": "scorers/measures/models/test_embedder.py",
-    "scorers/measures/reading/padding.py": "scorers/measures/reading/test_attention_probe.py",
     "scorers/measures/reading/vocabulary_head.py": "scorers/measures/reading/test_next_token.py",
     "scorers/measures/training/adapter_training.py": "scorers/measures/training/test_gradients.py",
     "scorers/measures/training/gradient_cost.py": "scorers/measures/training/test_gradients.py",

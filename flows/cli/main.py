@@ -110,6 +110,10 @@ def main() -> None:
         raise
 
 
+NOTING = ("pipeline", "scorers", "storage")
+"""Packages whose modules note what a user should see and no result has."""
+
+
 class Notes(logging.Handler):
     """Has what is noted below the flows reach the user, such as that a workspace is copied."""
 
@@ -119,8 +123,8 @@ class Notes(logging.Handler):
 
 
 def show_notes() -> None:
-    """Say the notes of storage, and of the scorers' cache of replies."""
-    for package in ("storage", "scorers"):
+    """Say the notes of storage, of readers, and of the scorers' cache of replies."""
+    for package in NOTING:
         notes = logging.getLogger(package)
         notes.addHandler(Notes())
         notes.propagate = False  # or Prefect would say it again

@@ -14,7 +14,7 @@ import yaml
 from flows.recipe import check_inputs, check_measures, check_selection
 from flows.recipe.form import validate
 from flows.recipe.schema import Recipe, place_model, place_sources
-from flows.recipe.strict_yaml import read_yaml
+from flows.recipe.strict_yaml import MOST_CHARACTERS, read_yaml
 from pipeline.ingest.stage import ALL_TURNS
 
 
@@ -41,9 +41,12 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         RecipeError: if anything is wrong with it; every problem found is in the message.
     """
     try:
-        value = read_yaml(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:  # a device may have no end
+            value = read_yaml(file.read(MOST_CHARACTERS + 1))
     except FileNotFoundError:
         raise RecipeError(str(path), ["there is no such file"]) from None
+    except OSError as error:
+        raise RecipeError(str(path), [f"it cannot be read: {error.strerror}"]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(str(path), [f"it is not YAML: {one_line(error)}"]) from None
     if not isinstance(value, dict):

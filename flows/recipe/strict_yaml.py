@@ -14,8 +14,32 @@ LARGEST = 2**63 - 1
 """Of a whole number: what databases and tensors can hold."""
 
 
+MOST_CHARACTERS = 1 << 20
+"""Of a text that is read: a recipe has some thousands, and a million take seconds."""
+
+NO_SUCH_VALUE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What PyYAML raises for a plain value that is none of its kind: a 31st of June, !!int x."""
+
+
 class StrictLoader(yaml.SafeLoader):
     """Reads plain values, each key once, and numbers that can be held."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401
+        """Whatever a node is.
+
+        Raises:
+            yaml.YAMLError: also if a plain value is none of the kind that it looks like.
+        """
+        try:
+            return super().construct_object(node, deep)
+        except NO_SUCH_VALUE:
+            if not isinstance(node, yaml.ScalarNode):
+                raise
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.YAMLError(
+                f"{node.value[:30]!r} on line {node.start_mark.line + 1} is no {kind} that can be "
+                "read; where it is a text, put it in quotes"
+            ) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """A mapping.
@@ -67,6 +91,8 @@ def read_yaml(text: str) -> Any:  # noqa: ANN401 - whatever stands there
     Raises:
         yaml.YAMLError: if it is none, or not one of the kind described above.
     """
+    if len(text) > MOST_CHARACTERS:
+        raise yaml.YAMLError(f"it has more than {MOST_CHARACTERS:,} characters: no recipe has")
     try:
         return yaml.load(text, StrictLoader)
     except RecursionError:

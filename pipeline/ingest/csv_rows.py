@@ -11,10 +11,10 @@ lines whose quotes are in order is never cut.
 
 import csv
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.ingest.compression import BrokenStreamError
 from pipeline.ingest.rows import (
@@ -31,15 +31,27 @@ from pipeline.ingest.strict_json import not_utf8
 if TYPE_CHECKING:
     from _csv import Reader
 
+MANY_LINES = 50
+"""A row of more is told: it may be meant, or a quote that is not closed may have met another."""
+
 SEPARATORS = (",", ";", "\t", "|")
 
 _STATED = re.compile(rb"sep=(.)\r?", re.IGNORECASE)  # as spreadsheets write it before the header
 
 
+class TallRow(NamedTuple):
+    """A row of many lines."""
+
+    line: int
+    """Its first in the file, from 1."""
+    lines: int
+
+
 class _Feed:
     """Lines as text for csv.reader, and what it was given since the last row began."""
 
-    def __init__(self, lines: Iterator[Line], limit: int) -> None:
+    def __init__(self, lines: Iterator[Line], limit: int, skipped: int) -> None:
+        self.line = skipped + 1  # where the row begins
         self._lines = lines
         self._again: deque[Line] = deque()
         self._limit = limit
@@ -71,8 +83,14 @@ class _Feed:
         rows = sum(_columns(line, separator) == width for line in lines)
         return width > 1 and 2 * rows > len(lines)
 
+    @property
+    def lines(self) -> int:
+        """Of the row."""
+        return len(self._given)
+
     def begin_row(self) -> None:
         """Forget what was given."""
+        self.line += self.lines
         self._given, self._size = [], 0
 
     def take(self) -> bytes | OversizedRow:
@@ -85,20 +103,23 @@ class _Feed:
         return b"\n".join(line for line in self._given if isinstance(line, bytes))
 
 
-def read_csv_rows(lines: Iterator[Line], limit: int) -> Iterator[RawRow | UnreadableRow]:
+def read_csv_rows(
+    lines: Iterator[Line], limit: int, tall: list[TallRow] | None = None
+) -> Iterator[RawRow | UnreadableRow]:
     """Read rows; the position counts them from 1, the header apart.
 
     Args:
         lines: the lines of the file without their ends.
         limit: bytes above which a row is not parsed.
+        tall: is given the rows of more than MANY_LINES lines, as they are read.
 
     Raises:
         UnreadableSourceError: if the header cannot be read or names a column twice.
         BrokenStreamError: from `lines`; `rest` has the row that was being read.
     """
     csv.field_size_limit(max(csv.field_size_limit(), limit))  # which is ours to check
-    separator, lines = _find_separator(lines)
-    feed = _Feed(lines, limit)
+    separator, skipped, lines = _find_separator(lines)
+    feed = _Feed(lines, limit, skipped)
     rows = csv.reader(feed, strict=True, delimiter=separator)
     header: list[str] | None = None
     position = 0
@@ -114,23 +135,29 @@ def read_csv_rows(lines: Iterator[Line], limit: int) -> Iterator[RawRow | Unread
             header = _checked_header(fields, raw)
             continue
         position += 1
-        yield _row(position, header, fields, raw, limit)
+        row = _row(position, header, fields, raw, limit)
+        if tall is not None and feed.lines > MANY_LINES and isinstance(row, RawRow):
+            tall.append(TallRow(feed.line, feed.lines))
+        yield row
 
 
-def _find_separator(lines: Iterator[Line]) -> tuple[str, Iterator[Line]]:
-    """What separates the columns, and the lines from the header on."""
-    first = next((line for line in lines if not isinstance(line, bytes) or line.strip()), b"")
+def _find_separator(lines: Iterator[Line]) -> tuple[str, int, Iterator[Line]]:
+    """What separates the columns, how many lines come before the header, and those from it on."""
+    before, first = next(
+        ((n, line) for n, line in enumerate(lines) if not isinstance(line, bytes) or line.strip()),
+        (0, b""),
+    )
     if isinstance(first, OversizedRow):
-        return SEPARATORS[0], chain([first], lines)
+        return SEPARATORS[0], before, chain([first], lines)
     if stated := _STATED.fullmatch(first):
-        return stated[1].decode(errors="replace"), lines
+        return stated[1].decode(errors="replace"), before + 1, lines
     header = first.decode(errors="replace")
 
     def fit(separator: str) -> tuple[int, bool]:
         names = next(csv.reader([header], delimiter=separator))
         return len(CONTENT_KEYS.intersection(names)), len(names) > 1
 
-    return max(SEPARATORS, key=fit), chain([first], lines)  # the first of equals
+    return max(SEPARATORS, key=fit), before, chain([first], lines)  # the first of equals
 
 
 def _is_no_row(fields: list[str] | csv.Error, width: int) -> bool:
@@ -170,7 +197,7 @@ def _checked_header(fields: list[str] | csv.Error, raw: bytes | OversizedRow) ->
     if b"\0" in raw:
         detail = "the header of the CSV file holds NUL: UTF-16 must be converted to UTF-8 first"
         raise UnreadableSourceError(detail)
-    twice = sorted({name for name in fields if fields.count(name) > 1})
+    twice = sorted(name for name, times in Counter(fields).items() if times > 1)
     if twice:
         raise UnreadableSourceError(f"the CSV file names columns twice: {', '.join(twice)}")
     return fields

@@ -6,13 +6,14 @@ where it broke, so that what was read before is kept and the loss is seen.
 """
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from pipeline.ingest.columnar import read_parquet
 from pipeline.ingest.compression import DECOMPRESSORS, BrokenStreamError, read_blocks
-from pipeline.ingest.csv_rows import read_csv_rows
+from pipeline.ingest.csv_rows import MANY_LINES, TallRow, read_csv_rows
 from pipeline.ingest.hub_datasets import (
     HUB_PREFIX,
     is_saved_dataset,
@@ -31,6 +32,7 @@ from pipeline.ingest.rows import (
     read_json_row,
 )
 from pipeline.ingest.source_files import hash_source, require_readable
+from storage.visible import harmless
 
 __all__ = [
     "HUB_PREFIX",
@@ -42,6 +44,10 @@ __all__ = [
     "read_rows",
     "source_fingerprint",
 ]
+
+logger = logging.getLogger(__name__)
+
+MOST_NAMED = 3  # rows of many lines of which a message says where they are
 
 SourceFormat: TypeAlias = Literal["jsonl", "json", "csv", "parquet", "dataset", "hub"]
 
@@ -174,9 +180,20 @@ def _read_texts(
 def _read_csv(path: Path, limit: int) -> ReadRows:
     position = 0
     lines = read_lines(end_with_line_feeds(read_blocks(path)), limit)
+    tall: list[TallRow] = []
     try:
-        for row in read_csv_rows(lines, limit):
+        for row in read_csv_rows(lines, limit, tall):
             position = row.position
             yield row
     except BrokenStreamError as error:
         yield UnreadableRow(position + 1, "broken_file", f"{path.name} {error}", error.rest)
+    if tall:
+        shown = [f"{row.line} ({row.lines} lines)" for row in tall[:MOST_NAMED]]
+        logger.warning(
+            "%s: %d rows have more than %d lines, the first from line %s on: they are read as they "
+            "are; where that is not meant, a quote is not closed",
+            harmless(path.name),
+            len(tall),
+            MANY_LINES,
+            ", ".join(shown),
+        )

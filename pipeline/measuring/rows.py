@@ -46,6 +46,9 @@ Unmeasured = dict[str, Any]
 RENDERED_TOGETHER = 1_000
 """Examples whose tokens are held at once: enough for the tokenizer's batches."""
 
+RENDERED_CHARACTERS = 1 << 24
+"""The same of their characters, to which long ones come before a thousand."""
+
 _rendering = Lock()
 """A tokenizer may be asked by one thread at a time; shards are prepared by several."""
 
@@ -123,8 +126,7 @@ def inspect_rows(
         tokenizer = tokenizer_of(model)
 
         def render(asked: list[Dialogue]) -> Iterator[Inspected | Unmeasured]:
-            for first in range(0, len(asked), RENDERED_TOGETHER):
-                some = asked[first : first + RENDERED_TOGETHER]
+            for some in cut_dialogues(asked):
                 rendered = render_dialogues(tokenizer, some, template, headers=headers)
                 for dialogue, turns in zip(some, rendered, strict=True):
                     if isinstance(turns, RenderingError):
@@ -133,6 +135,23 @@ def inspect_rows(
                         yield inspect(tokenizer, dialogue, turns)
 
         return answer_rows(dialogues, render)
+
+
+def cut_dialogues(dialogues: Iterable[Dialogue]) -> Iterator[list[Dialogue]]:
+    """Conversations in their order, as many together as are rendered at once."""
+    some: list[Dialogue] = []
+    characters = 0
+    for dialogue in dialogues:
+        if some and characters + dialogue.characters > RENDERED_CHARACTERS:
+            yield some
+            some, characters = [], 0
+        some.append(dialogue)
+        characters += dialogue.characters
+        if len(some) == RENDERED_TOGETHER:
+            yield some
+            some, characters = [], 0
+    if some:
+        yield some
 
 
 def dialogue_of(row: Mapping[str, Any]) -> Dialogue:

@@ -11,6 +11,7 @@ so that neither memory nor the number of files grows with the rows.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -44,6 +45,12 @@ SHARD_ROWS = 8_192
 INPUTS_AHEAD = 32
 """Shards whose inputs are read from the database together."""
 
+LONG_TOKENS = 1 << 13
+"""A row of as many is a long one: thousands of them do not fit into memory together."""
+
+LONG_AHEAD = 1 << 23
+"""Tokens of long rows whose inputs are read together, if that is more than one shard's."""
+
 
 @dataclass(frozen=True, slots=True)
 class ShardPlan:
@@ -74,8 +81,10 @@ class ShardPlan:
 
     def __iter__(self) -> Iterator[Shard]:
         """The shards in order, each with its input on disk."""
-        for first in range(0, len(self), INPUTS_AHEAD):
-            numbers = range(first, min(first + INPUTS_AHEAD, len(self)))
+        long = np.where(self.tokens >= LONG_TOKENS, self.tokens, 0)
+        in_shards = np.add.reduceat(long, self.borders[:-1]) if len(self) else long
+        for first, end in pairwise(cut_by_size(in_shards, LONG_AHEAD, INPUTS_AHEAD).tolist()):
+            numbers = range(first, end)
             pieces = [self._piece(number) for number in numbers]
             shards = [
                 name_shard(self.workspace, self.measure, self.key, ids, self.after)
@@ -145,12 +154,15 @@ def on_gpu() -> bool:
     return resolve_device() != "cpu"
 
 
-def cut_by_size(tokens: NDArray[np.int64], most_tokens: int) -> NDArray[np.int64]:
-    """Borders of pieces, each as long as it can be within `most_tokens` and SHARD_ROWS.
+def cut_by_size(
+    tokens: NDArray[np.int64], most_tokens: int, most_rows: int = SHARD_ROWS
+) -> NDArray[np.int64]:
+    """Borders of pieces, each as long as it can be within `most_tokens` and `most_rows`.
 
     Args:
         tokens: (n,) of each row.
         most_tokens: in a piece; a row that has more is a piece of its own.
+        most_rows: in a piece.
     """
     ends = np.cumsum(tokens)  # (n,) ends[i]: tokens of rows 0 to i, i included
     borders = [0]
@@ -160,7 +172,7 @@ def cut_by_size(tokens: NDArray[np.int64], most_tokens: int) -> NDArray[np.int64
         # The first row whose end lies beyond the limit is the exclusive border; "right", so that a
         # piece of exactly most_tokens is whole.
         reach = int(np.searchsorted(ends, before + most_tokens, side="right"))
-        borders.append(min(max(reach, start + 1), start + SHARD_ROWS))  # one row at least
+        borders.append(min(max(reach, start + 1), start + most_rows))  # one row at least
     return np.array(borders, dtype=np.int64)
 
 

@@ -12,9 +12,17 @@ MARKUP = re.compile(r"[\\`*\[\]<>|]|(?<![^\W_])_|_(?![^\W_])")
 it for the sign itself. An underscore between letters is none, and names are full of them."""
 
 
+NAME = re.compile(r"(?<![`\\])`([A-Za-z](?:[\w:=. -]*\w)?)`(?!`)", re.ASCII)
+"""What our own advice has as code: a setting, or one with its value."""
+
+
 def escape_markdown(text: object) -> str:
     """A text on one line in which nothing is markup, a command, or out of sight."""
-    return MARKUP.sub(r"\\\g<0>", " ".join(harmless(str(text)).split()))
+    return " ".join(_escape(harmless(str(text))).split())
+
+
+def _escape(text: str) -> str:
+    return MARKUP.sub(r"\\\g<0>", text)
 
 
 def code_span(text: object) -> str:
@@ -50,5 +58,15 @@ def markdown_table(
 
 
 def bullets(items: Iterable[object]) -> list[str]:
-    """Lines of a list, each of plain text."""
-    return [f"- {escape_markdown(item)}" for item in items]
+    """Lines of a list, each of plain text, but for names between backticks, which are code."""
+    return [f"- {show_names(str(item))}" for item in items]
+
+
+def show_names(text: str) -> str:
+    """A text on one line in which `chat_template` and the like are code, and nothing else markup.
+
+    In such a name nothing can be markup, so it does not matter who wrote it.
+    """
+    pieces = NAME.split(harmless(text))  # what stands between names, and each second one a name
+    shown = [f"`{piece}`" if at % 2 else _escape(piece) for at, piece in enumerate(pieces)]
+    return " ".join("".join(shown).split())

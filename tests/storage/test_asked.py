@@ -210,6 +210,7 @@ NOT_ALIGNED = {
     "count_failed": "counts",
     "count_members": "counts",
     "cut_blocks": "the ids themselves",
+    "in_bounded_memory": "gives nothing back",
     "read_attempted": SORTED,
     "read_details": "counts",
     "read_first_sources": A_MAPPING,

@@ -7,7 +7,7 @@ from storage.arriving_rows import write_examples
 from storage.conversations import Conversation
 from storage.database import Connection, open_workspace, transaction
 from storage.examples import read_examples, stream_examples
-from storage.long_rows import cut_blocks, read_example_tables, relation_with
+from storage.long_rows import cut_blocks, in_bounded_memory, read_example_tables, relation_with
 from storage.texts import read_text_blocks
 from storage.workspace import Workspace
 
@@ -109,3 +109,21 @@ def test_blocks_are_of_bytes(
     assert [len(block) for block in blocks] == lengths
     assert [each for block in blocks for each in block] == ids
     assert list(cut_blocks(parted, [])) == []
+
+
+def test_memory_is_bounded_where_there_are_long_examples(parted: Connection) -> None:
+    def limit() -> int:
+        (found,) = parted.execute("select current_setting('memory_limit')").fetchall()
+        number, unit = str(found[0]).split()
+        return round(float(number) * {"MiB": 2**20, "GiB": 2**30}[unit])
+
+    usual = limit()
+    with in_bounded_memory(parted):
+        assert limit() == usual, "there are none"
+    ids = write_examples(parted, TALKS, "source")
+    with in_bounded_memory(parted):
+        assert limit() == 2**28
+    parted.execute("update long_rows set bytes = 2 ** 23")
+    with in_bounded_memory(parted, [ids[0], ids[1], ids[3]]):  # two of them are long
+        assert limit() == 2**28 + 2**27
+    assert limit() > usual // 2

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
@@ -25,7 +26,9 @@ from storage.measurements import (
     read_texts,
 )
 from storage.retention import StoredProxy, covers
-from storage.shard_checks import SOUND, DamagedMeasurementsError
+from storage.shard_checks import SOUND, DamagedMeasurementsError, find_damaged
+from storage.shard_files import ShardFiles
+from storage.shard_location import set_shard_location
 from storage.workspace import Workspace
 
 KEY = MeasureKey("token_counts", "m", "fingerprint", "template", {})
@@ -200,3 +203,60 @@ def test_a_file_of_another_key_that_fails_the_view_is_named(workspace: Workspace
         read_workspace(workspace) as con,
     ):
         READERS["measurements"](con)
+
+
+@pytest.fixture
+def stored(workspace: Workspace) -> Workspace:
+    """A workspace whose shards are in a store."""
+    workspace.directory.mkdir(parents=True, exist_ok=True)
+    set_shard_location(workspace.directory, f"memory://{uuid4().hex}")
+    commit_one(workspace, files=3)
+    return workspace
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_flipped_bit_in_a_store_is_refused_as_one_on_this_machine(
+    stored: Workspace, reader: str
+) -> None:
+    with read_workspace(stored) as con:
+        READERS[reader](con)
+    files = stored.measurements
+    (name,) = [name for name in files.names() if name.endswith("1.parquet")]
+    content = bytearray(files.read_bytes(name))
+    content[len(content) // 3] ^= 1
+    files.write_bytes(name, bytes(content))
+    with (
+        read_workspace(stored) as con,
+        pytest.raises(DamagedMeasurementsError, match=r"memory://.*1\.parquet is not the file"),
+    ):
+        READERS[reader](con)
+
+
+def test_a_file_that_is_gone_from_its_store_is_named(stored: Workspace) -> None:
+    with read_workspace(stored) as con:
+        files = stored.measurements
+        (name,) = [name for name in files.names() if name.endswith("2.parquet")]
+        files.remove(name)
+        assert find_damaged(con, KEY.measure_key) == [files.address(name)]
+
+
+def test_a_file_in_a_store_is_hashed_once_until_it_is_written_again(
+    stored: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+    hash_file = ShardFiles.hash_file
+
+    def counted(self: ShardFiles, name: str) -> str:
+        hashed.append(name)
+        return hash_file(self, name)
+
+    monkeypatch.setattr(ShardFiles, "hash_file", counted)
+    for _ in range(2):
+        with read_workspace(stored) as con:
+            for read in READERS.values():
+                read(con)
+    assert len(hashed) == len(set(hashed)) == 3
+    stored.measurements.write_bytes(hashed[0], stored.measurements.read_bytes(hashed[0]))
+    with read_workspace(stored) as con:
+        READERS["measurements"](con)
+    assert hashed[3:] == hashed[:1], "the same bytes, written anew"

@@ -1,12 +1,16 @@
 """Whole texts of examples: at their places, and none where there is no response."""
 
+from collections.abc import Sequence
+
+import pyarrow as pa
 import pytest
 
-from storage import texts
+from storage import arriving_rows, long_rows, texts
+from storage.asked import read_aligned
 from storage.conversations import Conversation, Message, TextField
 from storage.database import Connection
 from storage.sources import write_examples
-from storage.texts import read_text_blocks
+from storage.texts import read_text_blocks, read_text_parts, read_texts_of
 
 
 def ask(prompt: str, response: str | None) -> Conversation:
@@ -51,3 +55,29 @@ def test_a_block_has_a_bounded_number_of_rows(
     assert [len(block) for block in blocks] == [4, 4, 2]
     assert sorted(place for block in blocks for place in block) == [*range(10)]
     assert list(read_text_blocks(con, {"t": "response"}, [])) == []
+
+
+@pytest.mark.parametrize("most", [1, 700, 10**6])
+def test_texts_by_ids_are_read_in_blocks_of_bytes(
+    con: Connection, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(arriving_rows, "LONG_BYTES", 200)
+    monkeypatch.setattr(long_rows, "PART_BYTES", 400)
+    monkeypatch.setattr(long_rows, "BLOCK_BYTES", most)
+    asked: list[int] = []
+
+    def counted(con: Connection, query: str, ids: Sequence[str]) -> pa.Table:
+        asked.append(len(ids))
+        return read_aligned(con, query, ids)
+
+    monkeypatch.setattr(texts, "read_aligned", counted)
+    letters = "gbdface"
+    talks = [ask(letter * (300 if letter in "bdef" else 3), letter) for letter in letters]
+    ids = write_examples(con, talks, "source")
+    found = read_texts_of(con, "response", [*ids, ids[0]])
+    assert found == [*letters, "g"] and sum(asked) == 8
+    parts = read_text_parts(con, ids)
+    assert [part.response for part in parts] == [*letters]
+    assert max(asked) <= {1: 1, 700: 4, 10**6: 8}[most]
+    with pytest.raises(ValueError, match="asked for"):
+        read_texts_of(con, "prompt", [*ids, "x"])

@@ -1,7 +1,8 @@
 """Ask an OpenAI-compatible server many things at once, and lose none of them.
 
-`post_all` sends a list of JSON bodies to one path and returns the replies in the order of the
-bodies, however the server finished them. At most `max_concurrency` are under way at a time. What
+`post_all` sends a list of JSON bodies to one path and returns what was read of the replies in the
+order of the bodies, however the server finished them. A reply is read as it comes and then let go:
+it may be many times what is made of it. At most `max_concurrency` are under way at a time. What
 may pass is tried again: no connection, a timeout, and the statuses 408, 409, 429 and 5xx, after a
 pause that doubles and is never shorter than the server's Retry-After. Everything else is final.
 A body without a reply gets a GenerationFailure in its place: the others are not affected. But a
@@ -23,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import httpx
 
@@ -32,6 +33,8 @@ from scorers.measures.protocols import GenerationFailure
 
 if TYPE_CHECKING:
     from tenacity import AsyncRetrying, RetryCallState
+
+Read = TypeVar("Read")
 
 REFUSES_US = frozenset({"http_401", "http_402", "http_429", "http_502", "http_503", "http_504"})
 """Reasons that any body would have been given: key, account, rate, or nothing behind a gateway."""
@@ -120,20 +123,25 @@ def post_all(
     settings: EndpointSettings,
     path: str,
     bodies: Sequence[JsonReply],
-    on_reply: Callable[[int, Reply], None] | None = None,
-) -> list[Reply]:
-    """Send every body to `path`; one reply or failure for each, in the same order.
+    read: Callable[[int, Reply], Read],
+) -> list[Read]:
+    """Send every body to `path`; what is read of each reply or failure, in the same order.
 
-    `on_reply` is given the index of a body and its reply as soon as that is there.
+    Args:
+        settings: the server, and how hard to press it.
+        path: below the base.
+        bodies: what is asked.
+        read: is given the index of a body and its reply as soon as that is there; only what it
+            returns is kept.
 
     Ctrl-C cancels what is under way, closes the connections and raises KeyboardInterrupt.
 
     Raises:
-        ServerLostError: if the server is gone, or refuses us; `on_reply` has had what it answered.
+        ServerLostError: if the server is gone, or refuses us; `read` has had what it answered.
         ValueError: if the environment variable with the key is not set.
         RuntimeError: if called from a running event loop; call it from a thread there.
     """
-    return asyncio.run(_post_all(settings, path, bodies, on_reply)) if bodies else []
+    return asyncio.run(_post_all(settings, path, bodies, read)) if bodies else []
 
 
 def get_json(settings: EndpointSettings, path: str) -> Reply:
@@ -149,9 +157,9 @@ async def _post_all(
     settings: EndpointSettings,
     path: str,
     bodies: Sequence[JsonReply],
-    on_reply: Callable[[int, Reply], None] | None,
-) -> list[Reply]:
-    replies: dict[int, Reply] = {}
+    read: Callable[[int, Reply], Read],
+) -> list[Read]:
+    found: dict[int, Read] = {}
     waiting: Iterator[tuple[int, JsonReply]] = iter(enumerate(bodies))  # shared by the workers
     lost: list[ServerLostError] = []
 
@@ -162,19 +170,19 @@ async def _post_all(
             # Escaped to ASCII: a stray surrogate is then the server's to refuse, for one row.
             request = client.build_request("POST", path, content=json.dumps(body).encode())
             try:
-                replies[index] = await _hear(client, request, settings, body, index)
+                reply = await _hear(client, request, settings, body, index)
             except ServerLostError as error:  # others under way may still be answered
                 lost.append(error)
                 return
-            if on_reply is not None:
-                on_reply(index, replies[index])
+            found[index] = read(index, reply)
+            del reply  # not held while the next is waited for
 
     async with _open_client(settings) as client, asyncio.TaskGroup() as workers:
         for _ in range(min(settings.max_concurrency, len(bodies))):
             workers.create_task(work())
     if lost:
         raise lost[0]
-    return [replies[index] for index in range(len(bodies))]
+    return [found[index] for index in range(len(bodies))]
 
 
 async def _hear(

@@ -9,6 +9,7 @@ Replies are kept where the settings name a folder for them, so that none is aske
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +41,28 @@ MOST_NAMES = 40
 MOST_TOKENS = 2**31
 """A count of tokens that is not below this is none."""
 
+MOST_HELD_BYTES = 1 << 29
+"""Of the answers to the requests of one call: 64 KiB of each of 8,192."""
+
 SEED_LIMIT = 2**31  # servers read seeds as 32 or 64 bits, signed or not; below this all agree
+
+
+class HeldAnswers:
+    """The answers of one call, which are in memory together: so many bytes of them."""
+
+    def __init__(self) -> None:
+        self._room = MOST_HELD_BYTES
+
+    def take(self, reply: Reply) -> GeneratedAnswer | GenerationFailure:
+        """See read_answer; an answer there is no room for is had when it is asked for again."""
+        answer = read_answer(reply)
+        if isinstance(answer, GeneratedAnswer):
+            size = sys.getsizeof(answer.text)  # one sign beyond Latin takes all to twice, or more
+            if size > self._room:
+                most = f"more than {MOST_HELD_BYTES >> 20} MiB of answers to what is asked together"
+                return GenerationFailure("reply_too_large", most)
+            self._room -= size
+        return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +84,7 @@ class EndpointGenerator:
             ValueError: if the environment variable with the key is not set.
         """
         bodies = [_generation_body(self.settings, request) for request in requests]
-        replies = post_once(self.settings, COMPLETIONS, bodies, is_answer)
-        return [read_answer(reply) for reply in replies]
+        return post_once(self.settings, COMPLETIONS, bodies, HeldAnswers().take, is_answer)
 
     def fingerprint(self) -> str:
         """`endpoint_fingerprint` of the served model."""

@@ -52,13 +52,18 @@ class EndpointJudge:
         """
         check_options(options)
         bodies = [_option_body(self.settings, prompt) for prompt in prompts]
-        replies = post_once(self.settings, COMPLETIONS, bodies, lists_tokens)
-        found = np.array([read_options(reply, options) for reply in replies], dtype=np.float64)
+
+        def read(reply: Reply) -> tuple[list[float], GenerationFailure | None]:
+            found = read_options(reply, options)
+            return found, None if any(found) else _failure(reply)
+
+        replies = post_once(self.settings, COMPLETIONS, bodies, read, lists_tokens)
+        found = np.array([listed for listed, _ in replies], dtype=np.float64)
         found = found.reshape(len(prompts), len(options))  # without prompts the array is (0,)
         mass = found.sum(axis=1)
         probabilities = np.full_like(found, np.nan)
         np.divide(found, mass[:, None], out=probabilities, where=mass[:, None] > 0)
-        failures = {at: _failure(replies[at]) for at in np.flatnonzero(mass == 0).tolist()}
+        failures = {at: failure for at, (_, failure) in enumerate(replies) if failure is not None}
         return OptionProbabilities(probabilities, np.minimum(mass, 1.0), failures)
 
     def fingerprint(self) -> str:

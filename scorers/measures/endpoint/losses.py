@@ -56,8 +56,13 @@ class EndpointLosses:
         asked = [i for i, response in enumerate(responses) if len(response) > 0]
         bodies = [_losses_body(self.settings, prefixes[i], responses[i]) for i in asked]
         losses: list[TokenLosses | GenerationFailure] = [_token_losses([]) for _ in responses]
-        for i, reply in zip(asked, post_all(self.settings, COMPLETIONS, bodies), strict=True):
-            losses[i] = read_losses(reply, prefixes[i], responses[i])
+
+        def read(index: int, reply: Reply) -> TokenLosses | GenerationFailure:
+            at = asked[index]
+            return read_losses(reply, prefixes[at], responses[at])
+
+        for i, found in zip(asked, post_all(self.settings, COMPLETIONS, bodies, read), strict=True):
+            losses[i] = found
         return losses
 
     def fingerprint(self) -> str:

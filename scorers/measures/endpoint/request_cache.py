@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
-from scorers.measures.endpoint.client import EndpointSettings, post_all
+from scorers.measures.endpoint.client import EndpointSettings, Read, post_all
 from scorers.measures.endpoint.reply import JsonReply, Reply
 from scorers.measures.protocols import GenerationFailure
 
@@ -80,8 +80,9 @@ def post_once(
     settings: EndpointSettings,
     path: str,
     bodies: Sequence[JsonReply],
+    read: Callable[[Reply], Read],
     is_usable: Callable[[JsonReply], bool],
-) -> list[Reply]:
+) -> list[Read]:
     """`post_all`, but for what is kept in `settings.cache`; without a cache nothing is kept.
 
     With one, equal bodies are asked once and have one reply: after a kill it could be no other way.
@@ -90,6 +91,7 @@ def post_once(
         settings: the server, and the folder of replies.
         path: below the base.
         bodies: what is asked.
+        read: is given a reply, had or kept; only what it returns is held in memory.
         is_usable: whether a reply is worth keeping, or was. A server may answer with status 200
             and yet say nothing; that is asked again.
 
@@ -97,21 +99,27 @@ def post_once(
         ValueError, RuntimeError: as `post_all`.
     """
     if settings.cache is None:
-        return post_all(settings, path, bodies)
+        return post_all(settings, path, bodies, lambda _, reply: read(reply))
     cache = RequestCache(settings.cache)
     keys = [request_key(settings.base_url, path, body) for body in bodies]
-    found = {key: kept for key in set(keys) if (kept := cache.read(key)) is not None}
-    replies: dict[str, Reply] = {key: kept for key, kept in found.items() if is_usable(kept)}
-    if len(replies) < len(found):
-        note_spoilt(settings.cache)
+    found: dict[str, Read] = {}
     # A dict, so that equal bodies are one request.
-    missing = {key: body for key, body in zip(keys, bodies, strict=True) if key not in replies}
+    missing: dict[str, JsonReply] = {}
+    for key, body in dict(zip(keys, bodies, strict=True)).items():
+        kept = cache.read(key)
+        if kept is not None and is_usable(kept):
+            found[key] = read(kept)
+            continue
+        missing[key] = body
+        if kept is not None:
+            note_spoilt(settings.cache)
     wanted = list(missing)
 
-    def keep(index: int, reply: Reply) -> None:
+    def keep(index: int, reply: Reply) -> Read:
         if not isinstance(reply, GenerationFailure) and is_usable(reply):
             cache.keep(wanted[index], reply)
+        return read(reply)
 
-    had = post_all(settings, path, list(missing.values()), on_reply=keep)
-    replies |= zip(wanted, had, strict=True)
-    return [replies[key] for key in keys]
+    had = post_all(settings, path, list(missing.values()), keep)
+    found |= zip(wanted, had, strict=True)
+    return [found[key] for key in keys]

@@ -14,8 +14,10 @@ from transformers import PreTrainedTokenizerBase
 from scorers.measures.models.model_folder import loading_from
 from scorers.measures.protocols import TextVectors
 from scorers.measures.quiet import quiet_transformers
+from scorers.measures.reading.padding import to_device
 
 BATCH_WINDOWS = 32  # windows per forward pass: the fastest of 32 and 128 on two cores
+GPU_BATCH_WINDOWS = 256  # so that a GPU has enough to do in each
 
 
 class SentenceEmbedder:
@@ -43,6 +45,11 @@ class SentenceEmbedder:
         self.window = model.max_seq_length - len(self._before) - len(self._after)
         """Tokens of text that one window takes."""
         self._turn = Lock()
+
+    @property
+    def batch_windows(self) -> int:
+        """Windows per forward pass, on the model's device."""
+        return GPU_BATCH_WINDOWS if self._model.device.type == "cuda" else BATCH_WINDOWS
 
     @classmethod
     def from_directory(cls, path: Path, device: str) -> "SentenceEmbedder":
@@ -99,11 +106,12 @@ class SentenceEmbedder:
         vectors = np.empty((len(windows), self.dimensions))
         order = sorted(range(len(windows)), key=lambda w: (-len(windows[w]), w))  # little padding
         with self._turn, torch.inference_mode():
-            for at in range(0, len(order), BATCH_WINDOWS):
-                chosen = order[at : at + BATCH_WINDOWS]
+            for at in range(0, len(order), self.batch_windows):
+                chosen = order[at : at + self.batch_windows]
                 ids = [[*self._before, *windows[w], *self._after] for w in chosen]
                 inputs = self._tokenizer.pad({"input_ids": ids}, return_tensors="pt")
-                features = {name: value.to(self._model.device) for name, value in inputs.items()}
+                device = self._model.device
+                features = {name: to_device(value, device) for name, value in inputs.items()}
                 output = self._model(features)["sentence_embedding"]
                 vectors[chosen] = output.cpu().double().numpy()
         return _unit(vectors)

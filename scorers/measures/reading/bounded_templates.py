@@ -43,6 +43,31 @@ UNBOUNDED_FILTERS = (
 INSTANT_FILTERS = frozenset(("attr", "count", "d", "default", "first", "items", "last", "length"))
 """Filters that do not look at the elements of what they are given."""
 
+BY_CHARACTER = frozenset(
+    [
+        "batch",
+        "groupby",
+        "join",
+        "list",
+        "map",
+        "max",
+        "min",
+        "random",
+        "reject",
+        "rejectattr",
+        "select",
+        "selectattr",
+        "slice",
+        "sort",
+        "sum",
+        "title",
+        "unique",
+        "urlencode",
+        "wordcount",
+    ]
+)
+"""Filters to which a text is so many elements or words: each character is a step."""
+
 SHALLOW_FILTERS = INSTANT_FILTERS | frozenset(
     ("batch", "list", "map", "reject", "rejectattr", "reverse", "select", "selectattr", "slice")
 )
@@ -88,6 +113,8 @@ class BoundedFunctions(dict[str, Callable[..., Any]]):
         def counted(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever it takes and gives
             given = (*args[first:], *kwargs.values())
             take(1)
+            if name in BY_CHARACTER:
+                take(sum(len(each) for each in given if isinstance(each, str)))
             if name not in INSTANT_FILTERS:
                 go_through(given, deep=name not in SHALLOW_FILTERS)
             require_result(name, given)

@@ -59,6 +59,15 @@ Tools: TypeAlias = Sequence[Mapping[str, Any]]
 
 NO_PROMPT = "the conversation begins with the response: there is no prompt"
 
+MOST_CHARACTERS = 1 << 22
+"""Of a conversation that is tokenised: a million tokens of prose. A tokenizer needs hundreds of
+bytes for each."""
+
+TOO_LONG = (
+    f"the conversation is written in more than {MOST_CHARACTERS:,} characters, which no trainer "
+    "reads at once: its tokens are not counted"
+)
+
 TURN_END = " \n "  # between the turns of question_answer
 
 
@@ -159,12 +168,28 @@ def write_turns(
             takes a rendering more. Without, the last token of the prompt stands for it.
 
     Returns:
-        The texts, or why a conversation cannot be written.
+        The texts, or why a conversation cannot be written, or not be read.
 
     Raises:
         MissingTemplateError: if the tokenizer has no chat template.
         ValueError: if it has no end-of-text token.
     """
+    written = _write_turns(tokenizer, asked, tools, template, headers)
+    return [
+        RenderingError(TOO_LONG)
+        if isinstance(turn, WrittenTurn) and len(turn.full) > MOST_CHARACTERS
+        else turn
+        for turn in written
+    ]
+
+
+def _write_turns(
+    tokenizer: PreTrainedTokenizerBase,
+    asked: Sequence[tuple[Sequence[Message], int]],
+    tools: Tools,
+    template: Template,
+    headers: bool,
+) -> list[WrittenTurn | RenderingError]:
     if template == "question_answer":
         end = end_of_text(tokenizer)
         return [_write_question_answer(end, messages, at, tools) for messages, at in asked]

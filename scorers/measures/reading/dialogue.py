@@ -36,6 +36,15 @@ from scorers.measures.reading.text_tokens import TextTokens
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+MOST_WRITTEN = 1 << 26
+"""Characters of the texts of one conversation's trained turns, each behind all that stands before
+it: a thousand turns in one of 64,000."""
+
+TOO_MANY = (
+    f"its trained turns, each with all that stands before it, are more than {MOST_WRITTEN:,} "
+    "characters: split the conversation"
+)
+
 Placement = Literal["in_place", "stop_differs", "rewritten"]
 
 
@@ -73,6 +82,12 @@ class Dialogue:
     tools: Tools
     trained_at: Sequence[int]
     """Indices of the trained turns, ascending; at least one."""
+
+    @property
+    def characters(self) -> int:
+        """About as many as the texts of its trained turns have, were each as long as the last."""
+        read = self.messages[: self.trained_at[-1] + 1]
+        return sum(len(each.get("content") or "") for each in read) * len(self.trained_at)
 
 
 def render_turns(
@@ -143,9 +158,12 @@ def write_dialogues(
 ) -> list[list[WrittenTurn] | RenderingError]:
     """The texts of the trained turns of each conversation, or why there are none."""
     alike: dict[str, list[int]] = {}  # conversations that have the same tools
-    for index, dialogue in enumerate(dialogues):
-        alike.setdefault(json.dumps(dialogue.tools), []).append(index)
     found: list[list[WrittenTurn] | RenderingError] = [[] for _ in dialogues]
+    for index, dialogue in enumerate(dialogues):
+        if len(dialogue.trained_at) > 1 and dialogue.characters > MOST_WRITTEN:
+            found[index] = RenderingError(TOO_MANY)
+        else:
+            alike.setdefault(json.dumps(dialogue.tools), []).append(index)
     for indices in alike.values():
         owners = [(index, at) for index in indices for at in dialogues[index].trained_at]
         asked = [(dialogues[index].messages, at) for index, at in owners]

@@ -29,7 +29,7 @@ from scorers.measures.reading.packed_attention import (
     lay_out,
     packed_attention,
 )
-from scorers.measures.reading.padding import pad_rows
+from scorers.measures.reading.padding import pad_rows, to_device
 from scorers.measures.reading.prefix_tree import build_tree, pack_tree
 from scorers.measures.reading.vocabulary_head import separable_head, summarise_hidden
 
@@ -131,7 +131,7 @@ class NextTokenReader:
         for outputs in self._packed(readings) if self.packs else self._padded(readings):
             at = outputs.slots  # passes come in an order of their own, each slot in one of them
             if len(at):
-                wanted = torch.from_numpy(targets[at]).to(outputs.positions.device)
+                wanted = to_device(torch.from_numpy(targets[at]), outputs.positions.device)
                 found = summarise_hidden(self.head, outputs.positions, wanted)
                 log_probability[at], entropy[at], likeliest[at] = (
                     column.cpu().numpy() for column in found
@@ -163,7 +163,7 @@ class NextTokenReader:
         """One pass; its (b, t) tokens are counted as b * t rows."""
         device = self.model.device
         rows, states = (
-            torch.from_numpy(at).to(device) for at in (wanted.positions, wanted.vectors)
+            to_device(torch.from_numpy(at), device) for at in (wanted.positions, wanted.vectors)
         )
         if self.head is not None:
             found = self.model.get_decoder()(**asked, use_cache=False)

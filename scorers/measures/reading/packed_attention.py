@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
+from scorers.measures.reading.padding import to_device
 from scorers.measures.reading.prefix_tree import Packs
 
 IMPLEMENTATION = "sluice_packed"
@@ -160,7 +161,7 @@ def _group(
 
 
 def _tensor(array: NDArray[Any], device: torch.device) -> Tensor:
-    return torch.from_numpy(array).to(device)
+    return to_device(torch.from_numpy(array), device)
 
 
 @contextmanager

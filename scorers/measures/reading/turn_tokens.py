@@ -21,7 +21,13 @@ import numpy as np
 
 from scorers.arrays import Ints
 from scorers.measures.protocols import Message
-from scorers.measures.reading.chat_format import RenderingError, Tools, render_text
+from scorers.measures.reading.chat_format import (
+    MOST_CHARACTERS,
+    TOO_LONG,
+    RenderingError,
+    Tools,
+    render_text,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -67,7 +73,7 @@ def find_turns(
 
     Raises:
         RenderingError: if the template refuses the turns, or writes them so that what was said
-            cannot be told from what it adds.
+            cannot be told from what it adds; if the text is longer than MOST_CHARACTERS.
         ValueError: if the tokenizer has no chat template, or no offsets.
     """
     if not tokenizer.is_fast:
@@ -78,6 +84,8 @@ def find_turns(
         if message["role"] in ("user", "assistant") and message["content"].strip()
     ]
     text = render_text(tokenizer, messages, tools)
+    if len(text) > MOST_CHARACTERS:
+        raise RenderingError(TOO_LONG)
     mark = next(chr(code) for code in PRIVATE if chr(code) not in text)
     marked = [
         {**message, "content": f"{mark}{at}{mark}"} if at in said else message

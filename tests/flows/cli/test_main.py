@@ -10,13 +10,16 @@ import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from flows.cli.main import app
+from flows.cli.main import NOTING, app
 from storage.workspace import Workspace
 from tests.command_line import ask
 from tests.old_workspace import write_old_workspace
 
 CLI = Path(__file__).parents[3] / "flows" / "cli"
 HEAVY = ("prefect", "duckdb", "torch", "transformers", "numpy", "pyarrow", "polars", "pydantic")
+
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def verbs_in_files() -> set[str]:
@@ -81,3 +84,14 @@ def test_every_command_that_reads_reads_an_older_workspace(
         assert [path.name for path in workspace.directory.iterdir()] == ["workspace.duckdb"]
     else:
         assert len(list(workspace.directory.glob("*before-migration-18"))) == 1
+
+
+def test_whoever_notes_something_below_the_flows_is_heard() -> None:
+    """A logger of a package that is not named would note to nobody."""
+    noting = {
+        file.relative_to(ROOT).parts[0]
+        for package in ("fine_tune", "pipeline", "scorers", "storage")
+        for file in (ROOT / package).rglob("*.py")
+        if "logging.getLogger(__name__)" in file.read_text()
+    }
+    assert noting == set(NOTING)

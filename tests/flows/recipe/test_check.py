@@ -454,3 +454,17 @@ def test_a_chat_template_is_tried_before_any_work(
         (tmp_path / "chat.jinja").write_bytes(told)
     found = problems_of(tmp_path, {**GOOD, "target": "./model", "chat_template": "chat.jinja"})
     assert [str(problem) in each for each in found] == ([] if problem is None else [True]), found
+
+
+def test_what_is_no_file_is_no_recipe(tmp_path: Path) -> None:
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    (tmp_path / "long.yaml").write_text("# " + "x" * 2**21)
+    for path, said in {
+        tmp_path: "it cannot be read: Is a directory",
+        tmp_path / "loop.yaml": "it cannot be read: Too many levels of symbolic links",
+        tmp_path / "long.yaml": "more than 1,048,576 characters",
+        Path("/dev/zero"): "more than 1,048,576 characters",
+        Path("/dev/null"): "it must be a mapping",
+    }.items():
+        with pytest.raises(RecipeError, match=said):
+            load_recipe(path)

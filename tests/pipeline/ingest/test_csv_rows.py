@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.ingest.compression import BrokenStreamError
-from pipeline.ingest.csv_rows import read_csv_rows
+from pipeline.ingest.csv_rows import MANY_LINES, TallRow, read_csv_rows
 from pipeline.ingest.lines import read_lines
 from pipeline.ingest.rows import RawRow, UnreadableRow, UnreadableSourceError
 
@@ -176,3 +176,30 @@ def test_a_text_that_is_a_table_itself_is_never_cut() -> None:
     table = "name,age\nAda,36\nAlan,41\n" * 30
     rows = read(f'a,b\nas a table,"{table}"\n3,4\n'.encode())
     assert values(rows) == [{"a": "as a table", "b": table}, {"a": "3", "b": "4"}]
+
+
+@pytest.mark.parametrize(
+    ("before", "line"), [(b"", 3), (b"\n\n", 5), (b"sep=;\n", 4), (b"\nsep=;\n", 5)]
+)
+def test_rows_of_many_lines_are_told_with_their_lines_and_read_as_they_are(
+    before: bytes, line: int
+) -> None:
+    mark = b";" if b"sep" in before else b","
+    text = b"\n".join(b"line %d" % n for n in range(MANY_LINES + 1))
+    tall: list[TallRow] = []
+    rows = [b"prompt,completion", b"q,a", b'q,"%b"' % text, b"", b'q,"b\nc"', b'q,"%b"' % text[8:]]
+    rows += [b'"q,a', b"q,b", b'q,"%b' % text, b"q,c"]  # quotes that are not closed
+    content = before + b"\n".join(rows).replace(b",", mark)
+    found = list(read_csv_rows(read_lines([content], LIMIT), LIMIT, tall))
+    assert tall == [TallRow(line, MANY_LINES + 1)]
+    assert found == read(content)
+    assert values(found)[1] == {"prompt": "q", "completion": text.decode()}
+
+
+def test_the_line_is_right_behind_rows_that_were_given_up() -> None:
+    text = b"\n".join(b"line %d" % n for n in range(MANY_LINES + 1))
+    rows = [b"prompt,completion", b'"q,a', *[b"q,b"] * 3, b'q,"%b"' % text, b"q,c"]
+    tall: list[TallRow] = []
+    found = list(read_csv_rows(read_lines([b"\n".join(rows)], LIMIT), LIMIT, tall))
+    assert values(found)[0] == "invalid_csv" and len(found) == 6
+    assert tall == [TallRow(6, MANY_LINES + 1)]

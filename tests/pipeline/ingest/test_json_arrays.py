@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.ingest import json_arrays
 from pipeline.ingest.compression import BrokenStreamError
-from pipeline.ingest.json_arrays import read_elements
+from pipeline.ingest.json_arrays import is_json, read_elements
 from pipeline.ingest.rows import OversizedRow, UnreadableSourceError
 
 LIMIT = 10_000
@@ -44,7 +45,7 @@ def test_elements_do_not_depend_on_blocks(values: list[Any], indent: int | None,
         '{"a": [1}',  # an open bracket inside
         '{"a": "b\nc"}',
         "nonsense",
-        '{"a": 1} {"a": 2}',  # no comma between
+        '{"a": 1} [{"a": 2}]',  # no comma between
         "",  # no element between commas
     ],
 )
@@ -76,7 +77,6 @@ def test_what_is_no_array_is_refused(text: bytes) -> None:
     [
         (b'[{"x": 1}, {"y": 2', b'{"y": 2', "has no end"),
         (b'[{"x": 1}, {"y": "', b'{"y": "', "has no end"),
-        (b'[{"x": 1}, {"y": 2}', b'{"y": 2}', "has no end"),
         (b'[{"x": 1},', b"", "has no end"),
         (b'[{"x": 1}, {"y": "2}, {"z": 3}]', b'{"y": "2}, {"z": 3}]', "has no end"),
         (b'[{"x": 1}, {"y": 2], {"z": 3}]', b'{"y": 2], {"z": 3}]', "has no end"),
@@ -156,3 +156,67 @@ def test_an_element_that_holds_one_like_itself_is_whole() -> None:
     nested = b'{"id": 7, "of": [{"id": 8}, {"id": 9}]}'
     texts = [element(1), element(2), nested, element(3)]
     assert list(read_elements([b"[" + b", ".join(texts) + b"]"], 10_000)) == texts
+
+
+def rows_of(text: bytes, size: int) -> tuple[list[bytes], list[bytes], str]:
+    """The elements that are JSON, the others, and what is said of the end."""
+    found: list[bytes] = []
+    rest, fault = b"", ""
+    try:
+        for each in read_elements(cut(text, size), 10_000):
+            assert isinstance(each, bytes)
+            found.append(each)
+    except BrokenStreamError as error:
+        rest, fault = error.rest, str(error)
+    odd = [each for each in found if not is_json(each)] + ([rest] if rest else [])
+    return [each for each in found if is_json(each)], odd, fault
+
+
+ODD = {
+    "a brace": (b"%b, %b, }, %b, %b]", [b"}"], ""),
+    "a bracket": (b"%b, %b, ], %b, %b]", [b"", b"]"], ""),
+    "the end too soon": (b"%b, %b], %b, %b]", [b"]"], ""),
+    "the end twice, too soon": (b"%b, %b]\n], %b, %b]", [b"]\n]"], ""),
+    "the end twice": (b"%b, %b, %b, %b]]", [b"]"], "goes on"),
+    "an array behind another": (b"%b, %b]\n[%b, %b]", [b"]\n["], ""),
+    "arrays without lines": (b"%b][%b][%b, %b]", [b"][", b"]["], ""),
+    "a missing comma": (b"%b, %b %b, %b]", [b""], ""),
+    "no commas": (b"%b\n%b%b\n\n%b]", [b"", b"", b""], ""),
+    "no end": (b"%b, %b, %b, %b", [], "has no end"),
+    "no end and no comma": (b"%b, %b, %b\n%b\n", [b""], "has no end"),
+    "two commas": (b"%b,, %b, %b,%b]", [b""], ""),
+    "no end but a comma": (b"%b, %b, %b, %b, ", [], "has no end"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("size", [1, 7, 64, 10_000])
+def test_what_is_odd_between_elements_costs_none_of_them(kind: str, size: int) -> None:
+    form, odd, fault = ODD[kind]
+    whole = [element(n, 'a "},{"id": ] ü') for n in range(4)]
+    found = rows_of(b"[" + form % tuple(whole), size)
+    assert found[:2] == (whole, odd)
+    assert fault in found[2] and bool(fault) == bool(found[2])
+
+
+def test_an_object_of_another_kind_behind_the_end_is_no_element() -> None:
+    whole = [element(n) for n in range(3)]
+    text = b"[" + b",".join(whole) + b'], {"other": [1]}'
+    rows, odd, fault = rows_of(text, 50)
+    assert (rows, fault) == (whole, "goes on after the end of its array")
+    assert odd == [b', {"other": [1]}']
+
+
+def test_elements_without_commas_take_no_longer_than_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[int] = []
+    decoder = json_arrays._DECODER
+
+    class Counting:
+        def raw_decode(self, text: str, start: int) -> tuple[object, int]:
+            decoded.append(start)
+            return decoder.raw_decode(text, start)
+
+    monkeypatch.setattr(json_arrays, "_DECODER", Counting())
+    whole = [element(n) for n in range(100)]
+    rows, odd, _ = rows_of(b"[" + b"\n".join(whole) + b"]", 500)
+    assert rows == whole and odd == [b""] * 99 and len(decoded) == 100

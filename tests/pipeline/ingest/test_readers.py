@@ -294,3 +294,19 @@ def test_a_jsonl_file_that_is_one_array_is_refused_with_its_format(tmp_path: Pat
     with pytest.raises(UnreadableSourceError, match="name its format json"):
         list(read_rows(path))
     assert len(list(read_rows(path, "json"))) == 2
+
+
+def test_rows_of_many_lines_are_noted_once_for_a_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tall = '"' + "\n".join("abcdefgh"[:8] for _ in range(60)) + '"'
+    path = tmp_path / "a\x1b[2J.csv"
+    path.write_text("prompt,completion\n" + "".join(f"q{n},{tall}\n" for n in range(5)))
+    assert len(list(read_rows(path))) == 5
+    (record,) = caplog.records
+    said = record.getMessage()
+    assert "5 rows have more than 50 lines" in said and "\x1b" not in said
+    assert "line 2 (60 lines), 62 (60 lines), 122 (60 lines) on" in said
+    caplog.clear()
+    path.write_text('prompt,completion\nq,"a\nb"\n')
+    assert len(list(read_rows(path))) == 1 and not caplog.records

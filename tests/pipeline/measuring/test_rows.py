@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.measuring import rows
-from pipeline.measuring.rows import template_of
+from pipeline.measuring.rows import cut_dialogues, template_of
 from scorers.measures.reading.chat_format import MissingTemplateError
+from scorers.measures.reading.dialogue import Dialogue
 from tests.tiny_models import save_tiny_llama
 
 
@@ -47,3 +48,13 @@ def test_a_model_without_a_template_is_refused_each_time(tmp_path: Path) -> None
         with pytest.raises(MissingTemplateError):
             template_of(model, "chat")
     assert template_of(model, "plain")
+
+
+def test_long_conversations_are_rendered_with_few_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "RENDERED_TOGETHER", 4)
+    monkeypatch.setattr(rows, "RENDERED_CHARACTERS", 100)
+    sizes = [30, 30, 30, 30, 90, 5, 500, 5, 5, 5, 5, 5]
+    dialogues = [Dialogue([{"role": "user", "content": "x" * size}], (), [0]) for size in sizes]
+    found = [[dialogue.characters for dialogue in some] for some in cut_dialogues(dialogues)]
+    assert found == [[30, 30, 30], [30], [90, 5], [500], [5, 5, 5, 5], [5]]
+    assert list(cut_dialogues([])) == []

@@ -1,6 +1,7 @@
 """Shards: cut the same way every time, done once, committed only when whole."""
 
 import json
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
@@ -16,7 +17,7 @@ from pipeline.measuring.measure import ExampleInputs
 from pipeline.measuring.shard_work import measure_shard
 from pipeline.measuring.shards import commit_measured, cut_by_size, cut_shards, measure_here
 from pipeline.settings import Settings
-from storage.database import read_workspace
+from storage.database import Connection, read_workspace
 from storage.measurements import MeasureKey
 from storage.workspace import Workspace
 from tests.stage_runner import start
@@ -178,3 +179,26 @@ def test_a_row_is_input_of_the_shard_that_it_was_cut_into(
     assert sorted(i for piece in inputs for i in piece) == ids
     assert all(piece == sorted(piece) for piece in inputs)
     assert [len(piece) for piece in inputs] == [shard.rows for shard in cut]
+
+
+def test_the_inputs_of_long_rows_are_read_a_few_at_a_time(
+    pool: tuple[Workspace, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, ids = pool
+    read: list[int] = []
+    inputs = CountLetters.inputs
+
+    def count(self: CountLetters, con: Connection, ids: Sequence[str]) -> pa.Table:
+        read.append(len(ids))
+        return inputs(self, con, ids)
+
+    monkeypatch.setattr(CountLetters, "inputs", count)
+    plain = [shard.output for shard in cut_shards(workspace, CountLetters(), ids)]
+    assert read == [30], "short rows: all together"
+    for shard in cut_shards(workspace, CountLetters(), ids):
+        workspace.pending.remove(shard.input)
+    read.clear()
+    monkeypatch.setattr(shards, "LONG_TOKENS", 5)
+    monkeypatch.setattr(shards, "LONG_AHEAD", 40)
+    assert [shard.output for shard in cut_shards(workspace, CountLetters(), ids)] == plain
+    assert len(read) > 3 and sum(read) == 30

@@ -88,3 +88,20 @@ def test_numbers_are_right_and_a_cell_is_one_line() -> None:
 def test_a_row_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expected 2 cells, got \['a'\]"):
         markdown_table("lr", ("name", "rows"), [("a",)])
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "set `chat_template`, or `unwritten: keep`",
+            "- set `chat_template`, or `unwritten: keep`",
+        ),
+        ("`a=1.5` and ` b ` and `c", r"- `a=1.5` and \` b \` and \`c"),
+        ("``x``, `*x*`, `<b>`, `é`", r"- \`\`x\`\`, \`\*x\*\`, \`\<b\>\`, \`é\`"),
+        (r"\`x`", r"- \\\`x\`"),
+        ("`x`\n# `y`", "- `x` # `y`"),
+    ],
+)
+def test_names_in_a_list_are_code_and_nothing_else_is(text: str, line: str) -> None:
+    assert bullets([text]) == [line]

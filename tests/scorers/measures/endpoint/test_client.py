@@ -21,7 +21,7 @@ from scorers.measures.endpoint.client import (
 )
 from scorers.measures.endpoint.reply import NotNow
 from scorers.measures.protocols import GenerationFailure
-from tests.fake_endpoint import Body, Canned, FakeEndpoint, serve
+from tests.fake_endpoint import Body, Canned, FakeEndpoint, ask_all, serve
 
 
 def settings(endpoint: FakeEndpoint) -> EndpointSettings:
@@ -45,7 +45,7 @@ def test_replies_come_in_the_order_asked_not_in_the_order_finished() -> None:
         return Canned(body=body)
 
     with serve(last_first) as endpoint:
-        replies = post_all(settings(endpoint), "p", bodies(8))
+        replies = ask_all(settings(endpoint), "p", bodies(8))
     assert finished != sorted(finished)
     assert replies == bodies(8)
 
@@ -56,14 +56,14 @@ def test_never_more_under_way_than_allowed_and_no_fewer() -> None:
         return Canned(body=body)
 
     with serve(slow) as endpoint:
-        post_all(replace(settings(endpoint), max_concurrency=3), "p", bodies(12))
+        ask_all(replace(settings(endpoint), max_concurrency=3), "p", bodies(12))
     assert endpoint.most_at_once == 3
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
 def test_what_may_pass_is_tried_again(status: int) -> None:
     with serve(lambda body, attempt: Canned(status if attempt < 2 else 200, body)) as endpoint:
-        assert post_all(settings(endpoint), "p", bodies(3)) == bodies(3)
+        assert ask_all(settings(endpoint), "p", bodies(3)) == bodies(3)
     assert len(endpoint.received) == 9
 
 
@@ -74,7 +74,7 @@ def test_what_will_not_pass_is_final_and_costs_one_row(status: int) -> None:
         return Canned(status, {"error": {}}) if bad else Canned(body=body)
 
     with serve(refuse_one) as endpoint:
-        replies = post_all(settings(endpoint), "p", bodies(3))
+        replies = ask_all(settings(endpoint), "p", bodies(3))
     failure = GenerationFailure(f"http_{status}", f"status {status}")
     assert replies == [{"row": 0}, failure, {"row": 2}]
     asked = [is_there(received.body) or received.body["row"] for received in endpoint.received]
@@ -91,7 +91,7 @@ def test_what_a_server_tells_everybody_is_no_failure_of_a_row(status: int) -> No
         serve(lambda body, attempt: Canned(status, headers=headers)) as endpoint,
         pytest.raises(ServerLostError, match=rf"/v1/p stopped answering: http_{status} ") as lost,
     ):
-        post_all(replace(settings(endpoint), retries=1, max_concurrency=1), "p", bodies(9))
+        ask_all(replace(settings(endpoint), retries=1, max_concurrency=1), "p", bodies(9))
     assert "then run the same command again" in str(lost.value)
     assert status >= 400 or "it sends us to elsewhere.example" in str(lost.value)
     assert {received.body["row"] for received in endpoint.received} == {0}
@@ -104,7 +104,7 @@ def test_a_web_page_in_place_of_a_reply_is_the_servers() -> None:
         serve(lambda body, attempt: page) as endpoint,
         pytest.raises(ServerLostError, match=r"web_page .status 200.*no login before it"),
     ):
-        post_all(settings(endpoint), "p", bodies(9))
+        ask_all(settings(endpoint), "p", bodies(9))
 
 
 def test_the_question_of_ours_has_nothing_of_a_row_in_it() -> None:
@@ -114,7 +114,7 @@ def test_the_question_of_ours_has_nothing_of_a_row_in_it() -> None:
     chat = {"model": "m", "messages": [{"role": "user", "content": "secret"}], "max_tokens": 512}
     for body in (chat, {"model": "m", "prompt": [7, 8, 9], "prompt_logprobs": 1}):
         with serve(refuse) as endpoint, pytest.raises(ServerLostError):
-            post_all(settings(endpoint), "p", [body])
+            ask_all(settings(endpoint), "p", [body])
         ours = endpoint.received[-1].body
         assert ours["max_tokens"] == 1 and "secret" not in str(ours)
         assert ours.get("prompt", [7]) == [7]
@@ -134,7 +134,7 @@ def test_a_row_that_the_server_breaks_on_costs_one_row_once_the_server_is_seen_t
         return Canned(500) if body["row"] == 1 else Canned(body=body)
 
     with serve(break_on_one) as endpoint:
-        replies = post_all(replace(settings(endpoint), retries=2), "p", bodies(3))
+        replies = ask_all(replace(settings(endpoint), retries=2), "p", bodies(3))
     failure = GenerationFailure("http_500", "status 500; attempts: 3")
     assert replies == [{"row": 0}, failure, {"row": 2}]
     asked = [received.body for received in endpoint.received]
@@ -147,7 +147,7 @@ def test_a_server_that_refuses_everything_is_no_failure_of_a_row(status: int) ->
         serve(lambda body, attempt: Canned(status)) as endpoint,
         pytest.raises(ServerLostError, match=rf"http_{status} .*run the same command again"),
     ):
-        post_all(replace(settings(endpoint), retries=2, max_concurrency=1), "p", bodies(9))
+        ask_all(replace(settings(endpoint), retries=2, max_concurrency=1), "p", bodies(9))
     assert {received.body.get("row") for received in endpoint.received} == {0}
 
 
@@ -161,7 +161,7 @@ def test_once_a_server_is_lost_nothing_new_is_asked() -> None:
     had: dict[int, object] = {}
     with serve(refuse_the_first) as endpoint, pytest.raises(ServerLostError):
         two = replace(settings(endpoint), max_concurrency=2)
-        post_all(two, "p", bodies(9), on_reply=had.__setitem__)
+        post_all(two, "p", bodies(9), had.__setitem__)
     assert len(endpoint.received) == 2 and had == {1: {"row": 1}}, "what was under way is kept"
 
 
@@ -176,7 +176,7 @@ def test_what_a_server_answered_before_it_went_is_handed_over() -> None:
         had: dict[int, object] = {}
         one_by_one = replace(settings(endpoint), max_concurrency=1, retries=1)
         with pytest.raises(ServerLostError, match="stopped answering: no_connection"):
-            post_all(one_by_one, "p", bodies(9), on_reply=had.__setitem__)
+            post_all(one_by_one, "p", bodies(9), had.__setitem__)
     assert had == {row: {"row": row} for row in range(4)}
     assert len(endpoint.received) == 4
 
@@ -188,7 +188,7 @@ def test_a_server_that_was_away_and_is_back_is_asked_once_more() -> None:
         return Canned(500) if attempt < 2 else Canned(body=body)
 
     with serve(come_back) as endpoint:
-        assert post_all(replace(settings(endpoint), retries=1), "p", bodies(1)) == bodies(1)
+        assert ask_all(replace(settings(endpoint), retries=1), "p", bodies(1)) == bodies(1)
 
 
 def test_waits_as_long_as_the_server_asks() -> None:
@@ -198,7 +198,7 @@ def test_waits_as_long_as_the_server_asks() -> None:
 
     with serve(busy) as endpoint:
         started = time.monotonic()
-        assert post_all(settings(endpoint), "p", bodies(1)) == bodies(1)
+        assert ask_all(settings(endpoint), "p", bodies(1)) == bodies(1)
     assert time.monotonic() - started >= 0.3
 
 
@@ -207,7 +207,7 @@ def test_does_not_wait_for_a_server_that_asks_for_too_long() -> None:
         serve(lambda body, attempt: Canned(429, headers={"Retry-After": "3600"})) as endpoint,
         pytest.raises(ServerLostError, match=r"http_429 .status 429; attempts: 1"),
     ):
-        post_all(settings(endpoint), "p", bodies(1))
+        ask_all(settings(endpoint), "p", bodies(1))
 
 
 TOMORROW = format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)
@@ -219,7 +219,7 @@ def test_retry_after_may_be_a_date(date: str) -> None:
         serve(lambda body, attempt: Canned(503, headers={"Retry-After": date})) as endpoint,
         pytest.raises(ServerLostError),
     ):
-        post_all(settings(endpoint), "p", bodies(1))
+        ask_all(settings(endpoint), "p", bodies(1))
     assert len(endpoint.received) == 1  # a day is longer than the longest wait
 
 
@@ -244,7 +244,7 @@ def test_a_retry_after_that_says_nothing_is_ignored(value: str) -> None:
         return Canned(429, headers=headers) if attempt == 0 else Canned(body=body)
 
     with serve(busy) as endpoint:
-        assert post_all(settings(endpoint), "p", bodies(1)) == bodies(1)
+        assert ask_all(settings(endpoint), "p", bodies(1)) == bodies(1)
 
 
 PATIENT = EndpointSettings("http://h/v1", "m", backoff_seconds=1, longest_wait_seconds=5)
@@ -277,10 +277,10 @@ def test_a_server_that_hangs_is_a_timeout_and_the_retry_may_succeed() -> None:
 
     with serve(hang_once) as endpoint:
         quick = replace(settings(endpoint), timeout_seconds=0.2)
-        assert post_all(quick, "p", bodies(3)) == bodies(3)
+        assert ask_all(quick, "p", bodies(3)) == bodies(3)
         one_try = replace(quick, retries=0)
         late = {"row": 1, "again": True}
-        assert post_all(one_try, "p", [late]) == [
+        assert ask_all(one_try, "p", [late]) == [
             GenerationFailure("timeout", "no answer in 0.2 s; attempts: 1")
         ]
 
@@ -292,13 +292,13 @@ def test_no_server_is_no_connection() -> None:
             f"http://127.0.0.1:{unused.getsockname()[1]}/v1", "m", retries=1, backoff_seconds=0.001
         )
         with pytest.raises(ServerLostError, match=r"no_connection .ConnectError"):
-            post_all(nowhere, "p", bodies(2))
+            ask_all(nowhere, "p", bodies(2))
 
 
 @pytest.mark.parametrize("content", [b"{half", b"\xff\xfe", b"", b"[1]", b"[" * 100_000])
 def test_a_body_that_is_no_object_is_malformed_and_final(content: bytes) -> None:
     with serve(lambda body, attempt: Canned(body=content)) as endpoint:
-        (reply,) = post_all(settings(endpoint), "p", bodies(1))
+        (reply,) = ask_all(settings(endpoint), "p", bodies(1))
     assert isinstance(reply, GenerationFailure) and reply.reason == "malformed_reply"
     assert len(endpoint.received) == 1
 
@@ -307,14 +307,14 @@ def test_a_prompt_that_does_not_fit_has_its_own_reason() -> None:
     message = "This model's maximum context length is 1024 tokens. Your prompt has 2000."
     error = {"error": {"message": message, "type": "BadRequestError", "code": 400}}
     with serve(lambda body, attempt: Canned(400, error)) as endpoint:
-        replies = post_all(settings(endpoint), "p", bodies(1))
+        replies = ask_all(settings(endpoint), "p", bodies(1))
     assert replies == [GenerationFailure("context_length", "status 400, BadRequestError")]
 
 
 def test_what_a_server_says_of_the_prompt_is_not_kept() -> None:
     error = {"error": {"message": "bad: my secret", "type": "my secret", "code": "bad_input"}}
     with serve(lambda body, attempt: Canned(400, error)) as endpoint:
-        replies = post_all(settings(endpoint), "p", bodies(1))
+        replies = ask_all(settings(endpoint), "p", bodies(1))
     assert replies == [GenerationFailure("http_400", "status 400, bad_input")]
 
 
@@ -326,7 +326,7 @@ def test_the_key_is_sent_and_neither_shown_nor_logged(
     with serve(lambda body, attempt: Canned(403 if attempt else 500)) as endpoint:
         with_key = replace(settings(endpoint), api_key_variable="TEST_KEY")
         with pytest.raises(ServerLostError) as lost:
-            post_all(with_key, "p", [{"text": "the row's content"}])
+            ask_all(with_key, "p", [{"text": "the row's content"}])
     assert endpoint.received[0].headers["Authorization"] == "Bearer sk-123456"
     for shown in (repr(with_key), str(lost.value), caplog.text):
         assert "sk-123456" not in shown and "the row's content" not in shown
@@ -336,7 +336,7 @@ def test_a_key_that_is_not_set_is_an_error_before_any_request() -> None:
     with serve(echo) as endpoint:
         without = replace(settings(endpoint), api_key_variable="NO_SUCH_VARIABLE")
         with pytest.raises(ValueError, match="NO_SUCH_VARIABLE is not set"):
-            post_all(without, "p", bodies(1))
+            ask_all(without, "p", bodies(1))
     assert endpoint.received == []
 
 
@@ -364,12 +364,12 @@ def test_paths_are_joined_below_the_base() -> None:
 
 def test_a_stray_surrogate_costs_no_other_row() -> None:
     with serve(echo) as endpoint:
-        replies = post_all(settings(endpoint), "p", [{"text": "\ud800"}, {"text": "ü"}])
+        replies = ask_all(settings(endpoint), "p", [{"text": "\ud800"}, {"text": "ü"}])
     assert replies == [{"text": "\ud800"}, {"text": "ü"}]
 
 
 def test_nothing_asked_opens_nothing() -> None:
-    assert post_all(EndpointSettings("http://192.0.2.1/v1", "m"), "p", []) == []
+    assert ask_all(EndpointSettings("http://192.0.2.1/v1", "m"), "p", []) == []
 
 
 def test_ctrl_c_stops_what_is_under_way() -> None:
@@ -382,7 +382,7 @@ def test_ctrl_c_stops_what_is_under_way() -> None:
         started = time.monotonic()
         timer.start()
         with pytest.raises(KeyboardInterrupt):
-            post_all(replace(settings(endpoint), max_concurrency=4), "p", bodies(100))
+            ask_all(replace(settings(endpoint), max_concurrency=4), "p", bodies(100))
         assert time.monotonic() - started < 0.9  # did not wait for the answers
         timer.join()
         assert len(endpoint.received) == 4  # and asked for no more
@@ -397,5 +397,5 @@ def test_a_server_that_lists_models_and_answers_nothing_is_lost() -> None:
     with serve(hang) as endpoint:
         quick = replace(settings(endpoint), timeout_seconds=0.1, retries=0, max_concurrency=1)
         with pytest.raises(ServerLostError, match="stopped answering: timeout"):
-            post_all(quick, "p", bodies(9))
+            ask_all(quick, "p", bodies(9))
         assert {received.body["row"] for received in endpoint.received} == {0}

@@ -1,4 +1,5 @@
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -6,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from scorers.measures.endpoint import generator
 from scorers.measures.endpoint.client import EndpointSettings
 from scorers.measures.endpoint.generator import (
     EndpointGenerator,
@@ -133,6 +135,21 @@ def test_every_reply_is_an_answer_or_a_named_failure(
         assert isinstance(answer, GenerationFailure) and answer.reason == expected
     else:
         assert answer == expected
+
+
+@pytest.mark.parametrize("sign", ["x", "é", "漢", "😀"])
+def test_no_more_answers_are_held_than_there_is_room_for(
+    sign: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "x" * 999 + sign
+    monkeypatch.setattr(generator, "MOST_HELD_BYTES", 3 * sys.getsizeof(text) + 5)
+    with serve(lambda body, attempt: completion(text)) as endpoint:
+        one_by_one = EndpointGenerator(EndpointSettings(endpoint.base_url, "m", max_concurrency=1))
+        for _ in range(2):  # what one call had no room for, another has
+            answers = one_by_one.sample([request("Why?", seed) for seed in range(5)])
+            held = [isinstance(answer, GeneratedAnswer) for answer in answers]
+            assert held == [True, True, True, False, False]
+            assert {getattr(answer, "reason", "") for answer in answers[3:]} == {"reply_too_large"}
 
 
 def test_the_text_is_not_touched() -> None:

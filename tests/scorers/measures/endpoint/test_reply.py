@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scorers.measures.endpoint import generator
-from scorers.measures.endpoint.client import EndpointSettings, post_all
+from scorers.measures.endpoint.client import EndpointSettings
 from scorers.measures.endpoint.generator import (
     EndpointGenerator,
     endpoint_fingerprint,
@@ -33,7 +33,7 @@ from scorers.measures.protocols import (
     GenerationRequest,
     TokenLosses,
 )
-from tests.fake_endpoint import BROKEN, Body, Canned, completion, listed, scored, serve
+from tests.fake_endpoint import BROKEN, Body, Canned, ask_all, completion, listed, scored, serve
 
 Place: TypeAlias = tuple[str | int, ...]
 BAD = "bad"
@@ -284,9 +284,9 @@ def test_a_server_that_drips_is_timed_from_the_first_byte_to_the_last() -> None:
     slow = Canned(body={}, drip_seconds=0.15)
     with serve(lambda body, attempt: Canned(body={}) if "prompt" in body else slow) as endpoint:
         quick = EndpointSettings(endpoint.base_url, "m", retries=0, timeout_seconds=0.2)
-        (reply,) = post_all(quick, "p", [{"row": 1}])
+        (reply,) = ask_all(quick, "p", [{"row": 1}])
         assert isinstance(reply, GenerationFailure) and reply.reason == "timeout"
-        (reply,) = post_all(replace(quick, timeout_seconds=5), "p", [{"row": 2}])
+        (reply,) = ask_all(replace(quick, timeout_seconds=5), "p", [{"row": 2}])
         assert reply == {}
 
 
@@ -294,7 +294,7 @@ def test_what_repeats_a_long_question_may_be_long() -> None:
     long, answer = {"row": "x" * 100_000}, {"said": "y" * (MOST_BYTES + 10_000)}
     with serve(lambda body, attempt: Canned(body=answer)) as endpoint:
         asked = EndpointSettings(endpoint.base_url, "m", retries=0)
-        said, cut = post_all(asked, "p", [long, {"row": "x"}])
+        said, cut = ask_all(asked, "p", [long, {"row": "x"}])
     assert said == answer and isinstance(cut, GenerationFailure)
 
 

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from scorers.measures.endpoint.client import EndpointSettings
 from scorers.measures.endpoint.reply import JsonReply
 from scorers.measures.endpoint.request_cache import RequestCache, logger, post_once, request_key
 from scorers.measures.protocols import GenerationFailure
-from tests.fake_endpoint import Body, Canned, FakeEndpoint, serve
+from tests.fake_endpoint import Body, Canned, FakeEndpoint, as_it_is, serve
 
 KILLED = """
 import sys
@@ -21,7 +22,7 @@ from pathlib import Path
 from scorers.measures.endpoint.client import EndpointSettings
 from scorers.measures.endpoint.request_cache import post_once
 settings = EndpointSettings(sys.argv[1], "m", max_concurrency=1, cache=Path(sys.argv[2]))
-post_once(settings, "p", [{"row": row} for row in range(4)], bool)
+post_once(settings, "p", [{"row": row} for row in range(4)], dict, bool)
 """
 
 
@@ -43,8 +44,8 @@ def always(reply: JsonReply) -> bool:
 
 def test_a_reply_that_was_had_is_not_asked_for_again(tmp_path: Path) -> None:
     with serve(echo) as endpoint:
-        first = post_once(settings(endpoint, tmp_path), "p", bodies(3), always)
-        again = post_once(settings(endpoint, tmp_path), "p", bodies(5)[::-1], always)
+        first = post_once(settings(endpoint, tmp_path), "p", bodies(3), as_it_is, always)
+        again = post_once(settings(endpoint, tmp_path), "p", bodies(5)[::-1], as_it_is, always)
     assert first == [{"row": row, "attempt": 0} for row in range(3)]
     assert again == [{"row": row, "attempt": 0} for row in (4, 3, 2, 1, 0)]
     assert sorted(received.body["row"] for received in endpoint.received) == [0, 1, 2, 3, 4]
@@ -58,9 +59,9 @@ def test_failures_and_replies_of_no_use_are_asked_again(tmp_path: Path) -> None:
 
     with serve(respond) as endpoint:
         asked = settings(endpoint, tmp_path)
-        first = post_once(asked, "p", bodies(3), lambda reply: bool(reply["useful"]))
-        again = post_once(asked, "p", bodies(3), lambda reply: bool(reply["useful"]))
-        third = post_once(asked, "p", bodies(3), lambda reply: bool(reply["useful"]))
+        first = post_once(asked, "p", bodies(3), as_it_is, lambda reply: bool(reply["useful"]))
+        again = post_once(asked, "p", bodies(3), as_it_is, lambda reply: bool(reply["useful"]))
+        third = post_once(asked, "p", bodies(3), as_it_is, lambda reply: bool(reply["useful"]))
     assert isinstance(first[0], GenerationFailure)
     assert first[1:] == [{"row": 1, "useful": False}, {"row": 2, "useful": True}]
     assert again == third == [{"row": row, "useful": True} for row in range(3)]
@@ -70,7 +71,7 @@ def test_failures_and_replies_of_no_use_are_asked_again(tmp_path: Path) -> None:
 def test_equal_bodies_are_asked_once_and_have_one_reply(tmp_path: Path) -> None:
     with serve(echo) as endpoint:
         asked = [{"a": 1, "b": 2}, {"row": 0}, {"b": 2, "a": 1}]
-        replies = post_once(settings(endpoint, tmp_path), "p", asked, always)
+        replies = post_once(settings(endpoint, tmp_path), "p", asked, as_it_is, always)
     assert replies[0] == replies[2] == {"a": 1, "b": 2, "attempt": 0}
     assert len(endpoint.received) == 2
 
@@ -79,7 +80,7 @@ def test_without_a_folder_nothing_is_kept() -> None:
     with serve(echo) as endpoint:
         plain = EndpointSettings(endpoint.base_url, "m")
         for _ in range(2):
-            post_once(plain, "p", bodies(1), always)
+            post_once(plain, "p", bodies(1), as_it_is, always)
     assert len(endpoint.received) == 2
 
 
@@ -100,11 +101,11 @@ def test_the_key_is_the_content_and_nothing_else() -> None:
 
 def test_how_hard_a_server_is_pressed_asks_nothing_again(tmp_path: Path) -> None:
     with serve(echo) as endpoint:
-        post_once(settings(endpoint, tmp_path), "p", bodies(1), always)
+        post_once(settings(endpoint, tmp_path), "p", bodies(1), as_it_is, always)
         harder = replace(
             settings(endpoint, tmp_path), max_concurrency=2, timeout_seconds=9, retries=3
         )
-        post_once(harder, "p", bodies(1), always)
+        post_once(harder, "p", bodies(1), as_it_is, always)
     assert len(endpoint.received) == 1
 
 
@@ -112,8 +113,8 @@ def test_the_key_of_the_api_is_in_no_file(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("TEST_KEY", "sk-123456")
     with serve(echo) as endpoint:
         with_key = replace(settings(endpoint, tmp_path), api_key_variable="TEST_KEY")
-        post_once(with_key, "p", bodies(1), always)
-        post_once(settings(endpoint, tmp_path), "p", bodies(1), always)
+        post_once(with_key, "p", bodies(1), as_it_is, always)
+        post_once(settings(endpoint, tmp_path), "p", bodies(1), as_it_is, always)
     (file,) = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert "sk-123456" not in file.read_text() + str(file)
     assert len(endpoint.received) == 1
@@ -131,10 +132,10 @@ def test_one_whole_file_for_each_reply(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b'{"half', b"\xff", b"[1]"])
 def test_a_damaged_file_is_asked_again_and_mended(tmp_path: Path, content: bytes) -> None:
     with serve(echo) as endpoint:
-        post_once(settings(endpoint, tmp_path), "p", bodies(1), always)
+        post_once(settings(endpoint, tmp_path), "p", bodies(1), as_it_is, always)
         (file,) = [path for path in tmp_path.rglob("*") if path.is_file()]
         file.write_bytes(content)
-        replies = post_once(settings(endpoint, tmp_path), "p", bodies(1), always)
+        replies = post_once(settings(endpoint, tmp_path), "p", bodies(1), as_it_is, always)
     assert replies == [{"row": 0, "attempt": 1}] == [json.loads(file.read_bytes())]
 
 
@@ -152,7 +153,7 @@ def test_what_was_had_before_a_kill_is_not_asked_again(tmp_path: Path) -> None:
                 time.sleep(0.01)
             os.kill(process.pid, signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL
-        replies = post_once(settings(endpoint, tmp_path), "p", bodies(4), always)
+        replies = post_once(settings(endpoint, tmp_path), "p", bodies(4), as_it_is, always)
     assert replies == bodies(4)
     assert [received.body["row"] for received in endpoint.received[:3]] == [0, 1, 2]
     assert sorted(received.body["row"] for received in endpoint.received[3:]) == [2, 3]
@@ -172,10 +173,10 @@ def test_a_reply_of_no_use_that_an_older_version_kept_is_asked_again_and_said_on
         def is_sound(reply: JsonReply) -> bool:
             return "attempt" in reply or reply.get("text") == "sound"
 
-        first = post_once(asked, "p", bodies(3), is_sound)
+        first = post_once(asked, "p", bodies(3), as_it_is, is_sound)
         kept.keep(request_key(endpoint.base_url, "p", {"row": 3}), {})  # met by another shard
-        post_once(asked, "p", [{"row": 3}], is_sound)
-        again = post_once(asked, "p", bodies(3), is_sound)
+        post_once(asked, "p", [{"row": 3}], as_it_is, is_sound)
+        again = post_once(asked, "p", bodies(3), as_it_is, is_sound)
     assert first == again == [{"row": 0, "attempt": 0}, {"row": 1, "attempt": 0}, {"text": "sound"}]
     (note,) = notes
     assert str(tmp_path) in note and "asked for again" in note
@@ -190,3 +191,15 @@ def test_lists_as_deep_as_can_be_read_are_an_answer_and_not_kept(tmp_path: Path)
     (tmp_path / "ab").mkdir(exist_ok=True)
     (tmp_path / "ab" / "abd.json").write_bytes(b"[" * 100_000)
     assert RequestCache(tmp_path).read("abd") is None
+
+
+def test_of_replies_that_were_kept_only_what_is_read_is_held(tmp_path: Path) -> None:
+    with serve(lambda body, attempt: Canned(body={"row": "x" * 1_000_000})) as endpoint:
+        asked = replace(settings(endpoint, tmp_path), max_concurrency=1)
+        for _ in range(2):  # had from the server, and then from the folder
+            tracemalloc.start()
+            sizes = post_once(asked, "p", bodies(16), lambda reply: len(str(reply)), always)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert sizes == [1_000_011] * 16 and peak < 10_000_000
+    assert len(endpoint.received) == 16

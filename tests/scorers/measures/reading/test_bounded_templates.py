@@ -14,7 +14,11 @@ from transformers.utils import chat_template_utils
 
 from scorers.measures.protocols import Message
 from scorers.measures.reading import template_bounds as bounds
-from scorers.measures.reading.bounded_templates import BoundedEnvironment, bound_templates
+from scorers.measures.reading.bounded_templates import (
+    BY_CHARACTER,
+    BoundedEnvironment,
+    bound_templates,
+)
 from scorers.measures.reading.chat_format import (
     MissingTemplateError,
     RenderingError,
@@ -251,3 +255,66 @@ def test_the_sandbox_is_where_it_is_replaced() -> None:
     bound_templates()
     compiled = chat_template_utils._compile_jinja_template("{{ 'still here' }}")
     assert isinstance(compiled.environment, BoundedEnvironment)
+
+
+CALLS = {
+    "batch": "batch(2)",
+    "groupby": "groupby(0)",
+    "join": "join('-')",
+    "map": "map('upper')",
+    "reject": "reject('none')",
+    "rejectattr": "rejectattr('x')",
+    "select": "select('string')",
+    "selectattr": "selectattr('x')",
+    "slice": "slice(2)",
+}
+AT_ONCE = frozenset(
+    [
+        "abs",
+        "attr",
+        "capitalize",
+        "count",
+        "d",
+        "default",
+        "dictsort",
+        "e",
+        "escape",
+        "first",
+        "float",
+        "forceescape",
+        "format",
+        "indent",
+        "int",
+        "items",
+        "last",
+        "length",
+        "lower",
+        "replace",
+        "reverse",
+        "round",
+        "safe",
+        "string",
+        "tojson",
+        "trim",
+        "truncate",
+        "upper",
+    ]
+)
+"""Filters that go through a text in one go, if at all, or do not take one."""
+
+
+@pytest.mark.parametrize("name", sorted(BY_CHARACTER - {"sum"}))
+def test_a_filter_that_takes_a_text_apart_has_a_step_for_each_character(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "MOST_STEPS", 2_000)
+    template = BoundedEnvironment().from_string(f"{{{{ t|{CALLS.get(name, name)} }}}}")
+    assert template.render(t="x y." * 100)
+    with pytest.raises(BeyondBoundsError, match="steps"):
+        template.render(t="x y." * 501)
+
+
+def test_every_filter_is_known_to_take_a_text_apart_or_not() -> None:
+    own = {name for name in BoundedEnvironment().filters if not name.startswith("%")}
+    assert own == BY_CHARACTER | AT_ONCE
+    assert not BY_CHARACTER & AT_ONCE

@@ -12,14 +12,18 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
+from scorers.measures.reading import chat_format
 from scorers.measures.reading.chat_format import (
     RenderedExample,
     RenderingError,
     Template,
+    WrittenTurn,
     render,
     render_prompt,
     template_fingerprint,
+    write_turns,
 )
+from scorers.measures.reading.text_tokens import TextTokens
 
 Conversation = tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]], int]
 Prepare = Callable[[PreTrainedTokenizerBase, Mapping[str, Any]], tuple[list[int], list[int]]]
@@ -308,6 +312,30 @@ def test_a_row_that_cannot_be_rendered_says_so_alone(tokenizer: PreTrainedTokeni
     strict = with_template(tokenizer, shipped("gemma"))
     with pytest.raises(RenderingError, match="System role not supported"):
         render(strict, *CONVERSATIONS["system"], "chat")
+
+
+@pytest.mark.parametrize("template", ["chat", "question_answer", "plain"])
+@pytest.mark.parametrize(
+    "turns",
+    [say("Why?", "x" * 200), say("y" * 200, "So."), say("a", "b" * 90, "c" * 90, "d")],
+    ids=["a long answer", "a long question", "long together"],
+)
+def test_what_is_longer_than_anybody_trains_is_not_tokenised(
+    tokenizer: PreTrainedTokenizerBase,
+    monkeypatch: pytest.MonkeyPatch,
+    template: Template,
+    turns: list[dict[str, Any]],
+) -> None:
+    at = len(turns) - 1
+    assert render(tokenizer, turns, (), at, template).response
+    (written,) = write_turns(tokenizer, [(turns, at)], (), template)
+    assert isinstance(written, WrittenTurn)
+    monkeypatch.setattr(chat_format, "MOST_CHARACTERS", len(written.full))
+    assert render(tokenizer, turns, (), at, template).response, "as long as may be"
+    monkeypatch.setattr(chat_format, "MOST_CHARACTERS", len(written.full) - 1)
+    monkeypatch.setattr(TextTokens, "read", lambda *_: pytest.fail("tokenised"))
+    with pytest.raises(RenderingError, match="its tokens are not counted"):
+        render(tokenizer, turns, (), at, template)
 
 
 def test_a_prompt_ends_where_the_answer_begins(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -9,8 +9,15 @@ from typing import Any
 import pytest
 from transformers import PreTrainedTokenizerBase
 
+from scorers.measures.reading import dialogue
 from scorers.measures.reading.chat_format import RenderedExample, RenderingError, render_text
-from scorers.measures.reading.dialogue import RenderedTurn, join_turns, render_turns
+from scorers.measures.reading.dialogue import (
+    Dialogue,
+    RenderedTurn,
+    join_turns,
+    render_dialogues,
+    render_turns,
+)
 from scorers.measures.reading.prefix_tree import build_tree
 
 IN_PLACE = ("qwen2_5", "llama3", "llama3_1", "gemma", "qwen3_training")
@@ -165,3 +172,17 @@ def test_all_turns_are_read_for_the_tokens_of_the_dialogue_once(
     tree = build_tree([[*turn.alone.prompt, *turn.alone.response] for turn in turns])
     read = sum(len(run.ids) for run in tree.runs)
     assert read == len(whole.prompt) + len(whole.response)
+
+
+def test_turns_that_would_be_written_anew_without_end_cost_their_conversation(
+    tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few, many = Dialogue(talk("a" * 300, "b"), (), [1]), Dialogue(TWICE, (), [1, 3, 5])
+    assert many.characters == 3 * sum(len(turn["content"]) for turn in TWICE)
+    monkeypatch.setattr(dialogue, "MOST_WRITTEN", many.characters - 1)
+    one, refused, same = render_dialogues(tokenizer, [few, many, few], "chat")
+    assert isinstance(one, list) and one == same, "one turn is written once, however long"
+    assert isinstance(refused, RenderingError) and "split the conversation" in str(refused)
+    monkeypatch.setattr(dialogue, "MOST_WRITTEN", many.characters)
+    (written,) = render_dialogues(tokenizer, [many], "chat")
+    assert isinstance(written, list) and len(written) == 3

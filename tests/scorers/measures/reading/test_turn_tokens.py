@@ -4,6 +4,7 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from scorers.measures.models.language_model import read_tokenizer
+from scorers.measures.reading import turn_tokens
 from scorers.measures.reading.chat_format import RenderingError, render
 from scorers.measures.reading.turn_tokens import TurnTokens, find_turns
 from tests.tiny_models import CHAT, save_tiny_llama
@@ -109,4 +110,12 @@ def test_a_tokenizer_without_offsets_is_refused(
 ) -> None:
     monkeypatch.setattr(type(toy), "is_fast", property(lambda self: False))
     with pytest.raises(ValueError, match="fast"):
+        find_turns(toy, TALK, ())
+
+
+def test_what_is_longer_than_anybody_trains_is_not_tokenised(
+    toy: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn_tokens, "MOST_CHARACTERS", 8)
+    with pytest.raises(RenderingError, match="not counted"):
         find_turns(toy, TALK, ())
