@@ -159,7 +159,7 @@ def find_hits(
 
 
 def read_block(
-    con: Connection, run: RunContext, of_rows: Mapping[str, list[Message]], of: TextField | None
+    con: Connection, run: RunContext, of_rows: Mapping[str, Sequence[Message]], of: TextField | None
 ) -> RowBlock:
     """Some rows of the pool as turns, with their embeddings where these are compared."""
     ids, rows = [*of_rows], [read_turn_texts(messages) for messages in of_rows.values()]
