@@ -11,7 +11,16 @@ from storage.asked import read_aligned
 from storage.database import Connection, transaction
 from storage.rows import write_table
 
-WRITE = "insert or replace into scores select * from scored"
+# The table has no key: to keep one costs more than all else of a score, and grows.
+CLEAR = """
+delete from scores
+where scorer = $scorer and version = $version and settings = $settings
+  and example_id in (select example_id from scored)
+"""
+
+WRITE = """
+insert into scores select example_id, $scorer, $version, $settings, value, state from scored
+"""
 
 READ = """
 select value, coalesce(state, 'not_measured') as state
@@ -43,7 +52,7 @@ def write_scores(
     Args:
         con: an open workspace.
         key: whose they are.
-        ids: (n,) example ids.
+        ids: (n,) distinct example ids.
         values: (n,) numbers, NaN where there is none.
         states: (n,) "ok" exactly where there is a number.
 
@@ -62,15 +71,13 @@ def write_scores(
     scored = pa.table(
         {
             "example_id": pa.array(ids, pa.string()),
-            "scorer": pa.array([key.scorer] * len(ids), pa.string()),
-            "version": pa.array([key.version] * len(ids), pa.int32()),
-            "settings": pa.array([key.settings] * len(ids), pa.string()),
             "value": pa.array(values, pa.float64(), mask=~had),  # the mask is of nulls
             "state": pa.array(states, pa.string()),
         }
     )
     with transaction(con):
-        write_table(con, "scored", scored, WRITE)
+        for statement in (CLEAR, WRITE):
+            write_table(con, "scored", scored, statement, key._asdict())
 
 
 def read_scores(
