@@ -57,12 +57,15 @@ def write_scores(
         states: (n,) "ok" exactly where there is a number.
 
     Raises:
-        ValueError: if lengths differ, a value is infinite, or a state contradicts its value.
+        ValueError: if lengths differ, an id is there twice, a value is infinite, or a state
+            contradicts its value.
     """
     if not len(ids) == len(values) == len(states):
         raise ValueError(
             f"{key.scorer}: {len(ids)} ids, {len(values)} values, {len(states)} states"
         )
+    if len(set(ids)) < len(ids):  # the table has no key that would refuse it
+        raise ValueError(f"{key.scorer}: an example is given twice; it has one score under a key")
     if np.isinf(values).any():
         raise ValueError(f"{key.scorer}: a score is infinite; scorers give NaN where there is none")
     had = ~np.isnan(values)

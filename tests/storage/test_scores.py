@@ -65,3 +65,9 @@ def test_what_contradicts_itself_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         write_scores(con, KEY, ["a"], np.array(values), states)
+
+
+def test_an_example_that_is_given_twice_is_refused(con: Connection) -> None:
+    with pytest.raises(ValueError, match="an example is given twice"):
+        write_scores(con, KEY, ["a", "b", "a"], np.array([1.0, 2.0, 3.0]), ["ok"] * 3)
+    assert con.execute("select count(*) from scores").fetchall() == [(0,)]
