@@ -9,7 +9,7 @@ exact and MinHash deduplication, a check against the evaluation set, a selection
 it, in the same run, what one would write instead: `data_path_script.py`, which reads with polars,
 drops copies with a set and near copies with rensa, looks for 13-grams in a set, draws and writes
 Parquet and JSONL, and keeps no reason for anything. It counts no tokens; the ratio leaves those
-out. Token counts are held against the tokenizer's own batches over the same texts.
+out. Token counts are held against the tokenizer's own batches over the same texts, 100,000 at most.
 
 Reported are CPU-seconds and the peak memory of each process, both sides' median; with two sizes
 also the exponent with which each stage grows.

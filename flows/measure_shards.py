@@ -1,6 +1,7 @@
 """One measure of a run: a task for each shard, on whatever the run's tasks are done."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import takewhile
 
 from prefect import task
@@ -11,7 +12,7 @@ from flows.progress import counted, say
 from flows.runners import do_all
 from pipeline.measuring.measure import MeasureJob
 from pipeline.measuring.shard_work import MeasuredShard, Shard, measure_shard
-from pipeline.measuring.shards import commit_measured, cut_shards
+from pipeline.measuring.shards import commit_measured, committing_together, cut_shards
 from storage.measurements import MeasureKey
 from storage.workspace import Workspace
 
@@ -61,13 +62,14 @@ def measure_job(
     with counted("rows") as work:
         work.at(f"measure: {name}", done, cut.rows)  # the first shard may take minutes
         again: list[MeasuredShard] = []
-        for shard, result in measured:
-            again.append(result)
-            if not job.again:  # else at the end, together: old files are copied once for all
-                commit_measured(workspace, job.measure, [again.pop()])  # here: one process writes
-            done += shard.rows
-            progress.at(done, cut.rows)
-            work.at(f"measure: {name}", done, cut.rows)
+        with committing_together(partial(commit_measured, workspace, job.measure)) as commit:
+            # Again: at the end, together, for old files are copied once for all.
+            take = again.append if job.again else commit  # here: one process writes
+            for shard, result in measured:
+                take(result)
+                done += shard.rows
+                progress.at(done, cut.rows)
+                work.at(f"measure: {name}", done, cut.rows)
     if again:
         commit_measured(workspace, job.measure, again, again=True)
     return done

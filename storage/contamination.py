@@ -3,7 +3,7 @@
 They are `contamination_hits`, `evaluation_items_unchecked` and `contamination_checks`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -59,6 +59,9 @@ HIT_COLUMNS = {
 
 UNCHECKED_COLUMNS = {"evaluation": TEXT, "item": pa.int64(), "reason": TEXT, "detail": TEXT}
 
+HITS_AT_ONCE = 1_000
+"""Written together: to write a few costs as much as to compare a thousand rows."""
+
 ALL = 2**62  # a limit that none reaches, where SQL has no word for none
 
 
@@ -113,13 +116,24 @@ def write_check(
     with transaction(con):
         for statement in CLEAR:
             con.execute(statement, key)
-        for hits in blocks:  # a block at a time: all of them may not fit into memory
-            if hits:
-                rows = [(*hit[:-1], orjson.dumps(hit[-1]).decode()) for hit in hits]
-                write_table(con, "found", as_table(HIT_COLUMNS, rows), WRITE_HITS, key)
+        for hits in gather_hits(blocks):
+            rows = [(*hit[:-1], orjson.dumps(hit[-1]).decode()) for hit in hits]
+            write_table(con, "found", as_table(HIT_COLUMNS, rows), WRITE_HITS, key)
         table = as_table(UNCHECKED_COLUMNS, unchecked)
         write_table(con, "unchecked", table, WRITE_UNCHECKED, key)
         con.execute(WRITE_CHECK, key | {"summary": orjson.dumps(summary).decode()})
+
+
+def gather_hits(blocks: Iterable[Sequence[HitRow]]) -> Iterator[list[HitRow]]:
+    """Hits in portions of HITS_AT_ONCE or a block more: all of them may not fit into memory."""
+    gathered: list[HitRow] = []
+    for hits in blocks:
+        gathered += hits
+        if len(gathered) >= HITS_AT_ONCE:
+            yield gathered
+            gathered = []
+    if gathered:
+        yield gathered
 
 
 def read_check(con: Connection, run_id: str) -> dict[str, Any] | None:

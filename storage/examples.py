@@ -37,6 +37,8 @@ select example_id, prompt_id, messages, tools, response_at, prompt, response,
 from asked join {{table}} using (example_id)
 """
 
+READ_MESSAGES_OF = "select example_id, messages from asked join {table} using (example_id)"
+
 READ_TRAINED_AT = f"select {TRAINED_AT} as trained_at from asked join examples using (example_id)"
 
 READ_RESPONSES = """
@@ -194,13 +196,34 @@ def stream_examples(con: Connection, ids: Sequence[str], rows: int) -> Iterator[
     Raises:
         ValueError: if one is not in the workspace.
     """
+    for batch in _stream_columns(con, READ_ROWS_OF, ids, rows):
+        yield list(map(as_example, batch.to_pylist()))
+
+
+def stream_messages(
+    con: Connection, ids: Sequence[str], rows: int
+) -> Iterator[dict[str, list[dict[str, Any]]]]:
+    """Each example's messages by its id, and nothing else of it; else like `stream_examples`.
+
+    Raises:
+        ValueError: if one is not in the workspace.
+    """
+    for batch in _stream_columns(con, READ_MESSAGES_OF, ids, rows):
+        names, messages = (batch[place].to_pylist() for place in range(2))
+        yield dict(zip(names, map(orjson.loads, messages), strict=True))
+
+
+def _stream_columns(
+    con: Connection, query: str, ids: Sequence[str], rows: int
+) -> Iterator[pa.RecordBatch]:
+    """Columns of the examples with these ids, a batch of about so many at a time."""
     found = 0
     tables = read_example_tables(con)
     with asking_about(con, ids), in_little_memory(con):
         for table in tables:
-            for batch in con.execute(READ_ROWS_OF.format(table=table)).to_arrow_reader(rows):
+            for batch in con.execute(query.format(table=table)).to_arrow_reader(rows):
                 found += batch.num_rows
-                yield list(map(as_example, batch.to_pylist()))
+                yield batch
     if found != len(ids):
         raise ValueError(f"{len(ids)} examples were asked for, {found} found")
 

@@ -337,4 +337,16 @@ MIGRATIONS = (
     union all
     select run_id, stage, step, example_id, 'kept', '', null, null, null
     from passed anti join outcomes using (run_id, stage, step, example_id)""",
+    # ---- scores without a key, which took longer than the scores: storage/scores.py replaces -----
+    """create table unkeyed_scores (
+        example_id varchar not null,
+        scorer varchar not null,
+        version integer not null,
+        settings varchar not null,        -- JSON: the scorer's settings and its measure_key
+        value double,                     -- null: could not be had. Never 0.
+        state varchar not null            -- ok, truncated, failed, not_applicable, not_measured
+    )""",
+    "insert into unkeyed_scores select * from scores",
+    "drop table scores",
+    "alter table unkeyed_scores rename to scores",
 )

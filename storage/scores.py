@@ -11,7 +11,16 @@ from storage.asked import read_aligned
 from storage.database import Connection, transaction
 from storage.rows import write_table
 
-WRITE = "insert or replace into scores select * from scored"
+# The table has no key: to keep one costs more than all else of a score, and grows.
+CLEAR = """
+delete from scores
+where scorer = $scorer and version = $version and settings = $settings
+  and example_id in (select example_id from scored)
+"""
+
+WRITE = """
+insert into scores select example_id, $scorer, $version, $settings, value, state from scored
+"""
 
 READ = """
 select value, coalesce(state, 'not_measured') as state
@@ -43,17 +52,20 @@ def write_scores(
     Args:
         con: an open workspace.
         key: whose they are.
-        ids: (n,) example ids.
+        ids: (n,) distinct example ids.
         values: (n,) numbers, NaN where there is none.
         states: (n,) "ok" exactly where there is a number.
 
     Raises:
-        ValueError: if lengths differ, a value is infinite, or a state contradicts its value.
+        ValueError: if lengths differ, an id is there twice, a value is infinite, or a state
+            contradicts its value.
     """
     if not len(ids) == len(values) == len(states):
         raise ValueError(
             f"{key.scorer}: {len(ids)} ids, {len(values)} values, {len(states)} states"
         )
+    if len(set(ids)) < len(ids):  # the table has no key that would refuse it
+        raise ValueError(f"{key.scorer}: an example is given twice; it has one score under a key")
     if np.isinf(values).any():
         raise ValueError(f"{key.scorer}: a score is infinite; scorers give NaN where there is none")
     had = ~np.isnan(values)
@@ -62,15 +74,13 @@ def write_scores(
     scored = pa.table(
         {
             "example_id": pa.array(ids, pa.string()),
-            "scorer": pa.array([key.scorer] * len(ids), pa.string()),
-            "version": pa.array([key.version] * len(ids), pa.int32()),
-            "settings": pa.array([key.settings] * len(ids), pa.string()),
             "value": pa.array(values, pa.float64(), mask=~had),  # the mask is of nulls
             "state": pa.array(states, pa.string()),
         }
     )
     with transaction(con):
-        write_table(con, "scored", scored, WRITE)
+        for statement in (CLEAR, WRITE):
+            write_table(con, "scored", scored, statement, key._asdict())
 
 
 def read_scores(

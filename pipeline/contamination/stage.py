@@ -5,7 +5,7 @@ stored with its evidence, and the recall on injected leaks beside it, so that "n
 told from "nothing could be found".
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -40,11 +40,11 @@ from storage.contamination import (
     read_contaminated,
     write_check,
 )
-from storage.conversations import TextField, compared_text, content_hash
+from storage.conversations import Message, TextField, compared_text, content_hash
 from storage.database import Connection, open_tables, open_workspace
 from storage.decisions import Decisions
 from storage.evaluation_vectors import read_evaluation_vectors, write_vectors
-from storage.examples import Example, stream_examples
+from storage.examples import stream_messages
 from storage.measurements import read_measurements
 from storage.runs import StageCount, write_step
 from storage.workspace import Workspace
@@ -150,8 +150,8 @@ def find_hits(
 ) -> Iterator[list[HitRow]]:
     """The hits of the pool, a block of rows at a time; the rows come through a connection apart."""
     of = settings.semantic.text if settings.semantic else None
-    for examples in stream_examples(rows, ids, BLOCK_ROWS):
-        block = read_block(con, run, examples, of)
+    for messages in stream_messages(rows, ids, BLOCK_ROWS):
+        block = read_block(con, run, messages, of)
         yield [
             HitRow(h.row, h.evaluation, h.item, h.matched, h.rule, h.similarity, h.evidence)
             for h in search.find([block])
@@ -159,11 +159,10 @@ def find_hits(
 
 
 def read_block(
-    con: Connection, run: RunContext, examples: Sequence[Example], of: TextField | None
+    con: Connection, run: RunContext, of_rows: Mapping[str, Sequence[Message]], of: TextField | None
 ) -> RowBlock:
     """Some rows of the pool as turns, with their embeddings where these are compared."""
-    ids = [example.example_id for example in examples]
-    rows = [read_turn_texts(example.messages) for example in examples]
+    ids, rows = [*of_rows], [read_turn_texts(messages) for messages in of_rows.values()]
     if of is None:
         return RowBlock(ids, rows, None)
     key = run.measures[embeddings_name(of)]

@@ -9,8 +9,10 @@ Inputs are written some shards ahead of the work, and small result files are mer
 so that neither memory nor the number of files grows with the rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -41,6 +43,9 @@ GPU_FACTOR = 32
 
 SHARD_ROWS = 8_192
 """Rows in one shard at most, however short they are."""
+
+COMMIT_SECONDS = 20.0
+"""Of measuring that shards are committed together for; those of a model take longer each."""
 
 INPUTS_AHEAD = 32
 """Shards whose inputs are read from the database together."""
@@ -192,10 +197,11 @@ def measure_here(
     """
     cut = cut_shards(workspace, measure, ids, sizes)
     what, done = f"measure: {cut.key.measure}", 0
-    for shard in cut:
-        report(what, done, cut.rows)
-        commit_measured(workspace, measure, [measure_shard(shard)])
-        done += shard.rows
+    with committing_together(partial(commit_measured, workspace, measure)) as commit:
+        for shard in cut:
+            report(what, done, cut.rows)
+            commit(measure_shard(shard))
+            done += shard.rows
     if done:
         report(what, done, cut.rows)
     return cut.rows
@@ -221,6 +227,33 @@ def name_shard(
         name=f"{content_hash([list(ids), *after] if after else list(ids))[:16]}.parquet",
         rows=len(ids),
     )
+
+
+@contextmanager
+def committing_together(
+    commit: Callable[[Sequence[MeasuredShard]], None],
+) -> Iterator[Callable[[MeasuredShard], None]]:
+    """Take shards as they finish and commit quick ones together: each time the database is opened.
+
+    What was taken is committed however the block ends. A kill loses none: a result that waits is
+    found by its name.
+    """
+    waiting: list[MeasuredShard] = []
+
+    def commit_all() -> None:
+        if waiting:
+            commit([*waiting])
+            waiting.clear()
+
+    def take(shard: MeasuredShard) -> None:
+        waiting.append(shard)
+        if sum(each.seconds for each in waiting) >= COMMIT_SECONDS:
+            commit_all()
+
+    try:
+        yield take
+    finally:
+        commit_all()
 
 
 def commit_measured(

@@ -17,7 +17,7 @@ ranking by mean ranks. Cost: a sort for each score.
 
 import numpy as np
 
-from pipeline.ranking.order import group_codes
+from pipeline.ranking.order import group_codes, mean_ranks
 from scorers.arrays import Floats, Ints, Strings
 
 
@@ -31,13 +31,11 @@ def shares_below(scores: Floats, groups: Ints) -> Floats:
     Returns:
         (n,) from 0 to 1; 0.5 for a row alone in its group.
     """
-    from scipy.stats import rankdata
-
     # Of two groups all rows of the first come first, so that one ranking ranks each group.
-    places = groups * (len(scores) + 1) + rankdata(scores, "dense")
+    places = groups * (len(scores) + 1) + np.unique(scores, return_inverse=True)[1]
     sizes = np.bincount(groups)
     # Ranks begin at 1; the cumulated sizes are the rows of the groups before.
-    below = rankdata(places) - 1 - (np.cumsum(sizes) - sizes)[groups]
+    below = mean_ranks(places) - 1 - (np.cumsum(sizes) - sizes)[groups]
     others = sizes[groups] - 1
     return np.where(others > 0, below / np.maximum(others, 1), 0.5)
 

@@ -227,6 +227,7 @@ NOT_ALIGNED = {
     "read_unscored": "answers with some of the ids",
     "register_pool": "gives nothing back",
     "stream_examples": "answers with examples, which know their ids, in no order",
+    "stream_messages": "answers by id, in no order",
     "write_scores": WRITES,
     "RowIndex.add": WRITES,
 }

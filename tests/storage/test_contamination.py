@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from storage import contamination
 from storage.contamination import (
     HitRow,
     UncheckedRow,
     count_hits,
+    gather_hits,
     read_check,
     read_contaminated,
     read_hits,
@@ -41,6 +43,19 @@ def test_a_check_is_read_as_it_was_written(tmp_path: Path) -> None:
         assert read_unchecked(con, "r") == [UncheckedRow("set", 9, "no_text", "x")]
         assert count_hits(con, "r") == {"other": (1, 1, 1), "set": (2, 1, 2)}
         assert read_contaminated(con, "r") == {"e1": 0.9, "e2": 0.5}
+
+
+@pytest.mark.parametrize("sizes", [[], [0, 0], [3, 0, 1], [4, 4], [9], [1] * 8, [3, 1, 3, 1, 2]])
+def test_hits_are_written_in_portions_and_in_their_order(
+    sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contamination, "HITS_AT_ONCE", 4)
+    hits = [HITS[0]._replace(item=number) for number in range(sum(sizes))]
+    left = iter(hits)
+    portions = list(gather_hits([next(left) for _ in range(size)] for size in sizes))
+    assert [hit for portion in portions for hit in portion] == hits
+    assert all(len(portion) >= 4 for portion in portions[:-1]) and [] not in portions
+    assert all(len(portion) < 4 + max(sizes) for portion in portions)
 
 
 def test_a_second_check_replaces_the_first_of_the_same_run_only(tmp_path: Path) -> None:

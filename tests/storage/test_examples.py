@@ -22,6 +22,7 @@ from storage.examples import (
     read_prompts,
     read_response_lengths,
     stream_examples,
+    stream_messages,
     write_attempts,
     write_edited,
 )
@@ -92,6 +93,16 @@ def test_a_stream_has_each_example_once_and_all_that_were_asked_for(given: Conne
     assert sum(map(len, blocks)) == 2
     with pytest.raises(ValueError, match="3 examples were asked for, 2 found"):
         list(stream_examples(given, [*wanted, "0" * 32], rows=1))
+
+
+def test_messages_alone_are_streamed_by_id(given: Connection) -> None:
+    wanted = ids(ONE, BARE)
+    blocks = list(stream_messages(given, wanted, rows=1))
+    expected = {each.example_id: [*each.messages] for each in (ONE, BARE)}
+    assert {name: said for block in blocks for name, said in block.items()} == expected
+    assert [len(block) for block in blocks] == [1, 1]
+    with pytest.raises(ValueError, match="3 examples were asked for, 2 found"):
+        list(stream_messages(given, [*wanted, "0" * 32], rows=1))
 
 
 def test_lengths_are_of_those_that_have_a_response(given: Connection) -> None:

@@ -35,6 +35,22 @@ def test_settings_and_versions_are_kept_apart(con: Connection) -> None:
     assert read_scores(con, KEY, ["a"])[0].tolist() == [1.0]
 
 
+def test_a_score_is_replaced_and_its_neighbours_are_not(con: Connection) -> None:
+    others = [KEY._replace(scorer="grape"), KEY._replace(version=2), KEY._replace(settings="{ }")]
+    for each in (KEY, *others):
+        write_scores(con, each, ["a", "b", "c"], np.array([1.0, 2.0, 3.0]), ["ok"] * 3)
+    for _ in range(2):
+        write_scores(
+            con, KEY, ["c", "d", "a"], np.array([np.nan, 4.0, 5.0]), ["failed", "ok", "ok"]
+        )
+    values, states = read_scores(con, KEY, ["a", "b", "c", "d"])
+    np.testing.assert_array_equal(values, [5.0, 2.0, np.nan, 4.0])
+    assert states == ["ok", "ok", "failed", "ok"]
+    for each in others:
+        assert read_scores(con, each, ["a", "b", "c"])[0].tolist() == [1.0, 2.0, 3.0]
+    assert con.execute("select count(*) from scores").fetchall() == [(13,)]
+
+
 @pytest.mark.parametrize(
     ("values", "states", "message"),
     [
@@ -49,3 +65,9 @@ def test_what_contradicts_itself_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         write_scores(con, KEY, ["a"], np.array(values), states)
+
+
+def test_an_example_that_is_given_twice_is_refused(con: Connection) -> None:
+    with pytest.raises(ValueError, match="an example is given twice"):
+        write_scores(con, KEY, ["a", "b", "a"], np.array([1.0, 2.0, 3.0]), ["ok"] * 3)
+    assert con.execute("select count(*) from scores").fetchall() == [(0,)]

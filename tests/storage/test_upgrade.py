@@ -8,11 +8,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
 
 from storage import database, upgrade
 from storage.database import Connection, WorkspaceVersionError, open_workspace, read_workspace
 from storage.migrations import MIGRATIONS
+from storage.scores import ScoreKey, read_scores, write_scores
 from storage.upgrade import NoRoomForBackupError
 from storage.workspace import Workspace
 from tests.old_workspace import FIRST_OF_0_2, write_old_workspace
@@ -164,3 +166,23 @@ def test_decisions_of_before_say_the_same_though_fewer_are_stored(tmp_path: Path
         ("made", "added"),
         ("made", "dropped"),
     ]
+
+
+def test_scores_of_before_are_read_and_replaced(tmp_path: Path) -> None:
+    """Their table had a key, which took longer than they did."""
+    before = next(n for n, text in enumerate(MIGRATIONS) if "unkeyed_scores" in text)
+    workspace = Workspace(tmp_path / "work")
+    workspace.directory.mkdir()
+    with duckdb.connect(str(workspace.database)) as con:
+        con.execute("create table migrations (n integer primary key)")
+        for n, statement in enumerate(MIGRATIONS[:before]):
+            con.execute(statement)
+            con.execute("insert into migrations values (?)", [n])
+        con.execute("insert into scores values ('a', 'ifd', 1, '{}', 0.5, 'ok')")
+        con.execute("insert into scores values ('b', 'ifd', 1, '{}', null, 'truncated')")
+    key = ScoreKey("ifd", 1, "{}")
+    with open_workspace(workspace) as con:
+        values, states = read_scores(con, key, ["a", "b"])
+        assert values[0] == 0.5 and states == ["ok", "truncated"]
+        write_scores(con, key, ["b"], np.array([2.0]), ["ok"])
+        assert read_scores(con, key, ["a", "b"])[0].tolist() == [0.5, 2.0]

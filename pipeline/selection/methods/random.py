@@ -35,8 +35,13 @@ def random_keys(ids: Iterable[str], seed: int, purpose: str) -> NDArray[np.uint6
     Returns:
         (n,) numbers.
     """
-    key, person = str(seed).encode(), purpose.encode()
-    digests = (blake2b(i.encode(), digest_size=8, key=key, person=person).digest() for i in ids)
+    # A copy knows the key already: half of what it costs to begin with one anew.
+    keyed = blake2b(digest_size=8, key=str(seed).encode(), person=purpose.encode())
+    digests = []
+    for example_id in ids:
+        drawn = keyed.copy()
+        drawn.update(example_id.encode())
+        digests.append(drawn.digest())
     # "<u8": the bytes mean the same number on a machine that puts the highest byte first.
     return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
 

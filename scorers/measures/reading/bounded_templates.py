@@ -6,11 +6,11 @@ conversation whose template goes beyond the bounds is refused as if the template
 """
 
 from collections.abc import Callable, Iterator, Sequence, Sized
-from functools import cache, wraps
+from functools import cache, reduce, wraps
 from typing import Any, cast
 
 from jinja2 import Template, nodes, pass_context
-from jinja2.runtime import Context
+from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
@@ -74,6 +74,10 @@ SHALLOW_FILTERS = INSTANT_FILTERS | frozenset(
 """Filters that do not look into them."""
 
 
+LOOP_NUMBERS = frozenset(("first", "index", "index0", "last", "length", "revindex", "revindex0"))
+"""What a loop says of itself in numbers and truth values."""
+
+
 @pass_context
 def step(_: Context, written: int) -> bool:
     """Count a pass of a loop, and what it writes as it is."""
@@ -85,7 +89,7 @@ def step(_: Context, written: int) -> bool:
 @pass_context
 def weighed(_: Context, value: object) -> object:
     """A value that was made, or is compared or searched; all of it, where it is a list."""
-    weigh_value(value, deep=isinstance(value, list | tuple))
+    weigh_value(value, deep=type(value) is not str and isinstance(value, list | tuple))
     return value
 
 
@@ -96,7 +100,26 @@ def concatenated(_: Context, parts: Sequence[object]) -> str:
     return "".join(map(str, parts))
 
 
-OWN = {"%step": step, "%weighed": weighed, "%concatenated": concatenated}
+@pass_context
+def added(context: Context, parts: Sequence[object]) -> object:
+    """Values added one to the other, from the left; texts, as they mostly are, at once."""
+    size = 0
+    for part in parts:
+        if type(part) is not str:
+            call = context.environment.call_binop  # type: ignore[attr-defined]
+            return reduce(lambda left, right: call(context, "+", left, right), parts)
+        size += len(part)
+    require_size(size)
+    take(len(parts) - 1, size)
+    return "".join(cast(Sequence[str], parts))
+
+
+OWN = {
+    "%step": step,
+    "%weighed": weighed,
+    "%concatenated": concatenated,
+    "%added": added,
+}
 """Filters that stand for these functions, by names that no template can write. They want the
 context, or Jinja would have the constants among them done with while it compiles."""
 
@@ -141,6 +164,16 @@ class Counted(NodeTransformer):
         return node  # type: ignore[no-any-return]
 
     visit_Macro = visit_CallBlock = visit_FilterBlock = _counted_body
+
+    def visit_Add(self, node: nodes.Add) -> nodes.Node:
+        """Texts that `+` joins: each turn is a row of them."""
+        self.generic_visit(node)
+        left = node.left
+        if isinstance(left, nodes.Filter) and left.name == "%added":
+            parts = cast(nodes.List, left.node).items
+        else:
+            parts = [left]
+        return filtered(nodes.List([*parts, node.right]), "%added")
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
         """Texts that `~` joins."""
@@ -199,6 +232,17 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
                     bounded[name] = cast(Callable[..., Any], function)
             setattr(self, own, bounded)
         self.filters.update(OWN)  # past what counts the others: these count
+
+    def make_globals(self, d: Any) -> dict[str, Any]:  # noqa: ANN401 - as Jinja has it
+        """See Environment.make_globals."""
+        # One dict, for each rendering copies it, and two behind each other many times slower.
+        return {**self.globals, **(d or {})}
+
+    def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401
+        """See SandboxedEnvironment.getattr, which looks closely at what is a number here."""
+        if type(obj) is LoopContext and attribute in LOOP_NUMBERS:
+            return getattr(obj, attribute)
+        return super().getattr(obj, attribute)
 
     def compile(self, source: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """See Environment.compile."""

@@ -98,7 +98,7 @@ class RenderedExample:
     @property
     def loss_tokens(self) -> int:
         """How many of the response's tokens the loss is taken over."""
-        return int(self.trained.sum())
+        return len(self.response) if self.weights is None else int(self.trained.sum())
 
     @property
     def trained(self) -> NDArray[np.bool_]:

@@ -15,6 +15,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from scorers.measures.protocols import Message
@@ -175,12 +177,18 @@ def find_control_tokens(
     control = control_tokens(tokenizer)
     if control is None:
         return []
+    suspect = [
+        (at, text)
+        for at, message in enumerate(messages)
+        for text in texts_of(message)
+        if control.search(text)
+    ]
     return [
         (at, token)
-        for at, message in enumerate(messages)
+        for at, texts in groupby(suspect, itemgetter(0))
         for token in dict.fromkeys(
             token
-            for text in texts_of(message)
+            for _, text in texts
             for token in control.findall(text)
             if tokenizer.convert_tokens_to_ids(token)
             in tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
@@ -205,7 +213,10 @@ def texts_of(value: object) -> Iterator[str]:
     elif isinstance(value, Mapping):
         for key, each in value.items():
             yield str(key)
-            yield from texts_of(each)
+            if type(each) is str:  # mostly
+                yield each
+            else:
+                yield from texts_of(each)
     elif isinstance(value, list | tuple):
         for each in value:
             yield from texts_of(each)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.measuring import shards
-from pipeline.measuring.measure import ExampleInputs
-from pipeline.measuring.shard_work import measure_shard
+from pipeline.measuring.measure import ExampleInputs, Measure
+from pipeline.measuring.shard_work import MeasuredShard, measure_shard
 from pipeline.measuring.shards import commit_measured, cut_by_size, cut_shards, measure_here
 from pipeline.settings import Settings
 from storage.database import Connection, read_workspace
@@ -108,6 +108,56 @@ def test_a_shard_finished_before_a_kill_is_not_asked_again(
     do(workspace, CountLetters(), ids)
     assert sorted(ASKED) == ids
     assert len(done) == sum(shard.rows for shard in cut[:3])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "together"),
+    [
+        ([], []),
+        ([0.0], [1]),
+        ([3.0] * 7, [4, 3]),
+        ([10.0, 1.0, 11.0, 9.0], [1, 2, 1]),
+        ([0.0] * 50, [50]),
+        ([9.0, 99.0, 0.0, 0.0], [2, 2]),
+    ],
+)
+def test_quick_shards_are_committed_together(
+    seconds: list[float], together: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "COMMIT_SECONDS", 10.0)
+    committed: list[Sequence[MeasuredShard]] = []
+    finished = [MeasuredShard(f"{number}", each) for number, each in enumerate(seconds)]
+    with shards.committing_together(committed.append) as commit:
+        for shard in finished:
+            commit(shard)
+    assert [len(each) for each in committed] == together
+    assert [shard for each in committed for shard in each] == finished
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_what_was_finished_before_an_error_is_committed(error: type[BaseException]) -> None:
+    committed: list[MeasuredShard] = []
+    with pytest.raises(error), shards.committing_together(committed.extend) as commit:
+        commit(MeasuredShard("one", 0.0))
+        commit(MeasuredShard("two", 0.0))
+        raise error
+    assert [shard.name for shard in committed] == ["one", "two"]
+
+
+def test_the_database_is_opened_once_for_quick_shards(
+    pool: tuple[Workspace, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, ids = pool
+    calls: list[int] = []
+
+    def counted(workspace: Workspace, measure: Measure, done: Sequence[MeasuredShard]) -> None:
+        calls.append(len(done))
+        commit_measured(workspace, measure, done)
+
+    monkeypatch.setattr(shards, "commit_measured", counted)
+    do(workspace, CountLetters(), ids)
+    assert len(calls) == 1 and calls[0] > 3
+    assert [example_id for example_id, _ in stored(workspace)] == ids
 
 
 def test_one_row_more_asks_one_row(pool: tuple[Workspace, list[str]]) -> None:

@@ -2,8 +2,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import rankdata
 
-from pipeline.ranking.order import group_codes, rank_by_score, sort_rows, turn_in_group
+from pipeline.ranking.order import (
+    group_codes,
+    mean_ranks,
+    rank_by_score,
+    sort_rows,
+    turn_in_group,
+)
 
 keyed = st.dictionaries(st.text("abc", max_size=4), st.sampled_from([-1.0, -0.0, 0.0, 2.5]))
 
@@ -19,6 +26,11 @@ def test_sorts_by_key_then_id(rows: dict[str, float]) -> None:
 def test_ranks_the_highest_first_and_leaves_out_what_has_no_score() -> None:
     scores = np.array([0.5, np.nan, 2.0, 0.5])
     np.testing.assert_array_equal(rank_by_score(scores, np.array(["d", "c", "b", "a"])), [2, 3, 0])
+
+
+@given(st.lists(st.sampled_from([-2.5, -0.0, 0.0, 1.0, 3.0])))
+def test_ranks_are_scipys(values: list[float]) -> None:
+    np.testing.assert_array_equal(mean_ranks(np.array(values, dtype=float)), rankdata(values))
 
 
 def test_minus_zero_ties_with_zero() -> None:

@@ -1,3 +1,5 @@
+from hashlib import blake2b
+
 import numpy as np
 
 from pipeline.ranking.budget import Budget
@@ -40,6 +42,19 @@ def test_new_rows_leave_the_order_of_the_others_as_it_was() -> None:
 def test_methods_with_one_seed_do_not_draw_the_same_rows() -> None:
     one, other = random_keys(IDS, 0, "random"), random_keys(IDS, 0, "s2l")
     assert abs(np.corrcoef(one.astype(float), other.astype(float))[0, 1]) < 0.1
+
+
+def test_keys_are_what_they_always_were() -> None:
+    ids = ["", "a", "é" * 100]
+    keys = [
+        blake2b(each.encode(), digest_size=8, key=b"12", person=b"held out").digest()
+        for each in ids
+    ]
+    expected = [int.from_bytes(key, "little") for key in keys]
+    assert random_keys(ids, 12, "held out").tolist() == expected
+    assert random_keys(iter(ids), 12, "held out").tolist() == expected
+    assert random_keys(["0" * 32], 0, "random").tolist() == [923_447_315_718_386_613]
+    assert random_keys([], 0, "random").tolist() == []
 
 
 def test_reasons() -> None:

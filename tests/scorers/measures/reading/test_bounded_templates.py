@@ -318,3 +318,56 @@ def test_every_filter_is_known_to_take_a_text_apart_or_not() -> None:
     own = {name for name in BoundedEnvironment().filters if not name.startswith("%")}
     assert own == BY_CHARACTER | AT_ONCE
     assert not BY_CHARACTER & AT_ONCE
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{{ 'a' + b + 'c' + b }}",
+        "{{ 'a' + (b + ('c' + b)) }}",
+        "{{ (b + 'x') * 2 + '%s' % b }}",
+        "{{ 1 + n + 2.5 }}",
+        "{{ [1] + row + [b] }}",
+        "{{ b + none + 'c' }}",
+        "{{ b + n + 'c' }}",
+        "{{ missing + 'a' + b }}",
+        "{{ b + missing + 'a' }}",
+        "{% macro m(x) %}{{ '<' + x + b + '>' }}{% endmacro %}{{ m('a') + m(b) + 'c' }}",
+        "{% set b = b + 'y' + b %}{{ b + b }}{{ raised + b }}",
+        "{% for i in row %}{{ loop.index + loop.index0 + loop.revindex }}{{ loop.first }}"
+        "{{ loop.last }}{{ loop.length }}{{ loop.previtem }}{{ loop.cycle('p', 'q') }}{% endfor %}",
+        "{% for i in row %}{{ loop.nothing }}{{ loop['first'] }}{{ loop.changed(i) }}{% endfor %}",
+        "{% for i in row %}{{ loop.__class__.__name__ + 'a' + b }}{% endfor %}",
+        "{% for i in row %}{{ loop.length.__class__ }}{% endfor %}",
+    ],
+)
+def test_sums_and_loops_are_what_the_sandbox_makes_of_them(body: str) -> None:
+    def write(environment: ImmutableSandboxedEnvironment) -> object:
+        environment.globals["raised"] = "global "
+        template = environment.from_string(body)
+        try:
+            return template.render(b="bé", n=3, row=[4, 5])
+        except (TypeError, jinja2.TemplateError) as error:
+            return type(error)
+
+    assert write(BoundedEnvironment()) == write(ImmutableSandboxedEnvironment())
+
+
+def test_a_long_sum_of_texts_is_refused_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "LARGEST", 10)
+    template = BoundedEnvironment().from_string("{{ (a + b + a) | length }}")
+    assert template.render(a="aaa", b="bbbb") == "10"
+    with pytest.raises(BeyondBoundsError, match="a value of more than 10 characters"):
+        template.render(a="aaa", b="bbbbb")
+
+
+def test_sums_of_texts_count_as_work_and_as_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    template = BoundedEnvironment().from_string("{% set x = a + a + a + a %}")
+    template.render(a="a" * 25)
+    monkeypatch.setattr(bounds, "MOST_STEPS", 2)
+    with pytest.raises(BeyondBoundsError, match="more than 2 steps"):
+        template.render(a="a")
+    monkeypatch.undo()
+    monkeypatch.setattr(bounds, "MOST_WORK", 99)
+    with pytest.raises(BeyondBoundsError, match="more than 99 characters"):
+        template.render(a="a" * 25)

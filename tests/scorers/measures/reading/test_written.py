@@ -139,3 +139,5 @@ def test_control_tokens_are_found_in_every_text_of_a_message(
         (1, "<|endoftext|>"),
         (2, "<|im_start|>"),
     ]
+    again = {"role": "assistant", "content": "<|im_end|>", "reasoning_content": "<|im_end|>"}
+    assert find_control_tokens(tokenizer, [again, again]) == [(0, "<|im_end|>"), (1, "<|im_end|>")]
