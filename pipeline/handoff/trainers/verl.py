@@ -16,6 +16,7 @@ from pipeline.handoff.plain_messages import PlainMessage, plain_messages
 from pipeline.handoff.prediction import TrainedRow, UnheldRowError
 from pipeline.handoff.promises import PromisedRow
 from pipeline.handoff.trainer import (
+    TOKENIZER_FOLDER,
     DialectOf,
     HandoffFacts,
     HeldRow,
@@ -27,6 +28,8 @@ from scorers.measures.reading.chat_format import RenderingError, render_text
 from storage.exports_manifest import IGNORED
 
 SCRIPT = "train.sh"
+TOKENS_AT_ONCE = 8_192
+"""Of a GPU, where no row is longer."""
 MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
 SCHEMA = pa.schema([("messages", pa.list_(MESSAGE)), ("row_id", pa.string())])
 
@@ -84,18 +87,22 @@ class JoinedMessageRows:
 
     def configure(self, facts: HandoffFacts) -> Mapping[str, str]:
         """The command."""
-        validation = facts.file("validation" if "validation" in facts.counts else "train")
+        validation = facts.counts.get("validation")
         lines = [
             "torchrun --standalone --nproc_per_node 1 -m verl.trainer.sft_trainer",
             f'data.train_files="$HERE/{facts.file("train")}"',
-            f'data.val_files="$HERE/{validation}"',
+            *([f'data.val_files="$HERE/{facts.file("validation")}"'] if validation else []),
             "data.messages_key=messages",
             f"data.max_length={facts.max_length}",
             "data.truncation=error",
             "data.pad_mode=no_padding",
             "data.ignore_input_ids_mismatch=False",
+            # Its own default is the text "none", which it takes as true.
+            "data.enable_thinking_default=null",
+            f"data.max_token_len_per_gpu={max(TOKENS_AT_ONCE, facts.max_length)}",
             "data.train_batch_size=4",
             f"model.path={facts.model}",
+            f'model.tokenizer_path="$HERE/{TOKENIZER_FOLDER}"',
             "model.lora_rank=16",
             "model.lora_alpha=32",
             "model.target_modules=all-linear",
