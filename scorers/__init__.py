@@ -39,6 +39,7 @@ from scorers.deita import score_deita
 from scorers.digit_share import score_digit_share
 from scorers.duplicate_lines import score_duplicate_lines
 from scorers.duplicate_ngrams import score_duplicate_ngrams
+from scorers.end_of_turn_loss import score_end_of_turn_loss
 from scorers.entropy import score_entropy
 from scorers.got_d import score_got_d
 from scorers.grape import score_grape
@@ -117,6 +118,9 @@ SCORERS: dict[str, Scorer] = {
     "digit_share": Scorer(score_digit_share, (TEXT,), "share of characters, negated"),
     "duplicate_lines": Scorer(score_duplicate_lines, (TEXT,), "share of characters, negated"),
     "duplicate_ngrams": Scorer(score_duplicate_ngrams, (TEXT,), "share of characters, negated"),
+    "end_of_turn_loss": Scorer(
+        score_end_of_turn_loss, ("turn_stop_nll",), "nats", measure="losses"
+    ),
     "entropy": Scorer(score_entropy, ("mean_entropy",), "nats per token", measure="losses"),
     "got_d": Scorer(
         score_got_d,
