@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fine_tune.method import LossBatch, ForwardLosses
+from fine_tune.method import ForwardLosses, LossBatch
 from storage.exports_manifest import IGNORED
 
 
