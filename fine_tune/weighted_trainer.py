@@ -18,7 +18,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from fine_tune.collate import LOSS_WEIGHTS, count_read, count_rows_of, row_places
 from fine_tune.cost import CostMeter
-from fine_tune.method import Divisor, LossBatch, ForwardLosses, TrainingMethod
+from fine_tune.method import Divisor, ForwardLosses, LossBatch, TrainingMethod
 from scorers.measures.models.language_model import read_causal_model
 from storage.exports_manifest import IGNORED, SCORE_PREFIX
 
