@@ -18,7 +18,9 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     import torch
 
-Change: TypeAlias = Literal["weights of tokens", "inputs", "loss", "parameters", "trained weights"]
+Change: TypeAlias = Literal[
+    "weights of tokens", "inputs", "loss", "adapter", "parameters", "trained weights"
+]
 """What a training is made of, in the order in which methods are asked."""
 
 Tuned: TypeAlias = Literal["lora", "full"]
@@ -58,6 +60,35 @@ class ForwardLosses(Protocol):
     """(rows, tokens - 1) where a token is trained."""
 
 
+class WholeOutput(Protocol):
+    """What a forward pass gives that keeps everything, the vocabulary's logits too."""
+
+    logits: torch.Tensor
+    """(rows, tokens, vocabulary)"""
+    hidden_states: tuple[torch.Tensor, ...]
+    """(rows, tokens, width) of each layer; the last is what the head reads."""
+
+
+class TrainedModel(Protocol):
+    """The model that is trained, as a loss may ask it."""
+
+    def forward(self, inputs: Mapping[str, torch.Tensor]) -> ForwardLosses:
+        """Losses of the labels in the inputs, without logits in memory."""
+        ...
+
+    def whole(self, inputs: Mapping[str, torch.Tensor]) -> WholeOutput:
+        """Logits and hidden states."""
+        ...
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """(rows, tokens, width) the input embeddings of ids."""
+        ...
+
+    def head(self, states: torch.Tensor) -> torch.Tensor:
+        """(…, vocabulary) logits of hidden states."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class LossBatch:
     """A batch whose loss a method takes."""
@@ -70,11 +101,11 @@ class LossBatch:
     """(rows, tokens - 1) which row of the export each next token is of, from 0."""
     scores: Mapping[str, torch.Tensor]
     """Score → (rows of the export,) the numbers of the batch's rows."""
-    forward: Callable[[Mapping[str, torch.Tensor]], ForwardLosses]
+    model: TrainedModel
 
     def read(self) -> ForwardLosses:
         """The model's own forward pass over the batch."""
-        return self.forward(self.inputs)
+        return self.model.forward(self.inputs)
 
     def row_sums(self, values: torch.Tensor) -> torch.Tensor:
         """Sums (rows of the export,) of what each next token has."""
@@ -93,6 +124,10 @@ class TrainingMethod(BaseModel):
     packs: ClassVar[bool] = True
     """Whether it works on rows that are joined without padding."""
     divides_by: ClassVar[Divisor] = "tokens"
+    least_rows: ClassVar[int] = 1
+    """Fewest rows of a forward pass that it can work with."""
+    adapter_init: ClassVar[Literal["eva"] | None] = None
+    """How PEFT is to begin an adapter, where that is the method."""
     loss_type: ClassVar[Literal["nll", "dft"]] = "nll"
     """TRL's loss, where that is the method."""
     weighs: ClassVar[bool] = True
@@ -126,6 +161,17 @@ class TrainingMethod(BaseModel):
 
     def batch_loss(self, batch: LossBatch) -> torch.Tensor:
         """The loss of a batch, summed over what `divides_by` says; nats."""
+        raise NotImplementedError
+
+    def init_adapter(
+        self, model: torch.nn.Module, batches: Iterable[Mapping[str, torch.Tensor]]
+    ) -> str:
+        """Begin the adapter of a model; what was done, for the report.
+
+        Args:
+            model: with its adapter.
+            batches: of the rows that will be trained, in their order, each with as many rows.
+        """
         raise NotImplementedError
 
     def prepare_model(self, model: torch.nn.Module, seed: int) -> str:

@@ -18,7 +18,7 @@ from fine_tune.method import Tuned
 ADDED = ("tune", "methods")
 """Settings that came later: where they are not used, a training is the one it was before."""
 
-ONCE = ("inputs", "loss", "parameters")
+ONCE = ("inputs", "loss", "adapter", "parameters")
 """Parts of a training that one method can change, and no second one."""
 
 
@@ -103,6 +103,11 @@ class TrainSettings(BaseModel):
                 raise ValueError(
                     f"{each.method} is not for tune: {self.tune}; it needs "
                     f"tune: {' or '.join(each.tunes)}"
+                )
+            if self.batch_rows < each.least_rows:
+                raise ValueError(
+                    f"{each.method} compares the rows of a forward pass: give batch_rows of at "
+                    f"least {each.least_rows}"
                 )
             if self.packing and not each.packs:
                 raise ValueError(f"{each.method} needs rows apart: leave packing out")

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
+from peft import EvaConfig, LoraConfig
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -47,12 +47,15 @@ def build_trainer(
     Raises:
         ValueError: if a method cannot do with the model.
     """
+    begun = next((each.adapter_init for each in settings.methods if each.adapter_init), None)
     adapter = LoraConfig(
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
+        init_lora_weights=begun or True,
+        eva_config=EvaConfig() if begun == "eva" else None,  # given by the method later
     )
     trainer = WeightedTrainer(
         model=load_model(model, settings.tune),

@@ -6,7 +6,8 @@ is TRL's own, to the bit.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,7 +19,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from fine_tune.collate import LOSS_WEIGHTS, count_read, count_rows_of, row_places
 from fine_tune.cost import CostMeter
-from fine_tune.method import Divisor, ForwardLosses, LossBatch, TrainingMethod
+from fine_tune.method import Divisor, ForwardLosses, LossBatch, TrainingMethod, WholeOutput
 from scorers.measures.models.language_model import read_causal_model
 from storage.exports_manifest import IGNORED, SCORE_PREFIX
 
@@ -26,6 +27,36 @@ OnStep: TypeAlias = Callable[[int, int, float], None]
 """Called after each optimizer step with the step, all steps, and the loss in nats per token."""
 
 Inputs: TypeAlias = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedModel:
+    """A model in training; see TrainedModel."""
+
+    wrapped: torch.nn.Module
+    """As it is called, so that what several processes do together is done."""
+    loaded: PreTrainedModel | PeftModel
+
+    def forward(self, inputs: Inputs) -> ForwardLosses:
+        """See TrainedModel."""
+        found: ForwardLosses = self.wrapped(**inputs, use_cache=False, fused_lm_head=True)
+        return found
+
+    def whole(self, inputs: Inputs) -> WholeOutput:
+        """See TrainedModel."""
+        read = {name: value for name, value in inputs.items() if name != "labels"}
+        found: WholeOutput = self.wrapped(**read, use_cache=False, output_hidden_states=True)
+        return found
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """See TrainedModel."""
+        embedded: torch.Tensor = self.loaded.get_input_embeddings()(ids)
+        return embedded
+
+    def head(self, states: torch.Tensor) -> torch.Tensor:
+        """See TrainedModel."""
+        logits: torch.Tensor = self.loaded.get_output_embeddings()(states)
+        return logits
 
 
 class WeightedTrainer(SFTTrainer):
@@ -89,10 +120,6 @@ class WeightedTrainer(SFTTrainer):
             if name != LOSS_WEIGHTS and not name.startswith(SCORE_PREFIX)
         }
 
-        def forward(changed: Inputs) -> ForwardLosses:
-            found: ForwardLosses = model(**changed, use_cache=False, fused_lm_head=True)
-            return found
-
         labels = inputs["labels"]
         ones = torch.ones_like(labels, dtype=torch.float32)
         return LossBatch(
@@ -105,7 +132,7 @@ class WeightedTrainer(SFTTrainer):
                 for name, value in inputs.items()
                 if name.startswith(SCORE_PREFIX)
             },
-            forward=forward,
+            model=WrappedModel(model, self.loaded_model()),
         )
 
     def _inputs_read(self, inputs: Inputs) -> torch.Tensor:
@@ -190,11 +217,27 @@ class WeightedTrainer(SFTTrainer):
 
     def prepare_methods(self, seed: int) -> list[str]:
         """Let methods change the model before its optimizer is made; what they did."""
-        return [
-            f"{each.method}: {each.prepare_model(self.loaded_model(), seed)}"
-            for each in self.methods
-            if each.changes == "parameters"
-        ]
+        notes = []
+        for each in self.methods:
+            if each.changes == "adapter":
+                torch.manual_seed(seed)
+                did = each.init_adapter(self.loaded_model(), self._all_batches())
+            elif each.changes == "parameters":
+                did = each.prepare_model(self.loaded_model(), seed)
+            else:
+                continue
+            notes.append(f"{each.method}: {did}")
+        return notes
+
+    def _all_batches(self) -> Iterator[Inputs]:
+        """The rows that are trained, in their order; what is left at the end is no batch."""
+        rows: Any = self.train_dataset
+        size = min(self.args.per_device_train_batch_size, len(rows))
+        rows = rows.select_columns(["input_ids", "labels"])
+        for start in range(0, len(rows) - size + 1, size):
+            yield self._prepare_inputs(
+                self.data_collator([*rows.select(range(start, start + size))])
+            )
 
     def finish_methods(self, start: Path) -> list[str]:
         """Let methods change the trained weights of a model that came from a folder."""

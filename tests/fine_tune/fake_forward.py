@@ -1,11 +1,16 @@
-"""A forward pass that says what a test wants, and tells the gradient that came back."""
+"""Forward passes for losses: one that says what a test wants, and those of a tiny model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from transformers import PreTrainedModel
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+from trl.trainer.utils import add_fused_lm_head
 
-from fine_tune.method import ForwardLosses, LossBatch
+from fine_tune.collate import WeightedRows, row_places
+from fine_tune.method import ForwardLosses, LossBatch, WholeOutput
+from fine_tune.weighted_trainer import WrappedModel
 from storage.exports_manifest import IGNORED
 
 
@@ -45,7 +50,7 @@ class FakeForward:
             weights=ones if weights is None else torch.tensor(weights),
             places=torch.arange(rows)[:, None].expand(rows, tokens),
             scores={name: torch.tensor(values) for name, values in (scores or {}).items()},
-            forward=self.forward,
+            model=self,
         )
 
     def forward(self, inputs: Mapping[str, torch.Tensor]) -> ForwardLosses:
@@ -57,3 +62,41 @@ class FakeForward:
         assert self.log_probs.grad is not None
         found: list[float] = self.log_probs.grad.flatten().tolist()
         return found
+
+    def whole(self, inputs: Mapping[str, torch.Tensor]) -> WholeOutput:
+        """Nothing."""
+        raise NotImplementedError
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Nothing."""
+        raise NotImplementedError
+
+    def head(self, states: torch.Tensor) -> torch.Tensor:
+        """Nothing."""
+        raise NotImplementedError
+
+
+def real_batch(
+    model: PreTrainedModel,
+    rows: Sequence[Sequence[int]],
+    prompt: int,
+    scores: Mapping[str, Sequence[float]] | None = None,
+    *,
+    packed: bool = False,
+) -> LossBatch:
+    """A batch of a model's own forward passes, its rows trained behind a prompt of some tokens."""
+    if not hasattr(model, "fused_here"):
+        add_fused_lm_head(model, outputs=("log_probs", "entropy", "is_top1"))
+        model.fused_here = True  # type: ignore[assignment]
+    given = [
+        {"input_ids": list(row), "labels": [IGNORED] * prompt + list(row[prompt:])} for row in rows
+    ]
+    collator = WeightedRows(DataCollatorForLanguageModeling(0, padding_free=packed))
+    inputs = collator(given)
+    return LossBatch(
+        inputs=inputs,
+        weights=torch.ones(inputs["labels"][:, 1:].shape),
+        places=row_places(inputs),
+        scores={name: torch.tensor(values) for name, values in (scores or {}).items()},
+        model=WrappedModel(model, model),
+    )
