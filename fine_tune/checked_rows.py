@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from fine_tune.settings import TrainSettings
 from fine_tune.trainer import build_trainer, load_chat_tokenizer, prepared_rows
 from fine_tune.verify_tokens import ROWS_NAMED, SplitRows, compare_labels, require_promised
 from storage.exports_manifest import SCORE_PREFIX, SPLITS, ExportManifest, Split, SplitCounts
+from storage.source_paths import has_name
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -60,7 +61,7 @@ def checked_trainer(
     splits = {split: load_trained(manifest, export, split, cache) for split in names}
     require_scores(splits["train"], settings.scores())
     given = dict(splits)
-    splits["train"] = weighted_rows(splits["train"], balance=settings.balance is not None)
+    splits["train"] = weighted_rows(splits["train"], balance=settings.balance)
     trainer = build_trainer(model, splits, settings, output / CHECKPOINTS_FOLDER)
     prepared: dict[Split, Dataset] = {"train": prepared_rows(trainer)}
     if "validation" in splits:
@@ -84,10 +85,15 @@ def checked_trainer(
     return CheckedTrainer(trainer, totals["train"], tuple(notes))
 
 
-def weighted_rows(rows: Dataset, *, balance: bool) -> Dataset:
+def weighted_rows(
+    rows: Dataset, *, balance: Literal["source"] | Mapping[str, float] | None
+) -> Dataset:
     """Rows with what their tokens count in the loss: the turn's weight, and what balances sources.
 
     Rows whose trained tokens all count 1 are without.
+
+    Raises:
+        ValueError: if a source has none of the names that balance gives weights to, or several.
     """
     ready = LOSS_WEIGHTS in rows.column_names  # of token ids: a weight for each
     columns = rows.with_format("numpy")
@@ -95,7 +101,10 @@ def weighted_rows(rows: Dataset, *, balance: bool) -> Dataset:
     own = list(columns[LOSS_WEIGHTS]) if ready else list(np.array(columns["weight"])[:, None])
     factors = np.ones(len(rows))
     if balance:
-        factors = row_weights(np.array(rows["source"]), np.array(rows["loss_tokens"]))
+        tasks, weights = rows["source"], None
+        if balance != "source":
+            tasks, weights = task_names(tasks, balance), balance
+        factors = row_weights(np.array(tasks), np.array(rows["loss_tokens"]), weights)
     # 0 is the weight of a token that is read only.
     alike = all(np.isin(weights, (0, 1)).all() for weights in own)
     rest = rows.remove_columns(LOSS_WEIGHTS) if ready else rows
@@ -103,6 +112,23 @@ def weighted_rows(rows: Dataset, *, balance: bool) -> Dataset:
         return rest
     weighed = [(ws * f).astype(np.float32) for ws, f in zip(own, factors, strict=True)]
     return rest.add_column(LOSS_WEIGHTS, weighed)
+
+
+def task_names(sources: Iterable[str], names: Iterable[str]) -> list[str]:
+    """What a recipe calls the source of each row.
+
+    Raises:
+        ValueError: if a source has none of the names, or several.
+    """
+    rows = list(sources)
+    called = {each: [name for name in names if has_name(each, name)] for each in set(rows)}
+    for source, found in sorted(called.items()):
+        if len(found) != 1:
+            raise ValueError(
+                f"train.balance: {source} has {len(found)} of the names {', '.join(names)}: give "
+                "each source one"
+            )
+    return [called[each][0] for each in rows]
 
 
 def require_positions(limit: int | None, rows: Sequence[TokenCount]) -> None:

@@ -1,7 +1,7 @@
 """What a training can be told. Importing this costs no torch, so recipes may hold it."""
 
 from collections import Counter
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -17,6 +17,8 @@ from fine_tune.method import Tuned
 
 ADDED = ("tune", "methods")
 """Settings that came later: where they are not used, a training is the one it was before."""
+
+TaskWeight = Annotated[float, Field(gt=0)]
 
 ONCE = ("inputs", "loss", "adapter", "parameters")
 """Parts of a training that one method can change, and no second one."""
@@ -59,10 +61,11 @@ class TrainSettings(BaseModel):
         ge=1,
         description="Forward passes in one optimizer step; the loss is per token of all.",
     )
-    balance: Literal["source"] | None = Field(
+    balance: Literal["source"] | dict[str, TaskWeight] | None = Field(
         default=None,
         description="Weigh rows so that every source counts the same in the loss, whatever its "
-        "size. None: every token counts the same.",
+        "size; or as much as a mapping says, from each source's path, or a part of it, to its "
+        "weight. None: every token counts the same.",
     )
     lora_rank: int = Field(default=16, ge=1, description="Rank of each adapter matrix.")
     lora_alpha: int = Field(default=32, ge=1, description="Adapters are scaled by alpha / rank.")

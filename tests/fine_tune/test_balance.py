@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fine_tune.balance import row_weights
-from fine_tune.checked_rows import checked_trainer
+from fine_tune.checked_rows import checked_trainer, task_names
 from fine_tune.evaluate import loss_of_rows
 from fine_tune.settings import TrainSettings
 from fine_tune.train import train_adapter
@@ -150,3 +150,26 @@ def test_rows_that_all_count_alike_are_given_no_weights(
     manifest = read_manifest(tiny_export)
     trainer: Any = checked_trainer(tiny_export, manifest, tiny_model, tmp_path, plain).trainer
     assert "loss_weights" not in trainer.train_dataset.column_names
+
+
+def test_sources_count_what_the_recipe_gives_them_by_the_names_it_has(
+    two_sources: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    manifest = read_manifest(two_sources)
+    weights = {"a.jsonl": 1.0, "b.jsonl": 3.0}
+    settings = SETTINGS.model_copy(update={"balance": weights})
+    trainer: Any = checked_trainer(two_sources, manifest, tiny_model, tmp_path, settings).trainer
+    rows = trainer.train_dataset
+    tokens, sources = np.array(rows["loss_tokens"]), np.array(rows["source"])
+    counted = np.array([weight for (weight,) in rows["loss_weights"]]) * tokens
+    shares = [counted[sources == name].sum() / counted.sum() for name in weights]
+    assert shares == pytest.approx([0.25, 0.75], rel=1e-6)
+
+
+def test_files_of_one_name_are_one_task_and_each_has_one_name() -> None:
+    sources = ["raw/math/a.jsonl", "raw/math/b.jsonl", "raw/chat.jsonl"]
+    assert task_names(sources, ("math", "chat.jsonl")) == ["math", "math", "chat.jsonl"]
+    with pytest.raises(ValueError, match=r"raw/chat\.jsonl has 0 of the names math: give each"):
+        task_names(sources, ("math",))
+    with pytest.raises(ValueError, match=r"raw/chat\.jsonl has 2 of the names"):
+        task_names(sources, ("raw", "chat.jsonl"))

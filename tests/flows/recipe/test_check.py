@@ -215,6 +215,11 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
             {"train": {"methods": [{"method": "poft", "perplexities": ["p"]}]}},
             "train.methods: read the score 'p': add it to export.scores",
         ),
+        (
+            {"train": {"balance": {"row.jsonl": 2}}},
+            "train.balance: no source is called 'row.jsonl'. Did you mean",
+        ),
+        ({"train": {"balance": {"rows.jsonl": 0}}}, "train.balance"),
         ({"export": {"scores": ["ifdd"]}}, "export.scores: 'ifdd' is not among the scores"),
         (
             {"measure": {"confidence": {"samples": {"endpoint": SERVED}}}},
