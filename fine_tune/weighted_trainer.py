@@ -92,12 +92,10 @@ class WeightedTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, Any]:
-        """TRL's loss; that of weights and methods where there are some and the model is trained."""
-        training = bool(self.loaded_model().training)
-        losses = [each for each in self.methods if training and each.changes == "loss"]
+        """TRL's loss, or that of weights and methods where there are some. For training alone."""
+        losses = [each for each in self.methods if each.changes == "loss"]
         own = next((each for each in losses if each.loss_type == "nll"), None)
-        if training:
-            inputs = {**inputs, "input_ids": self._inputs_read(inputs)}
+        inputs = {**inputs, "input_ids": self._inputs_read(inputs)}
         if LOSS_WEIGHTS not in inputs and own is None:
             plain: torch.Tensor | tuple[torch.Tensor, Any]
             plain = super().compute_loss(  # type: ignore[no-untyped-call]
@@ -160,7 +158,7 @@ class WeightedTrainer(SFTTrainer):
 
     def _count_items(self, batches: Sequence[Inputs]) -> torch.Tensor:
         """What the losses of batches are divided by, in this process."""
-        by = self._divisor() if self.loaded_model().training else "tokens"
+        by = self._divisor()
         if by == "batches":
             return torch.tensor(len(batches))
         if by == "rows":

@@ -22,7 +22,9 @@ from fine_tune.verify_tokens import TokenMismatchError
 from fine_tune.weighted_trainer import WeightedTrainer
 from scorers.measures.models.loading import load_tokenizer, resolve_model
 from scorers.measures.protocols import Message
+from tests.fine_tune.test_method_rows import LIST, TALK
 from tests.fine_tune.tiny import (
+    WEATHER,
     count_rows,
     export_for,
     export_with_tokens,
@@ -478,11 +480,37 @@ def test_a_loss_reads_the_scores_of_the_export_or_says_that_there_are_none(
     with pytest.raises(ValueError, match=r"no scores 'perplexity'.*export\.scores"):
         train_adapter(tiny_export, tiny_model, tmp_path / "none", settings)
     rows = count_rows(make_rows(6), tiny_model)
+    held_out = count_rows(make_rows(2, "validation"), tiny_model)
     scored = [replace(row, scores={"perplexity": 200.0 + n}) for n, row in enumerate(rows)]
+    scored += [replace(row, scores={"perplexity": 200.0}) for row in held_out]
     export = export_for(tiny_model, tmp_path / "e", scored, scores=("perplexity",))
     report = train_adapter(export, tiny_model, tmp_path / "t", settings)
-    assert 0 < report.losses[0] < 2, "a logistic loss near its middle, not nats per token"
+    # The held-out loss is taken before: what a step is divided by must not hang on that.
+    assert 0.3 < report.losses[0] < 2, "a logistic loss near its middle, per row"
     lacking = [replace(row, scores={"perplexity": None}) for row in rows]
     export = export_for(tiny_model, tmp_path / "l", lacking, scores=("perplexity",))
     with pytest.raises(ValueError, match="6 rows have no score 'perplexity'"):
         train_adapter(export, tiny_model, tmp_path / "u", settings)
+
+
+def test_tool_calls_that_went_wrong_are_left_out_in_either_form_of_an_export(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    tokenizer = load_tokenizer(resolve_model(str(tiny_model)))
+    rows = [
+        *turn_rows(tokenizer, TALK, [WEATHER, LIST]),
+        *turn_rows(tokenizer, TALK[4:], [WEATHER, LIST], rank=2),
+    ]
+    settings = TrainSettings.model_validate(
+        {"max_steps": 2, "batch_rows": 8, "methods": [{"method": "tl_training"}]}
+    )
+    reports = []
+    for pretokenized in (False, True):
+        folder = tmp_path / str(pretokenized)
+        export = export_with_tokens(folder, tokenizer, rows, pretokenized=pretokenized)
+        reports.append(train_adapter(export, tiny_model, folder / "out", settings))
+    assert reports[0].losses == pytest.approx(reports[1].losses, rel=1e-5)
+    for report in reports:
+        (note,) = report.method_notes
+        assert "0 tokens are no longer trained" not in note
+    assert reports[0].method_notes[0].endswith("1 rows have nothing left")
