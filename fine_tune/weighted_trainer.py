@@ -15,7 +15,7 @@ import orjson
 import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
-from trl.trainer.sft_trainer import SFTTrainer
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
 from fine_tune.collate import LOSS_WEIGHTS, count_read, count_rows_of, row_places
 from fine_tune.cost import CostMeter
@@ -206,7 +206,9 @@ class WeightedTrainer(SFTTrainer):
         """
         model = self.loaded_model()
         model.eval()
-        batch = self.data_collator([dict(row) for row in rows])
+        # Padded also where training packs: joined, each row would be attended to by all the others,
+        # to no effect. What padding holds is read by nobody.
+        batch = DataCollatorForLanguageModeling(pad_token_id=0)([dict(row) for row in rows])
         inputs = self._prepare_inputs(batch)
         tokens = int((inputs["labels"][:, 1:] != IGNORED).sum())  # the first is never predicted
         with torch.no_grad(), self.compute_loss_context_manager():

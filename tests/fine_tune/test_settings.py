@@ -32,6 +32,9 @@ def test_an_unknown_or_impossible_setting_is_refused() -> None:
     [
         ({"methods": [DFT, POFT]}, "dft and poft all change the loss: leave one"),
         ({"methods": [HFT]}, "hft is not for tune: lora; it needs tune: full"),
+        ({"methods": [{"method": "eva"}], "tune": "full"}, "eva is not for tune: full"),
+        ({"methods": [{"method": "q_tuning"}]}, "q_tuning .* give batch_rows of at least 8"),
+        ({"methods": [{"method": "sftmix"}], "packing": True}, "sftmix needs rows apart"),
         ({"methods": [HFT, HFT], "tune": "full"}, "hft and hft all change the parameters"),
     ],
 )

@@ -64,10 +64,10 @@ def test_a_tool_alone_and_a_turn_without_calls_have_no_more_keys() -> None:
 
 def test_the_second_of_two_calls_is_found_behind_the_first() -> None:
     answer = call("read")
-    answer["tool_calls"] += call("reap")["tool_calls"]
-    text = "read(); reap()"
+    answer["tool_calls"] += call("reap")["tool_calls"] + call("read")["tool_calls"]
+    text = "read(); reap(); read()"
     found = key_tokens(turn(text, answer, ("read", "reap"), size=1))
-    assert found == [0, 3, text.index("reap") + 3]
+    assert found == [0, 3, text.index("reap") + 3, text.rindex("read") + 3]
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 40])
