@@ -56,6 +56,7 @@ def test_stored_scores_judge_in_place_of_the_model() -> None:
     forward = FakeForward([[-1.0]] * 8, [[1.0]] * 8)
     method = PrunedBatches(method="q_tuning", rows=0.5, perplexity="p", entropy="e")
     assert method.scores() == ("p", "e")
-    scores = {"p": PERPLEXITY.tolist(), "e": ENTROPY.tolist()}
+    # The model finds all rows alike, of which it would take the first ones.
+    scores = {"p": PERPLEXITY.tolist()[::-1], "e": ENTROPY.tolist()[::-1]}
     method.batch_loss(forward.batch(scores=scores)).backward()  # type: ignore[no-untyped-call]
-    assert [bool(g) for g in forward.gradient()] == [True] * 4 + [False] * 4
+    assert [bool(g) for g in forward.gradient()] == [False] * 4 + [True] * 4
