@@ -32,6 +32,10 @@ def test_ranks_are_shared_out_and_the_model_begins_as_it_was(
     adapters = {name: weights for name, weights in model.named_parameters() if "lora_A" in name}
     assert sum(len(weights) for weights in adapters.values()) == 2 * 14, "the sum of ranks stays"
     assert begun.notes[0].startswith("eva: ranks from ") and len(adapters) <= 14
+    for weights in adapters.values():  # singular vectors, which drawn ones are not
+        directions = torch.nn.functional.normalize(weights.detach(), dim=1)
+        gram = directions @ directions.T
+        torch.testing.assert_close(gram, torch.eye(len(gram)), atol=1e-3, rtol=0)
     rows = [{k: row[k] for k in ("input_ids", "labels")} for row in plain.train_dataset]
     assert begun.trainer.loss_of_batch(rows) == plain.loss_of_batch(rows)
     same = dict(again.trainer.loaded_model().named_parameters())
