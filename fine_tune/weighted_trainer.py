@@ -7,7 +7,6 @@ is TRL's own, to the bit.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,44 +18,13 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
 from fine_tune.collate import LOSS_WEIGHTS, count_read, count_rows_of, row_places
 from fine_tune.cost import CostMeter
-from fine_tune.method import Divisor, ForwardLosses, LossBatch, TrainingMethod, WholeOutput
+from fine_tune.method import Divisor, LossBatch, TrainingMethod
+from fine_tune.wrapped_model import Inputs, WrappedModel, weighted_nats
 from scorers.measures.models.language_model import read_causal_model
 from storage.exports_manifest import IGNORED, SCORE_PREFIX
 
 OnStep: TypeAlias = Callable[[int, int, float], None]
 """Called after each optimizer step with the step, all steps, and the loss in nats per token."""
-
-Inputs: TypeAlias = Mapping[str, torch.Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class WrappedModel:
-    """A model in training; see TrainedModel."""
-
-    wrapped: torch.nn.Module
-    """As it is called, so that what several processes do together is done."""
-    loaded: PreTrainedModel | PeftModel
-
-    def forward(self, inputs: Inputs) -> ForwardLosses:
-        """See TrainedModel."""
-        found: ForwardLosses = self.wrapped(**inputs, use_cache=False, fused_lm_head=True)
-        return found
-
-    def whole(self, inputs: Inputs) -> WholeOutput:
-        """See TrainedModel."""
-        read = {name: value for name, value in inputs.items() if name != "labels"}
-        found: WholeOutput = self.wrapped(**read, use_cache=False, output_hidden_states=True)
-        return found
-
-    def embed(self, ids: torch.Tensor) -> torch.Tensor:
-        """See TrainedModel."""
-        embedded: torch.Tensor = self.loaded.get_input_embeddings()(ids)
-        return embedded
-
-    def head(self, states: torch.Tensor) -> torch.Tensor:
-        """See TrainedModel."""
-        logits: torch.Tensor = self.loaded.get_output_embeddings()(states)
-        return logits
 
 
 class WeightedTrainer(SFTTrainer):
@@ -276,11 +244,3 @@ class WeightedTrainer(SFTTrainer):
         if not isinstance(self.model, PreTrainedModel | PeftModel):
             raise TypeError(f"expected a transformers or PEFT model, got {type(self.model)}")
         return self.model
-
-
-def weighted_nats(batch: LossBatch, *, by_probability: bool) -> torch.Tensor:
-    """The sum of each trained token's loss times its weight, and times its probability if so."""
-    # log_probs are 0 where there is no label
-    log_probs = batch.read().log_probs.float()
-    nats = -log_probs * log_probs.exp().detach() if by_probability else -log_probs
-    return (nats * batch.weights).sum()

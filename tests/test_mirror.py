@@ -15,6 +15,7 @@ TESTED_WITH = {
     "fine_tune/method.py": "fine_tune/methods/test_contract.py",
     "fine_tune/prepared_rows.py": "fine_tune/test_verify_tokens.py",
     "fine_tune/report.py": "fine_tune/test_train.py",
+    "fine_tune/wrapped_model.py": "fine_tune/test_weighted_trainer.py",
     "pipeline/advice/mixture_runs.py": "pipeline/advice/test_mixture_model.py",
     "pipeline/contamination/recall.py": "pipeline/contamination/test_search.py",
     "pipeline/contamination/settings.py": "pipeline/contamination/test_stage.py",

@@ -10,7 +10,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 from fine_tune.collate import WeightedRows, row_places
 from fine_tune.method import ForwardLosses, LossBatch, WholeOutput
-from fine_tune.weighted_trainer import WrappedModel
+from fine_tune.wrapped_model import WrappedModel
 from storage.exports_manifest import IGNORED
 
 

@@ -8,7 +8,7 @@ import torch
 from fine_tune.methods.dft import DFT
 from fine_tune.settings import TrainSettings
 from fine_tune.trainer import trainer_config
-from fine_tune.weighted_trainer import weighted_nats
+from fine_tune.wrapped_model import weighted_nats
 from tests.fine_tune.fake_forward import FakeForward
 
 
