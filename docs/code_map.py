@@ -38,6 +38,8 @@ BESIDE = {
 REMARKS = {
     "flows/automations.yaml": "The automation that finds runs whose process is gone",
     "recipes/demo.yaml": "The demo: raw rows of many shapes to a trained adapter",
+    "recipes/forget_less.yaml": "All weights trained, and little forgotten: HFT and LiNeS",
+    "recipes/poft.yaml": "A loss that reads stored scores: PoFT, with Masked Thought",
     "recipes/superfiltering.yaml": "A published method as a recipe: IFD of a small model",
     "benchmarks/results": "What each benchmark found, as JSON",
     "docs/recipes": "One page for each block of a recipe",
@@ -83,7 +85,8 @@ PAGE_REMARKS = {
     "recipes/select": "The selection: its steps, budget, shares, blends",
     "recipes/sources": "Where rows come from: files, folders, queries, hubs",
     "recipes/targets": "Examples to be close to",
-    "recipes/train": "LoRA on the export",
+    "recipes/train": "LoRA on the export, or all of the weights",
+    "recipes/training-methods": "Ways of training: weights, losses, what is trained, what is kept",
 }
 """What each page of docs/ is about."""
 

@@ -73,6 +73,9 @@ EVIDENCE = {
 }
 """What stands for and against a choice."""
 
+TRAINING = ROOT / "fine_tune" / "methods"
+"""One file for each method of training."""
+
 PLANNING = {
     "next tasks, MoPPS": "pipeline/advice/mopps",
     "next tasks, MPTS": "pipeline/advice/mpts",
@@ -123,7 +126,14 @@ def chapters() -> Iterator[tuple[str, str, str, dict[str, str]]]:
     yield "Tracing", "Tracing", "", TRACING
     check = {name: f"pipeline/contamination/{name}" for name in CONTAMINATION}
     yield "Contamination", "Contamination", "pipeline/contamination/__init__.py", check
+    training = {path.stem: f"fine_tune/methods/{path.stem}" for path in training_methods()}
+    yield "Training", "Training", "fine_tune/methods/__init__.py", training
     yield "Planning", "Planning", "", PLANNING
+
+
+def training_methods() -> list[Path]:
+    """The files of the methods of training, by name."""
+    return [path for path in sorted(TRAINING.glob("*.py")) if path.stem != "__init__"]
 
 
 def selection_methods() -> list[Path]:

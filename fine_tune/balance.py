@@ -15,6 +15,11 @@ times: over an epoch every task weighs the same, whatever its size. In one batch
 are in it count, as in the authors' code; unlike there, a batch is divided by its tokens and not by
 the weights in it, so that what a batch lacks of a task is not made up by the others.
 
+Two tasks with the weights a and 1 - a are the loss of Distilling step-by-step (Hsieh et al. 2023,
+arXiv:2305.02301, a label and its rationale, each from a source of its own, a = 0.5) and of MORepair
+(Yang et al. 2024, arXiv:2404.12636, a repair alone and one with its reasons): short answers are not
+drowned by long ones.
+
 For tasks that are all wanted equally though their sizes differ much, where shares of the selection
 would throw rows away. Not for one task from several sources, and not where the small source is
 small because little of it is good: its rows are read with a large weight, and learnt by heart.

@@ -34,11 +34,21 @@ def read_steps(checkpoint: Path) -> int | None:
     """Optimizer steps done in a checkpoint; None if any part of it is missing or cut short."""
     try:
         state = json.loads((checkpoint / "trainer_state.json").read_bytes())
-        with safe_open(checkpoint / "adapter_model.safetensors", framework="np") as adapter:
-            tensors = list(adapter.keys())
+        # Of an adapter one file; of a model one, or several that its index names.
+        files = sorted(checkpoint.glob("*.safetensors"))
+        for index in checkpoint.glob("*.safetensors.index.json"):
+            named = json.loads(index.read_bytes())["weight_map"].values()
+            files += [checkpoint / name for name in set(named)]
+        tensors = [name for file in files for name in tensor_names(file)]
     except (OSError, ValueError, SafetensorError):  # missing, or cut short by the kill
         return None
     steps = int(state["global_step"])
     named_so = checkpoint.name == f"{PREFIX}{steps}"  # a copy under another name is nobody's
     archives = all(zipfile.is_zipfile(checkpoint / name) for name in ARCHIVES)
     return steps if tensors and named_so and archives else None
+
+
+def tensor_names(file: Path) -> list[str]:
+    """Names of the tensors in a file of weights."""
+    with safe_open(file, framework="np") as weights:
+        return list(weights.keys())

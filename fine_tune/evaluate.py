@@ -16,12 +16,12 @@ from scorers.measures.batches import batches_of_like_length
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from fine_tune.trainer import AdapterTrainer
+    from fine_tune.weighted_trainer import WeightedTrainer
 
 TOKENS_PER_BATCH = 4096  # padding included; a longer row is a batch of its own
 
 
-def loss_of_rows(trainer: AdapterTrainer, prepared: Dataset) -> HeldOutLoss:
+def loss_of_rows(trainer: WeightedTrainer, prepared: Dataset) -> HeldOutLoss:
     """Mean loss per response token with the model that a trainer holds.
 
     Args:

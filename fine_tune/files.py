@@ -1,7 +1,10 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and folders that a training needs while it runs."""
 
 import os
 from pathlib import Path
+
+CACHE_FOLDER = "rows"
+CHECKPOINTS_FOLDER = "checkpoints"
 
 
 def write_whole(path: Path, content: bytes) -> None:

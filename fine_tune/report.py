@@ -62,6 +62,8 @@ class TrainReport(_Frozen):
     """On the validation split, without the adapter; None where the export has none."""
     heldout_after: HeldOutLoss | None
     heldout_note: str  # "" or why there is no held-out loss
+    method_notes: tuple[str, ...] = ()
+    """What each method did of which there is something to say."""
     precision: Literal["float32", "bfloat16"]
     libraries: Mapping[str, str]
 
@@ -112,11 +114,11 @@ def _text(model: BaseModel) -> bytes:
 
 
 def _differences(found: Training, wanted: Training) -> list[str]:
-    before, after = found.model_dump(mode="json"), wanted.model_dump(mode="json")
-    lines = [
-        f"settings.{name} ({value!r}, not {after['settings'][name]!r})"
-        for name, value in before["settings"].items()
-        if value != after["settings"][name]
-    ]
     names = ("export_id", "model_fingerprint")
-    return [name for name in names if before[name] != after[name]] + lines
+    pairs = {
+        f"settings.{name}": (getattr(found.settings, name), getattr(wanted.settings, name))
+        for name in TrainSettings.model_fields
+    }
+    return [name for name in names if getattr(found, name) != getattr(wanted, name)] + [
+        f"{name} ({was!r}, not {new!r})" for name, (was, new) in pairs.items() if was != new
+    ]

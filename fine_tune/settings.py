@@ -1,14 +1,44 @@
 """What a training can be told. Importing this costs no torch, so recipes may hold it."""
 
-from typing import Literal
+from collections import Counter
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from fine_tune.catalogue import Method
+from fine_tune.method import Tuned
+
+ADDED = ("tune", "methods")
+"""Settings that came later: where they are not used, a training is the one it was before."""
+
+TaskWeight = Annotated[float, Field(gt=0)]
+
+ONCE = ("inputs", "loss", "adapter", "parameters")
+"""Parts of a training that one method can change, and no second one."""
 
 
 class TrainSettings(BaseModel):
-    """Settings of one LoRA training; part of its identity, every one."""
+    """Settings of one training; part of its identity, every one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    methods: tuple[Method, ...] = Field(
+        default=(),
+        description="What is done otherwise than in plain training, in this order; at most one "
+        "loss.",
+    )
+    tune: Tuned = Field(
+        default="lora",
+        description="lora: an adapter beside the weights; full: all of the weights, which takes "
+        "four times their memory in float32.",
+    )
 
     epochs: float = Field(default=1.0, gt=0, description="Passes over the train split.")
     max_steps: int | None = Field(
@@ -31,10 +61,11 @@ class TrainSettings(BaseModel):
         ge=1,
         description="Forward passes in one optimizer step; the loss is per token of all.",
     )
-    balance: Literal["source"] | None = Field(
+    balance: Literal["source"] | dict[str, TaskWeight] | None = Field(
         default=None,
         description="Weigh rows so that every source counts the same in the loss, whatever its "
-        "size. None: every token counts the same.",
+        "size; or as much as a mapping says, from each source's path, or a part of it, to its "
+        "weight. None: every token counts the same.",
     )
     lora_rank: int = Field(default=16, ge=1, description="Rank of each adapter matrix.")
     lora_alpha: int = Field(default=32, ge=1, description="Adapters are scaled by alpha / rank.")
@@ -47,8 +78,10 @@ class TrainSettings(BaseModel):
         description="Tokens in a row, prompt and response. A longer row is an error, not cut. "
         "None: no limit but that of the export.",
     )
-    packing: Literal[False] = Field(
-        default=False, description="Rows are padded, never joined: a row is one sequence."
+    packing: bool = Field(
+        default=False,
+        description="Join the rows of a forward pass into one sequence instead of padding them; "
+        "no row sees another, and the numbers stay the same.",
     )
     gradient_checkpointing: bool = Field(
         default=False,
@@ -60,3 +93,37 @@ class TrainSettings(BaseModel):
     save_every_steps: int = Field(
         default=50, ge=1, description="Optimizer steps between checkpoints: what a kill can cost."
     )
+
+    @model_validator(mode="after")
+    def methods_go_together(self) -> Self:
+        """Refuse methods that cannot do what they are for in this training."""
+        for part, count in Counter(each.changes for each in self.methods).items():
+            if part in ONCE and count > 1:
+                named = [each.method for each in self.methods if each.changes == part]
+                raise ValueError(f"{' and '.join(named)} all change the {part}: leave one")
+        for each in self.methods:
+            if self.tune not in each.tunes:
+                raise ValueError(
+                    f"{each.method} is not for tune: {self.tune}; it needs "
+                    f"tune: {' or '.join(each.tunes)}"
+                )
+            if self.batch_rows < each.least_rows:
+                raise ValueError(
+                    f"{each.method} compares the rows of a forward pass: give batch_rows of at "
+                    f"least {each.least_rows}"
+                )
+            if self.packing and not each.packs:
+                raise ValueError(f"{each.method} needs rows apart: leave packing out")
+        return self
+
+    @model_serializer(mode="wrap")
+    def without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """All settings, without later ones that are not used: they change no identity."""
+        dumped: dict[str, Any] = dump(self)
+        fields = type(self).model_fields
+        unused = {name for name in ADDED if getattr(self, name) == fields[name].default}
+        return {name: value for name, value in dumped.items() if name not in unused}
+
+    def scores(self) -> tuple[str, ...]:
+        """Scores that its methods read, each once."""
+        return tuple(dict.fromkeys(name for each in self.methods for name in each.scores()))

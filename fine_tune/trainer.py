@@ -1,21 +1,17 @@
 """Make TRL trainers: to train, to evaluate, or only to prepare rows. Importing this takes seconds.
 
 Rows are conversational prompt/completion, so the loss is on the completion alone; the chat template
-is the tokenizer's own; nothing is packed. On a GPU weights and arithmetic are bfloat16 (adapters
-float32), on a CPU everything is float32.
+is the tokenizer's own. On a GPU arithmetic is bfloat16, and so are weights that are not trained;
+trained ones are float32, and on a CPU everything is.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias
 
-import orjson
 import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel
+from peft import EvaConfig, LoraConfig
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -24,185 +20,59 @@ from transformers import (
     PrinterCallback,
 )
 from trl.trainer.sft_config import SFTConfig
-from trl.trainer.sft_trainer import SFTTrainer
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
-from fine_tune.cost import CostMeter
+from fine_tune.collate import WeightedRows
+from fine_tune.method import Tuned
 from fine_tune.settings import TrainSettings
+from fine_tune.weighted_trainer import WeightedTrainer
 from scorers.measures.models.language_model import read_causal_model, read_tokenizer
-from storage.exports_manifest import IGNORED, Split
-
-OnStep: TypeAlias = Callable[[int, int, float], None]
-"""Called after each optimizer step with the step, all steps, and the loss in nats per token."""
-
-LOSS_WEIGHTS = "loss_weights"
-"""A column of rows whose tokens are not to count alike: what each counts, or one number for all."""
-
-TrainingRows: TypeAlias = Sequence[Mapping[str, Any]]
+from storage.exports_manifest import Split
 
 CHECKPOINTS_KEPT = 2
 """The last is what a resumed training needs; the one before it, if the last is half written."""
 
 
-@dataclass(frozen=True, slots=True)
-class WeightedRows:
-    """Pads rows to a batch as TRL does, and keeps the weights of their tokens."""
-
-    pad: Callable[..., Any]
-
-    def __call__(self, rows: TrainingRows) -> dict[str, torch.Tensor]:
-        """A batch; with weights (rows, tokens) where its rows have them."""
-        batch: dict[str, torch.Tensor] = self.pad(rows)  # which drops columns it does not know
-        if LOSS_WEIGHTS in rows[0]:
-            weights = torch.zeros(batch["labels"].shape)  # padding is on the right, and counts 0
-            for index, row in enumerate(rows):
-                length = len(row["input_ids"])
-                weights[index, :length] = torch.tensor(row[LOSS_WEIGHTS]).expand(length)
-            batch[LOSS_WEIGHTS] = weights
-        return batch
-
-
-class AdapterTrainer(SFTTrainer):
-    """TRL's trainer, which also tells of each step, and of the loss of rows it does not train."""
-
-    on_step: OnStep | None = None
-    meter: CostMeter | None = None
-
-    def training_step(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, torch.Tensor | Any],
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> torch.Tensor:
-        """Called by the trainer for each batch; counted once it has been computed."""
-        # Before the step, which may take fields out of the inputs.
-        rows, tokens = len(inputs["labels"]), int(inputs["attention_mask"].sum())
-        loss: torch.Tensor = super().training_step(  # type: ignore[no-untyped-call]
-            model, inputs, num_items_in_batch
-        )
-        if self.meter is not None:
-            self.meter.count(rows, tokens)
-        return loss
-
-    def compute_loss(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, torch.Tensor | Any],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
-        """TRL's loss; with weights, the mean over tokens of each token's loss times its weight.
-
-        The mean is taken over as many tokens as without weights: see fine_tune/balance.py.
-        """
-        if LOSS_WEIGHTS not in inputs:
-            plain: torch.Tensor | tuple[torch.Tensor, Any]
-            plain = super().compute_loss(  # type: ignore[no-untyped-call]
-                model, inputs, return_outputs, num_items_in_batch
-            )
-            return plain
-        rest = {name: value for name, value in inputs.items() if name != LOSS_WEIGHTS}
-        outputs = model(**rest, use_cache=False, fused_lm_head=True)
-        # log_probs (rows, tokens - 1) are 0 where there is no label; the first of them is that of
-        # the second token, for nothing predicts the first.
-        nats = -(outputs.log_probs.float() * inputs[LOSS_WEIGHTS][:, 1:]).sum()
-        # The trainer counts the tokens of all batches of a step, so that each of them is a share.
-        tokens = outputs.label_mask.sum() if num_items_in_batch is None else num_items_in_batch
-        loss = nats / torch.as_tensor(tokens).clamp(min=1)
-        if self.args.average_tokens_across_devices and num_items_in_batch is not None:
-            loss = loss * self.accelerator.num_processes  # the tokens are those of all of them
-        return (loss, outputs) if return_outputs else loss
-
-    def _set_signature_columns_if_needed(self) -> None:
-        """Called by the trainer before it drops the columns that it does not know."""
-        super()._set_signature_columns_if_needed()  # type: ignore[no-untyped-call]
-        known: list[str] = self._signature_columns or []
-        columns = list(dict.fromkeys([*known, LOSS_WEIGHTS]))
-        self._signature_columns = columns  # type: ignore[assignment]
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Called by the trainer after each step.
-
-        Raises:
-            FloatingPointError: if the loss is no longer a number; training on is pointless.
-        """
-        super().log(logs, start_time)
-        loss = logs.get("loss")
-        if loss is None:  # of evaluations, and the summary at the end
-            return
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss of step {self.state.global_step} is {loss}; "
-                "a lower learning_rate may help"
-            )
-        if self.on_step is not None:
-            self.on_step(self.state.global_step, self.state.max_steps, loss)
-
-    def loss_of_batch(self, rows: Sequence[Mapping[str, Sequence[int]]]) -> tuple[float, int]:
-        """The trainer's own loss on some prepared rows, without training on them.
-
-        Returns:
-            Nats, summed over the tokens that have a label; and the number of those tokens.
-        """
-        model = self._loaded_model()
-        model.eval()
-        batch = self.data_collator([dict(row) for row in rows])
-        inputs = {name: value.to(self.args.device) for name, value in batch.items()}
-        tokens = int((inputs["labels"][:, 1:] != IGNORED).sum())  # the first is never predicted
-        with torch.no_grad(), self.compute_loss_context_manager():
-            mean: Any = self.compute_loss(model, inputs)
-        return float(mean) * tokens, tokens  # the mean is over these tokens
-
-    def longest_row(self) -> int | None:
-        """Most tokens the model has positions for; None where it sets no such limit."""
-        config = self._loaded_model().config.get_text_config()
-        limit: int | None = getattr(config, "max_position_embeddings", None)
-        return limit
-
-    def save_adapter(self, folder: Path) -> None:
-        """Write adapter and tokenizer; the same adapter gives the same bytes."""
-        model = self._loaded_model()
-        model.save_pretrained(str(folder))
-        self._tokenizer.save_pretrained(str(folder))
-        (folder / "README.md").unlink()  # a form that nobody has filled in
-        # peft writes a set there, in another order in each process.
-        config = folder / "adapter_config.json"
-        fields = orjson.loads(config.read_bytes())
-        fields["target_modules"] = sorted(fields["target_modules"])
-        config.write_bytes(orjson.dumps(fields, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
-
-    def _loaded_model(self) -> PreTrainedModel | PeftModel:
-        if not isinstance(self.model, PreTrainedModel | PeftModel):
-            raise TypeError(f"expected a transformers or PEFT model, got {type(self.model)}")
-        return self.model
-
-
 def build_trainer(
     model: Path, splits: Mapping[Split, Dataset], settings: TrainSettings, checkpoints: Path
-) -> AdapterTrainer:
-    """A trainer with a fresh LoRA adapter on every linear layer but the head.
+) -> WeightedTrainer:
+    """A trainer of all weights, or of a fresh LoRA adapter on every linear layer but the head.
 
     Args:
         model: folder of a causal language model and its tokenizer.
         splits: rows of an export; a missing validation split is none.
         settings: see TrainSettings.
         checkpoints: folder for checkpoints.
+
+    Raises:
+        ValueError: if a method cannot do with the model.
     """
+    begun = next((each.adapter_init for each in settings.methods if each.adapter_init), None)
     adapter = LoraConfig(
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
+        init_lora_weights=begun or True,
+        eva_config=EvaConfig() if begun == "eva" else None,  # given by the method later
     )
-    trainer = AdapterTrainer(
-        model=load_model(model),
+    trainer = WeightedTrainer(
+        model=load_model(model, settings.tune),
         args=trainer_config(settings, checkpoints),
         train_dataset=splits["train"],
         eval_dataset=splits.get("validation"),
         processing_class=load_chat_tokenizer(model),
-        peft_config=adapter,
+        peft_config=adapter if settings.tune == "lora" else None,
     )
-    trainer.data_collator = WeightedRows(trainer.data_collator)
+    # Set here: asked for in TRL's settings it is refused where attention is not FlashAttention,
+    # though the mask of joined rows is right with any (transformers makes it of position_ids).
+    pad = trainer.data_collator
+    if not isinstance(pad, DataCollatorForLanguageModeling):
+        raise TypeError(f"expected TRL's collator of texts, got {type(pad).__name__}")
+    pad.padding_free = settings.packing
+    trainer.data_collator = WeightedRows(pad, settings.scores())
+    trainer.methods = settings.methods
     trainer.remove_callback(PrinterCallback)  # prints to stdout, which is for data
     return trainer
 
@@ -227,7 +97,7 @@ def prepare_without_model(rows: Dataset, tokenizer: Path, max_length: int | None
         num_key_value_heads=1,
     )
     with TemporaryDirectory(prefix="sluice-") as folder:
-        trainer = AdapterTrainer(
+        trainer = WeightedTrainer(
             model=LlamaForCausalLM(smallest),
             args=trainer_config(TrainSettings(max_length=max_length), Path(folder)),
             train_dataset=rows,
@@ -258,7 +128,7 @@ def trainer_config(settings: TrainSettings, folder: Path) -> SFTConfig:
         gradient_accumulation_steps=settings.gradient_accumulation,
         gradient_checkpointing=settings.gradient_checkpointing,
         max_length=settings.max_length,
-        packing=settings.packing,
+        loss_type="dft" if any(each.loss_type == "dft" for each in settings.methods) else "nll",
         completion_only_loss=True,
         seed=settings.seed,
         bf16=on_gpu,
@@ -287,13 +157,15 @@ def on_one_device(config: SFTConfig) -> SFTConfig:
     return config
 
 
-def load_model(folder: Path) -> PreTrainedModel:
+def load_model(folder: Path, tune: Tuned = "lora") -> PreTrainedModel:
     """Load a causal language model in the type that it is trained in.
 
     Raises:
         UnusableModelError: if its folder is broken, or lacks weights.
     """
-    return read_causal_model(folder, "bfloat16" if torch.cuda.is_available() else "float32")
+    # A weight in bfloat16 has 8 bits: most steps of an optimizer are too small to move it.
+    halved = torch.cuda.is_available() and tune == "lora"
+    return read_causal_model(folder, "bfloat16" if halved else "float32")
 
 
 def load_chat_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

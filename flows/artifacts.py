@@ -159,6 +159,7 @@ def training_markdown(outcome: TrainingOutcome) -> str:
     if before and after:
         change = f"{before['nats_per_token']:.4f} → {after['nats_per_token']:.4f}"
         rows.append(("held-out loss, nats per token", f"{change} ({after['rows']:,} rows)"))
+    rows += [("method", note) for note in report.get("method_notes", ())]
     if cost:
         rows += [
             ("seconds", f"{cost.seconds:,.1f} in {cost.executions} execution(s)"),

@@ -65,6 +65,13 @@ def train_export(export: Path, target: str, output: Path, settings: TrainSetting
         return train_adapter(export, resolve_model(target).path, output, settings, on_step)
 
 
+def training_said(manifest: ExportManifest, settings: TrainSettings) -> str:
+    """What is trained on what, and how, in a few words."""
+    with_what = "LoRA" if settings.tune == "lora" else "all weights"
+    named = ", ".join([with_what, *(each.method for each in settings.methods)])
+    return f"{manifest.trained()['train'].rows} rows with {named}"
+
+
 @flow(name="fine-tune", flow_run_name=name_training, persist_result=False)
 def fine_tune(
     export: str,
@@ -98,7 +105,7 @@ def fine_tune(
             say(f"train: not approved: {reason}")
             return Cancelled(message=f"Not approved: {reason}")
         say(f"train: approved. {answer.reason}".strip())
-    say(f"train: {manifest.trained()['train'].rows} rows with LoRA, into {place}")
+    say(f"train: {training_said(manifest, settings)}, into {place}")
     train_export(folder, model, place, settings)
     # Read from the folder: that has what earlier executions cost, too.
     outcome = read_outcome(place, workspace)

@@ -12,10 +12,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from fine_tune.outcome import read_outcome, training_folder, trial_identity
-from fine_tune.train import ADAPTER_FOLDER
+from fine_tune.train import weights_folder
 from flows.artifacts import show_training
 from flows.begin_run import NoRowsError, RunState, ingest_stage
-from flows.fine_tune_export import train_export
+from flows.fine_tune_export import train_export, training_said
 from flows.measure_shards import measure_job
 from flows.progress import counted, say
 from flows.recipe.adapters import place_adapters
@@ -223,7 +223,7 @@ def train_stage(state: RunState) -> RunState:
     target = resolve_model(state.placed.target)
     trial_id = trial_identity(manifest.export_id, target.fingerprint, state.recipe.train)
     output = training_folder(state.exported.path, trial_id)
-    say(f"train: {manifest.trained()['train'].rows} rows with LoRA")
+    say(f"train: {training_said(manifest, state.recipe.train)}")
     report = train_export(  # not sent to a cluster: where it is done, its export must be
         state.exported.path, state.placed.target, output, state.recipe.train
     )
@@ -232,7 +232,8 @@ def train_stage(state: RunState) -> RunState:
     with open_workspace(state.run.workspace) as con:
         write_outcome(con, outcome)
     show_training(state.recipe.name, outcome)
-    return replace(state, trained=report, adapter=directory / outcome.adapter / ADAPTER_FOLDER)
+    trained = directory / outcome.adapter / weights_folder(state.recipe.train)
+    return replace(state, trained=report, adapter=trained)
 
 
 def finish(state: RunState) -> None:

@@ -26,6 +26,9 @@ TOKENS_FOLDER = "tokens"
 PRETOKENIZED = "pretokenized"
 """What `load_dataset` is told to get the rows of TOKENS_FOLDER."""
 
+SCORE_PREFIX = "score_"
+"""Before the name of a score: its column in the rows of an export."""
+
 IGNORED = -100
 """Label of a token that no loss is taken on."""
 

@@ -7,10 +7,15 @@ PACKAGES = ("pipeline", "flows", "scorers", "storage", "fine_tune")
 
 TESTED_WITH = {
     # what is a part of one thing, and is tested through it
+    "fine_tune/catalogue.py": "fine_tune/methods/test_contract.py",
+    "fine_tune/checked_rows.py": "fine_tune/test_train.py",
+    "fine_tune/collate.py": "fine_tune/test_weighted_trainer.py",
     "fine_tune/cost.py": "fine_tune/test_outcome.py",
     "fine_tune/files.py": "fine_tune/test_train.py",
+    "fine_tune/method.py": "fine_tune/methods/test_contract.py",
     "fine_tune/prepared_rows.py": "fine_tune/test_verify_tokens.py",
     "fine_tune/report.py": "fine_tune/test_train.py",
+    "fine_tune/wrapped_model.py": "fine_tune/test_weighted_trainer.py",
     "pipeline/advice/mixture_runs.py": "pipeline/advice/test_mixture_model.py",
     "pipeline/contamination/recall.py": "pipeline/contamination/test_search.py",
     "pipeline/contamination/settings.py": "pipeline/contamination/test_stage.py",

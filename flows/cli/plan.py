@@ -46,6 +46,7 @@ def plan(
 
     Sources are read and tokens counted, which the run will find done. Nothing else is stored.
     """
+    from flows.cli.plan_training import plan_train, training_plan_line
     from flows.recipe.check import load_recipe
     from pipeline.advice.budget_advice import advise
     from pipeline.advice.learning_curve import nested_slices
@@ -58,10 +59,11 @@ def plan(
     workspace = Workspace(Path(loaded.at(recipe.parent).workspace))
     with lock_workspace(workspace, f"plan of {loaded.name}", tell=say):
         plans, prompts, pool = plan_recipe(loaded, recipe.parent, rows)
+        training = plan_train(loaded, recipe.parent, pool)
     slices = nested_slices(pool, seed=loaded.seed)
     total = sum(each.seconds or 0.0 for each in plans)
-    advice = advise(rows_affordable or budget_rows(loaded), preference_price_ratio)
     left_out = not_planned(loaded, prompts)
+    advice = advise(rows_affordable or budget_rows(loaded), preference_price_ratio)
     if as_json:
         print_json(
             {
@@ -69,6 +71,7 @@ def plan(
                 "prompts_to_answer": prompts,
                 "not_in_this": left_out,
                 "seconds": total,
+                "training": training,
                 "advice": advice,
                 "slices": slices,
                 "gain_of_doubling": gain,
@@ -78,6 +81,7 @@ def plan(
     print_table(COLUMNS, [plan_row(each) for each in plans])
     lines = [
         f"in all {spoken(total)} of measuring on this machine",
+        *([training_plan_line(training)] if training else []),
         *(f"not in this: {each}" for each in left_out),
         "\nWhat papers found about budgets; advice, and nothing that is enforced:",
         *(f"- {each}" for each in advice),
@@ -132,8 +136,6 @@ def not_planned(recipe: "Recipe", prompts: int) -> list[str]:
     if recipe.check:
         embedded = ", and embedding those" if recipe.check.semantic else ""
         found.append(f"comparing with the evaluation sets{embedded}")
-    if recipe.train:
-        found.append("training the target")
     return found
 
 

@@ -127,7 +127,8 @@ def outcome_lines(summary: RunSummary) -> list[str]:
     lines += [asked_line(summary.asked)] if summary.asked else []
     lines.append(f"workspace       {summary.workspace} (run {summary.run_id})")
     lines += [f"export          {summary.export}"] if summary.export else []
-    lines += [f"adapter         {summary.adapter}"] if summary.adapter else []
+    if summary.adapter:  # or the whole model, by the name of its folder
+        lines.append(f"{Path(summary.adapter).name:<15} {summary.adapter}")
     return lines
 
 

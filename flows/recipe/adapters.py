@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fine_tune.train import ADAPTER_FOLDER
+from fine_tune.train import ADAPTER_FOLDER, MODEL_FOLDER
 from pipeline.generation.stage import GenerateSettings
 from scorers.measures.models.loading import ADAPTER, MissingModelError
 from storage.database import read_workspace
@@ -39,6 +39,8 @@ def find_adapter(workspace: Workspace, model: str, recipe: str) -> str:
     name = model.removeprefix(ADAPTER)
     with read_workspace(workspace) as con:
         found = read_adapters(con, not_of=recipe)
+    # A training of all weights has none.
+    found = [each for each in found if not (workspace.directory / each[1] / MODEL_FOLDER).is_dir()]
     fitting = found[:1] if name == LAST else [each for each in found if each[0].startswith(name)]
     if len(fitting) != 1:
         known = ", ".join(trial for trial, _ in found) or "none"

@@ -137,6 +137,12 @@ def is_label(scorer: str) -> bool:
     return scorer in SCORERS and SCORERS[scorer].unit == "label"
 
 
+def export_problems(recipe: Recipe) -> Iterator[str]:
+    """Scores that rows are to have beside them, and the recipe does not make."""
+    for name in recipe.export.scores:
+        yield from unknown_score(recipe, "export.scores", name)
+
+
 def train_problems(recipe: Recipe) -> Iterator[str]:
     """Training that would meet rows longer than it may read, or in another template."""
     if recipe.train and recipe.measure.tokens.template != "chat":
@@ -144,6 +150,9 @@ def train_problems(recipe: Recipe) -> Iterator[str]:
             "train: trains on the model's chat template, but measure.tokens.template is "
             f"{recipe.measure.tokens.template}: give the target a chat template, or leave train out"
         )
+    for name in recipe.train.scores() if recipe.train else ():
+        if name not in recipe.export.scores:
+            yield f"train.methods: read the score {name!r}: add it to export.scores"
     limit = recipe.train.max_length if recipe.train else None
     longest = recipe.measure.tokens.max_tokens
     if limit is not None and limit < longest:

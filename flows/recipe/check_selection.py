@@ -13,10 +13,10 @@ from pipeline.measuring.catalogue import MEASURES
 from pipeline.scoring.turn_scores import turn_scorers
 from pipeline.selection.allocate_budget import COLUMNS
 from pipeline.selection.methods.trained_turns import TrainedTurns
-from pipeline.selection.source_names import has_name
 from pipeline.selection.step import Filter, RankStep
 from scorers import SCORERS
 from scorers.names import did_you_mean
+from storage.source_paths import has_name
 from storage.workspace import Workspace
 
 
@@ -127,12 +127,17 @@ def named_source_problems(recipe: Recipe) -> Iterator[str]:
     if any(source.query is not None for source in recipe.sources):
         return  # the answer to a query lies in the workspace, under a name of its own
     paths += ["generated"] if recipe.generate else []
-    for number, step in enumerate(recipe.select.steps):
-        for key, names in step.source_parts().items():
-            for name in names:
-                if not any(has_name(path, name) for path in paths):
-                    where = f"select.steps.{number}.{key}"
-                    yield f"{where}: no source is called {name!r}. {did_you_mean(name, paths)}"
+    named = [
+        (f"select.steps.{number}.{key}", names)
+        for number, step in enumerate(recipe.select.steps)
+        for key, names in step.source_parts().items()
+    ]
+    balance = recipe.train.balance if recipe.train else None
+    named += [("train.balance", tuple(balance))] if isinstance(balance, dict) else []
+    for where, names in named:
+        for name in names:
+            if not any(has_name(path, name) for path in paths):
+                yield f"{where}: no source is called {name!r}. {did_you_mean(name, paths)}"
 
 
 def unknown_sources(blocks: Mapping[str, Any]) -> Iterator[str]:

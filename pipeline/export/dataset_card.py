@@ -16,6 +16,7 @@ from pipeline.text.markdown import bullets, code_span, escape_markdown, markdown
 from storage.exports_manifest import (
     DATA_FOLDER,
     PRETOKENIZED,
+    SCORE_PREFIX,
     TOKENS_FOLDER,
     ModelIdentity,
     SourceCounts,
@@ -114,6 +115,8 @@ class ExportFacts:
     controls: Sequence[ControlFacts] = ()
     limits: Sequence[str] = ()
     """What a user should know and might not expect, one sentence each."""
+    scores: Sequence[str] = ()
+    """Scores that each row has beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ def write_card(facts: ExportFacts, counts: WrittenCounts) -> str:
         f"# {escape_markdown(facts.name)}",
         _summary(facts, counts),
         language_line(facts.languages),
-        "## Columns\n\n" + COLUMNS_TEXT.rstrip(),
+        "\n".join(["## Columns\n", COLUMNS_TEXT.rstrip(), *map(_score_line, facts.scores)]),
         _token_section(counts),
         "## Sources and licences\n\n" + source_table(counts.sources),
         "## What became of the rows\n\n" + _funnel_table(facts.funnel),
@@ -199,7 +202,10 @@ def _card_data(facts: ExportFacts, counts: WrittenCounts) -> "DatasetCardData":
             if splits_there
         ],
         dataset_info={
-            "features": [dict(feature) for feature in FEATURES],
+            "features": [
+                *map(dict, FEATURES),
+                *({"name": f"{SCORE_PREFIX}{name}", "dtype": "float64"} for name in facts.scores),
+            ],
             "splits": splits,
             "download_size": counts.parquet_bytes,  # on disk, compressed
             "dataset_size": sum(counts.arrow_bytes.values()),  # in memory
@@ -237,6 +243,11 @@ def _summary(facts: ExportFacts, counts: WrittenCounts) -> str:
         f"Tokens are those of {code_span(facts.model.reference)}, "
         f"template `{facts.model.template}`; longest row allowed: {limit}."
     )
+
+
+def _score_line(name: str) -> str:
+    """A score among the columns."""
+    return f"| `{SCORE_PREFIX}{name}` | the score `{name}` of the example, null where it has none |"
 
 
 def _token_section(counts: WrittenCounts) -> str:

@@ -99,7 +99,7 @@ def _write_whole(
     facts: ExportFacts,
     pretokenize: Pretokenize | None,
 ) -> ExportManifest:
-    counts = _write_rows(partial, rows, facts.max_length, pretokenize)
+    counts = _write_rows(partial, rows, facts, pretokenize)
     if "train" not in counts.splits:
         raise ValueError("an export needs at least one row to train on, got none")
     recipe = orjson.dumps(facts.recipe, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
@@ -174,17 +174,18 @@ def _describe_file(partial: Path, path: Path, splits: Mapping[Split, SplitCounts
 def _write_rows(
     partial: Path,
     rows: Iterable[ExportRow],
-    max_length: int | None,
+    facts: ExportFacts,
     pretokenize: Pretokenize | None,
 ) -> WrittenCounts:
     sources: Counter[tuple[str, str | None]] = Counter()
     with ExitStack() as opened:
-        writers = {split: opened.enter_context(SplitWriter(partial, split)) for split in SPLITS}
-        tokens = {split: opened.enter_context(TokenWriter(partial, split)) for split in SPLITS}
+        enter, scores = opened.enter_context, facts.scores
+        writers = {split: enter(SplitWriter(partial, split, scores)) for split in SPLITS}
+        tokens = {split: enter(TokenWriter(partial, split, scores)) for split in SPLITS}
         for (split, _), turns in groupby(rows, key=lambda row: (row.split, row.rank)):
             of_example = list(turns)
             for row in of_example:
-                check_row(row, max_length)
+                check_row(row, facts.max_length)
                 writers[split].write(row)
                 sources[row.source, row.license] += 1
             for ids in pretokenize(of_example) if pretokenize else ():

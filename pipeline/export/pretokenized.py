@@ -8,8 +8,8 @@ row, which is read once; any other is a row of its own, as inference would read 
 scorers/measures/reading/dialogue.py). The rows of one example have the same `group`.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.export.rows import ExportRow
-from pipeline.export.shards import ROWS_PER_GROUP, ParquetShards
+from pipeline.export.shards import ROWS_PER_GROUP, ParquetShards, score_columns
 from scorers.measures.reading.chat_format import Template
 from scorers.measures.reading.dialogue import RenderedTurn, group_turns, render_turns
 from storage.exports_manifest import (
@@ -85,6 +85,8 @@ class PretokenizedRow:
     rank: int
     source: str
     split: Split
+    scores: Mapping[str, float | None] = field(default_factory=dict)
+    """Of the example, as its other rows have them."""
 
 
 Pretokenize: TypeAlias = Callable[[Sequence[ExportRow]], Sequence[PretokenizedRow]]
@@ -146,15 +148,18 @@ def _join(trained: Sequence[tuple[RenderedTurn, ExportRow]]) -> PretokenizedRow:
         rank=row.rank,
         source=row.source,
         split=row.split,
+        scores=row.scores,
     )
 
 
 class TokenWriter:
     """Writes the token ids of one split; used as a context manager."""
 
-    def __init__(self, export: Path, split: Split) -> None:
+    def __init__(self, export: Path, split: Split, scores: Iterable[str] = ()) -> None:
         self.counts = SplitCounts()
-        self._shards = ParquetShards(export / TOKENS_FOLDER, split, SCHEMA)
+        self._scores = tuple(scores)
+        self._schema = pa.schema([*SCHEMA, *score_columns(self._scores)])
+        self._shards = ParquetShards(export / TOKENS_FOLDER, split, self._schema)
         self._pending: list[PretokenizedRow] = []
         self._tokens = 0
 
@@ -184,7 +189,10 @@ class TokenWriter:
             pa.array(counted.get(name) or [getattr(row, name) for row in rows], type=column.type)
             for name, column in zip(SCHEMA.names, SCHEMA, strict=True)
         ]
-        self._shards.write(pa.Table.from_arrays(columns, schema=SCHEMA))
+        columns += [
+            pa.array([row.scores[name] for row in rows], pa.float64()) for name in self._scores
+        ]
+        self._shards.write(pa.Table.from_arrays(columns, schema=self._schema))
         self.counts = SplitCounts(
             rows=self.counts.rows + len(rows),
             prompt_tokens=self.counts.prompt_tokens + sum(read_only),

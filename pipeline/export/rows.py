@@ -11,7 +11,7 @@ way, one that both parsers read as the number it was.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -48,6 +48,8 @@ class ExportRow:
     """The file or table that the row was read from."""
     license: str | None
     """As the source states it; None where it states none."""
+    scores: Mapping[str, float | None] = field(default_factory=dict)
+    """Score of the example by name, as far as the export is to have them; None: it has none."""
 
 
 def row_id(example_id: str, turn: int, turns: int) -> str:

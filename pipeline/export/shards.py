@@ -5,6 +5,7 @@ fixed number of rows, or of bytes where rows are long, and nothing of the machin
 into a file.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.export.rows import ExportRow, encode_objects
-from storage.exports_manifest import DATA_FOLDER, Split, SplitCounts, example_of
+from storage.exports_manifest import DATA_FOLDER, SCORE_PREFIX, Split, SplitCounts, example_of
 
 ROWS_PER_GROUP = 1_000
 """Rows in one Parquet row group: small enough for the Hub's viewer to page through."""
@@ -41,6 +42,11 @@ SCHEMA = pa.schema(
     ]
 )
 JSON_COLUMNS = ("prompt", "completion", "tools")
+
+
+def score_columns(scores: Iterable[str]) -> list[pa.Field]:
+    """The columns that rows have for some scores."""
+    return [pa.field(f"{SCORE_PREFIX}{name}", pa.float64()) for name in scores]
 
 
 class ParquetShards:
@@ -93,10 +99,11 @@ class ParquetShards:
 class SplitWriter:
     """Writes one split; used as a context manager. A split without rows leaves no file."""
 
-    def __init__(self, export: Path, split: Split) -> None:
+    def __init__(self, export: Path, split: Split, scores: Iterable[str] = ()) -> None:
         self.counts = SplitCounts()
         self.arrow_bytes = 0
-        self.shards = ParquetShards(export / DATA_FOLDER, split, SCHEMA)
+        self._schema = pa.schema([*SCHEMA, *score_columns(scores)])
+        self.shards = ParquetShards(export / DATA_FOLDER, split, self._schema)
         self._lines_path = export / f"{split}.jsonl"
         self._split = split
         self._last = (0, "")
@@ -140,6 +147,7 @@ class SplitWriter:
             "weight": row.weight,
             "source": row.source,
             "license": row.license,
+            **{f"{SCORE_PREFIX}{name}": value for name, value in row.scores.items()},
         }
         self._pending_bytes += self._write_line(columns)
         self._pending.append(columns)
@@ -168,10 +176,10 @@ class SplitWriter:
             # Arrow builds no array of its JSON type from Python values; it casts one of texts.
             pa.array([row[name] for row in self._pending], type=TEXT_LIST).cast(JSON_LIST)
             if name in JSON_COLUMNS
-            else pa.array([row[name] for row in self._pending], type=SCHEMA.field(name).type)
-            for name in SCHEMA.names
+            else pa.array([row[name] for row in self._pending], type=self._schema.field(name).type)
+            for name in self._schema.names
         ]
-        table = pa.Table.from_arrays(columns, schema=SCHEMA)
+        table = pa.Table.from_arrays(columns, schema=self._schema)
         self._pending.clear()
         self._pending_bytes = 0
         self.arrow_bytes += table.nbytes

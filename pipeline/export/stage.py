@@ -37,6 +37,7 @@ from storage.exports_manifest import ExportManifest, ModelIdentity, Split
 from storage.long_rows import cut_blocks
 from storage.measurements import MeasureKey, read_measurements, read_texts
 from storage.runs import StageCount, read_counts, write_step
+from storage.scores import read_scores
 from storage.selections import (
     CONTROLS,
     read_run_selections,
@@ -105,11 +106,12 @@ def export_selection(
             limits=LIMITS,
             languages=count_languages(con, run, exported_ids),
             template_faults=count_faults(con, run.measures["token_counts"], pool, exported_ids),
+            scores=settings.scores,
         )
         path = run.workspace.exports / f"{facts.name}-{choice.selection_id}-{run.run_id}"
         rows_of = chain(
-            export_rows(con, run, choice.selection_id, "train"),
-            export_rows(con, run, aside_id, "validation"),
+            export_rows(con, run, choice.selection_id, "train", settings.scores),
+            export_rows(con, run, aside_id, "validation", settings.scores),
         )
         manifest = write_export(path, rows_of, facts, pretokenizer(settings, tokens))
         relative = str(path.relative_to(run.workspace.directory))
@@ -188,7 +190,11 @@ def path_in_exports(run: RunContext, source: FirstSource) -> str:
 
 
 def export_rows(
-    con: Connection, run: RunContext, selection_id: str, split: Split
+    con: Connection,
+    run: RunContext,
+    selection_id: str,
+    split: Split,
+    scores: Sequence[str] = (),
 ) -> Iterator[ExportRow]:
     """The rows of a selection in their order; texts are read a block at a time."""
     ids, weights = read_selection(con, selection_id)
@@ -197,6 +203,7 @@ def export_rows(
     sources = read_first_sources(con, ids, run.source_ids)
     makers = read_makers(con, ids)
     counts = read_turn_counts(con, run.measures["token_counts"], ids)
+    scored = {name: read_scores(con, run.scores[name], ids)[0] for name in scores}
     selected = read_selected_turns(con, selection_id)  # others are context, and make no row
     # All that was read is aligned with the ids, which are in the order of the ranks.
     for place, (example_id, weight) in enumerate(zip(ids, weights, strict=True)):
@@ -218,4 +225,8 @@ def export_rows(
                 weight=weight * conversation.messages[at].get("weight", 1),
                 source=path_in_exports(run, source) if source else maker,
                 license=source.license if source else None,
+                scores={
+                    name: None if np.isnan(values[place]) else float(values[place])
+                    for name, values in scored.items()
+                },
             )

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from fine_tune.balance import row_weights
+from fine_tune.checked_rows import checked_trainer, task_names
 from fine_tune.evaluate import loss_of_rows
 from fine_tune.settings import TrainSettings
-from fine_tune.train import _checked_trainer, train_adapter
+from fine_tune.train import train_adapter
 from storage.exports_manifest import read_manifest
 from tests.fine_tune.tiny import count_rows, export_for, make_rows
 
@@ -64,8 +65,8 @@ def test_the_trainer_takes_case_3_as_its_loss(
     two_sources: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     manifest = read_manifest(two_sources)
-    by_hand = _checked_trainer(two_sources, manifest, tiny_model, tmp_path / "by hand", SETTINGS)
-    trainer: Any = by_hand[0]
+    by_hand = checked_trainer(two_sources, manifest, tiny_model, tmp_path / "by hand", SETTINGS)
+    trainer: Any = by_hand.trainer
     rows = trainer.train_dataset.select_columns(["input_ids", "labels"])
     losses = np.array([trainer.loss_of_batch([row])[0] for row in rows])
     sources = np.array(trainer.train_dataset["source"])
@@ -107,7 +108,7 @@ def test_the_gradient_is_that_of_the_weighted_loss(
     two_sources: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     manifest = read_manifest(two_sources)
-    trainer: Any = _checked_trainer(two_sources, manifest, tiny_model, tmp_path, SETTINGS)[0]
+    trainer: Any = checked_trainer(two_sources, manifest, tiny_model, tmp_path, SETTINGS).trainer
     rows = [trainer.train_dataset[n] for n in range(4)]
     columns = ("input_ids", "labels", "loss_weights")
     batch = trainer.data_collator([{name: row[name] for name in columns} for row in rows])
@@ -133,7 +134,9 @@ def test_weights_of_rows_count_in_the_loss_beside_balance(tiny_model: Path, tmp_
     manifest, plain = read_manifest(export), SETTINGS.model_copy(update={"balance": None})
 
     def weights(settings: TrainSettings, name: str) -> list[float]:
-        trainer: Any = _checked_trainer(export, manifest, tiny_model, tmp_path / name, settings)[0]
+        trainer: Any = checked_trainer(
+            export, manifest, tiny_model, tmp_path / name, settings
+        ).trainer
         return [weight for (weight,) in trainer.train_dataset["loss_weights"]]
 
     assert weights(plain, "plain") == [1, 0.25, 1, 1, 1, 1]
@@ -145,5 +148,28 @@ def test_rows_that_all_count_alike_are_given_no_weights(
 ) -> None:
     plain = SETTINGS.model_copy(update={"balance": None})
     manifest = read_manifest(tiny_export)
-    trainer: Any = _checked_trainer(tiny_export, manifest, tiny_model, tmp_path, plain)[0]
+    trainer: Any = checked_trainer(tiny_export, manifest, tiny_model, tmp_path, plain).trainer
     assert "loss_weights" not in trainer.train_dataset.column_names
+
+
+def test_sources_count_what_the_recipe_gives_them_by_the_names_it_has(
+    two_sources: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    manifest = read_manifest(two_sources)
+    weights = {"a.jsonl": 1.0, "b.jsonl": 3.0}
+    settings = SETTINGS.model_copy(update={"balance": weights})
+    trainer: Any = checked_trainer(two_sources, manifest, tiny_model, tmp_path, settings).trainer
+    rows = trainer.train_dataset
+    tokens, sources = np.array(rows["loss_tokens"]), np.array(rows["source"])
+    counted = np.array([weight for (weight,) in rows["loss_weights"]]) * tokens
+    shares = [counted[sources == name].sum() / counted.sum() for name in weights]
+    assert shares == pytest.approx([0.25, 0.75], rel=1e-6)
+
+
+def test_files_of_one_name_are_one_task_and_each_has_one_name() -> None:
+    sources = ["raw/math/a.jsonl", "raw/math/b.jsonl", "raw/chat.jsonl"]
+    assert task_names(sources, ("math", "chat.jsonl")) == ["math", "math", "chat.jsonl"]
+    with pytest.raises(ValueError, match=r"raw/chat\.jsonl has 0 of the names math: give each"):
+        task_names(sources, ("math",))
+    with pytest.raises(ValueError, match=r"raw/chat\.jsonl has 2 of the names"):
+        task_names(sources, ("raw", "chat.jsonl"))

@@ -61,3 +61,25 @@ def test_a_whole_one_says_its_steps(tmp_path: Path) -> None:
     renamed = tmp_path / "checkpoint-7"
     make_checkpoint(tmp_path, 5).rename(renamed)
     assert read_steps(renamed) is None
+
+
+def shard_model(checkpoint: Path) -> None:
+    """Put a model of two files where the adapter was, as transformers writes large ones."""
+    (checkpoint / "adapter_model.safetensors").unlink()
+    names = [f"model-0000{n}-of-00002.safetensors" for n in (1, 2)]
+    for name in names:
+        save_file({name: np.arange(1_000.0)}, checkpoint / name)
+    index = {"weight_map": dict.fromkeys("ab", names[0]) | {"c": names[1]}}
+    (checkpoint / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def test_of_a_whole_model_every_file_that_its_index_names_counts(tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(tmp_path, 3)
+    shard_model(checkpoint)
+    assert read_steps(checkpoint) == 3
+    last = checkpoint / "model-00002-of-00002.safetensors"
+    whole = last.read_bytes()
+    last.write_bytes(whole[: len(whole) // 2])
+    assert read_steps(checkpoint) is None
+    last.unlink()
+    assert read_steps(checkpoint) is None

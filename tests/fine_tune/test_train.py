@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,20 @@ import torch
 from datasets import Dataset
 from safetensors.numpy import load_file, save_file
 
-from fine_tune import train
+from fine_tune import checked_rows, train
 from fine_tune.cost import COST_FILE, read_cost
 from fine_tune.evaluate import loss_of_rows
-from fine_tune.report import HeldOutLoss, OtherTrainingError, TrainReport
+from fine_tune.methods.hft import draw_frozen
+from fine_tune.report import HeldOutLoss, OtherTrainingError, TrainReport, read_train_report
 from fine_tune.settings import TrainSettings
 from fine_tune.train import train_adapter
-from fine_tune.trainer import AdapterTrainer
 from fine_tune.verify_tokens import TokenMismatchError
+from fine_tune.weighted_trainer import WeightedTrainer
 from scorers.measures.models.loading import load_tokenizer, resolve_model
 from scorers.measures.protocols import Message
+from tests.fine_tune.test_method_rows import LIST, TALK
 from tests.fine_tune.tiny import (
+    WEATHER,
     count_rows,
     export_for,
     export_with_tokens,
@@ -109,7 +113,7 @@ def test_what_is_done_before_does_not_show_in_the_training(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def roll_dice(trainer: AdapterTrainer, rows: Dataset) -> HeldOutLoss:
+    def roll_dice(trainer: WeightedTrainer, rows: Dataset) -> HeldOutLoss:
         torch.rand(3)
         return loss_of_rows(trainer, rows)
 
@@ -154,7 +158,7 @@ def test_a_finished_training_is_not_done_again(
     output, report, _ = finished
     before = files_of(output)
     monkeypatch.setattr(train, "_run", lambda *_: pytest.fail("it trained again"))
-    monkeypatch.setattr(train, "load_trained", lambda *_: pytest.fail("it loaded rows"))
+    monkeypatch.setattr(checked_rows, "load_trained", lambda *_: pytest.fail("it loaded rows"))
     assert train_adapter(tiny_export, tiny_model, output, SETTINGS) == report
     assert files_of(output) == before
 
@@ -265,7 +269,7 @@ def test_a_kill_between_the_last_step_and_the_report_costs_no_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(train, "_write_adapter", raise_interrupt)
+        patched.setattr(train, "_write_weights", raise_interrupt)
         train_adapter(tiny_export, tiny_model, tmp_path / "resumed", SETTINGS)
     output, steps = resume(tmp_path, tmp_path, tiny_model, tiny_export)
     assert steps == []
@@ -385,3 +389,128 @@ def test_a_dialogue_read_once_is_trained_as_its_turns_are_one_by_one(
     ]
     for name, weights in adapters[0].items():
         assert adapters[1][name] == pytest.approx(weights, abs=1e-5)
+
+
+FULL = SETTINGS.model_copy(update={"tune": "full", "learning_rate": 1e-3})
+HALF = TrainSettings.model_validate(
+    {**FULL.model_dump(), "methods": [{"method": "hft"}, {"method": "lines", "first": 0.5}]}
+)
+
+
+@pytest.fixture(scope="module")
+def half(tiny_model: Path, tiny_export: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training of half of all weights, with its changes scaled."""
+    output = tmp_path_factory.mktemp("training") / "half"
+    train_adapter(tiny_export, tiny_model, output, HALF)
+    return output
+
+
+def test_all_weights_are_trained_and_what_is_frozen_is_not_moved(
+    half: Path, tiny_model: Path
+) -> None:
+    before = load_file(tiny_model / "model.safetensors")
+    after = load_file(half / "model" / "model.safetensors")
+    frozen = draw_frozen(sorted(before), HALF.seed)
+    assert before.keys() == after.keys()
+    assert {name for name in before if (before[name] == after[name]).all()} == frozen
+    assert not (half / "adapter").exists()
+    report = read_train_report(half)
+    assert report is not None and report.heldout_before is not None
+    notes = [note.partition(":")[0] for note in report.method_notes]
+    assert notes == ["hft", "lines"]
+    assert report.heldout_after is not None
+    assert report.heldout_after.nats_per_token < report.heldout_before.nats_per_token
+
+
+def test_a_killed_training_of_all_weights_ends_with_the_same_bytes(
+    half: Path, tiny_model: Path, tiny_export: Path, tmp_path: Path
+) -> None:
+    def stop(step: int, *_: object) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_adapter(tiny_export, tiny_model, tmp_path / "t", HALF, stop)
+    steps: list[int] = []
+    train_adapter(tiny_export, tiny_model, tmp_path / "t", HALF, lambda n, *_: steps.append(n))
+    assert steps == [5, 6]
+    assert files_of(tmp_path / "t") == files_of(half)
+
+
+def test_packed_rows_train_what_padded_ones_do(
+    tiny_model: Path, tiny_export: Path, tmp_path: Path
+) -> None:
+    reports = []
+    for packing in (False, True):
+        settings = SETTINGS.model_copy(update={"packing": packing, "lora_dropout": 0.0})
+        reports.append(train_adapter(tiny_export, tiny_model, tmp_path / str(packing), settings))
+    apart, joined = reports
+    assert joined.losses == pytest.approx(apart.losses, rel=1e-5)
+    assert joined.heldout_after is not None and apart.heldout_after is not None
+    assert joined.heldout_after.nats_per_token == pytest.approx(
+        apart.heldout_after.nats_per_token, rel=1e-5
+    )
+    costs = [read_cost(tmp_path / str(packing)) for packing in (False, True)]
+    assert costs[0] is not None and costs[1] is not None
+    assert (costs[0].rows, costs[0].tokens) == (costs[1].rows, costs[1].tokens)
+
+
+def test_a_method_that_draws_is_resumed_bit_for_bit(
+    tiny_model: Path, tiny_export: Path, tmp_path: Path
+) -> None:
+    methods = [{"method": "masked_thought", "share": 0.5}]
+    settings = TrainSettings.model_validate({**SETTINGS.model_dump(), "methods": methods})
+
+    def stop(step: int, *_: object) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    train_adapter(tiny_export, tiny_model, tmp_path / "whole", settings)
+    with pytest.raises(KeyboardInterrupt):
+        train_adapter(tiny_export, tiny_model, tmp_path / "cut", settings, stop)
+    train_adapter(tiny_export, tiny_model, tmp_path / "cut", settings)
+    assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
+
+
+def test_a_loss_reads_the_scores_of_the_export_or_says_that_there_are_none(
+    tiny_model: Path, tiny_export: Path, tmp_path: Path
+) -> None:
+    poft = {"method": "poft", "perplexities": ["perplexity"]}
+    settings = TrainSettings.model_validate({"max_steps": 2, "methods": [poft]})
+    with pytest.raises(ValueError, match=r"no scores 'perplexity'.*export\.scores"):
+        train_adapter(tiny_export, tiny_model, tmp_path / "none", settings)
+    rows = count_rows(make_rows(6), tiny_model)
+    held_out = count_rows(make_rows(2, "validation"), tiny_model)
+    scored = [replace(row, scores={"perplexity": 200.0 + n}) for n, row in enumerate(rows)]
+    scored += [replace(row, scores={"perplexity": 200.0}) for row in held_out]
+    export = export_for(tiny_model, tmp_path / "e", scored, scores=("perplexity",))
+    report = train_adapter(export, tiny_model, tmp_path / "t", settings)
+    # The held-out loss is taken before: what a step is divided by must not hang on that.
+    assert 0.3 < report.losses[0] < 2, "a logistic loss near its middle, per row"
+    lacking = [replace(row, scores={"perplexity": None}) for row in rows]
+    export = export_for(tiny_model, tmp_path / "l", lacking, scores=("perplexity",))
+    with pytest.raises(ValueError, match="6 rows have no score 'perplexity'"):
+        train_adapter(export, tiny_model, tmp_path / "u", settings)
+
+
+def test_tool_calls_that_went_wrong_are_left_out_in_either_form_of_an_export(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    tokenizer = load_tokenizer(resolve_model(str(tiny_model)))
+    rows = [
+        *turn_rows(tokenizer, TALK, [WEATHER, LIST]),
+        *turn_rows(tokenizer, TALK[4:], [WEATHER, LIST], rank=2),
+    ]
+    settings = TrainSettings.model_validate(
+        {"max_steps": 2, "batch_rows": 8, "methods": [{"method": "tl_training"}]}
+    )
+    reports = []
+    for pretokenized in (False, True):
+        folder = tmp_path / str(pretokenized)
+        export = export_with_tokens(folder, tokenizer, rows, pretokenized=pretokenized)
+        reports.append(train_adapter(export, tiny_model, folder / "out", settings))
+    assert reports[0].losses == pytest.approx(reports[1].losses, rel=1e-5)
+    for report in reports:
+        (note,) = report.method_notes
+        assert "0 tokens are no longer trained" not in note
+    assert reports[0].method_notes[0].endswith("1 rows have nothing left")

@@ -19,12 +19,12 @@ from fine_tune.prepared_rows import load_split
 from fine_tune.report import HeldOutLoss
 from fine_tune.settings import TrainSettings
 from fine_tune.trainer import (
-    AdapterTrainer,
     load_chat_tokenizer,
     load_model,
     prepared_rows,
     trainer_config,
 )
+from fine_tune.weighted_trainer import WeightedTrainer
 from pipeline.export.dataset_card import ExportFacts
 from pipeline.export.files import write_export
 from pipeline.export.pretokenized import pretokenize_rows
@@ -117,7 +117,11 @@ def count_rows(rows: Sequence[ExportRow], model: Path) -> list[ExportRow]:
 
 
 def export_for(
-    model: Path, directory: Path, rows: Sequence[ExportRow], template: str = "chat"
+    model: Path,
+    directory: Path,
+    rows: Sequence[ExportRow],
+    template: str = "chat",
+    scores: Sequence[str] = (),
 ) -> Path:
     """Write rows, as they are, as an export for a model."""
     resolved = resolve_model(str(model))
@@ -128,7 +132,7 @@ def export_for(
         template=template,
         template_fingerprint=template_fingerprint(load_tokenizer(resolved), "chat"),
     )
-    write_export(directory, rows, facts_of(identity))
+    write_export(directory, rows, replace(facts_of(identity), scores=scores))
     return directory
 
 
@@ -166,7 +170,7 @@ def heldout_loss(model: Path, adapter: Path | None, export: Path) -> HeldOutLoss
     if adapter is not None:
         loaded = PeftModel.from_pretrained(load_model(model), adapter)
     with TemporaryDirectory() as folder, quiet_libraries():
-        trainer = AdapterTrainer(
+        trainer = WeightedTrainer(
             model=loaded,
             args=trainer_config(TrainSettings(), Path(folder)),
             train_dataset=load_split(export, "validation", Path(folder)),

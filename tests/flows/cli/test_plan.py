@@ -34,7 +34,7 @@ CHECK = {"against": [{"path": "test.jsonl"}]}
         (
             {"check": {**CHECK, "semantic": {}}, "train": {}},
             0,
-            ["comparing with the evaluation sets, and embedding those", "training the target"],
+            ["comparing with the evaluation sets, and embedding those"],
         ),
     ],
 )

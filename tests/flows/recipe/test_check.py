@@ -209,6 +209,18 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
         ({"check": {"against": [{"path": "rows.jsonl"}], "actoin": "flag"}}, "mean 'action'?"),
         ({"sources": [{"path": "recipe.yaml"}]}, "cannot tell the format of recipe.yaml"),
         ({"train": {"max_length": 9}}, "make them equal"),
+        ({"train": {"methods": [{"method": "hft"}]}}, "train: hft is not for tune: lora"),
+        ({"train": {"methods": [{"method": "hfft"}]}}, "train.methods.0"),
+        (
+            {"train": {"methods": [{"method": "poft", "perplexities": ["p"]}]}},
+            "train.methods: read the score 'p': add it to export.scores",
+        ),
+        (
+            {"train": {"balance": {"row.jsonl": 2}}},
+            "train.balance: no source is called 'row.jsonl'. Did you mean",
+        ),
+        ({"train": {"balance": {"rows.jsonl": 0}}}, "train.balance"),
+        ({"export": {"scores": ["ifdd"]}}, "export.scores: 'ifdd' is not among the scores"),
         (
             {"measure": {"confidence": {"samples": {"endpoint": SERVED}}}},
             "measure.confidence.samples.model: missing; name the model that the endpoint serves",

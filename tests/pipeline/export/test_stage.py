@@ -134,3 +134,26 @@ def test_generators_are_named_once_and_in_order(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(stage, "read_makers", lambda _con, ids: {i: makers[i] for i in ids})
     found = stage.read_generators(None, list(makers))  # type: ignore[arg-type]
     assert found == [f"model {n}" for n in range(9)]
+
+
+def test_scores_stand_beside_each_row_where_they_are_asked_for(tmp_path: Path) -> None:
+    asked = ExportSettings(pretokenized=True, scores=("response_length",))
+    _, exported = export_workspace(tmp_path, export=asked)
+    lines = (exported.path / "train.jsonl").read_text().splitlines()
+    by_example = {row["example_id"]: row["score_response_length"] for row in map(json.loads, lines)}
+    for folder in ("data", "tokens"):
+        table = pq.read_table(exported.path / folder)
+        column = table["score_response_length"]
+        assert column.type == pa.float64() and column.null_count == 0
+        ids = table["example_id"].to_pylist()
+        for row_id, value in zip(ids, column.to_pylist(), strict=True):
+            assert row_id not in by_example or value == by_example[row_id]
+    alone = [row for row in map(json.loads, lines) if "-" not in row["example_id"]]
+    assert all(row["score_response_length"] == row["loss_tokens"] for row in alone)
+    card = (exported.path / "README.md").read_text()
+    assert "| `score_response_length` |" in card and "name: score_response_length" in card
+
+
+def test_without_scores_the_export_is_the_one_it_was() -> None:
+    assert ExportSettings(pretokenized=True).model_dump() == {"pretokenized": True}
+    assert ExportSettings(scores=("a",)).model_dump()["scores"] == ("a",)

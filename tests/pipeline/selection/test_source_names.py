@@ -4,22 +4,11 @@ import pytest
 from flows.cli.main import exit_code
 from pipeline.selection.source_names import (
     WrongNameError,
-    has_name,
     name_sources,
     require_known,
 )
 
 PATHS = np.array(["../raw/dolly.jsonl", "../raw/math/gsm8k.jsonl", "../raw/math/aqua.jsonl"])
-
-
-@pytest.mark.parametrize("name", ["dolly.jsonl", "raw/dolly.jsonl", "./raw/dolly.jsonl", "raw/"])
-def test_whole_parts_of_a_path_name_it(name: str) -> None:
-    assert has_name("../raw/dolly.jsonl", name)
-
-
-@pytest.mark.parametrize("name", ["dolly", "olly.jsonl", "dolly.jsonl/raw", "", "..", "aw"])
-def test_anything_else_does_not(name: str) -> None:
-    assert not has_name("../raw/dolly.jsonl", name)
 
 
 def test_a_folder_names_all_of_its_files() -> None:

@@ -1,0 +1,33 @@
+"""The methods of training that a recipe can choose from. What each does is in its own file."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from fine_tune.methods.cofitune import CoFiTune
+from fine_tune.methods.dft import DFT
+from fine_tune.methods.eva import EVA
+from fine_tune.methods.hft import HFT
+from fine_tune.methods.ift import IFT
+from fine_tune.methods.lines import LiNeS
+from fine_tune.methods.masked_thought import MaskedThought
+from fine_tune.methods.poft import PoFT
+from fine_tune.methods.q_tuning import PrunedBatches
+from fine_tune.methods.sftmix import SFTMix
+from fine_tune.methods.tl_training import TLTraining
+
+Method = Annotated[
+    TLTraining
+    | MaskedThought
+    | DFT
+    | PoFT
+    | SFTMix
+    | PrunedBatches
+    | IFT
+    | EVA
+    | HFT
+    | CoFiTune
+    | LiNeS,
+    Field(discriminator="method"),
+]
+"""In a recipe: one of these, by its method."""

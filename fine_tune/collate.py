@@ -1,0 +1,69 @@
+"""Rows as batches: padded or joined as TRL does, with the weights and scores that it would drop."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+from storage.exports_manifest import SCORE_PREFIX
+
+LOSS_WEIGHTS = "loss_weights"
+"""A column of rows whose tokens are not to count alike: what each counts, or one number for all."""
+
+SEQUENCE = "seq_idx"
+"""In a packed batch (1, tokens): which row each token is of."""
+
+TrainingRows: TypeAlias = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedRows:
+    """Makes batches of rows."""
+
+    pad: DataCollatorForLanguageModeling
+    """TRL's collator; it joins rows where `padding_free` is set."""
+    scores: tuple[str, ...] = ()
+    """Scores whose columns are kept."""
+
+    def __call__(self, rows: TrainingRows) -> dict[str, torch.Tensor]:
+        """A batch: (rows, tokens), or (1, tokens) of joined rows; scores (rows,)."""
+        batch: dict[str, torch.Tensor] = self.pad(rows)  # which drops columns it does not know
+        if LOSS_WEIGHTS in rows[0]:
+            batch[LOSS_WEIGHTS] = self._weights(rows, batch["labels"])
+        for name in self.scores:
+            column = f"{SCORE_PREFIX}{name}"
+            if column in rows[0]:  # a row whose loss alone is asked for has none
+                batch[column] = torch.tensor([row[column] for row in rows], dtype=torch.float32)
+        return batch
+
+    def _weights(self, rows: TrainingRows, labels: torch.Tensor) -> torch.Tensor:
+        each = [
+            torch.tensor(row[LOSS_WEIGHTS], dtype=torch.float32).expand(len(row["input_ids"]))
+            for row in rows
+        ]
+        if self.pad.padding_free:
+            return torch.cat(each)[None]
+        weights = torch.zeros(labels.shape)  # padding is on the right, and counts 0
+        for index, ws in enumerate(each):
+            weights[index, : len(ws)] = ws
+        return weights
+
+
+def row_places(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """(rows, tokens - 1) of a batch: which row of the export each next token is of, from 0."""
+    if SEQUENCE in batch:
+        return batch[SEQUENCE][:, 1:].long()
+    rows, tokens = batch["labels"].shape
+    return torch.arange(rows, device=batch["labels"].device)[:, None].expand(rows, tokens - 1)
+
+
+def count_rows_of(batch: Mapping[str, torch.Tensor]) -> int:
+    """Rows of the export in a batch."""
+    return int(batch[SEQUENCE].max()) + 1 if SEQUENCE in batch else len(batch["labels"])
+
+
+def count_read(batch: Mapping[str, torch.Tensor]) -> int:
+    """Tokens of a batch that are read, padding left out."""
+    return batch["labels"].numel() if SEQUENCE in batch else int(batch["attention_mask"].sum())

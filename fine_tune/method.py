@@ -1,0 +1,188 @@
+"""What every method of training has in common: what it changes of a training, and what it is told.
+
+A method is a block of a recipe and what it does, in one file of fine_tune/methods/. It overrides
+the hook of what it changes and no other; fine_tune/weighted_trainer.py runs them. Importing this
+costs no torch, so recipes may hold methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import torch
+
+Change: TypeAlias = Literal[
+    "weights of tokens", "inputs", "loss", "adapter", "parameters", "trained weights"
+]
+"""What a training is made of, in the order in which methods are asked."""
+
+Tuned: TypeAlias = Literal["lora", "full"]
+Divisor: TypeAlias = Literal["tokens", "weights", "rows", "batches"]
+"""What the losses of an optimizer step are summed over, and divided by the number of: trained
+tokens, their weights, rows, or forward passes, each of which has its own mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedTurn:
+    """One trained turn of a conversation, as it is about to be trained."""
+
+    example_id: str
+    """Of the conversation."""
+    message: int
+    """Index of the turn among its messages."""
+    answer: Mapping[str, Any]
+    """The turn, as a message."""
+    tools: tuple[Mapping[str, Any], ...]
+    tokens: NDArray[np.int64]
+    """(t,) the ids that a loss is taken on."""
+    decode: Callable[[Iterable[int]], str]
+
+
+TokenWeights: TypeAlias = Callable[[TrainedTurn], NDArray[np.float32]]
+"""From a turn to (t,) what its tokens count in the loss, times what they counted; 0: no label."""
+
+
+class ForwardLosses(Protocol):
+    """What a forward pass says of each next token; 0 where none is trained."""
+
+    log_probs: torch.Tensor
+    """(rows, tokens - 1) log p(token), differentiable."""
+    entropy: torch.Tensor
+    """(rows, tokens - 1) nats, differentiable."""
+    label_mask: torch.Tensor
+    """(rows, tokens - 1) where a token is trained."""
+
+
+class WholeOutput(Protocol):
+    """What a forward pass gives that keeps everything, the vocabulary's logits too."""
+
+    logits: torch.Tensor
+    """(rows, tokens, vocabulary)"""
+    hidden_states: tuple[torch.Tensor, ...]
+    """(rows, tokens, width) of each layer; the last is what the head reads."""
+
+
+class TrainedModel(Protocol):
+    """The model that is trained, as a loss may ask it."""
+
+    def forward(self, inputs: Mapping[str, torch.Tensor]) -> ForwardLosses:
+        """Losses of the labels in the inputs, without logits in memory."""
+        ...
+
+    def whole(self, inputs: Mapping[str, torch.Tensor]) -> WholeOutput:
+        """Logits and hidden states."""
+        ...
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """(rows, tokens, width) the input embeddings of ids."""
+        ...
+
+    def head(self, states: torch.Tensor) -> torch.Tensor:
+        """(…, vocabulary) logits of hidden states."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LossBatch:
+    """A batch whose loss a method takes."""
+
+    inputs: Mapping[str, torch.Tensor]
+    """input_ids, labels and what the model needs beside them, padded or packed."""
+    weights: torch.Tensor
+    """(rows, tokens - 1) what each next token counts; 1 where rows have no weights."""
+    places: torch.Tensor
+    """(rows, tokens - 1) which row of the export each next token is of, from 0."""
+    scores: Mapping[str, torch.Tensor]
+    """Score → (rows of the export,) the numbers of the batch's rows."""
+    model: TrainedModel
+
+    def read(self) -> ForwardLosses:
+        """The model's own forward pass over the batch."""
+        return self.model.forward(self.inputs)
+
+    def row_sums(self, values: torch.Tensor) -> torch.Tensor:
+        """Sums (rows of the export,) of what each next token has."""
+        rows = int(self.places.max()) + 1
+        sums = values.new_zeros(rows)
+        return sums.index_add(0, self.places.flatten(), values.flatten())
+
+
+class TrainingMethod(BaseModel):
+    """A block of `train.methods`: what a recipe's check asks, and hooks that a trainer calls."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    changes: ClassVar[Change]
+    tunes: ClassVar[tuple[Tuned, ...]] = ("lora", "full")
+    packs: ClassVar[bool] = True
+    """Whether it works on rows that are joined without padding."""
+    divides_by: ClassVar[Divisor] = "tokens"
+    least_rows: ClassVar[int] = 1
+    """Fewest rows of a forward pass that it can work with."""
+    adapter_init: ClassVar[Literal["eva"] | None] = None
+    """How PEFT is to begin an adapter, where that is the method."""
+    loss_type: ClassVar[Literal["nll", "dft"]] = "nll"
+    """TRL's loss, where that is the method."""
+    weighs: ClassVar[bool] = True
+    """Of a loss: whether the weights of tokens and rows count in it."""
+
+    method: str
+
+    def scores(self) -> tuple[str, ...]:
+        """Scores that its loss reads; the export must have them."""
+        return ()
+
+    def token_weights(self, conversations: Iterable[Mapping[str, Any]]) -> TokenWeights:
+        """Look over the rows of the export, and say how each of their turns is weighed.
+
+        Args:
+            conversations: rows with `example_id`, `prompt`, `completion` and `tools`.
+        """
+        raise NotImplementedError
+
+    def change_inputs(
+        self, inputs: Mapping[str, torch.Tensor], vocabulary: int, progress: float
+    ) -> torch.Tensor:
+        """The ids (rows, tokens) that the model reads in place of the batch's own.
+
+        Args:
+            inputs: the batch; labels are what is trained, whatever is read.
+            vocabulary: number of ids that the tokenizer has.
+            progress: share of the optimizer steps that are done.
+        """
+        raise NotImplementedError
+
+    def batch_loss(self, batch: LossBatch) -> torch.Tensor:
+        """The loss of a batch, summed over what `divides_by` says; nats."""
+        raise NotImplementedError
+
+    def init_adapter(
+        self, model: torch.nn.Module, batches: Iterable[Mapping[str, torch.Tensor]]
+    ) -> str:
+        """Begin the adapter of a model; what was done, for the report.
+
+        Args:
+            model: with its adapter.
+            batches: of the rows that will be trained, in their order, each with as many rows.
+        """
+        raise NotImplementedError
+
+    def prepare_model(self, model: torch.nn.Module, seed: int) -> str:
+        """Change a model before its optimizer is made; what was done, for the report."""
+        raise NotImplementedError
+
+    def finish_model(self, model: torch.nn.Module, start: Callable[[], torch.nn.Module]) -> str:
+        """Change the weights once they are trained; what was done, for the report.
+
+        Args:
+            model: trained, with its adapter if it has one.
+            start: loads the model as it was before the training.
+        """
+        raise NotImplementedError

@@ -1,0 +1,90 @@
+"""What a training will cost, by a few steps of it that are thrown away.
+
+The steps are the real ones, with the methods of the training, so that each method's cost shows. The
+weights of tokens cost nothing in a step and are left out; scores that a loss reads are made up.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from fine_tune.cost import memory_used
+from fine_tune.libraries import quiet_libraries
+from fine_tune.settings import TrainSettings
+from storage.exports_manifest import SCORE_PREFIX
+
+TIMED_STEPS = 2
+"""After one that is not timed: in it memory is taken, and the optimizer's state is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainPlan:
+    """What a training will cost at most."""
+
+    rows: int
+    """Trained, in one pass over them; steps that drop rows may leave fewer."""
+    steps: int
+    tokens: int
+    """Read in all passes, prompt and response."""
+    seconds: float
+    peak_bytes: int
+    """Memory of the process, or of the GPU, at its highest so far."""
+
+
+def count_steps(rows: int, settings: TrainSettings) -> int:
+    """Optimizer steps of a training in one process."""
+    per_pass = math.ceil(rows / (settings.batch_rows * settings.gradient_accumulation))
+    return settings.max_steps or math.ceil(per_pass * settings.epochs)
+
+
+def plan_training(
+    model: Path,
+    rows: Sequence[Mapping[str, Any]],
+    row_tokens: float,
+    trained: int,
+    settings: TrainSettings,
+) -> TrainPlan:
+    """Train a few steps on some rows, and carry their time over to the training by its tokens.
+
+    Args:
+        model: folder of the model.
+        rows: conversational rows with prompt, completion and tools; at least one.
+        row_tokens: tokens of a row in the mean, over all that may be trained.
+        trained: rows of the training.
+        settings: of the training.
+    """
+    steps = count_steps(trained, settings)
+    step_rows = min(trained, settings.batch_rows * settings.gradient_accumulation)
+    tokens = int(steps * step_rows * row_tokens)
+    seconds, read = time_steps(model, rows, settings)
+    return TrainPlan(trained, steps, tokens, seconds / read * tokens, memory_used()[1])
+
+
+def time_steps(
+    model: Path, rows: Sequence[Mapping[str, Any]], settings: TrainSettings
+) -> tuple[float, int]:
+    """Seconds of TIMED_STEPS optimizer steps, and the tokens that they read."""
+    needed = settings.batch_rows * settings.gradient_accumulation * (1 + TIMED_STEPS)
+    scores = {f"{SCORE_PREFIX}{name}": 1.0 for name in settings.scores()}
+    some = [{**rows[at % len(rows)], **scores} for at in range(needed)]
+    short = {"max_steps": 1 + TIMED_STEPS, "save_every_steps": needed, "balance": None}
+    ends: list[tuple[float, int]] = []
+    with TemporaryDirectory(prefix="sluice-") as folder, quiet_libraries():
+        from datasets import Dataset
+
+        from fine_tune.cost import CostMeter
+        from fine_tune.trainer import build_trainer
+
+        tried = settings.model_copy(update=short)
+        trainer = build_trainer(model, {"train": Dataset.from_list(some)}, tried, Path(folder))
+        trainer.prepare_methods(settings.seed)
+        meter = trainer.meter = CostMeter(Path(folder))
+        trainer.on_step = lambda *_: ends.append((time.monotonic(), meter.tokens))
+        trainer.train()
+    return ends[-1][0] - ends[0][0], ends[-1][1] - ends[0][1]

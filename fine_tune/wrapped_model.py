@@ -1,0 +1,51 @@
+"""The model in training as losses ask it, and the loss where no method has one of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel
+
+from fine_tune.method import ForwardLosses, LossBatch, WholeOutput
+
+Inputs: TypeAlias = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedModel:
+    """A model in training; see TrainedModel."""
+
+    wrapped: torch.nn.Module
+    """As it is called, so that what several processes do together is done."""
+    loaded: PreTrainedModel | PeftModel
+
+    def forward(self, inputs: Inputs) -> ForwardLosses:
+        """See TrainedModel."""
+        found: ForwardLosses = self.wrapped(**inputs, use_cache=False, fused_lm_head=True)
+        return found
+
+    def whole(self, inputs: Inputs) -> WholeOutput:
+        """See TrainedModel."""
+        read = {name: value for name, value in inputs.items() if name != "labels"}
+        found: WholeOutput = self.wrapped(**read, use_cache=False, output_hidden_states=True)
+        return found
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """See TrainedModel."""
+        embedded: torch.Tensor = self.loaded.get_input_embeddings()(ids)
+        return embedded
+
+    def head(self, states: torch.Tensor) -> torch.Tensor:
+        """See TrainedModel."""
+        logits: torch.Tensor = self.loaded.get_output_embeddings()(states)
+        return logits
+
+
+def weighted_nats(batch: LossBatch, *, by_probability: bool) -> torch.Tensor:
+    """The sum of each trained token's loss times its weight, and times its probability if so."""
+    # log_probs are 0 where there is no label
+    log_probs = batch.read().log_probs.float()
+    nats = -log_probs * log_probs.exp().detach() if by_probability else -log_probs
+    return (nats * batch.weights).sum()

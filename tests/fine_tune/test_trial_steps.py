@@ -1,0 +1,56 @@
+"""What a training costs is what its own steps cost."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fine_tune import trial_steps
+from fine_tune.settings import TrainSettings
+from fine_tune.trial_steps import count_steps, plan_training, time_steps
+from tests.fine_tune.tiny import make_rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "steps"),
+    [
+        (10, {}, 3),  # 4 + 4 + 2
+        (10, {"batch_rows": 2, "gradient_accumulation": 2}, 3),
+        (10, {"epochs": 2}, 6),
+        (10, {"epochs": 0.5}, 2),
+        (10, {"max_steps": 99}, 99),
+        (1, {}, 1),
+    ],
+)
+def test_steps_are_those_of_the_trainer(rows: int, settings: dict[str, Any], steps: int) -> None:
+    assert count_steps(rows, TrainSettings.model_validate(settings)) == steps
+
+
+def test_the_time_goes_by_the_tokens_of_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial_steps, "time_steps", lambda *_: (3.0, 600))
+    plan = plan_training(tmp_path, [{}], 50.0, 8, TrainSettings(epochs=3))
+    assert (plan.steps, plan.tokens, plan.seconds) == (6, 1200, 6.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"gradient_accumulation": 2},
+        {"tune": "full", "packing": True, "methods": [{"method": "hft"}]},
+        {"methods": [{"method": "poft", "perplexities": ["perplexity"]}]},
+    ],
+)
+def test_steps_are_tried_with_the_methods_of_the_training(
+    tiny_model: Path, settings: dict[str, Any]
+) -> None:
+    rows = [
+        {"prompt": row.prompt, "completion": row.completion, "tools": None}
+        for row in make_rows(5)
+        if not row.tools
+    ]
+    wanted = TrainSettings.model_validate({**settings, "batch_rows": 2})
+    seconds, tokens = time_steps(tiny_model, rows, wanted)
+    assert seconds > 0 and tokens > 2 * 2 * 30
