@@ -46,7 +46,7 @@ def plan(
 
     Sources are read and tokens counted, which the run will find done. Nothing else is stored.
     """
-    from flows.cli.plan_training import plan_train, training_plan_line
+    from flows.cli.planned_training import plan_train, training_plan_line
     from flows.recipe.check import load_recipe
     from pipeline.advice.budget_advice import advise
     from pipeline.advice.learning_curve import nested_slices

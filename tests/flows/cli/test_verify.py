@@ -11,10 +11,10 @@ from tests.command_line import ask
 def test_verify_has_a_line_for_each_link_and_ends_with_0(workspace: Path) -> None:
     (export,) = (workspace / "exports").iterdir()
     lines = ask(workspace, "verify").stdout.splitlines()
-    links = ["rows", "examples", "origins", "sources"]
+    links = ["loading", "rows", "examples", "origins", "sources"]
     assert lines[0] == f"exports/{export.name}: files: 6 walked, holds"
-    assert lines[1:5] == [f"exports/{export.name}: {link}: 16 walked, holds" for link in links]
-    assert lines[5:] == ["token_counts: measurements: 1 walked, holds"]
+    assert lines[1:6] == [f"exports/{export.name}: {link}: 16 walked, holds" for link in links]
+    assert lines[6:] == ["token_counts: measurements: 1 walked, holds"]
 
 
 def test_verify_ends_with_1_where_a_link_is_broken_and_names_it(workspace: Path) -> None:

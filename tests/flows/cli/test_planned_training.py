@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fine_tune.trial_steps import TrainPlan
-from flows.cli.plan_training import trained_rows_at_most, training_plan_line
+from flows.cli.planned_training import trained_rows_at_most, training_plan_line
 from flows.recipe.schema import Recipe
 
 
