@@ -16,9 +16,31 @@ order by started_at desc, run_id limit 1
 """
 
 GIVEN = """
-select example_id from decisions where run_id = $run_id and stage = 'select' and step = $step
-order by example_id
+with steps as (
+    select stage, step, 1000 * list_position(
+        ['ingest', 'generate', 'clean', 'indicate', 'dedupe', 'check', 'select', 'export'], stage
+    ) + step as place
+    from stage_counts where run_id = $run_id
+),
+asked as (select place from steps where stage = 'select' and step = $step),
+told as (
+    select example_id, outcome, place from outcomes join steps using (stage, step)
+    where run_id = $run_id and place < (select place from asked)
+),
+entered as (
+    select example_id, 0 as place from occurrences
+    where source_id in (select source_id from run_sources where run_id = $run_id)
+    union all
+    select example_id, place from told where outcome = 'added'
+)
+select example_id from entered e
+where exists (from asked) and not exists (
+    from told d where d.outcome = 'dropped' and d.example_id = e.example_id and d.place >= e.place
+)
+group by example_id order by example_id
 """
+"""What `decisions` says of the step. The view finds out of every step what it kept; here it is one,
+of a million examples at times, in half the time."""
 
 HAS_SCORE = """
 select count(*) from (

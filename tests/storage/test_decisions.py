@@ -9,6 +9,7 @@ from storage.database import Connection
 from storage.decisions import Decisions
 from storage.runs import StageCount, read_counts, start_run, write_step
 from storage.sources import ReadRow, Source, add_source, complete_source, write_rows
+from storage.what_if import read_given
 
 
 @pytest.fixture(name="ids")
@@ -64,6 +65,25 @@ def test_a_step_has_what_came_in_before_it_and_was_not_dropped_before_it(
     assert kept_by(con, "export", 1) == sorted([a, c, "other"])
     (stored,) = con.execute("select count(*) from outcomes").fetchall()
     assert stored == (5,), "two that were added, three that were dropped"
+
+
+def test_what_a_step_was_given_is_what_the_view_says_of_it(con: Connection, ids: list[str]) -> None:
+    a, b, c, d = ids
+    take(con, "ingest", 1, 4, None)
+    take(con, "generate", 1, 5, Decisions.of_added(["new"]))
+    take(con, "dedupe", 1, 4, drop(b, "near_duplicate"))
+    take(con, "check", 1, 5, Decisions.of_added([b]))  # it comes back
+    take(con, "select", 1, 4, drop(d, "held_out"))
+    take(con, "select", 2, 3, drop("new", "below"))
+    take(con, "export", 1, 3, None)
+    for step in (1, 2, 3):
+        said = "select example_id from decisions where stage = 'select' and step = $step order by 1"
+        by_view = [str(row[0]) for row in con.execute(said, {"step": step}).fetchall()]
+        assert read_given(con, "r", step) == by_view, step
+    assert read_given(con, "r", 1) == sorted([a, b, c, d, "new"])
+    assert read_given(con, "r", 2) == sorted([a, b, c, "new"])
+    assert read_given(con, "r", 3) == [], "the run has no such step"
+    assert read_given(con, "another", 1) == []
 
 
 def test_stages_come_in_the_order_in_which_a_run_takes_them(
