@@ -33,8 +33,8 @@ def handoff(
     model: Annotated[
         str | None,
         typer.Option(
-            help="The model to be trained, as its files name it; the one that tokens were counted "
-            "with otherwise.",
+            help="The model to be trained, its tokenizer and chat template those that tokens were "
+            "counted with; that very one otherwise.",
             show_default=False,
         ),
     ] = None,
@@ -60,25 +60,35 @@ def handoff(
     if chosen not in trainer.forms:
         raise HandoffError(f"{to} reads no {chosen}, only {' and '.join(trainer.forms)}")
     export = export.resolve()
-    reference = read_manifest(export).model.reference
-    counted_with = resolve_model(with_template_of(export, reference))
-    trained = str(resolve_model(model or reference).path)
+    reference = model or read_manifest(export).model.reference
+    counted_with = Path(resolve_model(with_template_of(export, reference)).path)
+    wish = Wish(export, trainer, chosen, counted_with, name_of(reference), allow_lost)
     place = out or export.with_name(f"{export.name}-{to}")
-    wish = Wish(export, trainer, chosen, Path(counted_with.path), trained, allow_lost)
     with counted("") as work:
         written = write_handoff(wish, place, work.at)
     print_answer(written.model_dump(mode="json"), "".join(summary_lines(written)), as_json)
-    lost, total = sum(each.rows for each in written.lost), written.rows
-    if not written.complete:
-        other = next((name for name in trainer.forms if name != chosen), None)
-        advice = [f"--form {other} may hold them" if other else "", "--allow-lost leaves them out"]
+    lost = f"{written.lost_rows} of {written.rows} rows"
+    if written.complete:
+        say(f"{place}: {f'{lost} are left out' if written.lost else 'every row is handed over'}")
+        return
+    if allow_lost:
+        say(f"no row to train on is left; {place} lists why")
+    else:
+        other = [f"--form {name} may hold them; " for name in trainer.forms if name != chosen]
         say(
-            f"{lost} of {total} rows would be lost, so none is handed over ({place} lists them): "
-            f"{'; '.join(filter(None, advice))}"
+            f"{lost} would be lost, so none is handed over ({place} lists them): "
+            f"{''.join(other)}--allow-lost leaves them out"
         )
-        raise typer.Exit(1)
-    left_out = f"{lost} of {total} rows are left out" if lost else "every row is handed over"
-    say(f"{place}: {left_out}")
+    raise typer.Exit(1)
+
+
+def name_of(reference: str) -> str:
+    """What a trainer's files call a model: its name on the hub, or its folder on this machine."""
+    from scorers.measures.models.loading import TEMPLATE, resolve_model
+
+    plain = reference.partition(TEMPLATE)[0]
+    local = plain.startswith(("wheel:", "adapter:")) or Path(plain).is_dir()
+    return str(resolve_model(plain).path) if local else plain
 
 
 def summary_lines(written: "HandoffManifest") -> list[str]:

@@ -47,14 +47,15 @@ def verify_handoff(
     """
     from pipeline.handoff.environment import set_up_trainer, trainers_place
     from pipeline.handoff.manifest import read_handoff
-    from pipeline.handoff.verify import TrainerCode, compare_handoff, trainer_of
-    from pipeline.handoff.write import HandoffError
+    from pipeline.handoff.verify import (
+        TrainerCode,
+        compare_handoff,
+        require_source,
+        trainer_of,
+    )
 
     trainer = trainer_of(folder, read_handoff(folder))
-    if trainer.found == "checkout" and checkout is None:
-        raise HandoffError(
-            f"{trainer.name} is on no package index: name a checkout of its code with --checkout"
-        )
+    require_source(trainer, checkout)
     if python is None and trainer.found == "here":
         python = Path(sys.executable)
     if python is None:

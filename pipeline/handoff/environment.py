@@ -27,7 +27,7 @@ def trainers_place() -> Path:
 
 def environment_of(trainer: Trainer, place: Path) -> OwnEnvironment:
     """The environment of a trainer; other packages, or another one of ours, are another folder."""
-    made_of = text_fingerprint("\n".join([sys.prefix, *trainer.packages]))[:8]
+    made_of = text_fingerprint("\n".join([sys.prefix, sys.version, *trainer.packages]))[:8]
     return OwnEnvironment(place / f"{trainer.name}-{trainer.version}-{made_of}")
 
 

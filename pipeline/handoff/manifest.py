@@ -46,6 +46,11 @@ class HandoffManifest(_Frozen):
     files: Mapping[str, str]
     """Path of every other file in the folder → its SHA-256, hex."""
 
+    @property
+    def lost_rows(self) -> int:
+        """How many rows are not handed over."""
+        return sum(each.rows for each in self.lost)
+
 
 def read_handoff(folder: Path) -> HandoffManifest:
     """Read what a folder is.

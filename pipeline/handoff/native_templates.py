@@ -2,7 +2,7 @@
 
 LLaMA-Factory and ms-swift read no chat template of the tokenizer's. Of the texts that one makes
 they can be given those that stand between the same frames. Here are the families of frames that
-both know, and what they call them.
+at least one knows, and what they call them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,9 @@ class NativeTemplate:
     close: str
     """Behind an answer."""
     names: Mapping[str, str]
-    """Trainer → what it calls the template."""
+    """Trainer → what it calls the template; one that is not named writes it otherwise."""
+    added: Sequence[str] = ()
+    """Tokens that LLaMA-Factory adds to a tokenizer that has them not."""
 
     @property
     def frames(self) -> Frames:
@@ -64,20 +66,15 @@ NATIVE_TEMPLATES: Sequence[NativeTemplate] = (
         user=(_header("user"), f"<|eot_id|>{_header('assistant')}"),
         close="<|eot_id|>",
         names={"llamafactory": "llama3", "ms-swift": "llama3"},
+        added=("<|eom_id|>",),
     ),
     NativeTemplate(
         begin="<bos>",
         system=None,
         user=("<start_of_turn>user\n", "<end_of_turn>\n<start_of_turn>model\n"),
         close="<end_of_turn>\n",
-        names={"llamafactory": "gemma", "ms-swift": "gemma"},
-    ),
-    NativeTemplate(
-        begin="",
-        system=("<|im_start|>system<|im_sep|>", "<|im_end|>"),
-        user=("<|im_start|>user<|im_sep|>", "<|im_end|><|im_start|>assistant<|im_sep|>"),
-        close="<|im_end|>",
-        names={"llamafactory": "phi4", "ms-swift": "phi4"},
+        # ms-swift ends the last answer without the line break.
+        names={"llamafactory": "gemma"},
     ),
 )
 

@@ -31,7 +31,7 @@ def write_readme(
 # {escape_markdown(facts.manifest.name)} for {trainer.name}
 
 Export {facts.manifest.export_id}, in the dialect of {trainer.name} {trainer.version}; another \
-version may read it otherwise. Start the training in this folder:
+version may read it otherwise. What starts the training, in this folder if nothing else is said:
 
 ```sh
 {command}

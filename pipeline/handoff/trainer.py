@@ -28,6 +28,14 @@ TOKENIZER_FOLDER = "tokenizer"
 """The tokenizer of a handoff, with the chat template that its tokens were counted in."""
 
 
+class TokenPlaces(NamedTuple):
+    """The tokens of a text, and the characters that each is of."""
+
+    ids: list[int]
+    spans: list[tuple[int, int]]
+    """First character, and first behind."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Whom the rows are for, and how they are masked."""
@@ -44,6 +52,22 @@ class Target:
         """The tokens of a text, nothing added."""
         found: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return found
+
+    @property
+    def adds_tokens(self) -> bool:
+        """Whether the tokenizer puts a token of its own before or behind a text."""
+        return bool(self.tokenizer("a")["input_ids"] != self.ids("a"))
+
+    def places(self, text: str) -> "TokenPlaces":
+        """The tokens of a text and where each stands.
+
+        Raises:
+            UnheldRowError: if the tokenizer does not tell.
+        """
+        if not self.tokenizer.is_fast:
+            raise UnheldRowError("the tokenizer does not tell where in a text its tokens stand")
+        found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return TokenPlaces(found["input_ids"], found["offset_mapping"])
 
     def stop_token(self, row: PromisedRow) -> str | None:
         """The end-of-turn token of a row's last turn; None where it has none."""
@@ -122,6 +146,8 @@ class HandoffFacts:
     manifest: ExportManifest
     model: str
     """Folder or name of the model that is trained."""
+    model_type: str | None
+    """What its configuration calls its kind; None where it does not say."""
     counts: Mapping[Split, SplitCounts]
     """Rows and tokens of each split that are handed over; a split without rows is left out."""
     longest: int

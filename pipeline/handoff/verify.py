@@ -9,7 +9,7 @@ import json
 import shutil
 import subprocess
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,15 +113,15 @@ def trainer_of(folder: Path, manifest: HandoffManifest) -> Trainer:
     if trainer is None:
         raise HandoffError(f"{folder} is for {manifest.trainer}, which this version does not know")
     if not manifest.complete:
-        raise HandoffError(
-            f"{folder} holds no rows, only the list of those that would be lost; hand over again "
-            "with --allow-lost"
-        )
+        raise HandoffError(f"{folder} holds no rows, only the list of those that would be lost")
     return trainer
 
 
 def _require_unchanged(folder: Path, manifest: HandoffManifest) -> None:
+    """Refuse other rows than were written; what configures a training is the user's to change."""
     for name, sha256 in manifest.files.items():
+        if name != PREDICTION_FILE and name.partition("/")[0] not in ("data", TOKENIZER_FOLDER):
+            continue
         path = folder / name
         if not path.is_file() or hash_file(path) != sha256:
             raise HandoffError(f"{path} is not as it was written; hand over again")
@@ -129,8 +129,12 @@ def _require_unchanged(folder: Path, manifest: HandoffManifest) -> None:
 
 def _require_version(trainer: Trainer, own: TrainerCode) -> None:
     """Refuse another version of a trainer than the one that was tried, unless any will do."""
-    if own.any_version or own.checkout is not None:
-        return  # a checkout says no version
+    require_source(trainer, own.checkout)
+    if own.any_version:
+        return
+    if own.checkout is not None:
+        _require_commit(trainer, own.checkout)
+        return
     code = f"import importlib.metadata as m; print(m.version({trainer.distribution!r}))"
     asked = subprocess.run(
         [own.python, "-c", code], env=clean_variables(), capture_output=True, text=True
@@ -143,14 +147,42 @@ def _require_version(trainer: Trainer, own: TrainerCode) -> None:
         )
 
 
+def require_source(trainer: Trainer, checkout: Path | None) -> None:
+    """Refuse a checkout of a trainer that is installed, and none of one that is not.
+
+    Raises:
+        HandoffError: saying which it is.
+    """
+    if trainer.found == "checkout" and checkout is None:
+        raise HandoffError(
+            f"{trainer.name} is on no package index: name a checkout of its code with --checkout"
+        )
+    if trainer.found != "checkout" and checkout is not None:
+        raise HandoffError(f"{trainer.name} is installed, not checked out: leave --checkout out")
+
+
+def _require_commit(trainer: Trainer, checkout: Path) -> None:
+    """Refuse a checkout of another commit than was tried."""
+    asked = subprocess.run(
+        ["git", "-C", checkout, "rev-parse", "HEAD"], capture_output=True, text=True
+    )
+    found = asked.stdout.strip()
+    if not found.startswith(trainer.version):
+        raise HandoffError(
+            f"{checkout} is {trainer.name} at {found[:7] or 'no commit'}; predictions are for "
+            f"{trainer.version}. --any-version compares all the same"
+        )
+
+
 def read_held_rows(folder: Path, trainer: Trainer, own: TrainerCode) -> Iterator[Hashed]:
-    """What the trainer's own code makes of the rows of a handoff.
+    """What the trainer's own code makes of the rows of a handoff, in its order.
 
     Raises:
         TrainerFailedError: if it fails.
     """
+    manifest = read_handoff(folder)
     script = READERS / f"read_{trainer.name.replace('-', '_')}.py"
-    with _working_copy(folder) as work:
+    with _working_copy(folder, manifest.files) as work:
         out, log = work.parent / "rows.jsonl", work.parent / "log.txt"
         variables = {
             **clean_variables(),
@@ -178,13 +210,14 @@ def read_held_rows(folder: Path, trainer: Trainer, own: TrainerCode) -> Iterator
 
 
 @contextmanager
-def _working_copy(folder: Path) -> Iterator[Path]:
-    """A folder with links to a handoff's files, which a trainer may write into."""
+def _working_copy(folder: Path, files: Iterable[str]) -> Iterator[Path]:
+    """A folder with links to the files of a handoff, and none to what a training made of them."""
     with TemporaryDirectory(prefix="sluice-handoff-") as place:
         work = Path(place) / "handoff"
         work.mkdir()
-        for path in folder.iterdir():
-            (work / path.name).symlink_to(path.resolve())
+        for name in files:
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            (work / name).symlink_to((folder / name).resolve())
         shutil.copytree(folder / TOKENIZER_FOLDER, work / STAND_IN)
         config = {
             "model_type": "llama",

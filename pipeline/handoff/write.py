@@ -73,7 +73,7 @@ class Wish:
     trainer: Trainer
     form: Form
     tokenizer: Path
-    """Folder of the tokenizer, or of the model with it."""
+    """Folder of the trained model, with the chat template that tokens were counted in."""
     model: str
     """What the trainer's files name as the model to be trained."""
     allow_lost: bool
@@ -99,7 +99,7 @@ def write_handoff(wish: Wish, out: Path, report: Report = tell_nobody) -> Handof
     """
     manifest = read_manifest(wish.export)
     _require_whole(wish.export, manifest)
-    _require_replaceable(out)
+    there = _replaceable(out)
     tokenizer = read_tokenizer(wish.tokenizer)
     _require_template(manifest, tokenizer)
     partial = out.with_name(f".{out.name}.partial")
@@ -108,7 +108,13 @@ def write_handoff(wish: Wish, out: Path, report: Report = tell_nobody) -> Handof
         with writing_to(out):
             (partial / "data").mkdir(parents=True)
             written = _Writing(wish, manifest, tokenizer, partial, report).write()
-            if out.exists():
+            if there is not None and there.complete and not written.complete:
+                raise HandoffError(
+                    f"{written.lost_rows} of {written.rows} rows would be lost: "
+                    f"{written.lost[0].reason}. {out} holds an earlier handoff, and is left as it "
+                    "is; name another folder with --out to see them all"
+                )
+            if there is not None:
                 shutil.rmtree(out)
             partial.rename(out)
     finally:
@@ -126,22 +132,31 @@ def _require_whole(export: Path, manifest: ExportManifest) -> None:
         )
 
 
-def _require_replaceable(out: Path) -> None:
+def _replaceable(out: Path) -> HandoffManifest | None:
+    """The handoff that a folder holds, with nothing else beside it; None where there is none."""
     if not out.exists():
-        return
+        return None
     try:
-        read_handoff(out)
+        there = read_handoff(out)
     except (FileNotFoundError, ValueError) as error:
         raise HandoffError(
             f"{out} is there and holds no handoff; move it away or name another with --out"
         ) from error
+    found = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    if more := sorted(found - {*there.files, HANDOFF_FILE}):
+        raise HandoffError(
+            f"{out} holds more than the handoff, {more[0]} among it, as a training leaves it; move "
+            "it away or name another folder with --out"
+        )
+    return there
 
 
 def _require_template(manifest: ExportManifest, tokenizer: "PreTrainedTokenizerBase") -> None:
     if template_fingerprint(tokenizer, "chat") != manifest.model.template_fingerprint:
         raise HandoffError(
-            f"the chat template is not the one that the export's tokens were counted in; name "
-            f"that model with --model: {manifest.model.reference}"
+            "the model's chat template is not the one that the export's tokens were counted in "
+            f"({manifest.model.reference}); name that model with --model, wherever it lies now, or "
+            "export with its template as the recipe's `chat_template`"
         )
 
 
@@ -184,6 +199,7 @@ class _Writing:
             facts = HandoffFacts(
                 manifest=self.manifest,
                 model=self.wish.model,
+                model_type=read_model_type(self.wish.tokenizer),
                 counts=self.counts,
                 longest=self.longest,
                 stop_tokens=[stop for stop, _ in self.stops.most_common()],
@@ -253,6 +269,13 @@ class _Writing:
         text = json.dumps(described.model_dump(mode="json"), indent=2)
         (self.folder / HANDOFF_FILE).write_text(text + "\n", encoding="utf-8")
         return described
+
+
+def read_model_type(folder: Path) -> str | None:
+    """What a model's configuration calls its kind; None where it does not say."""
+    path = folder / "config.json"
+    kind = orjson.loads(path.read_bytes()).get("model_type") if path.is_file() else None
+    return kind if isinstance(kind, str) else None
 
 
 class RowWriter:

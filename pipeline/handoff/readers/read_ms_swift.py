@@ -15,9 +15,9 @@ def read_ms_swift() -> Mapping[str, Iterable[IdsAndLabels]]:
 
     settings = yaml.safe_load(Path("swift.yaml").read_text(encoding="utf-8"))
     name = settings["template"]
-    # The stand-in for the model is a small Llama; the template is the one that is configured.
+    kind = settings.get("model_type", "llama")  # as which the stand-in is configured
     _, processor = get_model_processor(
-        "model", load_model=False, model_type="llama", template_type=name
+        "model", load_model=False, model_type=kind, template_type=name
     )
     template = get_template(
         processor,

@@ -1,6 +1,7 @@
 """open-instruct's own transformation of a handoff's rows."""
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -13,16 +14,18 @@ def read_open_instruct() -> Mapping[str, Iterable[IdsAndLabels]]:
     """The rows that its cached dataset would hold: transformed, then filtered."""
     from open_instruct import dataset_transformation as own
 
-    words = Path("train.sh").read_text(encoding="utf-8").replace("\\\n", " ").split()
+    script = Path("train.sh").read_text(encoding="utf-8").replace("\\\n", " ")
+    words = shlex.split(script, comments=True)
     name = words[words.index("--dataset_transform_fn") + 1]
     longest = int(words[words.index("--max_seq_length") + 1])
     tokenizer = own.TokenizerConfig(tokenizer_name_or_path="tokenizer").tokenizer
 
     def encode(path: str) -> Iterator[IdsAndLabels]:
-        for line in Path(path).read_text(encoding="utf-8").splitlines():
-            row = getattr(own, name)(json.loads(line), tokenizer, longest)
-            if own.sft_tulu_filter_v1(row, tokenizer):
-                yield row["input_ids"].tolist(), row["labels"].tolist()
+        with Path(path).open("rb") as lines:
+            for line in lines:
+                row = getattr(own, name)(json.loads(line), tokenizer, longest)
+                if own.sft_tulu_filter_v1(row, tokenizer):
+                    yield row["input_ids"].tolist(), row["labels"].tolist()
 
     return {split: encode(path) for split, path in split_files().items()}
 

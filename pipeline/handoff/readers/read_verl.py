@@ -1,5 +1,6 @@
 """verl's own dataset over a handoff."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -11,7 +12,8 @@ def read_verl() -> Mapping[str, Iterable[IdsAndLabels]]:
     from omegaconf import OmegaConf
     from verl.utils.dataset.multiturn_sft_dataset import MultiTurnSFTDataset
 
-    words = Path("train.sh").read_text(encoding="utf-8").replace("\\\n", " ").split()
+    script = Path("train.sh").read_text(encoding="utf-8").replace("\\\n", " ")
+    words = shlex.split(script, comments=True)
     said = OmegaConf.from_dotlist([word for word in words if word.startswith("data.")])
 
     def encode(path: str) -> Iterator[IdsAndLabels]:

@@ -70,11 +70,8 @@ class FlaggedRows:
         return HeldRow(line, self._encode(row))
 
     def _encode(self, row: PromisedRow) -> TrainedRow:
-        encoded = self.target.tokenizer(
-            row.text, add_special_tokens=False, return_offsets_mapping=True
-        )
-        ids: list[int] = encoded["input_ids"]
-        starts, ends = zip(*encoded["offset_mapping"], strict=True)
+        ids, places = self.target.places(row.text)
+        starts, ends = zip(*places, strict=True)
         stop = self.target.stop_token(row)
         stops = {self.target.tokenizer.convert_tokens_to_ids(stop)} if stop else set()
         spans = []

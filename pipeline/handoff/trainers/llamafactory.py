@@ -54,6 +54,8 @@ class ShareGptRows:
         require_whole_weights(row)
         native = self.target.native
         cut = None if native is None else cut_at_frames(row.text, native.frames)
+        if native is not None and (added := added_tokens(row.text, native, self.target)):
+            raise UnheldRowError(f"its text has {added[0]}, which LLaMA-Factory makes a new token")
         if native is None or cut is None:
             raise UnheldRowError(
                 "no template of LLaMA-Factory's writes what the chat template does"
@@ -115,6 +117,12 @@ class ShareGptRows:
                 }
             ),
         }
+
+
+def added_tokens(text: str, native: NativeTemplate, target: Target) -> list[str]:
+    """Tokens in a text that LLaMA-Factory would add to the tokenizer, beyond the model's own."""
+    vocabulary = target.tokenizer.get_vocab()
+    return [token for token in native.added if token in text and token not in vocabulary]
 
 
 def configure_llamafactory_tokens(facts: HandoffFacts) -> Mapping[str, str]:

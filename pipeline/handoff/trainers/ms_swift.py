@@ -33,6 +33,8 @@ from storage.exports_manifest import IGNORED
 
 CONFIG_FILE = "swift.yaml"
 COMMAND = f"swift sft {CONFIG_FILE}"
+MODEL_TYPES = frozenset({"llama", "qwen2", "qwen3", "gemma", "phi3"})
+"""Kinds that it calls as the model's own configuration does."""
 MEDIA_TAGS = (
     "<image>",
     "<video>",
@@ -70,9 +72,13 @@ class LossFlagRows:
         if tags := [tag for tag in MEDIA_TAGS if tag in row.text]:
             raise UnheldRowError(f"its text has {tags[0]}, which ms-swift reads as media")
         native = self.target.native
+        if native is not None and "ms-swift" not in native.names:
+            native = None
         cut = None if native is None else cut_at_frames(row.text, native.frames)
         if native is None or cut is None:
             raise UnheldRowError("no template of ms-swift's writes what the chat template does")
+        if native.names["ms-swift"] == "chatml" and self.target.adds_tokens:
+            raise UnheldRowError("ms-swift puts a beginning-of-text token in front of ChatML")
         answers = [at for at, message in enumerate(row.messages) if message["role"] == "assistant"]
         if len(answers) != len(cut.exchanges):
             raise UnheldRowError("its assistant turns do not alternate with a user's")
@@ -119,6 +125,8 @@ class LossFlagRows:
             **evaluated,
             "split_dataset_ratio": 0.0,
             "template": native.names["ms-swift"],
+            # Of a folder that it does not know by its name it asks for the kind of model.
+            **({"model_type": facts.model_type} if facts.model_type in MODEL_TYPES else {}),
             "max_length": facts.max_length,
             "truncation_strategy": "raise",
             "strict": True,  # else a row that fails is replaced by another

@@ -8,6 +8,7 @@ to this is held. Its mixer reads `1` as one row, and `1.0` as all of them.
 Read: e6c3044, dataset_transformation.py. It is not on the Python package index.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,7 +38,7 @@ class MessageRows:
 
     target: Target
     schema: pa.Schema | None = None
-    command: str = f"sh FOLDER/{SCRIPT}  # from a checkout of open-instruct"
+    command: str = f"sh FOLDER/{SCRIPT}  # in a checkout of open-instruct"
 
     def hold(self, row: PromisedRow) -> HeldRow:
         """A row as plain messages.
@@ -56,13 +57,12 @@ class MessageRows:
             self._span(text, messages, at)
             for at in (answers[-1:] if self.target.last_only else answers)
         ]
-        encoded = self.target.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        ids: list[int] = encoded["input_ids"]
+        ids, places = self.target.places(text)
         labels = [
             token
             if start < end and any(start < last and first < end for first, last in spans)
             else IGNORED
-            for token, (start, end) in zip(ids, encoded["offset_mapping"], strict=True)
+            for token, (start, end) in zip(ids, places, strict=True)
         ]
         return TrainedRow(ids, labels)
 
@@ -82,13 +82,18 @@ class MessageRows:
         tokenise = "last_turn_tulu" if facts.last_only else "sft_tulu"
         lines = [
             "accelerate launch open_instruct/finetune.py",
-            f"--model_name_or_path {facts.model}",
+            f"--model_name_or_path {shlex.quote(facts.model)}",
             f'--tokenizer_name_or_path "$HERE/{TOKENIZER_FOLDER}"',
             "--use_slow_tokenizer False",
             # 1.0 is the share; 1 would be one row.
             f'--dataset_mixer_list "$HERE/{facts.file("train")}" 1.0',
             f"--dataset_transform_fn {tokenise}_tokenize_and_truncate_v1 sft_tulu_filter_v1",
             f"--max_seq_length {facts.max_length}",
+            # Its cache knows a file by its path and number of rows, and not by what is in it.
+            "--dataset_skip_cache True",
+            "--use_lora True --lora_rank 16 --lora_alpha 32",
+            # Or it asks for a login at the hub, and puts the model there.
+            "--push_to_hub False --try_launch_beaker_eval_jobs False",
             "--per_device_train_batch_size 4",
             "--learning_rate 2e-4",
             "--num_train_epochs 1",
@@ -96,6 +101,8 @@ class MessageRows:
             '--output_dir "$HERE/output"',
         ]
         script = "#!/bin/sh\n# Run it from a checkout of open-instruct: sh FOLDER/train.sh\n"
+        if facts.model.startswith("/"):
+            script += "# finetune.py asks the hub for the model: --model ORG/NAME, not a folder.\n"
         script += 'HERE=$(cd "$(dirname "$0")" && pwd)\n'
         return {SCRIPT: script + " \\\n    ".join(lines) + "\n"}
 
@@ -113,5 +120,5 @@ OPEN_INSTRUCT = Trainer(
     found="checkout",
     forms={"conversations": DialectOf("all_or_last", MessageRows)},
     caution="It has no validation split: those rows lie beside the others, and it does not read "
-    "them.",
+    "them. It asks the hub for the model, so that a folder will not do.",
 )

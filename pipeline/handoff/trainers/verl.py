@@ -6,6 +6,7 @@ row that would come to this is held. There is no flag for a turn. Read: 0.9.1,
 utils/dataset/multiturn_sft_dataset.py.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -100,8 +101,8 @@ class JoinedMessageRows:
             # Its own default is the text "none", which it takes as true.
             "data.enable_thinking_default=null",
             f"data.max_token_len_per_gpu={max(TOKENS_AT_ONCE, facts.max_length)}",
-            "data.train_batch_size=4",
-            f"model.path={facts.model}",
+            f"data.train_batch_size={batch_size(facts)}",
+            shlex.quote(f"model.path={facts.model}"),
             f'model.tokenizer_path="$HERE/{TOKENIZER_FOLDER}"',
             "model.lora_rank=16",
             "model.lora_alpha=32",
@@ -110,9 +111,17 @@ class JoinedMessageRows:
             "trainer.total_epochs=1",
             'trainer.default_local_dir="$HERE/output"',
             "trainer.logger=console",
+            "trainer.resume_mode=disable",
+            f"trainer.seed={facts.manifest.seed}",
         ]
         script = '#!/bin/sh\nHERE=$(cd "$(dirname "$0")" && pwd)\n'
         return {SCRIPT: script + " \\\n    ".join(lines) + "\n"}
+
+
+def batch_size(facts: HandoffFacts) -> int:
+    """The largest batch up to 4 that no row is left over from, for verl drops what is."""
+    counts = [counts.rows for counts in facts.counts.values()]
+    return next(size for size in (4, 3, 2, 1) if all(rows % size == 0 for rows in counts))
 
 
 def joined_message_rows(target: Target) -> JoinedMessageRows:
@@ -143,4 +152,6 @@ VERL = Trainer(
         "pyvers==0.2.3",
     ),
     forms={"conversations": DialectOf("all", joined_message_rows)},
+    caution="It leaves out the rows that do not fill the last batch, of each split: keep "
+    "`data.train_batch_size` a divisor of their numbers.",
 )

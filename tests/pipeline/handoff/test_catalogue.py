@@ -1,7 +1,7 @@
 """What is predicted of every shape is what the trainers' own code made of it.
 
 `recorded.json` holds the hashes of ids and labels that the trainers of these versions gave for
-exports of every shape; the slow tests of test_verify.py run them again.
+exports of every shape. The slow tests of test_verify.py ask the trainers again, for some of them.
 """
 
 import json
@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.handoff.catalogue import TRAINERS
 from pipeline.handoff.write import PREDICTION_FILE, Wish, write_handoff
-from tests.exports_of_every_shape import SHAPES, export_of_every_shape
+from tests.exports_of_every_shape import SHAPES, Turn, answer, export_of_every_shape, user
 
 RECORDED = json.loads((Path(__file__).parent / "recorded.json").read_text())
 EXPORT_FAMILIES = ("qwen2_5", "qwen3", "llama3", "smollm2")
@@ -43,6 +43,45 @@ def test_each_row_is_predicted_as_the_trainer_held_it(family: OfFamily, name: st
         kept = [row["sha256"] for row in map(json.loads, lines) if row["outcome"] == "kept"]
         held = RECORDED[family.name][name][form]
         assert sorted(sha256[:16] for sha256 in kept) == sorted(held)
+
+
+def held(family: str, name: str, turns: list[Turn], folder: Path) -> str | None:
+    """Why a trainer does not hold a conversation; None where it does."""
+    export_of_every_shape(family, folder, {"plain": SHAPES["plain"], "asked": (turns, ())})
+    wish = Wish(folder / "export", TRAINERS[name], "conversations", folder / "model", "model", True)
+    write_handoff(wish, folder / "out")
+    rows = map(json.loads, (folder / "out" / PREDICTION_FILE).read_text().splitlines())
+    reason: str | None = next(row["reason"] for row in rows if row["row_id"] == f"{2:032x}")
+    return reason
+
+
+def test_a_text_with_a_token_that_llamafactory_would_add_is_not_held(tmp_path: Path) -> None:
+    turns = [user("what is <|eom_id|>?"), answer("a token")]
+    reason = held("llama3", "llamafactory", turns, tmp_path)
+    assert reason is not None and "<|eom_id|>" in reason
+
+
+def test_ms_swift_gets_no_gemma_whose_last_line_break_it_leaves_out(tmp_path: Path) -> None:
+    reason = held("gemma", "ms-swift", [user("a"), answer("b")], tmp_path)
+    assert reason is not None and "no template" in reason
+
+
+def test_ms_swift_gets_no_chatml_with_a_tokenizer_that_begins_texts(tmp_path: Path) -> None:
+    export = export_of_every_shape("chatml", tmp_path, {"plain": SHAPES["plain"]})
+    file = tmp_path / "model" / "tokenizer.json"
+    described = json.loads(file.read_text())
+    described["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<|im_start|>", "type_id": 0}},
+                   {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"<|im_start|>": {
+            "id": "<|im_start|>", "ids": [256], "tokens": ["<|im_start|>"]}},
+    }  # fmt: skip
+    file.write_text(json.dumps(described))
+    wish = Wish(export, TRAINERS["ms-swift"], "conversations", tmp_path / "model", "model", True)
+    (lost,) = write_handoff(wish, tmp_path / "out").lost
+    assert "beginning-of-text" in lost.reason
 
 
 def test_something_is_recorded_of_each_trainer() -> None:

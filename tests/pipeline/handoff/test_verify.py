@@ -20,9 +20,11 @@ from pipeline.handoff.verify import (
     TrainerFailedError,
     VerifiedSplit,
     compare_handoff,
+    require_source,
 )
 from pipeline.handoff.write import HandoffError, Wish, write_handoff
 from pipeline.serving.own_environment import EnvironmentSetUpError
+from storage.exports_manifest import hash_file
 from tests.exports_of_every_shape import SHAPES, export_of_every_shape
 
 CHECKOUT = "SLUICE_OPEN_INSTRUCT"
@@ -40,7 +42,9 @@ def trainer_code(name: str) -> TrainerCode:
         environment = set_up_trainer(trainer, trainers_place(), lambda line: None)
     except EnvironmentSetUpError as error:
         pytest.skip(f"no environment for {name}: {error}")
-    return TrainerCode(environment.python, Path(checkout) if checkout else None)
+    # A checkout may be a copy without its history.
+    own = Path(checkout) if checkout and trainer.found == "checkout" else None
+    return TrainerCode(environment.python, own, any_version=own is not None)
 
 
 def handed_over(folder: Path, name: str, form: Form, *, lost: bool = False) -> Path:
@@ -53,7 +57,10 @@ def handed_over(folder: Path, name: str, form: Form, *, lost: bool = False) -> P
 @pytest.mark.parametrize(
     ("name", "form", "family"),
     [
-        *(("llamafactory", "conversations", family) for family in ("qwen2_5", "qwen3", "llama3")),
+        *(
+            ("llamafactory", "conversations", name)
+            for name in ("qwen2_5", "qwen3", "llama3", "gemma")
+        ),
         *(("ms-swift", "conversations", family) for family in ("qwen3", "llama3", "smollm2")),
         *(("axolotl", "conversations", family) for family in ("qwen2_5", "llama3", "smollm2")),
         *(("verl", "conversations", family) for family in ("qwen2_5", "llama3", "smollm2")),
@@ -82,7 +89,7 @@ def test_a_trainer_that_reads_otherwise_is_found_out(tmp_path: Path) -> None:
     forged = "\n".join(map(json.dumps, rows)) + "\n"
     (folder / "prediction.jsonl").write_text(forged)
     described = json.loads((folder / "handoff.json").read_text())
-    del described["files"]["prediction.jsonl"]  # or the change would be told before
+    described["files"]["prediction.jsonl"] = hash_file(folder / "prediction.jsonl")
     (folder / "handoff.json").write_text(json.dumps(described))
     (train, validation) = compare_handoff(folder, TrainerCode(Path(sys.executable)))
     assert train == VerifiedSplit("train", 2, 2, (rows[0]["row_id"],))
@@ -93,10 +100,7 @@ def test_a_trainer_that_reads_otherwise_is_found_out(tmp_path: Path) -> None:
 def test_a_trainer_that_breaks_is_quoted(tmp_path: Path) -> None:
     export_of_every_shape("qwen2_5", tmp_path, FEW)
     folder = handed_over(tmp_path, "trl", "tokens")
-    described = json.loads((folder / "handoff.json").read_text())
-    del described["files"]["train.py"]
-    (folder / "handoff.json").write_text(json.dumps(described))
-    (folder / "train.py").write_text("")
+    (folder / "train.py").write_text("")  # configurations are the user's to change
     with pytest.raises(TrainerFailedError, match="names no max_length"):
         compare_handoff(folder, TrainerCode(Path(sys.executable)))
     assert "Traceback" in (tmp_path / "out.verify.log").read_text()
@@ -105,9 +109,22 @@ def test_a_trainer_that_breaks_is_quoted(tmp_path: Path) -> None:
 def test_what_was_changed_is_told_before_work(tmp_path: Path) -> None:
     export_of_every_shape("qwen2_5", tmp_path, FEW)
     folder = handed_over(tmp_path, "verl", "conversations")
-    (folder / "train.sh").write_text("")
-    with pytest.raises(HandoffError, match=r"train\.sh is not as it was written"):
+    (folder / "data" / "train.parquet").write_bytes(b"")
+    with pytest.raises(HandoffError, match=r"train\.parquet is not as it was written"):
         compare_handoff(folder, TrainerCode(Path(sys.executable)))
+
+
+def test_a_checkout_is_for_trainers_without_packages_and_of_the_commit_that_was_tried(
+    tmp_path: Path,
+) -> None:
+    export_of_every_shape("qwen2_5", tmp_path, FEW)
+    folder = handed_over(tmp_path, "open-instruct", "conversations")
+    with pytest.raises(HandoffError, match="name a checkout"):
+        compare_handoff(folder, TrainerCode(Path(sys.executable)))
+    with pytest.raises(HandoffError, match="at no commit; predictions are for e6c3044"):
+        compare_handoff(folder, TrainerCode(Path(sys.executable), checkout=tmp_path))
+    with pytest.raises(HandoffError, match="leave --checkout out"):
+        require_source(TRAINERS["verl"], tmp_path)
 
 
 def test_another_version_of_the_trainer_is_refused_unless_asked(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
 import json
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -62,14 +64,48 @@ def test_the_counts_are_of_what_the_trainer_will_hold(tmp_path: Path) -> None:
 def test_twice_gives_the_same_bytes_and_replaces_a_handoff_alone(tmp_path: Path) -> None:
     export_of_every_shape("qwen2_5", tmp_path, PLAIN)
     first = write_handoff(wish(tmp_path, "llamafactory"), tmp_path / "out")
-    (tmp_path / "out" / "stray").write_text("")
     assert write_handoff(wish(tmp_path, "llamafactory"), tmp_path / "out") == first
-    assert not (tmp_path / "out" / "stray").exists()
     (tmp_path / "mine").mkdir()
     with pytest.raises(HandoffError, match="holds no handoff"):
         write_handoff(wish(tmp_path, "llamafactory"), tmp_path / "mine")
     with pytest.raises(NoHandoffError):
         read_handoff(tmp_path / "mine")
+
+
+def test_what_a_training_left_is_never_removed(tmp_path: Path) -> None:
+    export_of_every_shape("qwen2_5", tmp_path, PLAIN)
+    write_handoff(wish(tmp_path, "llamafactory"), tmp_path / "out")
+    trained = tmp_path / "out" / "output" / "adapter.safetensors"
+    trained.parent.mkdir()
+    trained.write_text("weights")
+    with pytest.raises(HandoffError, match=r"output/adapter\.safetensors among it"):
+        write_handoff(wish(tmp_path, "llamafactory"), tmp_path / "out")
+    assert trained.read_text() == "weights"
+
+
+def test_a_handoff_is_not_replaced_by_the_refusal_of_another(tmp_path: Path) -> None:
+    export_of_every_shape("qwen2_5", tmp_path)
+    write_handoff(wish(tmp_path, "axolotl", lost=True), tmp_path / "out")
+    with pytest.raises(HandoffError, match="1 of 21 rows would be lost: dropped"):
+        write_handoff(wish(tmp_path, "axolotl"), tmp_path / "out")
+    assert read_handoff(tmp_path / "out").complete
+
+
+def test_paths_are_quoted_for_the_shell(tmp_path: Path) -> None:
+    export_of_every_shape("qwen2_5", tmp_path, PLAIN)
+    hostile = "/my models/$(touch x)"
+    for name in ("verl", "open-instruct"):
+        own = wish(tmp_path, name)
+        write_handoff(replace(own, model=hostile), tmp_path / name)
+        words = shlex.split((tmp_path / name / "train.sh").read_text(), comments=True)
+        assert any(word.endswith(hostile) for word in words), name
+
+
+def test_verl_is_given_a_batch_that_leaves_no_row_over(tmp_path: Path) -> None:
+    export_of_every_shape("qwen2_5", tmp_path, {name: SHAPES[name] for name in ("plain", "system")})
+    write_handoff(wish(tmp_path, "verl"), tmp_path / "out")
+    # two rows to train on, one to validate
+    assert "data.train_batch_size=1 " in (tmp_path / "out" / "train.sh").read_text()
 
 
 def test_a_damaged_export_or_another_template_is_told_before_work(tmp_path: Path) -> None:
