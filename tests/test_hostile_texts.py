@@ -37,6 +37,9 @@ BOUNDED = {  # what they are given is short: the code before them sees to it
     "pipeline.cleaning.personal_data.REST_OF_KEY": "one match for each run",
 }
 
+ELSEWHERE = ("pipeline.serving", "pipeline.handoff.readers")
+"""Servers, and scripts that run in the environments of trainers: they see no rows here."""
+
 Use = tuple[str, str, re.Pattern[str] | re.Pattern[bytes]]
 
 
@@ -44,7 +47,7 @@ def modules() -> Iterator[ModuleType]:
     """Every module that may see rows."""
     for package in (pipeline, scorers, storage):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not found.name.startswith("pipeline.serving"):
+            if not found.name.startswith(ELSEWHERE):
                 yield importlib.import_module(found.name)
 
 

@@ -30,7 +30,7 @@ def read_trl() -> Mapping[str, Iterable[IdsAndLabels]]:
         args=config,
         train_dataset=rows["train"],
         eval_dataset=rows.get("validation"),
-        processing_class=AutoTokenizer.from_pretrained("tokenizer"),
+        processing_class=AutoTokenizer.from_pretrained("tokenizer", trust_remote_code=False),
     )
     datasets: dict[str, Any] = {
         "train": trainer.train_dataset,
