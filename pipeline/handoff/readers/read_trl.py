@@ -1,6 +1,7 @@
 """TRL's own preparation of a handoff's rows: those of the trainer that its script makes."""
 
 import ast
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from rows_out import IdsAndLabels, split_files, write_held_rows
 def read_trl() -> Mapping[str, Iterable[IdsAndLabels]]:
     """The `train_dataset` and `eval_dataset` of an SFTTrainer."""
     from datasets import load_dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
     files = split_files()
@@ -26,7 +27,7 @@ def read_trl() -> Mapping[str, Iterable[IdsAndLabels]]:
         output_dir="out", max_length=max_length(), packing=False, use_cpu=True, report_to="none"
     )
     trainer = SFTTrainer(
-        model=AutoModelForCausalLM.from_config(LlamaConfig.from_pretrained("model")),
+        model=AutoModelForCausalLM.from_config(config_of_stand_in()),
         args=config,
         train_dataset=rows["train"],
         eval_dataset=rows.get("validation"),
@@ -41,6 +42,13 @@ def read_trl() -> Mapping[str, Iterable[IdsAndLabels]]:
         for split, held in datasets.items()
         if held is not None
     }
+
+
+def config_of_stand_in() -> Any:
+    """The configuration of what stands in for the model."""
+    from transformers import LlamaConfig
+
+    return LlamaConfig(**json.loads(Path("model/config.json").read_text(encoding="utf-8")))
 
 
 def max_length() -> int:
