@@ -4,9 +4,12 @@ import ast
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rows_out import IdsAndLabels, split_files, write_held_rows
+
+if TYPE_CHECKING:
+    from transformers import LlamaConfig
 
 
 def read_trl() -> Mapping[str, Iterable[IdsAndLabels]]:
@@ -44,7 +47,7 @@ def read_trl() -> Mapping[str, Iterable[IdsAndLabels]]:
     }
 
 
-def config_of_stand_in() -> Any:
+def config_of_stand_in() -> "LlamaConfig":
     """The configuration of what stands in for the model."""
     from transformers import LlamaConfig
 
