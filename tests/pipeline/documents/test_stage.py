@@ -168,7 +168,7 @@ def test_a_file_that_is_too_large_is_not_read(
 ) -> None:
     write(tmp_path, a__txt=TEXT)
     small = kinds.DocumentReader(kinds.READERS["text"].read, 1, most_bytes=10)
-    monkeypatch.setitem(kinds.READERS, "text", small)  # type: ignore[arg-type]
+    monkeypatch.setitem(kinds.READERS, "text", small)
     assert ingested(tmp_path, model) == []
     assert quarantined(tmp_path) == {"a.txt": "too_large"}
 
@@ -178,7 +178,7 @@ def test_a_missing_package_is_named_with_its_command_before_any_work(
 ) -> None:
     write(tmp_path, a__txt=TEXT, b__pdf=b"%PDF-1.4")
     lacking = kinds.DocumentReader(kinds.READERS["pdf"].read, 1, "pypdf", "no_such_module")
-    monkeypatch.setitem(kinds.READERS, "pdf", lacking)  # type: ignore[arg-type]
+    monkeypatch.setitem(kinds.READERS, "pdf", lacking)
     with pytest.raises(MissingExtraError, match=r"pypdf: pip install -e '\.\[documents\]'"):
         ingested(tmp_path, model)
     assert not (tmp_path / "w").exists()

@@ -71,7 +71,7 @@ def test_a_file_that_is_another_now_is_no_damage(
         (tmp_path / "a.txt").unlink()
     else:
         newer = kinds.DocumentReader(kinds.READERS["text"].read, 2)
-        monkeypatch.setitem(kinds.READERS, "text", newer)  # type: ignore[arg-type]
+        monkeypatch.setitem(kinds.READERS, "text", newer)
     (link,) = verify(workspace)
     assert (link.broken, link.closed) == (0, 1) and how in link.details[0]
 
