@@ -53,8 +53,6 @@ def _page_texts(data: bytes) -> list[str]:
     characters = 0
     try:
         reader = PdfReader(io.BytesIO(data))
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise FileNotDecryptedError
         for page in reader.pages:
             texts.append(_whole(page.extract_text()))
             if (characters := characters + len(texts[-1])) > MOST_TEXT:

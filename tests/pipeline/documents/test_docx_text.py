@@ -72,6 +72,13 @@ def test_headings_paragraphs_and_tables_come_in_their_order() -> None:
             "a-b",
         ),
         ("<w:p><w:r><w:t>out</w:t><w:p><w:r><w:t>in</w:t></w:r></w:p></w:r></w:p>", "out\n\nin"),
+        (
+            '<w:p><w:r><mc:AlternateContent xmlns:mc="http://schemas.openxmlformats.org/'
+            'markup-compatibility/2006"><mc:Choice><w:p><w:r><w:t>box</w:t></w:r></w:p></mc:Choice>'
+            "<mc:Fallback><w:p><w:r><w:t>box</w:t></w:r></w:p></mc:Fallback>"
+            "</mc:AlternateContent></w:r></w:p>",
+            "box",
+        ),
     ],
 )
 def test_text_is_found_wherever_it_stands(inside: str, text: str) -> None:

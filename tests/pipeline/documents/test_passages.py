@@ -111,6 +111,19 @@ def test_a_heading_ends_a_passage_that_has_the_least_and_stands_with_its_own_tex
     assert cut(text, 11, 0, 11, head)[-1] == "Head\n\nThird one here."
 
 
+def test_a_passage_below_the_least_goes_on_past_a_heading() -> None:
+    text = "A b.\n\nHead\n\nC d. E f. G h.\n\nNext\n\nI j. K l. M n. O p."
+    headings = [text.index("Head"), text.index("Next")]
+    assert cut(text, 30, 0, 5, *headings)[0] == text[: text.index("Next")].strip()
+    assert cut(text, 30, 0, 0, *headings)[0] == "A b."
+
+
+def test_white_space_between_sentences_counts_in_what_they_share() -> None:
+    text, size = "Ab. Cd. Ef. Gh. Ij. Kl.", PassageSize(16, 6, 0)
+    first, second, *_ = cut_passages(text, [], size, of_bytes)  # a sentence has 3 bytes, two have 7
+    assert text[second.start : first.end] == text[first.end - 3 : first.end]
+
+
 def test_a_last_passage_below_the_least_is_filled_from_the_one_before() -> None:
     text = "One two three. Four five six. Seven eight nine."
     assert cut(text, 8, 0, 0)[-1] == "Seven eight nine."
