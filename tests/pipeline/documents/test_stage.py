@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,13 @@ def test_a_file_that_could_not_be_opened_is_tried_again(
     (tmp_path / "docs" / "a.txt").symlink_to("later.xyz")
     assert ingested(tmp_path, model, path="docs/a.txt") == []
     assert quarantined(tmp_path) == {"a.txt": "unreadable"}
+    with read_workspace(Workspace(tmp_path / "w")) as con:
+        assert "a link to nothing" in list_quarantined_documents(con, "run")[0][2]
+    os.mkfifo(tmp_path / "docs" / "later.xyz")
+    assert ingested(tmp_path, model, path="docs/a.txt") == []
+    with read_workspace(Workspace(tmp_path / "w")) as con:
+        assert "is a pipe" in list_quarantined_documents(con, "run")[0][2]
+    (tmp_path / "docs" / "later.xyz").unlink()
     (tmp_path / "docs" / "later.xyz").write_text("Here now.")
     assert [row[4] for row in ingested(tmp_path, model, path="docs/a.txt")] == ["Here now."]
     assert quarantined(tmp_path) == {}
