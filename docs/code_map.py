@@ -69,6 +69,7 @@ PAGE_REMARKS = {
     "recipes/asked-again": "What is measured again after which change",
     "recipes/check": "Evaluation sets that are kept out",
     "recipes/dedupe": "Copies that go: exact, minhash, semantic, substring",
+    "recipes/documents": "Files of text, and how they are cut into passages",
     "recipes/endpoint": "A server that is asked in place of a model in process",
     "recipes/export": "Token ids beside the conversations",
     "recipes/filters": "The steps that drop rows",

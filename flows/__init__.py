@@ -9,8 +9,6 @@ Its exceptions, each with the exit code of the command that it ends:
     ├── RecipeError             2  a recipe cannot be run; it has every reason found
     │                              (recipe/check.py)
     └── TooManyBadRowsError     3  more rows in quarantine than tolerated (begin_run.py)
-    ImportError
-    └── MissingExtraError       5  an optional dependency is not installed (runners.py)
     RuntimeError
     └── DeploymentMissingError  2  the server does not have the deployment (submit_backfill.py)
 """

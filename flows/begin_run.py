@@ -14,6 +14,7 @@ from flows.progress import counted, say
 from flows.recipe.schema import Recipe
 from pipeline.code_version import code_version
 from pipeline.contamination.stage import evaluation_fingerprints
+from pipeline.documents.stage import FoundDocument, identify_documents, ingest_documents
 from pipeline.export.stage import Exported
 from pipeline.ingest.stage import (
     count_ingest,
@@ -30,6 +31,7 @@ from pipeline.selection.stage import Chosen
 from scorers.measures.models.loading import read_template, resolve_model
 from storage.conversations import content_hash
 from storage.database import open_workspace, read_workspace
+from storage.documents import count_documents
 from storage.examples import read_pool
 from storage.runs import start_run, write_run_targets
 from storage.shard_location import set_shard_location
@@ -47,6 +49,8 @@ class RunState:
     placed: Recipe
     """The same with paths as seen from the working directory."""
     run: RunContext
+    documents: Sequence[FoundDocument] = ()
+    """Files of text, as they were when the run began."""
     pool: Sequence[str] = ()
     """Example ids that the stages so far have left."""
     asked: Mapping[str, int] = field(default_factory=dict)
@@ -77,18 +81,22 @@ def begin(recipe: Recipe, base: Path) -> RunState:
     """Record that a run starts, and read the sources that the workspace does not have."""
     collect_seldom()
     state, sources = identify(recipe, base)
-    run, models = state.run, {recipe.target: resolve_model(state.placed.target).fingerprint}
+    target = resolve_model(state.placed.target)
+    run, models = state.run, {recipe.target: target.fingerprint}
     say(f"run {run.run_id} in {run.workspace.directory}")
     with open_workspace(run.workspace) as con:
         declare_measures(con, VIEW_COLUMNS)
         start_run(con, run.run_id, recipe.stored(), code_version(), models, run.source_ids)
         write_run_targets(con, run.run_id, run.target_source_ids)
     read_in(state, sources)
+    if state.documents:
+        with counted("files") as work:
+            ingest_documents(run.workspace, run.run_id, state.documents, target, work.at)
     return state
 
 
 def identify(recipe: Recipe, base: Path) -> tuple[RunState, Sequence[Source]]:
-    """Identify the sources, and with them the run: the same recipe on the same rows is the same.
+    """Identify what is read, and with it the run: the same recipe on the same rows is the same.
 
     Args:
         recipe: as written, with the target resolved.
@@ -105,6 +113,11 @@ def identify(recipe: Recipe, base: Path) -> tuple[RunState, Sequence[Source]]:
     files = evaluation_fingerprints(placed.check)
     if placed.chat_template:
         files = [*files, content_hash(read_template(Path(placed.chat_template)))]
+    documents: Sequence[FoundDocument] = ()
+    if placed.documents:
+        tokenizer = resolve_model(placed.target).fingerprint
+        documents = identify_documents(workspace, placed.documents, tokenizer)
+        files = [*files, *sorted(each.place.cut_id for each in documents)]
     # Whatever can change the result: after an edit of the code or of a file it is another run.
     run_id = content_hash([recipe.stored(), source_ids, target_ids, code_version(), *files])[:12]
     named: dict[str, list[str]] = {}
@@ -114,7 +127,7 @@ def identify(recipe: Recipe, base: Path) -> tuple[RunState, Sequence[Source]]:
     run = RunContext(workspace, run_id, recipe.seed, source_ids, measures={}, scores={})
     paths = {each.source_id: exported_path(workspace, each.path, base) for each in sources}
     run = replace(run, named_sources=named, source_paths=paths, target_source_ids=target_ids)
-    return RunState(recipe, placed, run), [*sources, *targets]
+    return RunState(recipe, placed, run, documents), [*sources, *targets]
 
 
 def read_in(state: RunState, sources: Sequence[Source]) -> None:
@@ -143,7 +156,8 @@ def ingest_stage(state: RunState) -> RunState:
         NoRowsError: if there is none.
     """
     run = with_targets(state.run)
-    notes = describe_targets(run.workspace, run.targets, run.source_ids)
+    passages, about_documents = describe_documents(state)
+    notes = [*describe_targets(run.workspace, run.targets, run.source_ids), *about_documents]
     count = count_ingest(run.workspace, run.run_id, run.source_ids, notes)
     say(
         f"ingest: {count.rows_in} rows, {count.kept} distinct examples, "
@@ -153,12 +167,26 @@ def ingest_stage(state: RunState) -> RunState:
         say(f"ingest: {note}")
     tolerate(state, "rows", sum(count.quarantined.values()), count.rows_in)
     tolerate(state, "rows of the targets", run.targets.quarantined, run.targets.rows)
-    if not count.kept:
-        raise NoRowsError("the sources hold no row that could be read")
+    if not count.kept and not passages:
+        what = "the sources hold no row" if state.recipe.sources else "the documents hold no text"
+        raise NoRowsError(f"{what} that could be read")
     if state.recipe.targets and not run.target_ids:
         raise NoRowsError("the targets hold no row that could be read")
     with read_workspace(run.workspace) as con:
         return replace(state, run=run, pool=read_pool(con, run.source_ids))
+
+
+def describe_documents(state: RunState) -> tuple[int, list[str]]:
+    """How many passages the documents of a run have, and what is to be said of them."""
+    if not state.recipe.documents:
+        return 0, []
+    with read_workspace(state.run.workspace) as con:
+        counts = count_documents(con, state.run.run_id)
+    quarantined = sum(counts.quarantined.values())
+    by_reason = ", ".join(f"{reason} {files}" for reason, files in counts.quarantined.items())
+    listed = f" ({by_reason}; see `sluice quarantine`)" if by_reason else ""
+    note = f"documents: {counts.files} files, {counts.passages} passages"
+    return counts.passages, [f"{note}, {quarantined} files in quarantine{listed}"]
 
 
 def with_targets(run: RunContext) -> RunContext:

@@ -20,6 +20,7 @@ from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from pipeline.extras import MissingExtraError, install_extra
 from scorers.measures.models.devices import usable_devices
 
 RunnerName = Literal["threads", "dask", "ray"]
@@ -48,12 +49,6 @@ class ClusterError(ValueError):
     exit_code: ClassVar[int] = 2
 
 
-class MissingExtraError(ImportError):
-    """An optional dependency is not installed; the message names the extra."""
-
-    exit_code: ClassVar[int] = 5
-
-
 def find_runner(runner: RunnerName, cluster: str | None) -> TaskRunner[Any]:
     """The task runner of a run; all but threads need the address of an existing cluster.
 
@@ -71,8 +66,8 @@ def find_runner(runner: RunnerName, cluster: str | None) -> TaskRunner[Any]:
         )
     if find_spec(f"prefect_{runner}") is None:
         raise MissingExtraError(
-            f"--runner {runner} needs prefect-{runner}: pip install -e '.[{runner}]' in Sluice's "
-            "folder, here and on every worker"
+            f"--runner {runner} needs prefect-{runner}: {install_extra(runner)}, here and on every "
+            "worker"
         )
     if not PREFECT_API_URL.value():
         raise ClusterError(

@@ -203,6 +203,11 @@ def export_stage(state: RunState) -> RunState:
         NoRowsError: if nothing was selected.
     """
     if not state.chosen or not state.chosen.rows:
+        if not state.recipe.sources:
+            raise NoRowsError(
+                "passages of documents are no rows yet, so there is none to export: `sluice "
+                "ingest` is as far as documents go; for rows, give sources"
+            )
         raise NoRowsError(
             "the steps left no row to export; which step dropped them is in "
             f"`sluice report -w {state.run.workspace.directory}`"

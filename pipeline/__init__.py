@@ -12,6 +12,8 @@ the exit code of a command that one ends; the others are caught before that.
     ├── NoVerdictsError         2  no run has judged an answer (advice/suggest.py)
     ├── UnheldRowError             a trainer cannot hold a row as promised (handoff/prediction.py)
     ├── UnmeasuredTargetsError  2  a score finds no target to compare with (scoring/stage.py)
+    ├── UnreadableDocumentError    one file gives no text; it goes to quarantine
+    │                              (documents/extracted.py)
     ├── UnreadableRowError         one row is no conversation; it goes to quarantine
     │                              (ingest/rows.py)
     ├── UnreadableSourceError   3  a whole source cannot be read (ingest/rows.py)
@@ -23,6 +25,8 @@ the exit code of a command that one ends; the others are caught before that.
     └── NoHandoffError          2  a folder is no finished handoff (handoff/manifest.py)
     FileExistsError
     └── ExportExistsError       3  a folder holds another export, or a damaged one (export/files.py)
+    ImportError
+    └── MissingExtraError       5  an optional dependency is not installed (extras.py)
     RuntimeError
     ├── EnvironmentSetUpError   5  an environment of its own could not be set up
     │                              (serving/own_environment.py)

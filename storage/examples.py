@@ -301,12 +301,17 @@ def find_example(con: Connection, start: str) -> str:
     Raises:
         QueryError: if there is none, or more than one.
     """
-    found = fetch_texts(con, FIND, {"start": start})
+    found = find_examples(con, start)
     if len(found) == 1:
         return found[0]
     if not found:
         raise QueryError(f"no example has an id that starts with {start!r}")
     raise QueryError(f"{len(found)} examples have ids that start with {start!r}: give more digits")
+
+
+def find_examples(con: Connection, start: str) -> list[str]:
+    """Ids of examples that start so."""
+    return fetch_texts(con, FIND, {"start": start})
 
 
 def read_attempted(con: Connection, generation_key: str, parents: Sequence[str]) -> set[str]:

@@ -1,11 +1,12 @@
-"""All the tables that know something of one example, for `sluice explain`."""
+"""All the tables that know something of one example or passage, for `sluice explain`."""
 
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
-from storage.database import Connection
-from storage.examples import TRAINED_AT
+from storage.database import Connection, QueryError
+from storage.documents import find_passages
+from storage.examples import TRAINED_AT, find_example, find_examples
 
 SOURCES = """
 select path, position, o.shape, license from occurrences o join sources using (source_id)
@@ -70,6 +71,24 @@ select example_id, prompt_id, messages, tools, origin,
 from examples
 where example_id = $id
 """
+
+
+def find_explained(con: Connection, start: str) -> tuple[Literal["example", "passage"], str]:
+    """The one example, or the one passage, whose id starts so.
+
+    Raises:
+        QueryError: if there is none, or more than one.
+    """
+    passages = find_passages(con, start)
+    if not passages:
+        return "example", find_example(con, start)
+    examples = find_examples(con, start)
+    if len(passages) == 1 and not examples:
+        return "passage", passages[0]
+    raise QueryError(
+        f"{len(examples)} examples and {len(passages)} passages have ids that start with "
+        f"{start!r}: give more digits"
+    )
 
 
 def read_explanation(con: Connection, example_id: str, run_id: str | None) -> dict[str, Any]:

@@ -349,4 +349,46 @@ MIGRATIONS = (
     "insert into unkeyed_scores select * from scores",
     "drop table scores",
     "alter table unkeyed_scores rename to scores",
+    # ---- documents -------------------------------------------------------------------------------
+    """create table documents (
+        document_id varchar primary key,  -- hash of the file's content and of how it is read
+        content_hash varchar not null,    -- '' where the file could not be opened
+        kind varchar not null,            -- text, markdown, html, pdf, docx; '' for none of them
+        reader varchar not null,          -- version of what takes the text, and of its package
+        bytes bigint not null,
+        characters bigint,                -- of its text; null in quarantine
+        pages integer,                    -- null: its kind has none, or it is in quarantine
+        text_hash varchar,                -- SHA-256 of its text; null in quarantine
+        reason varchar,                   -- why it is in quarantine; null: it is not
+        detail varchar not null           -- what to do then; else what is to be said of it
+    )""",
+    """create table document_cuts (
+        cut_id varchar primary key,       -- hash of the five columns that follow
+        document_id varchar not null,
+        tokens integer not null,          -- of a passage, at most
+        overlap integer not null,
+        least integer not null,
+        tokenizer varchar not null,       -- fingerprint of its model
+        passages bigint not null
+    )""",
+    """create table passages (
+        cut_id varchar not null,
+        position bigint not null,         -- in the document, from 1
+        passage_id varchar not null,      -- hash of the document's content, offsets and text
+        page integer,                     -- it begins on, from 1; null: no pages
+        last_page integer,                -- it ends on
+        headings varchar[] not null,      -- it stands under, outermost first
+        start_at bigint not null,         -- character of the document's text, from 0
+        end_at bigint not null,           -- the one after its last
+        tokens integer not null,
+        text varchar not null
+    )""",
+    """create table run_documents (
+        run_id varchar not null,
+        path varchar not null,            -- as seen from the workspace
+        name varchar not null,
+        license varchar not null,
+        document_id varchar not null,
+        cut_id varchar not null           -- in document_cuts, unless it is in quarantine
+    )""",
 )

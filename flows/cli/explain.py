@@ -1,6 +1,6 @@
-"""`sluice explain`: the whole story of one example, from its source line to why it is in or out."""
+"""`sluice explain`: the story of one example, from source line to verdict, or of one passage."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -12,20 +12,54 @@ SHOWN = 400  # characters of a message that are shown; --json has all of it
 
 
 def explain(
-    example: Annotated[str, typer.Argument(help="An example id, or how it starts.")],
+    example: Annotated[
+        str, typer.Argument(help="The id of an example or a passage, or how it starts.")
+    ],
     workspace: WorkspaceOption = HERE,
     run: RunOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell the whole story of an example: from its source line to why it is in or out."""
+    """Tell the whole story of an example, or where a passage stands in which document."""
     from storage.database import read_workspace
-    from storage.examples import find_example
-    from storage.explain import read_explanation
+    from storage.documents import read_passage_places
+    from storage.explain import find_explained, read_explanation
     from storage.workspace import Workspace
 
     with read_workspace(Workspace(workspace)) as con:
-        explanation = read_explanation(con, find_example(con, example), run)
+        kind, found = find_explained(con, example)
+        if kind == "passage":
+            places = read_passage_places(con, found, run)
+            print_answer(places, as_lines(passage_lines(found, places)), as_json)
+            return
+        explanation = read_explanation(con, found, run)
     print_answer(explanation, as_lines(explanation_lines(explanation)), as_json)
+
+
+def passage_lines(passage_id: str, places: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Where a passage stands: file, page, headings, offsets; and what it says."""
+    lines = [f"passage {passage_id}"]
+    for place in places:
+        lines += ["\ncame from", *place_lines(place)]
+    if not places:
+        return [*lines, "\nno document of the run has it; leave out --run for those that do"]
+    return [*lines, "\ntext", f"  {shorten(places[0]['text'])}"]
+
+
+def place_lines(place: Mapping[str, Any]) -> Iterator[str]:
+    """One file that a passage stands in."""
+    yield f"  {place['path']}, read as {place['kind']}, licence {place['license']}"
+    if place["name"] != place["path"]:
+        yield f"  of the documents {place['name']}"
+    if place["page"] is not None:
+        last = place["last_page"]
+        yield f"  page {place['page']}" + (f" to {last}" if last != place["page"] else "")
+    if place["headings"]:
+        yield f"  under {' > '.join(place['headings'])}"
+    yield (
+        f"  characters {place['start_at']} to {place['end_at']} of its text, {place['tokens']} "
+        f"tokens; passage {place['position']} of {place['passages']}, each at most "
+        f"{place['most_tokens']} tokens"
+    )
 
 
 def explanation_lines(explanation: Mapping[str, Any]) -> list[str]:

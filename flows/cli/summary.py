@@ -16,6 +16,7 @@ from pipeline.evidence.markdown import evidence_lines
 from pipeline.measuring.catalogue import asks_model
 from pipeline.reporting.report import FunnelRow, funnel_rows
 from storage.database import read_workspace
+from storage.documents import count_documents
 from storage.evidence import read_evidence
 from storage.runs import read_counts
 from storage.selections import StoredSelection, read_run_selections, read_selection
@@ -49,6 +50,7 @@ def summary_of(state: RunState) -> RunSummary:
         selections = read_run_selections(con, state.run.run_id)
         evidence = read_evidence(con, state.run.run_id)
         choice = selections.get("choice")
+        unread = count_documents(con, state.run.run_id).quarantined
         picked = read_selection(con, choice.selection_id)[0] if choice else []
     return RunSummary(
         run_id=state.run.run_id,
@@ -59,7 +61,9 @@ def summary_of(state: RunState) -> RunSummary:
         funnel=funnel_rows(counts),
         notes=[note for count in counts for note in count.notes],
         quarantined=sum(sum(count.quarantined.values()) for count in counts)
-        + state.run.targets.quarantined,  # no stage counts those: targets are no rows of the run
+        # No stage counts those: targets and documents are no rows of the run.
+        + state.run.targets.quarantined
+        + sum(unread.values()),
         selections=selections,
         evidence=dict(evidence) if evidence else None,
         first_example=picked[0] if picked else None,

@@ -1,4 +1,4 @@
-"""`sluice verify`: every export walked back to the lines it came from."""
+"""`sluice verify`: every export walked back to the lines it came from, and every document read."""
 
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def verify(workspace: WorkspaceOption = HERE, as_json: AsJson = False) -> None:
     """Walk every export back to the lines it came from; exit with 1 if a link does not hold."""
     from pipeline.export.verify import verify_workspace
+    from pipeline.upkeep.verify_documents import verify_documents
     from storage.database import read_tables
     from storage.workspace import Workspace
 
@@ -22,9 +23,10 @@ def verify(workspace: WorkspaceOption = HERE, as_json: AsJson = False) -> None:
     # The tables alone: views of measurements would fail on a lost file before it is reported.
     with read_tables(place) as con, counted("") as work:  # of exports, rows, and files in turn
         links = verify_workspace(con, place, work.at)
+        links += verify_documents(con, place, work.at)
     print_answer(links, "".join(map(link_lines, links)), as_json)
     if not links and not as_json:
-        say("there is no export and no measurement to verify")
+        say("there is no export, no measurement and no document to verify")
     if any(link.broken for link in links):
         raise typer.Exit(1)
 

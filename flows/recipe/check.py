@@ -100,7 +100,8 @@ def check_given(recipe: Recipe, base: Path) -> Recipe:
 def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
     """What is wrong with blocks that are each valid: with what they name, and with each other."""
     checks = (
-        (check_inputs.source_problems, {"sources", "targets"}),
+        (check_inputs.source_problems, {"sources", "targets", "documents"}),
+        (check_inputs.document_problems, {"documents"}),
         (check_inputs.model_problems, set(Recipe.model_fields)),
         (check_inputs.template_problems, {"target", "chat_template"}),
         (check_measures.measure_problems, {"measure"}),
@@ -126,7 +127,8 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
     sources = place_sources(blocks.get("sources", ()), base, turns)
     check = blocks["check"].placed(base) if blocks.get("check") else None
     targets = place_sources(blocks.get("targets", ()), base, turns)
-    placed = {"sources": sources, "targets": targets, "check": check}
+    documents = tuple(block.placed(base) for block in blocks.get("documents", ()))
+    placed = {"sources": sources, "targets": targets, "documents": documents, "check": check}
     if blocks.get("chat_template"):
         placed["chat_template"] = os.path.abspath(base / blocks["chat_template"])
         placed["target"] = place_model(blocks.get("target", ""), base)

@@ -6,6 +6,7 @@ from pathlib import Path
 from flows.recipe.schema import MODEL_KEYS, Recipe
 from pipeline.contamination.evaluations import first_rows
 from pipeline.contamination.settings import CheckSettings, EvaluationSettings
+from pipeline.documents.kinds import SUFFIXES, kind_of
 from pipeline.generation.stage import GenerateSettings
 from pipeline.ingest.readers import UnreadableSourceError, find_format
 from pipeline.ingest.shapes import SHAPES
@@ -28,6 +29,8 @@ LOOKED_AT = 100
 
 def source_problems(recipe: Recipe) -> Iterator[str]:
     """Sources that are not there, or cannot be read as what they are said to be."""
+    if not recipe.sources and not recipe.documents:
+        yield "sources: missing; give sources of rows, or documents"
     indices = {f"sources.{number}": each for number, each in enumerate(recipe.sources)}
     indices |= {f"targets.{number}": each for number, each in enumerate(recipe.targets)}
     for where, source in indices.items():
@@ -47,6 +50,19 @@ def source_problems(recipe: Recipe) -> Iterator[str]:
                 folder = Path(source.path).is_dir() and file != source.path
                 hint = f". To read some files only: {source.path}/**/*.jsonl" if folder else ""
                 yield f"{where}.path: {error}{hint}"
+
+
+def document_problems(recipe: Recipe) -> Iterator[str]:
+    """Documents that are not there, or of no kind that is read."""
+    for number, block in enumerate(recipe.documents):
+        files = block.files()
+        if not files:
+            yield f"documents.{number}.path: nothing is at {block.path}"
+        elif not any(kind_of(file) for file in files):
+            yield (
+                f"documents.{number}.path: no file at {block.path} has one of the suffixes "
+                f"{', '.join(SUFFIXES)}"
+            )
 
 
 def query_problems(where: str, source: SourceSettings) -> Iterator[str]:

@@ -11,6 +11,7 @@ from fine_tune.settings import TrainSettings
 from pipeline.cleaning.stage import PersonalDataSettings
 from pipeline.contamination.settings import CheckSettings
 from pipeline.dedupe.steps import Dedupe
+from pipeline.documents.settings import DocumentSettings
 from pipeline.export.settings import PLAIN, ExportSettings
 from pipeline.generation.indicator import IndicatorSettings
 from pipeline.generation.stage import GenerateSettings
@@ -86,7 +87,12 @@ class Recipe(Settings):
         description="Assistant turns that are trained: `all`, or the `last` of each conversation; "
         "a source may say otherwise.",
     )
-    sources: tuple[SourceSettings, ...] = Field(min_length=1, description="Where rows come from.")
+    sources: tuple[SourceSettings, ...] = Field(
+        default=(), description="Where rows come from; may be left out where there are documents."
+    )
+    documents: tuple[DocumentSettings, ...] = Field(
+        default=(), description="Files of text that are cut into passages."
+    )
     targets: tuple[SourceSettings, ...] = Field(
         default=(), description="Examples to be close to; never selected."
     )
@@ -124,7 +130,8 @@ class Recipe(Settings):
         """The same recipe, its relative paths, which start from base, as seen from here."""
         sources = place_sources(self.sources, base, self.turns)
         targets = place_sources(self.targets, base, self.turns)
-        rest = self.model_dump(exclude={"sources", "targets", "workspace"})
+        documents = tuple(block.placed(base) for block in self.documents)
+        rest = self.model_dump(exclude={"sources", "targets", "documents", "workspace"})
 
         def place(model: str) -> str:
             return place_model(model, base)
@@ -136,7 +143,7 @@ class Recipe(Settings):
             placed["chat_template"] = os.path.abspath(base / self.chat_template)
         if self.shards and not is_url(self.shards):
             placed["shards"] = os.path.abspath(base / self.shards)
-        placed |= {"sources": sources, "targets": targets}
+        placed |= {"sources": sources, "targets": targets, "documents": documents}
         placed |= {"workspace": os.path.normpath(base / self.workspace)}
         moved: Self = self.model_validate(placed)
         return moved
@@ -144,7 +151,7 @@ class Recipe(Settings):
     def stored(self) -> dict[str, Any]:
         """As JSON, without the places of workspace and shards: what is kept with a run."""
         # What was added later is left out where it is not used: the recipe then hashes as it did.
-        added = ("chat_template", "export")
+        added = ("chat_template", "export", "documents")
         unused = {
             name for name in added if getattr(self, name) == Recipe.model_fields[name].default
         }

@@ -24,7 +24,7 @@ from scorers.measures.models.loading import WHEEL_MODELS, MissingModelError, fin
 from scorers.measures.models.model_cache import copy_folder, default_cache, file_fingerprint
 
 DISTRIBUTION = "sluice-sft"
-EXTRAS = {"dask": "prefect_dask", "ray": "prefect_ray", "s3": "s3fs"}
+EXTRAS = {"dask": "prefect_dask", "documents": "pypdf", "ray": "prefect_ray", "s3": "s3fs"}
 GIGABYTE = 10**9
 CONVERTED_GIGABYTES = 0.6  # what the converted copy of the embedded language model takes
 

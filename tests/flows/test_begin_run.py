@@ -8,11 +8,14 @@ import pytest
 
 from benchmarks.plain_run import run_plainly
 from flows.begin_run import NoRowsError, RunState, TooManyBadRowsError, begin, ingest_stage
+from flows.cli.explain import explain
+from flows.cli.quarantine import quarantine
 from flows.cli.summary import summary_of
 from flows.recipe.schema import Recipe
 from storage.database import read_workspace
 from storage.runs import read_counts, read_run_sources, read_run_targets
 from storage.sources import list_quarantine
+from storage.workspace import Workspace
 from tests.pipeline.scoring.test_targets import write
 from tests.tiny_models import CHAT, save_tiny_llama
 
@@ -127,3 +130,52 @@ def test_an_export_does_not_depend_on_where_its_workspace_lies(tmp_path: Path, m
         ("two/of/them", "../../work"),
     ):
         assert exported(tmp_path / project, workspace, model) == first
+
+
+def begun_with_documents(folder: Path, model: str, **changes: Any) -> RunState:  # noqa: ANN401
+    documents = [{"path": "docs", "license": "MIT", "name": "handbook"}]
+    return begun(folder, model, **{"sources": [], "targets": [], "documents": documents, **changes})
+
+
+def test_documents_are_read_counted_and_found_again(
+    tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("# Head\n\nSome words.\n")
+    (tmp_path / "docs" / "b.txt").write_bytes(b"\xff")
+    state = ingest_stage(begun_with_documents(tmp_path, model))
+    said = "documents: 2 files, 1 passages, 1 files in quarantine (not_utf8 1; see"
+    assert said in capsys.readouterr().err and not state.pool
+    summary = summary_of(state)
+    assert summary.quarantined == 1 and said in summary.notes[0]
+    workspace: Workspace = state.run.workspace
+    quarantine(workspace.directory, None, as_json=True)
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["source"] == "../docs/b.txt" and row["line"] is None and row["reason"] == "not_utf8"
+    with read_workspace(workspace) as con:
+        ((passage,),) = con.execute("select passage_id from passages").fetchall()
+    explain(passage[:9], workspace.directory)
+    told = capsys.readouterr().out
+    for part in ("a.md, read as markdown, licence MIT", "handbook", "under Head", "0 to 19 of its"):
+        assert part in told
+
+
+def test_documents_are_part_of_what_a_run_is(tmp_path: Path, model: str) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text("Some words.")
+    first = begun_with_documents(tmp_path, model).run.run_id
+    assert begun_with_documents(tmp_path, model).run.run_id == first
+    (tmp_path / "docs" / "a.txt").write_text("Other words.")
+    assert begun_with_documents(tmp_path, model).run.run_id != first
+
+
+def test_a_recipe_without_documents_is_stored_as_it_was(tmp_path: Path, model: str) -> None:
+    write(tmp_path / "pool.jsonl", ["a"])
+    assert "documents" not in begun(tmp_path, model, targets=[]).recipe.stored()
+
+
+def test_documents_without_any_text_end_the_run(tmp_path: Path, model: str) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text("")
+    with pytest.raises(NoRowsError, match="the documents hold no text that could be read"):
+        ingest_stage(begun_with_documents(tmp_path, model))

@@ -17,7 +17,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import runners
 from flows.cli import main as command_line
 from flows.cli.main import VERBS
-from flows.runners import ClusterError, MissingExtraError, RunnerName, do_all, find_runner
+from flows.runners import ClusterError, RunnerName, do_all, find_runner
+from pipeline.extras import MissingExtraError
 
 SERVER = "http://127.0.0.1:1/api"
 

@@ -77,6 +77,7 @@ CAUGHT_BEFORE = {
     "TableQueryError": "its verb says so",
     "UnheldRowError": "the row is left out, and listed",
     "UnknownAttentionError": "the model is read in another way",
+    "UnreadableDocumentError": "the document is quarantined",
     "UnreadableRowError": "the row is quarantined",
     "_LayerReadError": "it ends a reading early",
 }

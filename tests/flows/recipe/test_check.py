@@ -381,6 +381,32 @@ def test_sources_are_named_by_parts_of_their_paths(tmp_path: Path) -> None:
     assert problem.startswith("select.steps.0.specialised: no source is called 'maths'.")
 
 
+@pytest.mark.parametrize(
+    ("block", "problem"),
+    [
+        ({"path": "no/*.txt"}, "documents.0.path: nothing is at"),
+        ({"path": "recipe.yaml"}, "has one of the suffixes .txt"),
+        ({"path": "a.txt", "passages": {"tokens": 8}}, "documents.0.passages.tokens: Input should"),
+        ({"path": "a.txt", "passages": {"overlap": 300}}, "overlap 300 is more than half"),
+        ({"path": "a.txt", "passages": {"token": 8}}, "Did you mean 'tokens'?"),
+        ({"pth": "a.txt"}, "Did you mean 'path'?"),
+        ({"path": "a.txt"}, ""),
+        ({"path": "."}, ""),
+    ],
+)
+def test_documents_are_checked(tmp_path: Path, block: dict[str, Any], problem: str) -> None:
+    (tmp_path / "a.txt").write_text("Text.")
+    problems = problems_of(tmp_path, {**GOOD, "documents": [block]})
+    assert any(problem in each for each in problems) if problem else problems == []
+
+
+def test_a_recipe_has_sources_or_documents(tmp_path: Path) -> None:
+    recipe = {key: value for key, value in GOOD.items() if key != "sources"}
+    assert "sources: missing; give sources of rows, or documents" in problems_of(tmp_path, recipe)
+    (tmp_path / "a.txt").write_text("Text.")
+    assert problems_of(tmp_path, {**recipe, "documents": [{"path": "a.txt"}]}) == []
+
+
 def test_a_missing_block_is_named(tmp_path: Path) -> None:
     recipe = {key: value for key, value in GOOD.items() if key != "select"}
     assert "select: missing; it must be given" in problems_of(tmp_path, recipe)

@@ -1,0 +1,250 @@
+"""The `documents`, `document_cuts`, `passages` and `run_documents` tables: files as passages."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from storage.database import Connection, fetch_count, transaction
+from storage.rows import TEXT, as_table, fetch_counts, fetch_texts, write_table
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """One content of a file and way to read it: its text, or why there is none."""
+
+    document_id: str
+    content_hash: str
+    kind: str
+    reader: str
+    bytes: int
+    characters: int | None
+    pages: int | None
+    text_hash: str | None
+    reason: str | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentCut:
+    """One way in which a document is cut into passages."""
+
+    cut_id: str
+    document_id: str
+    tokens: int
+    overlap: int
+    least: int
+    tokenizer: str
+    passages: int
+
+
+class Passage(NamedTuple):
+    """A passage of a document."""
+
+    position: int  # from 1
+    passage_id: str
+    page: int | None
+    last_page: int | None
+    headings: list[str]
+    start_at: int
+    end_at: int
+    tokens: int
+    text: str
+
+
+class DocumentPlace(NamedTuple):
+    """Where a run found a document, and what it is called there."""
+
+    path: str  # as seen from the workspace
+    name: str
+    license: str
+    document_id: str
+    cut_id: str
+
+
+PASSAGE_COLUMNS: dict[str, pa.DataType] = {
+    "cut_id": TEXT,
+    "position": pa.int64(),
+    "passage_id": TEXT,
+    "page": pa.int32(),
+    "last_page": pa.int32(),
+    "headings": pa.list_(TEXT),
+    "start_at": pa.int64(),
+    "end_at": pa.int64(),
+    "tokens": pa.int32(),
+    "text": TEXT,
+}
+
+PLACE_COLUMNS = {
+    "run_id": TEXT,
+    "path": TEXT,
+    "name": TEXT,
+    "license": TEXT,
+    "document_id": TEXT,
+    "cut_id": TEXT,
+}
+
+ADD_DOCUMENT = """
+insert or replace into documents values (
+    $document_id, $content_hash, $kind, $reader, $bytes, $characters, $pages, $text_hash,
+    $reason, $detail
+)
+"""
+
+ADD_CUT = """
+insert into document_cuts
+values ($cut_id, $document_id, $tokens, $overlap, $least, $tokenizer, $passages)
+"""
+
+ADD_PASSAGES = "insert into passages by name select * from arriving_passages"
+
+KNOWN_CUTS = "select cut_id from document_cuts"
+
+REFUSED = "select document_id from documents where reason <> 'uncuttable' and content_hash <> ''"
+
+FORGET_PLACES = "delete from run_documents where run_id = $run_id"
+
+ADD_PLACES = "insert into run_documents by name select * from arriving_places"
+
+RUN_PASSAGES = """
+select count(*) from passages
+where cut_id in (select cut_id from run_documents where run_id = $run_id)
+"""
+
+RUN_FILES = "select count(distinct path) from run_documents where run_id = $run_id"
+
+REASONS = """
+select reason, count(distinct path) from run_documents join documents using (document_id)
+where run_id = $run_id and reason is not null group by reason order by reason
+"""
+
+QUARANTINED = """
+select distinct path, reason, detail from run_documents join documents using (document_id)
+where run_id = $run_id and reason is not null order by path
+"""
+
+FIND = """
+select distinct passage_id from passages where starts_with(passage_id, $start) order by passage_id
+"""
+
+PLACES = """
+select p.passage_id, r.path, r.name, r.license, d.kind, p.page, p.last_page, p.headings,
+       p.start_at, p.end_at, p.tokens, p.position, c.passages, c.tokens as most_tokens, c.overlap,
+       c.least, d.document_id, d.content_hash, r.run_id, p.text
+from passages p join document_cuts c using (cut_id) join documents d using (document_id)
+join run_documents r using (cut_id) join runs using (run_id)
+where p.passage_id = $id and ($run is null or r.run_id = $run)
+qualify runs.started_at = max(runs.started_at) over ()
+order by all
+"""
+
+WALKED = """
+with latest as (
+    select run_id from runs qualify started_at = max(started_at) over (partition by name)
+)
+select distinct on (document_id) document_id, path, content_hash, kind, reader, text_hash
+from documents join run_documents using (document_id) join latest using (run_id)
+where reason is null order by document_id, path
+"""
+
+DOCUMENT_PASSAGES = """
+select distinct passage_id, start_at, end_at, text
+from passages join document_cuts using (cut_id) where document_id = $id order by start_at, end_at
+"""
+
+
+def read_known_cuts(con: Connection) -> set[str]:
+    """The cuts whose passages are all here."""
+    return set(fetch_texts(con, KNOWN_CUTS))
+
+
+def read_refused(con: Connection) -> set[str]:
+    """Documents that give no text, whenever they are read."""
+    return set(fetch_texts(con, REFUSED))
+
+
+def write_document(con: Connection, document: StoredDocument) -> None:
+    """Store a document that gives no passages, and why."""
+    con.execute(ADD_DOCUMENT, asdict(document))
+
+
+def write_passages(
+    con: Connection, document: StoredDocument, cut: DocumentCut, passages: Sequence[Passage]
+) -> None:
+    """Store a document with its passages, all of it or nothing."""
+    table = as_table(PASSAGE_COLUMNS, [(cut.cut_id, *passage) for passage in passages])
+    with transaction(con):
+        con.execute(ADD_DOCUMENT, asdict(document))
+        con.execute(ADD_CUT, asdict(cut))
+        write_table(con, "arriving_passages", table, ADD_PASSAGES)
+
+
+def write_run_documents(con: Connection, run_id: str, places: Sequence[DocumentPlace]) -> None:
+    """Record the documents of a run, in place of those it had."""
+    table = as_table(PLACE_COLUMNS, [(run_id, *place) for place in places])
+    with transaction(con):
+        con.execute(FORGET_PLACES, {"run_id": run_id})
+        write_table(con, "arriving_places", table, ADD_PLACES)
+
+
+class DocumentCounts(NamedTuple):
+    """The documents of a run in numbers."""
+
+    files: int
+    passages: int
+    quarantined: dict[str, int]  # reason → files
+
+
+def count_documents(con: Connection, run_id: str) -> DocumentCounts:
+    """The files, passages and quarantined files of a run."""
+    run = {"run_id": run_id}
+    files, passages = fetch_count(con, RUN_FILES, {**run}), fetch_count(con, RUN_PASSAGES, {**run})
+    return DocumentCounts(files, passages, fetch_counts(con, REASONS, run))
+
+
+def list_quarantined_documents(con: Connection, run_id: str) -> list[tuple[str, str, str]]:
+    """Path, reason and detail of each file of a run that gave no passages."""
+    return [tuple(row) for row in con.execute(QUARANTINED, {"run_id": run_id}).fetchall()]
+
+
+def find_passages(con: Connection, start: str) -> list[str]:
+    """Ids of passages that start so."""
+    return fetch_texts(con, FIND, {"start": start})
+
+
+def read_passage_places(
+    con: Connection, passage_id: str, run_id: str | None
+) -> list[dict[str, Any]]:
+    """Everything that is stored of a passage, for each file it stands in.
+
+    Args:
+        con: an open workspace.
+        passage_id: the whole id.
+        run_id: the files that this run found; None for the latest run that has it.
+    """
+    con.execute(PLACES, {"id": passage_id, "run": run_id})
+    names = [str(column[0]) for column in con.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in con.fetchall()]
+
+
+class WalkedDocument(NamedTuple):
+    """A document as it was read."""
+
+    document_id: str
+    path: str
+    content_hash: str
+    kind: str
+    reader: str
+    text_hash: str
+
+
+def read_walked_documents(con: Connection) -> list[WalkedDocument]:
+    """The documents of the latest run of each recipe, each at one place."""
+    return [WalkedDocument(*row) for row in con.execute(WALKED).fetchall()]
+
+
+def read_document_passages(con: Connection, document_id: str) -> list[tuple[str, int, int, str]]:
+    """Id, offsets and text of each passage of a document, however it was cut."""
+    rows = con.execute(DOCUMENT_PASSAGES, {"id": document_id}).fetchall()
+    return [(str(row[0]), int(row[1]), int(row[2]), str(row[3])) for row in rows]
