@@ -23,7 +23,7 @@ from pipeline.generation.retry import (
     find_failed_answers,
     still_failed,
 )
-from pipeline.generation.stage import repair_key
+from pipeline.generation.stage import GenerateSettings, repair_key
 from pipeline.measuring.measure import Repairs
 from pipeline.measuring.retry import FailedMeasures, find_failed_rows, forget_made_of_failed
 from pipeline.run_context import RunContext
@@ -104,7 +104,8 @@ def find_failed(recipe: Recipe, base: Path, scorers: Sequence[str], reason: str)
     repairs = Repairs(made, run.source_ids) if made else None
     names = {measure_name(each) for each in scores} if scorers else placed.measure.names()
     measures = find_failed_rows(run.workspace, placed.measure, names, run.seed, repairs, reason)
-    answers = [find_failed_answers(run, each, reason) for each in ([] if scorers else blocks)]
+    generators = [] if scorers else [b for b in blocks if isinstance(b, GenerateSettings)]
+    answers = [find_failed_answers(run, each, reason) for each in generators]
     answers = [each for each in answers if each.attempts]
     if not answers and not measures.rows:
         told = f" with {reason!r} in its reason" if reason else ""
