@@ -13,7 +13,7 @@ which depends on the replies alone: not on how many are asked at a time, nor on 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.generation.maker import Ask, Making, Place, Settled, Wanted
+from pipeline.generation.maker import Ask, CallPlace, Making, Settled, Wanted
 from pipeline.measuring.measures.samples import Sampled
 from scorers.measures.protocols import GeneratedAnswer
 
@@ -61,7 +61,7 @@ def count_new_tokens(ask: Ask, reply: Sampled) -> int:
 class SourceWork:
     """What one maker asked, and what is settled of it."""
 
-    asked: dict[Place, Ask] = field(default_factory=dict)
+    asked: dict[CallPlace, Ask] = field(default_factory=dict)
     settled: list[Settled] = field(default_factory=list)
     finished: bool = False
 
@@ -158,12 +158,12 @@ def _check_settled(source: str, work: SourceWork) -> None:
         )
 
 
-def outcomes_of(work: SourceWork) -> dict[Place, tuple[str, str]]:
+def outcomes_of(work: SourceWork) -> dict[CallPlace, tuple[str, str]]:
     """Each call → its one outcome and the reason: kept, dropped, or open where it was stopped.
 
     A reply that several things were made of was kept if one of them is a row.
     """
-    found: dict[Place, tuple[str, str]] = {}
+    found: dict[CallPlace, tuple[str, str]] = {}
     for each in sorted(work.settled, key=lambda each: each.row is None):  # rows first, else stable
         for place in each.replies:
             found.setdefault(place, ("dropped" if each.row is None else "kept", each.reason))

@@ -50,7 +50,7 @@ FEWEST_WORDS, MOST_WORDS = 4, 150
 
 
 @dataclass(frozen=True, slots=True)
-class Instance:
+class TaskInstance:
     """An input, "" where none is needed, its output, and why it makes no row."""
 
     input: str
@@ -88,7 +88,7 @@ def fault_of_instruction(text: str) -> str:
     return "repeats_prompt" if repeats_shown(text, shown) else ""
 
 
-def read_instances(reply: Sampled, *, label_first: bool) -> list[Instance] | Unread:
+def read_instances(reply: Sampled, *, label_first: bool) -> list[TaskInstance] | Unread:
     """The instances in a reply, each with what is wrong with it."""
     text = read_whole(reply)
     if isinstance(text, Unread):
@@ -101,9 +101,9 @@ def read_instances(reply: Sampled, *, label_first: bool) -> list[Instance] | Unr
     return without_contradictions(judged) or Unread("no_instance")
 
 
-def pair_parts(parts: Sequence[tuple[str, str]], *, label_first: bool) -> list[Instance]:
+def pair_parts(parts: Sequence[tuple[str, str]], *, label_first: bool) -> list[TaskInstance]:
     """Inputs with their outputs: the next one, or with labels first the one before."""
-    found: list[Instance] = []
+    found: list[TaskInstance] = []
     waiting: str | None = None
     for name, value in parts:
         is_input = name == "input"
@@ -118,12 +118,12 @@ def pair_parts(parts: Sequence[tuple[str, str]], *, label_first: bool) -> list[I
     return found
 
 
-def make_instance(given: str, output: str) -> Instance:
+def make_instance(given: str, output: str) -> TaskInstance:
     """An instance; what says that there is no input is none."""
-    return Instance("" if given.casefold() in NO_INPUT else given, output)
+    return TaskInstance("" if given.casefold() in NO_INPUT else given, output)
 
 
-def fault_of_instance(instance: Instance, shown: Sequence[str]) -> str:
+def fault_of_instance(instance: TaskInstance, shown: Sequence[str]) -> str:
     """Why an instance is no row; "" where it is."""
     output = instance.output
     if not split_words(output):
@@ -138,12 +138,12 @@ def fault_of_instance(instance: Instance, shown: Sequence[str]) -> str:
     return "repeats_prompt" if repeats_shown(both, shown) else ""
 
 
-def without_contradictions(instances: Sequence[Instance]) -> list[Instance]:
+def without_contradictions(instances: Sequence[TaskInstance]) -> list[TaskInstance]:
     """Mark instances whose input has several outputs, and those that come again."""
     outputs: dict[str, set[str]] = defaultdict(set)
     for each in instances:
         outputs[each.input].add(each.output)
-    seen: set[Instance] = set()
+    seen: set[TaskInstance] = set()
     marked = []
     for each in instances:
         fault = each.fault

@@ -19,7 +19,7 @@ from storage.visible import is_blank
 CallKind = Literal["generate", "judge", "retry", "embed", "train"]
 """What a call was for, in the ledger."""
 
-Place: TypeAlias = tuple[str, int]
+CallPlace: TypeAlias = tuple[str, int]
 """Which call of a source is meant: the stage of the maker, and the number of the attempt."""
 
 
@@ -36,7 +36,7 @@ class Ask:
     tools: Sequence[Mapping[str, Any]] = ()
 
     @property
-    def place(self) -> Place:
+    def place(self) -> CallPlace:
         """Which call of its source it is."""
         return self.stage, self.attempt
 
@@ -45,7 +45,7 @@ class Ask:
 class Settled:
     """What became of replies: a row, or the reason why there is none."""
 
-    replies: Sequence[Place]
+    replies: Sequence[CallPlace]
     """All that it was made of; none for a row that is the source itself."""
     row: Conversation | None
     reason: str

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from scorers.words import split_words
+from scorers.words import runs_of, split_words
 
 REPEATED_WORDS = 8
 """Words in a row of what was shown that an answer may not have."""
@@ -24,11 +24,5 @@ def speaks_of_hint(text: str, prompt: str = "") -> bool:
 
 def repeats_shown(text: str, shown: Sequence[str], words: int = REPEATED_WORDS) -> bool:
     """Whether so many words in a row of a text stand in one of those that were shown."""
-    said = runs_of(text, words)
-    return any(not said.isdisjoint(runs_of(each, words)) for each in shown)
-
-
-def runs_of(text: str, words: int) -> set[tuple[str, ...]]:
-    """Each run of so many words of a text, without case and signs."""
-    said = split_words(text)
-    return {tuple(said[at : at + words]) for at in range(len(said) - words + 1)}
+    said = {*runs_of(split_words(text), words)}
+    return any(not said.isdisjoint(runs_of(split_words(each), words)) for each in shown)

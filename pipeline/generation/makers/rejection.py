@@ -32,8 +32,8 @@ from pydantic import Field, model_validator
 from pipeline.generation.maker import (
     Ask,
     CallKind,
+    CallPlace,
     Making,
-    Place,
     Settled,
     Unread,
     Wanted,
@@ -55,7 +55,7 @@ from scorers.words import split_words
 from storage.conversations import content_hash
 from storage.examples import Example
 
-PATH = re.compile(r"\d[\d,]*(?:\.\d+)?|[-+*/\u00d7\u00f7=]")
+PATH = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?|[-+*/\u00d7\u00f7=]")
 
 
 class Rejection(MakerBlock):
@@ -142,7 +142,7 @@ def make_by_rejection(settings: Rejection, source: Example) -> Making:
 
 
 def ask_sample(
-    settings: Rejection, source: Example, place: Place, messages: Sequence[Message]
+    settings: Rejection, source: Example, place: CallPlace, messages: Sequence[Message]
 ) -> Ask:
     """One sample."""
     stage, attempt = place

@@ -29,8 +29,8 @@ from pipeline.generation.judging import read_yes_or_no
 from pipeline.generation.maker import (
     Ask,
     CallKind,
+    CallPlace,
     Making,
-    Place,
     Settled,
     Unread,
     Wanted,
@@ -127,7 +127,7 @@ def fault_of_paraphrase(source: Example, text: str) -> str:
 
 def judge_answer(
     settings: S3FT, source: Example, stage: str, text: str | Unread
-) -> Generator[Wanted, Sequence[Sampled], tuple[list[Place], str]]:
+) -> Generator[Wanted, Sequence[Sampled], tuple[list[CallPlace], str]]:
     """Compare an answer with the given one; what the judge was asked, and why it is not right."""
     if isinstance(text, Unread):
         return [], text.reason
@@ -138,7 +138,7 @@ def judge_answer(
         return [], "" if same_answer(given, trusted, CURRENCIES) else "wrong_answer"
     fields = {"prompt": source.prompt, "answer": text, "reference": source.response}
     messages = [{"role": "user", "content": fill_prompt("s3ft_judge", fields)}]
-    asked: list[Place] = []
+    asked: list[CallPlace] = []
     for attempt in range(1 + settings.retries):
         # The likeliest reply first; it would be the same again.
         kind: CallKind = "retry" if attempt else "judge"

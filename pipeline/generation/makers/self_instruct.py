@@ -30,15 +30,15 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from pipeline.generation.instruction_lists import (
-    Instance,
+    TaskInstance,
     fault_of_instruction,
     read_instances,
     read_instructions,
 )
 from pipeline.generation.judging import read_yes_or_no
-from pipeline.generation.maker import Ask, CallKind, Making, Place, Settled, Unread, Wanted
+from pipeline.generation.maker import Ask, CallKind, CallPlace, Making, Settled, Unread, Wanted
 from pipeline.generation.maker_block import WHOLE_POOL, CallBounds, MakerBlock
-from pipeline.generation.templates import fill_prompt
+from pipeline.generation.templates import fill_turns
 from pipeline.measuring.measures.samples import Sampled
 from pipeline.text.word_overlap import is_near_any
 from scorers.words import split_words
@@ -128,7 +128,7 @@ class Idea:
 
     number: int
     text: str
-    reply: Place
+    reply: CallPlace
     parents: Sequence[str]  # the seeds that were shown
 
 
@@ -187,8 +187,7 @@ def ask_instructions(
     first = len(listed) + 1
     fields = {"tasks": "\n".join(listed), "first": str(first)}
     fields |= {"last": str(first + settings.asked_for - 1), "more": str(settings.asked_for)}
-    text = fill_prompt("self_instruct_instructions", fields)
-    messages = [{"role": "user", "content": text}]
+    messages = fill_turns("self_instruct_instructions", fields)
     return Ask("instructions", number, messages, settings.temperature, settings.max_new_tokens)
 
 
@@ -219,20 +218,18 @@ def accept(
 
 def ask_kind(idea: Idea) -> Ask:
     """Whether an instruction is a classification."""
-    text = fill_prompt("self_instruct_classification", {"task": idea.text})
-    messages = [{"role": "user", "content": text}]
+    messages = fill_turns("self_instruct_classification", {"task": idea.text})
     return Ask("classification", idea.number, messages, 0.0, VERDICT_TOKENS, "judge")
 
 
 def ask_instance(settings: SelfInstruct, idea: Idea, classification: bool) -> Ask:
     """An input and an output, in the order that the kind of task wants."""
     name = "output_first" if classification else "input_first"
-    text = fill_prompt(f"self_instruct_{name}", {"task": idea.text})
-    messages = [{"role": "user", "content": text}]
+    messages = fill_turns(f"self_instruct_{name}", {"task": idea.text})
     return Ask("instance", idea.number, messages, 0.0, settings.max_new_tokens)
 
 
-def settle_instances(idea: Idea, read: list[Instance] | Unread) -> list[Settled]:
+def settle_instances(idea: Idea, read: list[TaskInstance] | Unread) -> list[Settled]:
     """The rows of one instruction, or why there are none."""
     places = [idea.reply, ("classification", idea.number), ("instance", idea.number)]
     if isinstance(read, Unread):
@@ -240,12 +237,12 @@ def settle_instances(idea: Idea, read: list[Instance] | Unread) -> list[Settled]
     return [
         Settled(places, None, each.fault, idea.parents)
         if each.fault
-        else Settled(places, as_row(idea.text, each), "instance", idea.parents)
+        else Settled(places, task_row(idea.text, each), "instance", idea.parents)
         for each in read
     ]
 
 
-def as_row(instruction: str, instance: Instance) -> Conversation:
+def task_row(instruction: str, instance: TaskInstance) -> Conversation:
     """The instruction, its input behind it, and the output as the answer."""
     asked = f"{instruction}\n\n{instance.input}" if instance.input else instruction
     return Conversation(

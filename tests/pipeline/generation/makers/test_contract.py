@@ -72,12 +72,12 @@ def say_targets(text: str, seed: int) -> str:
 
 def say_tasks(text: str, seed: int) -> str:
     """Two new tasks to each prompt, one of which sorts."""
-    if "numbered list" in text:
+    if "numbered from" in text:
         words = [f"w{fraction(seed, n):.6f}"[3:] for n in range(12)]
         return f"7. Tell of {' '.join(words[:6])}.\n8. Sort these: {' '.join(words[6:])}."
-    if "classification task, one" in text:
+    if JUDGED in text:
         return "Yes" if "Sort" in text else "No."
-    if "Class label" in text:
+    if "Write each label" in text:
         return "Class label: good\nInput: a fine day\n\nClass label: bad\nInput: a lost key"
     return f"Input: None\nOutput: it is {fraction(text):.5f}"
 
