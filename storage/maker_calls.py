@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from storage.database import Connection
-from storage.rows import TEXT, as_table, fetch_counts, write_table
+from storage.database import Connection, transaction
+from storage.rows import TEXT, as_table, fetch_counts, fetch_texts, write_table
 
 REPLY_COLUMNS = {
     "reply_key": TEXT,
@@ -56,17 +56,32 @@ select outcome || if(reason = '', '', ' ' || reason), count(*) from maker_calls
 where generation_key = $key group by 1 order by 1
 """
 
-FORGET_FAILED = """
-delete from replies where reason <> '' and reply_key in (
-    select reply_key from maker_calls where generation_key = $key
-) returning reply_key
+READ_FAILED = """
+select r.reason, count(*), min(source_id)
+from maker_calls join replies r using (reply_key)
+where generation_key = $key and r.reason <> '' and contains(r.reason, $text)
+group by r.reason order by count(*) desc, r.reason
 """
 
-FORGET_SOURCES = """
-delete from generation_attempts where generation_key = $key and parent_id in (
-    select source_id from maker_calls
-    where generation_key = $key and reply_key = any($replies::varchar[])
+FAILED_SOURCES = """
+select distinct source_id from maker_calls join replies r using (reply_key)
+where generation_key = $key and r.reason <> '' and contains(r.reason, $text)
+"""
+
+FORGET_REPLIES = """
+delete from replies where reason <> '' and contains(reason, $text) and reply_key in (
+    select reply_key from maker_calls where generation_key = $key
 )
+"""
+
+# Of a maker of a whole pool every row may come out otherwise.
+FORGET_ROWS = """
+delete from generation_attempts where generation_key = $key
+  and (parent_id = any($sources::varchar[]) or '' = any($sources::varchar[]))
+"""
+
+FORGET_CALLS = """
+delete from maker_calls where generation_key = $key and source_id = any($sources::varchar[])
 """
 
 
@@ -142,8 +157,19 @@ def count_spent(con: Connection, generation_key: str, sources: Sequence[str]) ->
     return int(calls), int(tokens)
 
 
-def forget_failed_replies(con: Connection, generation_key: str) -> int:
-    """Forget the replies that were not had, so that they are asked for again; say how many."""
-    keys = [str(key) for (key,) in con.execute(FORGET_FAILED, {"key": generation_key}).fetchall()]
-    con.execute(FORGET_SOURCES, {"key": generation_key, "replies": keys})
-    return len(keys)
+def read_failed_replies(
+    con: Connection, generation_key: str, text: str
+) -> list[tuple[str, int, str]]:
+    """Why replies were not had, for reasons with a text in them: reason, how many, a source."""
+    rows = con.execute(READ_FAILED, {"key": generation_key, "text": text}).fetchall()
+    return [(str(reason), int(count), str(source)) for reason, count, source in rows]
+
+
+def forget_failed_replies(con: Connection, generation_key: str, text: str) -> None:
+    """Forget replies that were not had, and what their sources came to: both are made again."""
+    failed = {"key": generation_key, "text": text}
+    with transaction(con):
+        sources = {"key": generation_key, "sources": fetch_texts(con, FAILED_SOURCES, failed)}
+        con.execute(FORGET_REPLIES, failed)
+        con.execute(FORGET_ROWS, sources)
+        con.execute(FORGET_CALLS, sources)

@@ -56,10 +56,12 @@ def failed_lines(found: "Retry") -> list[dict[str, Any]]:
     """What failed, a line for each reason."""
     from pipeline.measuring.retry import NOT_GONE, PERHAPS_GONE
 
+    named = [("generate", each.settings.endpoint, each.reasons) for each in found.answers]
+    named += [(each.settings.method, each.settings.endpoint, each.reasons) for each in found.makers]
     answers = [
-        ("generate", reason, PERHAPS_GONE if each.settings.endpoint else NOT_GONE)
-        for each in found.answers
-        for reason in each.reasons
+        (name, reason, PERHAPS_GONE if endpoint else NOT_GONE)
+        for name, endpoint, reasons in named
+        for reason in reasons
     ]
     rows = [
         (name, reason, each.outlook(reason))

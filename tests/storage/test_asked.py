@@ -217,6 +217,7 @@ NOT_ALIGNED = {
     "relation_with": "SQL",
     "read_generated": SORTED,
     "read_licenses": A_MAPPING,
+    "read_model_licenses": A_MAPPING,
     "read_makers": A_MAPPING,
     "read_missing": SORTED,
     "read_origins": A_MAPPING,

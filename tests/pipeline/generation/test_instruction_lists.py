@@ -85,8 +85,8 @@ def test_instances_are_read_with_what_is_wrong_with_them(text: str, expected: ob
 
 
 def test_a_refusal_is_no_output() -> None:
-    ((_, _, fault),) = faults("Input: a\nOutput: I'm sorry, but I cannot do that.")
-    assert fault == "refusal"
+    text = "I'm sorry, but I cannot do that."
+    assert faults(f"Input: a\nOutput: {text}") == [("a", text, "refusal")]
 
 
 def test_a_label_comes_before_its_input() -> None:

@@ -17,8 +17,10 @@ from pipeline.generation.makers.rejection import Rejection
 from pipeline.generation.makers.s3ft import S3FT
 from pipeline.generation.makers.self_instruct import SelfInstruct
 from pipeline.generation.predict import plan_maker
+from pipeline.generation.retry import ask_failed_again, find_failed_replies
 from pipeline.generation.shown_text import OF_THE_HINT, repeats_shown
 from pipeline.generation.templates import PROMPTS, fixed_text, read_prompt_text
+from pipeline.progress import tell_nobody
 from pipeline.run_context import RunContext
 from storage.database import read_workspace
 from storage.examples import read_examples
@@ -349,6 +351,32 @@ def test_whatever_is_replied_each_reply_has_one_counted_outcome(
         had = con.execute("select count(*) from replies where reason = ''").fetchone()
     assert kept == had, "each reply that was had has its place in the request cache"
     assert all(text.strip() for text in made_texts(run, pool, grown))
+
+
+@each_maker
+def test_replies_that_were_not_had_are_asked_for_again_and_no_others(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = CASES[name]
+    script(monkeypatch, case.say)
+    plain = scripted_rows(tmp_path / "plain", case)
+
+    def lost(text: str, seed: int) -> str | Canned:
+        return Canned(500) if fraction("lost", text, seed) < 0.4 else case.say(text, seed)
+
+    script(monkeypatch, lost)
+    run, pool = begin(tmp_path, case.rows(tmp_path))
+    make(run, case.maker, pool)
+    failed = find_failed_replies(run, case.maker)
+    assert [each.detail for each in failed.reasons] == ["http_500"] and failed.count
+    assert not find_failed_replies(run, case.maker, "http_4").count
+    model = script(monkeypatch, case.say)
+    left = ask_failed_again(run, failed, "", tell_nobody)
+    assert left.count == 0 and len(model.asked) < sum(case.calls.values())
+    found = rows_of(run)
+    assert [row for row in found if row[0] in ("attempts", "calls")] == [
+        row for row in plain if row[0] in ("attempts", "calls")
+    ]
 
 
 @each_maker

@@ -46,7 +46,7 @@ def test_what_is_shown_is_drawn_by_number_and_seed_alone() -> None:
     pool = TaskPool({f"seed {n}": f"Do the thing number {n} now." for n in range(20)})
     shown = draw_shown(SETTINGS, pool, 0, 3)
     assert len(shown[0]) == SETTINGS.shown_seeds and shown[1] == []
-    other = TaskPool(dict(reversed(pool.seeds.items())))
+    other = TaskPool(dict(sorted(pool.seeds.items(), reverse=True)))
     assert draw_shown(SETTINGS, other, 0, 3) == shown
     assert draw_shown(SETTINGS, pool, 0, 4) != shown != draw_shown(SETTINGS, pool, 1, 3)
 
