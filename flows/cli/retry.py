@@ -56,12 +56,13 @@ def failed_lines(found: "Retry") -> list[dict[str, Any]]:
     """What failed, a line for each reason."""
     from pipeline.measuring.retry import NOT_GONE, PERHAPS_GONE
 
-    named = [("generate", each.settings.endpoint, each.reasons) for each in found.answers]
-    named += [(each.settings.method, each.settings.endpoint, each.reasons) for each in found.makers]
+    failed = [("generate", each) for each in found.answers]
+    makers = [(str(each.settings.method), each) for each in found.makers]
     answers = [
-        (name, reason, PERHAPS_GONE if endpoint else NOT_GONE)
-        for name, endpoint, reasons in named
-        for reason in reasons
+        (name, reason, PERHAPS_GONE if each.settings.endpoint else NOT_GONE)
+        for named in (failed, makers)
+        for name, each in named
+        for reason in each.reasons
     ]
     rows = [
         (name, reason, each.outlook(reason))

@@ -216,6 +216,7 @@ NOT_ALIGNED = {
     "read_first_sources": A_MAPPING,
     "relation_with": "SQL",
     "read_generated": SORTED,
+    "read_made_of": SORTED,
     "read_licenses": A_MAPPING,
     "read_model_licenses": A_MAPPING,
     "read_makers": A_MAPPING,
