@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from docs.docstrings import ROOT, docstring
+from pipeline.generation.catalogue import MAKERS
 from scorers import SCORERS
 
 METHODS = ROOT / "docs" / "methods.md"
@@ -120,6 +121,8 @@ def chapters() -> Iterator[tuple[str, str, str, dict[str, str]]]:
     yield "Measures", "Measure", "", MEASURES
     steps = {path.stem: str(path.with_suffix("").relative_to(ROOT)) for path in selection_methods()}
     yield "Selection", "Selection", "", steps
+    makers = {name: f"pipeline/generation/makers/{name}" for name in MAKERS}
+    yield "Makers of rows", "Maker", "", makers
     yield "Evidence", "Evidence", "pipeline/evidence/__init__.py", EVIDENCE
     yield "Deduplication", "Deduplication", "pipeline/dedupe/__init__.py", DEDUPE
     yield "Rows", "Rows", "", ROWS

@@ -11,19 +11,23 @@ from flows.backfill_scores import find_scores
 from flows.begin_run import identify
 from flows.curate_dataset import ON_THREADS
 from flows.measure_shards import measure_job
-from flows.progress import say
+from flows.progress import counted, say
 from flows.recipe.adapters import place_adapters
 from flows.recipe.check import load_recipe
 from flows.recipe.schema import Recipe
 from flows.run_names import name_retry
 from flows.stages import answer_batches
+from pipeline.generation.catalogue import Generator
 from pipeline.generation.retry import (
     FailedAnswers,
+    FailedReplies,
+    ask_failed_again,
     cut_failed_answers,
     find_failed_answers,
+    find_failed_replies,
     still_failed,
 )
-from pipeline.generation.stage import repair_key
+from pipeline.generation.stage import GenerateSettings, repair_key
 from pipeline.measuring.measure import Repairs
 from pipeline.measuring.retry import FailedMeasures, find_failed_rows, forget_made_of_failed
 from pipeline.run_context import RunContext
@@ -48,6 +52,8 @@ class Retry:
     scores: Sequence[ScoreSettings]
     answers: Sequence[FailedAnswers]
     """Of each generator that has any."""
+    makers: Sequence[FailedReplies]
+    """Of each maker that has any."""
     measures: FailedMeasures
 
 
@@ -81,6 +87,7 @@ def retry_rows(recipe_file: str, scorers: list[str], reason: str = "") -> list[R
         for failed in found.answers:
             answer_batches(found.run, failed.settings, cut_failed_answers(found.run, failed))
             retried.append(look_again(found.run, failed))
+        retried += [retry_maker(found.run, failed, reason) for failed in found.makers]
         for name, rows in found.measures.rows.items():
             measure_job(workspace, recipe.name, name, rows.job, found.measures.sizes)
             retried.append(count_retried(found, name))
@@ -104,16 +111,40 @@ def find_failed(recipe: Recipe, base: Path, scorers: Sequence[str], reason: str)
     repairs = Repairs(made, run.source_ids) if made else None
     names = {measure_name(each) for each in scores} if scorers else placed.measure.names()
     measures = find_failed_rows(run.workspace, placed.measure, names, run.seed, repairs, reason)
-    answers = [find_failed_answers(run, each, reason) for each in ([] if scorers else blocks)]
-    answers = [each for each in answers if each.attempts]
-    if not answers and not measures.rows:
+    answers, makers = find_failed_generated(run, () if scorers else blocks, reason)
+    if not answers and not makers and not measures.rows:
         told = f" with {reason!r} in its reason" if reason else ""
         raise NothingFailedError(
             f"nothing has failed{told} of what is asked for: `sluice sql 'select measure, state, "
             f"detail, count(*) from measurements group by all' -w {run.workspace.directory}` "
             "shows the states of all rows"
         )
-    return Retry(run, scores, answers, measures)
+    return Retry(run, scores, answers, makers, measures)
+
+
+def find_failed_generated(
+    run: RunContext, blocks: Sequence[Generator], reason: str
+) -> tuple[list[FailedAnswers], list[FailedReplies]]:
+    """What failed of the generators and of the makers, of each that has any."""
+    answers = [
+        find_failed_answers(run, each, reason)
+        for each in blocks
+        if isinstance(each, GenerateSettings)
+    ]
+    makers = [
+        find_failed_replies(run, each, reason)
+        for each in blocks
+        if not isinstance(each, GenerateSettings)
+    ]
+    return [each for each in answers if each.attempts], [each for each in makers if each.count]
+
+
+def retry_maker(run: RunContext, failed: FailedReplies, reason: str) -> Retried:
+    """Ask again what a maker lacks; its rows enter the pool with the next run."""
+    with counted("calls") as work:
+        left = ask_failed_again(run, failed, reason, work.at)
+    ok = max(0, failed.count - left.count)
+    return Retried(failed.settings.method, failed.count, ok, left.reasons)
 
 
 def look_again(run: RunContext, failed: FailedAnswers) -> Retried:

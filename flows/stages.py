@@ -26,7 +26,9 @@ from pipeline.cleaning.stage import clean_pool
 from pipeline.contamination.stage import check_examples
 from pipeline.dedupe.stage import deduplicate_examples
 from pipeline.export.stage import export_selection
+from pipeline.generation.catalogue import AnyMaker
 from pipeline.generation.indicator import indicate_examples
+from pipeline.generation.make import count_made, make_rows
 from pipeline.generation.stage import (
     GenerateSettings,
     PromptBatch,
@@ -76,15 +78,32 @@ def generate_stage(state: RunState) -> RunState:
     blocks: list[tuple[GenerateSettings, Sequence[str]]] = []
     asked = dict(state.asked)
     generators = place_adapters(state.run.workspace, state.placed.generate, state.recipe.name)
-    for settings in generators:
+    for settings in (each for each in generators if isinstance(each, GenerateSettings)):
         chosen = choose_prompts(state.run, settings)
         batches = cut_prompts(state.run, settings, chosen)
         answer_batches(state.run, settings, batches)
         asked["answers"] = asked.get("answers", 0) + sum(len(b.parents) for b in batches)
         blocks.append((settings, chosen))
     pool = count_generated(state.run, blocks, state.pool)
+    makers = [each for each in generators if not isinstance(each, GenerateSettings)]
+    for step, maker in enumerate(makers, start=2 if blocks else 1):
+        pool, calls = make_stage(state.run, maker, pool, step)
+        asked[maker.method] = asked.get(maker.method, 0) + calls
     run = replace(state.run, repairs=repair_key(generators, state.run.seed))
     return replace(state, run=run, pool=pool, asked=asked)
+
+
+def make_stage(
+    run: RunContext, maker: AnyMaker, pool: Sequence[str], step: int
+) -> tuple[list[str], int]:
+    """One maker's rows; the pool with them, and how many calls that took now."""
+    with counted("calls") as work:
+        made = make_rows(run, maker, work.at)
+    grown = count_made(run, made, pool, step)
+    say(f"generate: {maker.method}: {made.asked} calls, {len(pool)} examples, {len(grown)} now")
+    if made.unfinished:
+        say(f"generate: {maker.method}: stopped by at_most; `sluice report` has how far it came")
+    return grown, made.asked
 
 
 def clean_stage(state: RunState) -> RunState:

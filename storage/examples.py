@@ -118,6 +118,12 @@ where generation_key = $key and parent_id = any($ids::varchar[]) and example_id 
 order by example_id
 """
 
+READ_MADE_OF = """
+select distinct example_id, parent_id from generation_attempts
+where generation_key = $key and parent_id = any($ids::varchar[]) and example_id is not null
+order by all
+"""
+
 COUNT_FAILED = """
 select detail, count(*) from generation_attempts
 where generation_key = $key and parent_id = any($ids::varchar[]) and state = 'failed'
@@ -159,6 +165,7 @@ class Attempt:
     """The parent's prompt with the new answer; None where the generator failed."""
     detail: str
     method: str = "answer"  # what the lineage says of it
+    other_parents: Sequence[str] = ()
 
 
 def read_pool(con: Connection, source_ids: Sequence[str]) -> list[str]:
@@ -324,6 +331,15 @@ def read_generated(con: Connection, generation_key: str, parents: Sequence[str])
     return fetch_texts(con, READ_GENERATED, {"key": generation_key, "ids": list(parents)})
 
 
+def read_made_of(
+    con: Connection, generation_key: str, parents: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Each example made under this key with each of these parents it was made from, sorted."""
+    asked = {"key": generation_key, "ids": list(parents)}
+    rows = con.execute(READ_MADE_OF, asked).fetchall()
+    return [(str(example_id), str(parent_id)) for example_id, parent_id in rows]
+
+
 def read_makers(con: Connection, ids: Sequence[str]) -> dict[str, str]:
     """example_id → the model that made it, of those that were generated, edited or not."""
     rows = con.execute(READ_MAKERS, {"ids": list(ids)}).fetchall()
@@ -390,6 +406,22 @@ def _write_lineage(
     write_table(con, "made", made, WRITE_LINEAGE)
 
 
+def _born(
+    answered: Sequence[Attempt], ids: Sequence[str]
+) -> tuple[list[str], list[str], list[str]]:
+    """Examples, their parents and what made them, as the columns of their lineage.
+
+    What a maker left as it was is not its own parent; an answer is, for it is judged as an answer.
+    """
+    born = [
+        (example_id, parent, a.method)
+        for a, example_id in zip(answered, ids, strict=True)
+        for parent in (a.parent_id, *a.other_parents)
+        if parent != example_id or a.method == "answer"
+    ]
+    return [e for e, _, _ in born], [p for _, p, _ in born], [m for _, _, m in born]
+
+
 def write_attempts(con: Connection, attempts: Sequence[Attempt], made_by: MadeBy) -> None:
     """Store answers as examples with their lineage, and failures as failures, together.
 
@@ -401,8 +433,7 @@ def write_attempts(con: Connection, attempts: Sequence[Attempt], made_by: MadeBy
     answered = [a for a in attempts if a.conversation is not None]
     with transaction(con):
         ids = write_examples(con, [a.conversation for a in answered if a.conversation], "generated")
-        parents, methods = [a.parent_id for a in answered], [a.method for a in answered]
-        _write_lineage(con, ids, parents, methods, made_by)
+        _write_lineage(con, *_born(answered, ids), made_by)
         by_attempt = {(a.parent_id, a.attempt): i for a, i in zip(answered, ids, strict=True)}
         attempted = pa.table(
             {

@@ -23,6 +23,23 @@ where s.source_id = any($source_ids)
 order by all
 """
 
+OF_MODELS = """
+select distinct model, settings ->> '$.license' as license
+from asked join lineage using (example_id)
+where settings ->> '$.license' is not null
+order by all
+"""
+
+
+def read_model_licenses(con: Connection, ids: Sequence[str]) -> dict[str, list[str]]:
+    """Model → licences of what it wrote among these examples, as the recipes stated them."""
+    with asking_about(con, ids):
+        rows = con.execute(OF_MODELS).fetchall()
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for model, name in rows:
+        found[str(model)].append(str(name))
+    return dict(found)
+
 
 def read_licenses(
     con: Connection, ids: Sequence[str], source_ids: Sequence[str]

@@ -391,4 +391,32 @@ MIGRATIONS = (
         document_id varchar not null,
         cut_id varchar not null           -- in document_cuts, unless it is in quarantine
     )""",
+    # ---- makers ----------------------------------------------------------------------------------
+    """create table replies (
+        reply_key varchar primary key,    -- hash of the model's identity and of all it was asked
+        text varchar,                     -- null where none was had
+        tokens integer not null,          -- of a silent server: as many as there may be
+        finished boolean not null,        -- false: cut off
+        reason varchar not null,          -- why there is no text; '' where there is
+        kept_at varchar not null          -- file below requests/; '' where no server was asked
+    )""",
+    """create table maker_calls (
+        generation_key varchar not null,  -- as in lineage
+        method varchar not null,          -- the maker
+        source_id varchar not null,       -- the example it was at work on; '' of a whole pool
+        stage varchar not null,
+        attempt integer not null,
+        kind varchar not null,            -- generate, judge, retry, embed or train
+        reply_key varchar not null,
+        outcome varchar not null,         -- kept, dropped, or open where a budget stopped it
+        reason varchar not null,
+        primary key (generation_key, source_id, stage, attempt)
+    )""",
+    """create view maker_ledger as
+    select generation_key, method, kind, count(*) as calls, sum(tokens) as tokens,
+           count(*) filter (outcome = 'kept') as kept,
+           count(*) filter (outcome = 'dropped') as dropped,
+           count(*) filter (outcome = 'open') as open
+    from maker_calls join replies using (reply_key)
+    group by all""",
 )

@@ -437,8 +437,9 @@ def test_every_table_has_its_columns_and_types(reader: Connection) -> None:
 def test_every_view_has_its_columns_and_types(reader: Connection, tmp_path: Path) -> None:
     reader.execute("select view_name from duckdb_views() where not internal")
     views = {str(row[0]) for row in reader.fetchall()}
-    assert views == {"decisions", "examples", "measurements", *VIEW_COLUMNS}
+    assert views == {"decisions", "examples", "maker_ledger", "measurements", *VIEW_COLUMNS}
     assert first_cells(section(DATA_MODEL, "decisions")) == columns_of(reader, "decisions")
+    assert first_cells(section(DATA_MODEL, "maker_ledger")) == columns_of(reader, "maker_ledger")
     assert columns_of(reader, "examples") == columns_of(reader, "short_examples")
     shared = [name for name, _ in first_cells(section(DATA_MODEL, "Views"))]
     assert {*shared} <= {name for name, _ in columns_of(reader, "losses")}

@@ -13,7 +13,12 @@ from flows.progress import counted, say, spoken
 if TYPE_CHECKING:
     from flows.recipe.schema import Recipe
     from pipeline.advice.learning_curve import NestedSlices
+    from pipeline.generation.catalogue import Generator
+    from pipeline.generation.predict import PlannedCalls
     from pipeline.measuring.cost import MeasurePlan
+    from pipeline.run_context import RunContext
+
+MAKER_COLUMNS = ["maker", "model", "sources", "calls to", "fewest", "most", "new tokens at most"]
 
 COLUMNS = ["measure", "model", "rows", "to ask", "tokens", "tried", "time", "memory"]
 
@@ -58,7 +63,7 @@ def plan(
     say(f"{recipe} is sound; reading its sources")
     workspace = Workspace(Path(loaded.at(recipe.parent).workspace))
     with lock_workspace(workspace, f"plan of {loaded.name}", tell=say):
-        plans, prompts, pool = plan_recipe(loaded, recipe.parent, rows)
+        plans, prompts, pool, calls = plan_recipe(loaded, recipe.parent, rows)
         training = plan_train(loaded, recipe.parent, pool)
     slices = nested_slices(pool, seed=loaded.seed)
     total = sum(each.seconds or 0.0 for each in plans)
@@ -69,6 +74,7 @@ def plan(
             {
                 "measures": plans,
                 "prompts_to_answer": prompts,
+                "calls_of_makers": calls,
                 "not_in_this": left_out,
                 "seconds": total,
                 "training": training,
@@ -79,6 +85,8 @@ def plan(
         )
         return
     print_table(COLUMNS, [plan_row(each) for each in plans])
+    if calls:
+        print_table(MAKER_COLUMNS, [call_row(each) for each in calls])
     lines = [
         f"in all {spoken(total)} of measuring on this machine",
         *([training_plan_line(training)] if training else []),
@@ -126,9 +134,13 @@ def curve_lines(slices: "NestedSlices", gain: float | None) -> Iterator[str]:
 
 def not_planned(recipe: "Recipe", prompts: int) -> list[str]:
     """What a run does beside the measuring that is priced, in its order."""
+    from pipeline.generation.stage import GenerateSettings
+
     found = []
     if prompts:  # that lack answers
         found.append(f"{prompts} prompts to answer first, whose answers will be measured too")
+    if any(not isinstance(each, GenerateSettings) for each in recipe.generate):
+        found.append("the time of the makers' calls, and measuring what they make")
     if recipe.personal_data:
         found.append("looking for personal data; what is redacted is measured in its new text")
     if recipe.indicator:
@@ -149,15 +161,16 @@ def budget_rows(recipe: "Recipe") -> int | None:
 
 def plan_recipe(
     recipe: "Recipe", base: Path, rows: int
-) -> "tuple[list[MeasurePlan], int, list[str]]":
+) -> "tuple[list[MeasurePlan], int, list[str], list[PlannedCalls]]":
     """Ingest, count tokens, and plan every other measure, on so many rows of each.
 
     Returns:
-        What each measure will cost; prompts that lack answers; ids of the examples.
+        What each measure will cost; prompts that lack answers; ids of the examples; calls of
+        makers.
     """
     from flows.begin_run import identify, read_in, with_targets
     from flows.recipe.adapters import place_adapters
-    from pipeline.generation.stage import choose_prompts, cut_prompts, repair_key
+    from pipeline.generation.stage import repair_key
     from pipeline.measuring.cost import plan_all
     from pipeline.measuring.measure import Repairs
     from pipeline.measuring.shards import measure_here
@@ -171,10 +184,7 @@ def plan_recipe(
         pool = read_pool(con, state.run.source_ids)
     run = with_targets(state.run)
     generators = place_adapters(run.workspace, state.placed.generate, recipe.name)
-    batches = [
-        batch for each in generators for batch in cut_prompts(run, each, choose_prompts(run, each))
-    ]
-    prompts = sum(len(batch.parents) for batch in batches)
+    prompts, calls = plan_generators(run, generators)
     key = repair_key(generators, run.seed)
     repairs = Repairs(key, run.source_ids) if key else None
     blocks = state.placed.measure
@@ -183,7 +193,31 @@ def plan_recipe(
     with counted("rows") as work:
         measure_here(run.workspace, counts.measure, counts.ids, report=work.at)
         plans = plan_all(run.workspace, jobs, counts.measure.key(), rows, work.at)
-    return list(plans.values()), prompts, pool
+    return list(plans.values()), prompts, pool, calls
+
+
+def plan_generators(
+    run: "RunContext", generators: "Sequence[Generator]"
+) -> "tuple[int, list[PlannedCalls]]":
+    """Prompts that lack answers, and the calls that makers will make."""
+    from pipeline.generation.predict import plan_maker
+    from pipeline.generation.stage import GenerateSettings, choose_prompts, cut_prompts
+
+    prompts = 0
+    calls: list[PlannedCalls] = []
+    for each in generators:
+        if isinstance(each, GenerateSettings):
+            batches = cut_prompts(run, each, choose_prompts(run, each))
+            prompts += sum(len(batch.parents) for batch in batches)
+        else:
+            calls += plan_maker(run, each)
+    return prompts, calls
+
+
+def call_row(plan: "PlannedCalls") -> tuple[object, ...]:
+    """One line of the table of makers."""
+    counts = (f"{count:,}" for count in (plan.fewest, plan.most, plan.tokens))
+    return (plan.maker, plan.model, f"{plan.sources:,}", plan.kind, *counts)
 
 
 def plan_row(plan: "MeasurePlan") -> tuple[object, ...]:

@@ -56,9 +56,12 @@ def failed_lines(found: "Retry") -> list[dict[str, Any]]:
     """What failed, a line for each reason."""
     from pipeline.measuring.retry import NOT_GONE, PERHAPS_GONE
 
+    failed = [("generate", each) for each in found.answers]
+    makers = [(str(each.settings.method), each) for each in found.makers]
     answers = [
-        ("generate", reason, PERHAPS_GONE if each.settings.endpoint else NOT_GONE)
-        for each in found.answers
+        (name, reason, PERHAPS_GONE if each.settings.endpoint else NOT_GONE)
+        for named in (failed, makers)
+        for name, each in named
         for reason in each.reasons
     ]
     rows = [

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fine_tune.train import ADAPTER_FOLDER, MODEL_FOLDER
-from pipeline.generation.stage import GenerateSettings
+from pipeline.generation.catalogue import Generator
 from scorers.measures.models.loading import ADAPTER, MissingModelError
 from storage.database import read_workspace
 from storage.selections import read_adapters
@@ -13,8 +13,8 @@ LAST = "last"
 
 
 def place_adapters(
-    workspace: Workspace, blocks: Sequence[GenerateSettings], recipe: str
-) -> tuple[GenerateSettings, ...]:
+    workspace: Workspace, blocks: Sequence[Generator], recipe: str
+) -> tuple[Generator, ...]:
     """The blocks with the folders of the adapters they name; a folder is left as it is.
 
     Args:

@@ -7,7 +7,6 @@ from flows.recipe.schema import MODEL_KEYS, Recipe
 from pipeline.contamination.evaluations import first_rows
 from pipeline.contamination.settings import CheckSettings, EvaluationSettings
 from pipeline.documents.kinds import SUFFIXES, kind_of
-from pipeline.generation.stage import GenerateSettings
 from pipeline.ingest.readers import UnreadableSourceError, find_format
 from pipeline.ingest.shapes import SHAPES
 from pipeline.ingest.stage import SourceSettings
@@ -101,7 +100,7 @@ def template_problems(recipe: Recipe) -> Iterator[str]:
         yield f"chat_template: {told}"
 
 
-def endpoint_blocks(recipe: Recipe) -> Iterator[tuple[str, AskedBlock | GenerateSettings]]:
+def endpoint_blocks(recipe: Recipe) -> Iterator[tuple[str, AskedBlock]]:
     """Each block that can name an endpoint, with its place."""
     for number, generator in enumerate(recipe.generate):
         yield f"generate.{number}", generator

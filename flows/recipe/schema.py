@@ -13,8 +13,8 @@ from pipeline.contamination.settings import CheckSettings
 from pipeline.dedupe.steps import Dedupe
 from pipeline.documents.settings import DocumentSettings
 from pipeline.export.settings import PLAIN, ExportSettings
+from pipeline.generation.catalogue import Generator
 from pipeline.generation.indicator import IndicatorSettings
-from pipeline.generation.stage import GenerateSettings
 from pipeline.ingest.stage import ALL_TURNS, SourceSettings
 from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.scoring.stage import ScoreSettings
@@ -96,7 +96,7 @@ class Recipe(Settings):
     targets: tuple[SourceSettings, ...] = Field(
         default=(), description="Examples to be close to; never selected."
     )
-    generate: tuple[GenerateSettings, ...] = Field(default=(), description="New answers.")
+    generate: tuple[Generator, ...] = Field(default=(), description="New rows, made by models.")
     personal_data: PersonalDataSettings | None = Field(
         default=None, description="What of personal data is looked for, and what happens then."
     )

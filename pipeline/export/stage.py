@@ -34,6 +34,7 @@ from storage.examples import (
     read_pool,
 )
 from storage.exports_manifest import ExportManifest, ModelIdentity, Split
+from storage.licenses import read_model_licenses
 from storage.long_rows import cut_blocks
 from storage.measurements import MeasureKey, read_measurements, read_texts
 from storage.runs import StageCount, read_counts, write_step
@@ -150,8 +151,12 @@ def identify_model(tokens: TokenCounts, reference: str) -> ModelIdentity:
 
 
 def read_generators(con: Connection, ids: Sequence[str]) -> list[str]:
-    """The models that wrote rows of a selection."""
-    return sorted(set(read_makers(con, ids).values()))
+    """The models that wrote rows of a selection, with the licence that a recipe stated of that."""
+    licenses = read_model_licenses(con, ids)
+    return [
+        f"{model}, licence {', '.join(licenses[model])}" if model in licenses else model
+        for model in sorted(set(read_makers(con, ids).values()))
+    ]
 
 
 def read_turn_counts(

@@ -13,15 +13,11 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.code_version import OtherWorkerError, check_code, code_version
-from pipeline.measuring.endpoint import Endpoint, ServedModel
+from pipeline.generation.answering_block import AnsweringBlock
 from pipeline.measuring.measures.samples import request_seed
-from pipeline.measuring.rows import template_of
 from pipeline.run_context import RunContext
-from pipeline.settings import TARGET, Settings
-from scorers.measures.endpoint.generator import EndpointGenerator
-from scorers.measures.models.devices import borrowed_device, resolve_dtype
-from scorers.measures.models.loading import ADAPTER, load_language_model, resolve_model
-from scorers.measures.protocols import AnswerGenerator, GeneratedAnswer, GenerationRequest
+from scorers.measures.models.devices import borrowed_device
+from scorers.measures.protocols import GeneratedAnswer, GenerationRequest
 from storage.conversations import Conversation, canonical_json, content_hash
 from storage.database import open_workspace, read_workspace
 from storage.decisions import Decisions
@@ -43,7 +39,7 @@ from storage.visible import is_blank
 BATCH_PROMPTS = 16  # prompts asked and stored at a time: what a kill can cost
 
 
-class GenerateSettings(Settings):
+class GenerateSettings(AnsweringBlock):
     """New answers for prompts of the pool."""
 
     method: Literal["answer", "repair"] = Field(
@@ -57,14 +53,6 @@ class GenerateSettings(Settings):
     )
     limit: int | None = Field(
         default=None, gt=0, description="At most so many prompts; chosen by a seeded hash."
-    )
-    model: str = Field(
-        default=TARGET,
-        description="A model, or the name an endpoint serves. adapter:last is what the last "
-        "training of another recipe in this workspace made, adapter:TRIAL that of one trial.",
-    )
-    endpoint: Endpoint | None = Field(
-        default=None, description="Ask a server instead of loading the model here."
     )
     answers: int = Field(default=1, gt=0, description="Answers for each prompt.")
     temperature: float = Field(default=0.8, ge=0, description="0: the likeliest token each time.")
@@ -84,31 +72,16 @@ class GenerateSettings(Settings):
             )
         return self
 
-    @property
-    def shown_model(self) -> str:
-        """The model as it is stored and told: an adapter by its trial, wherever it lies."""
-        if not self.model.startswith(ADAPTER):
-            return self.model
-        return ADAPTER + Path(self.model).parent.name.removeprefix("adapter-")
+    def rows_each(self) -> int:
+        """Rows that may come of one."""
+        return self.answers
 
     def key(self, seed: int) -> str:
         """Hash of everything that can change the answers; not of how hard a server is pressed."""
-        if self.endpoint:
-            identity = self.endpoint.fingerprint(self.model)
-        else:
-            model, template = resolve_model(self.model).fingerprint, template_of(self.model, "chat")
-            identity = model + template + resolve_dtype()
         sampling = self.model_dump(include={"answers", "temperature", "max_new_tokens"})
         if self.method == "repair":  # not of answers: their keys stay what they were
             sampling["method"] = self.method
-        return content_hash([identity, sampling, seed])[:16]
-
-    def generator(self, requests: Path) -> AnswerGenerator:
-        """The model that answers; replies of endpoints are kept in the folder `requests`."""
-        if self.endpoint:
-            served = ServedModel.find(self.endpoint, self.model, requests)
-            return EndpointGenerator(served.settings())
-        return load_language_model(resolve_model(self.model))
+        return content_hash([self.identity(), sampling, seed])[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +118,13 @@ def choose_prompts(run: RunContext, settings: GenerateSettings) -> list[str]:
     return sorted(i for prompt in chosen[: settings.limit] for i in by_prompt[prompt])
 
 
-def repair_key(blocks: Sequence[GenerateSettings], seed: int) -> str | None:
+def repair_key(blocks: Sequence[AnsweringBlock], seed: int) -> str | None:
     """The key of the block that repairs; None where none does."""
-    keys = [block.key(seed) for block in blocks if block.method == "repair"]
+    keys = [
+        block.key(seed)
+        for block in blocks
+        if isinstance(block, GenerateSettings) and block.method == "repair"
+    ]
     return keys[0] if keys else None
 
 

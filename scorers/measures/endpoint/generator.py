@@ -16,7 +16,7 @@ from typing import Any
 
 from scorers.measures.endpoint.client import EndpointSettings, get_json
 from scorers.measures.endpoint.reply import JsonReply, Reply
-from scorers.measures.endpoint.request_cache import post_once
+from scorers.measures.endpoint.request_cache import post_once, request_key
 from scorers.measures.model_text import check_answer
 from scorers.measures.models.loading import MissingModelError
 from scorers.measures.protocols import (
@@ -85,6 +85,14 @@ class EndpointGenerator:
         """
         bodies = [_generation_body(self.settings, request) for request in requests]
         return post_once(self.settings, COMPLETIONS, bodies, HeldAnswers().take, is_answer)
+
+    def kept_at(self, request: GenerationRequest) -> str:
+        """The file of a reply to it below the folder of all models' replies; "" without one."""
+        if self.settings.cache is None:
+            return ""
+        body = _generation_body(self.settings, request)
+        key = request_key(self.settings.base_url, COMPLETIONS, body)
+        return f"{self.settings.cache.name}/{key[:2]}/{key}.json"
 
     def fingerprint(self) -> str:
         """`endpoint_fingerprint` of the served model."""

@@ -1,0 +1,170 @@
+"""The engine: runs makers side by side, a round at a time, until each has settled all it asked.
+
+In a round every maker that goes on asks what it wants next; all of it is asked together, in the
+order of the sources, and replies go back by place, never by who was first. Where calls or tokens
+are limited, calls are made in that order while there is room for them:
+
+    call i is made  <=>  calls before it < calls allowed, and
+                         tokens of all replies before it + its max_new_tokens <= tokens allowed
+
+which depends on the replies alone: not on how many are asked at a time, nor on what was stored.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.generation.maker import Ask, CallPlace, Making, Settled, Wanted
+from pipeline.measuring.measures.samples import Sampled
+from scorers.measures.protocols import GeneratedAnswer
+
+TOGETHER = 64
+"""Calls that are asked and stored at a time: what a kill can cost."""
+
+AskModel = Callable[[Sequence[tuple[str, Ask]]], Sequence[Sampled]]
+"""Asks of sources, each with its source → replies, in the same order."""
+
+
+@dataclass(slots=True)
+class Allowance:
+    """Calls and new tokens that may be spent, and were."""
+
+    calls: int | None = None
+    tokens: int | None = None
+    calls_spent: int = 0
+    tokens_spent: int = 0
+
+    def take_fitting(self, asks: Sequence[tuple[str, Ask]]) -> int:
+        """How many of the asks, from the first, there is room for whatever is answered."""
+        calls, tokens = self.calls_spent, self.tokens_spent
+        for fitting, (_, ask) in enumerate(asks):
+            calls, tokens = calls + 1, tokens + ask.max_new_tokens
+            if self.calls is not None and calls > self.calls:
+                return fitting
+            if self.tokens is not None and tokens > self.tokens:
+                return fitting
+        return len(asks)
+
+    def spend(self, ask: Ask, reply: Sampled) -> None:
+        """Count a call that was made."""
+        self.calls_spent += 1
+        self.tokens_spent += count_new_tokens(ask, reply)
+
+
+def count_new_tokens(ask: Ask, reply: Sampled) -> int:
+    """Tokens of a reply; the most it can have where a server does not say, 0 of a failure."""
+    if not isinstance(reply, GeneratedAnswer):
+        return 0
+    return ask.max_new_tokens if reply.tokens is None else reply.tokens
+
+
+@dataclass(slots=True)
+class SourceWork:
+    """What one maker asked, and what is settled of it."""
+
+    asked: dict[CallPlace, Ask] = field(default_factory=dict)
+    settled: list[Settled] = field(default_factory=list)
+    finished: bool = False
+
+
+@dataclass(slots=True)
+class _Running:
+    """A maker that goes on."""
+
+    making: Making
+    wanted: Wanted
+    work: SourceWork
+
+
+def run_makings(
+    makings: Mapping[str, Making], ask_model: AskModel, allowance: Allowance
+) -> dict[str, SourceWork]:
+    """Run makers until all have returned, or nothing more may be spent.
+
+    Args:
+        makings: source → its maker; the order is that in which calls are made.
+        ask_model: gives a reply for each ask, in order; failures are values.
+        allowance: is counted down.
+
+    Returns:
+        Source → what came of it. One that is not finished was stopped by the allowance.
+
+    Raises:
+        ValueError: if a maker asks for one place twice, or does not settle what it asked.
+    """
+    works = {source: SourceWork() for source in makings}
+    running: dict[str, _Running] = {}
+    for source, making in makings.items():
+        _go_on(running, source, _Running(making, Wanted([]), works[source]), None)
+    while running:
+        asks = [(source, ask) for source, one in running.items() for ask in one.wanted.asks]
+        replies = _ask_what_fits(asks, ask_model, allowance)
+        given = iter(replies)
+        for source, one in list(running.items()):
+            had = [reply for _, reply in zip(one.wanted.asks, given, strict=False)]
+            one.work.asked.update({a.place: a for a in one.wanted.asks[: len(had)]})
+            if len(had) == len(one.wanted.asks):
+                _go_on(running, source, one, had)
+        if len(replies) < len(asks):
+            break
+    for one in running.values():
+        one.making.close()
+    return works
+
+
+def _ask_what_fits(
+    asks: Sequence[tuple[str, Ask]], ask_model: AskModel, allowance: Allowance
+) -> list[Sampled]:
+    """Replies to the asks, from the first, that the allowance has room for."""
+    replies: list[Sampled] = []
+    while len(replies) < len(asks):
+        left = asks[len(replies) : len(replies) + TOGETHER]
+        now = left[: allowance.take_fitting(left)]
+        if not now:
+            break
+        had = ask_model(now)
+        for (_, ask), reply in zip(now, had, strict=True):
+            allowance.spend(ask, reply)
+        replies += had
+    return replies
+
+
+def _go_on(
+    running: dict[str, _Running], source: str, one: _Running, replies: Sequence[Sampled] | None
+) -> None:
+    """Send a maker its replies; it asks more, or is done."""
+    try:
+        wanted = next(one.making) if replies is None else one.making.send(replies)
+    except StopIteration as ended:
+        one.work.settled += ended.value
+        one.work.finished = True
+        _check_settled(source, one.work)
+        running.pop(source, None)
+        return
+    one.work.settled += wanted.settled
+    places = [ask.place for ask in wanted.asks]
+    if len({*places}) < len(places) or not one.work.asked.keys().isdisjoint(places):
+        raise ValueError(f"the maker of {source} asks for one place twice: {places}")
+    running[source] = _Running(one.making, wanted, one.work)
+
+
+def _check_settled(source: str, work: SourceWork) -> None:
+    """See that every reply came to something, and nothing is made of what was not asked."""
+    named = {place for each in work.settled for place in each.replies}
+    if named != work.asked.keys():
+        lost = sorted(work.asked.keys() - named)
+        raise ValueError(
+            f"the maker of {source} must settle what it asked and nothing else: {lost} came to "
+            f"nothing, {sorted(named - work.asked.keys())} were never asked"
+        )
+
+
+def outcomes_of(work: SourceWork) -> dict[CallPlace, tuple[str, str]]:
+    """Each call → its one outcome and the reason: kept, dropped, or open where it was stopped.
+
+    A reply that several things were made of was kept if one of them is a row.
+    """
+    found: dict[CallPlace, tuple[str, str]] = {}
+    for each in sorted(work.settled, key=lambda each: each.row is None):  # rows first, else stable
+        for place in each.replies:
+            found.setdefault(place, ("dropped" if each.row is None else "kept", each.reason))
+    return {place: found.get(place, ("open", "")) for place in work.asked}

@@ -1,0 +1,207 @@
+"""Make stage: rows are made by the makers of a recipe, and the pool has them from then on.
+
+A source that is finished is not taken up again. One that a kill or a budget left begins anew, and
+finds all replies that it had (asking.py).
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.generation.asking import Asking
+from pipeline.generation.catalogue import AnyMaker
+from pipeline.generation.engine import (
+    Allowance,
+    SourceWork,
+    outcomes_of,
+    run_makings,
+)
+from pipeline.generation.maker_block import WHOLE_POOL, maker_key
+from pipeline.progress import Report
+from pipeline.run_context import RunContext
+from storage.conversations import canonical_json, content_hash
+from storage.database import open_workspace, read_workspace
+from storage.decisions import Decisions
+from storage.examples import (
+    Attempt,
+    MadeBy,
+    read_attempted,
+    read_examples,
+    read_made_of,
+    read_pool,
+    write_attempts,
+)
+from storage.maker_calls import (
+    LedgerEntry,
+    MakerCall,
+    count_outcomes,
+    count_spent,
+    read_ledger,
+    write_maker_calls,
+)
+from storage.runs import StageCount, write_step
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What one maker has before it in a run."""
+
+    settings: AnyMaker
+    key: str
+    chosen: Sequence[str]
+    """The sources it is to work on, sorted."""
+    left: Sequence[str]
+    """Those of them that are not finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class MadeRows:
+    """What came of a maker in a run."""
+
+    workload: Workload
+    asked: int
+    """Calls of the model in this run; what was stored was not asked."""
+    unfinished: int
+    """Sources that the budget left unfinished."""
+
+
+def find_workload(run: RunContext, settings: AnyMaker) -> Workload:
+    """Choose the sources of a maker: all it takes, or so many of them by a seeded hash.
+
+    Raises:
+        MissingModelError: if there is no such model, or a server cannot be asked for it.
+    """
+    with read_workspace(run.workspace) as con:
+        pool = read_examples(con, read_pool(con, run.source_ids))
+        ids = [example.example_id for example in pool if settings.takes(example)]
+        ids = sorted(ids, key=lambda each: content_hash([run.seed, each]))[: settings.limit]
+        chosen = sorted(ids)
+        whole = makes_of_whole(settings)
+        key = maker_key(settings, run.seed, chosen if whole else None)
+        done = set() if whole else read_attempted(con, key, chosen)
+    return Workload(settings, key, chosen, [each for each in chosen if each not in done])
+
+
+def makes_of_whole(settings: AnyMaker) -> bool:
+    """Whether a maker works on all its sources together, and not on each."""
+    return not settings.takes_over
+
+
+def make_rows(run: RunContext, settings: AnyMaker, report: Report) -> MadeRows:
+    """Run a maker on the sources that are not finished, and store what comes of it.
+
+    Raises:
+        MissingModelError: if there is no such model, or a server cannot be asked for it.
+    """
+    workload = find_workload(run, settings)
+    with read_workspace(run.workspace) as con:
+        sources = read_examples(con, workload.left)
+        finished = sorted({*workload.chosen} - {*workload.left})
+        calls, tokens = count_spent(con, workload.key, finished)
+    makings = settings.makings(sources, run.seed)
+    asking = Asking(run, settings, report)
+    allowance = Allowance(settings.at_most.calls, settings.at_most.tokens, calls, tokens)
+    works = run_makings(makings, asking.ask, allowance)
+    commit_rows(run, workload, works, asking)
+    unfinished = sum(not work.finished for work in works.values())
+    return MadeRows(workload, asking.asked, unfinished)
+
+
+def commit_rows(
+    run: RunContext, workload: Workload, works: Mapping[str, SourceWork], asking: Asking
+) -> None:
+    """Store calls with their outcomes, and what is settled as rows and drops with their lineage."""
+    settings, key = workload.settings, workload.key
+    calls = [
+        MakerCall(
+            key, settings.method, source, *place, ask.kind, asking.key(source, ask), outcome, why
+        )
+        for source, work in works.items()
+        for (place, (outcome, why)), ask in zip(
+            outcomes_of(work).items(), work.asked.values(), strict=True
+        )
+    ]
+    # A source that waits for replies has no rows yet; the pool has those that are settled.
+    attempts = [
+        Attempt(
+            (each.parents or [source])[0],
+            number,
+            each.row,
+            each.reason,
+            settings.method,
+            [*each.parents[1:]],
+        )
+        for source, work in works.items()
+        if work.finished or source == WHOLE_POOL
+        for number, each in enumerate(work.settled)
+        if source != WHOLE_POOL or each.parents
+    ]
+    told = settings.model_dump(mode="json", exclude={"endpoint", "at_most"})
+    described = canonical_json(told | {"model": settings.shown_model}).decode()
+    with open_workspace(run.workspace) as con:
+        write_maker_calls(con, calls)
+        write_attempts(con, attempts, MadeBy(key, described, run.run_id, settings.shown_model))
+
+
+def count_made(run: RunContext, made: MadeRows, pool: Sequence[str], step: int) -> list[str]:
+    """Balance the books of one maker; return the pool with its rows.
+
+    Args:
+        run: whose books they are.
+        made: what the maker made.
+        pool: the pool before.
+        step: number of this step of the stage.
+    """
+    workload, before = made.workload, {*pool}
+    settings, key = workload.settings, workload.key
+    with open_workspace(run.workspace) as con:
+        rows = read_made_of(con, key, workload.chosen)
+        done = read_attempted(con, key, workload.chosen) if settings.takes_over else set()
+        stands_for = {parent: child for child, parent in sorted(rows, reverse=True)}
+        children = {child for child, _ in rows}
+        gone = (done & before) - children
+        grown = sorted((before - gone) | children)
+        reasons = {each: "replaced" if each in stands_for else "nothing_made" for each in gone}
+        added = sorted({*grown} - before)
+        count = StageCount(
+            stage="generate",
+            step=step,
+            label=settings.method,
+            rows_in=len(before),
+            added=len(added),
+            kept=len(grown),
+            dropped=dict(sorted(Counter(reasons.values()).items())),
+            notes=make_notes(made, count_outcomes(con, key), read_ledger(con, key)),
+        )
+        everything = [*sorted(gone), *added]
+        decided = Decisions(
+            everything,
+            [reasons.get(each, "") for each in everything],
+            [stands_for.get(each) if each in gone else None for each in everything],
+            [None] * len(everything),
+            added=frozenset(added),
+        )
+        write_step(con, run.run_id, count, decided)
+    return grown
+
+
+def make_notes(
+    made: MadeRows, outcomes: Mapping[str, int], ledger: Sequence[LedgerEntry]
+) -> list[str]:
+    """What a maker was asked and what came of it, and whether a budget stopped it."""
+    workload = made.workload
+    spent = ", ".join(f"{calls} {kind} ({tokens} tokens)" for kind, calls, tokens in ledger)
+    came_to = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+    notes = [
+        f"{workload.settings.method} by {workload.settings.shown_model}: {len(workload.chosen)} "
+        f"sources; calls: {spent or 'none'}; replies: {came_to or 'none'}"
+    ]
+    if made.unfinished:
+        what = f"{made.unfinished} of {len(workload.chosen)} sources are not finished"
+        if makes_of_whole(workload.settings):
+            what = "it was not finished"
+        notes.append(
+            f"at_most stopped {workload.settings.method}: {what}; what was made is kept, and a "
+            "run with a higher at_most goes on from there"
+        )
+    return notes

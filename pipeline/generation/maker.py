@@ -1,0 +1,106 @@
+"""What a maker of rows is to the engine: what it asks, what it is answered, what became of that.
+
+A maker is a generator function. It yields `Wanted`, what it asks next, is sent the replies in the
+same order, and returns what became of them. All that it decides follows from its settings, its
+source and the replies, so it can be run again from replies that are stored and does the same: that
+is how a run goes on after a kill.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from pipeline.measuring.measures.samples import Sampled
+from scorers.measures.protocols import GeneratedAnswer, Message
+from storage.conversations import Conversation
+from storage.examples import Example
+from storage.visible import is_blank
+
+CallKind = Literal["generate", "judge", "retry", "embed", "train"]
+"""What a call was for, in the ledger."""
+
+CallPlace: TypeAlias = tuple[str, int]
+"""Which call of a source is meant: the stage of the maker, and the number of the attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One reply that a maker wants."""
+
+    stage: str
+    attempt: int
+    messages: Sequence[Message]
+    temperature: float
+    max_new_tokens: int
+    kind: CallKind = "generate"
+    tools: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def place(self) -> CallPlace:
+        """Which call of its source it is."""
+        return self.stage, self.attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of replies: a row, or the reason why there is none."""
+
+    replies: Sequence[CallPlace]
+    """All that it was made of; none for a row that is the source itself."""
+    row: Conversation | None
+    reason: str
+    """Of a row how it was made, else why it was dropped; a word or two, for counting."""
+    parents: Sequence[str] = ()
+    """Examples that it was made from; the source alone where none are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a maker asks next, and what is settled by now."""
+
+    asks: Sequence[Ask]
+    settled: Sequence[Settled] = ()
+    """Kept even if the maker gets no further: a budget may end it here."""
+
+
+Making: TypeAlias = Generator[Wanted, Sequence[Sampled], Sequence[Settled]]
+"""A maker at work on one source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A reply that nothing could be made of, and why."""
+
+    reason: str
+
+
+def read_whole(reply: Sampled) -> str | Unread:
+    """The text of a reply that is there, ended by itself and can be seen."""
+    if not isinstance(reply, GeneratedAnswer):
+        return Unread(reply.reason)
+    if not reply.finished:
+        return Unread("cut_off")
+    return Unread("empty_answer") if is_blank(reply.text) else reply.text
+
+
+def answer_source(source: Example, text: str) -> Conversation:
+    """The prompt of a source with another answer."""
+    reply = {"role": "assistant", "content": text}
+    return Conversation([*source.conversation.prompt, reply], source.tools)
+
+
+def end_prompt_with(source: Example, text: str) -> list[Message]:
+    """The prompt of a source whose last message says something else."""
+    *before, last = source.conversation.prompt
+    return [*before, {**last, "content": text}]
+
+
+def is_asked_once(source: Example) -> bool:
+    """Whether a row has one trained response, and a user's message is what it answers."""
+    prompt = source.conversation.prompt
+    return len(source.trained_at) == 1 and bool(prompt) and prompt[-1]["role"] == "user"
+
+
+def last_prompt_text(source: Example) -> str:
+    """What the last message of a source's prompt says."""
+    return str(source.conversation.prompt[-1]["content"])

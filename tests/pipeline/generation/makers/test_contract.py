@@ -1,0 +1,418 @@
+"""What every maker of rows must do, whatever it asks: the acceptance tests of the catalogue."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from docs.docstrings import ROOT, docstring
+from pipeline.generation import engine
+from pipeline.generation.catalogue import MAKERS, AnyMaker, Generator, generator_tag
+from pipeline.generation.make import make_rows
+from pipeline.generation.maker_block import AtMost, maker_key
+from pipeline.generation.makers.rejection import Rejection
+from pipeline.generation.makers.s3ft import S3FT
+from pipeline.generation.makers.self_instruct import SelfInstruct
+from pipeline.generation.predict import plan_maker
+from pipeline.generation.retry import ask_failed_again, find_failed_replies
+from pipeline.generation.shown_text import OF_THE_HINT, repeats_shown
+from pipeline.generation.templates import PROMPTS, fixed_text, read_prompt_text
+from pipeline.progress import tell_nobody
+from pipeline.run_context import RunContext
+from storage.database import read_workspace
+from storage.examples import read_examples
+from storage.maker_calls import read_ledger
+from tests.fake_endpoint import Canned, completion
+from tests.fakes import fraction
+from tests.scripted_maker import (
+    Say,
+    begin,
+    make,
+    rows_of,
+    script,
+    scripted,
+    served_by,
+    write_sums,
+    write_tasks,
+)
+
+TOKENS = 7  # of each reply of the script
+
+JUDGED = "Reply with one word"
+"""In the prompt of every judge."""
+
+
+def numbers_of(text: str) -> tuple[int, int]:
+    first, second = re.findall(r"What is (\d+) plus (\d+)\?", text)[-1]
+    return int(first), int(second)
+
+
+def say_sums(text: str, seed: int) -> str:
+    """Right where 5 is added, wrong where 6 is; right with the hint."""
+    a, b = numbers_of(text)
+    if "Hint:" in text:
+        return f"Both make it. {seed % 3}: {a} + {b} = {a + b}"
+    return f"Take {seed % 5}, {seed % 7} and see: {a} + {b} = {a + b + (b == 6)}"
+
+
+def say_targets(text: str, seed: int) -> str:
+    """As above; of the paraphrases that of 2 is wrong, and that of 3 speaks of the reference."""
+    a, b = numbers_of(text)
+    if "to be judged:" in text:
+        if (a, b) == (10, 5) and seed == 0:
+            return "perhaps"
+        return "Yes." if f"= {a + b}" in text else "no"
+    if "Reference answer:" not in text:
+        return f"{a} + {b} = {a + b + (b == 6)}"
+    if a == 3:
+        return f"According to the reference answer, {a} + {b} = {a + b}"
+    return f"I count on: {a} + {b} = {a + b + (a == 2)}"
+
+
+def say_tasks(text: str, seed: int) -> str:
+    """Two new tasks to each prompt, one of which sorts."""
+    if "numbered from" in text:
+        words = [f"w{fraction(seed, n):.6f}"[3:] for n in range(12)]
+        return f"7. Tell of {' '.join(words[:6])}.\n8. Sort these: {' '.join(words[6:])}."
+    if JUDGED in text:
+        return "Yes" if "Sort" in text else "No."
+    if "Write each label" in text:
+        return "Class label: good\nInput: a fine day\n\nClass label: bad\nInput: a lost key"
+    return f"Input: None\nOutput: it is {fraction(text):.5f}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A maker on a scripted model."""
+
+    maker: AnyMaker
+    rows: Callable[[Path], Path]
+    say: Say
+    calls: Mapping[str, int]
+    """Kind → the calls that it takes, by hand."""
+    made: int
+    """Rows that are made, which no source is."""
+
+
+CASES = {
+    # 8 sums x 4 samples; the 4 with 6 have none right, and 2 hints each
+    "rejection": Case(
+        Rejection(method="rejection", samples=4, hints=2, keep_at_most=1, gold="fallback"),
+        write_sums,
+        say_sums,
+        {"generate": 8 * 4 + 4 * 2},
+        8,
+    ),
+    # 8 answers, 4 of them wrong: 4 paraphrases, of which one is not judged; one judge is unclear
+    "s3ft": Case(
+        S3FT(method="s3ft", judge="model"),
+        write_sums,
+        say_targets,
+        {"generate": 8 + 4, "judge": 8 + 3, "retry": 1},
+        6,
+    ),
+    # 3 prompts with 2 tasks each, 4 of which are wanted: 2 stories with a row, 2 sortings with 2
+    "self_instruct": Case(
+        SelfInstruct(method="self_instruct", instructions=4, prompts_at_most=3),
+        write_tasks,
+        say_tasks,
+        {"generate": 3 + 4, "judge": 4},
+        6,
+    ),
+}
+
+each_maker = pytest.mark.parametrize("name", list(CASES))
+
+
+def served(folder: Path, case: Case, *, scramble: bool = False) -> list[tuple[object, ...]]:
+    """What a maker leaves in a workspace of its own, asking a server."""
+    folder.mkdir()
+    with scripted(case.say, scramble=scramble) as server:
+        run, pool = begin(folder, case.rows(folder))
+        make(run, served_by(case.maker, server), pool)
+    return rows_of(run)
+
+
+def scripted_rows(folder: Path, case: Case) -> list[tuple[object, ...]]:
+    """The same of the scripted model in process."""
+    folder.mkdir()
+    run, pool = begin(folder, case.rows(folder))
+    make(run, case.maker, pool)
+    return rows_of(run)
+
+
+def made_texts(run: RunContext, before: list[str], after: list[str]) -> list[str]:
+    """The responses of rows that were made."""
+    with read_workspace(run.workspace) as con:
+        return [each.response for each in read_examples(con, sorted({*after} - {*before}))]
+
+
+def test_every_maker_is_in_the_catalogue_and_has_its_case_and_its_test() -> None:
+    folder = ROOT / "pipeline" / "generation" / "makers"
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    union = get_args(get_args(Generator)[0])
+    tagged = {get_args(each)[0] for each in union}
+    assert files == MAKERS.keys() == CASES.keys()
+    assert {*MAKERS.values()} < tagged and len(tagged) == len(MAKERS) + 1
+    for name, kind in MAKERS.items():
+        assert get_args(kind.model_fields["method"].annotation) == (name,)
+        assert generator_tag({"method": name}) == name
+        assert (Path(__file__).parent / f"test_{name}.py").exists()
+        said = docstring(folder / f"{name}.py")
+        assert "arXiv:" in said and "Not " in said and "cost" in said, "source, when not, cost"
+
+
+def test_every_prompt_is_sent_by_one_maker_which_says_so() -> None:
+    named = [prompt for kind in MAKERS.values() for prompt in kind.prompts]
+    assert sorted(named) == sorted(path.stem for path in PROMPTS.glob("*.txt"))
+    for name, kind in MAKERS.items():
+        source = (ROOT / "pipeline" / "generation" / "makers" / f"{name}.py").read_text()
+        sent = set(re.findall(r'"(\w+)"', source)) & {*named}
+        assert sent <= {*kind.prompts}
+
+
+@each_maker
+def test_the_key_follows_prompts_and_settings_and_not_what_changes_no_row(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maker = CASES[name].maker
+    monkeypatch.setattr(type(maker), "identity", lambda self: "the model")
+    key = maker_key(maker, 0, None)
+    same = maker.model_copy(update={"at_most": AtMost(calls=1), "limit": 2, "license": "mit"})
+    assert maker_key(same, 0, None) == key != maker_key(maker, 1, None)
+    assert maker_key(maker.model_copy(update={"max_new_tokens": 3}), 0, None) != key
+    for prompt in maker.prompts:
+        with monkeypatch.context() as patched:
+            text = read_prompt_text(prompt)
+            patched.setattr(
+                "pipeline.generation.templates.read_prompt_text",
+                lambda each, prompt=prompt, text=text: text + "!" * (each == prompt),
+            )
+            assert maker_key(maker, 0, None) != key, prompt
+
+
+@each_maker
+def test_late_and_shuffled_replies_give_the_same_rows(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = served(tmp_path / "plain", CASES[name])
+    assert served(tmp_path / "scrambled", CASES[name], scramble=True) == plain
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@each_maker
+def test_a_kill_loses_no_reply_and_changes_no_row(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = CASES[name]
+    script(monkeypatch, case.say)
+    plain = scripted_rows(tmp_path / "plain", case)
+    model = script(monkeypatch, case.say)
+    monkeypatch.setattr(engine, "TOGETHER", 3)
+
+    def die(what: str, calls: int, total: int | None) -> None:
+        if calls >= 6:
+            raise Killed
+
+    run, pool = begin(tmp_path, case.rows(tmp_path))
+    with pytest.raises(Killed):
+        make_rows(run, case.maker, die)
+    assert 0 < len(model.asked) < sum(case.calls.values())
+    make(run, case.maker, pool)
+    assert len(model.asked) == sum(case.calls.values())
+    assert rows_of(run) == plain
+
+
+@each_maker
+def test_the_ledger_is_what_was_asked_and_within_what_was_planned(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = CASES[name]
+    model = script(monkeypatch, case.say)
+    run, pool = begin(tmp_path, case.rows(tmp_path))
+    planned = {each.kind: each for each in plan_maker(run, case.maker)}
+    made, grown = make(run, case.maker, pool)
+    assert len(model.asked) == made.asked == sum(case.calls.values())
+    left = sum(each.most for each in plan_maker(run, case.maker))
+    assert left < sum(each.most for each in planned.values())
+    with read_workspace(run.workspace) as con:
+        ledger = {each.kind: each for each in read_ledger(con, made.workload.key)}
+    assert {kind: each.calls for kind, each in ledger.items()} == case.calls
+    assert {kind for kind in planned} >= {*ledger}
+    for kind, plan in planned.items():
+        calls = case.calls.get(kind, 0)
+        assert plan.fewest <= calls <= plan.most
+        assert not calls or ledger[kind].tokens == TOKENS * calls <= plan.tokens
+    assert len({*grown} - {*pool}) == case.made
+
+
+@each_maker
+def test_a_second_run_asks_nothing_and_adds_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = CASES[name]
+    model = script(monkeypatch, case.say)
+    run, pool = begin(tmp_path, case.rows(tmp_path))
+    _, first = make(run, case.maker, pool)
+    before, asked = rows_of(run), len(model.asked)
+    made, second = make(run, case.maker, pool)
+    assert (made.asked, len(model.asked)) == (0, asked)
+    assert (second, rows_of(run)) == (first, before)
+
+
+@each_maker
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.8])
+def test_a_budget_of_calls_ends_it_there_and_a_higher_one_goes_on(
+    name: str, share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = CASES[name]
+    total = sum(case.calls.values())
+    cap = int(share * total)
+    script(monkeypatch, case.say)
+    plain = scripted_rows(tmp_path / "plain", case)
+    model = script(monkeypatch, case.say)
+    run, pool = begin(tmp_path, case.rows(tmp_path))
+    capped = case.maker.model_copy(update={"at_most": AtMost(calls=cap)})
+    made, grown = make(run, capped, pool)
+    assert len(model.asked) == made.asked == cap and made.unfinished
+    again, same = make(run, capped, pool)
+    assert again.asked == 0 and same == grown and again.unfinished == made.unfinished
+    calls = [row for row in rows_of(run) if row[0] == "calls"]
+    assert len(calls) == cap and {row[6] for row in calls} <= {"kept", "dropped", "open"}
+    make(run, case.maker, pool)
+    assert len(model.asked) == total
+    assert rows_of(run) == plain
+
+
+@each_maker
+@pytest.mark.parametrize("together", [64, 2])
+def test_a_budget_of_tokens_is_not_exceeded_and_ends_where_no_reply_would_fit(
+    name: str, together: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = CASES[name]
+    monkeypatch.setattr(engine, "TOGETHER", together)
+    model = script(monkeypatch, case.say)
+    run, pool = begin(tmp_path, case.rows(tmp_path))
+    small = {"max_new_tokens": 20, "at_most": AtMost(tokens=34)}
+    maker = case.maker.model_copy(update=small)
+    make(run, maker, pool)
+    make(run, maker, pool)
+    # After n replies of 7 the next, of up to 20, fits while 7 n + 20 <= 34.
+    assert len(model.asked) == 3
+
+
+GARBAGE: tuple[str | Canned, ...] = (
+    "",
+    "\n\n \n",
+    '```json\n{"answer": [1, 2,],}\n```',
+    '{"output": "x",}',
+    "I'm sorry, but I cannot assist with that.",
+    "1.\n2.\n3.",
+    "yes no",
+    "Input:\nOutput:",
+    "####",
+    "\x00\u202e\ufeff",
+    "9" * 5000,
+    completion("1. Cut off in the mid", finish_reason="length"),
+    Canned(500),
+    Canned(body={"choices": []}),
+)
+
+
+@each_maker
+@pytest.mark.parametrize("salt", [1, 2])
+def test_whatever_is_replied_each_reply_has_one_counted_outcome(
+    name: str, salt: int, tmp_path: Path
+) -> None:
+    case = CASES[name]
+
+    def say(text: str, seed: int) -> str | Canned:
+        draw = fraction(salt, text, seed)
+        if draw > 0.7:
+            return case.say(text, seed)
+        return GARBAGE[int(draw / 0.7 * len(GARBAGE))]
+
+    with scripted(say) as server:
+        run, pool = begin(tmp_path, case.rows(tmp_path))
+        made, grown = make(run, served_by(case.maker, server), pool)
+    calls = [row for row in rows_of(run) if row[0] == "calls"]
+    assert len(calls) == made.asked and all(reason for *_, reason in calls)
+    assert {outcome for *_, outcome, _ in calls} <= {"kept", "dropped"}
+    with read_workspace(run.workspace) as con:
+        kept = con.execute(
+            "select count(*) from replies where reason = '' and kept_at <> ''"
+        ).fetchone()
+        had = con.execute("select count(*) from replies where reason = ''").fetchone()
+    assert kept == had, "each reply that was had has its place in the request cache"
+    assert all(text.strip() for text in made_texts(run, pool, grown))
+
+
+@each_maker
+def test_replies_that_were_not_had_are_asked_for_again_and_no_others(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = CASES[name]
+    script(monkeypatch, case.say)
+    plain = scripted_rows(tmp_path / "plain", case)
+
+    def lost(text: str, seed: int) -> str | Canned:
+        return Canned(500) if fraction("lost", text, seed) < 0.4 else case.say(text, seed)
+
+    script(monkeypatch, lost)
+    run, pool = begin(tmp_path, case.rows(tmp_path))
+    make(run, case.maker, pool)
+    failed = find_failed_replies(run, case.maker)
+    assert [each.detail for each in failed.reasons] == ["http_500"] and failed.count
+    assert not find_failed_replies(run, case.maker, "http_4").count
+    model = script(monkeypatch, case.say)
+    left = ask_failed_again(run, failed, "", tell_nobody)
+    assert left.count == 0 and len(model.asked) < sum(case.calls.values())
+    found = rows_of(run)
+    assert [row for row in found if row[0] in ("attempts", "calls")] == [
+        row for row in plain if row[0] in ("attempts", "calls")
+    ]
+
+
+@each_maker
+@pytest.mark.parametrize("said", ["not really", "I know it is not", "Yes and no"])
+def test_a_judge_that_says_neither_lets_nothing_in(
+    name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = CASES[name]
+
+    def say(text: str, seed: int) -> str | Canned:
+        return said if JUDGED in text else case.say(text, seed)
+
+    model = script(monkeypatch, say)
+    run, pool = begin(tmp_path, case.rows(tmp_path))
+    _, grown = make(run, case.maker, pool)
+    reasons = {row[7] for row in rows_of(run) if row[0] == "calls" and row[5] == "judge"}
+    assert bool(reasons) == ("judge" in case.calls) == any(JUDGED in each for each in model.asked)
+    if reasons:
+        assert grown == pool and all("unparsed" in str(reason) for reason in reasons)
+
+
+@each_maker
+def test_nothing_of_what_was_shown_stands_in_a_row(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = CASES[name]
+
+    def say(text: str, seed: int) -> str | Canned:
+        """The reply, and the prompt behind it."""
+        said = case.say(text, seed)
+        return said if JUDGED in text else f"{said}\n{text}"
+
+    model = script(monkeypatch, say)
+    run, pool = begin(tmp_path, case.rows(tmp_path))
+    _, grown = make(run, case.maker, pool)
+    shown = [piece for prompt in case.maker.prompts for piece in fixed_text(prompt)]
+    assert any(repeats_shown(each, shown) for each in model.asked), "the case is one"
+    for text in made_texts(run, pool, grown):
+        assert not repeats_shown(text, shown) and not OF_THE_HINT.search(text), text

@@ -1,0 +1,129 @@
+"""Rejection: what is kept does not depend on the order of the samples, and every row verifies."""
+
+import pytest
+from pydantic import ValidationError
+
+from pipeline.generation.maker import Settled
+from pipeline.generation.makers.rejection import (
+    Rejection,
+    choose_far_apart,
+    choose_right,
+    make_by_rejection,
+    path_key,
+)
+from pipeline.measuring.measures.samples import Sampled
+from pipeline.text.final_answer import final_answer, same_answer
+from scorers.measures.protocols import GeneratedAnswer, GenerationFailure
+from storage.examples import Example
+
+SOURCE = Example(
+    "id",
+    "prompt",
+    [{"role": "user", "content": "2 + 4?"}, {"role": "assistant", "content": "#### 6"}],
+    [],
+    1,
+    "2 + 4?",
+    "#### 6",
+    [1],
+)
+
+
+def block(**fields: object) -> Rejection:
+    return Rejection.model_validate({"method": "rejection", **fields})
+
+
+def said(*texts: str) -> list[Sampled]:
+    return [GeneratedAnswer(text, 3, finished=True) for text in texts]
+
+
+def run(settings: Rejection, *rounds: list[Sampled]) -> tuple[int, list[Settled]]:
+    """Asks that were made, and what came of the replies."""
+    making = make_by_rejection(settings, SOURCE)
+    asked, given = 0, iter(rounds)
+    try:
+        wanted = next(making)
+        while True:
+            asked += len(wanted.asks)
+            wanted = making.send(next(given))
+    except StopIteration as ended:
+        return asked, list(ended.value)
+
+
+def rows(settled: list[Settled]) -> list[tuple[str, str]]:
+    return [(each.reason, str(each.row.messages[-1]["content"])) for each in settled if each.row]
+
+
+def test_right_samples_are_rows_and_all_others_have_their_reason() -> None:
+    replies = said("2 + 4 = 6", "2 + 4 = 7", "so 6", "so  6", "no idea")
+    replies.append(GenerationFailure("timeout", ""))
+    settled = choose_right(block(), SOURCE, "sample", replies)
+    reasons = ["sample", "wrong_answer", "sample", "duplicate", "no_answer", "timeout"]
+    # Of two that are equal but for white space the lower text stays.
+    reasons[2], reasons[3] = reasons[3], reasons[2]
+    assert [each.reason for each in settled] == reasons
+    for _, text in rows(settled):
+        assert same_answer(final_answer(text) or "", "6")
+
+
+@pytest.mark.parametrize("answer", ["6.0", "12/2", "#### 6", "\\boxed{6}", "$6", "600%"])
+def test_the_format_of_an_answer_does_not_matter(answer: str) -> None:
+    (one,) = choose_right(block(), SOURCE, "sample", said(answer))
+    assert one.row is not None
+
+
+def test_the_order_of_samples_changes_nothing() -> None:
+    texts = [f"step {n} of {n * 7} gives 6" for n in range(9)] + ["two and four make 6"]
+    for distinct in ("text", "path"):
+        settings = block(keep_at_most=3, distinct=distinct)
+        kept = [
+            sorted(rows(choose_right(settings, SOURCE, "sample", said(*order))))
+            for order in (texts, texts[::-1], texts[4:] + texts[:4])
+        ]
+        assert kept[0] == kept[1] == kept[2] and len(kept[0]) == 3
+
+
+def test_paths_are_the_numbers_and_operators_in_order() -> None:
+    assert path_key("2 + 4 = 6") == path_key("First 2, then + 4, which = 6.0")
+    assert path_key("2 + 4 = 6") != path_key("4 + 2 = 6")
+    assert path_key("1,000 = 1000") == "1000 = 1000"
+    assert path_key("Two and four") == path_key("two, and FOUR!")
+    evil = "__import__('os').system('x') 9**9**9 = 6"
+    assert path_key(evil).endswith("= 6"), "read, and never run"
+
+
+def test_those_are_chosen_that_have_least_in_common() -> None:
+    near = ["a b c d e", "a b c d f", "a b c d g"]
+    chosen = choose_far_apart([*near, "x y z"], 2)
+    assert "x y z" in chosen and len(chosen) == 2
+    assert choose_far_apart(near, 0) == set() and choose_far_apart(near, 9) == {*near}
+
+
+def test_no_samples_leave_only_the_gold() -> None:
+    assert run(block(samples=0)) == (0, [Settled((), SOURCE.conversation, "gold")])
+    with pytest.raises(ValidationError, match="leave no row"):
+        block(samples=0, gold="never")
+    with pytest.raises(ValidationError, match="at temperature 0 every sample is the same"):
+        block(samples=2, temperature=0)
+
+
+def test_the_hint_is_asked_where_nothing_is_right_and_is_not_in_the_row() -> None:
+    star = block(samples=1, temperature=0, hints=1, gold="never")
+    asked, settled = run(star, said("7"), said("2 and 4 are 6"))
+    assert asked == 2 and rows(settled) == [("hint", "2 and 4 are 6")]
+    row = settled[-1].row
+    assert row is not None and row.messages[:-1] == SOURCE.messages[:-1]
+    assert run(star, said("6"))[0] == 1, "no hint where the first is right"
+    leaks = ("As in the hint, 6", "The reference answer is 6", "(CORRECT) 6", "the given answer: 6")
+    for text in leaks:
+        _, settled = run(star, said("7"), said(text))
+        assert settled[-1].reason == "speaks_of_hint" and not rows(settled), text
+
+
+@pytest.mark.parametrize(
+    ("gold", "right", "wrong"),
+    [("always", 2, 1), ("fallback", 1, 1), ("never", 1, 0)],
+)
+def test_when_the_given_response_is_a_row(gold: str, right: int, wrong: int) -> None:
+    settings = block(samples=1, gold=gold)
+    assert len(rows(run(settings, said("6"))[1])) == right
+    assert len(rows(run(settings, said("7"))[1])) == wrong

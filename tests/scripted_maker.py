@@ -1,0 +1,134 @@
+"""A scripted server for makers: what it says is a function of what it is asked, however often."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest import MonkeyPatch
+
+from pipeline.generation.answering_block import AnsweringBlock
+from pipeline.generation.catalogue import AnyMaker
+from pipeline.generation.make import MadeRows, count_made, make_rows
+from pipeline.measuring.endpoint import Endpoint
+from pipeline.measuring.measures.samples import Sampled
+from pipeline.progress import tell_nobody
+from pipeline.run_context import RunContext
+from scorers.measures.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
+from storage.database import read_workspace
+from tests.fake_endpoint import Body, Canned, FakeEndpoint, completion, serve
+from tests.fakes import fraction
+from tests.stage_runner import start
+
+Say = Callable[[str, int], str | Canned]
+"""(the last message, the seed) → the reply."""
+
+SUMS = [(a, b) for a in (2, 3, 4, 10) for b in (5, 6)]
+
+TASKS = (
+    "Name three rivers of Europe and where each ends.",
+    "Explain how bread dough rises in an oven.",
+    "Give a synonym for each word of this sentence.",
+    "List the planets from the sun outwards.",
+)
+
+
+def write_sums(folder: Path) -> Path:
+    """Eight sums with their answers, as rows."""
+    path = folder / "sums.jsonl"
+    rows = [
+        {"prompt": f"What is {a} plus {b}?", "completion": f"Adding gives it.\n#### {a + b}"}
+        for a, b in SUMS
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+def write_tasks(folder: Path) -> Path:
+    """Four tasks with their answers, as rows."""
+    path = folder / "tasks.jsonl"
+    rows = [{"prompt": task, "completion": f"answer {n}"} for n, task in enumerate(TASKS)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+@contextmanager
+def scripted(say: Say, *, scramble: bool = False) -> Iterator[FakeEndpoint]:
+    """Serve a model called m; scrambled, replies come late by a hash of what was asked."""
+
+    def respond(body: Body, attempt: int) -> Canned:
+        if not body:
+            return Canned(body={"data": [{"id": "m"}]})
+        text, seed = str(body["messages"][-1]["content"]), int(body["seed"])
+        if text == "Hello":  # the client asks whether the server is still there
+            return completion("Hello")
+        if scramble:
+            time.sleep(fraction(text, seed) / 50)
+        said = say(text, seed)
+        return said if isinstance(said, Canned) else completion(said)
+
+    with serve(respond) as server:
+        yield server
+
+
+@dataclass
+class ScriptedModel:
+    """The same in process, and quick: 7 tokens to each reply; `asked` has the questions."""
+
+    say: Say
+    asked: list[str] = field(default_factory=list)
+
+    def sample(self, requests: Sequence[GenerationRequest]) -> list[Sampled]:
+        return [self.answer(request) for request in requests]
+
+    def answer(self, request: GenerationRequest) -> Sampled:
+        text = str(request.messages[-1]["content"])
+        self.asked.append(text)
+        said = self.say(text, request.seed)
+        if not isinstance(said, str):
+            return GenerationFailure("http_500", "the script has no answer")
+        return GeneratedAnswer(said, 7, finished=True)
+
+
+def script(patch: MonkeyPatch, say: Say) -> ScriptedModel:
+    """Have every maker ask a scripted model."""
+    model = ScriptedModel(say)
+    patch.setattr(AnsweringBlock, "identity", lambda self: "the model")
+    patch.setattr(AnsweringBlock, "generator", lambda self, requests: model)
+    return model
+
+
+def begin(folder: Path, rows: Path) -> tuple[RunContext, list[str]]:
+    """A workspace with these rows."""
+    return start(folder / "w", [rows])
+
+
+def served_by(maker: AnyMaker, server: FakeEndpoint) -> AnyMaker:
+    """The maker, asking a server for the model m."""
+    endpoint = Endpoint(base_url=server.base_url, retries=0)
+    return maker.model_copy(update={"model": "m", "endpoint": endpoint})
+
+
+def make(run: RunContext, maker: AnyMaker, pool: list[str]) -> tuple[MadeRows, list[str]]:
+    """One maker through the stage; the pool afterwards."""
+    made = make_rows(run, maker, tell_nobody)
+    return made, count_made(run, made, pool, 1)
+
+
+def rows_of(run: RunContext) -> list[tuple[object, ...]]:
+    """All that makers left in a workspace, in one order; but for the run that made it."""
+    tables = {
+        "examples": "select example_id, messages, origin from examples",
+        "attempts": "select parent_id, attempt, state, detail, example_id from generation_attempts",
+        "lineage": "select example_id, parent_id, method, model from lineage",
+        "calls": "select method, source_id, stage, attempt, kind, outcome, reason from maker_calls",
+        "replies": "select text, tokens, finished, reason from replies",
+    }
+    found: list[tuple[object, ...]] = []
+    with read_workspace(run.workspace) as con:
+        for name, query in tables.items():
+            rows = con.execute(f"{query} order by all").fetchall()
+            found += [(name, *row) for row in rows]
+    return found
