@@ -1,6 +1,8 @@
-"""Kinds of documents: by the suffix of a file, if its first bytes do not say otherwise."""
+"""Kinds of documents: told by the suffix and checked by the first bytes; how each is read."""
 
+import hashlib
 import io
+import os
 import re
 import zipfile
 from collections.abc import Callable, Mapping
@@ -16,10 +18,12 @@ from pipeline.documents.extracted import (
     MOST_MARKED_UP,
     ExtractedText,
     UnreadableDocumentError,
+    require_visible,
 )
 from pipeline.documents.html_text import read_html
 from pipeline.documents.pdf_text import read_pdf
 from pipeline.documents.plain_text import read_markdown, read_plain_text
+from pipeline.ingest.rows import UnreadableSourceError
 
 DocumentKind: TypeAlias = Literal["text", "markdown", "html", "pdf", "docx"]
 
@@ -82,6 +86,28 @@ def lacking_package(kind: DocumentKind) -> str | None:
     """The package that a kind is read with, if it is not installed."""
     reader = READERS[kind]
     return reader.package if reader.module and find_spec(reader.module) is None else None
+
+
+def extract_text(file: str, kind: DocumentKind, fingerprint: str) -> ExtractedText:
+    """The text of a file whose content has a hash, from the very bytes that were hashed.
+
+    Raises:
+        UnreadableDocumentError: if it gives none.
+        UnreadableSourceError: if its content has another hash.
+    """
+    reader = READERS[kind]
+    if (length := os.path.getsize(file)) > reader.most_bytes:
+        raise UnreadableDocumentError(
+            "too_large", f"it has {length} bytes, and {reader.most_bytes} are read: split it"
+        )
+    data = Path(file).read_bytes()
+    if hashlib.sha256(data).hexdigest() != fingerprint:
+        raise UnreadableSourceError(
+            f"{file} was changed while it was read: nothing of it is taken. Run again once nobody "
+            "writes to it"
+        )
+    require_kind(data, kind)
+    return require_visible(reader.read(data))
 
 
 def require_kind(data: bytes, kind: DocumentKind) -> None:

@@ -14,15 +14,14 @@ from pipeline.documents.extracted import (
     ExtractedText,
     UnreadableDocumentError,
     heading_paths,
-    require_visible,
 )
 from pipeline.documents.kinds import (
     READERS,
     SUFFIXES,
     DocumentKind,
+    extract_text,
     kind_of,
     lacking_package,
-    require_kind,
 )
 from pipeline.documents.passages import PassageSize, PassageSpan, cut_passages
 from pipeline.documents.settings import DocumentSettings
@@ -182,28 +181,6 @@ def read_document(found: FoundDocument) -> ExtractedText:
             f"its suffix is none of {', '.join(SUFFIXES)}: convert it, or name others by a pattern",
         )
     return extract_text(found.file, found.kind, found.content_hash)
-
-
-def extract_text(file: str, kind: DocumentKind, fingerprint: str) -> ExtractedText:
-    """The text of a file whose content has a hash, from the very bytes that were hashed.
-
-    Raises:
-        UnreadableDocumentError: if it gives none.
-        UnreadableSourceError: if its content has another hash.
-    """
-    reader = READERS[kind]
-    if (length := os.path.getsize(file)) > reader.most_bytes:
-        raise UnreadableDocumentError(
-            "too_large", f"it has {length} bytes, and {reader.most_bytes} are read: split it"
-        )
-    data = Path(file).read_bytes()
-    if hashlib.sha256(data).hexdigest() != fingerprint:
-        raise UnreadableSourceError(
-            f"{file} was changed while it was read: nothing of it is taken. Run again once nobody "
-            "writes to it"
-        )
-    require_kind(data, kind)
-    return require_visible(reader.read(data))
 
 
 def _cut(text: ExtractedText, size: PassageSize, starts: TokenStarts) -> list[PassageSpan]:

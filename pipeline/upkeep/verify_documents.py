@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import get_args
 
 from pipeline.documents.extracted import ExtractedText, UnreadableDocumentError
-from pipeline.documents.kinds import READERS, DocumentKind, lacking_package
-from pipeline.documents.stage import extract_text, hash_text, passage_id
+from pipeline.documents.kinds import READERS, DocumentKind, extract_text, lacking_package
+from pipeline.documents.stage import hash_text, passage_id
 from pipeline.export.verify import Link
 from pipeline.ingest.rows import UnreadableSourceError
 from pipeline.ingest.source_files import hash_source
