@@ -16,6 +16,15 @@ def test_precision_is_of_the_candidate_and_recall_of_the_reference() -> None:
     assert overlap_of([], ["a"]) == overlap_of(["a"], []) == (0, 0, 0)
 
 
+def test_the_bound_itself_is_not_near() -> None:
+    # 8 of 10 words in order, though all 10 are the same: F = 16 / 20
+    words, other = (
+        ["a", "b", "c", "d", "e", "f", "g", "j", "i", "h"],
+        ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"],
+    )
+    assert not is_near_any(words, [other], 0.8) and is_near_any(words, [other], 0.79)
+
+
 def plain(first: list[str], second: list[str]) -> int:
     @cache
     def longest(i: int, j: int) -> int:
