@@ -18,10 +18,7 @@ def test_precision_is_of_the_candidate_and_recall_of_the_reference() -> None:
 
 def test_the_bound_itself_is_not_near() -> None:
     # 8 of 10 words in order, though all 10 are the same: F = 16 / 20
-    words, other = (
-        ["a", "b", "c", "d", "e", "f", "g", "j", "i", "h"],
-        ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"],
-    )
+    words, other = [*"abcdefgjih"], [*"abcdefghij"]
     assert not is_near_any(words, [other], 0.8) and is_near_any(words, [other], 0.79)
 
 
