@@ -45,6 +45,11 @@ def test_a_budget_ends_it_in_order_and_what_waits_is_open() -> None:
     assert outcomes_of(SourceWork({("s", 0): ask("s")})) == {("s", 0): ("open", "")}
 
 
+def test_a_reply_that_one_row_was_made_of_was_kept() -> None:
+    settled = [Settled([("s", 0)], None, "copy"), Settled([("s", 0)], ROW, "row")]
+    assert outcomes_of(SourceWork({("s", 0): ask("s")}, settled)) == {("s", 0): ("kept", "row")}
+
+
 def test_tokens_are_spent_as_they_come_and_reserved_as_they_may() -> None:
     allowance = Allowance(tokens=17)  # 4 + 4 + 10 is one more
     run_makings({name: in_two_steps() for name in "abc"}, answer, allowance)
