@@ -8,7 +8,8 @@ that the adapter fits no other copy of the model. Here it is taken off in the ad
 The adapter has twice the rank, the model begins as it was, and its own weights stay as they are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel
@@ -37,11 +38,13 @@ def begin_beside_base(
         raise TypeError(f"expected a model with an adapter, got {type(model).__name__}")
     config = model.peft_config[ADAPTER_NAME]
     assert isinstance(config, LoraConfig)
-    layers = [each for each in model.modules() if isinstance(each, LoraLayer)]
+    # PEFT's layers are not typed.
+    layers: list[Any] = [each for each in model.modules() if isinstance(each, LoraLayer)]
     require_rank(layers, 2 * config.r if method == "lora_ga" else config.r, method)
     training = model.training
     found = LoraConfig(r=config.r, target_modules=["base_layer"])  # as they are called in a layer
-    prepare(model.get_base_model(), found)
+    base_model: Any = model.get_base_model()
+    prepare(base_model, found)
     model.train(training)
     for layer in layers:
         base = layer.get_base_layer()
@@ -56,7 +59,7 @@ def begin_beside_base(
     return f"begins with rank {config.r // 2} in {len(layers)} layers, taken off by as much again"
 
 
-def require_rank(layers: list[LoraLayer], needed: int, method: str) -> None:
+def require_rank(layers: Sequence[Any], needed: int, method: str) -> None:
     """Refuse a rank for which the smallest layer has not enough directions."""
     smallest = min(min(each.get_base_layer().weight.shape) for each in layers)
     if needed > smallest:
@@ -66,7 +69,7 @@ def require_rank(layers: list[LoraLayer], needed: int, method: str) -> None:
         )
 
 
-def take_off_start(layer: LoraLayer) -> None:
+def take_off_start(layer: Any) -> None:  # noqa: ANN401 - PEFT's
     """Double an adapter's rank with what it begins with, negative and without a gradient."""
     down, up = layer.lora_A[ADAPTER_NAME], layer.lora_B[ADAPTER_NAME]
     rank = layer.r[ADAPTER_NAME]
@@ -78,5 +81,6 @@ def take_off_start(layer: LoraLayer) -> None:
     ):
         linear.weight = torch.nn.Parameter(joined.detach().clone().contiguous())
         # A hook, not a tensor apart: PEFT saves and loads the adapter as any other.
-        linear.weight.register_hook(lambda grad, mask=mask: grad * mask.to(grad))
+        parameter = linear.weight
+        parameter.register_hook(lambda grad, mask=mask: grad * mask.to(grad))
     down.out_features = up.in_features = layer.r[ADAPTER_NAME] = 2 * rank

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 from datasets import Dataset
-from peft import EvaConfig, LoraConfig
+from peft import EvaConfig, LoraConfig, PeftModel
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -34,7 +34,11 @@ CHECKPOINTS_KEPT = 2
 
 
 def build_trainer(
-    model: Path, splits: Mapping[Split, Dataset], settings: TrainSettings, checkpoints: Path
+    model: Path,
+    splits: Mapping[Split, Dataset],
+    settings: TrainSettings,
+    checkpoints: Path,
+    adapter: Path | None = None,
 ) -> WeightedTrainer:
     """A trainer of all weights, or of a fresh LoRA adapter on every linear layer but the head.
 
@@ -43,12 +47,13 @@ def build_trainer(
         splits: rows of an export; a missing validation split is none.
         settings: see TrainSettings.
         checkpoints: folder for checkpoints.
+        adapter: folder of one to go on with; None: a fresh one, where LoRA is trained.
 
     Raises:
         ValueError: if a method cannot do with the model.
     """
     begun = next((each.adapter_init for each in settings.methods if each.adapter_init), None)
-    adapter = LoraConfig(
+    fresh = LoraConfig(
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
@@ -58,12 +63,12 @@ def build_trainer(
         eva_config=EvaConfig() if begun == "eva" else None,  # given by the method later
     )
     trainer = WeightedTrainer(
-        model=load_model(model, settings.tune),
+        model=load_model(model, settings.tune) if adapter is None else load_adapter(model, adapter),
         args=trainer_config(settings, checkpoints),
         train_dataset=splits["train"],
         eval_dataset=splits.get("validation"),
         processing_class=load_chat_tokenizer(model),
-        peft_config=adapter if settings.tune == "lora" else None,
+        peft_config=fresh if settings.tune == "lora" and adapter is None else None,
     )
     # Set here: asked for in TRL's settings it is refused where attention is not FlashAttention,
     # though the mask of joined rows is right with any (transformers makes it of position_ids).
@@ -166,6 +171,13 @@ def load_model(folder: Path, tune: Tuned = "lora") -> PreTrainedModel:
     # A weight in bfloat16 has 8 bits: most steps of an optimizer are too small to move it.
     halved = torch.cuda.is_available() and tune == "lora"
     return read_causal_model(folder, "bfloat16" if halved else "float32")
+
+
+def load_adapter(model: Path, adapter: Path) -> PeftModel:
+    """Load a model with an adapter that is trained on."""
+    loaded = load_model(model)
+    found: PeftModel = PeftModel.from_pretrained(loaded, str(adapter), is_trainable=True)
+    return found
 
 
 def load_chat_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

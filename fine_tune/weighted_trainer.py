@@ -6,9 +6,9 @@ is TRL's own, to the bit.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import orjson
 import torch
@@ -19,12 +19,10 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 from fine_tune.collate import LOSS_WEIGHTS, count_read, count_rows_of, row_places
 from fine_tune.cost import CostMeter
 from fine_tune.method import Divisor, LossBatch, TrainingMethod
+from fine_tune.report import OnStep
 from fine_tune.wrapped_model import Inputs, WrappedModel, weighted_nats
 from scorers.measures.models.language_model import read_causal_model
 from storage.exports_manifest import IGNORED, SCORE_PREFIX
-
-OnStep: TypeAlias = Callable[[int, int, float], None]
-"""Called after each optimizer step with the step, all steps, and the loss in nats per token."""
 
 
 class WeightedTrainer(SFTTrainer):

@@ -47,12 +47,12 @@ class CorDA(TrainingMethod):
 
         def prepare(base: torch.nn.Module, config: LoraConfig) -> None:
             config.corda_config = CordaConfig(corda_method="ipm")
-            preprocess_corda(base, config, lambda: read_rows(base, batches, self.rows))
+            preprocess_corda(base, config, lambda: read_unpadded(base, batches, self.rows))
 
         return begin_beside_base(model, prepare, "corda")
 
 
-def read_rows(
+def read_unpadded(
     model: torch.nn.Module, batches: Iterable[Mapping[str, torch.Tensor]], most: int
 ) -> None:
     """Let a model read rows one by one, without padding, which would count as input."""
