@@ -13,6 +13,7 @@ from fine_tune.methods.ift import IFT
 from fine_tune.methods.lines import LiNeS
 from fine_tune.methods.lora_ga import LoRAGA
 from fine_tune.methods.masked_thought import MaskedThought
+from fine_tune.methods.mezo import MeZO
 from fine_tune.methods.poft import PoFT
 from fine_tune.methods.q_tuning import PrunedBatches
 from fine_tune.methods.sftmix import SFTMix
@@ -31,6 +32,7 @@ Method = Annotated[
     | CoFiTune
     | CorDA
     | LoRAGA
+    | MeZO
     | LiNeS,
     Field(discriminator="method"),
 ]

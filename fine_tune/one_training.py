@@ -137,8 +137,10 @@ def _heldout_before(trainer: WeightedTrainer, output: Path) -> HeldOutLoss:
 
 def _write_weights(trainer: WeightedTrainer, folder: Path) -> None:
     """Write adapter or model, and tokenizer, under another name, and rename the folder."""
+    from fine_tune.saved_weights import write_weights
+
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)  # of one killed before its report
-    trainer.save_weights(partial)
+    write_weights(trainer.loaded_model(), trainer.processing_class, partial)
     partial.rename(folder)

@@ -24,7 +24,7 @@ OF_STAGES = ("methods", "mix", "epochs", "max_steps")
 
 TaskWeight = Annotated[float, Field(gt=0)]
 
-ONCE = ("inputs", "loss", "adapter", "parameters")
+ONCE = ("inputs", "loss", "gradient", "adapter", "parameters")
 """Parts of a training that one method can change, and no second one."""
 
 

@@ -122,6 +122,7 @@ def prepared_rows(trainer: SFTTrainer) -> Dataset:
 def trainer_config(settings: TrainSettings, folder: Path) -> SFTConfig:
     """TRL's settings for ours; it writes checkpoints into the folder."""
     on_gpu = torch.cuda.is_available()
+    estimated = any(each.changes == "gradient" for each in settings.methods)
     config = SFTConfig(
         output_dir=str(folder),
         num_train_epochs=settings.epochs,
@@ -133,6 +134,9 @@ def trainer_config(settings: TrainSettings, folder: Path) -> SFTConfig:
         gradient_accumulation_steps=settings.gradient_accumulation,
         gradient_checkpointing=settings.gradient_checkpointing,
         max_length=settings.max_length,
+        # What is estimated is followed as it is: AdamW would make all of its parts alike.
+        optim="sgd" if estimated else "adamw_torch_fused",
+        max_grad_norm=0.0 if estimated else 1.0,
         loss_type="dft" if any(each.loss_type == "dft" for each in settings.methods) else "nll",
         completion_only_loss=True,
         seed=settings.seed,

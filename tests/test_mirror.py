@@ -17,6 +17,7 @@ TESTED_WITH = {
     "fine_tune/prepared_rows.py": "fine_tune/test_verify_tokens.py",
     "fine_tune/report.py": "fine_tune/test_train.py",
     "fine_tune/row_checks.py": "fine_tune/test_train.py",
+    "fine_tune/saved_weights.py": "fine_tune/test_train.py",
     "fine_tune/stage_settings.py": "fine_tune/test_settings.py",
     "fine_tune/wrapped_model.py": "fine_tune/test_weighted_trainer.py",
     "pipeline/advice/mixture_runs.py": "pipeline/advice/test_mixture_model.py",

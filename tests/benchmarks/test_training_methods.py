@@ -11,7 +11,7 @@ from benchmarks.training_steps import short_pairs
 from fine_tune.catalogue import Method
 from fine_tune.settings import TrainSettings
 
-IN_STEPS = {"inputs", "loss", "parameters", "step"}
+IN_STEPS = {"inputs", "loss", "parameters", "gradient"}
 
 
 def test_every_method_that_changes_steps_is_measured() -> None:

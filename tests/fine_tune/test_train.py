@@ -269,7 +269,7 @@ def test_a_kill_between_the_last_step_and_the_report_costs_no_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(train, "_write_weights", raise_interrupt)
+        patched.setattr(one_training, "_write_weights", raise_interrupt)
         train_adapter(tiny_export, tiny_model, tmp_path / "resumed", SETTINGS)
     output, steps = resume(tmp_path, tmp_path, tiny_model, tiny_export)
     assert steps == []
