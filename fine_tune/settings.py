@@ -14,9 +14,9 @@ from pydantic import (
 
 from fine_tune.catalogue import Method
 from fine_tune.method import Tuned
-from fine_tune.stage_settings import MixedExport, TrainStage
+from fine_tune.stage_settings import MixedExport, Soup, TrainStage
 
-ADDED = ("tune", "methods", "mix", "stages")
+ADDED = ("tune", "methods", "mix", "stages", "soup")
 """Settings that came later: where they are not used, a training is the one it was before."""
 
 OF_STAGES = ("methods", "mix", "epochs", "max_steps")
@@ -50,6 +50,11 @@ class TrainSettings(BaseModel):
         default=(),
         description="Trainings that follow each other, each from the weights of the one before; "
         "all else that is set here holds for each.",
+    )
+    soup: Soup | None = Field(
+        default=None,
+        description="Train several times, with these seeds and rates, and take the mean of the "
+        "weights.",
     )
     epochs: float = Field(default=1.0, gt=0, description="Passes over the train split.")
     max_steps: int | None = Field(
@@ -157,6 +162,28 @@ class TrainSettings(BaseModel):
                     f"{parts['trained weights']} finishes a training: it belongs to the last stage"
                 )
         return self
+
+    @model_validator(mode="after")
+    def soup_is_of_several(self) -> Self:
+        """Refuse a soup of one, or of what has no mean."""
+        if self.soup is None:
+            return self
+        if self.stages:
+            raise ValueError("soup: is of trainings without stages: leave one out")
+        if len(self.members()) < 2:
+            raise ValueError("soup: is of at least two: give seeds, or learning_rates")
+        if any(each.method == "eva" for each in self.methods):
+            raise ValueError("soup: eva gives layers ranks of their own, which have no mean")
+        return self
+
+    def members(self) -> list[Self]:
+        """The settings of each training of its soup."""
+        assert self.soup is not None
+        return [
+            self.model_copy(update={"soup": None, "seed": seed, "learning_rate": rate})
+            for seed in dict.fromkeys(self.soup.seeds or (self.seed,))
+            for rate in dict.fromkeys(self.soup.learning_rates or (self.learning_rate,))
+        ]
 
     def of_stage(self, stage: TrainStage) -> Self:
         """The settings of one stage, as those of a training of its own."""

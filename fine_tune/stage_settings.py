@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from math import ceil
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 
 from fine_tune.catalogue import Method
 
@@ -33,6 +34,21 @@ class MixedExport(BaseModel):
     def drawn(self, rows: int) -> int:
         """How many of an export's rows are drawn: their share, rounded up, and at most `rows`."""
         return min(ceil(self.share * rows), self.rows or rows)
+
+
+class Soup(BaseModel):
+    """Which trainings are averaged: one for each seed and rate."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seeds: tuple[NonNegativeInt, ...] = Field(
+        default=(), description="Of the trainings; none: that of the training."
+    )
+    learning_rates: tuple[PositiveFloat, ...] = Field(default=(), description="The same of rates.")
+    choose: Literal["uniform", "greedy"] = Field(
+        default="greedy",
+        description="uniform: all; greedy: by held-out loss, each with which the mean is no worse.",
+    )
 
 
 class TrainStage(BaseModel):

@@ -53,6 +53,7 @@ def train_stages(
         with writing_to(output):
             report = join_reports(training, reports)
             keep_last(output, folders, weights)
+            total_cost(output, folders)
             write_train_report(output, report)
     shutil.rmtree(output / STAGES_FOLDER, ignore_errors=True)
     return report
@@ -63,15 +64,17 @@ def stage_folders(output: Path, settings: TrainSettings) -> list[Path]:
     return [output / STAGES_FOLDER / str(n) for n in range(1, 1 + len(settings.stages))]
 
 
-def join_reports(training: Training, reports: list[TrainReport]) -> TrainReport:
-    """One report of all stages; the rows are those of the last."""
+def join_reports(
+    training: Training, reports: list[TrainReport], part: str = "stage"
+) -> TrainReport:
+    """One report of all parts; the rows are those of the last."""
     last = reports[-1]
     notes = []
     for number, each in enumerate(reports, start=1):
         loss = each.heldout_after
         told = f", held-out loss {loss.nats_per_token:.4f}" if loss else ""
-        notes.append(f"stage {number}: {each.train.rows} rows in {each.steps} steps{told}")
-        notes += [f"stage {number}: {note}" for note in each.method_notes]
+        notes.append(f"{part} {number}: {each.train.rows} rows in {each.steps} steps{told}")
+        notes += [f"{part} {number}: {note}" for note in each.method_notes]
     return last.model_copy(
         update={
             "key": training.key,
@@ -85,12 +88,16 @@ def join_reports(training: Training, reports: list[TrainReport]) -> TrainReport:
 
 
 def keep_last(output: Path, folders: list[Path], weights: str) -> None:
-    """Copy the weights of the last stage to where a training's are, and add up the costs."""
+    """Copy the weights of the last stage to where a training's are."""
     partial = output / f".{weights}.partial"
     for folder in (partial, output / weights):  # of one killed before its report
         shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(folders[-1] / weights, partial)
     partial.rename(output / weights)
+
+
+def total_cost(output: Path, folders: list[Path]) -> None:
+    """Write the cost of a training: that of its parts, together."""
     costs = [cost for folder in folders if (cost := read_cost(folder))]
     total = TrainCost(
         executions=max(each.executions for each in costs),

@@ -18,6 +18,7 @@ from fine_tune.mixture import pin_exports
 from fine_tune.one_training import train_once
 from fine_tune.report import OnStep, TrainReport
 from fine_tune.settings import TrainSettings
+from fine_tune.soup_training import train_soup
 from fine_tune.stages import train_stages
 
 
@@ -53,4 +54,6 @@ def train_adapter(
     pinned = pin_exports(settings, export)
     if pinned.stages:
         return train_stages(export, model, output, pinned, on_step)
+    if pinned.soup:
+        return train_soup(export, model, output, pinned, on_step)
     return train_once(export, model, output, pinned, on_step)

@@ -62,7 +62,7 @@ def plan_training(
         trained: rows of the training.
         settings: of the training.
     """
-    steps = count_steps(trained, settings)
+    steps = count_steps(trained, settings) * (len(settings.members()) if settings.soup else 1)
     step_rows = min(trained, settings.batch_rows * settings.gradient_accumulation)
     tokens = int(steps * step_rows * row_tokens)
     seconds, read = time_steps(model, rows, settings)

@@ -72,6 +72,11 @@ def test_a_training_that_uses_nothing_new_is_the_one_it_was() -> None:
         ({"stages": [{}, {"methods": [{"method": "eva"}]}]}, "stage 2 goes on with one"),
         ({"stages": [{"methods": [{"method": "lines"}]}, {}]}, "belongs to the last stage"),
         ({"stages": [{"mix": []}]}, "at least 1 item"),
+        ({"soup": {}}, "is of at least two"),
+        ({"soup": {"seeds": [4, 4], "learning_rates": [1e-4]}}, "is of at least two"),
+        ({"soup": {"seeds": [0, 1]}, "stages": [{}]}, "leave one out"),
+        ({"soup": {"seeds": [0, 1]}, "methods": [{"method": "eva"}]}, "which have no mean"),
+        ({"soup": {"learning_rates": [0.1, 0]}}, "greater than 0"),
     ],
 )
 def test_stages_that_cannot_follow_are_refused(settings: dict[str, Any], said: str) -> None:
@@ -89,3 +94,15 @@ def test_a_stage_has_what_the_training_has_and_its_own() -> None:
     assert (second.epochs, second.learning_rate, second.methods[0].method) == (1, 0.1, "dft")
     assert not first.stages and first.mix[0].export == "own"
     assert TrainSettings.model_validate(settings.model_dump(mode="json")) == settings
+
+
+def test_a_soup_has_a_member_for_each_seed_and_rate() -> None:
+    soup = {"seeds": [3, 4, 3], "learning_rates": [0.1, 0.2]}
+    members = TrainSettings.model_validate({"seed": 9, "soup": soup}).members()
+    assert [(each.seed, each.learning_rate) for each in members] == [
+        (3, 0.1),
+        (3, 0.2),
+        (4, 0.1),
+        (4, 0.2),
+    ]
+    assert all(each.soup is None for each in members)

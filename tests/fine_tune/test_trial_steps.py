@@ -7,7 +7,7 @@ import pytest
 
 from fine_tune import trial_steps
 from fine_tune.settings import TrainSettings
-from fine_tune.stage_settings import MixedExport
+from fine_tune.stage_settings import MixedExport, Soup
 from fine_tune.trial_steps import count_steps, plan_stages, plan_training, time_steps
 from tests.fine_tune.tiny import make_rows
 
@@ -33,6 +33,9 @@ def test_the_time_goes_by_the_tokens_of_the_training(
     monkeypatch.setattr(trial_steps, "time_steps", lambda *_: (3.0, 600))
     plan = plan_training(tmp_path, [{}], 50.0, 8, TrainSettings(epochs=3))
     assert (plan.steps, plan.tokens, plan.seconds) == (6, 1200, 6.0)
+    soup = Soup(seeds=(0, 1, 2))
+    plan = plan_training(tmp_path, [{}], 50.0, 8, TrainSettings(epochs=3, soup=soup))
+    assert (plan.steps, plan.tokens, plan.seconds) == (18, 3600, 18.0)
 
 
 def test_each_stage_is_planned_by_the_rows_that_it_draws(
