@@ -60,7 +60,7 @@ def mean_adapter(model: Path, members: Sequence[Path]) -> PeftModel:
     for name, member in zip(names[1:], members[1:], strict=True):
         joined.load_adapter(str(member), adapter_name=name)
     shares = [1 / len(members)] * len(members)
-    joined.add_weighted_adapter(names, shares, "default", combination_type="cat")  # type: ignore[operator]
+    joined.add_weighted_adapter(names, shares, "default", combination_type="cat")
     joined.set_adapter("default")
     for name in names:
         joined.delete_adapter(name)
