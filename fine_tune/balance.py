@@ -29,11 +29,19 @@ Liu et al. 2023, "MFTCoder", arXiv:2311.02303. Tasks are told apart by name; a v
 authors' code merges two tasks whose weights are equal.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from fine_tune.collate import LOSS_WEIGHTS
 from scorers.arrays import Floats, Ints, Strings, require_same_length
+from storage.source_paths import has_name
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 def row_weights(
@@ -72,3 +80,49 @@ def _task_shares(names: Strings, weights: Mapping[str, float] | None) -> Floats:
     given = np.array([weights[name] for name in names.tolist()], dtype=np.float64)
     shares: Floats = given / given.sum()
     return shares
+
+
+def weighted_rows(
+    rows: Dataset, *, balance: Literal["source"] | Mapping[str, float] | None
+) -> Dataset:
+    """Rows with what their tokens count in the loss: the turn's weight, and what balances sources.
+
+    Rows whose trained tokens all count 1 are without.
+
+    Raises:
+        ValueError: if a source has none of the names that balance gives weights to, or several.
+    """
+    ready = LOSS_WEIGHTS in rows.column_names  # of token ids: a weight for each
+    columns = rows.with_format("numpy")
+    # A list, for rows have different lengths; one weight counts for all tokens of its row.
+    own = list(columns[LOSS_WEIGHTS]) if ready else list(np.array(columns["weight"])[:, None])
+    factors = np.ones(len(rows))
+    if balance:
+        tasks, weights = rows["source"], None
+        if balance != "source":
+            tasks, weights = task_names(tasks, balance), balance
+        factors = row_weights(np.array(tasks), np.array(rows["loss_tokens"]), weights)
+    # 0 is the weight of a token that is read only.
+    alike = all(np.isin(weights, (0, 1)).all() for weights in own)
+    rest = rows.remove_columns(LOSS_WEIGHTS) if ready else rows
+    if alike and not balance:
+        return rest
+    weighed = [(ws * f).astype(np.float32) for ws, f in zip(own, factors, strict=True)]
+    return rest.add_column(LOSS_WEIGHTS, weighed)
+
+
+def task_names(sources: Iterable[str], names: Iterable[str]) -> list[str]:
+    """What a recipe calls the source of each row.
+
+    Raises:
+        ValueError: if a source has none of the names, or several.
+    """
+    rows = list(sources)
+    called = {each: [name for name in names if has_name(each, name)] for each in set(rows)}
+    for source, found in sorted(called.items()):
+        if len(found) != 1:
+            raise ValueError(
+                f"train.balance: {source} has {len(found)} of the names {', '.join(names)}: give "
+                "each source one"
+            )
+    return [called[each][0] for each in rows]

@@ -5,12 +5,15 @@ from typing import Annotated
 from pydantic import Field
 
 from fine_tune.methods.cofitune import CoFiTune
+from fine_tune.methods.corda import CorDA
 from fine_tune.methods.dft import DFT
 from fine_tune.methods.eva import EVA
 from fine_tune.methods.hft import HFT
 from fine_tune.methods.ift import IFT
 from fine_tune.methods.lines import LiNeS
+from fine_tune.methods.lora_ga import LoRAGA
 from fine_tune.methods.masked_thought import MaskedThought
+from fine_tune.methods.mezo import MeZO
 from fine_tune.methods.poft import PoFT
 from fine_tune.methods.q_tuning import PrunedBatches
 from fine_tune.methods.sftmix import SFTMix
@@ -27,6 +30,9 @@ Method = Annotated[
     | EVA
     | HFT
     | CoFiTune
+    | CorDA
+    | LoRAGA
+    | MeZO
     | LiNeS,
     Field(discriminator="method"),
 ]

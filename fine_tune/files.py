@@ -3,8 +3,13 @@
 import os
 from pathlib import Path
 
+from fine_tune.method import Tuned
+
 CACHE_FOLDER = "rows"
 CHECKPOINTS_FOLDER = "checkpoints"
+ADAPTER_FOLDER = "adapter"
+MODEL_FOLDER = "model"
+"""Where all of the weights were trained."""
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -12,3 +17,8 @@ def write_whole(path: Path, content: bytes) -> None:
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(content)
     os.replace(partial, path)  # on one file system, where a rename is at once
+
+
+def weights_folder(tune: Tuned) -> str:
+    """The folder, in that of a training, of what it trained."""
+    return ADAPTER_FOLDER if tune == "lora" else MODEL_FOLDER

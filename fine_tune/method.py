@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 Change: TypeAlias = Literal[
-    "weights of tokens", "inputs", "loss", "adapter", "parameters", "trained weights"
+    "weights of tokens", "inputs", "loss", "gradient", "adapter", "parameters", "trained weights"
 ]
 """What a training is made of, in the order in which methods are asked."""
 
@@ -161,6 +161,18 @@ class TrainingMethod(BaseModel):
 
     def batch_loss(self, batch: LossBatch) -> torch.Tensor:
         """The loss of a batch, summed over what `divides_by` says; nats."""
+        raise NotImplementedError
+
+    def take_gradient(
+        self, model: torch.nn.Module, loss: Callable[[], torch.Tensor], seed: int
+    ) -> torch.Tensor:
+        """Add the gradient of a pass to what the trained parameters have, and give its loss.
+
+        Args:
+            model: that is trained.
+            loss: takes the loss of the pass, of all processes, with the weights as they then are.
+            seed: of the optimizer step; the same for each of its passes and processes.
+        """
         raise NotImplementedError
 
     def init_adapter(

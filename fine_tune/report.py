@@ -5,9 +5,9 @@ another one is refused. report.json says that it is done. Neither holds a time o
 that was killed and resumed leaves the same bytes as one that was not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 import orjson
 from pydantic import BaseModel, ConfigDict
@@ -17,6 +17,9 @@ from fine_tune.files import write_whole
 from fine_tune.settings import TrainSettings
 from storage.conversations import content_hash
 from storage.exports_manifest import SplitCounts
+
+OnStep: TypeAlias = Callable[[int, int, float], None]
+"""Called after each optimizer step with the step, all steps, and the loss in nats per token."""
 
 TRAINING_FILE = "training.json"
 REPORT_FILE = "report.json"

@@ -14,13 +14,17 @@ from pydantic import (
 
 from fine_tune.catalogue import Method
 from fine_tune.method import Tuned
+from fine_tune.stage_settings import MixedExport, Soup, TrainStage
 
-ADDED = ("tune", "methods")
+ADDED = ("tune", "methods", "mix", "stages", "soup")
 """Settings that came later: where they are not used, a training is the one it was before."""
+
+OF_STAGES = ("methods", "mix", "epochs", "max_steps")
+"""Settings that each stage has in place of the training."""
 
 TaskWeight = Annotated[float, Field(gt=0)]
 
-ONCE = ("inputs", "loss", "adapter", "parameters")
+ONCE = ("inputs", "loss", "gradient", "adapter", "parameters")
 """Parts of a training that one method can change, and no second one."""
 
 
@@ -39,7 +43,19 @@ class TrainSettings(BaseModel):
         description="lora: an adapter beside the weights; full: all of the weights, which takes "
         "four times their memory in float32.",
     )
-
+    mix: tuple[MixedExport, ...] = Field(
+        default=(), description="Rows that are trained, of several exports; none: the export's own."
+    )
+    stages: tuple[TrainStage, ...] = Field(
+        default=(),
+        description="Trainings that follow each other, each from the weights of the one before; "
+        "all else that is set here holds for each.",
+    )
+    soup: Soup | None = Field(
+        default=None,
+        description="Train several times, with these seeds and rates, and take the mean of the "
+        "weights.",
+    )
     epochs: float = Field(default=1.0, gt=0, description="Passes over the train split.")
     max_steps: int | None = Field(
         default=None,
@@ -116,6 +132,67 @@ class TrainSettings(BaseModel):
                 raise ValueError(f"{each.method} needs rows apart: leave packing out")
         return self
 
+    @model_validator(mode="after")
+    def mixes_once(self) -> Self:
+        """Refuse an export that is mixed twice, and shares of sources beside those of exports."""
+        names = [each.export for each in self.mix]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"mix: {', '.join(twice)} stands there twice: give it one share")
+        if self.balance and (self.mix or self.stages):
+            what = "stages" if self.stages else "mix"
+            raise ValueError(f"balance weighs the sources of one export: leave it out, or {what}")
+        return self
+
+    @model_validator(mode="after")
+    def stages_can_follow(self) -> Self:
+        """Refuse what is said twice, and stages that one method would spoil for another."""
+        fields = type(self).model_fields
+        said = [name for name in OF_STAGES if getattr(self, name) != fields[name].default]
+        if self.stages and said:
+            raise ValueError(f"each stage has its own {' and '.join(said)}: give them there")
+        for number, stage in enumerate(self.stages, start=1):
+            self.of_stage(stage)
+            parts = {each.changes: each.method for each in stage.methods}
+            if self.tune == "lora" and number > 1 and "adapter" in parts:
+                raise ValueError(
+                    f"{parts['adapter']} begins an adapter: stage {number} goes on with one"
+                )
+            if number < len(self.stages) and "trained weights" in parts:
+                raise ValueError(
+                    f"{parts['trained weights']} finishes a training: it belongs to the last stage"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def soup_is_of_several(self) -> Self:
+        """Refuse a soup of one, or of what has no mean."""
+        if self.soup is None:
+            return self
+        if self.stages:
+            raise ValueError("soup: is of trainings without stages: leave one out")
+        if len(self.members()) < 2:
+            raise ValueError("soup: is of at least two: give seeds, or learning_rates")
+        if any(each.method == "eva" for each in self.methods):
+            raise ValueError("soup: eva gives layers ranks of their own, which have no mean")
+        return self
+
+    def members(self) -> list[Self]:
+        """The settings of each training of its soup."""
+        assert self.soup is not None
+        return [
+            self.model_copy(update={"soup": None, "seed": seed, "learning_rate": rate})
+            for seed in dict.fromkeys(self.soup.seeds or (self.seed,))
+            for rate in dict.fromkeys(self.soup.learning_rates or (self.learning_rate,))
+        ]
+
+    def of_stage(self, stage: TrainStage) -> Self:
+        """The settings of one stage, as those of a training of its own."""
+        said = self.model_dump(exclude={"stages", *OF_STAGES})
+        said |= stage.model_dump(exclude={"learning_rate"})
+        if stage.learning_rate is not None:
+            said["learning_rate"] = stage.learning_rate
+        return self.model_validate(said)
+
     @model_serializer(mode="wrap")
     def without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """All settings, without later ones that are not used: they change no identity."""
@@ -126,4 +203,8 @@ class TrainSettings(BaseModel):
 
     def scores(self) -> tuple[str, ...]:
         """Scores that its methods read, each once."""
-        return tuple(dict.fromkeys(name for each in self.methods for name in each.scores()))
+        return tuple(dict.fromkeys(name for each in self.all_methods() for name in each.scores()))
+
+    def all_methods(self) -> list[Method]:
+        """Its methods, and those of its stages, in their order."""
+        return [*self.methods, *(each for stage in self.stages for each in stage.methods)]

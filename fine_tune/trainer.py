@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 from datasets import Dataset
-from peft import EvaConfig, LoraConfig
+from peft import EvaConfig, LoraConfig, PeftModel
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -34,7 +34,11 @@ CHECKPOINTS_KEPT = 2
 
 
 def build_trainer(
-    model: Path, splits: Mapping[Split, Dataset], settings: TrainSettings, checkpoints: Path
+    model: Path,
+    splits: Mapping[Split, Dataset],
+    settings: TrainSettings,
+    checkpoints: Path,
+    adapter: Path | None = None,
 ) -> WeightedTrainer:
     """A trainer of all weights, or of a fresh LoRA adapter on every linear layer but the head.
 
@@ -43,12 +47,13 @@ def build_trainer(
         splits: rows of an export; a missing validation split is none.
         settings: see TrainSettings.
         checkpoints: folder for checkpoints.
+        adapter: folder of one to go on with; None: a fresh one, where LoRA is trained.
 
     Raises:
         ValueError: if a method cannot do with the model.
     """
     begun = next((each.adapter_init for each in settings.methods if each.adapter_init), None)
-    adapter = LoraConfig(
+    fresh = LoraConfig(
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
@@ -58,12 +63,12 @@ def build_trainer(
         eva_config=EvaConfig() if begun == "eva" else None,  # given by the method later
     )
     trainer = WeightedTrainer(
-        model=load_model(model, settings.tune),
+        model=load_model(model, settings.tune) if adapter is None else load_adapter(model, adapter),
         args=trainer_config(settings, checkpoints),
         train_dataset=splits["train"],
         eval_dataset=splits.get("validation"),
         processing_class=load_chat_tokenizer(model),
-        peft_config=adapter if settings.tune == "lora" else None,
+        peft_config=fresh if settings.tune == "lora" and adapter is None else None,
     )
     # Set here: asked for in TRL's settings it is refused where attention is not FlashAttention,
     # though the mask of joined rows is right with any (transformers makes it of position_ids).
@@ -117,6 +122,7 @@ def prepared_rows(trainer: SFTTrainer) -> Dataset:
 def trainer_config(settings: TrainSettings, folder: Path) -> SFTConfig:
     """TRL's settings for ours; it writes checkpoints into the folder."""
     on_gpu = torch.cuda.is_available()
+    estimated = any(each.changes == "gradient" for each in settings.methods)
     config = SFTConfig(
         output_dir=str(folder),
         num_train_epochs=settings.epochs,
@@ -128,6 +134,9 @@ def trainer_config(settings: TrainSettings, folder: Path) -> SFTConfig:
         gradient_accumulation_steps=settings.gradient_accumulation,
         gradient_checkpointing=settings.gradient_checkpointing,
         max_length=settings.max_length,
+        # What is estimated is followed as it is: AdamW would make all of its parts alike.
+        optim="sgd" if estimated else "adamw_torch_fused",
+        max_grad_norm=0.0 if estimated else 1.0,
         loss_type="dft" if any(each.loss_type == "dft" for each in settings.methods) else "nll",
         completion_only_loss=True,
         seed=settings.seed,
@@ -166,6 +175,13 @@ def load_model(folder: Path, tune: Tuned = "lora") -> PreTrainedModel:
     # A weight in bfloat16 has 8 bits: most steps of an optimizer are too small to move it.
     halved = torch.cuda.is_available() and tune == "lora"
     return read_causal_model(folder, "bfloat16" if halved else "float32")
+
+
+def load_adapter(model: Path, adapter: Path) -> PeftModel:
+    """Load a model with an adapter that is trained on."""
+    loaded = load_model(model)
+    found: PeftModel = PeftModel.from_pretrained(loaded, str(adapter), is_trainable=True)
+    return found
 
 
 def load_chat_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

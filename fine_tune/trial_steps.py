@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +17,7 @@ from typing import Any
 from fine_tune.cost import memory_used
 from fine_tune.libraries import quiet_libraries
 from fine_tune.settings import TrainSettings
+from fine_tune.stage_settings import MixedExport, TrainStage
 from storage.exports_manifest import SCORE_PREFIX
 
 TIMED_STEPS = 2
@@ -35,6 +36,8 @@ class TrainPlan:
     seconds: float
     peak_bytes: int
     """Memory of the process, or of the GPU, at its highest so far."""
+    stages: tuple[TrainPlan, ...] = ()
+    """Of a training in stages: each of them; what stands above is of all together."""
 
 
 def count_steps(rows: int, settings: TrainSettings) -> int:
@@ -59,11 +62,44 @@ def plan_training(
         trained: rows of the training.
         settings: of the training.
     """
-    steps = count_steps(trained, settings)
+    steps = count_steps(trained, settings) * (len(settings.members()) if settings.soup else 1)
     step_rows = min(trained, settings.batch_rows * settings.gradient_accumulation)
     tokens = int(steps * step_rows * row_tokens)
     seconds, read = time_steps(model, rows, settings)
     return TrainPlan(trained, steps, tokens, seconds / read * tokens, memory_used()[1])
+
+
+def plan_stages(
+    model: Path,
+    rows: Sequence[Mapping[str, Any]],
+    sizes: Callable[[MixedExport], tuple[int, float]],
+    settings: TrainSettings,
+) -> TrainPlan:
+    """Plan each stage by steps of its own, on the same rows.
+
+    Args:
+        model: folder of the model.
+        rows: see plan_training.
+        sizes: how many rows a stage draws of an export, and their tokens, together.
+        settings: of the training; what it mixes is one stage where it has none.
+    """
+    plans = []
+    for stage in settings.stages or (TrainStage(mix=settings.mix),):
+        each = settings.of_stage(stage) if settings.stages else settings
+        parts = [sizes(mixed) for mixed in each.mix]
+        trained = sum(count for count, _ in parts)
+        tokens = sum(tokens for _, tokens in parts) / trained
+        plans.append(plan_training(model, rows, tokens, trained, each))
+    if not settings.stages:
+        return plans[0]
+    return TrainPlan(
+        rows=max(each.rows for each in plans),
+        steps=sum(each.steps for each in plans),
+        tokens=sum(each.tokens for each in plans),
+        seconds=sum(each.seconds for each in plans),
+        peak_bytes=max(each.peak_bytes for each in plans),
+        stages=tuple(plans),
+    )
 
 
 def time_steps(

@@ -6,11 +6,10 @@ is TRL's own, to the bit.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-import orjson
 import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
@@ -19,12 +18,10 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 from fine_tune.collate import LOSS_WEIGHTS, count_read, count_rows_of, row_places
 from fine_tune.cost import CostMeter
 from fine_tune.method import Divisor, LossBatch, TrainingMethod
+from fine_tune.report import OnStep
 from fine_tune.wrapped_model import Inputs, WrappedModel, weighted_nats
 from scorers.measures.models.language_model import read_causal_model
 from storage.exports_manifest import IGNORED, SCORE_PREFIX
-
-OnStep: TypeAlias = Callable[[int, int, float], None]
-"""Called after each optimizer step with the step, all steps, and the loss in nats per token."""
 
 
 class WeightedTrainer(SFTTrainer):
@@ -46,12 +43,33 @@ class WeightedTrainer(SFTTrainer):
         """Called by the trainer for each batch; counted once it has been computed."""
         # Before the step, which may take fields out of the inputs.
         rows, tokens = count_rows_of(inputs), count_read(inputs)
-        loss: torch.Tensor = super().training_step(  # type: ignore[no-untyped-call]
-            model, inputs, num_items_in_batch
-        )
+        loss = self._add_gradient(model, inputs, num_items_in_batch)
         if self.meter is not None:
             self.meter.count(rows, tokens)
         return loss
+
+    def _add_gradient(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor | Any],
+        items: torch.Tensor | int | None,
+    ) -> torch.Tensor:
+        """The trainer's own, backward; or that of a method."""
+        method = next((each for each in self.methods if each.changes == "gradient"), None)
+        if method is None:
+            own: torch.Tensor = super().training_step(model, inputs, items)  # type: ignore[no-untyped-call]
+            return own
+        prepared = self._prepare_inputs(inputs)
+
+        def take() -> torch.Tensor:
+            with self.compute_loss_context_manager():
+                found = self.compute_loss(model, prepared, num_items_in_batch=items)
+            assert isinstance(found, torch.Tensor)
+            reduced: torch.Tensor = self.accelerator.reduce(found.detach(), "mean")
+            return reduced
+
+        step = self.args.seed * 2**32 + self.state.global_step
+        return method.take_gradient(self.loaded_model(), take, step)
 
     def compute_loss(
         self,
@@ -224,20 +242,6 @@ class WeightedTrainer(SFTTrainer):
         config = self.loaded_model().config.get_text_config()
         limit: int | None = getattr(config, "max_position_embeddings", None)
         return limit
-
-    def save_weights(self, folder: Path) -> None:
-        """Write adapter or model, and tokenizer; the same weights give the same bytes."""
-        model = self.loaded_model()
-        model.save_pretrained(str(folder))
-        self._tokenizer.save_pretrained(str(folder))
-        if not isinstance(model, PeftModel):
-            return
-        (folder / "README.md").unlink()  # a form that nobody has filled in
-        # peft writes a set there, in another order in each process.
-        config = folder / "adapter_config.json"
-        fields = orjson.loads(config.read_bytes())
-        fields["target_modules"] = sorted(fields["target_modules"])
-        config.write_bytes(orjson.dumps(fields, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
 
     def loaded_model(self) -> PreTrainedModel | PeftModel:
         """The model that is trained, not as it is wrapped for several processes."""

@@ -16,6 +16,7 @@ from prefect.input import RunInput
 from prefect.states import Cancelled
 from pydantic import Field
 
+from fine_tune.mixture import pin_exports
 from fine_tune.outcome import (
     TrainingOutcome,
     read_outcome,
@@ -68,8 +69,11 @@ def train_export(export: Path, target: str, output: Path, settings: TrainSetting
 def training_said(manifest: ExportManifest, settings: TrainSettings) -> str:
     """What is trained on what, and how, in a few words."""
     with_what = "LoRA" if settings.tune == "lora" else "all weights"
-    named = ", ".join([with_what, *(each.method for each in settings.methods)])
-    return f"{manifest.trained()['train'].rows} rows with {named}"
+    methods = dict.fromkeys(each.method for each in settings.all_methods())
+    named = ", ".join([with_what, *methods])
+    stages = f", in {len(settings.stages)} stages" if settings.stages else ""
+    soup = f", the mean of {len(settings.members())}" if settings.soup else ""
+    return f"{manifest.trained()['train'].rows} rows with {named}{stages}{soup}"
 
 
 @flow(name="fine-tune", flow_run_name=name_training, persist_result=False)
@@ -93,7 +97,7 @@ def fine_tune(
     """
     folder = Path(export)
     manifest = read_manifest(folder)
-    settings = train or recipe_settings(folder)
+    settings = pin_exports(train or recipe_settings(folder), folder)
     model = with_template_of(folder, target or manifest.model.reference)
     trial_id = trial_identity(manifest.export_id, resolve_model(model).fingerprint, settings)
     place = Path(output) if output else training_folder(folder, trial_id)

@@ -11,8 +11,9 @@ from typing import Literal
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from fine_tune.files import weights_folder
+from fine_tune.mixture import pin_exports
 from fine_tune.outcome import read_outcome, training_folder, trial_identity
-from fine_tune.train import weights_folder
 from flows.artifacts import show_training
 from flows.begin_run import NoRowsError, RunState, ingest_stage
 from flows.fine_tune_export import train_export, training_said
@@ -244,19 +245,20 @@ def train_stage(state: RunState) -> RunState:
     if state.recipe.train is None or state.exported is None:
         return state
     manifest, directory = state.exported.manifest, state.run.workspace.directory
+    settings = pin_exports(state.recipe.train, state.exported.path)
     target = resolve_model(state.placed.target)
-    trial_id = trial_identity(manifest.export_id, target.fingerprint, state.recipe.train)
+    trial_id = trial_identity(manifest.export_id, target.fingerprint, settings)
     output = training_folder(state.exported.path, trial_id)
-    say(f"train: {training_said(manifest, state.recipe.train)}")
+    say(f"train: {training_said(manifest, settings)}")
     report = train_export(  # not sent to a cluster: where it is done, its export must be
-        state.exported.path, state.placed.target, output, state.recipe.train
+        state.exported.path, state.placed.target, output, settings
     )
     outcome = read_outcome(output, directory)
     assert outcome is not None
     with open_workspace(state.run.workspace) as con:
         write_outcome(con, outcome)
     show_training(state.recipe.name, outcome)
-    trained = directory / outcome.adapter / weights_folder(state.recipe.train)
+    trained = directory / outcome.adapter / weights_folder(settings.tune)
     return replace(state, trained=report, adapter=trained)
 
 

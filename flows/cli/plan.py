@@ -51,7 +51,7 @@ def plan(
 
     Sources are read and tokens counted, which the run will find done. Nothing else is stored.
     """
-    from flows.cli.planned_training import plan_train, training_plan_line
+    from flows.cli.planned_training import plan_train, training_plan_lines
     from flows.recipe.check import load_recipe
     from pipeline.advice.budget_advice import advise
     from pipeline.advice.learning_curve import nested_slices
@@ -89,7 +89,7 @@ def plan(
         print_table(MAKER_COLUMNS, [call_row(each) for each in calls])
     lines = [
         f"in all {spoken(total)} of measuring on this machine",
-        *([training_plan_line(training)] if training else []),
+        *(training_plan_lines(training) if training else []),
         *(f"not in this: {each}" for each in left_out),
         "\nWhat papers found about budgets; advice, and nothing that is enforced:",
         *(f"- {each}" for each in advice),

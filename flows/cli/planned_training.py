@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fine_tune.trial_steps import TrainPlan, plan_training
+from fine_tune.mixture import find_export
+from fine_tune.stage_settings import OWN, MixedExport
+from fine_tune.trial_steps import TrainPlan, plan_stages, plan_training
 from flows.progress import say, spoken
 from flows.recipe.schema import Recipe
 from pipeline.selection.step import RankStep
 from scorers.measures.models.loading import resolve_model
 from storage.database import read_workspace
 from storage.examples import read_examples
+from storage.exports_manifest import read_manifest
 from storage.measurements import read_measurements
 from storage.workspace import Workspace
 
@@ -44,7 +47,20 @@ def plan_train(recipe: Recipe, base: Path, pool: Sequence[str]) -> TrainPlan | N
     loss_tokens = counts["response_tokens"][fitting].mean()
     trained = trained_rows_at_most(recipe, len(fitting), float(loss_tokens))
     model = resolve_model(placed.target).path
-    return plan_training(model, rows, float(lengths.mean()), trained, recipe.train)
+    length = float(lengths.mean())
+    if not (recipe.train.stages or recipe.train.mix):
+        return plan_training(model, rows, length, trained, recipe.train)
+
+    def sizes(mixed: MixedExport) -> tuple[int, float]:
+        if mixed.export == OWN:
+            drawn = mixed.drawn(trained)
+            return drawn, drawn * length
+        exports = Workspace(Path(placed.workspace)).exports
+        counts = read_manifest(find_export(mixed.export, exports)).trained()["train"]
+        drawn = mixed.drawn(counts.rows)
+        return drawn, drawn * (counts.prompt_tokens + counts.loss_tokens) / counts.rows
+
+    return plan_stages(model, rows, sizes, recipe.train)
 
 
 def trained_rows_at_most(recipe: Recipe, pool: int, loss_tokens: float) -> int:
@@ -59,9 +75,12 @@ def trained_rows_at_most(recipe: Recipe, pool: int, loss_tokens: float) -> int:
     return max(1, min(pool, bought))
 
 
-def training_plan_line(plan: TrainPlan) -> str:
-    """What the training will cost."""
-    return (
-        f"training: at most {plan.rows:,} rows in {plan.steps:,} steps, {plan.tokens:,} tokens; "
-        f"{spoken(plan.seconds)} and {plan.peak_bytes / 2**30:.1f} GiB on this machine"
-    )
+def training_plan_lines(plan: TrainPlan) -> list[str]:
+    """What the training will cost, and each of its stages."""
+    parts = [("training", plan)]
+    parts += [(f"  stage {number}", each) for number, each in enumerate(plan.stages, start=1)]
+    return [
+        f"{name}: at most {each.rows:,} rows in {each.steps:,} steps, {each.tokens:,} tokens; "
+        f"{spoken(each.seconds)} and {each.peak_bytes / 2**30:.1f} GiB on this machine"
+        for name, each in parts
+    ]

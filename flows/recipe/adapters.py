@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fine_tune.train import ADAPTER_FOLDER, MODEL_FOLDER
+from fine_tune.files import ADAPTER_FOLDER, MODEL_FOLDER
 from pipeline.generation.catalogue import Generator
 from scorers.measures.models.loading import ADAPTER, MissingModelError
 from storage.database import read_workspace

@@ -1,7 +1,10 @@
 """What a recipe measures and scores: whether every number that is read will be there."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
+from fine_tune.mixture import UnknownExportError, find_export
+from fine_tune.stage_settings import OWN
 from flows.recipe.schema import Recipe
 from pipeline.measuring.catalogue import MEASURES
 from pipeline.measuring.measures.embeddings import ComparedField, embeddings_name
@@ -10,6 +13,7 @@ from pipeline.scoring.stage import LOSS, TEXTS_BY_NAME, ScoreSettings, find_scor
 from scorers import SCORERS, TEXT, scorer_settings
 from scorers.names import did_you_mean
 from scorers.reductions import OF_TURNS
+from storage.workspace import Workspace
 
 
 def measure_problems(recipe: Recipe) -> Iterator[str]:
@@ -160,3 +164,15 @@ def train_problems(recipe: Recipe) -> Iterator[str]:
             f"train.max_length: {limit} tokens, but measure.tokens.max_tokens lets rows of "
             f"{longest} through: make them equal"
         )
+
+
+def mix_problems(recipe: Recipe) -> Iterator[str]:
+    """Exports that are to be mixed into the training, and are not there."""
+    exports = Workspace(Path(recipe.workspace)).exports
+    stages = recipe.train.stages if recipe.train else ()
+    mixed = [*(recipe.train.mix if recipe.train else ()), *(m for each in stages for m in each.mix)]
+    for name in dict.fromkeys(each.export for each in mixed if each.export != OWN):
+        try:
+            find_export(name, exports)
+        except UnknownExportError as error:
+            yield str(error)

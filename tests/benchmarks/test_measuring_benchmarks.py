@@ -15,6 +15,7 @@ from benchmarks import (
     measuring_limit,
     measuring_peers,
     plan_accuracy,
+    training_methods,
     trajectory_losses,
 )
 from benchmarks.bfloat16_selection import overlap
@@ -32,6 +33,7 @@ NEED_DATA = [
     measuring_limit,
     measuring_peers,
     plan_accuracy,
+    training_methods,
     trajectory_losses,
 ]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from fine_tune.balance import row_weights
-from fine_tune.checked_rows import checked_trainer, task_names
+from fine_tune.balance import row_weights, task_names
+from fine_tune.checked_rows import checked_trainer
 from fine_tune.evaluate import loss_of_rows
 from fine_tune.settings import TrainSettings
 from fine_tune.train import train_adapter

@@ -56,3 +56,53 @@ def test_a_training_that_uses_nothing_new_is_the_one_it_was() -> None:
     # as it was before there were methods
     assert trial_identity("e", "m", TrainSettings()) == "f8f19bbf53f533d9"
     assert "tune" in TrainSettings(tune="full").model_dump()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"stages": [{}], "methods": [{"method": "dft"}]}, "each stage has its own methods"),
+        ({"stages": [{}], "mix": [{}], "epochs": 2}, "its own mix and epochs"),
+        ({"stages": [{}], "max_steps": 3}, "its own max_steps"),
+        ({"stages": [{}], "balance": "source"}, "leave it out, or stages"),
+        ({"mix": [{}], "balance": "source"}, "leave it out, or mix"),
+        ({"mix": [{"export": "a"}, {}, {"export": "a"}]}, "a stands there twice"),
+        ({"stages": [{"mix": [{}, {}]}]}, "own stands there twice"),
+        ({"stages": [{}, {"methods": [{"method": "hft"}]}]}, "hft is not for tune: lora"),
+        ({"stages": [{}, {"methods": [{"method": "eva"}]}]}, "stage 2 goes on with one"),
+        ({"stages": [{"methods": [{"method": "lines"}]}, {}]}, "belongs to the last stage"),
+        ({"stages": [{"mix": []}]}, "at least 1 item"),
+        ({"soup": {}}, "is of at least two"),
+        ({"soup": {"seeds": [4, 4], "learning_rates": [1e-4]}}, "is of at least two"),
+        ({"soup": {"seeds": [0, 1]}, "stages": [{}]}, "leave one out"),
+        ({"soup": {"seeds": [0, 1]}, "methods": [{"method": "eva"}]}, "which have no mean"),
+        ({"soup": {"learning_rates": [0.1, 0]}}, "greater than 0"),
+    ],
+)
+def test_stages_that_cannot_follow_are_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        TrainSettings.model_validate(settings)
+
+
+def test_a_stage_has_what_the_training_has_and_its_own() -> None:
+    stages = [{"epochs": 2, "learning_rate": 1e-5}, {"methods": [{"method": "dft"}]}]
+    settings = TrainSettings.model_validate(
+        {"lora_rank": 3, "learning_rate": 0.1, "stages": stages}
+    )
+    first, second = (settings.of_stage(each) for each in settings.stages)
+    assert (first.lora_rank, first.epochs, first.learning_rate) == (3, 2, 1e-5)
+    assert (second.epochs, second.learning_rate, second.methods[0].method) == (1, 0.1, "dft")
+    assert not first.stages and first.mix[0].export == "own"
+    assert TrainSettings.model_validate(settings.model_dump(mode="json")) == settings
+
+
+def test_a_soup_has_a_member_for_each_seed_and_rate() -> None:
+    soup = {"seeds": [3, 4, 3], "learning_rates": [0.1, 0.2]}
+    members = TrainSettings.model_validate({"seed": 9, "soup": soup}).members()
+    assert [(each.seed, each.learning_rate) for each in members] == [
+        (3, 0.1),
+        (3, 0.2),
+        (4, 0.1),
+        (4, 0.2),
+    ]
+    assert all(each.soup is None for each in members)

@@ -11,7 +11,7 @@ import torch
 from datasets import Dataset
 from safetensors.numpy import load_file, save_file
 
-from fine_tune import checked_rows, train
+from fine_tune import checked_rows, one_training, train
 from fine_tune.cost import COST_FILE, read_cost
 from fine_tune.evaluate import loss_of_rows
 from fine_tune.methods.hft import draw_frozen
@@ -117,7 +117,7 @@ def test_what_is_done_before_does_not_show_in_the_training(
         torch.rand(3)
         return loss_of_rows(trainer, rows)
 
-    monkeypatch.setattr(train, "loss_of_rows", roll_dice)
+    monkeypatch.setattr(one_training, "loss_of_rows", roll_dice)
     train_adapter(tiny_export, tiny_model, tmp_path / "t", SETTINGS)
     assert files_of(tmp_path / "t") == files_of(finished[0])
 
@@ -157,7 +157,7 @@ def test_a_finished_training_is_not_done_again(
 ) -> None:
     output, report, _ = finished
     before = files_of(output)
-    monkeypatch.setattr(train, "_run", lambda *_: pytest.fail("it trained again"))
+    monkeypatch.setattr(one_training, "_run", lambda *_: pytest.fail("it trained again"))
     monkeypatch.setattr(checked_rows, "load_trained", lambda *_: pytest.fail("it loaded rows"))
     assert train_adapter(tiny_export, tiny_model, output, SETTINGS) == report
     assert files_of(output) == before
@@ -269,7 +269,7 @@ def test_a_kill_between_the_last_step_and_the_report_costs_no_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(train, "_write_weights", raise_interrupt)
+        patched.setattr(one_training, "_write_weights", raise_interrupt)
         train_adapter(tiny_export, tiny_model, tmp_path / "resumed", SETTINGS)
     output, steps = resume(tmp_path, tmp_path, tiny_model, tiny_export)
     assert steps == []

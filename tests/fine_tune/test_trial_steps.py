@@ -7,7 +7,8 @@ import pytest
 
 from fine_tune import trial_steps
 from fine_tune.settings import TrainSettings
-from fine_tune.trial_steps import count_steps, plan_training, time_steps
+from fine_tune.stage_settings import MixedExport, Soup
+from fine_tune.trial_steps import count_steps, plan_stages, plan_training, time_steps
 from tests.fine_tune.tiny import make_rows
 
 
@@ -32,6 +33,30 @@ def test_the_time_goes_by_the_tokens_of_the_training(
     monkeypatch.setattr(trial_steps, "time_steps", lambda *_: (3.0, 600))
     plan = plan_training(tmp_path, [{}], 50.0, 8, TrainSettings(epochs=3))
     assert (plan.steps, plan.tokens, plan.seconds) == (6, 1200, 6.0)
+    soup = Soup(seeds=(0, 1, 2))
+    plan = plan_training(tmp_path, [{}], 50.0, 8, TrainSettings(epochs=3, soup=soup))
+    assert (plan.steps, plan.tokens, plan.seconds) == (18, 3600, 18.0)
+
+
+def test_each_stage_is_planned_by_the_rows_that_it_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial_steps, "time_steps", lambda *_: (3.0, 600))
+    tried = TrainSettings.model_validate(
+        {"stages": [{"epochs": 2}, {"mix": [{}, {"export": "b", "share": 0.1}]}]}
+    )
+
+    def sizes(mixed: MixedExport) -> tuple[int, float]:
+        rows = mixed.drawn(8 if mixed.export == "own" else 31)
+        return rows, rows * (50.0 if mixed.export == "own" else 20.0)
+
+    plan = plan_stages(tmp_path, [{}], sizes, tried)
+    assert [(each.rows, each.steps, each.tokens) for each in plan.stages] == [
+        (8, 4, 4 * 4 * 50),
+        (8 + 4, 3, 3 * 4 * 40),  # the mean row has 40 tokens
+    ]
+    assert (plan.rows, plan.steps, plan.tokens) == (12, 7, 1280)
+    assert plan.seconds == pytest.approx(1280 * 3 / 600)
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ HOOKS: dict[Change, str] = {
     "weights of tokens": "token_weights",
     "inputs": "change_inputs",
     "loss": "batch_loss",
+    "gradient": "take_gradient",
     "adapter": "init_adapter",
     "parameters": "prepare_model",
     "trained weights": "finish_model",

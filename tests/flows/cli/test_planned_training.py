@@ -1,11 +1,12 @@
 """What a plan says of the training."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from fine_tune.trial_steps import TrainPlan
-from flows.cli.planned_training import trained_rows_at_most, training_plan_line
+from flows.cli.planned_training import trained_rows_at_most, training_plan_lines
 from flows.recipe.schema import Recipe
 
 
@@ -34,9 +35,9 @@ def test_the_budget_says_how_many_rows_are_trained_at_most(
     assert trained_rows_at_most(recipe, 100, 30.0) == rows
 
 
-def test_the_plan_is_one_line() -> None:
+def test_the_plan_is_one_line_and_one_of_each_stage() -> None:
     plan = TrainPlan(rows=1200, steps=300, tokens=90_000, seconds=125.0, peak_bytes=3 * 2**30)
-    assert training_plan_line(plan) == (
-        "training: at most 1,200 rows in 300 steps, 90,000 tokens; 2 min and 3.0 GiB on this "
-        "machine"
-    )
+    line = "at most 1,200 rows in 300 steps, 90,000 tokens; 2 min and 3.0 GiB on this machine"
+    assert training_plan_lines(plan) == [f"training: {line}"]
+    staged = replace(plan, stages=(plan, plan))
+    assert training_plan_lines(staged)[1:] == [f"  stage {n}: {line}" for n in (1, 2)]

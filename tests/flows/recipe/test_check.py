@@ -220,6 +220,12 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
             "train.balance: no source is called 'row.jsonl'. Did you mean",
         ),
         ({"train": {"balance": {"rows.jsonl": 0}}}, "train.balance"),
+        (
+            {"train": {"mix": [{"export": "other"}]}},
+            "train: 0 exports are called 'other'; give one",
+        ),
+        ({"train": {"stages": [{}, {"mix": [{}, {"export": "x"}]}]}}, "exports are called 'x'"),
+        ({"train": {"stages": [{}], "epochs": 2}}, "each stage has its own epochs"),
         ({"export": {"scores": ["ifdd"]}}, "export.scores: 'ifdd' is not among the scores"),
         (
             {"measure": {"confidence": {"samples": {"endpoint": SERVED}}}},

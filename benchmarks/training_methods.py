@@ -1,0 +1,98 @@
+"""What each method of training costs in a step against plain training, and packed against padded.
+
+    SLUICE_REAL_DATA=DIR python benchmarks/training_methods.py [--steps 1] [--out FILE]
+
+The first ten blocks of the embedded model on short Alpaca rows, eight in a pass. Each training has
+a process of its own; its first step is not timed. CPU-seconds of one thread are what counts on a
+busy machine: with more, their waiting for each other would count as work. TRL's own trainer reads
+the same rows, padded and without padding, with no weights: what the weights of tokens cost beside.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.real_rows import ALPACA, real_data
+from benchmarks.running import RESULTS, machine_facts, run_python, write_result
+
+CHILD = Path(__file__).with_name("training_steps.py")
+ROWS = 8
+BLOCKS = 10
+LONGEST = 240
+"""Characters of a prompt and its answer; longer rows would be padding for all the others."""
+
+LORA: dict[str, Any] = {"lora_rank": 8}
+FULL: dict[str, Any] = {"tune": "full"}
+
+
+def with_method(tune: Mapping[str, Any], method: str, **settings: object) -> dict[str, Any]:
+    """The settings of a training with one method."""
+    return {**tune, "methods": [{"method": method, **settings}]}
+
+
+TRAININGS: dict[str, dict[str, Any]] = {
+    "TRL, LoRA": LORA,
+    "plain, LoRA": LORA,
+    "weights, LoRA": LORA,
+    "TRL, LoRA, padding-free": {**LORA, "packing": True},
+    "weights, LoRA, packed": {**LORA, "packing": True},
+    "masked_thought, LoRA": with_method(LORA, "masked_thought"),
+    "dft, LoRA": with_method(LORA, "dft"),
+    "poft, LoRA": with_method(LORA, "poft", perplexities=["perplexity"]),
+    "q_tuning, LoRA": with_method(LORA, "q_tuning"),
+    "sftmix, LoRA": with_method(LORA, "sftmix"),
+    "ift, LoRA": with_method(LORA, "ift"),
+    "mezo, LoRA": with_method(LORA, "mezo", spread=0.01),
+    "plain, full": FULL,
+    "hft, full": with_method(FULL, "hft"),
+    "cofitune, full": with_method(FULL, "cofitune"),
+}
+
+
+def measure(name: str, steps: int) -> dict[str, float]:
+    """One training in a process of its own."""
+    usage = run_python([CHILD, name, str(steps)])
+    found: dict[str, float] = json.loads(usage.output.splitlines()[-1])
+    return {
+        "wall_seconds_per_step": round(found["wall"], 2),
+        "cpu_seconds_per_step": round(found["cpu"], 2),
+        "tokens_per_cpu_second": round(found["tokens"] / found["cpu"], 1),
+        "peak_gib": round(usage.peak_bytes / 2**30, 2),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns its exit code."""
+    parser = argparse.ArgumentParser(description="The cost of a step with each method of training.")
+    parser.add_argument("--steps", type=int, default=1, help="timed; default %(default)s")
+    parser.add_argument("--out", type=Path, default=RESULTS / "training_methods.json")
+    given = parser.parse_args(arguments)
+    if real_data(ALPACA) is None:
+        return 0
+    found = {}
+    for name in TRAININGS:
+        found[name] = measure(name, given.steps)
+        sys.stderr.write(f"{name}: {json.dumps(found[name])}\n")
+    for name, each in found.items():
+        plain = found["plain, full" if name.endswith("full") else "plain, LoRA"]
+        each["times_plain"] = round(each["cpu_seconds_per_step"] / plain["cpu_seconds_per_step"], 2)
+    facts = machine_facts(("torch", "transformers", "trl", "peft"))
+    facts["threads"] = 1
+    result = {
+        "machine": facts,
+        "blocks": BLOCKS,
+        "rows_per_step": ROWS,
+        "steps": given.steps,
+        "trainings": found,
+    }
+    write_result(given.out, result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Which exports a training mixes, found and held to what they were when it began."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from fine_tune.settings import TrainSettings
+from fine_tune.stage_settings import OWN, MixedExport
+from storage.exports_manifest import MANIFEST_FILE, read_manifest
+
+
+class UnknownExportError(ValueError):
+    """An export that is to be mixed is not there, or not the one that was meant."""
+
+    exit_code: ClassVar[int] = 2
+
+
+def find_export(name: str, exports: Path) -> Path:
+    """The folder of an export.
+
+    Args:
+        name: a folder; or in `exports` the name of a folder, or of the recipe that made one.
+        exports: the folder that a workspace's exports lie in.
+
+    Raises:
+        UnknownExportError: if none is called so, or several are.
+    """
+    if (Path(name) / MANIFEST_FILE).is_file():
+        return Path(name)
+    known = sorted(each.parent.name for each in exports.glob(f"*/{MANIFEST_FILE}"))
+    fitting = [each for each in known if name == each or each.rpartition("-")[0] == name]
+    fitting = fitting or [each for each in known if recipe_of(each) == name]
+    # Two runs that chose the same rows have written the same export.
+    if len({read_manifest(exports / each).export_id for each in fitting}) != 1:
+        raise UnknownExportError(
+            f"train: {len(fitting)} exports are called {name!r}; give one of "
+            f"{', '.join(fitting or known) or 'none, for ' + str(exports) + ' has no export'}, or "
+            "the folder of another"
+        )
+    return exports / fitting[0]
+
+
+def recipe_of(folder: str) -> str:
+    """The recipe in the name of an export's folder, before its selection and run."""
+    return folder.rsplit("-", 2)[0]
+
+
+def pin_exports(settings: TrainSettings, export: Path) -> TrainSettings:
+    """The settings with the ids of the exports that they mix: those are part of what is trained.
+
+    Args:
+        settings: of a training.
+        export: the one it is on; others are looked for beside it.
+
+    Raises:
+        UnknownExportError: if one is not found, or is not what it must be.
+    """
+
+    def pinned(mix: Sequence[MixedExport]) -> tuple[MixedExport, ...]:
+        return tuple(pin(each, export) for each in mix)
+
+    stages = [each.model_copy(update={"mix": pinned(each.mix)}) for each in settings.stages]
+    return settings.model_copy(update={"mix": pinned(settings.mix), "stages": tuple(stages)})
+
+
+def pin(mixed: MixedExport, export: Path) -> MixedExport:
+    """One of them with its id; the own export's is the training's already."""
+    if mixed.export == OWN:
+        return mixed
+    folder = find_export(mixed.export, export.resolve().parent)
+    found = read_manifest(folder).export_id
+    if mixed.export_id not in (None, found):
+        raise UnknownExportError(
+            f"train: {folder} is the export {found}, not {mixed.export_id}, which is to be mixed"
+        )
+    return mixed.model_copy(update={"export_id": found})
