@@ -34,6 +34,7 @@ CODES = {
         "RecipeError",
         "ShardsUnreachableError",
         "UnfixedDateError",
+        "UnknownExportError",
         "UnmeasuredTargetsError",
         "WorkspaceBusyError",
         "WorkspaceMissingError",
