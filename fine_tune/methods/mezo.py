@@ -9,8 +9,8 @@ optimizer's state; costs two forward passes.
 
 Malladi et al. 2023, "Fine-Tuning Language Models with Just Forward Passes", arXiv:2305.17333. The
 direction of a step is drawn by its seed and number, and each pass of a step goes along the same
-one. Unlike there the estimate is put down as a gradient, for whatever clips or schedules it: that
-takes the memory of the trained weights once more.
+one. Unlike there weights are copied to be put back exactly, and the estimate is put down as a
+gradient: that takes the memory of the trained weights twice more.
 """
 
 from __future__ import annotations
