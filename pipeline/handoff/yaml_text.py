@@ -5,6 +5,16 @@ from collections.abc import Mapping
 import yaml
 
 
+class _WithoutAliases(yaml.SafeDumper):
+    """Writes a value out wherever it stands, as people do."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
 def yaml_text(settings: Mapping[str, object]) -> str:
     """Settings in the order given, one a line."""
-    return str(yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True, width=100))
+    text = yaml.dump(
+        dict(settings), Dumper=_WithoutAliases, sort_keys=False, allow_unicode=True, width=100
+    )
+    return str(text)

@@ -30,6 +30,7 @@ def test_an_export_is_handed_over_beside_itself(tmp_path: Path) -> None:
     assert "every row is handed over" in done.stderr
     config = (tmp_path / "export-axolotl" / "axolotl.yaml").read_text()
     assert f"base_model: {tmp_path / 'model'}" in config
+    assert config.count("roles_to_train: []") == 2 and "&" not in config
 
 
 def test_what_would_be_lost_ends_with_1_and_says_what_helps(tmp_path: Path) -> None:
