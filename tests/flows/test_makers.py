@@ -61,10 +61,12 @@ def test_a_maker_goes_from_the_recipe_to_the_card(tmp_path: Path, harness: None)
         assert (planned["fewest"], planned["most"]) == (24, 24) and planned["tokens"] == 24 * 256
         assert not any(each.body for each in server.received), "a plan asks nothing"
         sluice("run", str(recipe))
-        asked = sum(bool(each.body) for each in server.received)
+        asked = [json.dumps(each.body, sort_keys=True) for each in server.received if each.body]
         exports = sorted(path.name for path in (work / "exports").iterdir())
         sluice("run", str(recipe))
-        assert asked == 24 == sum(bool(each.body) for each in server.received)
+        # A request whose connection was lost before the answer is sent again, in a busy hour.
+        assert len(set(asked)) == 24
+        assert sum(bool(each.body) for each in server.received) == len(asked), "asked once for all"
     assert sorted(path.name for path in (work / "exports").iterdir()) == exports
     workspace = Workspace(work)
     with read_workspace(workspace) as con:
