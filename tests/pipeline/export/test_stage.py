@@ -132,8 +132,11 @@ def test_a_template_of_the_recipe_counts_the_tokens_and_lies_in_the_export(tmp_p
 def test_generators_are_named_once_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     makers = {f"row {n}": f"model {n % 9}" for n in range(20)}
     monkeypatch.setattr(stage, "read_makers", lambda _con, ids: {i: makers[i] for i in ids})
+    stated = {"model 3": ["mit", "apache-2.0"]}
+    monkeypatch.setattr(stage, "read_model_licenses", lambda _con, ids: stated)
     found = stage.read_generators(None, list(makers))  # type: ignore[arg-type]
-    assert found == [f"model {n}" for n in range(9)]
+    said = {3: "model 3, licence mit, apache-2.0"}
+    assert found == [said.get(n, f"model {n}") for n in range(9)]
 
 
 def test_scores_stand_beside_each_row_where_they_are_asked_for(tmp_path: Path) -> None:
