@@ -90,13 +90,13 @@ class LossFlagRows:
             assert native.system is not None
             messages.append({"role": "system", "content": cut.system})
             pieces.append(TextPiece(cut.system.join(native.system), trained=False))
-        for exchange, flag in zip(cut.exchanges, flags, strict=True):
+        for number, (exchange, flag) in enumerate(zip(cut.exchanges, flags, strict=True), start=1):
             messages.append({"role": "user", "content": exchange.user})
             messages.append({"role": "assistant", "content": exchange.assistant, "loss": flag})
             pieces.append(TextPiece(exchange.user.join(native.user), trained=False))
             pieces.append(TextPiece(exchange.assistant, flag))
-            last = len(pieces) == 2 * len(cut.exchanges) + 1 + bool(cut.system)
-            pieces.append(TextPiece(native.close, trained=last))
+            # Its suffix, behind the last answer alone, is trained whatever the flags say.
+            pieces.append(TextPiece(native.close, trained=number == len(cut.exchanges)))
         line = {"messages": messages, "row_id": row.row_id}
         return HeldRow(line, self._encode(pieces, native))
 

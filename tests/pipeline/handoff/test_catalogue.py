@@ -61,6 +61,19 @@ def test_a_text_with_a_token_that_llamafactory_would_add_is_not_held(tmp_path: P
     assert reason is not None and "<|eom_id|>" in reason
 
 
+@pytest.mark.parametrize("read_only", [1, 2, 3])
+@pytest.mark.parametrize("name", ["axolotl", "ms-swift"])
+def test_a_turn_that_is_read_only_may_stand_anywhere(
+    name: str, read_only: int, tmp_path: Path
+) -> None:
+    turns = [
+        turn
+        for number in range(1, 5)
+        for turn in (user("a?"), answer("b.", **({"weight": 0} if number == read_only else {})))
+    ]
+    assert held("qwen2_5", name, turns, tmp_path) is None
+
+
 def test_ms_swift_gets_no_gemma_whose_last_line_break_it_leaves_out(tmp_path: Path) -> None:
     reason = held("gemma", "ms-swift", [user("a"), answer("b")], tmp_path)
     assert reason is not None and "no template" in reason
