@@ -43,7 +43,7 @@ def train_soup(
     ):
         raise ValueError(
             "a greedy soup compares held-out losses, and the export has no validation split: set "
-            "export.validation_fraction in the recipe, or choose: uniform"
+            "select.held_out in the recipe, or choose: uniform"
         )
     training = Training(
         export_id=manifest.export_id,

@@ -11,7 +11,8 @@ from fine_tune.settings import TrainSettings
 from fine_tune.soups import write_mean
 from fine_tune.train import train_adapter
 from fine_tune.trainer import load_model
-from tests.fine_tune.tiny import heldout_loss
+from pipeline.selection.run_steps import SelectSettings
+from tests.fine_tune.tiny import count_rows, export_for, heldout_loss, make_rows
 
 
 def drawn_adapter(model: Path, folder: Path, seed: int) -> dict[str, torch.Tensor]:
@@ -69,3 +70,15 @@ def test_a_training_is_the_soup_of_its_members(
     read = heldout_loss(model, adapter, tiny_export)
     assert read.nats_per_token == pytest.approx(report.heldout_after.nats_per_token, rel=1e-5)
     assert not (tmp_path / "out" / "soup").exists()
+
+
+def test_a_greedy_soup_without_held_out_rows_names_the_setting_that_keeps_some(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    export = export_for(tiny_model, tmp_path / "export", count_rows(make_rows(3), tiny_model))
+    soup = {"seeds": [0, 1], "choose": "greedy"}
+    settings = TrainSettings.model_validate({"lora_rank": 2, "soup": soup})
+    with pytest.raises(ValueError, match=r"no validation split: set select\.held_out in") as raised:
+        train_adapter(export, tiny_model, tmp_path / "out", settings)
+    assert "choose: uniform" in str(raised.value) and not (tmp_path / "out").exists()
+    assert "held_out" in SelectSettings.model_fields
