@@ -68,19 +68,14 @@ def train_once(
         on_step: see train_adapter.
         begun: what to go on from; None: the model alone.
     """
-    manifest = read_manifest(export)
-    fingerprint = resolve_model(str(model)).fingerprint
-    training = Training(
-        export_id=manifest.export_id, model_fingerprint=fingerprint, settings=settings
-    )
-    with writing_to(output):
-        claim_folder(output, training)
+    training = claim_training(export, model, output, settings)
     report = read_train_report(output)
     if report is None:
         meter = CostMeter(output)
         with quiet_libraries(), writing_to(output):
             from fine_tune.checked_rows import checked_trainer  # takes seconds
 
+            manifest = read_manifest(export)
             require_trainable(export, manifest)
             adapter = begun.adapter if begun else None
             checked = checked_trainer(export, manifest, model, output, settings, adapter)
@@ -89,6 +84,22 @@ def train_once(
     for folder in (CHECKPOINTS_FOLDER, CACHE_FOLDER):  # also of one killed after its report
         shutil.rmtree(output / folder, ignore_errors=True)
     return report
+
+
+def claim_training(export: Path, model: Path, output: Path, settings: TrainSettings) -> Training:
+    """The training of an export with a model, its folder made its own.
+
+    Raises:
+        OtherTrainingError: if the folder belongs to another.
+    """
+    training = Training(
+        export_id=read_manifest(export).export_id,
+        model_fingerprint=resolve_model(str(model)).fingerprint,
+        settings=settings,
+    )
+    with writing_to(output):
+        claim_folder(output, training)
+    return training
 
 
 def _run(checked: CheckedTrainer, training: Training, output: Path, begun: Begun) -> TrainReport:

@@ -8,19 +8,17 @@ from pathlib import Path
 
 from fine_tune.files import weights_folder
 from fine_tune.libraries import quiet_libraries
-from fine_tune.one_training import train_once
+from fine_tune.one_training import claim_training, train_once
 from fine_tune.report import (
     HeldOutLoss,
     OnStep,
     Training,
     TrainReport,
-    claim_folder,
     read_train_report,
     write_train_report,
 )
 from fine_tune.settings import TrainSettings
 from fine_tune.stages import join_reports, total_cost
-from scorers.measures.models.loading import resolve_model
 from storage.error_notes import writing_to
 from storage.exports_manifest import read_manifest
 
@@ -35,23 +33,13 @@ def train_soup(
     Raises:
         ValueError: if a greedy soup has no held-out rows to compare on.
     """
-    manifest = read_manifest(export)
-    if (
-        settings.soup
-        and settings.soup.choose == "greedy"
-        and not manifest.counts("validation").rows
-    ):
+    greedy = settings.soup is not None and settings.soup.choose == "greedy"
+    if greedy and not read_manifest(export).counts("validation").rows:
         raise ValueError(
             "a greedy soup compares held-out losses, and the export has no validation split: set "
             "select.held_out in the recipe, or choose: uniform"
         )
-    training = Training(
-        export_id=manifest.export_id,
-        model_fingerprint=resolve_model(str(model)).fingerprint,
-        settings=settings,
-    )
-    with writing_to(output):
-        claim_folder(output, training)
+    training = claim_training(export, model, output, settings)
     report = read_train_report(output)
     if report is None:
         folders = [output / SOUP_FOLDER / str(n) for n in range(1, 1 + len(settings.members()))]

@@ -9,19 +9,16 @@ import orjson
 
 from fine_tune.cost import COST_FILE, TrainCost, read_cost
 from fine_tune.files import weights_folder, write_whole
-from fine_tune.one_training import Begun, train_once
+from fine_tune.one_training import Begun, claim_training, train_once
 from fine_tune.report import (
     OnStep,
     Training,
     TrainReport,
-    claim_folder,
     read_train_report,
     write_train_report,
 )
 from fine_tune.settings import TrainSettings
-from scorers.measures.models.loading import resolve_model
 from storage.error_notes import writing_to
-from storage.exports_manifest import read_manifest
 
 STAGES_FOLDER = "stages"
 
@@ -30,13 +27,7 @@ def train_stages(
     export: Path, model: Path, output: Path, settings: TrainSettings, on_step: OnStep | None
 ) -> TrainReport:
     """Train stage after stage; see train_adapter. Held-out losses are all of the own export."""
-    training = Training(
-        export_id=read_manifest(export).export_id,
-        model_fingerprint=resolve_model(str(model)).fingerprint,
-        settings=settings,
-    )
-    with writing_to(output):
-        claim_folder(output, training)
+    training = claim_training(export, model, output, settings)
     report = read_train_report(output)
     weights, folders = weights_folder(settings.tune), stage_folders(output, settings)
     if report is None:
