@@ -6,7 +6,7 @@ loss at its end-of-turn token, and leave out the line break that the template wr
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -68,6 +68,16 @@ class RowPrediction:
     """Of a row that is not kept, as the export promises them."""
     sha256: str | None
     """As TrainedRow gives it; None for a row that is not kept."""
+
+
+def join_pieces(pieces: Iterable[tuple[Sequence[int], bool]]) -> TrainedRow:
+    """A row of pieces one behind the other: the ids of each, and whether it is trained."""
+    ids: list[int] = []
+    labels: list[int] = []
+    for piece, trained in pieces:
+        ids += piece
+        labels += piece if trained else [IGNORED] * len(piece)
+    return TrainedRow(ids, labels)
 
 
 def keep(row: PromisedRow, trained: TrainedRow) -> RowPrediction:

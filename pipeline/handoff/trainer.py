@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import pyarrow as pa
 
-from pipeline.handoff.frames import Frames, frames_of
+from pipeline.handoff.frames import CutText, Frames, cut_at_frames, frames_of
 from pipeline.handoff.native_templates import NativeTemplate, native_template
 from pipeline.handoff.prediction import TrainedRow, UnheldRowError
 from pipeline.handoff.promises import PromisedRow
@@ -47,16 +47,30 @@ class Target:
     """Of the chat template; None where it writes messages in no frames."""
     native: NativeTemplate | None
     """The template of some trainers' own that has the same; None where there is none."""
+    adds_tokens: bool
+    """Whether the tokenizer puts a token of its own before or behind a text."""
 
     def ids(self, text: str) -> list[int]:
         """The tokens of a text, nothing added."""
         found: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return found
 
-    @property
-    def adds_tokens(self) -> bool:
-        """Whether the tokenizer puts a token of its own before or behind a text."""
-        return bool(self.tokenizer("a")["input_ids"] != self.ids("a"))
+    def cut_natively(self, text: str, trainer: str, called: str) -> tuple[NativeTemplate, CutText]:
+        """A trainer's own template for a text, and the text as the contents between its frames.
+
+        Args:
+            text: a conversation in the chat template.
+            trainer: as templates name it.
+            called: its name in the message.
+
+        Raises:
+            UnheldRowError: if no template of its own writes the text.
+        """
+        native = self.native
+        cut = None if native is None else cut_at_frames(text, native.frames)
+        if native is None or cut is None or trainer not in native.names:
+            raise UnheldRowError(f"no template of {called}'s writes what the chat template does")
+        return native, cut
 
     def places(self, text: str) -> "TokenPlaces":
         """The tokens of a text and where each stands.
@@ -78,7 +92,14 @@ class Target:
 
 def make_target(tokenizer: "PreTrainedTokenizerBase", *, last_only: bool) -> Target:
     """A target, with what its chat template writes between messages found out."""
-    return Target(tokenizer, last_only, frames_of(tokenizer), native_template(tokenizer))
+    alone, added = (tokenizer("a", add_special_tokens=add)["input_ids"] for add in (False, True))
+    return Target(
+        tokenizer=tokenizer,
+        last_only=last_only,
+        frames=frames_of(tokenizer),
+        native=native_template(tokenizer),
+        adds_tokens=alone != added,
+    )
 
 
 class HeldRow(NamedTuple):

@@ -87,7 +87,7 @@ def compare_handoff(folder: Path, own: TrainerCode) -> list[VerifiedSplit]:
         row = orjson.loads(line)
         if row["outcome"] == "kept":
             kept[row["split"]].append((row["sha256"], row["row_id"]))
-    held = Counter(read_held_rows(folder, trainer, own))
+    held = Counter(read_held_rows(folder, manifest.files, trainer, own))
     verified = []
     for split in SPLITS:
         if not kept[split] and not any(name == split for name, _ in held):
@@ -174,15 +174,16 @@ def _require_commit(trainer: Trainer, checkout: Path) -> None:
         )
 
 
-def read_held_rows(folder: Path, trainer: Trainer, own: TrainerCode) -> Iterator[Hashed]:
-    """What the trainer's own code makes of the rows of a handoff, in its order.
+def read_held_rows(
+    folder: Path, files: Iterable[str], trainer: Trainer, own: TrainerCode
+) -> Iterator[Hashed]:
+    """What the trainer's own code makes of the rows of a handoff with these files, in its order.
 
     Raises:
         TrainerFailedError: if it fails.
     """
-    manifest = read_handoff(folder)
     script = READERS / f"read_{trainer.name.replace('-', '_')}.py"
-    with _working_copy(folder, manifest.files) as work:
+    with _working_copy(folder, files) as work:
         out, log = work.parent / "rows.jsonl", work.parent / "log.txt"
         variables = {
             **clean_variables(),

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from pipeline.handoff.frames import CutText, cut_at_frames
+from pipeline.handoff.frames import CutText
 from pipeline.handoff.native_templates import NativeTemplate
-from pipeline.handoff.prediction import TrainedRow, UnheldRowError
+from pipeline.handoff.prediction import TrainedRow, UnheldRowError, join_pieces
 from pipeline.handoff.promises import PromisedRow
 from pipeline.handoff.token_rows import TokenRows
 from pipeline.handoff.trainer import (
@@ -30,7 +30,6 @@ from pipeline.handoff.trainer import (
     require_whole_weights,
 )
 from pipeline.handoff.yaml_text import yaml_text
-from storage.exports_manifest import IGNORED
 
 CONFIG_FILE = "train.yaml"
 COMMAND = f"llamafactory-cli train {CONFIG_FILE}"
@@ -52,14 +51,9 @@ class ShareGptRows:
             UnheldRowError: if no template of LLaMA-Factory's writes it.
         """
         require_whole_weights(row)
-        native = self.target.native
-        cut = None if native is None else cut_at_frames(row.text, native.frames)
-        if native is not None and (added := added_tokens(row.text, native, self.target)):
-            raise UnheldRowError(f"its text has {added[0]}, which LLaMA-Factory makes a new token")
-        if native is None or cut is None:
-            raise UnheldRowError(
-                "no template of LLaMA-Factory's writes what the chat template does"
-            )
+        if (added := added_token(row.text, self.target)) is not None:
+            raise UnheldRowError(f"its text has {added}, which LLaMA-Factory makes a new token")
+        native, cut = self.target.cut_natively(row.text, "llamafactory", "LLaMA-Factory")
         conversations = [
             {"from": role, "value": value}
             for exchange in cut.exchanges
@@ -70,18 +64,14 @@ class ShareGptRows:
 
     def _encode(self, cut: CutText, native: NativeTemplate) -> TrainedRow:
         """Each piece tokenised by itself, as its `Template._encode` does."""
-        ids = self.target.ids(native.begin)
+        pieces = [(native.begin, False)]
         if cut.system and native.system is not None:  # an empty one is the default: none
-            ids += self.target.ids(cut.system.join(native.system))
-        labels = [IGNORED] * len(ids)
+            pieces.append((cut.system.join(native.system), False))
         for index, exchange in enumerate(cut.exchanges, start=1):
-            asked = self.target.ids(exchange.user.join(native.user))
-            answered = self.target.ids(exchange.assistant + native.close)
             trained = index == len(cut.exchanges) or not self.target.last_only
-            ids += asked + answered
-            labels += [IGNORED] * len(asked)
-            labels += answered if trained else [IGNORED] * len(answered)
-        return TrainedRow(ids, labels)
+            pieces.append((exchange.user.join(native.user), False))
+            pieces.append((exchange.assistant + native.close, trained))
+        return join_pieces((self.target.ids(text), trained) for text, trained in pieces)
 
     def configure(self, facts: HandoffFacts) -> Mapping[str, str]:
         """`dataset_info.json` and the training's YAML."""
@@ -119,10 +109,11 @@ class ShareGptRows:
         }
 
 
-def added_tokens(text: str, native: NativeTemplate, target: Target) -> list[str]:
-    """Tokens in a text that LLaMA-Factory would add to the tokenizer, beyond the model's own."""
-    vocabulary = target.tokenizer.get_vocab()
-    return [token for token in native.added if token in text and token not in vocabulary]
+def added_token(text: str, target: Target) -> str | None:
+    """A token in a text that LLaMA-Factory would add to the tokenizer, beyond the model's own."""
+    there = [token for token in target.native.added if token in text] if target.native else []
+    # The vocabulary is a dictionary made anew at each call: asked for only where one is there.
+    return next((token for token in there if token not in target.tokenizer.get_vocab()), None)
 
 
 def configure_llamafactory_tokens(facts: HandoffFacts) -> Mapping[str, str]:

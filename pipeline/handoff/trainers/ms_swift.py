@@ -16,9 +16,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from pipeline.handoff.frames import cut_at_frames
 from pipeline.handoff.native_templates import NativeTemplate
-from pipeline.handoff.prediction import TrainedRow, UnheldRowError
+from pipeline.handoff.prediction import TrainedRow, UnheldRowError, join_pieces
 from pipeline.handoff.promises import PromisedRow
 from pipeline.handoff.trainer import (
     DialectOf,
@@ -71,12 +70,7 @@ class LossFlagRows:
         require_whole_weights(row)
         if tags := [tag for tag in MEDIA_TAGS if tag in row.text]:
             raise UnheldRowError(f"its text has {tags[0]}, which ms-swift reads as media")
-        native = self.target.native
-        if native is not None and "ms-swift" not in native.names:
-            native = None
-        cut = None if native is None else cut_at_frames(row.text, native.frames)
-        if native is None or cut is None:
-            raise UnheldRowError("no template of ms-swift's writes what the chat template does")
+        native, cut = self.target.cut_natively(row.text, "ms-swift", "ms-swift")
         if native.names["ms-swift"] == "chatml" and self.target.adds_tokens:
             raise UnheldRowError("ms-swift puts a beginning-of-text token in front of ChatML")
         answers = [at for at, message in enumerate(row.messages) if message["role"] == "assistant"]
@@ -101,14 +95,14 @@ class LossFlagRows:
         return HeldRow(line, self._encode(pieces, native))
 
     def _encode(self, pieces: Sequence[TextPiece], native: NativeTemplate) -> TrainedRow:
-        ids: list[int] = []
-        labels: list[int] = []
-        for trained, alike in groupby(pieces, key=lambda piece: piece.trained):
-            piece = self.target.ids("".join(each.text for each in alike))
-            ids += piece
-            labels += piece if trained else [IGNORED] * len(piece)
-        train_stops(ids, labels, self.target.ids(native.close))
-        return TrainedRow(ids, labels)
+        runs = groupby(pieces, key=lambda piece: piece.trained)
+        joined = join_pieces(
+            (self.target.ids("".join(each.text for each in alike)), trained)
+            for trained, alike in runs
+        )
+        labels = list(joined.labels)
+        train_stops(joined.input_ids, labels, self.target.ids(native.close))
+        return TrainedRow(joined.input_ids, labels)
 
     def configure(self, facts: HandoffFacts) -> Mapping[str, str]:
         """The training's YAML."""

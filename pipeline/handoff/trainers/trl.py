@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pipeline.handoff.plain_messages import plain_messages
-from pipeline.handoff.prediction import TrainedRow, UnheldRowError
+from pipeline.handoff.prediction import UnheldRowError, join_pieces
 from pipeline.handoff.promises import PromisedRow
 from pipeline.handoff.token_rows import TokenRows
 from pipeline.handoff.trainer import (
@@ -25,7 +25,6 @@ from pipeline.handoff.trainer import (
     require_whole_weights,
 )
 from scorers.measures.reading.chat_format import RenderingError, render
-from storage.exports_manifest import IGNORED
 
 SCRIPT = "train.py"
 COMMAND = f"python {SCRIPT}"
@@ -52,8 +51,7 @@ class PromptCompletionRows:
         except RenderingError as error:
             raise UnheldRowError(str(error)) from error
         line = {"prompt": messages[:-1], "completion": messages[-1:], "row_id": row.row_id}
-        labels = [IGNORED] * len(ids.prompt) + ids.response
-        return HeldRow(line, TrainedRow(ids.prompt + ids.response, labels))
+        return HeldRow(line, join_pieces([(ids.prompt, False), (ids.response, True)]))
 
     def configure(self, facts: HandoffFacts) -> Mapping[str, str]:
         """The training script."""

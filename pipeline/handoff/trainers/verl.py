@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from pipeline.handoff.plain_messages import PlainMessage, plain_messages
-from pipeline.handoff.prediction import TrainedRow, UnheldRowError
+from pipeline.handoff.prediction import TrainedRow, UnheldRowError, join_pieces
 from pipeline.handoff.promises import PromisedRow
 from pipeline.handoff.trainer import (
     TOKENIZER_FOLDER,
@@ -26,7 +26,6 @@ from pipeline.handoff.trainer import (
     require_whole_weights,
 )
 from scorers.measures.reading.chat_format import RenderingError, render_text
-from storage.exports_manifest import IGNORED
 
 SCRIPT = "train.sh"
 TOKENS_AT_ONCE = 8_192
@@ -74,17 +73,14 @@ class JoinedMessageRows:
             raise UnheldRowError(f"a message of it cannot be written by itself: {error}") from error
 
     def _encode(self, messages: Sequence[PlainMessage], preamble: Preamble) -> TrainedRow:
-        ids: list[int] = []
-        labels: list[int] = []
+        pieces: list[tuple[Sequence[int], bool]] = []
         for index, message in enumerate(messages):
             piece = self.target.ids(render_text(self.target.tokenizer, [message], ()))
             if index and message["role"] != "system":
                 piece = piece[preamble.system :]
-            trained = message["role"] == "assistant"
-            ids += piece
-            header = [IGNORED] * min(preamble.header, len(piece))
-            labels += header + piece[preamble.header :] if trained else [IGNORED] * len(piece)
-        return TrainedRow(ids, labels)
+            pieces.append((piece[: preamble.header], False))
+            pieces.append((piece[preamble.header :], message["role"] == "assistant"))
+        return join_pieces(pieces)
 
     def configure(self, facts: HandoffFacts) -> Mapping[str, str]:
         """The command."""
