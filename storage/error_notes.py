@@ -1,6 +1,7 @@
 """Files written whole, and errors that say where: Arrow tells of a full disk, and not which."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,22 @@ def writing_to(path: Path) -> Iterator[None]:
     except Exception as error:
         error.add_note(f"{WHILE_WRITING}{path}")  # a note, so that its class stays what it was
         raise
+
+
+@contextmanager
+def partial_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder beside one, to be renamed to it when it is whole; else gone in the end.
+
+    Its name is the same for all processes: what a killed one left is written over.
+    """
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        with writing_to(folder):
+            partial.mkdir(parents=True)
+            yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from transformers import PreTrainedTokenizerBase
+
 from pipeline.export.dataset_card import ExportFacts
 from pipeline.export.files import write_export
 from pipeline.export.rows import ExportRow
@@ -118,6 +120,13 @@ def export_of_every_shape(
             continue  # a template that does not write it: no export has such a row
     turns, tools = next(iter(shapes.values()))
     rows += turn_rows(tokenizer, turns, tools, len(shapes) + 1, "validation")
+    return export_of_rows(rows, tokenizer, folder, max_length=4000)
+
+
+def export_of_rows(
+    rows: Sequence[ExportRow], tokenizer: PreTrainedTokenizerBase, folder: Path, max_length: int
+) -> Path:
+    """An export of rows whose tokens were counted in the chat template of a tokenizer."""
     facts = ExportFacts(
         name="shapes",
         selection_id="5" * 32,
@@ -126,13 +135,13 @@ def export_of_every_shape(
         recipe_hash="h",
         seed=3,
         model=ModelIdentity(
-            reference=str(model),
+            reference=str(folder / "model"),
             fingerprint="f",
             tokenizer_fingerprint="t",
             template="chat",
             template_fingerprint=template_fingerprint(tokenizer, "chat"),
         ),
-        max_length=4000,
+        max_length=max_length,
     )
     write_export(folder / "export", rows, facts)
     return folder / "export"

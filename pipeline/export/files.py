@@ -13,7 +13,6 @@ The folder is written under another name, counted and hashed again from disk, an
 only whole. The same rows written twice give the same bytes, and the second time changes nothing.
 """
 
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -30,7 +29,7 @@ from pipeline.export.pretokenized import Pretokenize, TokenWriter
 from pipeline.export.rows import ExportRow, check_row
 from pipeline.export.shards import SplitWriter
 from scorers.measures.models.model_cache import TEMPLATE_FILE
-from storage.error_notes import writing_to
+from storage.error_notes import partial_folder
 from storage.exports_check import verify_export
 from storage.exports_manifest import (
     DATA_FOLDER,
@@ -79,17 +78,12 @@ def write_export(
         ValueError: if a row cannot be trained as it is, is longer than `facts.max_length`, or
             stands in the export twice; the message names it. Also if there is no row to train.
     """
-    partial = directory.with_name(f".{directory.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        with writing_to(directory):
-            (partial / DATA_FOLDER).mkdir(parents=True)
-            manifest = _write_whole(partial, rows, facts, pretokenize)
-            if directory.exists():  # looked at last: the id is known once all is written
-                return _same_export(directory, manifest)
-            partial.rename(directory)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with partial_folder(directory) as partial:
+        (partial / DATA_FOLDER).mkdir()
+        manifest = _write_whole(partial, rows, facts, pretokenize)
+        if directory.exists():  # looked at last: the id is known once all is written
+            return _same_export(directory, manifest)
+        partial.rename(directory)
     return manifest
 
 

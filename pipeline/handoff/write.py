@@ -40,7 +40,7 @@ from pipeline.handoff.trainer import (
 from pipeline.progress import Report, tell_nobody
 from scorers.measures.models.language_model import read_tokenizer
 from scorers.measures.reading.chat_format import template_fingerprint
-from storage.error_notes import writing_to
+from storage.error_notes import partial_folder
 from storage.exports_check import verify_export
 from storage.exports_manifest import (
     SPLITS,
@@ -102,23 +102,18 @@ def write_handoff(wish: Wish, out: Path, report: Report = tell_nobody) -> Handof
     there = _replaceable(out)
     tokenizer = read_tokenizer(wish.tokenizer)
     _require_template(manifest, tokenizer)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        with writing_to(out):
-            (partial / "data").mkdir(parents=True)
-            written = _Writing(wish, manifest, tokenizer, partial, report).write()
-            if there is not None and there.complete and not written.complete:
-                raise HandoffError(
-                    f"{written.lost_rows} of {written.rows} rows would be lost: "
-                    f"{written.lost[0].reason}. {out} holds an earlier handoff, and is left as it "
-                    "is; name another folder with --out to see them all"
-                )
-            if there is not None:
-                shutil.rmtree(out)
-            partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with partial_folder(out) as partial:
+        (partial / "data").mkdir()
+        written = _Writing(wish, manifest, tokenizer, partial, report).write()
+        if there is not None and there.complete and not written.complete:
+            raise HandoffError(
+                f"{written.lost_rows} of {written.rows} rows would be lost: "
+                f"{written.lost[0].reason}. {out} holds an earlier handoff, and is left as it is; "
+                "name another folder with --out to see them all"
+            )
+        if there is not None:
+            shutil.rmtree(out)
+        partial.rename(out)
     return written
 
 
