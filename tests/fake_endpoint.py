@@ -154,7 +154,11 @@ def serve(respond: Callable[[Body, int], Canned]) -> Iterator[FakeEndpoint]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        # The system keeps 5 by itself: in a busy hour more clients at once would wait for seconds.
+        request_queue_size = 128
+
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     endpoint.base_url = f"http://127.0.0.1:{server.server_port}/v1"

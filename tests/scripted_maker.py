@@ -61,9 +61,9 @@ def scripted(say: Say, *, scramble: bool = False) -> Iterator[FakeEndpoint]:
     def respond(body: Body, attempt: int) -> Canned:
         if not body:
             return Canned(body={"data": [{"id": "m"}]})
-        text, seed = str(body["messages"][-1]["content"]), int(body["seed"])
-        if text == "Hello":  # the client asks whether the server is still there
+        if asks_if_there(body):
             return completion("Hello")
+        text, seed = str(body["messages"][-1]["content"]), int(body["seed"])
         if scramble:
             time.sleep(fraction(text, seed) / 50)
         said = say(text, seed)
@@ -71,6 +71,17 @@ def scripted(say: Say, *, scramble: bool = False) -> Iterator[FakeEndpoint]:
 
     with serve(respond) as server:
         yield server
+
+
+def questions(server: FakeEndpoint) -> list[str]:
+    """What was asked, in order, without what asks only whether a server is there."""
+    bodies = [each.body for each in server.received if each.body]
+    return [json.dumps(each, sort_keys=True) for each in bodies if not asks_if_there(each)]
+
+
+def asks_if_there(body: Body) -> bool:
+    """Whether a client asks no more than that: after a reply that failed."""
+    return bool(body["messages"][-1]["content"] == "Hello")
 
 
 @dataclass
