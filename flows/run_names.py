@@ -22,6 +22,11 @@ def name_training() -> str:
     return f"fine-tune on {Path(flow_run.parameters['export']).name}, {minute()}"
 
 
+def name_mixtures() -> str:
+    """A search for a mixture: the task's export, and when."""
+    return f"mixtures with {flow_run.parameters['plan'].export.name}, {minute()}"
+
+
 def name_record() -> str:
     """A training that is written down: which, and when."""
     outcome: Any = flow_run.parameters["outcome"]

@@ -1,4 +1,7 @@
-"""`sluice mixture`: which proportions of sources to train on next, from short runs on some."""
+"""`sluice mixture`: which proportions of sources to train on next, from short runs on some.
+
+Of an export with exports that can be added, it trains the runs itself: see trained_mixture.py.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,9 +20,32 @@ def mixture(
     runs: Annotated[
         Path,
         typer.Argument(
-            help="CSV or JSON Lines: mixture, checkpoint from 0, p.SOURCE and s.BENCHMARK."
+            help="CSV or JSON Lines: mixture, checkpoint from 0, p.SOURCE and s.BENCHMARK. Or an "
+            "export's folder, with --add."
         ),
     ],
+    context: typer.Context,
+    add: Annotated[
+        list[str],
+        typer.Option(
+            metavar="EXPORT[=SHARE]",
+            help="Train on mixtures of the export with this one, by folder or name; may be given "
+            "again.",
+        ),
+    ] = [],  # noqa: B006 - typer copies it
+    seeds: Annotated[int, typer.Option(min=1, help="With --add: trainings of each mixture.")] = 3,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="With --add: optimizer steps of each; those of the export alone otherwise."
+        ),
+    ] = None,
+    at_most: Annotated[
+        int | None, typer.Option(min=1, help="With --add: mixtures that may be trained.")
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="With --add: say what it would cost, and train nothing.")
+    ] = False,
     batch: Annotated[
         int, typer.Option(min=1, help="Look at proportions in steps of 1/BATCH.")
     ] = 16,
@@ -31,8 +57,40 @@ def mixture(
 ) -> None:
     """Say which mixtures of sources to train on next, from short trainings on some.
 
+    With --add it trains them itself: an export alone, and with others added and dropped again.
     Exits with 1 if the runs tell too little to recommend one; docs/mixtures.md has the file.
     """
+    require_one_form(context, trained=bool(add))
+    if add:
+        from flows.cli.trained_mixture import SearchOptions, find_mixture
+
+        find_mixture(runs, add, SearchOptions(seeds, steps, at_most, plan), as_json)
+        return
+    if runs.is_dir():
+        raise typer.BadParameter(f"{runs} is a folder: name the exports to mix it with by --add")
+    rank_runs(runs, batch, top, curved=curved, as_json=as_json)
+
+
+OF_RUNS = ("batch", "top", "curved")
+OF_TRAININGS = ("seeds", "steps", "at_most", "plan")
+
+
+def require_one_form(context: typer.Context, *, trained: bool) -> None:
+    """Refuse options of the other form: they would do nothing."""
+    others, form = (OF_RUNS, "a file of runs") if trained else (OF_TRAININGS, "--add")
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in others
+        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise typer.BadParameter(
+            f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} for {form}"
+        )
+
+
+def rank_runs(runs: Path, batch: int, top: int, *, curved: bool, as_json: bool) -> None:
+    """Fit a law to runs and rank mixtures by it; exit with 1 if it tells too little."""
     from pipeline.advice.mixture_model import fit_runs, rank_mixtures, validate_runs
     from pipeline.advice.mixture_runs import read_mixture_runs
 

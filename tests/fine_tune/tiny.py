@@ -1,6 +1,6 @@
 """Rows, exports and a tokenizer for the tests of fine_tune; small enough to train in a second."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -122,6 +122,7 @@ def export_for(
     rows: Sequence[ExportRow],
     template: str = "chat",
     scores: Sequence[str] = (),
+    recipe: Mapping[str, object] | None = None,
 ) -> Path:
     """Write rows, as they are, as an export for a model."""
     resolved = resolve_model(str(model))
@@ -132,7 +133,8 @@ def export_for(
         template=template,
         template_fingerprint=template_fingerprint(load_tokenizer(resolved), "chat"),
     )
-    write_export(directory, rows, replace(facts_of(identity), scores=scores))
+    facts = replace(facts_of(identity), scores=scores, recipe=dict(recipe or {}))
+    write_export(directory, rows, facts)
     return directory
 
 
