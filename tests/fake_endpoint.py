@@ -135,6 +135,7 @@ def serve(respond: Callable[[Body, int], Canned]) -> Iterator[FakeEndpoint]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # or a body waits 40 ms for its headers to be acknowledged
 
         def do_POST(self) -> None:
             length = int(self.headers["Content-Length"])

@@ -3,9 +3,11 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pytest import MonkeyPatch
 
@@ -16,8 +18,11 @@ from pipeline.measuring.endpoint import Endpoint
 from pipeline.measuring.measures.samples import Sampled
 from pipeline.progress import tell_nobody
 from pipeline.run_context import RunContext
+from scorers.measures.endpoint.generator import SEED_LIMIT
 from scorers.measures.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
-from storage.database import read_workspace
+from storage.database import Connection, read_workspace
+from storage.duckdb_instance import attached
+from storage.workspace import Workspace
 from tests.fake_endpoint import Body, Canned, FakeEndpoint, completion, serve
 from tests.fakes import fraction
 from tests.stage_runner import start
@@ -97,7 +102,7 @@ class ScriptedModel:
     def answer(self, request: GenerationRequest) -> Sampled:
         text = str(request.messages[-1]["content"])
         self.asked.append(text)
-        said = self.say(text, request.seed)
+        said = self.say(text, request.seed % SEED_LIMIT)  # as a server is given it
         if not isinstance(said, str):
             return GenerationFailure("http_500", "the script has no answer")
         return GeneratedAnswer(said, 7, finished=True)
@@ -111,9 +116,46 @@ def script(patch: MonkeyPatch, say: Say) -> ScriptedModel:
     return model
 
 
+@cache
+def begun(rows: bytes) -> tuple[bytes, RunContext, list[str]]:
+    """A workspace with these rows: its database, its run and its pool."""
+    with TemporaryDirectory() as folder, MonkeyPatch.context() as patch:
+        patch.setattr("storage.database.attached", attached)  # what is kept attached is not whole
+        path = Path(folder) / "rows.jsonl"
+        path.write_bytes(rows)
+        run, pool = start(Path(folder) / "w", [path])
+        return run.workspace.database.read_bytes(), run, pool
+
+
 def begin(folder: Path, rows: Path) -> tuple[RunContext, list[str]]:
-    """A workspace with these rows."""
-    return start(folder / "w", [rows])
+    """A workspace with these rows, copied from one that read them once."""
+    database, run, pool = begun(rows.read_bytes())
+    workspace = Workspace(folder / "w")
+    workspace.directory.mkdir()
+    workspace.database.write_bytes(database)
+    return replace(run, workspace=workspace), [*pool]
+
+
+@contextmanager
+def kept_attached() -> Iterator[None]:
+    """Keep each database attached once it was opened, for writing, until the block is left.
+
+    To attach and detach one, some twenty times in a stage, takes longer than all else in a test.
+    A connection is still closed where it was opened, and takes what it did not commit with it.
+    """
+    with ExitStack() as held, MonkeyPatch.context() as patch:
+        paths: set[Path] = set()
+
+        @contextmanager
+        def attached_once(file: Path, *, read_only: bool) -> Iterator[Connection]:
+            if file not in paths:
+                paths.add(file)
+                held.enter_context(attached(file, read_only=False))
+            with attached(file, read_only=False) as con:
+                yield con
+
+        patch.setattr("storage.database.attached", attached_once)
+        yield
 
 
 def served_by(maker: AnyMaker, server: FakeEndpoint) -> AnyMaker:

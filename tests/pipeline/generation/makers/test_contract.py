@@ -1,9 +1,11 @@
 """What every maker of rows must do, whatever it asks: the acceptance tests of the catalogue."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import get_args
 
 import pytest
@@ -22,6 +24,7 @@ from pipeline.generation.shown_text import OF_THE_HINT, repeats_shown
 from pipeline.generation.templates import PROMPTS, fixed_text, read_prompt_text
 from pipeline.progress import tell_nobody
 from pipeline.run_context import RunContext
+from pipeline.settings import TARGET
 from storage.database import read_workspace
 from storage.examples import read_examples
 from storage.maker_calls import read_ledger
@@ -30,6 +33,7 @@ from tests.fakes import fraction
 from tests.scripted_maker import (
     Say,
     begin,
+    kept_attached,
     make,
     rows_of,
     script,
@@ -127,21 +131,21 @@ CASES = {
 each_maker = pytest.mark.parametrize("name", list(CASES))
 
 
-def served(folder: Path, case: Case, *, scramble: bool = False) -> list[tuple[object, ...]]:
-    """What a maker leaves in a workspace of its own, asking a server."""
-    folder.mkdir()
-    with scripted(case.say, scramble=scramble) as server:
-        run, pool = begin(folder, case.rows(folder))
-        make(run, served_by(case.maker, server), pool)
-    return rows_of(run)
+@pytest.fixture(autouse=True)
+def quick_database() -> Iterator[None]:
+    with kept_attached():
+        yield
 
 
-def scripted_rows(folder: Path, case: Case) -> list[tuple[object, ...]]:
-    """The same of the scripted model in process."""
-    folder.mkdir()
-    run, pool = begin(folder, case.rows(folder))
-    make(run, case.maker, pool)
-    return rows_of(run)
+@cache
+def plain(name: str, model: str = TARGET) -> list[tuple[object, ...]]:
+    """What a maker leaves in a workspace of its own, asking a scripted model."""
+    case = CASES[name]
+    with TemporaryDirectory() as folder, kept_attached(), pytest.MonkeyPatch.context() as patch:
+        script(patch, case.say)
+        run, pool = begin(Path(folder), case.rows(Path(folder)))
+        make(run, case.maker.model_copy(update={"model": model}), pool)
+        return rows_of(run)
 
 
 def made_texts(run: RunContext, before: list[str], after: list[str]) -> list[str]:
@@ -195,11 +199,12 @@ def test_the_key_follows_prompts_and_settings_and_not_what_changes_no_row(
 
 
 @each_maker
-def test_late_and_shuffled_replies_give_the_same_rows(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = served(tmp_path / "plain", CASES[name])
-    assert served(tmp_path / "scrambled", CASES[name], scramble=True) == plain
+def test_late_and_shuffled_replies_give_the_same_rows(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    with scripted(case.say, scramble=True) as server:
+        run, pool = begin(tmp_path, case.rows(tmp_path))
+        make(run, served_by(case.maker, server), pool)
+    assert rows_of(run) == plain(name, "m")
 
 
 class Killed(BaseException):
@@ -211,8 +216,6 @@ def test_a_kill_loses_no_reply_and_changes_no_row(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = CASES[name]
-    script(monkeypatch, case.say)
-    plain = scripted_rows(tmp_path / "plain", case)
     model = script(monkeypatch, case.say)
     monkeypatch.setattr(engine, "TOGETHER", 3)
 
@@ -226,7 +229,7 @@ def test_a_kill_loses_no_reply_and_changes_no_row(
     assert 0 < len(model.asked) < sum(case.calls.values())
     make(run, case.maker, pool)
     assert len(model.asked) == sum(case.calls.values())
-    assert rows_of(run) == plain
+    assert rows_of(run) == plain(name)
 
 
 @each_maker
@@ -274,8 +277,6 @@ def test_a_budget_of_calls_ends_it_there_and_a_higher_one_goes_on(
     case = CASES[name]
     total = sum(case.calls.values())
     cap = int(share * total)
-    script(monkeypatch, case.say)
-    plain = scripted_rows(tmp_path / "plain", case)
     model = script(monkeypatch, case.say)
     run, pool = begin(tmp_path, case.rows(tmp_path))
     capped = case.maker.model_copy(update={"at_most": AtMost(calls=cap)})
@@ -287,7 +288,7 @@ def test_a_budget_of_calls_ends_it_there_and_a_higher_one_goes_on(
     assert len(calls) == cap and {row[6] for row in calls} <= {"kept", "dropped", "open"}
     make(run, case.maker, pool)
     assert len(model.asked) == total
-    assert rows_of(run) == plain
+    assert rows_of(run) == plain(name)
 
 
 @each_maker
@@ -358,8 +359,6 @@ def test_replies_that_were_not_had_are_asked_for_again_and_no_others(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = CASES[name]
-    script(monkeypatch, case.say)
-    plain = scripted_rows(tmp_path / "plain", case)
 
     def lost(text: str, seed: int) -> str | Canned:
         return Canned(500) if fraction("lost", text, seed) < 0.4 else case.say(text, seed)
@@ -375,7 +374,7 @@ def test_replies_that_were_not_had_are_asked_for_again_and_no_others(
     assert left.count == 0 and len(model.asked) < sum(case.calls.values())
     found = rows_of(run)
     assert [row for row in found if row[0] in ("attempts", "calls")] == [
-        row for row in plain if row[0] in ("attempts", "calls")
+        row for row in plain(name) if row[0] in ("attempts", "calls")
     ]
 
 
