@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Discriminator, Tag
 
+from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
 from pipeline.generation.makers.s3ft import S3FT
 from pipeline.generation.makers.self_instruct import SelfInstruct
@@ -22,20 +23,22 @@ def generator_tag(block: object) -> str:
     return ANSWERS if method == "repair" else method
 
 
-AnyMaker = Rejection | S3FT | SelfInstruct
+AnyMaker = Rejection | RTuning | S3FT | SelfInstruct
 """The blocks that the engine runs."""
 
 Generator = Annotated[
     Annotated[GenerateSettings, Tag(ANSWERS)]
     | Annotated[Rejection, Tag("rejection")]
+    | Annotated[RTuning, Tag("r_tuning")]
     | Annotated[S3FT, Tag("s3ft")]
     | Annotated[SelfInstruct, Tag("self_instruct")],
     Discriminator(generator_tag),
 ]
 """In a recipe: one of these, by its method."""
 
-MAKERS: Mapping[str, type[Rejection] | type[S3FT] | type[SelfInstruct]] = {
+MAKERS: Mapping[str, type[AnyMaker]] = {
     "rejection": Rejection,
+    "r_tuning": RTuning,
     "s3ft": S3FT,
     "self_instruct": SelfInstruct,
 }

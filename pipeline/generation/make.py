@@ -76,15 +76,10 @@ def find_workload(run: RunContext, settings: AnyMaker) -> Workload:
         ids = [example.example_id for example in pool if settings.takes(example)]
         ids = sorted(ids, key=lambda each: content_hash([run.seed, each]))[: settings.limit]
         chosen = sorted(ids)
-        whole = makes_of_whole(settings)
+        whole = settings.makes_of_whole
         key = maker_key(settings, run.seed, chosen if whole else None)
         done = set() if whole else read_attempted(con, key, chosen)
     return Workload(settings, key, chosen, [each for each in chosen if each not in done])
-
-
-def makes_of_whole(settings: AnyMaker) -> bool:
-    """Whether a maker works on all its sources together, and not on each."""
-    return not settings.takes_over
 
 
 def make_rows(run: RunContext, settings: AnyMaker, report: Report) -> MadeRows:
@@ -198,7 +193,7 @@ def make_notes(
     ]
     if made.unfinished:
         what = f"{made.unfinished} of {len(workload.chosen)} sources are not finished"
-        if makes_of_whole(workload.settings):
+        if workload.settings.makes_of_whole:
             what = "it was not finished"
         notes.append(
             f"at_most stopped {workload.settings.method}: {what}; what was made is kept, and a "

@@ -54,6 +54,11 @@ class MakerBlock(AnsweringBlock):
     takes_over: ClassVar[bool] = False
     """Whether what is made stands for its sources, which leave the pool."""
 
+    @property
+    def makes_of_whole(self) -> bool:
+        """Whether it works on all its sources together, and not on each."""
+        return not self.takes_over
+
 
 NOT_IN_KEY = {"model", "endpoint", "limit", "at_most", "license"}
 """Fields that change no row: who is asked is in the identity, the others say how many."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.generation.catalogue import AnyMaker
-from pipeline.generation.make import find_workload, makes_of_whole
+from pipeline.generation.make import find_workload
 from pipeline.generation.maker import CallKind
 from pipeline.generation.maker_block import WHOLE_POOL
 from pipeline.run_context import RunContext
@@ -33,7 +33,7 @@ def plan_maker(run: RunContext, settings: AnyMaker) -> list[PlannedCalls]:
         MissingModelError: if there is no such model, or a server cannot be asked for it.
     """
     work = find_workload(run, settings)
-    sources = [WHOLE_POOL] if makes_of_whole(settings) else work.left
+    sources = [WHOLE_POOL] if settings.makes_of_whole else work.left
     with read_workspace(run.workspace) as con:
         stored = count_calls(con, work.key, sources)
     planned = []

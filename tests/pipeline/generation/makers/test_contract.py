@@ -15,6 +15,7 @@ from pipeline.generation import engine
 from pipeline.generation.catalogue import MAKERS, AnyMaker, Generator, generator_tag
 from pipeline.generation.make import make_rows
 from pipeline.generation.maker_block import AtMost, maker_key
+from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
 from pipeline.generation.makers.s3ft import S3FT
 from pipeline.generation.makers.self_instruct import SelfInstruct
@@ -101,7 +102,7 @@ class Case:
     """Rows that are made, which no source is."""
 
 
-CASES = {
+CASES = {  # by the method, and where there are several what they differ in
     # 8 sums x 4 samples; the 4 with 6 have none right, and 2 hints each
     "rejection": Case(
         Rejection(method="rejection", samples=4, hints=2, keep_at_most=1, gold="fallback"),
@@ -117,6 +118,13 @@ CASES = {
         say_targets,
         {"generate": 8 + 4, "judge": 8 + 3, "retry": 1},
         6,
+    ),
+    "r_tuning": Case(
+        RTuning(method="r_tuning", compare="final_answer"), write_sums, say_sums, {"generate": 8}, 8
+    ),
+    # of all sums together, 5 samples each
+    "r_tuning by samples": Case(
+        RTuning(method="r_tuning", mode="uncertain"), write_sums, say_sums, {"generate": 40}, 8
     ),
     # 3 prompts with 2 tasks each, 4 of which are wanted: 2 stories with a row, 2 sortings with 2
     "self_instruct": Case(
@@ -159,7 +167,7 @@ def test_every_maker_is_in_the_catalogue_and_has_its_case_and_its_test() -> None
     files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
     union = get_args(get_args(Generator)[0])
     tagged = {get_args(each)[0] for each in union}
-    assert files == MAKERS.keys() == CASES.keys()
+    assert files == MAKERS.keys() == {name.partition(" ")[0] for name in CASES}
     assert {*MAKERS.values()} < tagged and len(tagged) == len(MAKERS) + 1
     for name, kind in MAKERS.items():
         assert get_args(kind.model_fields["method"].annotation) == (name,)
@@ -276,7 +284,7 @@ def test_a_budget_of_calls_ends_it_there_and_a_higher_one_goes_on(
 ) -> None:
     case = CASES[name]
     total = sum(case.calls.values())
-    cap = int(share * total)
+    cap = max(1, int(share * total))
     model = script(monkeypatch, case.say)
     run, pool = begin(tmp_path, case.rows(tmp_path))
     capped = case.maker.model_copy(update={"at_most": AtMost(calls=cap)})
@@ -412,6 +420,7 @@ def test_nothing_of_what_was_shown_stands_in_a_row(
     run, pool = begin(tmp_path, case.rows(tmp_path))
     _, grown = make(run, case.maker, pool)
     shown = [piece for prompt in case.maker.prompts for piece in fixed_text(prompt)]
-    assert any(repeats_shown(each, shown) for each in model.asked), "the case is one"
+    asked = any(repeats_shown(each, shown) for each in model.asked)
+    assert asked == bool(shown), "the case is one, where anything is shown"
     for text in made_texts(run, pool, grown):
         assert not repeats_shown(text, shown) and not OF_THE_HINT.search(text), text
