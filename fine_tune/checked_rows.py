@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fine_tune.balance import weighted_rows
 from fine_tune.files import CACHE_FOLDER, CHECKPOINTS_FOLDER
 from fine_tune.method_rows import weigh_rows
-from fine_tune.mixed_rows import counts_of_rows, mix_rows
+from fine_tune.mixed_rows import counts_of_rows, mix_rows, rows_of_another
 from fine_tune.prepared_rows import (
     load_split,
     load_trained,
@@ -101,6 +102,9 @@ def checked_trainer(
         require_positions(trainer.longest_row(), counts_of_rows(rows))
         counts = total_counts(counts_of_rows(rows))
     trainer.train_dataset = rows
+    trainer.rows_of = partial(
+        rows_of_another, export=export, model=model, output=output, settings=settings
+    )
     notes += trainer.prepare_methods(settings.seed)
     return CheckedTrainer(trainer, counts, tuple(notes))
 

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from fine_tune.mixed_export import MixedExport
+
 if TYPE_CHECKING:
     import torch
 
@@ -139,6 +141,11 @@ class TrainingMethod(BaseModel):
         """Scores that its loss reads; the export must have them."""
         return ()
 
+    def looks_at(self) -> dict[str, MixedExport]:
+        """Field → the export whose rows it looks at in place of those that are trained."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: each for name, each in fields.items() if isinstance(each, MixedExport)}
+
     def token_weights(self, conversations: Iterable[Mapping[str, Any]]) -> TokenWeights:
         """Look over the rows of the export, and say how each of their turns is weighed.
 
@@ -182,7 +189,8 @@ class TrainingMethod(BaseModel):
 
         Args:
             model: with its adapter.
-            batches: of the rows that will be trained, in their order, each with as many rows.
+            batches: of the rows that will be trained, in their order, each with as many rows; of
+                those of the export that it looks at, each with one.
         """
         raise NotImplementedError
 

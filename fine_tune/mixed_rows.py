@@ -12,6 +12,7 @@ from fine_tune.balance import weighted_rows
 from fine_tune.collate import LOSS_WEIGHTS
 from fine_tune.files import CACHE_FOLDER
 from fine_tune.method_rows import weigh_rows
+from fine_tune.mixed_export import OWN, MixedExport
 from fine_tune.mixture import find_export
 from fine_tune.prepared_rows import (
     TokenCount,
@@ -23,7 +24,6 @@ from fine_tune.prepared_rows import (
 )
 from fine_tune.row_checks import require_scores, require_trainable
 from fine_tune.settings import TrainSettings
-from fine_tune.stage_settings import OWN, MixedExport
 from fine_tune.trainer import load_chat_tokenizer, prepare_without_model
 from fine_tune.verify_tokens import SplitRows, compare_labels, require_promised
 from storage.exports_manifest import SCORE_PREFIX, read_manifest
@@ -56,6 +56,15 @@ def mix_rows(
     weighed = any(LOSS_WEIGHTS in rows.column_names for rows in drawn)
     scores = settings.scores()
     return concatenate_datasets([one_kind(rows, scores, weighed=weighed) for rows in drawn])
+
+
+def rows_of_another(
+    mixed: MixedExport, export: Path, model: Path, output: Path, settings: TrainSettings
+) -> Dataset:
+    """Draw the rows of another export that a method looks at, as they are; see mix_rows."""
+    plain = settings.model_copy(update={"methods": (), "balance": None})
+    rows = prepared_part(mixed, export, model, output, plain)
+    return rows.select(draw_places(rows["example_id"], mixed, settings.seed))
 
 
 def prepared_part(

@@ -1,4 +1,4 @@
-"""Which exports a training mixes, found and held to what they were when it began."""
+"""Which exports a training mixes, or looks at, found and held to what they were when it began."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from fine_tune.catalogue import Method
+from fine_tune.mixed_export import OWN, MixedExport
 from fine_tune.settings import TrainSettings
-from fine_tune.stage_settings import OWN, MixedExport
+from fine_tune.stage_settings import TrainStage
 from storage.exports_manifest import MANIFEST_FILE, read_manifest
 
 
 class UnknownExportError(ValueError):
-    """An export that is to be mixed is not there, or not the one that was meant."""
+    """An export that a training is to read is not there, or not the one that was meant."""
 
     exit_code: ClassVar[int] = 2
 
@@ -48,7 +50,7 @@ def recipe_of(folder: str) -> str:
 
 
 def pin_exports(settings: TrainSettings, export: Path) -> TrainSettings:
-    """The settings with the ids of the exports that they mix: those are part of what is trained.
+    """The settings with the ids of the exports that they name: those are part of what is trained.
 
     Args:
         settings: of a training.
@@ -61,8 +63,19 @@ def pin_exports(settings: TrainSettings, export: Path) -> TrainSettings:
     def pinned(mix: Sequence[MixedExport]) -> tuple[MixedExport, ...]:
         return tuple(pin(each, export) for each in mix)
 
-    stages = [each.model_copy(update={"mix": pinned(each.mix)}) for each in settings.stages]
-    return settings.model_copy(update={"mix": pinned(settings.mix), "stages": tuple(stages)})
+    def looking(methods: Sequence[Method]) -> tuple[Method, ...]:
+        return tuple(
+            each.model_copy(
+                update={name: pin(looked_at, export) for name, looked_at in each.looks_at().items()}
+            )
+            for each in methods
+        )
+
+    def at_once(part: TrainSettings | TrainStage) -> dict[str, object]:
+        return {"mix": pinned(part.mix), "methods": looking(part.methods)}
+
+    stages = [each.model_copy(update=at_once(each)) for each in settings.stages]
+    return settings.model_copy(update={**at_once(settings), "stages": tuple(stages)})
 
 
 def pin(mixed: MixedExport, export: Path) -> MixedExport:
@@ -73,6 +86,6 @@ def pin(mixed: MixedExport, export: Path) -> MixedExport:
     found = read_manifest(folder).export_id
     if mixed.export_id not in (None, found):
         raise UnknownExportError(
-            f"train: {folder} is the export {found}, not {mixed.export_id}, which is to be mixed"
+            f"train: {folder} is the export {found}, not {mixed.export_id}, which is asked for"
         )
     return mixed.model_copy(update={"export_id": found})

@@ -14,7 +14,8 @@ from pydantic import (
 
 from fine_tune.catalogue import Method
 from fine_tune.method import Tuned
-from fine_tune.stage_settings import MixedExport, Soup, TrainStage
+from fine_tune.mixed_export import OWN, MixedExport
+from fine_tune.stage_settings import Soup, TrainStage
 
 ADDED = ("tune", "methods", "mix", "stages", "soup")
 """Settings that came later: where they are not used, a training is the one it was before."""
@@ -112,11 +113,16 @@ class TrainSettings(BaseModel):
 
     @model_validator(mode="after")
     def methods_go_together(self) -> Self:
-        """Refuse methods that cannot do what they are for in this training."""
+        """Refuse methods that each change what another one does."""
         for part, count in Counter(each.changes for each in self.methods).items():
             if part in ONCE and count > 1:
                 named = [each.method for each in self.methods if each.changes == part]
                 raise ValueError(f"{' and '.join(named)} all change the {part}: leave one")
+        return self
+
+    @model_validator(mode="after")
+    def methods_fit(self) -> Self:
+        """Refuse a method that cannot do what it is for with these settings."""
         for each in self.methods:
             if self.tune not in each.tunes:
                 raise ValueError(
@@ -130,6 +136,12 @@ class TrainSettings(BaseModel):
                 )
             if self.packing and not each.packs:
                 raise ValueError(f"{each.method} needs rows apart: leave packing out")
+            for name, looked_at in each.looks_at().items():
+                if looked_at.export == OWN:
+                    raise ValueError(
+                        f"{each.method} looks at rows that are not those it trains: give {name} "
+                        "the export that they are in"
+                    )
         return self
 
     @model_validator(mode="after")
@@ -204,6 +216,12 @@ class TrainSettings(BaseModel):
     def scores(self) -> tuple[str, ...]:
         """Scores that its methods read, each once."""
         return tuple(dict.fromkeys(name for each in self.all_methods() for name in each.scores()))
+
+    def other_exports(self) -> list[str]:
+        """Names of the exports that it reads beside its own, each once."""
+        mixed = [*self.mix, *(each for stage in self.stages for each in stage.mix)]
+        mixed += [each for method in self.all_methods() for each in method.looks_at().values()]
+        return list(dict.fromkeys(each.export for each in mixed if each.export != OWN))
 
     def all_methods(self) -> list[Method]:
         """Its methods, and those of its stages, in their order."""

@@ -1,39 +1,13 @@
-"""What a training can be told of exports that are mixed, and of stages that follow each other."""
+"""What a training can be told of stages that follow each other, and of trainings averaged."""
 
 from __future__ import annotations
 
-from math import ceil
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 
 from fine_tune.catalogue import Method
-
-OWN = "own"
-
-
-class MixedExport(BaseModel):
-    """Rows of one export, among those that are trained."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    export: str = Field(
-        default=OWN,
-        min_length=1,
-        description="own: the export that is trained on; else the folder of another, or the name "
-        "of one in the same workspace, as its recipe or its folder is called.",
-    )
-    share: float = Field(
-        default=1.0, gt=0, le=1, description="Share of its rows, drawn by the seed."
-    )
-    rows: int | None = Field(default=None, ge=1, description="At most so many of its rows.")
-    export_id: str | None = Field(
-        default=None, description="What the export must be; filled in when a training begins."
-    )
-
-    def drawn(self, rows: int) -> int:
-        """How many of an export's rows are drawn: their share, rounded up, and at most `rows`."""
-        return min(ceil(self.share * rows), self.rows or rows)
+from fine_tune.mixed_export import MixedExport
 
 
 class Soup(BaseModel):

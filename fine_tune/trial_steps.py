@@ -16,8 +16,9 @@ from typing import Any
 
 from fine_tune.cost import memory_used
 from fine_tune.libraries import quiet_libraries
+from fine_tune.mixed_export import MixedExport
 from fine_tune.settings import TrainSettings
-from fine_tune.stage_settings import MixedExport, TrainStage
+from fine_tune.stage_settings import TrainStage
 from storage.exports_manifest import SCORE_PREFIX
 
 TIMED_STEPS = 2

@@ -6,11 +6,12 @@ is TRL's own, to the bit.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
 from peft import PeftModel
 from transformers import PreTrainedModel
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
@@ -18,6 +19,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 from fine_tune.collate import LOSS_WEIGHTS, count_read, count_rows_of, row_places
 from fine_tune.cost import CostMeter
 from fine_tune.method import Divisor, LossBatch, TrainingMethod
+from fine_tune.mixed_export import MixedExport
 from fine_tune.report import OnStep
 from fine_tune.wrapped_model import Inputs, WrappedModel, weighted_nats
 from scorers.measures.models.language_model import read_causal_model
@@ -33,6 +35,8 @@ class WeightedTrainer(SFTTrainer):
     on_step: OnStep | None = None
     meter: CostMeter | None = None
     methods: Sequence[TrainingMethod] = ()
+    rows_of: Callable[[MixedExport], Dataset] | None = None
+    """Prepares the rows of another export; where there is none, the trained ones stand in."""
 
     def training_step(
         self,
@@ -207,7 +211,7 @@ class WeightedTrainer(SFTTrainer):
         for each in self.methods:
             if each.changes == "adapter":
                 torch.manual_seed(seed)
-                did = each.init_adapter(self.loaded_model(), self._all_batches())
+                did = each.init_adapter(self.loaded_model(), self._batches_for(each))
             elif each.changes == "parameters":
                 did = each.prepare_model(self.loaded_model(), seed)
             else:
@@ -215,10 +219,13 @@ class WeightedTrainer(SFTTrainer):
             notes.append(f"{each.method}: {did}")
         return notes
 
-    def _all_batches(self) -> Iterator[Inputs]:
-        """The rows that are trained, in their order; what is left at the end is no batch."""
+    def _batches_for(self, method: TrainingMethod) -> Iterator[Inputs]:
+        """The rows that a method looks at, in their order; what is left at the end is no batch."""
         rows: Any = self.train_dataset
         size = min(self.args.per_device_train_batch_size, len(rows))
+        if self.rows_of is not None:
+            for looked_at in method.looks_at().values():
+                rows, size = self.rows_of(looked_at), 1
         rows = rows.select_columns(["input_ids", "labels"])
         for start in range(0, len(rows) - size + 1, size):
             yield self._prepare_inputs(

@@ -13,6 +13,7 @@ TESTED_WITH = {
     "fine_tune/cost.py": "fine_tune/test_outcome.py",
     "fine_tune/files.py": "fine_tune/test_train.py",
     "fine_tune/method.py": "fine_tune/methods/test_contract.py",
+    "fine_tune/mixed_export.py": "fine_tune/test_mixed_rows.py",
     "fine_tune/one_training.py": "fine_tune/test_train.py",
     "fine_tune/prepared_rows.py": "fine_tune/test_verify_tokens.py",
     "fine_tune/report.py": "fine_tune/test_train.py",

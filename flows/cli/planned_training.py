@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from fine_tune.mixed_export import OWN, MixedExport
 from fine_tune.mixture import find_export
-from fine_tune.stage_settings import OWN, MixedExport
 from fine_tune.trial_steps import TrainPlan, plan_stages, plan_training
 from flows.progress import say, spoken
 from flows.recipe.schema import Recipe

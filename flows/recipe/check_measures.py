@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fine_tune.mixture import UnknownExportError, find_export
-from fine_tune.stage_settings import OWN
 from flows.recipe.schema import Recipe
 from pipeline.measuring.catalogue import MEASURES
 from pipeline.measuring.measures.embeddings import ComparedField, embeddings_name
@@ -167,11 +166,9 @@ def train_problems(recipe: Recipe) -> Iterator[str]:
 
 
 def mix_problems(recipe: Recipe) -> Iterator[str]:
-    """Exports that are to be mixed into the training, and are not there."""
+    """Exports that are to be mixed into the training, or looked at, and are not there."""
     exports = Workspace(Path(recipe.workspace)).exports
-    stages = recipe.train.stages if recipe.train else ()
-    mixed = [*(recipe.train.mix if recipe.train else ()), *(m for each in stages for m in each.mix)]
-    for name in dict.fromkeys(each.export for each in mixed if each.export != OWN):
+    for name in recipe.train.other_exports() if recipe.train else ():
         try:
             find_export(name, exports)
         except UnknownExportError as error:

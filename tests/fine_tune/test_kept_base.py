@@ -15,14 +15,19 @@ from peft import (
 from fine_tune.method import TrainingMethod
 from fine_tune.methods.corda import CorDA
 from fine_tune.methods.lora_ga import LoRAGA
+from fine_tune.mixed_export import MixedExport
 from fine_tune.settings import TrainSettings
 from fine_tune.train import train_adapter
 from tests.fine_tune.tiny import heldout_loss
 from tests.tiny_models import tiny_llama
 
 RANK = 4
-METHODS = [CorDA(method="corda"), LoRAGA(method="lora_ga")]
-every_method = pytest.mark.parametrize("method", METHODS, ids=["corda", "lora_ga"])
+METHODS = [
+    CorDA(method="corda"),
+    CorDA(method="corda", knowledge=MixedExport(export="questions")),
+    LoRAGA(method="lora_ga"),
+]
+every_method = pytest.mark.parametrize("method", METHODS, ids=["corda", "knowledge", "lora_ga"])
 
 
 def batches(rows: int = 4, tokens: int = 30) -> list[dict[str, torch.Tensor]]:
@@ -34,13 +39,15 @@ def batches(rows: int = 4, tokens: int = 30) -> list[dict[str, torch.Tensor]]:
     return [{"input_ids": ids, "labels": labels, "attention_mask": mask}]
 
 
-def begun(method: TrainingMethod, rank: int = RANK) -> Any:  # noqa: ANN401 - peft
+def begun(method: TrainingMethod, rank: int = RANK, notes: list[str] | None = None) -> Any:  # noqa: ANN401 - peft
     config = LoraConfig(
         r=rank, lora_alpha=3 * rank, target_modules="all-linear", task_type="CAUSAL_LM"
     )
     model: Any = get_peft_model(tiny_llama(), config)
     torch.manual_seed(0)
-    method.init_adapter(model, batches())
+    did = method.init_adapter(model, batches())
+    if notes is not None:
+        notes.append(did)
     return model
 
 
@@ -97,7 +104,7 @@ def test_a_rank_that_the_smallest_layer_has_not_is_refused(method: TrainingMetho
 
 
 @pytest.mark.slow
-@every_method
+@pytest.mark.parametrize("method", METHODS[::2], ids=["corda", "lora_ga"])
 def test_what_is_written_is_what_was_trained(
     method: TrainingMethod, tiny_model: Path, tiny_export: Path, tmp_path: Path
 ) -> None:

@@ -5,8 +5,8 @@ import random
 import pytest
 from datasets import Dataset
 
+from fine_tune.mixed_export import MixedExport
 from fine_tune.mixed_rows import draw_places, one_kind
-from fine_tune.stage_settings import MixedExport
 
 IDS = [f"{n:032x}" for n in range(40)]
 

@@ -70,8 +70,20 @@ def test_ids_are_part_of_what_is_trained(exports: Path) -> None:
     assert pin_exports(plain, own) == plain and "mix" not in json.loads(plain.model_dump_json())
 
 
+def test_what_a_method_looks_at_is_part_of_it_too(exports: Path) -> None:
+    method = {"method": "corda", "knowledge": {"export": "code"}}
+    for settings in ({"methods": [method]}, {"stages": [{"methods": [method]}]}):
+        named = TrainSettings.model_validate(settings)
+        assert named.other_exports() == ["code"]
+        pinned = pin_exports(named, exports / "my-chat-s1-r1")
+        (looked_at,) = pinned.all_methods()[0].looks_at().values()
+        assert looked_at.export_id == read_manifest(exports / "code-s1-r1").export_id
+        assert pin_exports(pinned, exports / "my-chat-s1-r1") == pinned
+        assert TrainSettings.model_validate_json(pinned.model_dump_json()) == pinned
+
+
 def test_an_export_that_became_another_is_refused(exports: Path) -> None:
-    with pytest.raises(UnknownExportError, match="not 0123, which is to be mixed"):
+    with pytest.raises(UnknownExportError, match="not 0123, which is asked for"):
         pin_exports(mixing(export_id="0123"), exports / "my-chat-s1-r1")
 
 

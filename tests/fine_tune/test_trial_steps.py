@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from fine_tune import trial_steps
+from fine_tune.mixed_export import MixedExport
 from fine_tune.settings import TrainSettings
-from fine_tune.stage_settings import MixedExport, Soup
+from fine_tune.stage_settings import Soup
 from fine_tune.trial_steps import count_steps, plan_stages, plan_training, time_steps
 from tests.fine_tune.tiny import make_rows
 
@@ -66,6 +67,7 @@ def test_each_stage_is_planned_by_the_rows_that_it_draws(
         {"gradient_accumulation": 2},
         {"tune": "full", "packing": True, "methods": [{"method": "hft"}]},
         {"methods": [{"method": "poft", "perplexities": ["perplexity"]}]},
+        {"lora_rank": 2, "methods": [{"method": "corda", "knowledge": {"export": "elsewhere"}}]},
     ],
 )
 def test_steps_are_tried_with_the_methods_of_the_training(

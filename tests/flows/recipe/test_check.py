@@ -225,6 +225,10 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
             "train: 0 exports are called 'other'; give one",
         ),
         ({"train": {"stages": [{}, {"mix": [{}, {"export": "x"}]}]}}, "exports are called 'x'"),
+        (
+            {"train": {"methods": [{"method": "corda", "knowledge": {"export": "y"}}]}},
+            "train: 0 exports are called 'y'",
+        ),
         ({"train": {"stages": [{}], "epochs": 2}}, "each stage has its own epochs"),
         ({"export": {"scores": ["ifdd"]}}, "export.scores: 'ifdd' is not among the scores"),
         (
