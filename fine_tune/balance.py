@@ -31,12 +31,12 @@ authors' code merges two tasks whose weights are equal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fine_tune.collate import LOSS_WEIGHTS
+from fine_tune.collate import LOSS_WEIGHTS, TASK
 from scorers.arrays import Floats, Ints, Strings, require_same_length
 from storage.source_paths import has_name
 
@@ -65,19 +65,23 @@ def row_weights(
         raise ValueError(f"{(loss_tokens < 1).sum()} rows have no trained token: leave them out")
     names, codes = np.unique(np.asarray(tasks, dtype=np.str_), return_inverse=True)
     totals = np.bincount(codes, weights=loss_tokens, minlength=len(names))  # (K,) N_k
-    shares = _task_shares(names, weights)
+    shares = task_shares(names.tolist(), weights)
     balanced: Floats = (shares * totals.sum() / totals)[codes]  # (K,) → (n,)
     return balanced
 
 
-def _task_shares(names: Strings, weights: Mapping[str, float] | None) -> Floats:
-    """(K,) weights of the tasks present; together 1."""
+def task_shares(names: Sequence[str], weights: Mapping[str, float] | None) -> Floats:
+    """(K,) weights of the tasks present; together 1.
+
+    Raises:
+        ValueError: if a task has none.
+    """
     if weights is None:
         return np.full(len(names), 1 / max(1, len(names)))  # without rows there is no task
-    wrong = [name for name in names.tolist() if not weights.get(name, 0) > 0]  # NaN among them
+    wrong = [name for name in names if not weights.get(name, 0) > 0]  # NaN among them
     if wrong:
         raise ValueError(f"every task needs a weight above 0, {', '.join(wrong)} has none")
-    given = np.array([weights[name] for name in names.tolist()], dtype=np.float64)
+    given = np.array([weights[name] for name in names], dtype=np.float64)
     shares: Floats = given / given.sum()
     return shares
 
@@ -87,7 +91,8 @@ def weighted_rows(
 ) -> Dataset:
     """Rows with what their tokens count in the loss: the turn's weight, and what balances sources.
 
-    Rows whose trained tokens all count 1 are without.
+    Rows whose trained tokens all count 1 are without. Where sources are balanced, rows have the
+    number of their task as well, by the order of the names.
 
     Raises:
         ValueError: if a source has none of the names that balance gives weights to, or several.
@@ -97,18 +102,23 @@ def weighted_rows(
     # A list, for rows have different lengths; one weight counts for all tokens of its row.
     own = list(columns[LOSS_WEIGHTS]) if ready else list(np.array(columns["weight"])[:, None])
     factors = np.ones(len(rows))
+    rest = rows.remove_columns(LOSS_WEIGHTS) if ready else rows
     if balance:
-        tasks, weights = rows["source"], None
-        if balance != "source":
-            tasks, weights = task_names(tasks, balance), balance
-        factors = row_weights(np.array(tasks), np.array(rows["loss_tokens"]), weights)
+        tasks = np.array(tasks_of(rows["source"], balance))
+        weights = None if balance == "source" else balance
+        factors = row_weights(tasks, np.array(rows["loss_tokens"]), weights)
+        rest = rest.add_column(TASK, np.unique(tasks, return_inverse=True)[1])
     # 0 is the weight of a token that is read only.
     alike = all(np.isin(weights, (0, 1)).all() for weights in own)
-    rest = rows.remove_columns(LOSS_WEIGHTS) if ready else rows
     if alike and not balance:
         return rest
     weighed = [(ws * f).astype(np.float32) for ws, f in zip(own, factors, strict=True)]
     return rest.add_column(LOSS_WEIGHTS, weighed)
+
+
+def tasks_of(sources: Iterable[str], balance: Literal["source"] | Mapping[str, float]) -> list[str]:
+    """The task of each row."""
+    return list(sources) if balance == "source" else task_names(sources, balance)
 
 
 def task_names(sources: Iterable[str], names: Iterable[str]) -> list[str]:

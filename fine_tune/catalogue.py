@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from fine_tune.methods.coba import CoBa
 from fine_tune.methods.cofitune import CoFiTune
 from fine_tune.methods.corda import CorDA
 from fine_tune.methods.dft import DFT
@@ -21,6 +22,7 @@ from fine_tune.methods.tl_training import TLTraining
 
 Method = Annotated[
     TLTraining
+    | CoBa
     | MaskedThought
     | DFT
     | PoFT

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fine_tune.balance import weighted_rows
 from fine_tune.files import CACHE_FOLDER, CHECKPOINTS_FOLDER
+from fine_tune.heldout_tasks import heldout_tasks
 from fine_tune.method_rows import weigh_rows
 from fine_tune.mixed_rows import counts_of_rows, mix_rows, rows_of_another
 from fine_tune.prepared_rows import (
@@ -18,7 +19,7 @@ from fine_tune.prepared_rows import (
     rendered_rows,
     trained_rows,
 )
-from fine_tune.row_checks import require_positions, require_scores
+from fine_tune.row_checks import require_positions, require_scores, require_steps
 from fine_tune.settings import TrainSettings
 from fine_tune.trainer import (
     build_trainer,
@@ -105,6 +106,8 @@ def checked_trainer(
     trainer.rows_of = partial(
         rows_of_another, export=export, model=model, output=output, settings=settings
     )
+    require_steps(settings, -(-len(rows) // trainer.args.world_size))
+    trainer.tasks = heldout_tasks(settings, given["train"], prepared.get("validation"))
     notes += trainer.prepare_methods(settings.seed)
     return CheckedTrainer(trainer, counts, tuple(notes))
 

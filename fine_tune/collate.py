@@ -1,4 +1,4 @@
-"""Rows as batches: padded or joined as TRL does, with the weights and scores that it would drop."""
+"""Rows as batches: padded or joined as TRL does, with the columns that it would drop."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +11,9 @@ from storage.exports_manifest import SCORE_PREFIX
 
 LOSS_WEIGHTS = "loss_weights"
 """A column of rows whose tokens are not to count alike: what each counts, or one number for all."""
+
+TASK = "task"
+"""A column of rows of several tasks: which of them, from 0."""
 
 SEQUENCE = "seq_idx"
 """In a packed batch (1, tokens): which row each token is of."""
@@ -28,10 +31,12 @@ class WeightedRows:
     """Scores whose columns are kept."""
 
     def __call__(self, rows: TrainingRows) -> dict[str, torch.Tensor]:
-        """A batch: (rows, tokens), or (1, tokens) of joined rows; scores (rows,)."""
+        """A batch: (rows, tokens), or (1, tokens) of joined rows; scores and tasks (rows,)."""
         batch: dict[str, torch.Tensor] = self.pad(rows)  # which drops columns it does not know
         if LOSS_WEIGHTS in rows[0]:
             batch[LOSS_WEIGHTS] = self._weights(rows, batch["labels"])
+        if TASK in rows[0]:
+            batch[TASK] = torch.tensor([row[TASK] for row in rows])
         for name in self.scores:
             column = f"{SCORE_PREFIX}{name}"
             if column in rows[0]:  # a row whose loss alone is asked for has none

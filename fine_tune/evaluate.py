@@ -8,7 +8,8 @@ means over tokens, and moves with the batch size. The numbers here do not.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from fine_tune.report import HeldOutLoss
 from scorers.measures.batches import batches_of_like_length
@@ -16,12 +17,18 @@ from scorers.measures.batches import batches_of_like_length
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from fine_tune.weighted_trainer import WeightedTrainer
-
 TOKENS_PER_BATCH = 4096  # padding included; a longer row is a batch of its own
 
 
-def loss_of_rows(trainer: WeightedTrainer, prepared: Dataset) -> HeldOutLoss:
+class RowLosses(Protocol):
+    """A trainer, as far as it says the losses of rows."""
+
+    def loss_of_batch(self, rows: Sequence[Mapping[str, Sequence[int]]]) -> tuple[float, int]:
+        """Nats of the tokens that have a label, and how many there are."""
+        ...
+
+
+def loss_of_rows(trainer: RowLosses, prepared: Dataset) -> HeldOutLoss:
     """Mean loss per response token with the model that a trainer holds.
 
     Args:

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     import torch
 
 Change: TypeAlias = Literal[
-    "weights of tokens", "inputs", "loss", "gradient", "adapter", "parameters", "trained weights"
+    "weights of tokens",
+    "weights of tasks",
+    "inputs",
+    "loss",
+    "gradient",
+    "adapter",
+    "parameters",
+    "trained weights",
 ]
 """What a training is made of, in the order in which methods are asked."""
 
@@ -133,7 +140,7 @@ class TrainingMethod(BaseModel):
     loss_type: ClassVar[Literal["nll", "dft"]] = "nll"
     """TRL's loss, where that is the method."""
     weighs: ClassVar[bool] = True
-    """Of a loss: whether the weights of tokens and rows count in it."""
+    """Of a loss: whether the weights of rows count in it."""
 
     method: str
 
@@ -151,6 +158,15 @@ class TrainingMethod(BaseModel):
 
         Args:
             conversations: rows with `example_id`, `prompt`, `completion` and `tools`.
+        """
+        raise NotImplementedError
+
+    def task_weights(self, losses: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(K,) what each of K tasks counts in the next optimizer step; together 1.
+
+        Args:
+            losses: (t, K) held-out losses of the tasks after each of the t steps that are done,
+                nats per token.
         """
         raise NotImplementedError
 

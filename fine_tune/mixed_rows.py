@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from fine_tune.collate import LOSS_WEIGHTS
 from fine_tune.files import CACHE_FOLDER
 from fine_tune.method_rows import weigh_rows
 from fine_tune.mixed_export import OWN, MixedExport
-from fine_tune.mixture import find_export
+from fine_tune.mixture import draw_places, find_export
 from fine_tune.prepared_rows import (
     TokenCount,
     load_split,
@@ -90,20 +89,6 @@ def prepared_part(
     conversations = load_split(folder, "train", cache)
     rows, _ = weigh_rows(prepared, conversations, settings.methods, tokenizer)
     return rows
-
-
-def draw_places(example_ids: Sequence[str], mixed: MixedExport, seed: int) -> list[int]:
-    """(k,) places of the rows that are drawn, in their order; a smaller share is part of a larger.
-
-    k is the share of the rows, rounded up, and at most `rows`.
-    """
-    count = mixed.drawn(len(example_ids))
-
-    def lot(place: int) -> tuple[bytes, str]:
-        name = example_ids[place]
-        return hashlib.sha256(f"{seed} {name}".encode()).digest(), name
-
-    return sorted(sorted(range(len(example_ids)), key=lot)[:count])
 
 
 def one_kind(rows: Dataset, scores: Sequence[str], *, weighed: bool) -> Dataset:

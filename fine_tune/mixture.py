@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -89,3 +90,17 @@ def pin(mixed: MixedExport, export: Path) -> MixedExport:
             f"train: {folder} is the export {found}, not {mixed.export_id}, which is asked for"
         )
     return mixed.model_copy(update={"export_id": found})
+
+
+def draw_places(example_ids: Sequence[str], mixed: MixedExport, seed: int) -> list[int]:
+    """(k,) places of the rows that are drawn, in their order; a smaller share is part of a larger.
+
+    k is the share of the rows, rounded up, and at most `rows`.
+    """
+    count = mixed.drawn(len(example_ids))
+
+    def lot(place: int) -> tuple[bytes, str]:
+        name = example_ids[place]
+        return hashlib.sha256(f"{seed} {name}".encode()).digest(), name
+
+    return sorted(sorted(range(len(example_ids)), key=lot)[:count])

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fine_tune.heldout_tasks import task_method
 from fine_tune.prepared_rows import TokenCount
+from fine_tune.settings import TrainSettings
+from fine_tune.trial_steps import count_steps
 from fine_tune.verify_tokens import ROWS_NAMED, require_chat_template
 from storage.exports_check import verify_export
 from storage.exports_manifest import SCORE_PREFIX, ExportManifest
@@ -61,3 +64,21 @@ def require_scores(rows: Dataset, scores: Sequence[str]) -> None:
                 f"{len(missing)} rows have no score {name!r}, which a method of the training "
                 f"reads, {', '.join(missing[:ROWS_NAMED])} among them: let a threshold drop them"
             )
+
+
+def require_steps(settings: TrainSettings, rows: int) -> None:
+    """Refuse a training that ends before the weights of its tasks would move.
+
+    Args:
+        settings: of the training.
+        rows: that one process trains in a pass over them.
+
+    Raises:
+        ValueError: if it does.
+    """
+    method, steps = task_method(settings), count_steps(rows, settings)
+    if method is not None and steps <= method.warm_up:
+        raise ValueError(
+            f"coba leaves weights alone in the first {method.warm_up} steps, and the training "
+            f"has {steps}: set its warm_up lower, or leave it out"
+        )

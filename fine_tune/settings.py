@@ -25,7 +25,7 @@ OF_STAGES = ("methods", "mix", "epochs", "max_steps")
 
 TaskWeight = Annotated[float, Field(gt=0)]
 
-ONCE = ("inputs", "loss", "gradient", "adapter", "parameters")
+ONCE = ("weights of tasks", "inputs", "loss", "gradient", "adapter", "parameters")
 """Parts of a training that one method can change, and no second one."""
 
 
@@ -142,6 +142,22 @@ class TrainSettings(BaseModel):
                         f"{each.method} looks at rows that are not those it trains: give {name} "
                         "the export that they are in"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def methods_can_balance(self) -> Self:
+        """Refuse methods that need tasks where there are none, or make nothing of their weights."""
+        for each in self.methods:
+            if each.changes == "weights of tasks" and self.balance is None:
+                raise ValueError(
+                    f"{each.method} moves the weights of tasks, which balance names: set "
+                    "balance: source, or a mapping"
+                )
+            if self.balance is not None and not each.weighs:
+                raise ValueError(
+                    f"{each.method} takes each row for itself, whatever it counts: leave balance "
+                    "out"
+                )
         return self
 
     @model_validator(mode="after")

@@ -1,7 +1,8 @@
 """What a training will cost, by a few steps of it that are thrown away.
 
 The steps are the real ones, with the methods of the training, so that each method's cost shows. The
-weights of tokens cost nothing in a step and are left out; scores that a loss reads are made up.
+weights of tokens cost nothing in a step and are left out; scores that a loss reads are made up, and
+the held-out rows of tasks are rows that are trained.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def plan_training(
 
     Args:
         model: folder of the model.
-        rows: conversational rows with prompt, completion and tools; at least one.
+        rows: conversational rows with prompt, completion, tools and source; at least one.
         row_tokens: tokens of a row in the mean, over all that may be trained.
         trained: rows of the training.
         settings: of the training.
@@ -116,10 +117,12 @@ def time_steps(
         from datasets import Dataset
 
         from fine_tune.cost import CostMeter
-        from fine_tune.trainer import build_trainer
+        from fine_tune.heldout_tasks import stand_in_tasks
+        from fine_tune.trainer import build_trainer, prepared_rows
 
         tried = settings.model_copy(update=short)
         trainer = build_trainer(model, {"train": Dataset.from_list(some)}, tried, Path(folder))
+        trainer.tasks = stand_in_tasks(settings, prepared_rows(trainer))
         trainer.prepare_methods(settings.seed)
         meter = trainer.meter = CostMeter(Path(folder))
         trainer.on_step = lambda *_: ends.append((time.monotonic(), meter.tokens))

@@ -16,8 +16,9 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
-from fine_tune.collate import LOSS_WEIGHTS, count_read, count_rows_of, row_places
+from fine_tune.collate import LOSS_WEIGHTS, TASK, count_read, count_rows_of, row_places
 from fine_tune.cost import CostMeter
+from fine_tune.heldout_tasks import LOSSES, HeldOutTasks
 from fine_tune.method import Divisor, LossBatch, TrainingMethod
 from fine_tune.mixed_export import MixedExport
 from fine_tune.report import OnStep
@@ -37,6 +38,9 @@ class WeightedTrainer(SFTTrainer):
     methods: Sequence[TrainingMethod] = ()
     rows_of: Callable[[MixedExport], Dataset] | None = None
     """Prepares the rows of another export; where there is none, the trained ones stand in."""
+    tasks: HeldOutTasks | None = None
+    task_factors: torch.Tensor | None = None
+    """(K,) times which the rows of each task count in the step that is under way."""
 
     def training_step(
         self,
@@ -105,15 +109,11 @@ class WeightedTrainer(SFTTrainer):
         read = {
             name: value
             for name, value in inputs.items()
-            if name != LOSS_WEIGHTS and not name.startswith(SCORE_PREFIX)
+            if name not in (LOSS_WEIGHTS, TASK) and not name.startswith(SCORE_PREFIX)
         }
-
-        labels = inputs["labels"]
-        ones = torch.ones_like(labels, dtype=torch.float32)
         return LossBatch(
             inputs=read,
-            # Those of the second token on, for nothing predicts the first.
-            weights=inputs.get(LOSS_WEIGHTS, ones)[:, 1:],
+            weights=self._weights(inputs),
             places=row_places(inputs),
             scores={
                 name.removeprefix(SCORE_PREFIX): value
@@ -122,6 +122,17 @@ class WeightedTrainer(SFTTrainer):
             },
             model=WrappedModel(model, self.loaded_model()),
         )
+
+    def _weights(self, inputs: Inputs) -> torch.Tensor:
+        """(rows, tokens - 1) what each next token counts; nothing predicts the first."""
+        labels = inputs["labels"][:, 1:]
+        if LOSS_WEIGHTS not in inputs:
+            return torch.ones_like(labels, dtype=torch.float32)
+        weights = inputs[LOSS_WEIGHTS][:, 1:]
+        if self.task_factors is not None:
+            of_rows = self.task_factors.to(weights.device)[inputs[TASK]]
+            weights = weights * of_rows[row_places(inputs)]
+        return weights
 
     def _inputs_read(self, inputs: Inputs) -> torch.Tensor:
         """The ids that the model reads, as methods change them."""
@@ -141,6 +152,9 @@ class WeightedTrainer(SFTTrainer):
         self, batch_samples: list[Inputs], device: torch.device
     ) -> torch.Tensor:
         """Called by the trainer for the batches of a step: what their losses are divided by."""
+        if self.tasks is not None:
+            factors = self.tasks.factors(self.state.log_history)
+            self.task_factors = torch.tensor(factors, dtype=torch.float32)
         items = self._count_items(batch_samples).to(device)
         if self.args.average_tokens_across_devices and self.args.world_size > 1:
             items = self.accelerator.gather(items).sum()
@@ -157,7 +171,7 @@ class WeightedTrainer(SFTTrainer):
         for batch in batches:
             trained = batch["labels"][:, 1:] != IGNORED
             if by == "weights" and LOSS_WEIGHTS in batch:
-                total = total + (batch[LOSS_WEIGHTS][:, 1:] * trained).sum().cpu()
+                total = total + (self._weights(batch) * trained).sum().cpu()
             else:
                 total = total + trained.sum().cpu()
         return total
@@ -167,7 +181,7 @@ class WeightedTrainer(SFTTrainer):
         super()._set_signature_columns_if_needed()  # type: ignore[no-untyped-call]
         known: list[str] = self._signature_columns or []
         scores = [f"{SCORE_PREFIX}{name}" for each in self.methods for name in each.scores()]
-        columns = list(dict.fromkeys([*known, LOSS_WEIGHTS, *scores]))
+        columns = list(dict.fromkeys([*known, LOSS_WEIGHTS, TASK, *scores]))
         self._signature_columns = columns  # type: ignore[assignment]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -185,6 +199,9 @@ class WeightedTrainer(SFTTrainer):
                 f"the loss of step {self.state.global_step} is {loss}; "
                 "a lower learning_rate may help"
             )
+        if self.tasks is not None:
+            entry: Any = {"step": self.state.global_step, LOSSES: self.tasks.measure(self)}
+            self.state.log_history.append(entry)
         if self.on_step is not None:
             self.on_step(self.state.global_step, self.state.max_steps, loss)
 
@@ -238,7 +255,8 @@ class WeightedTrainer(SFTTrainer):
         def load() -> PreTrainedModel:
             return read_causal_model(start, "float32")
 
-        return [
+        notes = [self.tasks.said(self.state.log_history)] if self.tasks else []
+        return notes + [
             f"{each.method}: {each.finish_model(self.loaded_model(), load)}"
             for each in self.methods
             if each.changes == "trained weights"

@@ -36,6 +36,7 @@ class PoFT(TrainingMethod):
 
     changes: ClassVar[Change] = "loss"
     divides_by: ClassVar[Divisor] = "rows"
+    weighs: ClassVar[bool] = False
 
     method: Literal["poft"]
     perplexities: tuple[str, ...] = Field(

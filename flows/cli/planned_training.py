@@ -11,7 +11,7 @@ from flows.recipe.schema import Recipe
 from pipeline.selection.step import RankStep
 from scorers.measures.models.loading import resolve_model
 from storage.database import read_workspace
-from storage.examples import read_examples
+from storage.examples import read_examples, read_origins
 from storage.exports_manifest import read_manifest
 from storage.measurements import read_measurements
 from storage.workspace import Workspace
@@ -31,7 +31,11 @@ def plan_train(recipe: Recipe, base: Path, pool: Sequence[str]) -> TrainPlan | N
         states, counts = read_measurements(con, key, columns, pool)
         fitting = [place for place, state in enumerate(states) if state == "ok"]
         tried = [pool[place] for place in fitting[:: max(1, len(fitting) // TRIED_ROWS)]]
-        talks = [each.conversation for each in read_examples(con, tried[:TRIED_ROWS])]
+        origins = read_origins(con, tried[:TRIED_ROWS])
+        talks = [
+            (each.conversation, origins[each.example_id][0])
+            for each in read_examples(con, tried[:TRIED_ROWS])
+        ]
     if not talks:
         return None
     rows = [
@@ -39,8 +43,9 @@ def plan_train(recipe: Recipe, base: Path, pool: Sequence[str]) -> TrainPlan | N
             "prompt": talk.messages[: talk.trained_at[-1]],
             "completion": [talk.messages[talk.trained_at[-1]]],
             "tools": talk.tools or None,
+            "source": source or "generated",
         }
-        for talk in talks
+        for talk, source in talks
     ]
     say("plan: trying some steps of the training")
     lengths = (counts["prompt_tokens"] + counts["response_tokens"])[fitting]

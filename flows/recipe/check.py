@@ -121,6 +121,7 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (check_selection.named_source_problems, {"workspace", "sources", "generate", "select"}),
         (check_measures.export_problems, {"scores", "export"}),
         (check_measures.train_problems, {"measure", "export", "train"}),
+        (check_measures.held_out_problems, {"select", "train"}),
         (check_measures.mix_problems, {"workspace", "train"}),
         (check_inputs.license_problems, {"sources", "licenses"}),
     )

@@ -165,6 +165,19 @@ def train_problems(recipe: Recipe) -> Iterator[str]:
         )
 
 
+def held_out_problems(recipe: Recipe) -> Iterator[str]:
+    """Training that compares held-out losses, in a recipe that holds no rows out."""
+    if recipe.train is None or recipe.select.held_out:
+        return
+    needing: list[str] = [
+        each.method for each in recipe.train.methods if each.changes == "weights of tasks"
+    ]
+    if recipe.train.soup and recipe.train.soup.choose == "greedy":
+        needing.append("a greedy soup")
+    for name in needing:
+        yield f"train: {name} compares held-out losses, and select.held_out is 0: raise it"
+
+
 def mix_problems(recipe: Recipe) -> Iterator[str]:
     """Exports that are to be mixed into the training, or looked at, and are not there."""
     exports = Workspace(Path(recipe.workspace)).exports

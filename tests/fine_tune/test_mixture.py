@@ -1,13 +1,15 @@
 """Exports that a training mixes are found by name, and stay what they were."""
 
 import json
+import random
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fine_tune.mixture import UnknownExportError, find_export, pin_exports
+from fine_tune.mixed_export import MixedExport
+from fine_tune.mixture import UnknownExportError, draw_places, find_export, pin_exports
 from fine_tune.settings import TrainSettings
 from pipeline.export.files import write_export
 from storage.exports_manifest import read_manifest
@@ -90,3 +92,30 @@ def test_an_export_that_became_another_is_refused(exports: Path) -> None:
 def test_the_same_export_of_two_runs_is_one(exports: Path) -> None:
     shutil.copytree(exports / "code-s1-r1", exports / "code-s1-r2")
     assert find_export("code", exports) == exports / "code-s1-r1"
+
+
+IDS = [f"{n:032x}" for n in range(40)]
+
+
+def drawn(share: float = 1.0, rows: int | None = None, seed: int = 0) -> list[int]:
+    return draw_places(IDS, MixedExport(share=share, rows=rows), seed)
+
+
+@pytest.mark.parametrize(
+    ("share", "rows", "count"), [(1.0, None, 40), (0.5, None, 20), (0.001, None, 1), (1, 7, 7)]
+)
+def test_a_share_is_rounded_up_and_rows_are_at_most_so_many(
+    share: float, rows: int | None, count: int
+) -> None:
+    places = drawn(share, rows)
+    assert len(places) == count and places == sorted(set(places))
+
+
+def test_the_draw_is_of_ids_and_seed_and_not_of_their_order() -> None:
+    shuffled = random.Random(3).sample(IDS, len(IDS))
+    mixed = MixedExport(share=0.25)
+    assert {IDS[at] for at in draw_places(IDS, mixed, 0)} == {
+        shuffled[at] for at in draw_places(shuffled, mixed, 0)
+    }
+    assert drawn(0.25, seed=1) != drawn(0.25, seed=2)
+    assert set(drawn(0.1)) < set(drawn(0.3))

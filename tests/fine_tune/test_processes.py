@@ -23,6 +23,7 @@ METHODS: dict[str, list[dict[str, Any]]] = {
     "weights": [],
     "tl_training": [{"method": "tl_training"}],
     "poft": [{"method": "poft", "perplexities": ["perplexity"]}],
+    "coba": [{"method": "coba", "warm_up": 2, "rows": 2}],
 }
 
 
@@ -48,7 +49,9 @@ def trained(
 def test_two_processes_train_what_two_passes_do(
     name: str, tiny_model: Path, tmp_path: Path
 ) -> None:
-    rows = count_rows(make_rows(8), tiny_model)
+    rows = [*make_rows(8), *make_rows(4, "validation")]
+    rows = [replace(row, source="ab"[n % 2]) for n, row in enumerate(rows)]
+    rows = count_rows(rows, tiny_model)
     rng = np.random.default_rng(0)
     rows = [
         replace(row, weight=float(weight), scores={"perplexity": 150.0 + n})
@@ -56,7 +59,13 @@ def test_two_processes_train_what_two_passes_do(
     ]
     export = export_for(tiny_model, tmp_path / "export", rows, scores=("perplexity",))
     settings = TrainSettings.model_validate(
-        {"max_steps": 2, "batch_rows": 2, "lora_rank": 2, "methods": METHODS[name]}
+        {
+            "max_steps": 4 if name == "coba" else 2,  # the weights of tasks move in the third
+            "batch_rows": 2,
+            "lora_rank": 2,
+            "balance": "source" if name == "coba" else None,
+            "methods": METHODS[name],
+        }
     )
     once = settings.model_copy(update={"gradient_accumulation": 2})
     alone = trained(export, tiny_model, tmp_path / "alone", once, 1)

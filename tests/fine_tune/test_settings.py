@@ -35,6 +35,8 @@ def test_an_unknown_or_impossible_setting_is_refused() -> None:
         ({"methods": [{"method": "eva"}], "tune": "full"}, "eva is not for tune: full"),
         ({"methods": [{"method": "q_tuning"}]}, "q_tuning .* give batch_rows of at least 8"),
         ({"methods": [{"method": "sftmix"}], "packing": True}, "sftmix needs rows apart"),
+        ({"methods": [{"method": "coba"}]}, "coba moves the weights of tasks, which balance names"),
+        ({"methods": [POFT], "balance": "source"}, "poft takes each row for itself"),
         ({"methods": [HFT, HFT], "tune": "full"}, "hft and hft all change the parameters"),
     ],
 )

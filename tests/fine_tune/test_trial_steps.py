@@ -4,12 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from datasets import Dataset
 
-from fine_tune import trial_steps
+from fine_tune import heldout_tasks, trial_steps
+from fine_tune.evaluate import loss_of_rows
 from fine_tune.mixed_export import MixedExport
+from fine_tune.report import HeldOutLoss
 from fine_tune.settings import TrainSettings
 from fine_tune.stage_settings import Soup
 from fine_tune.trial_steps import count_steps, plan_stages, plan_training, time_steps
+from fine_tune.weighted_trainer import WeightedTrainer
 from tests.fine_tune.tiny import make_rows
 
 
@@ -81,3 +85,27 @@ def test_steps_are_tried_with_the_methods_of_the_training(
     wanted = TrainSettings.model_validate({**settings, "batch_rows": 2})
     seconds, tokens = time_steps(tiny_model, rows, wanted)
     assert seconds > 0 and tokens > 2 * 2 * 30
+
+
+@pytest.mark.slow
+def test_the_held_out_rows_of_each_task_are_asked_in_a_trial_too(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def count(trainer: WeightedTrainer, rows: Dataset) -> HeldOutLoss:
+        asked.append(len(rows))
+        return loss_of_rows(trainer, rows)
+
+    monkeypatch.setattr(heldout_tasks, "loss_of_rows", count)
+    rows = [
+        {"prompt": row.prompt, "completion": row.completion, "tools": None, "source": "ab"[n % 2]}
+        for n, row in enumerate(make_rows(5))
+        if not row.tools
+    ]
+    coba = {"method": "coba", "rows": 3}
+    for balance, tasks in (("source", 2), ({"x": 1, "y": 1, "z": 2}, 3)):
+        asked.clear()
+        settings = {"balance": balance, "methods": [coba], "batch_rows": 2}
+        time_steps(tiny_model, rows, TrainSettings.model_validate(settings))
+        assert asked == [3] * tasks * 3  # after each of three steps

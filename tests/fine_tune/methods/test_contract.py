@@ -16,6 +16,7 @@ from fine_tune.method import Change, TrainingMethod
 
 HOOKS: dict[Change, str] = {
     "weights of tokens": "token_weights",
+    "weights of tasks": "task_weights",
     "inputs": "change_inputs",
     "loss": "batch_loss",
     "gradient": "take_gradient",

@@ -221,6 +221,17 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
         ),
         ({"train": {"balance": {"rows.jsonl": 0}}}, "train.balance"),
         (
+            {
+                "train": {"balance": "source", "methods": [{"method": "coba"}]},
+                "select": {**GOOD["select"], "held_out": 0},
+            },
+            "train: coba compares held-out losses, and select.held_out is 0: raise it",
+        ),
+        (
+            {"train": {"soup": {"seeds": [0, 1]}}, "select": {**GOOD["select"], "held_out": 0}},
+            "train: a greedy soup compares held-out losses",
+        ),
+        (
             {"train": {"mix": [{"export": "other"}]}},
             "train: 0 exports are called 'other'; give one",
         ),
