@@ -11,11 +11,11 @@ from tempfile import TemporaryDirectory
 
 from prefect import flow
 
+from fine_tune.mixed_export import OWN, MixedExport
 from fine_tune.mixture import find_export, pin_exports
 from fine_tune.outcome import recipe_settings, training_folder, trial_identity, with_template_of
 from fine_tune.prepared_rows import load_split
 from fine_tune.settings import TrainSettings
-from fine_tune.stage_settings import OWN, MixedExport
 from fine_tune.trial_steps import TrainPlan, count_steps, plan_training
 from flows.fine_tune_export import train_export
 from flows.progress import say

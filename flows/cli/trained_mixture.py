@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from fine_tune.stage_settings import MixedExport
+from fine_tune.mixed_export import MixedExport
 from flows.cli.output import as_lines, print_json, print_table, print_text
 from flows.progress import say, spoken
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fine_tune.mixed_export import MixedExport
 from fine_tune.mixture import UnknownExportError
-from fine_tune.stage_settings import MixedExport
 from flows import train_mixtures
 from flows.train_mixtures import Mixtures, called, plan_mixtures
 from pipeline.export.rows import ExportRow
