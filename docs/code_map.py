@@ -45,6 +45,7 @@ REMARKS = {
     "recipes/s3ft.yaml": "S3FT as a recipe: the model's own right answers",
     "recipes/self_instruct.yaml": "Self-Instruct as a recipe: new tasks from a seed pool",
     "recipes/maker_data": "Sums, facts and tasks that the recipes of makers start from",
+    "recipes/step_by_step.yaml": "Distilling step-by-step as a recipe: labels and their reasons",
     "recipes/superfiltering.yaml": "A published method as a recipe: IFD of a small model",
     "benchmarks/results": "What each benchmark found, as JSON",
     "docs/recipes": "One page for each block of a recipe",

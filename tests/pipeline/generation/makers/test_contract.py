@@ -19,6 +19,7 @@ from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
 from pipeline.generation.makers.s3ft import S3FT
 from pipeline.generation.makers.self_instruct import SelfInstruct
+from pipeline.generation.makers.step_by_step import StepByStep
 from pipeline.generation.predict import plan_maker
 from pipeline.generation.retry import ask_failed_again, find_failed_replies
 from pipeline.generation.shown_text import OF_THE_HINT, repeats_shown
@@ -77,6 +78,12 @@ def say_targets(text: str, seed: int) -> str:
     return f"I count on: {a} + {b} = {a + b + (a == 2)}"
 
 
+def say_reasons(text: str, seed: int) -> str:
+    """Reasons, and an answer that is wrong where 6 is added."""
+    a, b = numbers_of(text)
+    return f"From {a} I count on by {b}. So the answer is {a + b + (b == 6)}."
+
+
 def say_tasks(text: str, seed: int) -> str:
     """Two new tasks to each prompt, one of which sorts."""
     if "numbered from" in text:
@@ -125,6 +132,14 @@ CASES = {  # by the method, and where there are several what they differ in
     # of all sums together, 5 samples each
     "r_tuning by samples": Case(
         RTuning(method="r_tuning", mode="uncertain"), write_sums, say_sums, {"generate": 40}, 8
+    ),
+    # the given answer of each, and the reasons where the answer is right
+    "step_by_step": Case(
+        StepByStep(method="step_by_step", keep="right"),
+        write_sums,
+        say_reasons,
+        {"generate": 8},
+        8 + 4,
     ),
     # 3 prompts with 2 tasks each, 4 of which are wanted: 2 stories with a row, 2 sortings with 2
     "self_instruct": Case(
@@ -368,8 +383,12 @@ def test_replies_that_were_not_had_are_asked_for_again_and_no_others(
 ) -> None:
     case = CASES[name]
 
+    gone: dict[tuple[str, int], bool] = {}
+
     def lost(text: str, seed: int) -> str | Canned:
-        return Canned(500) if fraction("lost", text, seed) < 0.4 else case.say(text, seed)
+        """Every second question has no answer, however often it is asked."""
+        is_gone = gone.setdefault((text, seed), len(gone) % 2 == 0)
+        return Canned(500) if is_gone else case.say(text, seed)
 
     script(monkeypatch, lost)
     run, pool = begin(tmp_path, case.rows(tmp_path))
