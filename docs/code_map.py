@@ -41,7 +41,7 @@ REMARKS = {
     "recipes/forget_less.yaml": "All weights trained, and little forgotten: HFT and LiNeS",
     "recipes/poft.yaml": "A loss that reads stored scores: PoFT, with Masked Thought",
     "recipes/r_tuning.yaml": "R-Tuning as a recipe: whether the model knew the answer",
-    "recipes/rejection.yaml": "The rejection builder as a recipe: STaR and RFT",
+    "recipes/rejection.yaml": "The rejection builder as a recipe: STaR, RFT, TRICE",
     "recipes/s3ft.yaml": "S3FT as a recipe: the model's own right answers",
     "recipes/self_instruct.yaml": "Self-Instruct as a recipe: new tasks from a seed pool",
     "recipes/maker_data": "Sums, facts and tasks that the recipes of makers start from",

@@ -15,12 +15,16 @@ does, or never. The rows stand for the source.
     STaR (Zelikman et al. 2022, arXiv:2203.14465): samples: 1, temperature: 0, hints: 1, gold: never
     RFT (Yuan et al. 2023, arXiv:2308.01825):      samples: 100, temperature: 0.7, distinct: path,
                                                    gold: always
+    TRICE, its warm start (Phan et al. 2023, arXiv:2312.02179): samples: 0, temperature: 1,
+                                                   hints: 1, keep_at_most: 1, gold: never
 
 For tasks whose answer can be compared; a wrong derivation that ends on the right number passes.
 Not for open questions. Easy prompts give more rows than hard ones: `keep_at_most` bounds that. It
 costs `samples` calls for each row, and `hints` more where all of them fail. RFT's code keeps only
 paths whose equations hold, by `eval`; here nothing that a model wrote is run, and paths are
-compared only.
+compared only. TRICE holds one rationale for each prompt, at first of a guide that was told the
+answer; with `samples: 1` a right one of the model's own takes its place, which is one step of its
+chain. Its training, in whose steps the model changes (batches of 64 in its code), is not here.
 """
 
 import re
@@ -90,8 +94,10 @@ class Rejection(MakerBlock):
     @model_validator(mode="after")
     def something_to_keep(self) -> Self:
         """Check that a row can come of it, and that samples can differ."""
-        if not self.samples and self.gold == "never":
-            raise ValueError("samples: 0 and gold: never leave no row; change one of them")
+        if not self.samples and not self.hints and self.gold == "never":
+            raise ValueError(
+                "samples: 0, hints: 0 and gold: never leave no row; change one of them"
+            )
         if self.temperature == 0 and max(self.samples, self.hints) > 1:
             raise ValueError(
                 "at temperature 0 every sample is the same: set samples and hints to 1 at most, "
@@ -116,8 +122,8 @@ class Rejection(MakerBlock):
         return {source.example_id: make_by_rejection(self, source) for source in sources}
 
     def calls_for(self, sources: int) -> Mapping[CallKind, CallBounds]:
-        """Samples, and hints where all of them fail."""
-        fewest, most = sources * self.samples, sources * (self.samples + self.hints)
+        """Samples, and hints where all of them fail or there are none."""
+        fewest, most = sources * (self.samples or self.hints), sources * (self.samples + self.hints)
         return {"generate": CallBounds(fewest, most, self.max_new_tokens)}
 
 

@@ -119,6 +119,18 @@ def test_the_hint_is_asked_where_nothing_is_right_and_is_not_in_the_row() -> Non
         assert settled[-1].reason == "speaks_of_hint" and not rows(settled), text
 
 
+def test_trice_begins_with_one_guided_rationale_of_each_prompt_and_no_gold() -> None:
+    trice = block(samples=0, temperature=1, hints=1, keep_at_most=1, gold="never")
+    assert run(trice, said("2 and 4 are 6"))[0] == 1
+    assert rows(run(trice, said("2 and 4 are 6"))[1]) == [("hint", "2 and 4 are 6")]
+    assert not rows(run(trice, said("7"))[1])
+    assert trice.calls_for(5)["generate"][:2] == (5, 5)
+    step = trice.model_copy(update={"samples": 1})
+    assert rows(run(step, said("by itself: 6"))[1]) == [("sample", "by itself: 6")]
+    assert rows(run(step, said("7"), said("told: 6"))[1]) == [("hint", "told: 6")]
+    assert step.calls_for(5)["generate"][:2] == (5, 10)
+
+
 @pytest.mark.parametrize(
     ("gold", "right", "wrong"),
     [("always", 2, 1), ("fallback", 1, 1), ("never", 1, 0)],
