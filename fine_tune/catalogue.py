@@ -13,6 +13,7 @@ from fine_tune.methods.hft import HFT
 from fine_tune.methods.ift import IFT
 from fine_tune.methods.lines import LiNeS
 from fine_tune.methods.lora_ga import LoRAGA
+from fine_tune.methods.lora_sb import LoRASB
 from fine_tune.methods.masked_thought import MaskedThought
 from fine_tune.methods.mezo import MeZO
 from fine_tune.methods.poft import PoFT
@@ -34,6 +35,7 @@ Method = Annotated[
     | CoFiTune
     | CorDA
     | LoRAGA
+    | LoRASB
     | MeZO
     | LiNeS,
     Field(discriminator="method"),

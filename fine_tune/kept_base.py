@@ -34,15 +34,11 @@ def begin_beside_base(
     Raises:
         ValueError: if the rank is more than what the method finds in the smallest layer.
     """
-    if not isinstance(model, PeftModel):
-        raise TypeError(f"expected a model with an adapter, got {type(model).__name__}")
-    config = model.peft_config[ADAPTER_NAME]
-    assert isinstance(config, LoraConfig)
-    # PEFT's layers are not typed.
-    layers: list[Any] = [each for each in model.modules() if isinstance(each, LoraLayer)]
+    config, layers = adapter_layers(model)
     require_rank(layers, 2 * config.r if method == "lora_ga" else config.r, method)
     training = model.training
     found = LoraConfig(r=config.r, target_modules=["base_layer"])  # as they are called in a layer
+    assert isinstance(model, PeftModel)
     base_model: Any = model.get_base_model()
     prepare(base_model, found)
     model.train(training)
@@ -57,6 +53,15 @@ def begin_beside_base(
         take_off_start(layer)
     config.r, config.lora_alpha = 2 * config.r, 2 * config.lora_alpha  # the same scale
     return f"begins with rank {config.r // 2} in {len(layers)} layers, taken off by as much again"
+
+
+def adapter_layers(model: torch.nn.Module) -> tuple[LoraConfig, list[Any]]:
+    """The adapter's settings, and the layers that it is in; PEFT's are not typed."""
+    if not isinstance(model, PeftModel):
+        raise TypeError(f"expected a model with an adapter, got {type(model).__name__}")
+    config = model.peft_config[ADAPTER_NAME]
+    assert isinstance(config, LoraConfig)
+    return config, [each for each in model.modules() if isinstance(each, LoraLayer)]
 
 
 def require_rank(layers: Sequence[Any], needed: int, method: str) -> None:

@@ -109,7 +109,6 @@ def _run(checked: CheckedTrainer, training: Training, output: Path, begun: Begun
 
     trainer = checked.trainer
     has_heldout = trainer.eval_dataset is not None
-    # Before the checkpoint is loaded: the adapter is fresh, and changes nothing yet.
     before = (begun.heldout or _heldout_before(trainer, output)) if has_heldout else None
     checkpoint = last_complete_checkpoint(output / CHECKPOINTS_FOLDER)
     set_seed(training.settings.seed)  # what was done before must not show in the training
@@ -137,12 +136,14 @@ def _run(checked: CheckedTrainer, training: Training, output: Path, begun: Begun
 
 
 def _heldout_before(trainer: WeightedTrainer, output: Path) -> HeldOutLoss:
-    """The loss before training; a fresh adapter changes nothing, so it is the model's own."""
+    """The loss before training, without a fresh adapter: the model's own."""
     from fine_tune.checked_rows import validation_rows
 
     path = output / BEFORE_FILE
     if not path.is_file():
-        write_whole(path, orjson.dumps(loss_of_rows(trainer, validation_rows(trainer))))
+        with trainer.without_adapter():
+            loss = loss_of_rows(trainer, validation_rows(trainer))
+        write_whole(path, orjson.dumps(loss))
     return HeldOutLoss(**orjson.loads(path.read_bytes()))  # read back: resumed, the same number
 
 

@@ -7,6 +7,7 @@ is TRL's own, to the bit.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from fine_tune.heldout_tasks import LOSSES, HeldOutTasks
 from fine_tune.method import Divisor, LossBatch, TrainingMethod
 from fine_tune.mixed_export import MixedExport
 from fine_tune.report import OnStep
+from fine_tune.spanned import fold_in
 from fine_tune.wrapped_model import Inputs, WrappedModel, weighted_nats
 from scorers.measures.models.language_model import read_causal_model
 from storage.exports_manifest import IGNORED, SCORE_PREFIX
@@ -250,17 +252,36 @@ class WeightedTrainer(SFTTrainer):
             )
 
     def finish_methods(self, start: Path) -> list[str]:
-        """Let methods change the trained weights of a model that came from a folder."""
+        """Make weights of what was trained, and let methods change them.
+
+        Args:
+            start: folder that the model came from.
+        """
 
         def load() -> PreTrainedModel:
             return read_causal_model(start, "float32")
 
+        fold_in(self.loaded_model())
         notes = [self.tasks.said(self.state.log_history)] if self.tasks else []
         return notes + [
             f"{each.method}: {each.finish_model(self.loaded_model(), load)}"
             for each in self.methods
             if each.changes == "trained weights"
         ]
+
+    @contextmanager
+    def without_adapter(self) -> Iterator[None]:
+        """The model as it was before its adapter, which may begin with something."""
+        model = self.loaded_model()
+        if not isinstance(model, PeftModel):
+            yield
+            return
+        trained = [each.requires_grad for each in model.parameters()]
+        with model.disable_adapter():
+            yield
+        # PEFT lets all of an adapter ask for a gradient again.
+        for parameter, was in zip(model.parameters(), trained, strict=True):
+            parameter.requires_grad_(was)
 
     def longest_row(self) -> int | None:
         """Most tokens the model has positions for; None where it sets no such limit."""

@@ -455,10 +455,13 @@ def test_packed_rows_train_what_padded_ones_do(
     assert (costs[0].rows, costs[0].tokens) == (costs[1].rows, costs[1].tokens)
 
 
+@pytest.mark.parametrize(
+    "method", [{"method": "masked_thought", "share": 0.5}, {"method": "lora_sb", "rows": 5}]
+)
 def test_a_method_that_draws_is_resumed_bit_for_bit(
-    tiny_model: Path, tiny_export: Path, tmp_path: Path
+    method: dict[str, Any], tiny_model: Path, tiny_export: Path, tmp_path: Path
 ) -> None:
-    methods = [{"method": "masked_thought", "share": 0.5}]
+    methods = [method]
     settings = TrainSettings.model_validate({**SETTINGS.model_dump(), "methods": methods})
 
     def stop(step: int, *_: object) -> None:

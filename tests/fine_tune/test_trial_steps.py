@@ -71,6 +71,7 @@ def test_each_stage_is_planned_by_the_rows_that_it_draws(
         {"gradient_accumulation": 2},
         {"tune": "full", "packing": True, "methods": [{"method": "hft"}]},
         {"methods": [{"method": "poft", "perplexities": ["perplexity"]}]},
+        {"lora_rank": 2, "methods": [{"method": "lora_sb"}]},
         {"lora_rank": 2, "methods": [{"method": "corda", "knowledge": {"export": "elsewhere"}}]},
     ],
 )
