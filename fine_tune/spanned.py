@@ -4,7 +4,7 @@ import torch
 from torch.nn.utils import parametrize
 
 
-class Span(torch.nn.Module):
+class WithinSpan(torch.nn.Module):
     """Makes weights of a matrix between: W = B R."""
 
     basis: torch.Tensor
@@ -28,8 +28,8 @@ class Span(torch.nn.Module):
 def train_within(layer: torch.nn.Linear, basis: torch.Tensor, between: torch.Tensor) -> None:
     """Let a linear layer have the weights basis @ between, and train `between` alone."""
     layer.weight = torch.nn.Parameter(basis @ between)
-    parametrize.register_parametrization(layer, "weight", Span(basis))
-    trained = layer.parametrizations.weight.original  # type: ignore[union-attr]
+    parametrize.register_parametrization(layer, "weight", WithinSpan(basis))
+    (trained,) = (each for name, each in layer.named_parameters() if "weight" in name)
     with torch.no_grad():
         trained.copy_(between)  # exactly, where the inverse is rounded
 
@@ -37,6 +37,7 @@ def train_within(layer: torch.nn.Linear, basis: torch.Tensor, between: torch.Ten
 def fold_in(model: torch.nn.Module) -> None:
     """Put ordinary weights in the place of all that are made of others, as they are now."""
     for module in model.modules():
-        if parametrize.is_parametrized(module):
-            for name in list(module.parametrizations):  # type: ignore[arg-type]
+        made = getattr(module, "parametrizations", None)
+        if isinstance(made, torch.nn.ModuleDict):
+            for name in list(made):
                 parametrize.remove_parametrizations(module, name, leave_parametrized=True)

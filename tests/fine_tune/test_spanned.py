@@ -1,12 +1,14 @@
+from typing import Any
+
 import torch
 
 from fine_tune.spanned import fold_in, train_within
 
 
-def spanned() -> tuple[torch.nn.Sequential, torch.Tensor, torch.Tensor]:
+def spanned() -> tuple[Any, torch.Tensor, torch.Tensor]:
     torch.manual_seed(0)
     basis, between = torch.linalg.qr(torch.randn(8, 3))[0], torch.randn(3, 5)
-    model = torch.nn.Sequential(torch.nn.Linear(5, 8, bias=False), torch.nn.ReLU())
+    model: Any = torch.nn.Sequential(torch.nn.Linear(5, 8, bias=False), torch.nn.ReLU())
     train_within(model[0], basis, between)
     return model, basis, between
 
