@@ -35,7 +35,7 @@ ALSO = {
     "flows/": ("tests/flows/test_begin_run.py", "tests/flows/test_clean_stage.py"),
     "pipeline/dedupe/stage": ("tests/pipeline/dedupe/test_stored.py",),
     "pipeline/evidence/": ("tests/pipeline/evidence", "tests/pipeline/selection/test_evidence.py"),
-    "pipeline/generation/stage": ("tests/pipeline/measuring/test_shard_work.py",),
+    "pipeline/generation/asking": ("tests/pipeline/measuring/test_shard_work.py",),
     "pipeline/measuring/stage": ("tests/pipeline/measuring/test_measure.py",),
     "pipeline/reporting/report": ("tests/pipeline/reporting/test_changes.py",),
     "pipeline/reporting/what_if": ("tests/flows/cli/test_what_if.py",),
@@ -49,7 +49,7 @@ ALSO = {
     "storage/changes": ("tests/pipeline/reporting/test_changes.py",),
     "storage/examples": (
         "tests/storage/test_lineage.py",
-        "tests/pipeline/generation/test_stage.py",
+        "tests/pipeline/generation/makers/test_answer.py",
     ),
     "storage/measurements": (
         "tests/storage/test_measurement_details.py",

@@ -1,4 +1,4 @@
-"""The flow that asks again what failed: rows of measures, and answers of generators."""
+"""The flow that asks again what failed: rows of measures, and replies to makers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,18 +16,9 @@ from flows.recipe.adapters import place_adapters
 from flows.recipe.check import load_recipe
 from flows.recipe.schema import Recipe
 from flows.run_names import name_retry
-from flows.stages import answer_batches
-from pipeline.generation.catalogue import Generator
-from pipeline.generation.retry import (
-    FailedAnswers,
-    FailedReplies,
-    ask_failed_again,
-    cut_failed_answers,
-    find_failed_answers,
-    find_failed_replies,
-    still_failed,
-)
-from pipeline.generation.stage import GenerateSettings, repair_key
+from flows.stages import sending
+from pipeline.generation.make import repair_key
+from pipeline.generation.retry import FailedReplies, ask_failed_again, find_failed_replies
 from pipeline.measuring.measure import Repairs
 from pipeline.measuring.retry import FailedMeasures, find_failed_rows, forget_made_of_failed
 from pipeline.run_context import RunContext
@@ -50,8 +41,6 @@ class Retry:
 
     run: RunContext
     scores: Sequence[ScoreSettings]
-    answers: Sequence[FailedAnswers]
-    """Of each generator that has any."""
     makers: Sequence[FailedReplies]
     """Of each maker that has any."""
     measures: FailedMeasures
@@ -59,7 +48,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """What came of one measure or generator."""
+    """What came of one measure or maker."""
 
     what: str
     asked: int
@@ -84,9 +73,6 @@ def retry_rows(recipe_file: str, scorers: list[str], reason: str = "") -> list[R
     workspace = Workspace(Path(recipe.at(path.parent).workspace))
     with lock_workspace(workspace, f"retry of {recipe.name}", wait=True, tell=say):
         found = find_failed(recipe, path.parent, scorers, reason)
-        for failed in found.answers:
-            answer_batches(found.run, failed.settings, cut_failed_answers(found.run, failed))
-            retried.append(look_again(found.run, failed))
         retried += [retry_maker(found.run, failed, reason) for failed in found.makers]
         for name, rows in found.measures.rows.items():
             measure_job(workspace, recipe.name, name, rows.job, found.measures.sizes)
@@ -111,46 +97,24 @@ def find_failed(recipe: Recipe, base: Path, scorers: Sequence[str], reason: str)
     repairs = Repairs(made, run.source_ids) if made else None
     names = {measure_name(each) for each in scores} if scorers else placed.measure.names()
     measures = find_failed_rows(run.workspace, placed.measure, names, run.seed, repairs, reason)
-    answers, makers = find_failed_generated(run, () if scorers else blocks, reason)
-    if not answers and not makers and not measures.rows:
+    asked = [find_failed_replies(run, each, reason) for each in (() if scorers else blocks)]
+    makers = [each for each in asked if each.count]
+    if not makers and not measures.rows:
         told = f" with {reason!r} in its reason" if reason else ""
         raise NothingFailedError(
             f"nothing has failed{told} of what is asked for: `sluice sql 'select measure, state, "
             f"detail, count(*) from measurements group by all' -w {run.workspace.directory}` "
             "shows the states of all rows"
         )
-    return Retry(run, scores, answers, makers, measures)
-
-
-def find_failed_generated(
-    run: RunContext, blocks: Sequence[Generator], reason: str
-) -> tuple[list[FailedAnswers], list[FailedReplies]]:
-    """What failed of the generators and of the makers, of each that has any."""
-    answers = [
-        find_failed_answers(run, each, reason)
-        for each in blocks
-        if isinstance(each, GenerateSettings)
-    ]
-    makers = [
-        find_failed_replies(run, each, reason)
-        for each in blocks
-        if not isinstance(each, GenerateSettings)
-    ]
-    return [each for each in answers if each.attempts], [each for each in makers if each.count]
+    return Retry(run, scores, makers, measures)
 
 
 def retry_maker(run: RunContext, failed: FailedReplies, reason: str) -> Retried:
     """Ask again what a maker lacks; its rows enter the pool with the next run."""
     with counted("calls") as work:
-        left = ask_failed_again(run, failed, reason, work.at)
+        left = ask_failed_again(run, failed, reason, work.at, sending(failed.settings))
     ok = max(0, failed.count - left.count)
     return Retried(failed.settings.method, failed.count, ok, left.reasons)
-
-
-def look_again(run: RunContext, failed: FailedAnswers) -> Retried:
-    """What came of a generator's answers."""
-    left, asked = still_failed(run, failed), len(failed.attempts)
-    return Retried("generate", asked, asked - len(left.attempts), left.reasons)
 
 
 def count_retried(found: Retry, name: str) -> Retried:

@@ -3,7 +3,7 @@
 What a stage does is in pipeline/ and fine_tune/; here is which task does it, and what is said.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Literal
@@ -27,19 +27,10 @@ from pipeline.cleaning.stage import clean_pool
 from pipeline.contamination.stage import check_examples
 from pipeline.dedupe.stage import deduplicate_examples
 from pipeline.export.stage import export_selection
+from pipeline.generation.asking import CallBatch, SendBatches, answer_batch
 from pipeline.generation.catalogue import AnyMaker
 from pipeline.generation.indicator import indicate_examples
-from pipeline.generation.make import count_made, make_rows
-from pipeline.generation.stage import (
-    GenerateSettings,
-    PromptBatch,
-    answer_prompts,
-    choose_prompts,
-    commit_answers,
-    count_generated,
-    cut_prompts,
-    repair_key,
-)
+from pipeline.generation.make import count_made, make_rows, repair_key
 from pipeline.measuring.faults import count_faults, fault_lines
 from pipeline.measuring.measure import Repairs
 from pipeline.measuring.stage import plan_measures
@@ -49,7 +40,7 @@ from pipeline.selection.run_steps import later_objections
 from pipeline.selection.stage import select_examples
 from scorers.measures.models.loading import resolve_model
 from storage.database import open_workspace, read_workspace
-from storage.examples import Attempt
+from storage.maker_calls import StoredReply
 from storage.retention import write_run_measures
 from storage.runs import finish_run
 
@@ -69,25 +60,16 @@ StageName = Literal[
 
 
 @task(task_run_name="{label}", cache_policy=NO_CACHE, persist_result=False)
-def answer(batch: PromptBatch, label: str) -> list[Attempt]:
-    """Ask a model to answer one batch of prompts."""
-    return answer_prompts(batch)
+def ask_batch(batch: CallBatch, label: str) -> list[StoredReply]:
+    """Ask a model what a maker wants to know."""
+    return answer_batch(batch)
 
 
 def generate_stage(state: RunState) -> RunState:
-    """Prompts → new answers."""
-    blocks: list[tuple[GenerateSettings, Sequence[str]]] = []
-    asked = dict(state.asked)
+    """Rows of the pool → new rows, a maker after the other."""
     generators = place_adapters(state.run.workspace, state.placed.generate, state.recipe.name)
-    for settings in (each for each in generators if isinstance(each, GenerateSettings)):
-        chosen = choose_prompts(state.run, settings)
-        batches = cut_prompts(state.run, settings, chosen)
-        answer_batches(state.run, settings, batches)
-        asked["answers"] = asked.get("answers", 0) + sum(len(b.parents) for b in batches)
-        blocks.append((settings, chosen))
-    pool = count_generated(state.run, blocks, state.pool)
-    makers = [each for each in generators if not isinstance(each, GenerateSettings)]
-    for step, maker in enumerate(makers, start=2 if blocks else 1):
+    pool, asked = sorted(state.pool), dict(state.asked)
+    for step, maker in enumerate(generators, start=1):
         pool, calls = make_stage(state.run, maker, pool, step)
         asked[maker.method] = asked.get(maker.method, 0) + calls
     run = replace(state.run, repairs=repair_key(generators, state.run.seed))
@@ -99,12 +81,27 @@ def make_stage(
 ) -> tuple[list[str], int]:
     """One maker's rows; the pool with them, and how many calls that took now."""
     with counted("calls") as work:
-        made = make_rows(run, maker, work.at)
+        made = make_rows(run, maker, work.at, sending(maker))
     grown = count_made(run, made, pool, step)
     say(f"generate: {maker.method}: {made.asked} calls, {len(pool)} examples, {len(grown)} now")
     if made.unfinished:
         say(f"generate: {maker.method}: stopped by at_most; `sluice report` has how far it came")
     return grown, made.asked
+
+
+def sending(maker: AnyMaker) -> SendBatches:
+    """How the batches of a maker's calls are answered: a task for each, where models are asked."""
+
+    def send(batches: Iterable[CallBatch]) -> Iterator[list[StoredReply]]:
+        labelled = (
+            (batch, f"{maker.method} {batch.number}, {len(batch.requests)} calls")
+            for batch in batches
+        )
+        # A server is asked from one place, which keeps its replies.
+        for _, replies in do_all(ask_batch, labelled, anywhere=maker.endpoint is None):
+            yield replies
+
+    return send
 
 
 def clean_stage(state: RunState) -> RunState:
@@ -114,26 +111,6 @@ def clean_stage(state: RunState) -> RunState:
     cleaned = clean_pool(state.run, state.recipe.personal_data, state.pool)
     say(f"clean: personal data in {cleaned.examples} examples, {len(cleaned.pool)} left")
     return replace(state, pool=cleaned.pool)
-
-
-def answer_batches(
-    run: RunContext, settings: GenerateSettings, batches: Sequence[PromptBatch]
-) -> None:
-    """Do one block of a recipe: a task for each batch, stored as they finish."""
-    labelled = [
-        (batch, f"answer {number} of {len(batches)}, {len(batch.parents)} prompts")
-        for number, batch in enumerate(batches, start=1)
-    ]
-    answered = do_all(answer, labelled, anywhere=settings.endpoint is None)
-    what, done = f"generate: {settings.method}", 0
-    prompts = sum(len(batch.parents) for batch in batches)
-    with counted("prompts") as work:
-        if batches:
-            work.at(what, done, prompts)
-        for batch, attempts in answered:
-            commit_answers(run, settings, attempts)
-            done += len(batch.parents)
-            work.at(what, done, prompts)
 
 
 def measure_stage(state: RunState) -> RunState:

@@ -84,12 +84,6 @@ where example_id = any($ids::varchar[]) and source_id = any($source_ids)
 group by example_id
 """
 
-READ_PROMPTS = """
-select distinct e.example_id from examples e join occurrences o using (example_id)
-where source_id = any($source_ids) and (not $only_unanswered or response_at is null)
-order by e.example_id
-"""
-
 FIND = "select example_id from examples where starts_with(example_id, $start) order by example_id"
 
 WRITE_ATTEMPTS = "insert or replace into generation_attempts select * from attempted"
@@ -112,22 +106,10 @@ where example_id = any($ids::varchar[])
 group by example_id
 """
 
-READ_GENERATED = """
-select distinct example_id from generation_attempts
-where generation_key = $key and parent_id = any($ids::varchar[]) and example_id is not null
-order by example_id
-"""
-
 READ_MADE_OF = """
 select distinct example_id, parent_id from generation_attempts
 where generation_key = $key and parent_id = any($ids::varchar[]) and example_id is not null
 order by all
-"""
-
-COUNT_FAILED = """
-select detail, count(*) from generation_attempts
-where generation_key = $key and parent_id = any($ids::varchar[]) and state = 'failed'
-group by detail order by detail
 """
 
 
@@ -177,12 +159,6 @@ def read_pairs(con: Connection, source_ids: Sequence[str]) -> list[tuple[str, st
     """Each distinct example of these sources with each of the sources it stands in, sorted."""
     rows = con.execute(READ_PAIRS, {"source_ids": list(source_ids)}).fetchall()
     return [(str(example_id), str(source_id)) for example_id, source_id in rows]
-
-
-def read_prompts(con: Connection, source_ids: Sequence[str], *, only_unanswered: bool) -> list[str]:
-    """Examples whose prompts can be answered anew, sorted by id."""
-    parameters = {"source_ids": list(source_ids), "only_unanswered": only_unanswered}
-    return fetch_texts(con, READ_PROMPTS, parameters)
 
 
 def read_examples(con: Connection, ids: Sequence[str]) -> list[Example]:
@@ -326,11 +302,6 @@ def read_attempted(con: Connection, generation_key: str, parents: Sequence[str])
     return set(fetch_texts(con, ATTEMPTED, {"key": generation_key, "ids": list(parents)}))
 
 
-def read_generated(con: Connection, generation_key: str, parents: Sequence[str]) -> list[str]:
-    """Examples made from these parents under this key, sorted by id."""
-    return fetch_texts(con, READ_GENERATED, {"key": generation_key, "ids": list(parents)})
-
-
 def read_made_of(
     con: Connection, generation_key: str, parents: Sequence[str]
 ) -> list[tuple[str, str]]:
@@ -344,11 +315,6 @@ def read_makers(con: Connection, ids: Sequence[str]) -> dict[str, str]:
     """example_id → the model that made it, of those that were generated, edited or not."""
     rows = con.execute(READ_MAKERS, {"ids": list(ids)}).fetchall()
     return {str(example_id): str(model) for example_id, model in rows}
-
-
-def count_failed(con: Connection, generation_key: str, parents: Sequence[str]) -> dict[str, int]:
-    """Attempts that gave no answer, by what went wrong."""
-    return fetch_counts(con, COUNT_FAILED, {"key": generation_key, "ids": list(parents)})
 
 
 @dataclass(frozen=True, slots=True)

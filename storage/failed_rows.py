@@ -21,13 +21,6 @@ where measure_key = $measure_key
 order by example_id
 """
 
-# A repair that came out as what was given is an answer.
-FAILED_ATTEMPTS = """
-select parent_id, attempt, detail from generation_attempts
-where generation_key = $key and state = 'failed' and detail <> 'unchanged'
-order by parent_id, attempt
-"""
-
 # What is made of a measure has the measure's key in its own settings.
 FORGET_MADE_OF = """
 delete from shards where measure_key in (
@@ -44,26 +37,12 @@ class FailedRow(NamedTuple):
     detail: str
 
 
-class FailedAttempt(NamedTuple):
-    """An answer that could not be had."""
-
-    parent_id: str
-    attempt: int
-    detail: str
-
-
 def read_failed_rows(con: Connection, key: MeasureKey) -> list[FailedRow]:
     """Examples that failed under a key, sorted by id; those too long for a server among them."""
     query = FAILED_ROWS.format(measure=relation_of(con, key.measure))
     return [
         FailedRow(*row) for row in con.execute(query, {"measure_key": key.measure_key}).fetchall()
     ]
-
-
-def read_failed_attempts(con: Connection, generation_key: str) -> list[FailedAttempt]:
-    """Answers that could not be had under a key, by prompt."""
-    rows = con.execute(FAILED_ATTEMPTS, {"key": generation_key}).fetchall()
-    return [FailedAttempt(*row) for row in rows]
 
 
 def replace_rows(

@@ -33,7 +33,7 @@ WRITE_REPLIES = "insert or replace into replies select * from had"
 
 WRITE_CALLS = "insert or replace into maker_calls select * from made_calls"
 
-READ_REPLIES = "select * from replies where reply_key = any($keys::varchar[])"
+READ_REPLIES = "select distinct replies.* from replies join wanted using (reply_key)"
 
 READ_LEDGER = """
 select kind, calls, tokens from maker_ledger where generation_key = $key order by kind
@@ -125,7 +125,10 @@ def write_replies(con: Connection, replies: Sequence[StoredReply]) -> None:
 
 def read_replies(con: Connection, keys: Sequence[str]) -> dict[str, StoredReply]:
     """reply_key → what was answered, of those that were asked."""
-    rows = con.execute(READ_REPLIES, {"keys": list(keys)}).fetchall()
+    # A join, for of a hundred thousand keys a list would be searched for each row.
+    con.register("wanted", as_table({"reply_key": TEXT}, [(key,) for key in keys]))
+    rows = con.execute(READ_REPLIES).fetchall()
+    con.unregister("wanted")
     return {str(row[0]): StoredReply(*row) for row in rows}
 
 

@@ -112,7 +112,7 @@ def script(patch: MonkeyPatch, say: Say) -> ScriptedModel:
     """Have every maker ask a scripted model."""
     model = ScriptedModel(say)
     patch.setattr(AnsweringBlock, "identity", lambda self: "the model")
-    patch.setattr(AnsweringBlock, "generator", lambda self, requests: model)
+    patch.setattr(AnsweringBlock, "generator", lambda self, requests, identity: model)
     return model
 
 

@@ -38,7 +38,7 @@ TESTED_WITH = {
     "pipeline/evidence/overlap.py": "pipeline/evidence/test_lengths_and_overlap.py",
     "pipeline/export/settings.py": "pipeline/export/test_stage.py",
     "pipeline/export/shards.py": "pipeline/export/test_files.py",
-    "pipeline/generation/answering_block.py": "pipeline/generation/test_stage.py",
+    "pipeline/generation/answering_block.py": "pipeline/generation/makers/test_answer.py",
     "pipeline/generation/asking.py": "pipeline/generation/makers/test_contract.py",
     "pipeline/generation/catalogue.py": "pipeline/generation/makers/test_contract.py",
     "pipeline/generation/make.py": "pipeline/generation/makers/test_contract.py",

@@ -13,10 +13,8 @@ from flows.progress import counted, say, spoken
 if TYPE_CHECKING:
     from flows.recipe.schema import Recipe
     from pipeline.advice.learning_curve import NestedSlices
-    from pipeline.generation.catalogue import Generator
     from pipeline.generation.predict import PlannedCalls
     from pipeline.measuring.cost import MeasurePlan
-    from pipeline.run_context import RunContext
 
 MAKER_COLUMNS = ["maker", "model", "sources", "calls to", "fewest", "most", "new tokens at most"]
 
@@ -63,17 +61,16 @@ def plan(
     say(f"{recipe} is sound; reading its sources")
     workspace = Workspace(Path(loaded.at(recipe.parent).workspace))
     with lock_workspace(workspace, f"plan of {loaded.name}", tell=say):
-        plans, prompts, pool, calls = plan_recipe(loaded, recipe.parent, rows)
+        plans, pool, calls = plan_recipe(loaded, recipe.parent, rows)
         training = plan_train(loaded, recipe.parent, pool)
     slices = nested_slices(pool, seed=loaded.seed)
     total = sum(each.seconds or 0.0 for each in plans)
-    left_out = not_planned(loaded, prompts)
+    left_out = not_planned(loaded)
     advice = advise(rows_affordable or budget_rows(loaded), preference_price_ratio)
     if as_json:
         print_json(
             {
                 "measures": plans,
-                "prompts_to_answer": prompts,
                 "calls_of_makers": calls,
                 "not_in_this": left_out,
                 "seconds": total,
@@ -132,14 +129,10 @@ def curve_lines(slices: "NestedSlices", gain: float | None) -> Iterator[str]:
         )
 
 
-def not_planned(recipe: "Recipe", prompts: int) -> list[str]:
+def not_planned(recipe: "Recipe") -> list[str]:
     """What a run does beside the measuring that is priced, in its order."""
-    from pipeline.generation.stage import GenerateSettings
-
     found = []
-    if prompts:  # that lack answers
-        found.append(f"{prompts} prompts to answer first, whose answers will be measured too")
-    if any(not isinstance(each, GenerateSettings) for each in recipe.generate):
+    if recipe.generate:
         found.append("the time of the makers' calls, and measuring what they make")
     if recipe.personal_data:
         found.append("looking for personal data; what is redacted is measured in its new text")
@@ -161,16 +154,16 @@ def budget_rows(recipe: "Recipe") -> int | None:
 
 def plan_recipe(
     recipe: "Recipe", base: Path, rows: int
-) -> "tuple[list[MeasurePlan], int, list[str], list[PlannedCalls]]":
+) -> "tuple[list[MeasurePlan], list[str], list[PlannedCalls]]":
     """Ingest, count tokens, and plan every other measure, on so many rows of each.
 
     Returns:
-        What each measure will cost; prompts that lack answers; ids of the examples; calls of
-        makers.
+        What each measure will cost; ids of the examples; calls of makers.
     """
     from flows.begin_run import identify, read_in, with_targets
     from flows.recipe.adapters import place_adapters
-    from pipeline.generation.stage import repair_key
+    from pipeline.generation.make import repair_key
+    from pipeline.generation.predict import plan_maker
     from pipeline.measuring.cost import plan_all
     from pipeline.measuring.measure import Repairs
     from pipeline.measuring.shards import measure_here
@@ -184,7 +177,7 @@ def plan_recipe(
         pool = read_pool(con, state.run.source_ids)
     run = with_targets(state.run)
     generators = place_adapters(run.workspace, state.placed.generate, recipe.name)
-    prompts, calls = plan_generators(run, generators)
+    calls = [call for each in generators for call in plan_maker(run, each)]
     key = repair_key(generators, run.seed)
     repairs = Repairs(key, run.source_ids) if key else None
     blocks = state.placed.measure
@@ -193,25 +186,7 @@ def plan_recipe(
     with counted("rows") as work:
         measure_here(run.workspace, counts.measure, counts.ids, report=work.at)
         plans = plan_all(run.workspace, jobs, counts.measure.key(), rows, work.at)
-    return list(plans.values()), prompts, pool, calls
-
-
-def plan_generators(
-    run: "RunContext", generators: "Sequence[Generator]"
-) -> "tuple[int, list[PlannedCalls]]":
-    """Prompts that lack answers, and the calls that makers will make."""
-    from pipeline.generation.predict import plan_maker
-    from pipeline.generation.stage import GenerateSettings, choose_prompts, cut_prompts
-
-    prompts = 0
-    calls: list[PlannedCalls] = []
-    for each in generators:
-        if isinstance(each, GenerateSettings):
-            batches = cut_prompts(run, each, choose_prompts(run, each))
-            prompts += sum(len(batch.parents) for batch in batches)
-        else:
-            calls += plan_maker(run, each)
-    return prompts, calls
+    return list(plans.values()), pool, calls
 
 
 def call_row(plan: "PlannedCalls") -> tuple[object, ...]:

@@ -20,7 +20,7 @@ def retry(
         list[str] | None,
         typer.Option(
             help="A score of the recipe, whose measure is meant; give it again for more. If not "
-            "given, all measures and generated answers."
+            "given, all measures and makers."
         ),
     ] = None,
     reason: Annotated[
@@ -29,7 +29,7 @@ def retry(
     plan: Annotated[bool, typer.Option("--plan", help="Say what failed, and end.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask again about rows that failed, and for answers that could not be had.
+    """Ask again about rows that failed, and for replies that could not be had.
 
     First says how many there are, and why. What failed stays as it is until its new answer is
     stored, so stop it when you like: the same command goes on with what is left.
@@ -56,12 +56,9 @@ def failed_lines(found: "Retry") -> list[dict[str, Any]]:
     """What failed, a line for each reason."""
     from pipeline.measuring.retry import NOT_GONE, PERHAPS_GONE
 
-    failed = [("generate", each) for each in found.answers]
-    makers = [(str(each.settings.method), each) for each in found.makers]
-    answers = [
-        (name, reason, PERHAPS_GONE if each.settings.endpoint else NOT_GONE)
-        for named in (failed, makers)
-        for name, each in named
+    replies = [
+        (each.settings.method, reason, PERHAPS_GONE if each.settings.endpoint else NOT_GONE)
+        for each in found.makers
         for reason in each.reasons
     ]
     rows = [
@@ -78,12 +75,12 @@ def failed_lines(found: "Retry") -> list[dict[str, Any]]:
             "example": reason.example_id,
             "outlook": outlook,
         }
-        for name, reason, outlook in [*answers, *rows]
+        for name, reason, outlook in [*replies, *rows]
     ]
 
 
 def in_words(retried: "Retried") -> str:
-    """What came of one measure or generator."""
+    """What came of one measure or maker."""
     left = "; ".join(f"{each.rows} {each.state}: {each.detail}" for each in retried.left)
     still = f"; still {left}" if left else ""
     return f"{retried.what}: {retried.asked} asked again, {retried.ok} ok now{still}"

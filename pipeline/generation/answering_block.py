@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from pipeline.code_version import OtherWorkerError
 from pipeline.measuring.endpoint import AskedBlock, ServedModel
 from pipeline.measuring.rows import template_of
 from pipeline.settings import TARGET
@@ -40,9 +41,30 @@ class AnsweringBlock(AskedBlock):
         model, template = resolve_model(self.model).fingerprint, template_of(self.model, "chat")
         return model + template + resolve_dtype()
 
-    def generator(self, requests: Path) -> AnswerGenerator:
-        """The model that answers; replies of endpoints are kept in the folder `requests`."""
+    def generator(self, requests: Path, identity: str) -> AnswerGenerator:
+        """The model that answers, if it is the one with this identity.
+
+        Args:
+            requests: folder where replies of endpoints are kept.
+            identity: as `identity` found it where the run came to the model.
+
+        Raises:
+            MissingModelError: if the server cannot be asked, or serves another model by now.
+            OtherWorkerError: if here is another model under that name.
+        """
         if self.endpoint:
-            served = ServedModel.find(self.endpoint, self.model, requests)
-            return EndpointGenerator(served.settings())
+            return EndpointGenerator(
+                ServedModel(
+                    endpoint=self.endpoint,
+                    model=self.model,
+                    fingerprint=identity,
+                    requests=requests,
+                ).connect()
+            )
+        if self.identity() != identity:
+            raise OtherWorkerError(
+                f"{self.model}: this worker has another model or template under that name than the "
+                "run, or computes in another dtype. Put the same model on every machine, and start "
+                "the run on a machine like the workers"
+            )
         return load_language_model(resolve_model(self.model))

@@ -1,11 +1,16 @@
 """Replies to what makers ask: those that are stored, and those that a model is asked for.
 
 A reply is stored by the model's identity and all that it was asked, so another maker, or the same
-with another rule of what to keep, asks for none of it again.
+with another rule of what to keep, asks for none of it again. What is new is cut into batches, each
+of which needs no database, so it is up to the caller where they are done.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
 
+from pipeline.code_version import check_code, code_version
 from pipeline.generation.catalogue import AnyMaker
 from pipeline.generation.engine import count_new_tokens
 from pipeline.generation.maker import Ask
@@ -14,28 +19,79 @@ from pipeline.progress import Report
 from pipeline.run_context import RunContext
 from scorers.measures.endpoint.generator import EndpointGenerator
 from scorers.measures.models.devices import borrowed_device
-from scorers.measures.protocols import (
-    AnswerGenerator,
-    GeneratedAnswer,
-    GenerationFailure,
-    GenerationRequest,
-)
+from scorers.measures.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
 from storage.conversations import content_hash
 from storage.database import open_workspace, read_workspace
 from storage.maker_calls import StoredReply, read_replies, write_replies
+
+TOGETHER = 64
+"""Calls that are asked and stored at a time: what a kill can cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallBatch:
+    """One piece of work: calls of a maker that are asked together."""
+
+    settings: AnyMaker
+    number: int
+    """Of the maker's batches in this run, from 1."""
+    requests: Mapping[str, GenerationRequest]
+    """Key of the reply → what is asked."""
+    identity: str
+    """Of the model where the batch was cut."""
+    folder: Path
+    """Of the replies that endpoints gave."""
+    code: str
+    """The version of the code that cut it."""
+
+
+SendBatches: TypeAlias = Callable[[Iterable[CallBatch]], Iterator[Sequence[StoredReply]]]
+"""Batches → the replies of each, as they are finished."""
+
+
+def answer_batch(batch: CallBatch) -> list[StoredReply]:
+    """Ask the model; needs no database.
+
+    Raises:
+        OtherWorkerError: if here is other code than where the batch was cut, or another model.
+        MissingModelError: if the server cannot be asked, or serves another model by now.
+    """
+    check_code(batch.code)
+    generator = batch.settings.generator(batch.folder, batch.identity)
+    with borrowed_device():
+        replies = generator.sample(list(batch.requests.values()))
+    kept_at = generator.kept_at if isinstance(generator, EndpointGenerator) else kept_nowhere
+    return [
+        as_stored(key, request, reply, kept_at(request))
+        for (key, request), reply in zip(batch.requests.items(), replies, strict=True)
+    ]
+
+
+def answer_here(batches: Iterable[CallBatch]) -> Iterator[list[StoredReply]]:
+    """Do batches one after the other in this process."""
+    return map(answer_batch, batches)
 
 
 class Asking:
     """Replies to asks: those that are stored, and those that the model is asked for and stored."""
 
-    def __init__(self, run: RunContext, settings: AnyMaker, report: Report) -> None:
+    def __init__(
+        self,
+        run: RunContext,
+        settings: AnyMaker,
+        report: Report,
+        send: SendBatches = answer_here,
+        total: int | None = None,
+    ) -> None:
         self.asked = 0
         """Calls of the model; what was stored was not asked."""
         self._run = run
         self._settings = settings
         self._identity = settings.identity()
         self._report = report
-        self._generator: AnswerGenerator | None = None
+        self._send = send
+        self._total = total
+        self._batches = 0
         self._answered = 0
 
     def ask(self, asks: Sequence[tuple[str, Ask]]) -> list[Sampled]:
@@ -44,26 +100,22 @@ class Asking:
         with read_workspace(self._run.workspace) as con:
             stored = read_replies(con, keys)
         new = {key: each for key, each in zip(keys, asks, strict=True) if key not in stored}
-        if new:
-            requests = [self.request(source, ask) for source, ask in new.values()]
-            replies = self._sample(requests)
-            had = [
-                as_stored(key, ask, reply, self._kept_at(request))
-                for (key, (_, ask)), request, reply in zip(
-                    new.items(), requests, replies, strict=True
-                )
-            ]
+        self._answered += len(asks) - len(new)
+        self._tell()
+        for replies in self._send(self._cut(new)):
             with open_workspace(self._run.workspace) as con:
-                write_replies(con, had)
-            stored |= {each.reply_key: each for each in had}
-            self.asked += len(new)
-        self._answered += len(asks)
-        self._report(f"generate: {self._settings.method}", self._answered, None)
+                write_replies(con, replies)
+            stored |= {each.reply_key: each for each in replies}
+            self.asked += len(replies)
+            self._answered += len(replies)
+            self._tell()
         return [as_sampled(stored[key]) for key in keys]
 
     def request(self, source: str, ask: Ask) -> GenerationRequest:
         """One ask as the model is given it."""
-        seed = ask_seed([self._run.seed, self._settings.method, source], ask)
+        seed = ask.seed
+        if seed is None:
+            seed = ask_seed([self._run.seed, self._settings.method, source], ask)
         return GenerationRequest(ask.messages, ask.tools, ask.temperature, ask.max_new_tokens, seed)
 
     def key(self, source: str, ask: Ask) -> str:
@@ -72,16 +124,21 @@ class Asking:
         asked = [request.messages, request.tools, request.temperature, request.max_new_tokens]
         return content_hash([self._identity, *asked, request.seed])
 
-    def _sample(self, requests: Sequence[GenerationRequest]) -> Sequence[Sampled]:
-        if self._generator is None:  # not loaded where all is stored
-            self._generator = self._settings.generator(self._run.workspace.requests)
-        with borrowed_device():
-            return self._generator.sample(requests)
+    def _cut(self, new: Mapping[str, tuple[str, Ask]]) -> Iterator[CallBatch]:
+        keys = list(new)
+        for start in range(0, len(keys), TOGETHER):
+            self._batches += 1
+            yield CallBatch(
+                settings=self._settings,
+                number=self._batches,
+                requests={key: self.request(*new[key]) for key in keys[start : start + TOGETHER]},
+                identity=self._identity,
+                folder=self._run.workspace.requests,
+                code=code_version(),
+            )
 
-    def _kept_at(self, request: GenerationRequest) -> str:
-        if isinstance(self._generator, EndpointGenerator):
-            return self._generator.kept_at(request)
-        return ""
+    def _tell(self) -> None:
+        self._report(f"generate: {self._settings.method}", self._answered, self._total)
 
 
 def ask_seed(of: Sequence[object], ask: Ask) -> int:
@@ -95,12 +152,17 @@ def ask_seed(of: Sequence[object], ask: Ask) -> int:
     return int(content_hash([*of, ask.stage, ask.attempt])[:16], 16) >> 1
 
 
-def as_stored(key: str, ask: Ask, reply: Sampled, kept_at: str) -> StoredReply:
+def kept_nowhere(request: GenerationRequest) -> str:
+    """Where a reply of a model in process is kept beside the table."""
+    return ""
+
+
+def as_stored(key: str, request: GenerationRequest, reply: Sampled, kept_at: str) -> StoredReply:
     """A reply as it is stored."""
-    tokens = count_new_tokens(ask, reply)
-    if isinstance(reply, GeneratedAnswer):
-        return StoredReply(key, reply.text, tokens, reply.finished, "", kept_at)
-    return StoredReply(key, None, tokens, False, reply.reason, "")  # failures are kept nowhere else
+    if not isinstance(reply, GeneratedAnswer):
+        return StoredReply(key, None, 0, False, reply.reason, "")  # failures are kept nowhere else
+    tokens = count_new_tokens(reply, request.max_new_tokens)
+    return StoredReply(key, reply.text, tokens, reply.finished, "", kept_at)
 
 
 def as_sampled(stored: StoredReply) -> Sampled:

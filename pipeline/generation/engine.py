@@ -17,9 +17,6 @@ from pipeline.generation.maker import Ask, CallPlace, Making, Settled, Wanted
 from pipeline.measuring.measures.samples import Sampled
 from scorers.measures.protocols import GeneratedAnswer
 
-TOGETHER = 64
-"""Calls that are asked and stored at a time: what a kill can cost."""
-
 AskModel = Callable[[Sequence[tuple[str, Ask]]], Sequence[Sampled]]
 """Asks of sources, each with its source → replies, in the same order."""
 
@@ -47,14 +44,14 @@ class Allowance:
     def spend(self, ask: Ask, reply: Sampled) -> None:
         """Count a call that was made."""
         self.calls_spent += 1
-        self.tokens_spent += count_new_tokens(ask, reply)
+        self.tokens_spent += count_new_tokens(reply, ask.max_new_tokens)
 
 
-def count_new_tokens(ask: Ask, reply: Sampled) -> int:
+def count_new_tokens(reply: Sampled, most: int) -> int:
     """Tokens of a reply; the most it can have where a server does not say, 0 of a failure."""
     if not isinstance(reply, GeneratedAnswer):
         return 0
-    return ask.max_new_tokens if reply.tokens is None else reply.tokens
+    return most if reply.tokens is None else reply.tokens
 
 
 @dataclass(slots=True)
@@ -117,7 +114,7 @@ def _ask_what_fits(
     """Replies to the asks, from the first, that the allowance has room for."""
     replies: list[Sampled] = []
     while len(replies) < len(asks):
-        left = asks[len(replies) : len(replies) + TOGETHER]
+        left = asks[len(replies) :]
         now = left[: allowance.take_fitting(left)]
         if not now:
             break

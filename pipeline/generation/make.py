@@ -7,8 +7,9 @@ finds all replies that it had (asking.py).
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
-from pipeline.generation.asking import Asking
+from pipeline.generation.asking import Asking, SendBatches, answer_here
 from pipeline.generation.catalogue import AnyMaker
 from pipeline.generation.engine import (
     Allowance,
@@ -16,10 +17,10 @@ from pipeline.generation.engine import (
     outcomes_of,
     run_makings,
 )
-from pipeline.generation.maker_block import WHOLE_POOL, maker_key
+from pipeline.generation.maker_block import WHOLE_POOL, AtMost
 from pipeline.progress import Report
 from pipeline.run_context import RunContext
-from storage.conversations import canonical_json, content_hash
+from storage.conversations import canonical_json
 from storage.database import open_workspace, read_workspace
 from storage.decisions import Decisions
 from storage.examples import (
@@ -29,6 +30,7 @@ from storage.examples import (
     read_examples,
     read_made_of,
     read_pool,
+    stream_examples,
     write_attempts,
 )
 from storage.maker_calls import (
@@ -40,6 +42,9 @@ from storage.maker_calls import (
     write_maker_calls,
 )
 from storage.runs import StageCount, write_step
+
+POOL_ROWS = 8192
+"""Rows of the pool that are looked at together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,27 +71,35 @@ class MadeRows:
 
 
 def find_workload(run: RunContext, settings: AnyMaker) -> Workload:
-    """Choose the sources of a maker: all it takes, or so many of them by a seeded hash.
+    """Choose the sources of a maker, and see which of them are not finished.
 
     Raises:
         MissingModelError: if there is no such model, or a server cannot be asked for it.
     """
     with read_workspace(run.workspace) as con:
-        pool = read_examples(con, read_pool(con, run.source_ids))
-        ids = [example.example_id for example in pool if settings.takes(example)]
-        ids = sorted(ids, key=lambda each: content_hash([run.seed, each]))[: settings.limit]
-        chosen = sorted(ids)
+        pool = stream_examples(con, read_pool(con, run.source_ids), POOL_ROWS)
+        chosen = settings.choose(chain.from_iterable(pool), run.seed)
         whole = settings.makes_of_whole
-        key = maker_key(settings, run.seed, chosen if whole else None)
+        key = settings.key(run.seed, chosen if whole else None)
         done = set() if whole else read_attempted(con, key, chosen)
     return Workload(settings, key, chosen, [each for each in chosen if each not in done])
 
 
-def make_rows(run: RunContext, settings: AnyMaker, report: Report) -> MadeRows:
+def make_rows(
+    run: RunContext, settings: AnyMaker, report: Report, send: SendBatches = answer_here
+) -> MadeRows:
     """Run a maker on the sources that are not finished, and store what comes of it.
+
+    Args:
+        run: whose rows they are.
+        settings: the maker's.
+        report: is told how many calls are answered.
+        send: has batches of calls answered.
 
     Raises:
         MissingModelError: if there is no such model, or a server cannot be asked for it.
+        ValueError: if the maker works on the whole pool and does not say so, or the other way
+            round.
     """
     workload = find_workload(run, settings)
     with read_workspace(run.workspace) as con:
@@ -94,7 +107,14 @@ def make_rows(run: RunContext, settings: AnyMaker, report: Report) -> MadeRows:
         finished = sorted({*workload.chosen} - {*workload.left})
         calls, tokens = count_spent(con, workload.key, finished)
     makings = settings.makings(sources, run.seed)
-    asking = Asking(run, settings, report)
+    if makings and settings.makes_of_whole != (WHOLE_POOL in makings):
+        raise ValueError(
+            f"makes_of_whole of {settings.method} is {settings.makes_of_whole}, and its makings of "
+            f"{'the whole pool' if WHOLE_POOL in makings else 'each source'}"
+        )
+    bounds = settings.calls_for(len(sources)).values()
+    known = settings.at_most == AtMost() and all(each.fewest == each.most for each in bounds)
+    asking = Asking(run, settings, report, send, sum(e.most for e in bounds) if known else None)
     allowance = Allowance(settings.at_most.calls, settings.at_most.tokens, calls, tokens)
     works = run_makings(makings, asking.ask, allowance)
     commit_rows(run, workload, works, asking)
@@ -123,7 +143,7 @@ def commit_rows(
             number,
             each.row,
             each.reason,
-            settings.method,
+            settings.made_as or settings.method,
             [*each.parents[1:]],
         )
         for source, work in works.items()
@@ -136,6 +156,12 @@ def commit_rows(
     with open_workspace(run.workspace) as con:
         write_maker_calls(con, calls)
         write_attempts(con, attempts, MadeBy(key, described, run.run_id, settings.shown_model))
+
+
+def repair_key(generators: Sequence[AnyMaker], seed: int) -> str | None:
+    """The key of the block that repairs; None where none does."""
+    keys = [each.key(seed) for each in generators if each.method == "repair"]
+    return keys[0] if keys else None
 
 
 def count_made(run: RunContext, made: MadeRows, pool: Sequence[str], step: int) -> list[str]:

@@ -34,6 +34,8 @@ class Ask:
     max_new_tokens: int
     kind: CallKind = "generate"
     tools: Sequence[Mapping[str, Any]] = ()
+    seed: int | None = None
+    """What is drawn with; None: by run, method, source, stage and attempt."""
 
     @property
     def place(self) -> CallPlace:

@@ -1,7 +1,8 @@
-"""What every maker's block of a recipe has, and the key of what it makes."""
+"""What every block of `generate:` has, what the engine asks of it, and the key of what it makes."""
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple, Protocol
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar, NamedTuple
 
 from pydantic import Field
 
@@ -36,8 +37,8 @@ class AtMost(Settings):
     )
 
 
-class MakerBlock(AnsweringBlock):
-    """The fields that every maker has."""
+class GeneratorBlock(AnsweringBlock):
+    """The fields that every maker has, and what the engine needs of it."""
 
     limit: int | None = Field(
         default=None, gt=0, description="At most so many rows; chosen by a seeded hash."
@@ -49,28 +50,25 @@ class MakerBlock(AnsweringBlock):
         description="The licence of what the model writes; the export's card states it.",
     )
 
-    prompts: ClassVar[Sequence[str]] = ()
-    """Files in makers/prompts/ that are sent."""
     takes_over: ClassVar[bool] = False
     """Whether what is made stands for its sources, which leave the pool."""
+    made_as: ClassVar[str] = ""
+    """What the lineage of its rows says, where that is not the method."""
 
     @property
     def makes_of_whole(self) -> bool:
         """Whether it works on all its sources together, and not on each."""
         return not self.takes_over
 
-
-NOT_IN_KEY = {"model", "endpoint", "limit", "at_most", "license"}
-"""Fields that change no row: who is asked is in the identity, the others say how many."""
-
-
-class Maker(Protocol):
-    """What the engine needs of a maker; its fields are those of MakerBlock."""
-
+    @abstractmethod
     def takes(self, example: Example) -> bool:
         """Whether a row is one that it can work on."""
-        ...
 
+    @abstractmethod
+    def rows_each(self) -> int:
+        """Rows that may come of one."""
+
+    @abstractmethod
     def makings(self, sources: Sequence[Example], seed: int) -> Mapping[str, Making]:
         """A maker at work on each source by its id, or one on WHOLE_POOL.
 
@@ -78,23 +76,47 @@ class Maker(Protocol):
             sources: sorted by id, each of which it takes.
             seed: of all that is drawn.
         """
-        ...
 
+    @abstractmethod
     def calls_for(self, sources: int) -> Mapping[CallKind, CallBounds]:
         """What it will ask for so many sources; a kind that it never asks is left out."""
-        ...
+
+    @abstractmethod
+    def key(self, seed: int, pool: Sequence[str] | None = None) -> str:
+        """Hash of everything that can change the rows.
+
+        Args:
+            seed: the run's.
+            pool: the sources of a maker that works on all of them together; None of others.
+
+        Raises:
+            MissingModelError: as AnsweringBlock.identity.
+        """
+
+    def choose(self, examples: Iterable[Example], seed: int) -> list[str]:
+        """Ids of the rows that it works on, sorted: all it takes, or `limit` of them."""
+        taken = [example.example_id for example in examples if self.takes(example)]
+        return sorted(draw_names(taken, seed, self.limit))
 
 
-def maker_key(block: MakerBlock, seed: int, pool: Sequence[str] | None) -> str:
-    """Hash of everything that can change the rows.
+class MakerBlock(GeneratorBlock):
+    """A maker that sends prompts of its own."""
 
-    Args:
-        block: the maker's settings.
-        seed: the run's.
-        pool: the sources of a maker that works on all of them together; None of others.
+    prompts: ClassVar[Sequence[str]] = ()
+    """Files in makers/prompts/ that are sent."""
 
-    Raises:
-        MissingModelError: as AnsweringBlock.identity.
-    """
-    settings = block.model_dump(mode="json", exclude=NOT_IN_KEY)
-    return content_hash([block.identity(), settings, prompt_texts(block.prompts), seed, pool])[:16]
+    def key(self, seed: int, pool: Sequence[str] | None = None) -> str:
+        """Hash of the model, the settings, the prompts, the seed and the pool."""
+        settings = self.model_dump(mode="json", exclude=NOT_IN_KEY)
+        return content_hash([self.identity(), settings, prompt_texts(self.prompts), seed, pool])[
+            :16
+        ]
+
+
+NOT_IN_KEY = {"model", "endpoint", "limit", "at_most", "license"}
+"""Fields that change no row: who is asked is in the identity, the others say how many."""
+
+
+def draw_names(names: Iterable[str], seed: int, limit: int | None) -> list[str]:
+    """At most so many of the names, by a seeded hash of each."""
+    return sorted(names, key=lambda name: content_hash([seed, name]))[:limit]

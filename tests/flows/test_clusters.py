@@ -133,7 +133,7 @@ def on_threads(project: Path, server: None) -> Ran:
 def same(ran: Ran, expected: Ran) -> None:
     """Every number, every example and every choice is the same, and all were asked for."""
     assert ran.asked == expected.asked
-    assert ran.asked["answers"] == 20 and ran.asked["losses"] == len(ran.content["losses"]) > ROWS
+    assert ran.asked["answer"] == 20 and ran.asked["losses"] == len(ran.content["losses"]) > ROWS
     for name, rows in expected.content.items():
         assert ran.content[name] == rows, name
     assert ran.workspace.pending.names() == []

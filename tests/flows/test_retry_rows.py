@@ -87,7 +87,7 @@ def test_what_failed_is_asked_again_and_scored(tmp_path: Path, harness: None) ->
         before = questions(endpoint)
         shown = json.loads(sluice("retry", str(recipe), "--plan", "--json"))
         assert [(each["what"], each["rows"]) for each in shown["failed"]] == [
-            ("generate", 1),
+            ("answer", 1),
             ("ratings_quality", 2),
         ]
         assert shown["retried"] is None and questions(endpoint) == before
@@ -97,7 +97,7 @@ def test_what_failed_is_asked_again_and_scored(tmp_path: Path, harness: None) ->
         before = questions(endpoint)
         told = sluice("retry", str(recipe), "--reason", "http_400")
         assert questions(endpoint) == before + 3
-        assert "generate: 1 asked again, 1 ok now" in told
+        assert "answer: 1 asked again, 1 ok now" in told
         assert "ratings_quality: 2 asked again, 2 ok now\n" in told
         assert states(tmp_path) == [
             ("answers ok", 2),

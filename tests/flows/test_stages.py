@@ -1,7 +1,7 @@
 """The stages of a flow: what they hand to the tasks, and what becomes of the results."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,17 +12,17 @@ import pytest
 from flows import stages
 from flows.begin_run import NoRowsError, RunState
 from flows.recipe.schema import Recipe
-from flows.stages import STAGES, answer_batches
+from flows.stages import STAGES
 from pipeline.cleaning.stage import Cleaned
 from pipeline.export.stage import Exported
-from pipeline.generation.stage import GenerateSettings, PromptBatch
+from pipeline.generation.asking import CallBatch
+from pipeline.generation.makers.answer import Answer
+from pipeline.measuring.endpoint import Endpoint
 from pipeline.run_context import RunContext
 from pipeline.selection.stage import Chosen
-from storage.examples import Attempt, Example
+from scorers.measures.protocols import GenerationRequest
 from storage.measurements import MeasureKey
 from storage.workspace import Workspace
-
-Done = list[tuple[str, PromptBatch, str]]
 
 RUN = RunContext(Workspace(Path("w")), "run", 0, [], {}, {})
 
@@ -101,15 +101,21 @@ def test_marked_prompts_are_measured_anew_and_all_that_was_asked_counts(
     assert said == [f"indicate: 3 examples, {n} of them with a mark now" for n in (2, 0)]
 
 
-def test_answers_that_are_asked_for_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    generators = [GenerateSettings(), GenerateSettings(answers=2)]
-    batches = [PromptBatch(generators[0], 0, [None] * n, Path(), "", "") for n in (4, 3)]  # type: ignore[list-item]
-    give(monkeypatch, place_adapters=generators, choose_prompts=["a"], cut_prompts=batches)
-    give(monkeypatch, answer_batches=None, count_generated=["a", "new"], repair_key="key")
-    found = STAGES["generate"](replace(given(), asked={}))
-    assert found.asked == {"answers": 14} and found.pool == ["a", "new"]
-    assert found.run.repairs == "key"
-    assert STAGES["generate"](given()).asked["answers"] == 5 + 14
+def test_calls_of_makers_add_up_and_repairs_are_known_from_then_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    makers = [Answer(), Answer(answers=2)]
+    steps: list[int] = []
+
+    def make_stage(run: object, maker: object, pool: list[str], step: int) -> tuple[list[str], int]:
+        steps.append(step)
+        return [*pool, f"new {step}"], 7
+
+    monkeypatch.setattr(stages, "make_stage", make_stage)
+    give(monkeypatch, place_adapters=makers, repair_key="key")
+    found = STAGES["generate"](replace(given(), asked={"answer": 5}))
+    assert found.asked == {"answer": 5 + 14} and steps == [1, 2]
+    assert found.pool == ["a", "b", "c", "new 1", "new 2"] and found.run.repairs == "key"
 
 
 def test_a_measure_of_a_part_of_the_pool_is_told_from_one_of_all(
@@ -149,51 +155,28 @@ def test_a_score_is_said_by_its_states(monkeypatch: pytest.MonkeyPatch, said: li
     assert said == ["score: response_length: 1 failed, 2 ok; and more"]
 
 
-@pytest.mark.parametrize("way", ["submitted", "here"])
-def test_each_batch_is_answered_under_its_own_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
-) -> None:
-    done: Done = []
-    stored: list[object] = []
-
-    class Answer:
-        """The task, called in the flow's process or sent to a worker."""
-
-        def __call__(self, batch: PromptBatch, label: str) -> list[Attempt]:
-            done.append(("here", batch, label))
-            return [Attempt(each.example_id, 0, None, label) for each in batch.parents]
-
-        def submit(self, batch: PromptBatch, label: str) -> list[Attempt]:
-            done.append(("submitted", batch, label))
-            return [Attempt(each.example_id, 0, None, label) for each in batch.parents]
+def test_each_batch_of_calls_is_a_task_under_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[object, object, str, bool]] = []
 
     def do_all(
-        work: Answer, pieces: Iterable[tuple[PromptBatch, str]], anywhere: bool
-    ) -> Iterator[tuple[object, object]]:
-        assert anywhere  # no endpoint is asked, so any worker may do it
-        send = work.submit if way == "submitted" else work
-        yield from ((batch, send(batch, label)) for batch, label in pieces)
+        work: object, pieces: Iterable[tuple[CallBatch, str]], anywhere: bool
+    ) -> Iterator[tuple[CallBatch, str]]:
+        for batch, label in pieces:
+            sent.append((work, batch, label, anywhere))
+            yield batch, f"replies to {batch.number}"
 
-    monkeypatch.setattr(stages, "answer", Answer())
     monkeypatch.setattr(stages, "do_all", do_all)
-    monkeypatch.setattr(stages, "commit_answers", lambda *given: stored.append(given[1:]))
-    told: list[tuple[str, int, int]] = []
-
-    @contextmanager
-    def counted(unit: str) -> Iterator[SimpleNamespace]:
-        assert unit == "prompts"
-        yield SimpleNamespace(at=lambda *at: told.append(at))
-
-    monkeypatch.setattr(stages, "counted", counted)
-    settings = GenerateSettings()
-    parents = [Example(name, "p", [], [], None, "", "") for name in "abc"]
-    batches = [
-        PromptBatch(settings, 0, part, tmp_path, "key", "code")
-        for part in (parents[:2], parents[2:])
-    ]
-    answer_batches(RUN, settings, batches)
-    labels = ["answer 1 of 2, 2 prompts", "answer 2 of 2, 1 prompts"]
-    assert done == list(zip([way, way], batches, labels, strict=True))
-    attempts = [cast("tuple[object, list[Attempt]]", each)[1] for each in stored]
-    assert [[each.parent_id for each in part] for part in attempts] == [["a", "b"], ["c"]]
-    assert told == [("generate: answer", done, 3) for done in (0, 2, 3)]
+    request = GenerationRequest([], (), 0.0, 9, 0)
+    endpoint = Endpoint(base_url="http://127.0.0.1:1/v1")
+    for maker in (Answer(), Answer(endpoint=endpoint)):
+        batches = [
+            CallBatch(maker, number, dict.fromkeys(keys, request), "m", Path(), "code")
+            for number, keys in ((1, "ab"), (2, "c"))
+        ]
+        replies = map(str, stages.sending(maker)(batches))
+        assert list(replies) == ["replies to 1", "replies to 2"]
+        labels = ["answer 1, 2 calls", "answer 2, 1 calls"]
+        here = maker.endpoint is None  # a server is asked from one place
+        each = zip(batches, labels, strict=True)
+        assert sent == [(stages.ask_batch, batch, label, here) for batch, label in each]
+        sent.clear()

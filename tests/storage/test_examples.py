@@ -10,16 +10,14 @@ from storage.examples import (
     FirstSource,
     MadeBy,
     count_copies,
-    count_failed,
     find_example,
     read_all_ids,
     read_attempted,
     read_first_sources,
-    read_generated,
+    read_made_of,
     read_makers,
     read_pairs,
     read_pool,
-    read_prompts,
     read_response_lengths,
     stream_examples,
     stream_messages,
@@ -69,12 +67,6 @@ def test_an_example_stands_first_in_the_first_of_the_sources_asked_for(given: Co
     assert read_first_sources(given, [one, two], ["a", "b"]) == first
     assert read_first_sources(given, [one, two], ["b"]) == {one: FirstSource("b", "b", "", 1)}
     assert read_first_sources(given, [two], ["a"]) == {two: first[two]}
-
-
-def test_prompts_are_of_the_sources_and_may_be_those_without_answer(given: Connection) -> None:
-    assert read_prompts(given, ["a", "b"], only_unanswered=False) == ids(ONE, TWO, BARE)
-    assert read_prompts(given, ["a", "b"], only_unanswered=True) == ids(BARE)
-    assert read_prompts(given, ["a"], only_unanswered=True) == []
 
 
 def test_copies_are_rows_of_the_sources_asked_for(given: Connection) -> None:
@@ -134,10 +126,8 @@ def test_attempts_are_known_by_their_key_and_their_parent(given: Connection) -> 
     assert read_attempted(given, "key", [one, two, BARE.example_id]) == {one, two}
     assert read_attempted(given, "key", [two]) == {two}
     assert read_attempted(given, "other", [one, two]) == set()
-    assert read_generated(given, "key", [one, two]) == [MADE.example_id]
-    assert read_generated(given, "key", [two]) == read_generated(given, "other", [one]) == []
-    assert list(count_failed(given, "key", [one, two]).items()) == [("empty", 1), ("timeout", 2)]
-    assert count_failed(given, "key", [one]) == {"empty": 1}
+    assert read_made_of(given, "key", [one, two]) == [(MADE.example_id, one)]
+    assert read_made_of(given, "key", [two]) == read_made_of(given, "other", [one]) == []
     query = "select state, count(*) from generation_attempts group by state order by state"
     assert given.execute(query).fetchall() == [("failed", 3), ("ok", 2)]
 

@@ -9,10 +9,8 @@ import pytest
 from storage import failed_rows
 from storage.database import open_workspace, read_workspace
 from storage.failed_rows import (
-    FailedAttempt,
     FailedRow,
     forget_made_of,
-    read_failed_attempts,
     read_failed_rows,
     replace_rows,
 )
@@ -146,20 +144,3 @@ def test_what_was_made_of_the_rows_is_forgotten_of_these_measures_alone(
         assert forget_made_of(con, workspace, KEY, ["tags"]) == 1
         assert workspace.measurements.below("tags").names() == []
         assert read_shards(con, MADE_OF) == [] and len(read_shards(con, KEY)) == 3
-
-
-def test_answers_that_failed_are_found_but_not_repairs_that_change_nothing(
-    workspace: Workspace,
-) -> None:
-    with open_workspace(workspace) as con:
-        for parent, key, attempt, state, detail in (
-            ("p", "k", 0, "ok", ""),
-            ("p", "k", 1, "failed", "cut_off"),
-            ("o", "k", 0, "failed", "http_400"),
-            ("q", "k", 0, "failed", "unchanged"),
-            ("p", "j", 0, "failed", "timeout"),
-        ):
-            row = {"p": parent, "k": key, "a": attempt, "s": state, "d": detail}
-            con.execute("insert into generation_attempts values ($p, $k, $a, $s, $d, null)", row)
-        found = read_failed_attempts(con, "k")
-    assert found == [FailedAttempt("o", 0, "http_400"), FailedAttempt("p", 1, "cut_off")]

@@ -20,28 +20,24 @@ CHECK = {"against": [{"path": "test.jsonl"}]}
 
 
 @pytest.mark.parametrize(
-    ("blocks", "prompts", "left_out"),
+    ("blocks", "left_out"),
     [
-        ({}, 0, []),
-        ({}, 3, ["3 prompts to answer first, whose answers will be measured too"]),
+        ({}, []),
+        ({"generate": [{}]}, ["the time of the makers' calls, and measuring what they make"]),
         (
             {"personal_data": {}},
-            0,
             ["looking for personal data; what is redacted is measured in its new text"],
         ),
-        ({"indicator": {}}, 0, ["measuring what gets a mark a second time, with the mark"]),
-        ({"check": CHECK}, 0, ["comparing with the evaluation sets"]),
+        ({"indicator": {}}, ["measuring what gets a mark a second time, with the mark"]),
+        ({"check": CHECK}, ["comparing with the evaluation sets"]),
         (
             {"check": {**CHECK, "semantic": {}}, "train": {}},
-            0,
             ["comparing with the evaluation sets, and embedding those"],
         ),
     ],
 )
-def test_what_is_not_priced_is_named(
-    blocks: dict[str, Any], prompts: int, left_out: list[str]
-) -> None:
-    assert not_planned(Recipe.model_validate({**PLAIN, **blocks}), prompts) == left_out
+def test_what_is_not_priced_is_named(blocks: dict[str, Any], left_out: list[str]) -> None:
+    assert not_planned(Recipe.model_validate({**PLAIN, **blocks})) == left_out
 
 
 def test_scores_by_rows_say_what_twice_the_rows_would_add() -> None:

@@ -103,7 +103,8 @@ def content(folder: Path, run_id: str) -> dict[str, Any]:
 def test_a_plan_costs_nothing_that_the_run_does_not_find_done(tmp_path: Path, target: Path) -> None:
     folder = write_project(tmp_path / "project", target)
     plan = json.loads(sluice(folder, "plan", "recipe.yaml", "--rows", "6", "--json"))
-    assert plan["prompts_to_answer"] == 1
+    (calls,) = plan["calls_of_makers"]
+    assert (calls["maker"], calls["sources"], calls["fewest"], calls["most"]) == ("answer", 1, 2, 2)
     assert all(each["source"].startswith("arXiv:") for each in plan["advice"])
     assert plan["slices"] == {"test": [], "train": [], "sizes": []}  # too few rows to be split
     assert plan["gain_of_doubling"] is None

@@ -15,7 +15,7 @@ from fine_tune.settings import TrainSettings
 from fine_tune.train import train_adapter
 from flows.cli.environment import ENVIRONMENT
 from flows.recipe.adapters import place_adapters
-from pipeline.generation.stage import GenerateSettings
+from pipeline.generation.makers.repair import Repair
 from scorers.measures.models.loading import MissingModelError
 from storage.database import Connection, open_workspace, read_workspace
 from storage.runs import start_run
@@ -27,8 +27,8 @@ from tests.fine_tune.tiny import count_rows, export_for, make_rows
 REPAIR = {"method": "repair", "prompts": "all", "temperature": 0, "max_new_tokens": 12}
 
 
-def block(model: str) -> GenerateSettings:
-    return GenerateSettings.model_validate({**REPAIR, "model": model})
+def block(model: str) -> Repair:
+    return Repair.model_validate({**REPAIR, "model": model})
 
 
 def record_trial(con: Connection, recipe: str, trial: str) -> None:

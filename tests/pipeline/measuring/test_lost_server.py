@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.generation.stage import GenerateSettings, answer_prompts, commit_answers, cut_prompts
+from pipeline.generation.makers.answer import Answer
 from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.measuring.endpoint import Endpoint
 from pipeline.measuring.measures.samples import ConfidenceSettings, SampleSettings
@@ -16,6 +16,7 @@ from scorers.measures.endpoint.client import ServerLostError
 from scorers.measures.models.loading import MissingModelError
 from storage.database import read_workspace
 from tests.fake_endpoint import Body, Canned, FakeEndpoint, completion, serve
+from tests.scripted_maker import make
 from tests.stage_runner import start
 
 ROWS = 12
@@ -84,18 +85,14 @@ def test_measuring_goes_on_when_the_server_is_back(tmp_path: Path) -> None:
 
 
 def test_generating_goes_on_when_the_server_is_back(tmp_path: Path) -> None:
-    run, _ = start(tmp_path / "workspace", [write_rows(tmp_path)])
+    run, pool = start(tmp_path / "workspace", [write_rows(tmp_path)])
     with serve(lambda body, attempt: LISTED) as endpoint:
-        settings = GenerateSettings(model="m", endpoint=of(endpoint), prompts="all")
-        with read_workspace(run.workspace) as con:
-            ids = [row[0] for row in con.execute("select example_id from examples").fetchall()]
+        settings = Answer(model="m", endpoint=of(endpoint), prompts="all")
         go_after(endpoint, 5)
-        (batch,) = cut_prompts(run, settings, ids)
         with pytest.raises(ServerLostError):
-            answer_prompts(batch)
+            make(run, settings, pool)
         come_back(endpoint)
-        (batch,) = cut_prompts(run, settings, ids)
-        commit_answers(run, settings, answer_prompts(batch))
+        make(run, settings, pool)
         asked = questions(endpoint)
     assert len(asked) == ROWS and set(asked.values()) == {1}
     with read_workspace(run.workspace) as con:
@@ -136,10 +133,9 @@ def test_what_a_server_says_to_everybody_is_stored_of_no_row(
         with pytest.raises(ServerLostError, match=named) as lost:
             measure_here(run.workspace, job.measure, job.ids)
         assert lost.value.exit_code == 5 and endpoint.base_url in str(lost.value)
-        generate = GenerateSettings(model="m", endpoint=of(endpoint), prompts="all")
-        (batch,) = cut_prompts(run, generate, pool)
+        generate = Answer(model="m", endpoint=of(endpoint), prompts="all")
         with pytest.raises(ServerLostError, match=named):
-            answer_prompts(batch)
+            make(run, generate, pool)
         models: list[Body]
         for models in ([], [{"id": "another"}]):
             endpoint.respond = partial(

@@ -8,9 +8,11 @@ import pyarrow as pa
 import pytest
 
 from pipeline.code_version import OtherWorkerError
-from pipeline.generation.stage import GenerateSettings, PromptBatch, answer_prompts
+from pipeline.generation.asking import CallBatch, answer_batch
+from pipeline.generation.makers.answer import Answer
 from pipeline.measuring.measures.losses import Losses, LossSettings
 from pipeline.measuring.shard_work import Shard, measure_shard
+from scorers.measures.protocols import GenerationRequest
 from storage.measurements import MeasureKey
 from storage.workspace import Workspace
 from tests.tiny_models import CHAT, save_tiny_llama
@@ -62,11 +64,15 @@ def test_another_dtype_is_refused_by_name(shard: Shard) -> None:
         measure_shard(replace(shard, key=same))
 
 
-def test_a_batch_of_prompts_is_refused_likewise(shard: Shard, tmp_path: Path) -> None:
-    settings = GenerateSettings(model=str(tmp_path / "model"), max_new_tokens=2)
-    batch = PromptBatch(settings, 0, [], tmp_path, settings.key(0), shard.code)
-    assert answer_prompts(batch) == []
+def test_a_batch_of_calls_is_refused_likewise(shard: Shard, tmp_path: Path) -> None:
+    settings = Answer(model=str(tmp_path / "model"))
+    request = GenerationRequest([{"role": "user", "content": "1 2"}], (), 0.0, 2, 0)
+    batch = CallBatch(settings, 1, {"k": request}, settings.identity(), tmp_path, shard.code)
+    sent = pickle.dumps(batch)
+    assert len(sent) < 3000
+    (reply,) = answer_batch(pickle.loads(sent))
+    assert (reply.reply_key, reply.tokens, reply.kept_at) == ("k", 2, "")
     with pytest.raises(OtherWorkerError, match="started with 0"):
-        answer_prompts(replace(batch, code="0"))
+        answer_batch(replace(batch, code="0"))
     with pytest.raises(OtherWorkerError, match="another model"):
-        answer_prompts(replace(batch, key="0"))
+        answer_batch(replace(batch, identity="0"))

@@ -11,12 +11,14 @@ from typing import get_args
 import pytest
 
 from docs.docstrings import ROOT, docstring
-from pipeline.generation import engine
+from pipeline.generation import asking
 from pipeline.generation.catalogue import MAKERS, AnyMaker, Generator, generator_tag
 from pipeline.generation.make import make_rows
-from pipeline.generation.maker_block import AtMost, maker_key
+from pipeline.generation.maker_block import AtMost, GeneratorBlock, MakerBlock
+from pipeline.generation.makers.answer import Answer
 from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
+from pipeline.generation.makers.repair import Repair
 from pipeline.generation.makers.s3ft import S3FT
 from pipeline.generation.makers.self_instruct import SelfInstruct
 from pipeline.generation.makers.step_by_step import StepByStep
@@ -110,6 +112,16 @@ class Case:
 
 
 CASES = {  # by the method, and where there are several what they differ in
+    # 8 prompts with 2 answers each
+    "answer": Case(Answer(prompts="all", answers=2), write_sums, say_sums, {"generate": 16}, 16),
+    # 8 rows, the likeliest answer to each
+    "repair": Case(
+        Repair(method="repair", prompts="all", temperature=0),
+        write_sums,
+        say_sums,
+        {"generate": 8},
+        8,
+    ),
     # 8 sums x 4 samples; the 4 with 6 have none right, and 2 hints each
     "rejection": Case(
         Rejection(method="rejection", samples=4, hints=2, keep_at_most=1, gold="fallback"),
@@ -177,13 +189,18 @@ def made_texts(run: RunContext, before: list[str], after: list[str]) -> list[str
         return [each.response for each in read_examples(con, sorted({*after} - {*before}))]
 
 
+def sent_by(kind: type[GeneratorBlock]) -> list[str]:
+    """The prompts of a maker, if it has any of its own."""
+    return [*kind.prompts] if issubclass(kind, MakerBlock) else []
+
+
 def test_every_maker_is_in_the_catalogue_and_has_its_case_and_its_test() -> None:
     folder = ROOT / "pipeline" / "generation" / "makers"
     files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
     union = get_args(get_args(Generator)[0])
     tagged = {get_args(each)[0] for each in union}
     assert files == MAKERS.keys() == {name.partition(" ")[0] for name in CASES}
-    assert {*MAKERS.values()} < tagged and len(tagged) == len(MAKERS) + 1
+    assert {*MAKERS.values()} == tagged
     for name, kind in MAKERS.items():
         assert get_args(kind.model_fields["method"].annotation) == (name,)
         assert generator_tag({"method": name}) == name
@@ -193,12 +210,12 @@ def test_every_maker_is_in_the_catalogue_and_has_its_case_and_its_test() -> None
 
 
 def test_every_prompt_is_sent_by_one_maker_which_says_so() -> None:
-    named = [prompt for kind in MAKERS.values() for prompt in kind.prompts]
+    named = [prompt for kind in MAKERS.values() for prompt in sent_by(kind)]
     assert sorted(named) == sorted(path.stem for path in PROMPTS.glob("*.txt"))
     for name, kind in MAKERS.items():
         source = (ROOT / "pipeline" / "generation" / "makers" / f"{name}.py").read_text()
         sent = set(re.findall(r'"(\w+)"', source)) & {*named}
-        assert sent <= {*kind.prompts}
+        assert sent <= {*sent_by(kind)}
 
 
 @each_maker
@@ -207,18 +224,18 @@ def test_the_key_follows_prompts_and_settings_and_not_what_changes_no_row(
 ) -> None:
     maker = CASES[name].maker
     monkeypatch.setattr(type(maker), "identity", lambda self: "the model")
-    key = maker_key(maker, 0, None)
+    key = maker.key(0)
     same = maker.model_copy(update={"at_most": AtMost(calls=1), "limit": 2, "license": "mit"})
-    assert maker_key(same, 0, None) == key != maker_key(maker, 1, None)
-    assert maker_key(maker.model_copy(update={"max_new_tokens": 3}), 0, None) != key
-    for prompt in maker.prompts:
+    assert same.key(0) == key != maker.key(1)
+    assert maker.model_copy(update={"max_new_tokens": 3}).key(0) != key
+    for prompt in sent_by(type(maker)):
         with monkeypatch.context() as patched:
             text = read_prompt_text(prompt)
             patched.setattr(
                 "pipeline.generation.templates.read_prompt_text",
                 lambda each, prompt=prompt, text=text: text + "!" * (each == prompt),
             )
-            assert maker_key(maker, 0, None) != key, prompt
+            assert maker.key(0) != key, prompt
 
 
 @each_maker
@@ -240,7 +257,7 @@ def test_a_kill_loses_no_reply_and_changes_no_row(
 ) -> None:
     case = CASES[name]
     model = script(monkeypatch, case.say)
-    monkeypatch.setattr(engine, "TOGETHER", 3)
+    monkeypatch.setattr(asking, "TOGETHER", 3)
 
     def die(what: str, calls: int, total: int | None) -> None:
         if calls >= 6:
@@ -320,7 +337,7 @@ def test_a_budget_of_tokens_is_not_exceeded_and_ends_where_no_reply_would_fit(
     name: str, together: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = CASES[name]
-    monkeypatch.setattr(engine, "TOGETHER", together)
+    monkeypatch.setattr(asking, "TOGETHER", together)
     model = script(monkeypatch, case.say)
     run, pool = begin(tmp_path, case.rows(tmp_path))
     small = {"max_new_tokens": 20, "at_most": AtMost(tokens=34)}
@@ -438,7 +455,7 @@ def test_nothing_of_what_was_shown_stands_in_a_row(
     model = script(monkeypatch, say)
     run, pool = begin(tmp_path, case.rows(tmp_path))
     _, grown = make(run, case.maker, pool)
-    shown = [piece for prompt in case.maker.prompts for piece in fixed_text(prompt)]
+    shown = [piece for prompt in sent_by(type(case.maker)) for piece in fixed_text(prompt)]
     asked = any(repeats_shown(each, shown) for each in model.asked)
     assert asked == bool(shown), "the case is one, where anything is shown"
     for text in made_texts(run, pool, grown):

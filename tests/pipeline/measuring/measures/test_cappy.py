@@ -26,7 +26,7 @@ from storage.examples import (
     Attempt,
     MadeBy,
     read_examples,
-    read_generated,
+    read_made_of,
     read_makers,
     write_attempts,
     write_edited,
@@ -137,7 +137,7 @@ def test_an_edited_answer_of_a_model_is_no_reference(encoder: str, tmp_path: Pat
         messages = [*parent.messages[:-1], {"role": "assistant", "content": "w5 w6"}]
         attempt = Attempt(parent.example_id, 0, Conversation(messages, []), "")
         write_attempts(con, [attempt], MadeBy("key", "{}", run.run_id, "a model"))
-        answered = read_generated(con, "key", [parent.example_id])
+        answered = [child for child, _ in read_made_of(con, "key", [parent.example_id])]
     marked = indicate_all(run, answered)
     training = find_cappy(run.workspace, CappySettings(encoder=encoder), [*ids, *marked], None, ())
     with read_workspace(run.workspace) as con:

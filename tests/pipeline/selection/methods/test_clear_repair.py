@@ -7,15 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.generation.stage import (
-    GenerateSettings,
-    answer_prompts,
-    choose_prompts,
-    commit_answers,
-    count_generated,
-    cut_prompts,
-    repair_key,
-)
+from pipeline.generation.make import repair_key
+from pipeline.generation.makers.repair import Repair
 from pipeline.measuring.catalogue import MeasureSettings
 from pipeline.measuring.measure import MeasureJob, Repairs
 from pipeline.measuring.stage import plan_measures
@@ -26,6 +19,7 @@ from pipeline.selection.run_steps import SelectSettings
 from pipeline.selection.stage import select_examples
 from storage.database import read_workspace
 from tests.fake_endpoint import Body, Canned, completion, serve
+from tests.scripted_maker import make
 from tests.stage_runner import count_words, score, start, store_measurement
 
 NAN = np.nan
@@ -143,14 +137,11 @@ def respond(body: Body, attempt: int) -> Canned:
 
 def repair_all(run: RunContext, pool: list[str], url: str) -> tuple[RunContext, list[str]]:
     """The run that knows its repairs, and the pool with them."""
-    block = GenerateSettings.model_validate(
+    block = Repair.model_validate(
         {"method": "repair", "prompts": "all", "temperature": 0, "model": "served"}
         | {"endpoint": {"base_url": url, "retries": 0}}
     )
-    chosen = choose_prompts(run, block)
-    for batch in cut_prompts(run, block, chosen):
-        commit_answers(run, block, answer_prompts(batch))
-    grown = count_generated(run, [(block, chosen)], pool)
+    _, grown = make(run, block, pool)
     return replace(run, repairs=repair_key([block], run.seed)), grown
 
 
