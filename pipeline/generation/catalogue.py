@@ -7,6 +7,7 @@ from pydantic import Discriminator, Tag
 
 from pipeline.generation.maker_block import GeneratorBlock
 from pipeline.generation.makers.answer import Answer
+from pipeline.generation.makers.evol_instruct import EvolInstruct
 from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
 from pipeline.generation.makers.repair import Repair
@@ -22,12 +23,13 @@ def generator_tag(block: object) -> str:
     return str(getattr(block, "method", "answer"))
 
 
-AnyMaker = Answer | Repair | RTuning | Rejection | S3FT | SelfInstruct | StepByStep
+AnyMaker = Answer | Repair | EvolInstruct | RTuning | Rejection | S3FT | SelfInstruct | StepByStep
 """The blocks that the engine runs."""
 
 Generator = Annotated[
     Annotated[Answer, Tag("answer")]
     | Annotated[Repair, Tag("repair")]
+    | Annotated[EvolInstruct, Tag("evol_instruct")]
     | Annotated[RTuning, Tag("r_tuning")]
     | Annotated[Rejection, Tag("rejection")]
     | Annotated[S3FT, Tag("s3ft")]
@@ -40,6 +42,7 @@ Generator = Annotated[
 MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "answer": Answer,
     "repair": Repair,
+    "evol_instruct": EvolInstruct,
     "r_tuning": RTuning,
     "rejection": Rejection,
     "s3ft": S3FT,

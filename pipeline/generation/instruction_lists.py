@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-import numpy as np
-
 from pipeline.generation.maker import Unread, read_whole
 from pipeline.generation.shown_text import repeats_shown
 from pipeline.generation.templates import fixed_text
+from pipeline.generation.written_text import refuses
 from pipeline.measuring.measures.samples import Sampled
 from scorers.measures.protocols import GeneratedAnswer
-from scorers.refusal_phrases import score_refusal_phrases
 from scorers.words import split_words
 
 ITEM = re.compile(
@@ -132,7 +130,7 @@ def fault_of_instance(instance: TaskInstance, shown: Sequence[str]) -> str:
         return "output_is_input"
     if output.endswith(":") or instance.input.endswith(":"):
         return "ends_with_colon"
-    if score_refusal_phrases(np.array([output], dtype=object))[0] < 0:
+    if refuses(output):
         return "refusal"
     both = f"{instance.input}\n{output}"
     return "repeats_prompt" if repeats_shown(both, shown) else ""

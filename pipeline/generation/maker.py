@@ -6,7 +6,7 @@ source and the replies, so it can be run again from replies that are stored and 
 is how a run goes on after a kill.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -85,6 +85,24 @@ def read_whole(reply: Sampled) -> str | Unread:
     return Unread("empty_answer") if is_blank(reply.text) else reply.text
 
 
+def ask_text(
+    ask: Ask, fault_of: Callable[[str], str]
+) -> Generator[Wanted, Sequence[Sampled], str | Unread]:
+    """Ask for one text, without the white space around it.
+
+    Args:
+        ask: what is asked.
+        fault_of: text → why nothing is to be made of it; "" where something is.
+    """
+    (reply,) = yield Wanted([ask])
+    read = read_whole(reply)
+    if isinstance(read, Unread):
+        return read
+    text = read.strip()
+    fault = fault_of(text)
+    return Unread(fault) if fault else text
+
+
 def answer_source(source: Example, text: str) -> Conversation:
     """The prompt of a source with another answer."""
     reply = {"role": "assistant", "content": text}
@@ -101,6 +119,11 @@ def is_asked_once(source: Example) -> bool:
     """Whether a row has one trained response, and a user's message is what it answers."""
     prompt = source.conversation.prompt
     return len(source.trained_at) == 1 and bool(prompt) and prompt[-1]["role"] == "user"
+
+
+def is_question(source: Example) -> bool:
+    """Whether a row is one message of a user, with its answer or without: no more is to know."""
+    return len(source.messages) <= 2 and source.messages[0]["role"] == "user" and not source.tools
 
 
 def last_prompt_text(source: Example) -> str:

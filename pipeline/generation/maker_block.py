@@ -58,7 +58,7 @@ class GeneratorBlock(AnsweringBlock):
     @property
     def makes_of_whole(self) -> bool:
         """Whether it works on all its sources together, and not on each."""
-        return not self.takes_over
+        return False
 
     @abstractmethod
     def takes(self, example: Example) -> bool:

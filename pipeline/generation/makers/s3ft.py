@@ -25,7 +25,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.generation.judging import read_yes_or_no
+from pipeline.generation.judging import VERDICT_TOKENS, ask_yes_or_no
 from pipeline.generation.maker import (
     Ask,
     CallKind,
@@ -48,9 +48,6 @@ from pipeline.selection.methods.correct_answer import CURRENCIES
 from pipeline.text.final_answer import final_answer, same_answer
 from scorers.words import split_words
 from storage.examples import Example
-
-JUDGE_TOKENS = 16
-"""New tokens of a judge's reply: a word, and what some say around it."""
 
 
 class S3FT(MakerBlock):
@@ -88,8 +85,8 @@ class S3FT(MakerBlock):
             "generate": CallBounds(sources, 2 * sources, self.max_new_tokens)
         }
         if self.judge == "model":
-            bounds["judge"] = CallBounds(0, 2 * sources, JUDGE_TOKENS)
-            bounds["retry"] = CallBounds(0, 2 * sources * self.retries, JUDGE_TOKENS)
+            bounds["judge"] = CallBounds(0, 2 * sources, VERDICT_TOKENS)
+            bounds["retry"] = CallBounds(0, 2 * sources * self.retries, VERDICT_TOKENS)
         return bounds
 
 
@@ -137,15 +134,8 @@ def judge_answer(
             return [], "no_answer"
         return [], "" if same_answer(given, trusted, CURRENCIES) else "wrong_answer"
     fields = {"prompt": source.prompt, "answer": text, "reference": source.response}
-    messages = [{"role": "user", "content": fill_prompt("s3ft_judge", fields)}]
-    asked: list[CallPlace] = []
-    for attempt in range(1 + settings.retries):
-        # The likeliest reply first; it would be the same again.
-        kind: CallKind = "retry" if attempt else "judge"
-        ask = Ask(f"judge {stage}", attempt, messages, float(attempt > 0), JUDGE_TOKENS, kind)
-        (reply,) = yield Wanted([ask])
-        asked.append(ask.place)
-        verdict = read_yes_or_no(reply)
-        if not isinstance(verdict, Unread):
-            return asked, "" if verdict else "wrong_answer"
-    return asked, "unparsed_verdict"
+    question = fill_prompt("s3ft_judge", fields)
+    asked, verdict = yield from ask_yes_or_no(f"judge {stage}", question, settings.retries)
+    if isinstance(verdict, Unread):
+        return asked, "unparsed_verdict"
+    return asked, "" if verdict else "wrong_answer"

@@ -35,8 +35,17 @@ from pipeline.generation.instruction_lists import (
     read_instances,
     read_instructions,
 )
-from pipeline.generation.judging import read_yes_or_no
-from pipeline.generation.maker import Ask, CallKind, CallPlace, Making, Settled, Unread, Wanted
+from pipeline.generation.judging import VERDICT_TOKENS, read_yes_or_no
+from pipeline.generation.maker import (
+    Ask,
+    CallKind,
+    CallPlace,
+    Making,
+    Settled,
+    Unread,
+    Wanted,
+    is_question,
+)
 from pipeline.generation.maker_block import WHOLE_POOL, CallBounds, MakerBlock
 from pipeline.generation.templates import fill_turns
 from pipeline.measuring.measures.samples import Sampled
@@ -47,8 +56,6 @@ from storage.examples import Example
 
 TOGETHER_ASKED = 4
 """Prompts for instructions in one round: none of them sees what the others bring."""
-
-VERDICT_TOKENS = 16
 
 
 class SelfInstruct(MakerBlock):
@@ -75,9 +82,14 @@ class SelfInstruct(MakerBlock):
         "self_instruct_output_first",
     )
 
+    @property
+    def makes_of_whole(self) -> bool:
+        """All seeds are shown together."""
+        return True
+
     def takes(self, example: Example) -> bool:
         """Rows of one question: with a system prompt, or after other turns, it says less."""
-        return len(example.messages) <= 2 and example.messages[0]["role"] == "user"
+        return is_question(example)
 
     def rows_each(self) -> int:
         """None comes of one alone."""

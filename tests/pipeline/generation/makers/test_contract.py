@@ -16,6 +16,7 @@ from pipeline.generation.catalogue import MAKERS, AnyMaker, Generator, generator
 from pipeline.generation.make import make_rows
 from pipeline.generation.maker_block import AtMost, GeneratorBlock, MakerBlock
 from pipeline.generation.makers.answer import Answer
+from pipeline.generation.makers.evol_instruct import EvolInstruct
 from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
 from pipeline.generation.makers.repair import Repair
@@ -98,6 +99,20 @@ def say_tasks(text: str, seed: int) -> str:
     return f"Input: None\nOutput: it is {fraction(text):.5f}"
 
 
+def say_evolved(text: str, seed: int) -> str:
+    """Longer prompts; one of rivers is none, one of planets asks no more, bread is unclear once."""
+    if JUDGED in text:
+        if "bread" in text and seed == 0:
+            return "perhaps"
+        return "Yes." if "planets" in text else "no"
+    if not text.endswith("New prompt:"):
+        return f"it is {fraction(text, seed):.5f}"
+    given = text.partition("Given prompt:\n")[2].partition("\n\n")[0]
+    if "rivers" in given:
+        return "I'm sorry, but I cannot help."
+    return f"{given} Say more of w{fraction(text, seed):.6f} too."
+
+
 @dataclass(frozen=True)
 class Case:
     """A maker on a scripted model."""
@@ -121,6 +136,14 @@ CASES = {  # by the method, and where there are several what they differ in
         say_sums,
         {"generate": 8},
         8,
+    ),
+    # 4 prompts: 1 declines, 1 asks no more than before, 2 are answered; one judge is unclear
+    "evol_instruct": Case(
+        EvolInstruct(method="evol_instruct", rounds=1),
+        write_tasks,
+        say_evolved,
+        {"generate": 4 + 2, "judge": 3, "retry": 1},
+        2,
     ),
     # 8 sums x 4 samples; the 4 with 6 have none right, and 2 hints each
     "rejection": Case(
