@@ -1,10 +1,40 @@
 """verl's own dataset over a handoff."""
 
+import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rows_out import IdsAndLabels, split_files, write_held_rows
+
+CONFIG_FILE = "sft_trainer_engine.yaml"
+KEY = re.compile(r"[a-z]+(\.[a-z_]+)+=")
+"""What a word of the command begins with that sets something."""
+
+
+def require_known(words: Sequence[str]) -> None:
+    """See that its own configuration has each setting of the command, as Hydra would.
+
+    Raises:
+        ValueError: if it does not know one.
+    """
+    import verl.trainer.config as own
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import ConfigKeyError
+
+    folder = Path(own.__path__[0])
+    whole = OmegaConf.load(folder / CONFIG_FILE)
+    assert isinstance(whole, DictConfig)
+    for part in whole.pop("defaults"):
+        if isinstance(part, DictConfig):  # group@place: file; the last is _self_
+            ((place, name),) = part.items()
+            group, _, at = str(place).partition("@")
+            whole = OmegaConf.merge({at: OmegaConf.load(folder / group / f"{name}.yaml")}, whole)
+    OmegaConf.set_struct(whole, True)
+    try:
+        OmegaConf.merge(whole, OmegaConf.from_dotlist(list(words)))
+    except ConfigKeyError as error:
+        raise ValueError(f"the trainer of verl has no setting {error.full_key}") from error
 
 
 def read_verl() -> Mapping[str, Iterable[IdsAndLabels]]:
@@ -14,6 +44,7 @@ def read_verl() -> Mapping[str, Iterable[IdsAndLabels]]:
 
     script = Path("train.sh").read_text(encoding="utf-8").replace("\\\n", " ")
     words = shlex.split(script, comments=True)
+    require_known([word for word in words if KEY.match(word)])
     said = OmegaConf.from_dotlist([word for word in words if word.startswith("data.")])
 
     def encode(path: str) -> Iterator[IdsAndLabels]:

@@ -122,8 +122,10 @@ class LossFlagRows:
             # Of a folder that it does not know by its name it asks for the kind of model.
             **({"model_type": facts.model_type} if facts.model_type in MODEL_TYPES else {}),
             "max_length": facts.max_length,
-            "truncation_strategy": "raise",
-            "strict": True,  # else a row that fails is replaced by another
+            # A longer row would be left out, or another put in its place; strict, it ends the
+            # training. `raise`, which its template takes, its command line does not.
+            "truncation_strategy": "delete",
+            "strict": True,
             "loss_scale": "default",
             "packing": False,
             "tuner_type": "lora",

@@ -106,6 +106,27 @@ def test_a_trainer_that_breaks_is_quoted(tmp_path: Path) -> None:
     assert "Traceback" in (tmp_path / "out.verify.log").read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "file", "setting"),
+    [
+        ("ms-swift", "swift.yaml", "lora_alpha"),
+        ("verl", "train.sh", "optim.lr"),
+        ("open-instruct", "train.sh", "--lora_alpha"),
+    ],
+)
+def test_a_setting_that_would_not_start_is_found_out(
+    tmp_path: Path, name: str, file: str, setting: str
+) -> None:
+    code = trainer_code(name)
+    export_of_every_shape("qwen2_5", tmp_path, FEW)
+    folder = handed_over(tmp_path, name, "conversations", lost=True)
+    said = (folder / file).read_text()
+    (folder / file).write_text(said.replace(setting, f"{setting}s"))
+    with pytest.raises(TrainerFailedError, match=f"ValueError: .*{setting}s"):
+        compare_handoff(folder, code)
+
+
 def test_what_was_changed_is_told_before_work(tmp_path: Path) -> None:
     export_of_every_shape("qwen2_5", tmp_path, FEW)
     folder = handed_over(tmp_path, "verl", "conversations")
