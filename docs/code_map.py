@@ -37,9 +37,11 @@ BESIDE = {
 
 REMARKS = {
     "flows/automations.yaml": "The automation that finds runs whose process is gone",
+    "recipes/answer_styles.yaml": "SEFE's answer styles as a recipe: choices, yes or no, reasons",
     "recipes/demo.yaml": "The demo: raw rows of many shapes to a trained adapter",
     "recipes/evol_instruct.yaml": "Evol-Instruct as a recipe: harder prompts, in a band of losses",
     "recipes/forget_less.yaml": "All weights trained, and little forgotten: HFT and LiNeS",
+    "recipes/metacognition.yaml": "Stated confidence as a recipe: calibrated by the samples",
     "recipes/poft.yaml": "A loss that reads stored scores: PoFT, with Masked Thought",
     "recipes/r_tuning.yaml": "R-Tuning as a recipe: whether the model knew the answer",
     "recipes/rejection.yaml": "The rejection builder as a recipe: STaR, RFT, TRICE",

@@ -7,7 +7,9 @@ from pydantic import Discriminator, Tag
 
 from pipeline.generation.maker_block import GeneratorBlock
 from pipeline.generation.makers.answer import Answer
+from pipeline.generation.makers.answer_styles import AnswerStyles
 from pipeline.generation.makers.evol_instruct import EvolInstruct
+from pipeline.generation.makers.metacognition import Metacognition
 from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
 from pipeline.generation.makers.repair import Repair
@@ -23,13 +25,26 @@ def generator_tag(block: object) -> str:
     return str(getattr(block, "method", "answer"))
 
 
-AnyMaker = Answer | Repair | EvolInstruct | RTuning | Rejection | S3FT | SelfInstruct | StepByStep
+AnyMaker = (
+    Answer
+    | Repair
+    | AnswerStyles
+    | EvolInstruct
+    | Metacognition
+    | RTuning
+    | Rejection
+    | S3FT
+    | SelfInstruct
+    | StepByStep
+)
 """The blocks that the engine runs."""
 
 Generator = Annotated[
     Annotated[Answer, Tag("answer")]
     | Annotated[Repair, Tag("repair")]
+    | Annotated[AnswerStyles, Tag("answer_styles")]
     | Annotated[EvolInstruct, Tag("evol_instruct")]
+    | Annotated[Metacognition, Tag("metacognition")]
     | Annotated[RTuning, Tag("r_tuning")]
     | Annotated[Rejection, Tag("rejection")]
     | Annotated[S3FT, Tag("s3ft")]
@@ -42,7 +57,9 @@ Generator = Annotated[
 MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "answer": Answer,
     "repair": Repair,
+    "answer_styles": AnswerStyles,
     "evol_instruct": EvolInstruct,
+    "metacognition": Metacognition,
     "r_tuning": RTuning,
     "rejection": Rejection,
     "s3ft": S3FT,

@@ -109,6 +109,12 @@ def answer_source(source: Example, text: str) -> Conversation:
     return Conversation([*source.conversation.prompt, reply], source.tools)
 
 
+def one_exchange(asked: str, answer: str, tools: Sequence[Mapping[str, Any]] = ()) -> Conversation:
+    """A question and its answer."""
+    turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+    return Conversation(turns, tools)
+
+
 def end_prompt_with(source: Example, text: str) -> list[Message]:
     """The prompt of a source whose last message says something else."""
     *before, last = source.conversation.prompt

@@ -28,7 +28,6 @@ answers that the model did not have, and only the turn behind them says so. It c
 each row, and `samples` in uncertain mode.
 """
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -39,18 +38,20 @@ from pydantic import Field, model_validator
 
 from pipeline.generation.maker import Ask, CallKind, Making, Settled, Unread, Wanted
 from pipeline.generation.maker_block import WHOLE_POOL, CallBounds, MakerBlock
-from pipeline.measuring.measures.samples import Sampled
-from pipeline.selection.methods.correct_answer import CURRENCIES
-from pipeline.text.final_answer import final_answer, same_answer
-from scorers.measures.protocols import GeneratedAnswer, Message
+from pipeline.generation.short_answers import (
+    Compare,
+    most_frequent,
+    read_beginning,
+    same_words,
+    says_same,
+)
+from scorers.measures.protocols import Message
 from scorers.words import split_words
 from storage.conversations import Conversation, content_hash
 from storage.examples import Example
 from storage.visible import is_blank
 
 Text = Annotated[str, Field(min_length=1)]
-
-SENTENCE_END = re.compile(r"[.!?](?=\s|$)|[\u3002\uff01\uff1f]|\n")  # and those of Chinese
 
 REFUSALS = (
     "I do not know.",
@@ -81,7 +82,7 @@ class RTuning(MakerBlock):
         description="unsure: the given answer, and whether it was known; unknown: a refusal where "
         "it was not; uncertain: as unsure, by how much sampled answers differ.",
     )
-    compare: Literal["words", "final_answer"] = Field(
+    compare: Compare = Field(
         default="words",
         description="How the model's answer is compared with the given one: words: it has all its "
         "words in a row; final_answer: it ends on the same one.",
@@ -146,7 +147,8 @@ def make_by_r_tuning(settings: RTuning, source: Example, seed: int) -> Making:
     said = read_beginning(reply)
     if isinstance(said, Unread):
         return [Settled([ask.place], None, said.reason)]
-    known, given = is_known(settings, said, source.response), source.messages[len(prompt)]
+    known = says_same(said, source.response, settings.compare)
+    given = source.messages[len(prompt)]
     if settings.mode == "unsure":
         row = certainty_row(settings, source, given, known)
         return [Settled([ask.place], row, "sure" if known else "unsure")]
@@ -207,25 +209,6 @@ def choose_answer(source: Example, read: Sequence[str | Unread]) -> Message | Un
     return Unread("empty_answer") if is_blank(answer) else {"role": "assistant", "content": answer}
 
 
-def read_beginning(reply: Sampled) -> str | Unread:
-    """A reply up to the end of its first sentence, though it was cut off; "" where it is blank."""
-    if not isinstance(reply, GeneratedAnswer):
-        return Unread(reply.reason)
-    text = reply.text.strip()
-    ending = SENTENCE_END.search(text)
-    return text[: ending.start()] if ending else text
-
-
-def is_known(settings: RTuning, said: str, given: str) -> bool:
-    """Whether what the model said has the given answer."""
-    if settings.compare == "final_answer":
-        mine, trusted = final_answer(said), final_answer(given)
-        return mine is not None and trusted is not None and same_answer(mine, trusted, CURRENCIES)
-    words, wanted = split_words(said), split_words(given)
-    starts = range(len(words) - len(wanted) + 1)
-    return any(words[start : start + len(wanted)] == wanted for start in starts)
-
-
 def certainty_row(settings: RTuning, source: Example, answer: Message, sure: bool) -> Conversation:
     """The prompt, the answer, and whether it is sure; both answers are trained."""
     return Conversation(
@@ -244,14 +227,3 @@ def entropy_of(texts: Sequence[str]) -> float:
     """Of the shares of answers that have the same words; nats, from 0 to ln n."""
     shares = [n / len(texts) for n in Counter(map(same_words, texts)).values()]
     return 0.0 - sum(share * log(share) for share in sorted(shares))  # sorted: sums round alike
-
-
-def most_frequent(texts: Sequence[str]) -> str:
-    """The answer given most often; of equal ones the shortest, then the first by letter."""
-    counts = Counter(map(same_words, texts))
-    return min(texts, key=lambda text: (-counts[same_words(text)], len(text), text))
-
-
-def same_words(text: str) -> str:
-    """What answers with the same words have in common."""
-    return " ".join(split_words(text))

@@ -16,7 +16,9 @@ from pipeline.generation.catalogue import MAKERS, AnyMaker, Generator, generator
 from pipeline.generation.make import make_rows
 from pipeline.generation.maker_block import AtMost, GeneratorBlock, MakerBlock
 from pipeline.generation.makers.answer import Answer
+from pipeline.generation.makers.answer_styles import AnswerStyles
 from pipeline.generation.makers.evol_instruct import EvolInstruct
+from pipeline.generation.makers.metacognition import Metacognition
 from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
 from pipeline.generation.makers.repair import Repair
@@ -87,6 +89,20 @@ def say_reasons(text: str, seed: int) -> str:
     return f"From {a} I count on by {b}. So the answer is {a + b + (b == 6)}."
 
 
+def say_shortly(text: str, seed: int) -> str:
+    """The words of the given answer, which is wrong where 6 is added."""
+    a, b = numbers_of(text)
+    return f"Adding gives it {a + b + (b == 6)}"
+
+
+def say_styles(text: str, seed: int) -> str:
+    """Three wrong options, or an explanation with the given answer."""
+    a, b = numbers_of(text)
+    if "numbered list" in text:
+        return "\n".join(f"{n}. Adding gives it {a + b + n}" for n in (1, 2, 3))
+    return f"Adding gives it. {a + b} " + "is what one comes to by counting on from the first. " * 3
+
+
 def say_tasks(text: str, seed: int) -> str:
     """Two new tasks to each prompt, one of which sorts."""
     if "numbered from" in text:
@@ -127,6 +143,18 @@ class Case:
 
 
 CASES = {  # by the method, and where there are several what they differ in
+    # two of the sums in each style
+    "answer_styles": Case(
+        AnswerStyles(method="answer_styles", share=1), write_sums, say_styles, {"generate": 8}, 8
+    ),
+    # all answers alike, so all in one tenth, and no pair far enough apart
+    "metacognition": Case(
+        Metacognition(method="metacognition", samples=3, gap=1),
+        write_sums,
+        say_shortly,
+        {"generate": 8 * 3},
+        8,
+    ),
     # 8 prompts with 2 answers each
     "answer": Case(Answer(prompts="all", answers=2), write_sums, say_sums, {"generate": 16}, 16),
     # 8 rows, the likeliest answer to each

@@ -13,8 +13,6 @@ from pipeline.generation.makers.r_tuning import (
     entropy_of,
     make_by_entropy,
     make_by_r_tuning,
-    most_frequent,
-    read_beginning,
 )
 from pipeline.measuring.measures.samples import Sampled
 from scorers.measures.protocols import GeneratedAnswer, GenerationFailure
@@ -139,12 +137,6 @@ def test_entropy_is_in_nats_and_of_answers_with_the_same_words() -> None:
     assert entropy_of(["a"] * 5) == 0 and entropy_of(["Paris", " paris", "PARIS!"]) == 0
     assert entropy_of([*"abcde"]) == pytest.approx(log(5))
     assert entropy_of([*"aab"]) == pytest.approx(-(2 / 3) * log(2 / 3) - log(1 / 3) / 3)
-    assert most_frequent(["b c", "b  c", "a"]) == "b c"
-
-
-def test_a_beginning_ends_with_its_sentence() -> None:
-    assert read_beginning(said("Paris")) == "Paris", "no full stop cuts nothing off"
-    assert read_beginning(said(" 3.5 km. More")) == "3.5 km"
 
 
 def test_what_it_takes() -> None:
