@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from fine_tune.methods.antidote import Antidote
 from fine_tune.methods.coba import CoBa
 from fine_tune.methods.cofitune import CoFiTune
 from fine_tune.methods.corda import CorDA
@@ -18,6 +19,7 @@ from fine_tune.methods.masked_thought import MaskedThought
 from fine_tune.methods.mezo import MeZO
 from fine_tune.methods.poft import PoFT
 from fine_tune.methods.q_tuning import PrunedBatches
+from fine_tune.methods.reg_lora import RegLoRA
 from fine_tune.methods.sftmix import SFTMix
 from fine_tune.methods.tl_training import TLTraining
 
@@ -30,6 +32,7 @@ Method = Annotated[
     | SFTMix
     | PrunedBatches
     | IFT
+    | RegLoRA
     | EVA
     | HFT
     | CoFiTune
@@ -37,7 +40,8 @@ Method = Annotated[
     | LoRAGA
     | LoRASB
     | MeZO
-    | LiNeS,
+    | LiNeS
+    | Antidote,
     Field(discriminator="method"),
 ]
 """In a recipe: one of these, by its method."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from fine_tune.balance import weighted_rows
 from fine_tune.files import CACHE_FOLDER, CHECKPOINTS_FOLDER
 from fine_tune.heldout_tasks import heldout_tasks
 from fine_tune.method_rows import weigh_rows
-from fine_tune.mixed_rows import counts_of_rows, mix_rows, rows_of_another
+from fine_tune.mixed_rows import counts_of_rows, mix_rows, rows_looked_at
 from fine_tune.prepared_rows import (
     load_split,
     load_trained,
@@ -103,9 +102,9 @@ def checked_trainer(
         require_positions(trainer.longest_row(), counts_of_rows(rows))
         counts = total_counts(counts_of_rows(rows))
     trainer.train_dataset = rows
-    trainer.rows_of = partial(
-        rows_of_another, export=export, model=model, output=output, settings=settings
-    )
+    trainer.looked_at = rows_looked_at(export, model, output, settings)
+    for others in trainer.looked_at.values():
+        require_positions(trainer.longest_row(), counts_of_rows(others))
     require_steps(settings, -(-len(rows) // trainer.args.world_size))
     trainer.tasks = heldout_tasks(settings, given["train"], prepared.get("validation"))
     notes += trainer.prepare_methods(settings.seed)

@@ -34,7 +34,8 @@ def begin_beside_base(
     Raises:
         ValueError: if the rank is more than what the method finds in the smallest layer.
     """
-    config, layers = adapter_layers(model)
+    config, found_layers = adapter_layers(model)
+    layers = list(found_layers.values())
     require_rank(layers, 2 * config.r if method == "lora_ga" else config.r, method)
     training = model.training
     found = LoraConfig(r=config.r, target_modules=["base_layer"])  # as they are called in a layer
@@ -55,13 +56,13 @@ def begin_beside_base(
     return f"begins with rank {config.r // 2} in {len(layers)} layers, taken off by as much again"
 
 
-def adapter_layers(model: torch.nn.Module) -> tuple[LoraConfig, list[Any]]:
-    """The adapter's settings, and the layers that it is in; PEFT's are not typed."""
+def adapter_layers(model: torch.nn.Module) -> tuple[LoraConfig, dict[str, Any]]:
+    """The adapter's settings, and by their names the layers it is in; PEFT's are not typed."""
     if not isinstance(model, PeftModel):
         raise TypeError(f"expected a model with an adapter, got {type(model).__name__}")
     config = model.peft_config[ADAPTER_NAME]
     assert isinstance(config, LoraConfig)
-    return config, [each for each in model.modules() if isinstance(each, LoraLayer)]
+    return config, {n: each for n, each in model.named_modules() if isinstance(each, LoraLayer)}
 
 
 def require_rank(layers: Sequence[Any], needed: int, method: str) -> None:

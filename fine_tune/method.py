@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +93,10 @@ class TrainedModel(Protocol):
         """(rows, tokens, width) the input embeddings of ids."""
         ...
 
+    def adapter(self) -> Mapping[str, tuple[torch.Tensor, torch.Tensor]]:
+        """Layer → B (out, rank) and A (rank, in) of its adapter."""
+        ...
+
     def head(self, states: torch.Tensor) -> torch.Tensor:
         """(…, vocabulary) logits of hidden states."""
         ...
@@ -137,6 +141,8 @@ class TrainingMethod(BaseModel):
     """Fewest rows of a forward pass that it can work with."""
     adapter_init: ClassVar[Literal["eva"] | None] = None
     """How PEFT is to begin an adapter, where that is the method."""
+    takes_off: ClassVar[bool] = False
+    """Of an adapter: whether it holds what it began with once more, to take it off."""
     loss_type: ClassVar[Literal["nll", "dft"]] = "nll"
     """TRL's loss, where that is the method."""
     weighs: ClassVar[bool] = True
@@ -152,6 +158,21 @@ class TrainingMethod(BaseModel):
         """Field → the export whose rows it looks at in place of those that are trained."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: each for name, each in fields.items() if isinstance(each, MixedExport)}
+
+    def pinned(self, pin: Callable[[MixedExport], MixedExport]) -> Self:
+        """The method with what it reads beside the rows held to what it is now.
+
+        Args:
+            pin: finds an export, and fills in its id.
+        """
+        return self.model_copy(update={name: pin(each) for name, each in self.looks_at().items()})
+
+    def require_model(self, model: torch.nn.Module) -> None:
+        """Refuse a model that it will not be able to change, before it is trained.
+
+        Raises:
+            ValueError: naming what it does not have.
+        """
 
     def token_weights(self, conversations: Iterable[Mapping[str, Any]]) -> TokenWeights:
         """Look over the rows of the export, and say how each of their turns is weighed.
@@ -214,11 +235,17 @@ class TrainingMethod(BaseModel):
         """Change a model before its optimizer is made; what was done, for the report."""
         raise NotImplementedError
 
-    def finish_model(self, model: torch.nn.Module, start: Callable[[], torch.nn.Module]) -> str:
+    def finish_model(
+        self,
+        model: torch.nn.Module,
+        start: Callable[[], torch.nn.Module],
+        batches: Iterable[Mapping[str, torch.Tensor]],
+    ) -> str:
         """Change the weights once they are trained; what was done, for the report.
 
         Args:
             model: trained, with its adapter if it has one.
             start: loads the model as it was before the training.
+            batches: as of init_adapter.
         """
         raise NotImplementedError

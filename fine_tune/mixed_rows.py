@@ -57,13 +57,16 @@ def mix_rows(
     return concatenate_datasets([one_kind(rows, scores, weighed=weighed) for rows in drawn])
 
 
-def rows_of_another(
-    mixed: MixedExport, export: Path, model: Path, output: Path, settings: TrainSettings
-) -> Dataset:
-    """Draw the rows of another export that a method looks at, as they are; see mix_rows."""
+def rows_looked_at(
+    export: Path, model: Path, output: Path, settings: TrainSettings
+) -> dict[MixedExport, Dataset]:
+    """Draw the rows of each export that methods look at, not weighed by any; see mix_rows."""
     plain = settings.model_copy(update={"methods": (), "balance": None})
-    rows = prepared_part(mixed, export, model, output, plain)
-    return rows.select(draw_places(rows["example_id"], mixed, settings.seed))
+    found = {}
+    for named in (each for method in settings.methods for each in method.looks_at().values()):
+        rows = prepared_part(named, export, model, output, plain)
+        found[named] = rows.select(draw_places(rows["example_id"], named, settings.seed))
+    return found
 
 
 def prepared_part(

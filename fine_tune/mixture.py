@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from fine_tune.catalogue import Method
 from fine_tune.mixed_export import OWN, MixedExport
 from fine_tune.settings import TrainSettings
 from fine_tune.stage_settings import TrainStage
@@ -64,16 +64,9 @@ def pin_exports(settings: TrainSettings, export: Path) -> TrainSettings:
     def pinned(mix: Sequence[MixedExport]) -> tuple[MixedExport, ...]:
         return tuple(pin(each, export) for each in mix)
 
-    def looking(methods: Sequence[Method]) -> tuple[Method, ...]:
-        return tuple(
-            each.model_copy(
-                update={name: pin(looked_at, export) for name, looked_at in each.looks_at().items()}
-            )
-            for each in methods
-        )
-
     def at_once(part: TrainSettings | TrainStage) -> dict[str, object]:
-        return {"mix": pinned(part.mix), "methods": looking(part.methods)}
+        methods = tuple(each.pinned(partial(pin, export=export)) for each in part.methods)
+        return {"mix": pinned(part.mix), "methods": methods}
 
     stages = [each.model_copy(update=at_once(each)) for each in settings.stages]
     return settings.model_copy(update={**at_once(settings), "stages": tuple(stages)})

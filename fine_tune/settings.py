@@ -161,6 +161,17 @@ class TrainSettings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def adapter_can_be_pruned(self) -> Self:
+        """Refuse to prune an adapter that would then no longer take off what it began with."""
+        methods = self.all_methods()
+        begun = [each.method for each in methods if each.takes_off]
+        if begun and any(each.method == "antidote" for each in methods):
+            raise ValueError(
+                f"antidote would prune what {begun[0]} takes off the adapter: leave one out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def mixes_once(self) -> Self:
         """Refuse an export that is mixed twice, and shares of sources beside those of exports."""
         names = [each.export for each in self.mix]

@@ -6,7 +6,7 @@ is TRL's own, to the bit.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,8 @@ class WeightedTrainer(SFTTrainer):
     on_step: OnStep | None = None
     meter: CostMeter | None = None
     methods: Sequence[TrainingMethod] = ()
-    rows_of: Callable[[MixedExport], Dataset] | None = None
-    """Prepares the rows of another export; where there is none, the trained ones stand in."""
+    looked_at: Mapping[MixedExport, Dataset] = {}
+    """Rows of other exports that methods look at; where they miss, the trained ones stand in."""
     tasks: HeldOutTasks | None = None
     task_factors: torch.Tensor | None = None
     """(K,) times which the rows of each task count in the step that is under way."""
@@ -228,6 +228,7 @@ class WeightedTrainer(SFTTrainer):
         """Let methods change the model before its optimizer is made; what they did."""
         notes = []
         for each in self.methods:
+            each.require_model(self.loaded_model())
             if each.changes == "adapter":
                 torch.manual_seed(seed)
                 did = each.init_adapter(self.loaded_model(), self._batches_for(each))
@@ -242,14 +243,15 @@ class WeightedTrainer(SFTTrainer):
         """The rows that a method looks at, in their order; what is left at the end is no batch."""
         rows: Any = self.train_dataset
         size = min(self.args.per_device_train_batch_size, len(rows))
-        if self.rows_of is not None:
-            for looked_at in method.looks_at().values():
-                rows, size = self.rows_of(looked_at), 1
+        collate: Any = self.data_collator
+        for each in method.looks_at().values():
+            if each in self.looked_at:
+                # One by one: nothing is padded then, nor joined where training packs.
+                rows, size = self.looked_at[each], 1
+                collate = DataCollatorForLanguageModeling(pad_token_id=0)
         rows = rows.select_columns(["input_ids", "labels"])
         for start in range(0, len(rows) - size + 1, size):
-            yield self._prepare_inputs(
-                self.data_collator([*rows.select(range(start, start + size))])
-            )
+            yield self._prepare_inputs(collate([*rows.select(range(start, start + size))]))
 
     def finish_methods(self, start: Path) -> list[str]:
         """Make weights of what was trained, and let methods change them.
@@ -261,10 +263,11 @@ class WeightedTrainer(SFTTrainer):
         def load() -> PreTrainedModel:
             return read_causal_model(start, "float32")
 
-        fold_in(self.loaded_model())
+        model = self.loaded_model()
+        fold_in(model)
         notes = [self.tasks.said(self.state.log_history)] if self.tasks else []
         return notes + [
-            f"{each.method}: {each.finish_model(self.loaded_model(), load)}"
+            f"{each.method}: {each.finish_model(model, load, self._batches_for(each))}"
             for each in self.methods
             if each.changes == "trained weights"
         ]

@@ -8,6 +8,7 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
+from fine_tune.kept_base import ADAPTER_NAME, adapter_layers
 from fine_tune.method import ForwardLosses, LossBatch, WholeOutput
 
 Inputs: TypeAlias = Mapping[str, torch.Tensor]
@@ -36,6 +37,13 @@ class WrappedModel:
         """See TrainedModel."""
         embedded: torch.Tensor = self.loaded.get_input_embeddings()(ids)
         return embedded
+
+    def adapter(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """See TrainedModel."""
+        return {
+            name: (each.lora_B[ADAPTER_NAME].weight, each.lora_A[ADAPTER_NAME].weight)
+            for name, each in adapter_layers(self.loaded)[1].items()
+        }
 
     def head(self, states: torch.Tensor) -> torch.Tensor:
         """See TrainedModel."""

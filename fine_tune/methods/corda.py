@@ -39,6 +39,7 @@ class CorDA(TrainingMethod):
     changes: ClassVar[Change] = "adapter"
     tunes: ClassVar[tuple[Tuned, ...]] = ("lora",)
     packs: ClassVar[bool] = False
+    takes_off: ClassVar[bool] = True
 
     method: Literal["corda"]
     rows: int = Field(default=256, ge=1, description="Most rows whose inputs are looked at.")

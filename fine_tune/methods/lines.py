@@ -14,7 +14,7 @@ Wang et al. 2024, "LiNeS", arXiv:2410.17146. Their rule for several merged tasks
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -40,7 +40,16 @@ class LiNeS(TrainingMethod):
         description="What is kept of the change in the first block; the last keeps all.",
     )
 
-    def finish_model(self, model: torch.nn.Module, start: Callable[[], torch.nn.Module]) -> str:
+    def require_model(self, model: torch.nn.Module) -> None:
+        """See TrainingMethod."""
+        depth_factors([name for name, _ in model.named_parameters()], self.first)
+
+    def finish_model(
+        self,
+        model: torch.nn.Module,
+        start: Callable[[], torch.nn.Module],
+        batches: Iterable[Mapping[str, torch.Tensor]],
+    ) -> str:
         """See TrainingMethod."""
         import torch
 

@@ -32,6 +32,7 @@ class LoRAGA(TrainingMethod):
     changes: ClassVar[Change] = "adapter"
     tunes: ClassVar[tuple[Tuned, ...]] = ("lora",)
     packs: ClassVar[bool] = False
+    takes_off: ClassVar[bool] = True
 
     method: Literal["lora_ga"]
     rows: int = Field(default=64, ge=1, description="Fewest rows whose gradient is looked at.")

@@ -56,7 +56,8 @@ class LoRASB(TrainingMethod):
         from fine_tune.kept_base import ADAPTER_NAME, adapter_layers, require_rank
         from fine_tune.spanned import train_within
 
-        config, layers = adapter_layers(model)
+        config, found = adapter_layers(model)
+        layers = list(found.values())
         rank = config.r
         require_rank(layers, rank, self.method)
         gradients = first_gradients(model, layers, batches, self.rows)

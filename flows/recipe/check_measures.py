@@ -179,10 +179,15 @@ def held_out_problems(recipe: Recipe) -> Iterator[str]:
 
 
 def mix_problems(recipe: Recipe) -> Iterator[str]:
-    """Exports that are to be mixed into the training, or looked at, and are not there."""
+    """Exports and adapters that the training is to read, and that are not there."""
     exports = Workspace(Path(recipe.workspace)).exports
     for name in recipe.train.other_exports() if recipe.train else ():
         try:
             find_export(name, exports)
         except UnknownExportError as error:
             yield str(error)
+    for method in recipe.train.all_methods() if recipe.train else ():
+        try:
+            method.pinned(lambda found: found)  # exports were looked for above
+        except ValueError as error:
+            yield f"train: {error}"

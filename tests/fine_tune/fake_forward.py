@@ -71,6 +71,9 @@ class FakeForward:
         """Nothing."""
         raise NotImplementedError
 
+    def adapter(self) -> Mapping[str, tuple[torch.Tensor, torch.Tensor]]:
+        return {}
+
     def head(self, states: torch.Tensor) -> torch.Tensor:
         """Nothing."""
         raise NotImplementedError

@@ -32,7 +32,7 @@ def test_the_change_of_each_weight_is_scaled(first: float) -> None:
             start.named_parameters(), trained.named_parameters(), strict=True
         )
     }
-    LiNeS(method="lines", first=first).finish_model(trained, lambda: tiny_llama(0))
+    LiNeS(method="lines", first=first).finish_model(trained, lambda: tiny_llama(0), ())
     factors = depth_factors(list(change), first)
     for (name, old), (_, new) in zip(
         start.named_parameters(), trained.named_parameters(), strict=True
@@ -53,6 +53,6 @@ def test_an_adapter_is_scaled_as_the_weights_it_stands_for() -> None:
     def never() -> torch.nn.Module:
         pytest.fail("the start is not needed: an adapter is a change already")
 
-    LiNeS(method="lines", first=0.25).finish_model(model, never)
+    LiNeS(method="lines", first=0.25).finish_model(model, never, ())
     for layer, change, kept in zip(tuner, before, (0.25, 1.0), strict=True):
         torch.testing.assert_close(layer.mlp.up_proj.get_delta_weight("default"), change * kept)

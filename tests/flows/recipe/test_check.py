@@ -240,6 +240,10 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
             {"train": {"methods": [{"method": "corda", "knowledge": {"export": "y"}}]}},
             "train: 0 exports are called 'y'",
         ),
+        (
+            {"train": {"methods": [{"method": "reg_lora", "earlier": [{"folder": "nowhere"}]}]}},
+            "train: reg_lora: nowhere holds no adapter",
+        ),
         ({"train": {"stages": [{}], "epochs": 2}}, "each stage has its own epochs"),
         ({"export": {"scores": ["ifdd"]}}, "export.scores: 'ifdd' is not among the scores"),
         (
