@@ -82,6 +82,7 @@ PAGE_REMARKS = {
     "recipes/endpoint": "A server that is asked in place of a model in process",
     "recipes/export": "Token ids beside the conversations",
     "recipes/filters": "The steps that drop rows",
+    "recipes/verify": "What an answer that was made must be",
     "recipes/generate": "New answers, repairs of given ones, and the makers of rows",
     "recipes/indicator": "A mark for prompts whose answers are read off them",
     "recipes/licenses": "Which licences the chosen rows may have",

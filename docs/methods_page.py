@@ -74,6 +74,9 @@ EVIDENCE = {
 }
 """What stands for and against a choice."""
 
+VERIFIERS = ROOT / "pipeline" / "generation" / "verifiers"
+"""One file for each verifier of answers that were made."""
+
 TRAINING = ROOT / "fine_tune" / "methods"
 """One file for each method of training."""
 
@@ -123,6 +126,12 @@ def chapters() -> Iterator[tuple[str, str, str, dict[str, str]]]:
     yield "Selection", "Selection", "", steps
     makers = {name: f"pipeline/generation/makers/{name}" for name in MAKERS}
     yield "Makers of rows", "Maker", "", makers
+    verifiers = {
+        path.stem: f"pipeline/generation/verifiers/{path.stem}"
+        for path in sorted(VERIFIERS.glob("*.py"))
+        if path.stem != "__init__"
+    }
+    yield "Verifiers of answers", "Verifier", "", verifiers
     yield "Evidence", "Evidence", "pipeline/evidence/__init__.py", EVIDENCE
     yield "Deduplication", "Deduplication", "pipeline/dedupe/__init__.py", DEDUPE
     yield "Rows", "Rows", "", ROWS

@@ -45,6 +45,8 @@ TESTED_WITH = {
     "pipeline/generation/maker.py": "pipeline/generation/test_engine.py",
     "pipeline/generation/maker_block.py": "pipeline/generation/makers/test_contract.py",
     "pipeline/generation/predict.py": "pipeline/generation/makers/test_contract.py",
+    "pipeline/generation/verifier.py": "pipeline/generation/makers/test_rejection.py",
+    "pipeline/generation/verifier_catalogue.py": "pipeline/generation/makers/test_rejection.py",
     "pipeline/handoff/manifest.py": "pipeline/handoff/test_write.py",
     "pipeline/handoff/native_templates.py": "pipeline/handoff/test_frames.py",
     "pipeline/handoff/plain_messages.py": "pipeline/handoff/test_catalogue.py",

@@ -102,6 +102,7 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
     checks = (
         (check_inputs.source_problems, {"sources", "targets", "documents"}),
         (check_inputs.document_problems, {"documents"}),
+        (check_inputs.verifier_problems, {"generate"}),
         (check_inputs.model_problems, set(Recipe.model_fields)),
         (check_inputs.template_problems, {"target", "chat_template"}),
         (check_measures.measure_problems, {"measure"}),

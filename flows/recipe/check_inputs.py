@@ -7,6 +7,7 @@ from flows.recipe.schema import MODEL_KEYS, Recipe
 from pipeline.contamination.evaluations import first_rows
 from pipeline.contamination.settings import CheckSettings, EvaluationSettings
 from pipeline.documents.kinds import SUFFIXES, kind_of
+from pipeline.generation.sandbox import NoSandboxError
 from pipeline.ingest.readers import UnreadableSourceError, find_format
 from pipeline.ingest.shapes import SHAPES
 from pipeline.ingest.stage import SourceSettings
@@ -62,6 +63,16 @@ def document_problems(recipe: Recipe) -> Iterator[str]:
                 f"documents.{number}.path: no file at {block.path} has one of the suffixes "
                 f"{', '.join(SUFFIXES)}"
             )
+
+
+def verifier_problems(recipe: Recipe) -> Iterator[str]:
+    """Verifiers of made answers that need what is not there."""
+    for number, block in enumerate(recipe.generate):
+        for place, verifier in enumerate(getattr(block, "verify", ())):
+            try:
+                verifier.require()
+            except NoSandboxError as error:
+                yield f"generate.{number}.verify.{place}: {error}"
 
 
 def query_problems(where: str, source: SourceSettings) -> Iterator[str]:

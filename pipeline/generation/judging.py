@@ -1,7 +1,7 @@
 """Judges of makers: what they are asked, and what they reply: yes, no, or something else."""
 
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import TypeAlias
 
 from pipeline.generation.maker import Ask, CallKind, CallPlace, Unread, Wanted, read_whole
@@ -12,6 +12,11 @@ VERDICT_TOKENS = 16
 
 Judging: TypeAlias = Generator[Wanted, Sequence[Sampled], tuple[list[CallPlace], bool | Unread]]
 """A judge at work: what it was asked, and its verdict."""
+
+JudgingAll: TypeAlias = Generator[
+    Wanted, Sequence[Sampled], dict[str, tuple[list[CallPlace], bool | Unread]]
+]
+"""The same of several stages."""
 
 YES_OR_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 
@@ -29,19 +34,41 @@ def read_yes_or_no(reply: Sampled) -> bool | Unread:
 
 
 def ask_yes_or_no(stage: str, question: str, retries: int) -> Judging:
-    """Ask a judge until it says one of the two words, at most so many times more.
+    """Ask a judge until it says one of the two words, at most so many times more."""
+    told = yield from ask_together({stage: question}, retries)
+    return told[stage]
+
+
+def ask_together(questions: Mapping[str, str], retries: int) -> JudgingAll:
+    """Ask a judge several things, each until it says one of the two words; see ask_yes_or_no.
 
     The likeliest reply is asked for first. It would be the same again, so then it is drawn.
+
+    Args:
+        questions: stage → what is asked.
+        retries: how often more, of each.
     """
-    asked: list[CallPlace] = []
-    verdict: bool | Unread = Unread("unparsed")
-    messages = [{"role": "user", "content": question}]
+    told: dict[str, tuple[list[CallPlace], bool | Unread]] = {
+        stage: ([], Unread("unparsed")) for stage in questions
+    }
     for attempt in range(1 + retries):
         kind: CallKind = "retry" if attempt else "judge"
-        ask = Ask(stage, attempt, messages, float(attempt > 0), VERDICT_TOKENS, kind)
-        (reply,) = yield Wanted([ask])
-        asked.append(ask.place)
-        verdict = read_yes_or_no(reply)
-        if not isinstance(verdict, Unread):
+        asks = [
+            Ask(
+                stage,
+                attempt,
+                [{"role": "user", "content": questions[stage]}],
+                float(attempt > 0),
+                VERDICT_TOKENS,
+                kind,
+            )
+            for stage, (_, verdict) in told.items()
+            if isinstance(verdict, Unread)
+        ]
+        if not asks:
             break
-    return asked, verdict
+        replies = yield Wanted(asks)
+        for ask, reply in zip(asks, replies, strict=True):
+            asked, _ = told[ask.stage]
+            told[ask.stage] = ([*asked, ask.place], read_yes_or_no(reply))
+    return told

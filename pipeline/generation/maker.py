@@ -123,8 +123,13 @@ def end_prompt_with(source: Example, text: str) -> list[Message]:
 
 def is_asked_once(source: Example) -> bool:
     """Whether a row has one trained response, and a user's message is what it answers."""
+    return len(source.trained_at) == 1 and ends_with_user(source)
+
+
+def ends_with_user(source: Example) -> bool:
+    """Whether a row is a prompt, which a user's message ends."""
     prompt = source.conversation.prompt
-    return len(source.trained_at) == 1 and bool(prompt) and prompt[-1]["role"] == "user"
+    return bool(prompt) and prompt[-1]["role"] == "user"
 
 
 def is_question(source: Example) -> bool:

@@ -103,14 +103,18 @@ class MakerBlock(GeneratorBlock):
     """A maker that sends prompts of its own."""
 
     prompts: ClassVar[Sequence[str]] = ()
-    """Files in makers/prompts/ that are sent."""
+    """Files in makers/prompts/ that are sent, whatever the settings."""
+
+    def sent_prompts(self) -> Sequence[str]:
+        """Files in makers/prompts/ that these settings send."""
+        return self.prompts
 
     def key(self, seed: int, pool: Sequence[str] | None = None) -> str:
         """Hash of the model, the settings, the prompts, the seed and the pool."""
         settings = self.model_dump(mode="json", exclude=NOT_IN_KEY)
-        return content_hash([self.identity(), settings, prompt_texts(self.prompts), seed, pool])[
-            :16
-        ]
+        return content_hash(
+            [self.identity(), settings, prompt_texts(self.sent_prompts()), seed, pool]
+        )[:16]
 
 
 NOT_IN_KEY = {"model", "endpoint", "limit", "at_most", "license"}

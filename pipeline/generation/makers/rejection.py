@@ -1,9 +1,9 @@
-r"""Rejection: sample answers to a prompt and keep those that end on the trusted answer.
+r"""Rejection: sample answers to a prompt and keep those that all verifiers find right.
 
-    keep y_1 … y_n ~ M(x) with answer(y_i) = answer(y)
+    keep y_1 … y_n ~ M(x) with v(x, y_i) for each v of `verify`
 
-answer() is the final answer (pipeline/text/final_answer.py), read after its last cue; y is the
-source's own response, or with `marker` what it has behind that. Of the right samples one stays for
+Without another word that is `final_answer`: y_i ends on the answer that the source's own response
+ends on. Of the right samples one stays for
 each `distinct` key: the text, or the path, which is the numbers and operators it names in order.
 Where more are left than `keep_at_most`, those are taken that are farthest from one another by
 ROUGE-L F (pipeline/text/word_overlap.py), beginning with the lowest hash, so that the order of the
@@ -18,18 +18,20 @@ does, or never. The rows stand for the source.
     TRICE, its warm start (Phan et al. 2023, arXiv:2312.02179): samples: 0, temperature: 1,
                                                    hints: 1, keep_at_most: 1, gold: never
 
-For tasks whose answer can be compared; a wrong derivation that ends on the right number passes.
-Not for open questions. Easy prompts give more rows than hard ones: `keep_at_most` bounds that. It
-costs `samples` calls for each row, and `hints` more where all of them fail. RFT's code keeps only
-paths whose equations hold, by `eval`; here nothing that a model wrote is run, and paths are
-compared only. TRICE holds one rationale for each prompt, at first of a guide that was told the
-answer; with `samples: 1` a right one of the model's own takes its place, which is one step of its
-chain. Its training, in whose steps the model changes (batches of 64 in its code), is not here.
+For tasks whose answer can be compared, run or judged: what a verifier does not see passes. A prompt
+without a response is taken where no verifier needs one. Not for questions that anything may answer.
+Easy prompts give more rows than hard ones: `keep_at_most` bounds that. It costs `samples` calls for
+each row, `hints` more where all of them fail, and what judges are asked. RFT's code keeps only
+paths whose equations hold, by `eval`; here paths are compared only, and what a model wrote is run
+by the verifier `code` alone, apart from everything. TRICE holds one rationale for each prompt, at
+first of a guide that was told the answer; with `samples: 1` a right one of the model's own takes
+its place, which is one step of its chain. Its training, in whose steps the model changes (batches
+of 64 in its code), is not here.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -43,6 +45,7 @@ from pipeline.generation.maker import (
     Wanted,
     answer_source,
     end_prompt_with,
+    ends_with_user,
     is_asked_once,
     last_prompt_text,
     read_whole,
@@ -50,9 +53,11 @@ from pipeline.generation.maker import (
 from pipeline.generation.maker_block import CallBounds, MakerBlock
 from pipeline.generation.shown_text import speaks_of_hint
 from pipeline.generation.templates import fill_prompt
+from pipeline.generation.verifier import verify_all
+from pipeline.generation.verifier_catalogue import Verifier
+from pipeline.generation.verifiers.final_answer import FinalAnswer
 from pipeline.measuring.measures.samples import Sampled
-from pipeline.selection.methods.correct_answer import CURRENCIES
-from pipeline.text.final_answer import final_answer, read_number, same_answer
+from pipeline.text.final_answer import read_number
 from pipeline.text.word_overlap import overlap_of
 from scorers.measures.protocols import Message
 from scorers.words import split_words
@@ -81,11 +86,10 @@ class Rejection(MakerBlock):
     gold: Literal["always", "fallback", "never"] = Field(
         default="fallback", description="When the given response is among the rows."
     )
-    marker: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None, description="What stands before the trusted answer in the given response."
-    )
-    units: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        default=CURRENCIES, description="What does not count before or after a number."
+    verify: tuple[Verifier, ...] = Field(
+        default=(FinalAnswer(),),
+        min_length=1,
+        description="What a sample must be, in this order; one that fails goes no further.",
     )
 
     prompts: ClassVar[Sequence[str]] = ("rejection_hint",)
@@ -105,44 +109,64 @@ class Rejection(MakerBlock):
             )
         return self
 
+    def sent_prompts(self) -> Sequence[str]:
+        """Its own, and those of verifiers."""
+        return [*self.prompts, *(name for each in self.verify for name in each.sent_prompts())]
+
     def takes(self, example: Example) -> bool:
-        """Rows with one response, which ends on an answer."""
-        return is_asked_once(example) and self.trusted(example) is not None
+        """Rows with at most one trained response, which verifiers can tell the samples by."""
+        asked = is_asked_once(example)
+        if example.response_at is None:
+            asked = ends_with_user(example) and self.samples > 0  # there is nothing to hint at
+        return asked and all(each.takes(example) for each in self.verify)
 
     def rows_each(self) -> int:
         """Rows that may come of one."""
         return self.keep_at_most + 1
 
-    def trusted(self, example: Example) -> str | None:
-        """The answer that a row's response ends on."""
-        return final_answer(example.response, self.marker)
+    def shown_answer(self, example: Example) -> str:
+        """What a hint shows: the trusted final answer, or else the whole response."""
+        for each in self.verify:
+            if isinstance(each, FinalAnswer):
+                return each.trusted(example) or ""
+        return example.response
 
     def makings(self, sources: Sequence[Example], seed: int) -> Mapping[str, Making]:
         """One for each row."""
         return {source.example_id: make_by_rejection(self, source) for source in sources}
 
     def calls_for(self, sources: int) -> Mapping[CallKind, CallBounds]:
-        """Samples, and hints where all of them fail or there are none."""
+        """Samples, and hints where all of them fail or there are none; what judges are asked."""
         fewest, most = sources * (self.samples or self.hints), sources * (self.samples + self.hints)
-        return {"generate": CallBounds(fewest, most, self.max_new_tokens)}
+        bounds: dict[CallKind, CallBounds] = {
+            "generate": CallBounds(fewest, most, self.max_new_tokens)
+        }
+        for each in self.verify:
+            for kind, more in each.calls_for(most).items():
+                had = bounds.get(kind, CallBounds(0, 0, more.tokens_each))
+                bounds[kind] = CallBounds(
+                    had.fewest + more.fewest, had.most + more.most, more.tokens_each
+                )
+        return bounds
 
 
 def make_by_rejection(settings: Rejection, source: Example) -> Making:
     """Sample, verify, choose; then the hint and the gold, as the settings have them."""
-    prompt = source.conversation.prompt
+    prompt, answered = source.conversation.prompt, source.response_at is not None
     settled: list[Settled] = []
     kept = 0
     for stage, n, messages in (
         ("sample", settings.samples, prompt),
-        ("hint", settings.hints, with_hint(source, settings.trusted(source) or "")),
+        ("hint", settings.hints * answered, with_hint(source, settings.shown_answer(source))),
     ):
         if kept or not n:
             continue
         asks = [ask_sample(settings, source, (stage, at), messages) for at in range(n)]
         replies = yield Wanted(asks)
-        settled += choose_right(settings, source, stage, replies)
+        settled += yield from choose_right(settings, source, stage, replies)
         kept = sum(each.row is not None for each in settled)
-    if settings.gold == "always" or (settings.gold == "fallback" and not kept):
+    wanted = settings.gold == "always" or (settings.gold == "fallback" and not kept)
+    if answered and wanted:
         settled.append(Settled((), source.conversation, "gold"))
     return settled
 
@@ -170,39 +194,38 @@ def with_hint(source: Example, answer: str) -> list[Message]:
 
 def choose_right(
     settings: Rejection, source: Example, stage: str, replies: Sequence[Sampled]
-) -> list[Settled]:
+) -> Making:
     """Say of each sample whether it is a row, or why not."""
     texts = {at: read_whole(reply) for at, reply in enumerate(replies)}
-    reasons = {at: fault_of(settings, source, stage, text) for at, text in texts.items()}
+    read = {at: text for at, text in texts.items() if isinstance(text, str)}
+    reasons = {at: text.reason for at, text in texts.items() if isinstance(text, Unread)}
+    for at, text in read.items():
+        if stage == "hint" and speaks_of_hint(text, source.prompt):
+            reasons[at] = "speaks_of_hint"
+    told = yield from verify_all(
+        settings.verify,
+        source,
+        {(stage, at): text for at, text in read.items() if at not in reasons},
+    )
+    reasons |= {at: verdict.fault for (_, at), verdict in told.items() if verdict.fault}
     firsts: dict[str, tuple[str, int]] = {}
-    for at, text in texts.items():
-        if not reasons[at] and isinstance(text, str):
+    for at, text in read.items():
+        if at not in reasons:
             key = path_key(text) if settings.distinct == "path" else " ".join(text.split())
             firsts[key] = min(firsts.get(key, (text, at)), (text, at))
     chosen = choose_far_apart([text for text, _ in firsts.values()], settings.keep_at_most)
-    first_places = {at for _, at in firsts.values()}
+    first_places = {at for text, at in firsts.values() if text in chosen}
     settled = []
-    for at, text in texts.items():
-        if not reasons[at]:
-            reasons[at] = "duplicate" if at not in first_places else "over_cap"
-        if isinstance(text, str) and at in first_places and text in chosen:
-            row = answer_source(source, text)
-            settled.append(Settled([(stage, at)], row, stage))
-        else:
-            settled.append(Settled([(stage, at)], None, reasons[at]))
+    for at in texts:
+        places = [(stage, at), *(told[stage, at].asked if (stage, at) in told else ())]
+        if at in first_places:
+            settled.append(Settled(places, answer_source(source, read[at]), stage))
+            continue
+        over = any(at == first for _, first in firsts.values())
+        settled.append(
+            Settled(places, None, reasons.get(at) or ("over_cap" if over else "duplicate"))
+        )
     return settled
-
-
-def fault_of(settings: Rejection, source: Example, stage: str, text: str | Unread) -> str:
-    """Why a sample is no row; "" where it is right."""
-    if isinstance(text, Unread):
-        return text.reason
-    given, trusted = final_answer(text), settings.trusted(source)
-    if given is None:
-        return "no_answer"
-    if trusted is None or not same_answer(given, trusted, settings.units):
-        return "wrong_answer"
-    return "speaks_of_hint" if stage == "hint" and speaks_of_hint(text, source.prompt) else ""
 
 
 def path_key(text: str) -> str:

@@ -63,7 +63,7 @@ class S3FT(MakerBlock):
         default=1, ge=0, description="How often a judge is asked again that said neither."
     )
 
-    prompts: ClassVar[Sequence[str]] = ("s3ft_paraphrase", "s3ft_judge")
+    prompts: ClassVar[Sequence[str]] = ("s3ft_paraphrase", "judged_response")
     takes_over: ClassVar[bool] = True
 
     def takes(self, example: Example) -> bool:
@@ -134,7 +134,7 @@ def judge_answer(
             return [], "no_answer"
         return [], "" if same_answer(given, trusted, CURRENCIES) else "wrong_answer"
     fields = {"prompt": source.prompt, "answer": text, "reference": source.response}
-    question = fill_prompt("s3ft_judge", fields)
+    question = fill_prompt("judged_response", fields)
     asked, verdict = yield from ask_yes_or_no(f"judge {stage}", question, settings.retries)
     if isinstance(verdict, Unread):
         return asked, "unparsed_verdict"

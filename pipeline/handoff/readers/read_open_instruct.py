@@ -12,7 +12,7 @@ from rows_out import IdsAndLabels, split_files, stand_in, write_held_rows
 stand_in("beaker", "wandb")  # for launching and watching jobs
 
 
-def require_known(options: Sequence[str], tokenizer_config: type) -> None:
+def require_options(options: Sequence[str], tokenizer_config: type) -> None:
     """See that finetune.py has each option of the command; to run it would take a GPU's packages.
 
     Raises:
@@ -42,7 +42,7 @@ def read_open_instruct() -> Mapping[str, Iterable[IdsAndLabels]]:
 
     script = Path("train.sh").read_text(encoding="utf-8").replace("\\\n", " ")
     words = shlex.split(script, comments=True)
-    require_known([word for word in words if word.startswith("--")], own.TokenizerConfig)
+    require_options([word for word in words if word.startswith("--")], own.TokenizerConfig)
     name = words[words.index("--dataset_transform_fn") + 1]
     longest = int(words[words.index("--max_seq_length") + 1])
     tokenizer = own.TokenizerConfig(tokenizer_name_or_path="tokenizer").tokenizer

@@ -12,7 +12,7 @@ KEY = re.compile(r"[a-z]+(\.[a-z_]+)+=")
 """What a word of the command begins with that sets something."""
 
 
-def require_known(words: Sequence[str]) -> None:
+def require_settings(words: Sequence[str]) -> None:
     """See that its own configuration has each setting of the command, as Hydra would.
 
     Raises:
@@ -44,7 +44,7 @@ def read_verl() -> Mapping[str, Iterable[IdsAndLabels]]:
 
     script = Path("train.sh").read_text(encoding="utf-8").replace("\\\n", " ")
     words = shlex.split(script, comments=True)
-    require_known([word for word in words if KEY.match(word)])
+    require_settings([word for word in words if KEY.match(word)])
     said = OmegaConf.from_dotlist([word for word in words if word.startswith("data.")])
 
     def encode(path: str) -> Iterator[IdsAndLabels]:

@@ -29,6 +29,7 @@ from pipeline.generation.predict import plan_maker
 from pipeline.generation.retry import ask_failed_again, find_failed_replies
 from pipeline.generation.shown_text import OF_THE_HINT, repeats_shown
 from pipeline.generation.templates import PROMPTS, fixed_text, read_prompt_text
+from pipeline.generation.verifiers.judged import Judged
 from pipeline.progress import tell_nobody
 from pipeline.run_context import RunContext
 from pipeline.settings import TARGET
@@ -262,7 +263,13 @@ def test_every_maker_is_in_the_catalogue_and_has_its_case_and_its_test() -> None
 
 def test_every_prompt_is_sent_by_one_maker_which_says_so() -> None:
     named = [prompt for kind in MAKERS.values() for prompt in sent_by(kind)]
-    assert sorted(named) == sorted(path.stem for path in PROMPTS.glob("*.txt"))
+    assert len(named) == len({*named})
+    of_verifiers = {
+        prompt
+        for against in ("prompt", "response")
+        for prompt in Judged.model_validate({"method": "judged", "against": against}).sent_prompts()
+    }
+    assert {*named} | of_verifiers == {path.stem for path in PROMPTS.glob("*.txt")}
     for name, kind in MAKERS.items():
         source = (ROOT / "pipeline" / "generation" / "makers" / f"{name}.py").read_text()
         sent = set(re.findall(r'"(\w+)"', source)) & {*named}

@@ -49,6 +49,14 @@ def run(settings: Rejection, *rounds: list[Sampled]) -> tuple[int, list[Settled]
         return asked, list(ended.value)
 
 
+def choose(settings: Rejection, stage: str, replies: list[Sampled]) -> list[Settled]:
+    """What becomes of samples where no verifier asks anything."""
+    choosing = choose_right(settings, SOURCE, stage, replies)
+    with pytest.raises(StopIteration) as ended:
+        next(choosing)
+    return list(ended.value.value)
+
+
 def rows(settled: list[Settled]) -> list[tuple[str, str]]:
     return [(each.reason, str(each.row.messages[-1]["content"])) for each in settled if each.row]
 
@@ -56,7 +64,7 @@ def rows(settled: list[Settled]) -> list[tuple[str, str]]:
 def test_right_samples_are_rows_and_all_others_have_their_reason() -> None:
     replies = said("2 + 4 = 6", "2 + 4 = 7", "so 6", "so  6", "no idea")
     replies.append(GenerationFailure("timeout", ""))
-    settled = choose_right(block(), SOURCE, "sample", replies)
+    settled = choose(block(), "sample", replies)
     reasons = ["sample", "wrong_answer", "sample", "duplicate", "no_answer", "timeout"]
     # Of two that are equal but for white space the lower text stays.
     reasons[2], reasons[3] = reasons[3], reasons[2]
@@ -67,7 +75,7 @@ def test_right_samples_are_rows_and_all_others_have_their_reason() -> None:
 
 @pytest.mark.parametrize("answer", ["6.0", "12/2", "#### 6", "\\boxed{6}", "$6", "600%"])
 def test_the_format_of_an_answer_does_not_matter(answer: str) -> None:
-    (one,) = choose_right(block(), SOURCE, "sample", said(answer))
+    (one,) = choose(block(), "sample", said(answer))
     assert one.row is not None
 
 
@@ -76,7 +84,7 @@ def test_the_order_of_samples_changes_nothing() -> None:
     for distinct in ("text", "path"):
         settings = block(keep_at_most=3, distinct=distinct)
         kept = [
-            sorted(rows(choose_right(settings, SOURCE, "sample", said(*order))))
+            sorted(rows(choose(settings, "sample", said(*order))))
             for order in (texts, texts[::-1], texts[4:] + texts[:4])
         ]
         assert kept[0] == kept[1] == kept[2] and len(kept[0]) == 3
@@ -139,3 +147,40 @@ def test_when_the_given_response_is_a_row(gold: str, right: int, wrong: int) -> 
     settings = block(samples=1, gold=gold)
     assert len(rows(run(settings, said("6"))[1])) == right
     assert len(rows(run(settings, said("7"))[1])) == wrong
+
+
+def test_verifiers_say_what_a_sample_must_be_and_a_judge_is_among_what_a_row_was_made_of() -> None:
+    settings = block(
+        samples=3,
+        gold="never",
+        verify=[{"method": "constraints", "words_at_most": 3}, {"method": "judged", "retries": 0}],
+    )
+    replies = said("it is six", "four, five, or else six", "seven")
+    asked, settled = run(settings, replies, said("yes", "no"))
+    assert asked == 5, "of the long one no judge is asked"
+    assert [each.reason for each in settled] == ["sample", "too_long", "wrong_answer"]
+    assert settled[0].replies == [("sample", 0), ("judge sample 0", 0)]
+    assert settled[1].replies == [("sample", 1)]
+    assert settled[2].replies == [("sample", 2), ("judge sample 2", 0)]
+    assert settings.sent_prompts() == ["rejection_hint", "judged_response"]
+    bounds = settings.calls_for(4)
+    assert (bounds["generate"].most, bounds["judge"].most, bounds["retry"].most) == (12, 12, 0)
+
+
+def test_prompts_alone_are_answered_where_no_verifier_needs_a_response() -> None:
+    prompt = Example("id", "prompt", SOURCE.messages[:1], [], None, "2 + 4?", "", [])
+    settings = block(samples=3, hints=2, verify=[{"method": "majority"}])
+    assert settings.takes(prompt) and settings.takes(SOURCE)
+    assert not block().takes(prompt)
+    assert not block(samples=0, hints=1, verify=[{"method": "majority"}]).takes(prompt)
+    making = make_by_rejection(settings, prompt)
+    assert len(next(making).asks) == 3
+    with pytest.raises(StopIteration) as ended:
+        making.send(said("7", "8", "9"))
+    assert [each.reason for each in ended.value.value] == ["no_majority"] * 3
+    making = make_by_rejection(settings, prompt)
+    next(making)
+    with pytest.raises(StopIteration) as ended:
+        making.send(said("so 6", "it is 6", "7"))
+    reasons = [each.reason for each in ended.value.value]
+    assert reasons == ["sample", "sample", "not_of_majority"]

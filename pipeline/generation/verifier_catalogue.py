@@ -1,0 +1,19 @@
+"""The verifiers that `verify:` can name. What each looks at is in its own file."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from pipeline.generation.verifiers.code import Code
+from pipeline.generation.verifiers.constraints import Constraints
+from pipeline.generation.verifiers.final_answer import FinalAnswer
+from pipeline.generation.verifiers.in_language import InLanguage
+from pipeline.generation.verifiers.judged import Judged
+from pipeline.generation.verifiers.majority import Majority
+from pipeline.generation.verifiers.tool_calls import ToolCalls
+
+Verifier = Annotated[
+    FinalAnswer | Majority | Judged | Code | ToolCalls | Constraints | InLanguage,
+    Field(discriminator="method"),
+]
+"""In a recipe: one of these, by its method."""

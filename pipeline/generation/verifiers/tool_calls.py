@@ -1,0 +1,91 @@
+"""tool_calls: the answer calls tools that the row has, with arguments of their schemas.
+
+Calls are the JSON objects with a `name` and `arguments` between `<tool_call>` and `</tool_call>`,
+as Qwen and Hermes write them; else the answer itself, where it is one such object or a list of
+them. Every call must name a tool of the row and have arguments that are valid by its `parameters`
+(JSON Schema, by `jsonschema`). For answers to prompts with tools. What the calls would do is not
+looked at. Asks nothing. The format check of Liu et al. 2024, "APIGen", arXiv:2406.18518.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pipeline.generation.verifier import VerifierBlock
+from storage.examples import Example
+
+MARKED = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
+
+
+class ToolCalls(VerifierBlock):
+    """It calls tools that there are, with arguments that they take."""
+
+    method: Literal["tool_calls"]
+    may_answer: bool = Field(
+        default=False, description="Whether an answer without any call passes."
+    )
+
+    def takes(self, example: Example) -> bool:
+        """Rows with tools."""
+        return bool(example.tools)
+
+    def faults(self, source: Example, texts: Sequence[str]) -> list[str]:
+        """See VerifierBlock."""
+        schemas = {tool["name"]: tool.get("parameters") for tool in map(tool_of, source.tools)}
+        return [self._fault(schemas, text) for text in texts]
+
+    def _fault(self, schemas: Mapping[str, Any], text: str) -> str:
+        calls = calls_of(text)
+        if calls is None:
+            return "call_is_no_json"
+        if not calls:
+            return "" if self.may_answer else "no_call"
+        return next((fault for call in calls if (fault := fault_of_call(schemas, call))), "")
+
+
+def tool_of(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The tool itself, of an entry that may have a type beside it."""
+    tool: Mapping[str, Any] = given.get("function", given)
+    return tool
+
+
+def calls_of(text: str) -> list[Any] | None:
+    """The calls in an answer, of whatever form; None where what is marked as one is no JSON."""
+    marked = MARKED.findall(text)
+    if not marked:
+        try:
+            whole = json.loads(text)
+        except (ValueError, RecursionError):
+            return []
+        found = whole if isinstance(whole, list) else [whole]
+        return [each for each in found if isinstance(each, dict) and "name" in each]
+    try:
+        return [json.loads(each) for each in marked]
+    except (ValueError, RecursionError):
+        return None
+
+
+def fault_of_call(schemas: Mapping[str, Any], call: object) -> str:
+    """What is wrong with a call; "" where nothing is."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
+    if not isinstance(call, dict) or not isinstance(call.get("name"), str):
+        return "call_without_name"
+    if call["name"] not in schemas:
+        return "unknown_tool"
+    arguments = call.get("arguments", {})
+    if isinstance(arguments, str):  # some write them as text
+        try:
+            arguments = json.loads(arguments)
+        except (ValueError, RecursionError):
+            return "call_is_no_json"
+    schema = schemas[call["name"]] or {"type": "object"}
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError:
+        return "tool_has_no_schema"
+    return "" if Draft202012Validator(schema).is_valid(arguments) else "wrong_arguments"
