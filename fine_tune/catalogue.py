@@ -5,11 +5,13 @@ from typing import Annotated
 from pydantic import Field
 
 from fine_tune.methods.antidote import Antidote
+from fine_tune.methods.asft import ASFT
 from fine_tune.methods.coba import CoBa
 from fine_tune.methods.cofitune import CoFiTune
 from fine_tune.methods.corda import CorDA
 from fine_tune.methods.dft import DFT
 from fine_tune.methods.eva import EVA
+from fine_tune.methods.fait import FAIT
 from fine_tune.methods.hft import HFT
 from fine_tune.methods.ift import IFT
 from fine_tune.methods.lines import LiNeS
@@ -33,6 +35,8 @@ Method = Annotated[
     | PrunedBatches
     | IFT
     | RegLoRA
+    | ASFT
+    | FAIT
     | EVA
     | HFT
     | CoFiTune

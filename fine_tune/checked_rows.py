@@ -18,6 +18,7 @@ from fine_tune.prepared_rows import (
     rendered_rows,
     trained_rows,
 )
+from fine_tune.rejected_rows import attach_rejected
 from fine_tune.row_checks import require_positions, require_scores, require_steps
 from fine_tune.settings import TrainSettings
 from fine_tune.trainer import (
@@ -95,7 +96,8 @@ def checked_trainer(
     totals = require_promised(compared, manifest.trained())
     require_positions(trainer.longest_row(), [row for each in compared for row in each.counts])
     conversations = load_split(export, "train", cache)
-    rows, notes = weigh_rows(prepared["train"], conversations, settings.methods, tokenizer)
+    rows, weighed = weigh_rows(prepared["train"], conversations, settings.methods, tokenizer)
+    rows, paired = attach_rejected(rows, conversations, settings, tokenizer)
     counts = totals["train"]
     if settings.mix:
         rows = mix_rows(rows, export, model, output, settings)
@@ -107,8 +109,8 @@ def checked_trainer(
         require_positions(trainer.longest_row(), counts_of_rows(others))
     require_steps(settings, -(-len(rows) // trainer.args.world_size))
     trainer.tasks = heldout_tasks(settings, given["train"], prepared.get("validation"))
-    notes += trainer.prepare_methods(settings.seed)
-    return CheckedTrainer(trainer, counts, tuple(notes))
+    notes = (*weighed, *paired, *trainer.prepare_methods(settings.seed))
+    return CheckedTrainer(trainer, counts, notes)
 
 
 def validation_rows(trainer: WeightedTrainer) -> Dataset:

@@ -15,6 +15,23 @@ LOSS_WEIGHTS = "loss_weights"
 TASK = "task"
 """A column of rows of several tasks: which of them, from 0."""
 
+REJECTED = "rejected_"
+"""What the names of all that belongs to rejected answers begin with, in rows and batches."""
+
+REJECTED_IDS, REJECTED_LABELS = f"{REJECTED}ids", f"{REJECTED}labels"
+"""Columns of rows of which some have a rejected answer beside them: prompt and answer, and what of
+it is the answer; empty where there is none."""
+
+MARKS, REJECTED_MARKS = "marks", f"{REJECTED}marks"
+"""With these: 1 where a token of the row, or of its rejected answer, is treated apart."""
+
+REJECTED_ROWS = f"{REJECTED}rows"
+"""In a batch: (m,) which of its rows the rejected answers belong to."""
+
+PAIR_COLUMNS = (REJECTED_IDS, REJECTED_LABELS, MARKS, REJECTED_MARKS)
+BESIDE = (LOSS_WEIGHTS, TASK, MARKS)
+"""Columns for the loss, which the model is not given."""
+
 SEQUENCE = "seq_idx"
 """In a packed batch (1, tokens): which row each token is of."""
 
@@ -41,7 +58,24 @@ class WeightedRows:
             column = f"{SCORE_PREFIX}{name}"
             if column in rows[0]:  # a row whose loss alone is asked for has none
                 batch[column] = torch.tensor([row[column] for row in rows], dtype=torch.float32)
+        if REJECTED_IDS in rows[0]:
+            batch |= self._rejected(rows, batch["labels"].shape[1])
         return batch
+
+    def _rejected(self, rows: TrainingRows, tokens: int) -> dict[str, torch.Tensor]:
+        """Marks (rows, tokens); and where a row has a rejected answer, those as a padded batch."""
+        found = {MARKS: padded([row[MARKS] for row in rows], tokens)}
+        places = [place for place, row in enumerate(rows) if row[REJECTED_IDS]]
+        if not places:
+            return found
+        pairs = [
+            {"input_ids": rows[at][REJECTED_IDS], "labels": rows[at][REJECTED_LABELS]}
+            for at in places
+        ]
+        batch = {f"{REJECTED}{name}": value for name, value in self.pad(pairs).items()}
+        longest = batch[f"{REJECTED}input_ids"].shape[1]
+        batch[REJECTED_MARKS] = padded([rows[at][REJECTED_MARKS] for at in places], longest)
+        return found | batch | {REJECTED_ROWS: torch.tensor(places)}
 
     def _weights(self, rows: TrainingRows, labels: torch.Tensor) -> torch.Tensor:
         each = [
@@ -54,6 +88,14 @@ class WeightedRows:
         for index, ws in enumerate(each):
             weights[index, : len(ws)] = ws
         return weights
+
+
+def padded(rows: Sequence[Sequence[float]], tokens: int) -> torch.Tensor:
+    """(rows, tokens) numbers of rows, and 0 behind them."""
+    found = torch.zeros(len(rows), tokens)
+    for index, row in enumerate(rows):
+        found[index, : len(row)] = torch.tensor(row)
+    return found
 
 
 def row_places(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:

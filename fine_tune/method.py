@@ -7,7 +7,7 @@ costs no torch, so recipes may hold methods.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeAlias
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from fine_tune.mixed_export import MixedExport
+from storage.exports_manifest import IGNORED
 
 if TYPE_CHECKING:
     import torch
@@ -103,6 +104,30 @@ class TrainedModel(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class RejectedAnswers:
+    """Answers that were rejected for some rows of a batch, each behind its row's prompt."""
+
+    inputs: Mapping[str, torch.Tensor]
+    """input_ids, labels and attention_mask, (m, tokens), padded."""
+    rows: torch.Tensor
+    """(m,) which row of the batch each belongs to, ascending."""
+    marks: torch.Tensor
+    """(m, tokens - 1) 1 where a next token was marked by the method."""
+    kept_marks: torch.Tensor
+    """The same of the rows of the batch, all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLosses:
+    """What a forward pass says of the next tokens of answers; 0 where none is trained."""
+
+    log_probs: torch.Tensor
+    """(rows, tokens - 1) log p(token), float32, differentiable."""
+    label_mask: torch.Tensor
+    """(rows, tokens - 1) where a token is trained."""
+
+
+@dataclass(frozen=True, slots=True)
 class LossBatch:
     """A batch whose loss a method takes."""
 
@@ -115,6 +140,40 @@ class LossBatch:
     scores: Mapping[str, torch.Tensor]
     """Score → (rows of the export,) the numbers of the batch's rows."""
     model: TrainedModel
+    rejected: RejectedAnswers | None = None
+    """None where no row of the batch has one."""
+
+    def read_both(self) -> tuple[AnswerLosses, AnswerLosses | None]:
+        """The rows and their rejected answers, in one forward pass as everywhere.
+
+        Processes that read together do as many passes each: one without rejected answers may not
+        leave one out.
+        """
+        import torch
+        from torch.nn.functional import pad
+
+        if self.rejected is None:
+            read = self.model.forward(self.inputs)
+            return AnswerLosses(read.log_probs.float(), read.label_mask), None
+        both = [self.inputs, self.rejected.inputs]
+        rows, tokens = zip(*(each["labels"].shape for each in both), strict=True)
+        fills = {"input_ids": 0, "labels": IGNORED, "attention_mask": 0}
+        joined = {
+            name: torch.cat(
+                [
+                    pad(each[name], (0, max(tokens) - each[name].shape[1]), value=fill)
+                    for each in both
+                ]
+            )
+            for name, fill in fills.items()
+        }
+        read = self.model.forward(joined)
+        log_probs, mask = read.log_probs.float(), read.label_mask
+        kept, rejected = (
+            AnswerLosses(log_probs[place, : count - 1], mask[place, : count - 1])
+            for place, count in zip((slice(rows[0]), slice(rows[0], None)), tokens, strict=True)
+        )
+        return kept, rejected
 
     def read(self) -> ForwardLosses:
         """The model's own forward pass over the batch."""
@@ -147,6 +206,9 @@ class TrainingMethod(BaseModel):
     """TRL's loss, where that is the method."""
     weighs: ClassVar[bool] = True
     """Of a loss: whether the weights of rows count in it."""
+
+    pairs: ClassVar[bool] = False
+    """Of a loss: whether it reads the rejected answers that an export has beside its rows."""
 
     method: str
 
@@ -181,6 +243,17 @@ class TrainingMethod(BaseModel):
             conversations: rows with `example_id`, `prompt`, `completion` and `tools`.
         """
         raise NotImplementedError
+
+    def mark_answers(
+        self, kept: Sequence[str], rejected: Sequence[str]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Mark the tokens of an answer and of its rejected one that the loss treats apart; none.
+
+        Args:
+            kept: (t,) texts of the tokens that are trained.
+            rejected: (u,) the same of the rejected answer.
+        """
+        return np.zeros(len(kept), np.bool_), np.zeros(len(rejected), np.bool_)
 
     def task_weights(self, losses: NDArray[np.float64]) -> NDArray[np.float64]:
         """(K,) what each of K tasks counts in the next optimizer step; together 1.

@@ -8,7 +8,7 @@ from pathlib import Path
 from datasets import Dataset, Features, List, Value, concatenate_datasets
 
 from fine_tune.balance import weighted_rows
-from fine_tune.collate import LOSS_WEIGHTS
+from fine_tune.collate import LOSS_WEIGHTS, PAIR_COLUMNS
 from fine_tune.files import CACHE_FOLDER
 from fine_tune.method_rows import weigh_rows
 from fine_tune.mixed_export import OWN, MixedExport
@@ -21,6 +21,7 @@ from fine_tune.prepared_rows import (
     rendered_rows,
     trained_rows,
 )
+from fine_tune.rejected_rows import attach_rejected
 from fine_tune.row_checks import require_scores, require_trainable
 from fine_tune.settings import TrainSettings
 from fine_tune.trainer import load_chat_tokenizer, prepare_without_model
@@ -91,6 +92,7 @@ def prepared_part(
     require_promised([compared], {"train": manifest.trained()["train"]})
     conversations = load_split(folder, "train", cache)
     rows, _ = weigh_rows(prepared, conversations, settings.methods, tokenizer)
+    rows, _ = attach_rejected(rows, conversations, settings, tokenizer)
     return rows
 
 
@@ -99,6 +101,8 @@ def one_kind(rows: Dataset, scores: Sequence[str], *, weighed: bool) -> Dataset:
     numbers = List(Value("int64"))
     features = {"example_id": Value("string"), "input_ids": numbers, "labels": numbers}
     features |= {f"{SCORE_PREFIX}{name}": Value("float64") for name in scores}
+    beside = [name for name in PAIR_COLUMNS if name in rows.column_names]
+    features |= dict.fromkeys(beside, numbers)
     kept = rows.select_columns(list(features))
     if weighed:
         given = rows[LOSS_WEIGHTS] if LOSS_WEIGHTS in rows.column_names else [[1.0]] * len(rows)

@@ -2,7 +2,7 @@
 
 The steps are the real ones, with the methods of the training, so that each method's cost shows. The
 weights of tokens cost nothing in a step and are left out; scores that a loss reads are made up, and
-the held-out rows of tasks are rows that are trained.
+the held-out rows of tasks and rejected answers are rows that are trained.
 """
 
 from __future__ import annotations
@@ -118,11 +118,13 @@ def time_steps(
 
         from fine_tune.cost import CostMeter
         from fine_tune.heldout_tasks import stand_in_tasks
+        from fine_tune.rejected_rows import stand_in_rejected
         from fine_tune.trainer import build_trainer, prepared_rows
 
         tried = settings.model_copy(update=short)
         trainer = build_trainer(model, {"train": Dataset.from_list(some)}, tried, Path(folder))
         trainer.tasks = stand_in_tasks(settings, prepared_rows(trainer))
+        trainer.train_dataset = stand_in_rejected(settings, prepared_rows(trainer))
         trainer.prepare_methods(settings.seed)
         meter = trainer.meter = CostMeter(Path(folder))
         trainer.on_step = lambda *_: ends.append((time.monotonic(), meter.tokens))

@@ -17,14 +17,23 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
-from fine_tune.collate import LOSS_WEIGHTS, TASK, count_read, count_rows_of, row_places
+from fine_tune.collate import (
+    BESIDE,
+    LOSS_WEIGHTS,
+    PAIR_COLUMNS,
+    REJECTED,
+    TASK,
+    count_read,
+    count_rows_of,
+    row_places,
+)
 from fine_tune.cost import CostMeter
 from fine_tune.heldout_tasks import LOSSES, HeldOutTasks
 from fine_tune.method import Divisor, LossBatch, TrainingMethod
 from fine_tune.mixed_export import MixedExport
 from fine_tune.report import OnStep
 from fine_tune.spanned import fold_in
-from fine_tune.wrapped_model import Inputs, WrappedModel, weighted_nats
+from fine_tune.wrapped_model import Inputs, WrappedModel, rejected_of, weighted_nats
 from scorers.measures.models.language_model import read_causal_model
 from storage.exports_manifest import IGNORED, SCORE_PREFIX
 
@@ -111,7 +120,7 @@ class WeightedTrainer(SFTTrainer):
         read = {
             name: value
             for name, value in inputs.items()
-            if name not in (LOSS_WEIGHTS, TASK) and not name.startswith(SCORE_PREFIX)
+            if name not in BESIDE and not name.startswith((SCORE_PREFIX, REJECTED))
         }
         return LossBatch(
             inputs=read,
@@ -123,6 +132,7 @@ class WeightedTrainer(SFTTrainer):
                 if name.startswith(SCORE_PREFIX)
             },
             model=WrappedModel(model, self.loaded_model()),
+            rejected=rejected_of(inputs),
         )
 
     def _weights(self, inputs: Inputs) -> torch.Tensor:
@@ -183,7 +193,7 @@ class WeightedTrainer(SFTTrainer):
         super()._set_signature_columns_if_needed()  # type: ignore[no-untyped-call]
         known: list[str] = self._signature_columns or []
         scores = [f"{SCORE_PREFIX}{name}" for each in self.methods for name in each.scores()]
-        columns = list(dict.fromkeys([*known, LOSS_WEIGHTS, TASK, *scores]))
+        columns = list(dict.fromkeys([*known, *BESIDE, *PAIR_COLUMNS, *scores]))
         self._signature_columns = columns  # type: ignore[assignment]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

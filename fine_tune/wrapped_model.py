@@ -8,8 +8,9 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
+from fine_tune.collate import MARKS, REJECTED, REJECTED_MARKS, REJECTED_ROWS
 from fine_tune.kept_base import ADAPTER_NAME, adapter_layers
-from fine_tune.method import ForwardLosses, LossBatch, WholeOutput
+from fine_tune.method import ForwardLosses, LossBatch, RejectedAnswers, WholeOutput
 
 Inputs: TypeAlias = Mapping[str, torch.Tensor]
 
@@ -49,6 +50,19 @@ class WrappedModel:
         """See TrainedModel."""
         logits: torch.Tensor = self.loaded.get_output_embeddings()(states)
         return logits
+
+
+def rejected_of(inputs: Inputs) -> RejectedAnswers | None:
+    """The rejected answers of a batch; None where it has none."""
+    if REJECTED_ROWS not in inputs:
+        return None
+    names = ("input_ids", "labels", "attention_mask")
+    return RejectedAnswers(
+        inputs={name: inputs[f"{REJECTED}{name}"] for name in names},
+        rows=inputs[REJECTED_ROWS],
+        marks=inputs[REJECTED_MARKS][:, 1:],
+        kept_marks=inputs[MARKS][:, 1:],
+    )
 
 
 def weighted_nats(batch: LossBatch, *, by_probability: bool) -> torch.Tensor:

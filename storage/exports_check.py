@@ -20,6 +20,7 @@ from storage.exports_manifest import (
     SPLITS,
     TOKENS_FOLDER,
     ExportManifest,
+    RejectedCounts,
     Split,
     SplitCounts,
     export_identity,
@@ -168,6 +169,7 @@ def _check_counts(directory: Path, manifest: ExportManifest) -> list[ExportProbl
                 ExportProblem(split, f"has {counted}, the manifest promises {promised}")
             )
         problems += _check_tokens(directory, manifest, split)
+        problems += _check_rejected(directory, manifest, split)
     promised_sources = {(item.source, item.license): item.rows for item in manifest.sources}
     if dict(found.sources) != promised_sources:
         problems.append(ExportProblem(MANIFEST_FILE, "rows for each source do not add up"))
@@ -201,3 +203,21 @@ def _check_tokens(directory: Path, manifest: ExportManifest, split: Split) -> li
         return []
     said = [f"{r} rows of {t} turns with {n} loss tokens" for r, t, n in (found, promised)]
     return [ExportProblem(path, f"has {said[0]}, the manifest promises {said[1]}")]
+
+
+def _check_rejected(directory: Path, manifest: ExportManifest, split: Split) -> list[ExportProblem]:
+    """The rejected answers of a split, counted again."""
+    if not manifest.rejected:
+        return []
+    rows = tokens = 0
+    columns = ["rejected_tokens"]
+    for batch in read_columns(directory, manifest.data_files(split), columns):
+        counted = batch["rejected_tokens"]
+        rows += len(counted) - counted.null_count
+        tokens += pc.sum(counted, min_count=0).as_py()
+    found = RejectedCounts(rows=rows, loss_tokens=tokens)
+    promised = manifest.rejected.get(split, RejectedCounts())
+    if found == promised:
+        return []
+    detail = f"has {found} rejected answers, the manifest promises {promised}"
+    return [ExportProblem(split, detail)]

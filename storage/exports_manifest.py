@@ -66,6 +66,13 @@ class SplitCounts(_Frozen):
     loss_tokens: int = 0  # tokens the loss is taken on
 
 
+class RejectedCounts(_Frozen):
+    """Rows of a split that have a rejected answer beside them."""
+
+    rows: int = 0
+    loss_tokens: int = 0  # of the rejected answers
+
+
 class SourceCounts(_Frozen):
     """How many rows of the export came from one source."""
 
@@ -118,6 +125,8 @@ class ExportManifest(_Frozen):
     pretokenized: Mapping[Split, SplitCounts] = {}
     """Of the same turns as token ids, where the export has them: a dialogue is one row there, and
     what is read is counted once; the loss tokens are those of `splits`."""
+    rejected: Mapping[Split, RejectedCounts] = {}
+    """Of the splits that have rejected answers, where the export was asked for them."""
     template_faults: TemplateFaults = TemplateFaults()
     sources: tuple[SourceCounts, ...]
     files: tuple[ExportedFile, ...]

@@ -156,6 +156,12 @@ def train_problems(recipe: Recipe) -> Iterator[str]:
     for name in recipe.train.scores() if recipe.train else ():
         if name not in recipe.export.scores:
             yield f"train.methods: read the score {name!r}: add it to export.scores"
+    for each in recipe.train.all_methods() if recipe.train else ():
+        if each.pairs and not recipe.export.rejected:
+            yield (
+                f"train.methods: {each.method} reads rejected answers: name in export.rejected why "
+                "the steps drop them, such as wrong_answer"
+            )
     limit = recipe.train.max_length if recipe.train else None
     longest = recipe.measure.tokens.max_tokens
     if limit is not None and limit < longest:

@@ -19,6 +19,7 @@ from storage.exports_manifest import (
     SCORE_PREFIX,
     TOKENS_FOLDER,
     ModelIdentity,
+    RejectedCounts,
     SourceCounts,
     Split,
     SplitCounts,
@@ -75,6 +76,18 @@ COLUMNS_TEXT = """\
 | `example_id` | hash of the conversation's content |
 """
 
+REJECTED_FEATURES = (
+    {"name": "rejected_answer", "list": "json"},
+    *({"name": name, "dtype": "string"} for name in ("rejected_id", "rejected_reason")),
+    {"name": "rejected_tokens", "dtype": "int64"},
+)
+
+REJECTED_TEXT = """\
+| `rejected_answer` | another answer to the prompt, which the selection dropped; null: none |
+| `rejected_id`, `rejected_reason` | the example it is the answer of, and why that was dropped |
+| `rejected_tokens` | tokens of that answer |
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class ControlFacts:
@@ -117,6 +130,8 @@ class ExportFacts:
     """What a user should know and might not expect, one sentence each."""
     scores: Sequence[str] = ()
     """Scores that each row has beside it."""
+    rejected: Sequence[str] = ()
+    """Reasons for which the answers were dropped that rows have beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +145,7 @@ class WrittenCounts:
     parquet_bytes: int
     pretokenized: Mapping[Split, SplitCounts] = field(default_factory=dict)
     """Of the rows as token ids; empty where there are none."""
+    rejected: Mapping[Split, RejectedCounts] = field(default_factory=dict)
 
 
 def write_card(facts: ExportFacts, counts: WrittenCounts) -> str:
@@ -138,7 +154,7 @@ def write_card(facts: ExportFacts, counts: WrittenCounts) -> str:
         f"# {escape_markdown(facts.name)}",
         _summary(facts, counts),
         language_line(facts.languages),
-        "\n".join(["## Columns\n", COLUMNS_TEXT.rstrip(), *map(_score_line, facts.scores)]),
+        _column_section(facts, counts),
         _token_section(counts),
         "## Sources and licences\n\n" + source_table(counts.sources),
         "## What became of the rows\n\n" + _funnel_table(facts.funnel),
@@ -205,6 +221,7 @@ def _card_data(facts: ExportFacts, counts: WrittenCounts) -> "DatasetCardData":
             "features": [
                 *map(dict, FEATURES),
                 *({"name": f"{SCORE_PREFIX}{name}", "dtype": "float64"} for name in facts.scores),
+                *(map(dict, REJECTED_FEATURES) if facts.rejected else ()),
             ],
             "splits": splits,
             "download_size": counts.parquet_bytes,  # on disk, compressed
@@ -248,6 +265,14 @@ def _summary(facts: ExportFacts, counts: WrittenCounts) -> str:
 def _score_line(name: str) -> str:
     """A score among the columns."""
     return f"| `{SCORE_PREFIX}{name}` | the score `{name}` of the example, null where it has none |"
+
+
+def _column_section(facts: ExportFacts, counts: WrittenCounts) -> str:
+    lines = ["## Columns\n", COLUMNS_TEXT.rstrip(), *map(_score_line, facts.scores)]
+    if facts.rejected:
+        found = sum(split.rows for split in counts.rejected.values())
+        lines += [REJECTED_TEXT.rstrip(), f"\n{found:,} rows have a rejected answer."]
+    return "\n".join(lines)
 
 
 def _token_section(counts: WrittenCounts) -> str:

@@ -143,6 +143,7 @@ def _describe(partial: Path, facts: ExportFacts, counts: WrittenCounts) -> Expor
         max_length=facts.max_length,
         splits=counts.splits,
         pretokenized=counts.pretokenized,
+        rejected=counts.rejected,
         template_faults=facts.template_faults,
         sources=tuple(counts.sources),
         files=tuple(_describe_file(partial, path, counts.splits) for path in files),
@@ -174,7 +175,10 @@ def _write_rows(
     sources: Counter[tuple[str, str | None]] = Counter()
     with ExitStack() as opened:
         enter, scores = opened.enter_context, facts.scores
-        writers = {split: enter(SplitWriter(partial, split, scores)) for split in SPLITS}
+        beside = bool(facts.rejected)
+        writers = {
+            split: enter(SplitWriter(partial, split, scores, rejected=beside)) for split in SPLITS
+        }
         tokens = {split: enter(TokenWriter(partial, split, scores)) for split in SPLITS}
         for (split, _), turns in groupby(rows, key=lambda row: (row.split, row.rank)):
             of_example = list(turns)
@@ -190,6 +194,7 @@ def _write_rows(
     return WrittenCounts(
         splits={split: writer.counts for split, writer in written.items()},
         pretokenized={s: writer.counts for s, writer in tokens.items() if writer.counts.rows},
+        rejected={split: each.rejected for split, each in written.items() if each.rejected.rows},
         sources=[
             SourceCounts(source=source, license=stated, rows=count)
             for (source, stated), count in ordered

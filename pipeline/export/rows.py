@@ -27,6 +27,19 @@ SIGNIFICANT_DIGITS = (17, 18, 19, 16, 15)
 
 
 @dataclass(frozen=True, slots=True)
+class RejectedAnswer:
+    """An answer to the prompt of a row that the selection dropped."""
+
+    example_id: str
+    """Of the example that it is the answer of."""
+    answer: Message
+    loss_tokens: int
+    """Tokens of the answer, behind the same prompt."""
+    reason: str
+    """Why the selection dropped it."""
+
+
+@dataclass(frozen=True, slots=True)
 class ExportRow:
     """A trained turn of an example as a trainer gets it."""
 
@@ -50,6 +63,7 @@ class ExportRow:
     """As the source states it; None where it states none."""
     scores: Mapping[str, float | None] = field(default_factory=dict)
     """Score of the example by name, as far as the export is to have them; None: it has none."""
+    rejected: RejectedAnswer | None = None
 
 
 def row_id(example_id: str, turn: int, turns: int) -> str:
@@ -80,7 +94,8 @@ def check_row(row: ExportRow, max_length: int | None) -> None:
             f"{row.example_id}: expected at least 1 loss token and 0 prompt tokens, "
             f"got {row.loss_tokens} and {row.prompt_tokens}"
         )
-    length = row.prompt_tokens + row.loss_tokens
+    answers = [row.loss_tokens, row.rejected.loss_tokens if row.rejected else 0]
+    length = row.prompt_tokens + max(answers)
     if max_length is not None and length > max_length:
         raise ValueError(
             f"{row.example_id}: {length} tokens, more than max_length {max_length}; "

@@ -1,10 +1,22 @@
 """What a recipe says of its export."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from pipeline.settings import Settings
+
+WorseReason = Literal[
+    "wrong_answer",
+    "not_best_candidate",
+    "low_confidence",
+    "below_threshold",
+    "above_threshold",
+    "below_share",
+    "over_budget",
+]
+"""Reasons of selection that compare a row with others, or with what is right. Not those that say
+that it is the same as a kept one, or that nobody knows."""
 
 
 class ExportSettings(Settings):
@@ -21,11 +33,17 @@ class ExportSettings(Settings):
         "what a training reads, see train.methods.",
     )
 
+    rejected: tuple[WorseReason, ...] = Field(
+        default=(),
+        description="Reasons for which an answer was dropped, the best first; one such answer to "
+        "the prompt of a kept row stands beside it as `rejected_answer`, where there is one.",
+    )
+
     @model_serializer(mode="wrap")
     def without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The settings, without scores where none are asked for: the export is then as it was."""
+        """The settings, without later ones that are not used: the export is then as it was."""
         dumped: dict[str, Any] = dump(self)
-        return dumped if self.scores else {k: v for k, v in dumped.items() if k != "scores"}
+        return {name: value for name, value in dumped.items() if name == "pretokenized" or value}
 
 
 PLAIN = ExportSettings()

@@ -14,7 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.export.rows import ExportRow, encode_objects
-from storage.exports_manifest import DATA_FOLDER, SCORE_PREFIX, Split, SplitCounts, example_of
+from storage.exports_manifest import (
+    DATA_FOLDER,
+    SCORE_PREFIX,
+    RejectedCounts,
+    Split,
+    SplitCounts,
+    example_of,
+)
 
 ROWS_PER_GROUP = 1_000
 """Rows in one Parquet row group: small enough for the Hub's viewer to page through."""
@@ -41,12 +48,31 @@ SCHEMA = pa.schema(
         ("license", pa.string()),
     ]
 )
-JSON_COLUMNS = ("prompt", "completion", "tools")
+JSON_COLUMNS = ("prompt", "completion", "tools", "rejected_answer")
+REJECTED_COLUMNS = (
+    pa.field("rejected_answer", JSON_LIST),
+    pa.field("rejected_id", pa.string()),
+    pa.field("rejected_reason", pa.string()),
+    pa.field("rejected_tokens", pa.int64()),
+)
+"""Of an export whose rows have a rejected answer beside them, some of them at least. None is called
+`rejected`: TRL would look at it, null as it often is, to tell whether rows are conversations."""
 
 
 def score_columns(scores: Iterable[str]) -> list[pa.Field]:
     """The columns that rows have for some scores."""
     return [pa.field(f"{SCORE_PREFIX}{name}", pa.float64()) for name in scores]
+
+
+def rejected_columns(row: ExportRow) -> dict[str, object]:
+    """What a row has of its rejected answer; null where it has none."""
+    found = row.rejected
+    return {
+        "rejected_answer": encode_objects([found.answer], found.example_id) if found else None,
+        "rejected_id": found.example_id if found else None,
+        "rejected_reason": found.reason if found else None,
+        "rejected_tokens": found.loss_tokens if found else None,
+    }
 
 
 class ParquetShards:
@@ -99,10 +125,15 @@ class ParquetShards:
 class SplitWriter:
     """Writes one split; used as a context manager. A split without rows leaves no file."""
 
-    def __init__(self, export: Path, split: Split, scores: Iterable[str] = ()) -> None:
+    def __init__(
+        self, export: Path, split: Split, scores: Iterable[str] = (), *, rejected: bool = False
+    ) -> None:
         self.counts = SplitCounts()
+        self.rejected = RejectedCounts()
         self.arrow_bytes = 0
-        self._schema = pa.schema([*SCHEMA, *score_columns(scores)])
+        self._beside = rejected
+        beside = REJECTED_COLUMNS if rejected else ()
+        self._schema = pa.schema([*SCHEMA, *score_columns(scores), *beside])
         self.shards = ParquetShards(export / DATA_FOLDER, split, self._schema)
         self._lines_path = export / f"{split}.jsonl"
         self._split = split
@@ -148,6 +179,7 @@ class SplitWriter:
             "source": row.source,
             "license": row.license,
             **{f"{SCORE_PREFIX}{name}": value for name, value in row.scores.items()},
+            **(rejected_columns(row) if self._beside else {}),
         }
         self._pending_bytes += self._write_line(columns)
         self._pending.append(columns)
@@ -156,6 +188,11 @@ class SplitWriter:
             prompt_tokens=self.counts.prompt_tokens + row.prompt_tokens,
             loss_tokens=self.counts.loss_tokens + row.loss_tokens,
         )
+        if row.rejected is not None:
+            self.rejected = RejectedCounts(
+                rows=self.rejected.rows + 1,
+                loss_tokens=self.rejected.loss_tokens + row.rejected.loss_tokens,
+            )
         if len(self._pending) == ROWS_PER_GROUP or self._pending_bytes >= BYTES_PER_GROUP:
             self._flush()
 

@@ -5,6 +5,8 @@
     rows          each row is its example, word for word, at its rank in the selection
     examples      each example is stored, and hashes to its id
     origins       each stands in a source of the run, or was made from one that does
+    rejected      each rejected answer is that of an example, to the same prompt, that the run
+                  dropped for that reason; of an export that has some
     sources       each source is as it was, and gives the same example at the same position
     measurements  each file of measurements is as it was when it was committed
 
@@ -14,13 +16,14 @@ walked further. Everything is read in batches, and each source once for all expo
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pyarrow as pa
 
-from pipeline.export.reading import rows_loaded_otherwise
+from pipeline.export.reading import read_exported_rows, rows_loaded_otherwise
 from pipeline.ingest.readers import HUB_PREFIX, UnreadableSourceError, source_fingerprint
 from pipeline.ingest.stage import read_source
 from pipeline.progress import Report, one_by_one, tell_nobody
@@ -29,10 +32,13 @@ from storage.database import Connection
 from storage.exports_check import verify_export
 from storage.exports_manifest import SPLITS, read_manifest
 from storage.provenance import NAMED, Broken, ExportRecord, ShardRecord
+from storage.rejected import StoredAnswer, read_stored_answers
 from storage.sources import ReadRow, Source
 from storage.workspace import Workspace
 
 ROWS_BETWEEN_REPORTS = 1000
+
+ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,7 @@ def verify_workspace(
         if not files.broken:
             links.append(walk_loading(workspace, export))
             links += walk_export(con, workspace, export)
+            links += walk_rejected(con, workspace, export)
             whole.append(export)
     for source, rows in provenance.wanted_sources(con):
         read_again(con, workspace, source, rows, report)
@@ -139,6 +146,44 @@ def walk_export(con: Connection, workspace: Workspace, export: ExportRecord) -> 
         "origins": [("in no source of the run", provenance.read_without_origin(con))],
     }
     return [link_of(export, link, rows, broken) for link, broken in found.items()]
+
+
+def walk_rejected(con: Connection, workspace: Workspace, export: ExportRecord) -> list[Link]:
+    """The rejected answers of an export against the workspace; no link where it has none."""
+    folder = workspace.directory / export.path
+    manifest = read_manifest(folder)
+    if not manifest.rejected:
+        return []
+    walked, others = 0, []
+    for split in manifest.rejected:
+        rows = (row for row in read_exported_rows(folder, manifest, split) if row["rejected_id"])
+        while some := list(islice(rows, ROWS_AT_ONCE)):
+            ids = [row["rejected_id"] for row in some]
+            stored = read_stored_answers(con, manifest.run_id, ids)
+            walked += len(some)
+            others += [
+                row["example_id"]
+                for row, answer in zip(some, stored, strict=True)
+                if not is_same_answer(row, answer)
+            ]
+    found = [("another answer, or dropped otherwise", Broken(len(others), tuple(others[:NAMED])))]
+    return [link_of(export, "rejected", walked, found)]
+
+
+def is_same_answer(row: dict[str, Any], stored: StoredAnswer) -> bool:
+    """Whether an exported row's rejected answer is the stored one, behind the same prompt."""
+    if stored.messages is None or stored.tools is None or stored.response_at is None:
+        return False
+    messages = orjson.loads(stored.messages)[: stored.response_at + 1]
+    exported = [
+        [*row["prompt"], *row["rejected_answer"]],
+        row["tools"] or [],
+        row["rejected_reason"],
+    ]
+    # Written again: see is_same_row.
+    return orjson.dumps(exported) == orjson.dumps(
+        [messages, orjson.loads(stored.tools), stored.reason]
+    )
 
 
 def link_of(

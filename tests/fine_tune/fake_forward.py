@@ -1,7 +1,7 @@
 """Forward passes for losses: one that says what a test wants, and those of a tiny model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from transformers import PreTrainedModel
@@ -9,7 +9,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from trl.trainer.utils import add_fused_lm_head
 
 from fine_tune.collate import WeightedRows, row_places
-from fine_tune.method import ForwardLosses, LossBatch, WholeOutput
+from fine_tune.method import ForwardLosses, LossBatch, RejectedAnswers, WholeOutput
 from fine_tune.wrapped_model import WrappedModel
 from storage.exports_manifest import IGNORED
 
@@ -77,6 +77,31 @@ class FakeForward:
     def head(self, states: torch.Tensor) -> torch.Tensor:
         """Nothing."""
         raise NotImplementedError
+
+
+def pair_batch(
+    forward: FakeForward,
+    rejected_of: Sequence[int],
+    marks: Sequence[Sequence[float]] | None = None,
+    weights: Sequence[Sequence[float]] | None = None,
+) -> LossBatch:
+    """A batch whose last rows are the rejected answers of some of the others, with their marks."""
+    batch = forward.batch(weights=weights)
+    rows = len(forward.log_probs) - len(rejected_of)
+    inputs = {**batch.inputs, "attention_mask": torch.ones_like(batch.inputs["labels"])}
+    given = torch.zeros(forward.log_probs.shape) if marks is None else torch.tensor(marks)
+    return replace(
+        batch,
+        inputs={name: value[:rows] for name, value in inputs.items()},
+        weights=batch.weights[:rows],
+        places=batch.places[:rows],
+        rejected=RejectedAnswers(
+            inputs={name: value[rows:] for name, value in inputs.items()},
+            rows=torch.tensor(rejected_of),
+            marks=given[rows:],
+            kept_marks=given[:rows],
+        ),
+    )
 
 
 def real_batch(

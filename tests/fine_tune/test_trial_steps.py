@@ -72,6 +72,7 @@ def test_each_stage_is_planned_by_the_rows_that_it_draws(
         {"tune": "full", "packing": True, "methods": [{"method": "hft"}]},
         {"methods": [{"method": "poft", "perplexities": ["perplexity"]}]},
         {"lora_rank": 2, "methods": [{"method": "lora_sb"}]},
+        {"methods": [{"method": "asft"}]},
         {"lora_rank": 2, "methods": [{"method": "corda", "knowledge": {"export": "elsewhere"}}]},
     ],
 )

@@ -133,7 +133,8 @@ def export_for(
         template=template,
         template_fingerprint=template_fingerprint(load_tokenizer(resolved), "chat"),
     )
-    facts = replace(facts_of(identity), scores=scores, recipe=dict(recipe or {}))
+    reasons = sorted({row.rejected.reason for row in rows if row.rejected})
+    facts = replace(facts_of(identity), scores=scores, recipe=dict(recipe or {}), rejected=reasons)
     write_export(directory, rows, facts)
     return directory
 

@@ -48,6 +48,7 @@ from storage.pool_columns import (
     read_text_column,
     register_pool,
 )
+from storage.rejected import read_stored_answers
 from storage.repairs import REPAIRED, read_repair_places
 from storage.scores import ScoreKey, read_scores, write_scores
 from storage.sources import ReadRow, Source, add_source, write_rows
@@ -186,6 +187,7 @@ READERS: dict[str, Reader] = {
     "read_prompt_rows": lambda con, ids: read_prompt_rows(con, SOURCES, pooled(con, ids)).tolist(),
     "read_repair_places": repaired,
     "read_scores": lambda con, ids: stack(*read_scores(con, SCORE, ids)),
+    "read_stored_answers": lambda con, ids: read_stored_answers(con, "run", ids),
     "read_text_column": lambda con, ids: read_text_column(
         con, "response", pooled(con, ids)
     ).tolist(),

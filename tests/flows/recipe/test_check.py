@@ -216,6 +216,11 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
             "train.methods: read the score 'p': add it to export.scores",
         ),
         (
+            {"train": {"methods": [{"method": "asft"}]}},
+            "train.methods: asft reads rejected answers: name in export.rejected why",
+        ),
+        ({"export": {"rejected": ["exact_duplicate"]}}, "export.rejected.0"),
+        (
             {"train": {"balance": {"row.jsonl": 2}}},
             "train.balance: no source is called 'row.jsonl'. Did you mean",
         ),

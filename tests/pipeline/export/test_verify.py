@@ -24,6 +24,7 @@ from storage.exports_manifest import (
 )
 from storage.workspace import Workspace
 from tests.exported_workspace import export_workspace
+from tests.pipeline.export.test_rejected import BELOW, export_with
 
 EXAMPLES = 15
 ROWS = EXAMPLES + 1
@@ -286,3 +287,18 @@ def test_a_number_that_the_export_spells_anew_is_the_same_number(folder: Path) -
     (call,) = json.loads(called)["completion"][0]["tool_calls"]
     assert list(call["function"]["arguments"]) == ["unit", "grams"]  # as the row has them
     assert walk(folder)["rows"].broken == 0
+
+
+def test_a_rejected_answer_has_to_be_a_dropped_one_to_the_same_prompt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = [{"prompt": f"{n} 10", "completion": "99"} for n in (20, 21, 22)]
+    export_with(tmp_path, more, BELOW, monkeypatch)
+    links = walk(tmp_path)
+    assert links["rejected"].walked == 3 and not any(each.broken for each in links.values())
+    change(
+        tmp_path,
+        "update outcomes set reason = 'over_budget' where reason = 'below_threshold' "
+        "and example_id = (select min(example_id) from examples where response = '99')",
+    )
+    assert "another answer, or dropped otherwise: 1 rows" in only_broken(walk(tmp_path), "rejected")

@@ -1,0 +1,168 @@
+"""Rejected answers: to the same prompt, dropped for a wanted reason, whatever the order of rows."""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow.parquet as pq
+import pytest
+from datasets import load_dataset
+
+from fine_tune.trainer import prepare_without_model
+from pipeline.export.files import write_export
+from pipeline.export.reading import read_exported_rows, rows_loaded_otherwise
+from pipeline.export.rejected import DroppedAnswer, choose_rejected
+from pipeline.export.rows import RejectedAnswer, check_row
+from pipeline.export.settings import ExportSettings
+from pipeline.export.shards import REJECTED_COLUMNS, SCHEMA
+from pipeline.export.stage import Exported
+from storage.database import read_workspace
+from storage.exports_check import verify_export
+from storage.exports_manifest import RejectedCounts, read_manifest
+from storage.runs import read_counts
+from tests import exported_workspace
+from tests.exported_workspace import export_workspace, talk
+from tests.fine_tune.tiny import byte_tokenizer, facts_of
+from tests.pipeline.export.test_files import make_rows
+from tests.some_model import SOME_MODEL
+
+BELOW = ExportSettings(rejected=("below_threshold",))
+LONG = {
+    "method": "threshold",
+    "score": "response_length",
+    "at_least": 3,
+}  # tokens, the end of turn among them
+
+
+def export_with(
+    folder: Path, more: Sequence[object], settings: ExportSettings, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Any, Exported]:
+    """An export of a pool that has more rows than usual; answers of one word are dropped."""
+    usual = exported_workspace.write_sources
+
+    def write(where: Path) -> list[Path]:
+        files = usual(where)
+        with files[0].open("a") as lines:
+            lines.writelines("\n" + json.dumps(row) for row in more)
+        return files
+
+    monkeypatch.setattr(exported_workspace, "write_sources", write)
+    return export_workspace(folder, held_out=0, filters=[LONG], export=settings)
+
+
+def exported(folder: Path) -> list[dict[str, Any]]:
+    return list(read_exported_rows(folder, read_manifest(folder), "train"))
+
+
+def test_the_reason_named_first_wins_and_a_lot_among_equals() -> None:
+    dropped = [("k", f"{n:032x}", "below_threshold") for n in range(40)]
+    dropped += [("k", "w", "wrong_answer"), ("m", "x", "wrong_answer")]
+    both = choose_rejected(dropped, ("wrong_answer", "below_threshold"), 0)
+    assert both == {
+        "k": DroppedAnswer("w", "wrong_answer"),
+        "m": DroppedAnswer("x", "wrong_answer"),
+    }
+    drawn = [choose_rejected(dropped, ("below_threshold", "wrong_answer"), seed) for seed in (0, 1)]
+    assert {each["k"].reason for each in drawn} == {"below_threshold"}
+    assert drawn[0]["k"] != drawn[1]["k"], "the seed draws"
+    for seed in range(3):
+        shuffled = random.Random(seed).sample(dropped, len(dropped))
+        assert choose_rejected(shuffled, ("below_threshold", "wrong_answer"), 0) == drawn[0]
+
+
+def test_a_dropped_answer_to_the_same_prompt_stands_beside_the_kept_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = [
+        {"prompt": "20 10", "completion": "99"},
+        {"prompt": "21 10", "completion": "98"},  # of which one is kept, and below the same again
+        talk("21 10", "98", "97"),  # the same answer, and a turn that is not trained
+        talk("11", "96"),  # to a prompt of which two turns are trained
+        {"prompt": "77", "completion": "76"},  # the only answer
+    ]
+    run, made = export_with(tmp_path, more, BELOW, monkeypatch)
+    rows = {row["prompt"][-1]["content"]: row for row in exported(made.path)}
+    beside = {prompt: row for prompt, row in rows.items() if row["rejected_answer"] is not None}
+    assert beside.keys() == {"20 10", "21 10"}
+    row = beside["20 10"]
+    assert row["completion"] == [{"role": "assistant", "content": "20 11"}]
+    assert row["rejected_answer"] == [{"role": "assistant", "content": "99"}]
+    assert row["rejected_reason"] == "below_threshold" and row["rejected_tokens"] >= 1
+    assert beside["21 10"]["rejected_answer"][0]["content"] == "98"
+    with read_workspace(run.workspace) as con:
+        stored = dict(con.execute("select example_id, response from examples").fetchall())
+        notes = read_counts(con, run.run_id)[-1].notes
+    assert stored[row["rejected_id"]] == "99"
+    assert list(notes) == [f"2 of {len(rows) - 1} have a rejected answer beside them"]
+    tokens = sum(each["rejected_tokens"] for each in beside.values())
+    assert made.manifest.rejected == {"train": RejectedCounts(rows=2, loss_tokens=tokens)}
+    assert verify_export(made.path) == [] and rows_loaded_otherwise(made.path, made.manifest) == []
+    assert "2 rows have a rejected answer." in (made.path / "README.md").read_text()
+
+
+def test_without_the_setting_nothing_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = [{"prompt": "20 10", "completion": "99"}]
+    _, made = export_with(tmp_path, more, ExportSettings(), monkeypatch)
+    (name,) = made.manifest.data_files("train")
+    assert pq.read_schema(made.path / name).names == SCHEMA.names
+    assert not made.manifest.rejected
+    assert "rejected" not in ExportSettings().model_dump()
+
+
+def test_a_count_that_does_not_hold_is_found(tmp_path: Path) -> None:
+    answer = RejectedAnswer("f" * 32, {"role": "assistant", "content": "Sün.", "x": 3e-6}, 3, "r")
+    rows = make_rows(4)
+    rows[1] = replace(rows[1], rejected=answer)
+    facts = replace(facts_of(SOME_MODEL), rejected=("r",))
+    manifest = write_export(tmp_path / "export", rows, facts)
+    assert manifest.rejected == {"train": RejectedCounts(rows=1, loss_tokens=3)}
+    (found,) = [row for row in exported(tmp_path / "export") if row["rejected_answer"]]
+    assert found["rejected_answer"] == [answer.answer] and found["rejected_id"] == "f" * 32
+    (name,) = manifest.data_files("train")
+    assert pq.read_schema(tmp_path / "export" / name).names == [
+        *SCHEMA.names,
+        *(each.name for each in REJECTED_COLUMNS),
+    ]
+    path = tmp_path / "export" / "manifest.json"
+    forged = orjson.loads(path.read_bytes())
+    forged["rejected"]["train"]["rows"] = 2
+    path.write_bytes(orjson.dumps(forged))
+    (problem,) = verify_export(tmp_path / "export")
+    assert "rows=1 loss_tokens=3 rejected answers, the manifest promises rows=2" in str(problem)
+
+
+def test_a_rejected_answer_that_is_too_long_is_refused() -> None:
+    (row,) = make_rows(1)
+    answer = RejectedAnswer("f", {"role": "assistant", "content": "x"}, 9, "r")
+    row = replace(row, rejected=answer)
+    check_row(row, row.prompt_tokens + 9)
+    with pytest.raises(ValueError, match=f"{row.prompt_tokens + 9} tokens, more than max_length"):
+        check_row(row, row.prompt_tokens + 8)
+
+
+def test_trl_reads_the_completion_and_never_the_rejected_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = [{"prompt": "20 10", "completion": "99"}]
+    _, made = export_with(tmp_path, more, BELOW, monkeypatch)
+    byte_tokenizer().save_pretrained(tmp_path / "bytes")
+    cache = str(tmp_path / "cache")
+    rows: Any = load_dataset(str(made.path), split="train", cache_dir=cache)
+    assert any(rows["rejected_answer"])
+    beside = ["rejected_answer", "rejected_id", "rejected_reason", "rejected_tokens"]
+    given = prepare_without_model(rows, tmp_path / "bytes", None)
+    plain = prepare_without_model(rows.remove_columns(beside), tmp_path / "bytes", None)
+    for name in ("input_ids", "labels"):
+        assert given[name][:] == plain[name][:]
+
+
+def test_no_column_has_a_name_by_which_trl_tells_what_rows_are() -> None:
+    # It looks at one of the row's keys of these, whichever comes first: of a null it makes a text.
+    names = {each.name for each in REJECTED_COLUMNS}
+    assert not names & {"prompt", "chosen", "rejected", "completion", "messages"}
