@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from fine_tune.mixed_export import OWN, MixedExport
+from fine_tune.named_trainings import pin_soup
 from fine_tune.settings import TrainSettings
 from fine_tune.stage_settings import TrainStage
 from storage.exports_manifest import MANIFEST_FILE, read_manifest
@@ -69,7 +70,9 @@ def pin_exports(settings: TrainSettings, export: Path) -> TrainSettings:
         return {"mix": pinned(part.mix), "methods": methods}
 
     stages = [each.model_copy(update=at_once(each)) for each in settings.stages]
-    return settings.model_copy(update={**at_once(settings), "stages": tuple(stages)})
+    soup = pin_soup(settings.soup, export) if settings.soup else None
+    pinned_parts = {**at_once(settings), "stages": tuple(stages), "soup": soup}
+    return settings.model_copy(update=pinned_parts)
 
 
 def pin(mixed: MixedExport, export: Path) -> MixedExport:

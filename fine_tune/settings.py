@@ -209,15 +209,28 @@ class TrainSettings(BaseModel):
             return self
         if self.stages:
             raise ValueError("soup: is of trainings without stages: leave one out")
-        if len(self.members()) < 2:
-            raise ValueError("soup: is of at least two: give seeds, or learning_rates")
+        if self.soup_size() < 2:
+            raise ValueError("soup: is of at least two: give seeds, learning_rates or trainings")
+        if self.soup.trainings and (self.soup.seeds or self.soup.learning_rates or self.methods):
+            raise ValueError(
+                "soup: trains nothing where it names trainings: leave seeds, learning_rates and "
+                "methods out"
+            )
         if any(each.method == "eva" for each in self.methods):
             raise ValueError("soup: eva gives layers ranks of their own, which have no mean")
         return self
 
-    def members(self) -> list[Self]:
-        """The settings of each training of its soup."""
+    def soup_size(self) -> int:
+        """How many trainings its soup is the mean of."""
         assert self.soup is not None
+        named = {each.training for each in self.soup.trainings}
+        return len(named) or len(self.members())
+
+    def members(self) -> list[Self]:
+        """The settings of each training of its soup; of those that are there already, none."""
+        assert self.soup is not None
+        if self.soup.trainings:
+            return []
         return [
             self.model_copy(update={"soup": None, "seed": seed, "learning_rate": rate})
             for seed in dict.fromkeys(self.soup.seeds or (self.seed,))

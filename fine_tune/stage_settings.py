@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from fine_tune.catalogue import Method
 from fine_tune.mixed_export import MixedExport
 
 
+class NamedTraining(BaseModel):
+    """A training that is there already."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    training: str = Field(
+        min_length=1, description="Its folder, or its id among those of the same workspace."
+    )
+    key: str | None = Field(
+        default=None, description="What it must be; filled in when a soup begins."
+    )
+
+
 class Soup(BaseModel):
-    """Which trainings are averaged: one for each seed and rate."""
+    """Which trainings are averaged: one for each seed and rate, or some that are there."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -19,10 +40,21 @@ class Soup(BaseModel):
         default=(), description="Of the trainings; none: that of the training."
     )
     learning_rates: tuple[PositiveFloat, ...] = Field(default=(), description="The same of rates.")
+    trainings: tuple[NamedTraining, ...] = Field(
+        default=(),
+        description="Trainings that are there already, in place of seeds and rates: of the same "
+        "model and tune. Nothing is trained then.",
+    )
     choose: Literal["uniform", "greedy"] = Field(
         default="greedy",
         description="uniform: all; greedy: by held-out loss, each with which the mean is no worse.",
     )
+
+    @model_serializer(mode="wrap")
+    def without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """All settings, without trainings where none are named: they change no identity."""
+        dumped: dict[str, Any] = dump(self)
+        return {name: value for name, value in dumped.items() if name != "trainings" or value}
 
 
 class TrainStage(BaseModel):

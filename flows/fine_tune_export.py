@@ -72,7 +72,7 @@ def training_said(manifest: ExportManifest, settings: TrainSettings) -> str:
     methods = dict.fromkeys(each.method for each in settings.all_methods())
     named = ", ".join([with_what, *methods])
     stages = f", in {len(settings.stages)} stages" if settings.stages else ""
-    soup = f", the mean of {len(settings.members())}" if settings.soup else ""
+    soup = f", the mean of {settings.soup_size()}" if settings.soup else ""
     return f"{manifest.trained()['train'].rows} rows with {named}{stages}{soup}"
 
 

@@ -79,6 +79,11 @@ def test_a_training_that_uses_nothing_new_is_the_one_it_was() -> None:
         ({"soup": {"seeds": [0, 1]}, "stages": [{}]}, "leave one out"),
         ({"soup": {"seeds": [0, 1]}, "methods": [{"method": "eva"}]}, "which have no mean"),
         ({"soup": {"learning_rates": [0.1, 0]}}, "greater than 0"),
+        ({"soup": {"trainings": [{"training": "a"}, {"training": "a"}]}}, "is of at least two"),
+        (
+            {"soup": {"trainings": [{"training": "a"}, {"training": "b"}], "seeds": [1]}},
+            "trains nothing where it names trainings",
+        ),
     ],
 )
 def test_stages_that_cannot_follow_are_refused(settings: dict[str, Any], said: str) -> None:
