@@ -8,7 +8,7 @@ from pathlib import Path
 from fine_tune.files import weights_folder
 from fine_tune.method import Tuned
 from fine_tune.outcome import training_folder
-from fine_tune.report import REPORT_FILE, TrainReport, differences, read_train_report
+from fine_tune.report import REPORT_FILE, TrainReport, read_train_report, training_differences
 from fine_tune.stage_settings import NamedTraining, Soup
 
 
@@ -81,7 +81,7 @@ def unlike(reports: Sequence[TrainReport]) -> list[str]:
     first = reports[0].training
     lines = []
     for number, report in enumerate(reports[1:], start=2):
-        if told := differences(report.training, first):
+        if told := training_differences(report.training, first):
             lines.append(f"member {number} differs from member 1 in {', '.join(told)}")
     return lines
 

@@ -90,7 +90,7 @@ def claim_folder(output: Path, training: Training) -> None:
         if found != training:
             raise OtherTrainingError(
                 f"{output} belongs to another training, which differs in "
-                f"{', '.join(differences(found, training))}; choose another folder"
+                f"{', '.join(training_differences(found, training))}; choose another folder"
             )
         return
     # A hidden file may be ours, cut short before it was renamed.
@@ -116,7 +116,7 @@ def _text(model: BaseModel) -> bytes:
     return orjson.dumps(model.model_dump(mode="json"), option=options)
 
 
-def differences(found: Training, wanted: Training) -> list[str]:
+def training_differences(found: Training, wanted: Training) -> list[str]:
     """In what one training differs from another: the names of what, and both values of settings."""
     names = ("export_id", "model_fingerprint")
     pairs = {
