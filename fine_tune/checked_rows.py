@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from fine_tune.balance import weighted_rows
 from fine_tune.files import CACHE_FOLDER, CHECKPOINTS_FOLDER
 from fine_tune.heldout_tasks import heldout_tasks
-from fine_tune.method_rows import weigh_rows
 from fine_tune.mixed_rows import counts_of_rows, mix_rows, rows_looked_at
 from fine_tune.prepared_rows import (
     load_split,
@@ -18,7 +17,7 @@ from fine_tune.prepared_rows import (
     rendered_rows,
     trained_rows,
 )
-from fine_tune.rejected_rows import attach_rejected
+from fine_tune.rejected_rows import rows_of_methods
 from fine_tune.row_checks import require_positions, require_scores, require_steps
 from fine_tune.settings import TrainSettings
 from fine_tune.trainer import (
@@ -96,8 +95,7 @@ def checked_trainer(
     totals = require_promised(compared, manifest.trained())
     require_positions(trainer.longest_row(), [row for each in compared for row in each.counts])
     conversations = load_split(export, "train", cache)
-    rows, weighed = weigh_rows(prepared["train"], conversations, settings.methods, tokenizer)
-    rows, paired = attach_rejected(rows, conversations, settings, tokenizer)
+    rows, notes = rows_of_methods(prepared["train"], conversations, settings, tokenizer)
     counts = totals["train"]
     if settings.mix:
         rows = mix_rows(rows, export, model, output, settings)
@@ -109,8 +107,8 @@ def checked_trainer(
         require_positions(trainer.longest_row(), counts_of_rows(others))
     require_steps(settings, -(-len(rows) // trainer.args.world_size))
     trainer.tasks = heldout_tasks(settings, given["train"], prepared.get("validation"))
-    notes = (*weighed, *paired, *trainer.prepare_methods(settings.seed))
-    return CheckedTrainer(trainer, counts, notes)
+    notes += trainer.prepare_methods(settings.seed)
+    return CheckedTrainer(trainer, counts, tuple(notes))
 
 
 def validation_rows(trainer: WeightedTrainer) -> Dataset:

@@ -10,7 +10,6 @@ from datasets import Dataset, Features, List, Value, concatenate_datasets
 from fine_tune.balance import weighted_rows
 from fine_tune.collate import LOSS_WEIGHTS, PAIR_COLUMNS
 from fine_tune.files import CACHE_FOLDER
-from fine_tune.method_rows import weigh_rows
 from fine_tune.mixed_export import OWN, MixedExport
 from fine_tune.mixture import draw_places, find_export
 from fine_tune.prepared_rows import (
@@ -21,7 +20,7 @@ from fine_tune.prepared_rows import (
     rendered_rows,
     trained_rows,
 )
-from fine_tune.rejected_rows import attach_rejected
+from fine_tune.rejected_rows import rows_of_methods
 from fine_tune.row_checks import require_scores, require_trainable
 from fine_tune.settings import TrainSettings
 from fine_tune.trainer import load_chat_tokenizer, prepare_without_model
@@ -91,8 +90,7 @@ def prepared_part(
     compared = SplitRows("train", promised, promised_counts(given), prepared)
     require_promised([compared], {"train": manifest.trained()["train"]})
     conversations = load_split(folder, "train", cache)
-    rows, _ = weigh_rows(prepared, conversations, settings.methods, tokenizer)
-    rows, _ = attach_rejected(rows, conversations, settings, tokenizer)
+    rows, _ = rows_of_methods(prepared, conversations, settings, tokenizer)
     return rows
 
 

@@ -15,7 +15,7 @@ from fine_tune.collate import (
     REJECTED_MARKS,
 )
 from fine_tune.method import TrainingMethod
-from fine_tune.method_rows import decoder
+from fine_tune.method_rows import decoder, weigh_rows
 from fine_tune.prepared_rows import render_row
 from fine_tune.settings import TrainSettings
 from storage.exports_manifest import IGNORED, example_of
@@ -28,6 +28,21 @@ if TYPE_CHECKING:
 def pair_method(settings: TrainSettings) -> TrainingMethod | None:
     """The method that reads rejected answers, if there is one."""
     return next((each for each in settings.methods if each.pairs), None)
+
+
+def rows_of_methods(
+    rows: Dataset,
+    conversations: Dataset,
+    settings: TrainSettings,
+    tokenizer: PreTrainedTokenizerBase,
+) -> tuple[Dataset, list[str]]:
+    """What methods make of the rows of a split: their weights, and rejected answers beside them.
+
+    Arguments, answer and errors are those of weigh_rows and attach_rejected, one after the other.
+    """
+    rows, weighed = weigh_rows(rows, conversations, settings.methods, tokenizer)
+    rows, paired = attach_rejected(rows, conversations, settings, tokenizer)
+    return rows, weighed + paired
 
 
 def attach_rejected(
