@@ -8,6 +8,8 @@ Exceptions; a number is the exit code of a command that one ends:
     ├── NotConvergedError      2  a transport was not solved in its turns (got_d.py)
     ├── MissingTemplateError   2  a model has no chat template, and one is to be used
     │                             (measures/reading/chat_format.py)
+    ├── FormRefusedError       2  a server takes no such form of an answer
+    │                             (measures/endpoint/client.py)
     ├── UnusableModelError     5  a model's folder is broken, or asks for what is never done
     │                             (measures/models/model_folder.py)
     ├── RenderingError            a template cannot write a conversation

@@ -15,6 +15,7 @@ REPLY_COLUMNS = {
     "finished": pa.bool_(),
     "reason": TEXT,
     "kept_at": TEXT,
+    "options": TEXT,
 }
 
 CALL_COLUMNS = {
@@ -94,6 +95,8 @@ class StoredReply(NamedTuple):
     finished: bool
     reason: str
     kept_at: str
+    options: str | None
+    """JSON: option → probability, of a reply that is one of some; None where nothing tells."""
 
 
 class MakerCall(NamedTuple):

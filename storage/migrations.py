@@ -419,4 +419,5 @@ MIGRATIONS = (
            count(*) filter (outcome = 'open') as open
     from maker_calls join replies using (reply_key)
     group by all""",
+    "alter table replies add column options varchar",  # JSON: option → probability; null of others
 )

@@ -190,7 +190,7 @@ def write_canned(handler: BaseHTTPRequestHandler, canned: Canned) -> None:
         handler.wfile.write(data[start : start + size])
 
 
-def as_it_is(reply: Reply) -> Reply:
+def as_it_is(at: int, reply: Reply) -> Reply:
     return reply
 
 

@@ -5,8 +5,9 @@ with another rule of what to keep, asks for none of it again. What is new is cut
 of which needs no database, so it is up to the caller where they are done.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,7 +21,7 @@ from pipeline.run_context import RunContext
 from scorers.measures.endpoint.generator import EndpointGenerator
 from scorers.measures.models.devices import borrowed_device
 from scorers.measures.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
-from storage.conversations import content_hash
+from storage.conversations import canonical_json, content_hash
 from storage.database import open_workspace, read_workspace
 from storage.maker_calls import StoredReply, read_replies, write_replies
 
@@ -116,13 +117,16 @@ class Asking:
         seed = ask.seed
         if seed is None:
             seed = ask_seed([self._run.seed, self._settings.method, source], ask)
-        return GenerationRequest(ask.messages, ask.tools, ask.temperature, ask.max_new_tokens, seed)
+        return GenerationRequest(
+            ask.messages, ask.tools, ask.temperature, ask.max_new_tokens, seed, ask.form
+        )
 
     def key(self, source: str, ask: Ask) -> str:
         """Hash of the model's identity and of all that it is asked."""
         request = self.request(source, ask)
         asked = [request.messages, request.tools, request.temperature, request.max_new_tokens]
-        return content_hash([self._identity, *asked, request.seed])
+        form = [] if request.form is None else [asdict(request.form)]
+        return content_hash([self._identity, *asked, request.seed, *form])
 
     def _cut(self, new: Mapping[str, tuple[str, Ask]]) -> Iterator[CallBatch]:
         keys = list(new)
@@ -160,13 +164,16 @@ def kept_nowhere(request: GenerationRequest) -> str:
 def as_stored(key: str, request: GenerationRequest, reply: Sampled, kept_at: str) -> StoredReply:
     """A reply as it is stored."""
     if not isinstance(reply, GeneratedAnswer):
-        return StoredReply(key, None, 0, False, reply.reason, "")  # failures are kept nowhere else
+        # Failures are kept nowhere else.
+        return StoredReply(key, None, 0, False, reply.reason, "", None)
     tokens = count_new_tokens(reply, request.max_new_tokens)
-    return StoredReply(key, reply.text, tokens, reply.finished, "", kept_at)
+    options = None if reply.options is None else canonical_json(reply.options).decode()
+    return StoredReply(key, reply.text, tokens, reply.finished, "", kept_at, options)
 
 
 def as_sampled(stored: StoredReply) -> Sampled:
     """A stored reply as the model gave it."""
     if stored.text is None:
         return GenerationFailure(stored.reason, "")
-    return GeneratedAnswer(stored.text, stored.tokens, stored.finished)
+    options = None if stored.options is None else json.loads(stored.options)
+    return GeneratedAnswer(stored.text, stored.tokens, stored.finished, options)

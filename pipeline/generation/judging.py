@@ -6,6 +6,10 @@ from typing import TypeAlias
 
 from pipeline.generation.maker import Ask, CallKind, CallPlace, Unread, Wanted, read_whole
 from pipeline.measuring.measures.samples import Sampled
+from scorers.measures.protocols import OneOf
+
+ONE_WORD = OneOf(("yes", "no"))
+"""The form of such a reply, where the model can be held to it."""
 
 VERDICT_TOKENS = 16
 """New tokens of a judge's reply: a word, and what some say around it."""
@@ -61,6 +65,7 @@ def ask_together(questions: Mapping[str, str], retries: int) -> JudgingAll:
                 float(attempt > 0),
                 VERDICT_TOKENS,
                 kind,
+                form=ONE_WORD,
             )
             for stage, (_, verdict) in told.items()
             if isinstance(verdict, Unread)

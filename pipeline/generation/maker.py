@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from pipeline.measuring.measures.samples import Sampled
-from scorers.measures.protocols import GeneratedAnswer, Message
+from scorers.measures.protocols import AnswerForm, GeneratedAnswer, Message
 from storage.conversations import Conversation
 from storage.examples import Example
 from storage.visible import is_blank
@@ -36,6 +36,9 @@ class Ask:
     tools: Sequence[Mapping[str, Any]] = ()
     seed: int | None = None
     """What is drawn with; None: by run, method, source, stage and attempt."""
+    form: AnswerForm | None = None
+    """What the reply has to look like; one that was cut off, or of a server that does not know
+    how, may look otherwise."""
 
     @property
     def place(self) -> CallPlace:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,11 @@ class Endpoint(Settings):
     max_concurrency: int = Field(default=16, gt=0, description="Requests under way at a time.")
     timeout_seconds: float = Field(default=300, gt=0, description="For one attempt.")
     retries: int = Field(default=5, ge=0, description="Attempts after the first.")
+    forms: Literal["json_schema", "structured_outputs", "none"] = Field(
+        default="json_schema",
+        description="How it is told what an answer has to look like: by `response_format`, as most "
+        "servers know it; by vLLM's `structured_outputs`; or not at all.",
+    )
 
     @model_validator(mode="after")
     def check_address(self) -> Self:

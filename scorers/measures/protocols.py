@@ -6,7 +6,7 @@ asked, and an answer depends on its own question alone: not on what else was in 
 how the call was cut into batches.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -59,6 +59,39 @@ class OptionProbabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class JsonForm:
+    """An answer that is JSON of a schema."""
+
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """An answer that is one of these texts."""
+
+    options: tuple[str, ...]
+
+    def probabilities(self, tokens: Iterable[tuple[str, float]]) -> dict[str, float]:
+        """Option → its probability, by those of tokens that an answer may begin with.
+
+        A token counts for an option when it is the option or the beginning of it and of no other.
+
+        Args:
+            tokens: text and probability of each.
+        """
+        found = dict.fromkeys(self.options, 0.0)
+        for text, probability in tokens:
+            begun = [option for option in self.options if option.startswith(text)]
+            if text and len(begun) == 1:
+                found[begun[0]] += probability
+        return found
+
+
+AnswerForm: TypeAlias = JsonForm | OneOf
+"""What an answer has to look like. One that was cut off may not."""
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One answer wanted from an AnswerGenerator."""
 
@@ -69,6 +102,7 @@ class GenerationRequest:
     """0 for the likeliest token each time; 1 samples from the model's own distribution."""
     max_new_tokens: int
     seed: int  # of this request alone: the same request gives the same answer in any company
+    form: AnswerForm | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +113,9 @@ class GeneratedAnswer:
     tokens: int | None
     """New tokens, the end-of-turn token included; None where an endpoint does not say."""
     finished: bool  # false: cut off at max_new_tokens, the model had more to say
+    options: Mapping[str, float] | None = None
+    """Of a OneOf: what probability the model gave each option before it was held to them, in
+    [0, 1]; together less than 1 where it wanted to say something else. None where nothing tells."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ from pipeline.generation.instruction_lists import (
     read_instances,
     read_instructions,
 )
-from pipeline.generation.judging import VERDICT_TOKENS, read_yes_or_no
+from pipeline.generation.judging import ONE_WORD, VERDICT_TOKENS, read_yes_or_no
 from pipeline.generation.maker import (
     Ask,
     CallKind,
@@ -231,7 +231,7 @@ def accept(
 def ask_kind(idea: Idea) -> Ask:
     """Whether an instruction is a classification."""
     messages = fill_turns("self_instruct_classification", {"task": idea.text})
-    return Ask("classification", idea.number, messages, 0.0, VERDICT_TOKENS, "judge")
+    return Ask("classification", idea.number, messages, 0.0, VERDICT_TOKENS, "judge", form=ONE_WORD)
 
 
 def ask_instance(settings: SelfInstruct, idea: Idea, classification: bool) -> Ask:

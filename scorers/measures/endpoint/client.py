@@ -59,6 +59,11 @@ ADVICE = {
 }
 """What to do, by the reason; a redirect leads elsewhere, and the rest is the server's to mend."""
 
+MAY_BE_OF_THE_FORM = frozenset({"http_400", "http_404", "http_415", "http_422", "http_501"})
+"""Reasons that a server may have against the form of the answer that a body asks for."""
+
+FORM_FIELDS = frozenset({"response_format", "structured_outputs", "logprobs", "top_logprobs"})
+
 HEARINGS = 2
 """How often a body is tried, each time with all retries, while the server is there."""
 
@@ -89,6 +94,8 @@ class EndpointSettings:
     """No pause is longer; a server that asks for more is taken to have refused."""
     length_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """Which name the server knows. Nearly all know the first; OpenAI's newest only the second."""
+    forms: Literal["json_schema", "structured_outputs", "none"] = "json_schema"
+    """How it is told the form of an answer; see forms.py."""
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     """Sent with every request, such as {"chat_template_kwargs": {"enable_thinking": False}}."""
     cache: Path | None = None
@@ -119,6 +126,12 @@ class ServerLostError(RuntimeError):
     exit_code: ClassVar[int] = 5
 
 
+class FormRefusedError(ValueError):
+    """The server answers, but not in the form that is asked for."""
+
+    exit_code: ClassVar[int] = 2
+
+
 def post_all(
     settings: EndpointSettings,
     path: str,
@@ -138,6 +151,7 @@ def post_all(
 
     Raises:
         ServerLostError: if the server is gone, or refuses us; `read` has had what it answered.
+        FormRefusedError: if it refuses the form of the answer that a body asks for.
         ValueError: if the environment variable with the key is not set.
         RuntimeError: if called from a running event loop; call it from a thread there.
     """
@@ -161,7 +175,7 @@ async def _post_all(
 ) -> list[Read]:
     found: dict[int, Read] = {}
     waiting: Iterator[tuple[int, JsonReply]] = iter(enumerate(bodies))  # shared by the workers
-    lost: list[ServerLostError] = []
+    lost: list[ServerLostError | FormRefusedError] = []
 
     async def work() -> None:
         for index, body in waiting:
@@ -171,7 +185,7 @@ async def _post_all(
             request = client.build_request("POST", path, content=json.dumps(body).encode())
             try:
                 reply = await _hear(client, request, settings, body, index)
-            except ServerLostError as error:  # others under way may still be answered
+            except (ServerLostError, FormRefusedError) as error:  # others may still be answered
                 lost.append(error)
                 return
             found[index] = read(index, reply)
@@ -196,7 +210,11 @@ async def _hear(
     for _ in range(HEARINGS):
         tried = patience(settings, salt)
         reply: Reply = await tried(_attempt, client, request, settings.timeout_seconds)
-        if not isinstance(reply, GenerationFailure) or reply.reason in OF_THE_BODY:
+        if not isinstance(reply, GenerationFailure):
+            return reply
+        if reply.reason in MAY_BE_OF_THE_FORM and not FORM_FIELDS.isdisjoint(body):
+            await _require_form(client, request, settings, body, reply)
+        if reply.reason in OF_THE_BODY:
             return reply
         if reply.reason in REFUSES_US:
             raise _lost(request, reply)
@@ -228,6 +246,37 @@ async def _require_server(
     said: Reply = await tried(_attempt, client, ours, settings.timeout_seconds)
     if isinstance(said, GenerationFailure) and said.reason not in OF_THE_BODY:
         raise _lost(ours, said)
+
+
+async def _require_form(
+    client: httpx.AsyncClient,
+    request: httpx.Request,
+    settings: EndpointSettings,
+    body: JsonReply,
+    failure: GenerationFailure,
+) -> None:
+    """See whether the server answers others in the form that a body asks for.
+
+    Raises:
+        FormRefusedError: if it answers them only where no form is asked for.
+    """
+    asked = _least_question(settings, body)
+    plain = {name: value for name, value in asked.items() if name not in FORM_FIELDS}
+    for question, is_plain in ((asked, False), (plain, True)):
+        content = json.dumps(question).encode()
+        ours = client.build_request("POST", request.url, content=content)
+        tried = patience(settings, salt=0)
+        said: Reply = await tried(_attempt, client, ours, settings.timeout_seconds)
+        refused = isinstance(said, GenerationFailure) and said.reason in MAY_BE_OF_THE_FORM
+        if not refused and not is_plain:
+            return  # it is the body's own
+        if not refused:
+            named = ", ".join(sorted(FORM_FIELDS & body.keys()))
+            raise FormRefusedError(
+                f"{request.url} takes no {named} ({failure.reason}, {failure.detail}). Set `forms` "
+                "of the endpoint to what it knows: structured_outputs for vLLM, json_schema for "
+                "most others, or none, by which answers may be of any form"
+            )
 
 
 def _least_question(settings: EndpointSettings, body: JsonReply) -> JsonReply:

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from scorers.measures.endpoint.client import EndpointSettings, get_json
-from scorers.measures.endpoint.reply import JsonReply, Reply
+from scorers.measures.endpoint.forms import form_fields, read_form
+from scorers.measures.endpoint.reply import JsonReply, Reply, first_choice
 from scorers.measures.endpoint.request_cache import post_once, request_key
 from scorers.measures.model_text import check_answer
 from scorers.measures.models.loading import MissingModelError
 from scorers.measures.protocols import (
+    AnswerForm,
     GeneratedAnswer,
     GenerationFailure,
     GenerationRequest,
@@ -53,10 +55,11 @@ class HeldAnswers:
     def __init__(self) -> None:
         self._room = MOST_HELD_BYTES
 
-    def take(self, reply: Reply) -> GeneratedAnswer | GenerationFailure:
+    def take(self, reply: Reply, form: AnswerForm | None) -> GeneratedAnswer | GenerationFailure:
         """See read_answer; an answer there is no room for is had when it is asked for again."""
         answer = read_answer(reply)
         if isinstance(answer, GeneratedAnswer):
+            answer = read_form(answer, reply, form)
             size = sys.getsizeof(answer.text)  # one sign beyond Latin takes all to twice, or more
             if size > self._room:
                 most = f"more than {MOST_HELD_BYTES >> 20} MiB of answers to what is asked together"
@@ -82,9 +85,15 @@ class EndpointGenerator:
 
         Raises:
             ValueError: if the environment variable with the key is not set.
+            FormRefusedError: if the server takes no such form of an answer.
         """
         bodies = [_generation_body(self.settings, request) for request in requests]
-        return post_once(self.settings, COMPLETIONS, bodies, HeldAnswers().take, is_answer)
+        held = HeldAnswers()
+
+        def read(at: int, reply: Reply) -> GeneratedAnswer | GenerationFailure:
+            return held.take(reply, requests[at].form)
+
+        return post_once(self.settings, COMPLETIONS, bodies, read, is_answer)
 
     def kept_at(self, request: GenerationRequest) -> str:
         """The file of a reply to it below the folder of all models' replies; "" without one."""
@@ -177,13 +186,6 @@ def is_answer(reply: JsonReply) -> bool:
     return isinstance(read_answer(reply), GeneratedAnswer)
 
 
-def first_choice(reply: JsonReply) -> JsonReply | None:
-    """`choices[0]` of a chat completion; None where it has another shape, or another number."""
-    choices = reply.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return first if isinstance(first, dict) and first.get("index") in (None, 0) else None
-
-
 def _generation_body(settings: EndpointSettings, request: GenerationRequest) -> JsonReply:
     body = {
         **settings.extra_body,
@@ -193,6 +195,7 @@ def _generation_body(settings: EndpointSettings, request: GenerationRequest) -> 
         "top_p": 1.0,
         "seed": request.seed % SEED_LIMIT,
         settings.length_field: request.max_new_tokens,
+        **form_fields(settings.forms, request.form),
     }
     # Some servers refuse an empty list.
     return {**body, "tools": list(request.tools)} if request.tools else body

@@ -18,18 +18,12 @@ from scorers.measures.endpoint.client import EndpointSettings
 from scorers.measures.endpoint.generator import (
     COMPLETIONS,
     endpoint_fingerprint,
-    first_choice,
     wire_message,
 )
-from scorers.measures.endpoint.reply import JsonReply, Reply, read_logprob
+from scorers.measures.endpoint.logprobs import MOST_LOGPROBS, listed_tokens, top_logprobs
+from scorers.measures.endpoint.reply import JsonReply, Reply
 from scorers.measures.endpoint.request_cache import post_once
-from scorers.measures.protocols import GenerationFailure, Message, OptionProbabilities
-
-MOST_LOGPROBS = 20
-"""The most likely first tokens a server will list; the limit of the API and of vLLM."""
-
-MOST_MASS = 1.05
-"""More than rounding in 16 bits could make of probabilities that are 1 together."""
+from scorers.measures.protocols import GenerationFailure, Message, OneOf, OptionProbabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +47,7 @@ class EndpointJudge:
         check_options(options)
         bodies = [_option_body(self.settings, prompt) for prompt in prompts]
 
-        def read(reply: Reply) -> tuple[list[float], GenerationFailure | None]:
+        def read(_: int, reply: Reply) -> tuple[list[float], GenerationFailure | None]:
             found = read_options(reply, options)
             return found, None if any(found) else _failure(reply)
 
@@ -72,22 +66,15 @@ class EndpointJudge:
 
 
 def read_options(reply: Reply, options: Sequence[str]) -> list[float]:
-    """Probability of each option among the listed first tokens; zeros where there are none.
-
-    A token counts for an option when, without blanks, it is the option or the beginning of it and
-    of no other.
-    """
-    found = [0.0] * len(options)
-    for token, logprob in _listed_tokens(reply):
-        begun = [at for at, option in enumerate(options) if option.startswith(token)]
-        if token and len(begun) == 1:
-            found[begun[0]] += math.exp(min(logprob, 0.0))  # rounding puts some above 0
-    return found
+    """Probability of each option among the listed first tokens, without blanks; zeros of none."""
+    # Rounding puts some above 0.
+    listed = ((token, math.exp(min(logprob, 0.0))) for token, logprob in listed_tokens(reply))
+    return list(OneOf(tuple(options)).probabilities(listed).values())
 
 
 def lists_tokens(reply: JsonReply) -> bool:
     """Whether a reply says how likely any first token was."""
-    return bool(_listed_tokens(reply))
+    return bool(listed_tokens(reply))
 
 
 def check_options(options: Sequence[str]) -> None:
@@ -106,9 +93,7 @@ def _failure(reply: Reply) -> GenerationFailure:
         return reply
     if not lists_tokens(reply):
         what = (
-            "numbers that are no probabilities"
-            if _top_logprobs(reply)
-            else "no likely first tokens"
+            "numbers that are no probabilities" if top_logprobs(reply) else "no likely first tokens"
         )
         return GenerationFailure("no_logprobs", f"the server listed {what}")
     return GenerationFailure("no_option", "no option is among the tokens that the server listed")
@@ -126,38 +111,3 @@ def _option_body(settings: EndpointSettings, prompt: Sequence[Message]) -> JsonR
         "logprobs": True,
         "top_logprobs": MOST_LOGPROBS,
     }
-
-
-def _listed_tokens(reply: Reply) -> list[tuple[str, float]]:
-    """(token without blanks, log probability) at the answer's first place.
-
-    [] without them, and where the numbers cannot be the probabilities of one place.
-    """
-    listed = _top_logprobs(reply)
-    read = [
-        (entry["token"], read_logprob(entry["logprob"]))
-        for entry in listed
-        if isinstance(entry, dict)
-        and isinstance(entry.get("token"), str)
-        and entry.get("logprob") is not None  # null: it had none to tell
-    ]
-    found = [(token, logprob) for token, logprob in read if logprob is not None]
-    if len(found) < len(read):
-        return []
-    if not _mass(found) <= MOST_MASS:  # some servers list a token twice
-        found = list(dict.fromkeys(found))
-    likely = _mass(found) <= MOST_MASS  # never of NaN
-    return [(token.strip(), logprob) for token, logprob in found] if likely else []
-
-
-def _top_logprobs(reply: Reply) -> list[object]:
-    choice = None if isinstance(reply, GenerationFailure) else first_choice(reply)
-    logprobs = choice.get("logprobs") if choice is not None else None
-    indices = logprobs.get("content") if isinstance(logprobs, dict) else None
-    first = indices[0] if isinstance(indices, list) and indices else None
-    listed = first.get("top_logprobs") if isinstance(first, dict) else None
-    return listed if isinstance(listed, list) else []
-
-
-def _mass(listed: Sequence[tuple[str, float]]) -> float:
-    return math.fsum(math.exp(logprob) for _, logprob in listed)

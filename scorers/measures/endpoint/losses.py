@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from scorers.measures.endpoint.client import EndpointSettings, post_all
-from scorers.measures.endpoint.generator import endpoint_fingerprint, first_choice
-from scorers.measures.endpoint.reply import JsonReply, Reply, read_logprob
+from scorers.measures.endpoint.generator import endpoint_fingerprint
+from scorers.measures.endpoint.reply import JsonReply, Reply, first_choice, read_logprob
 from scorers.measures.protocols import GenerationFailure, TokenLosses
 
 COMPLETIONS = "completions"

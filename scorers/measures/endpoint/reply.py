@@ -82,6 +82,13 @@ def read_logprob(value: object) -> float | None:
     return None if number > ROUNDING_NATS else number
 
 
+def first_choice(reply: JsonReply) -> JsonReply | None:
+    """`choices[0]` of a chat completion; None where it has another shape, or another number."""
+    choices = reply.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) and first.get("index") in (None, 0) else None
+
+
 async def _read_bytes(response: httpx.Response, most: int) -> bytes | GenerationFailure:
     too_large = GenerationFailure("reply_too_large", f"more than {most} bytes")
     content = bytearray()

@@ -80,7 +80,7 @@ def post_once(
     settings: EndpointSettings,
     path: str,
     bodies: Sequence[JsonReply],
-    read: Callable[[Reply], Read],
+    read: Callable[[int, Reply], Read],
     is_usable: Callable[[JsonReply], bool],
 ) -> list[Read]:
     """`post_all`, but for what is kept in `settings.cache`; without a cache nothing is kept.
@@ -91,7 +91,8 @@ def post_once(
         settings: the server, and the folder of replies.
         path: below the base.
         bodies: what is asked.
-        read: is given a reply, had or kept; only what it returns is held in memory.
+        read: is given the index of a body, the first of equal ones, and its reply, had or kept;
+            only what it returns is held in memory.
         is_usable: whether a reply is worth keeping, or was. A server may answer with status 200
             and yet say nothing; that is asked again.
 
@@ -99,27 +100,29 @@ def post_once(
         ValueError, RuntimeError: as `post_all`.
     """
     if settings.cache is None:
-        return post_all(settings, path, bodies, lambda _, reply: read(reply))
+        return post_all(settings, path, bodies, read)
     cache = RequestCache(settings.cache)
     keys = [request_key(settings.base_url, path, body) for body in bodies]
     found: dict[str, Read] = {}
     # A dict, so that equal bodies are one request.
-    missing: dict[str, JsonReply] = {}
-    for key, body in dict(zip(keys, bodies, strict=True)).items():
+    places: dict[str, int] = {}
+    for at, key in enumerate(keys):
+        places.setdefault(key, at)
+    wanted: list[str] = []
+    for key, at in places.items():
         kept = cache.read(key)
         if kept is not None and is_usable(kept):
-            found[key] = read(kept)
+            found[key] = read(at, kept)
             continue
-        missing[key] = body
+        wanted.append(key)
         if kept is not None:
             note_spoilt(settings.cache)
-    wanted = list(missing)
 
     def keep(index: int, reply: Reply) -> Read:
         if not isinstance(reply, GenerationFailure) and is_usable(reply):
             cache.keep(wanted[index], reply)
-        return read(reply)
+        return read(places[wanted[index]], reply)
 
-    had = post_all(settings, path, list(missing.values()), keep)
+    had = post_all(settings, path, [bodies[places[key]] for key in wanted], keep)
     found |= zip(wanted, had, strict=True)
     return [found[key] for key in keys]

@@ -10,9 +10,9 @@ sixth digit. Only two tokens that close can change places, where drawing a unifo
 walking the cumulative distribution would move all its thousands of borders.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from transformers.cache_utils import DynamicLayer
 
 from scorers.measures.model_text import check_answer
 from scorers.measures.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
+from scorers.measures.reading.answer_forms import FormGuide
 from scorers.measures.reading.chat_format import RenderingError, render, render_prompt
 from scorers.measures.reading.padding import pad_rows
 from scorers.measures.splitmix64 import GOLDEN, mix, shift_right, signed
@@ -39,11 +40,13 @@ class _Draft:
     prompt: list[int]
     tokens: list[int] = field(default_factory=list)
     stopped: bool = False
-    broken: bool = False  # the model's logits were not finite
+    fault: Literal["", "not_finite", "form_too_large"] = ""
+    guide: FormGuide | None = None
+    options: Mapping[str, float] | None = None
 
     @property
     def done(self) -> bool:
-        return self.stopped or self.broken or len(self.tokens) >= self.request.max_new_tokens
+        return self.stopped or bool(self.fault) or len(self.tokens) >= self.request.max_new_tokens
 
 
 def sample_answers(
@@ -62,13 +65,19 @@ def sample_answers(
             whole, for an answer squeezed into what is left would look unfinished by choice.
 
     Raises:
-        ValueError: if a temperature is negative, or no new tokens are allowed.
+        ValueError: if a temperature is negative, no new tokens are allowed, or a form is none
+            that can be kept to.
     """
     begun = [_begin(tokenizer, request, max_tokens) for request in requests]
     drafts = [draft for draft in begun if isinstance(draft, _Draft)]
+    stops = stop_tokens(model, tokenizer)
+    for draft in drafts:
+        if draft.request.form is not None:
+            size = model.config.get_text_config().vocab_size
+            draft.guide = FormGuide(tokenizer, size, stops, draft.request.form)
     # Same prompts side by side, to be read once; long ones first, to meet memory's end early.
     drafts.sort(key=lambda draft: (-len(draft.prompt), draft.prompt))
-    _write_all(model, drafts, stop_tokens(model, tokenizer))
+    _write_all(model, drafts, stops)
     return [_finish(tokenizer, each) if isinstance(each, _Draft) else each for each in begun]
 
 
@@ -104,12 +113,18 @@ def _begin(
 def _finish(
     tokenizer: PreTrainedTokenizerBase, draft: _Draft
 ) -> GeneratedAnswer | GenerationFailure:
-    if draft.broken:
-        detail = f"the model's logits were not finite at new token {len(draft.tokens)}"
-        return GenerationFailure("not_finite", detail)
+    if draft.fault:
+        what = {
+            "not_finite": "the model's logits were not finite",
+            "form_too_large": "the grammar of its form grew beyond llguidance's bounds",
+        }
+        return GenerationFailure(
+            draft.fault, f"{what[draft.fault]} at new token {len(draft.tokens)}"
+        )
     tokens = draft.tokens[:-1] if draft.stopped else draft.tokens  # without the one that ended it
     text = tokenizer.decode(tokens, skip_special_tokens=True)
-    return check_answer(GeneratedAnswer(str(text), len(draft.tokens), draft.stopped))
+    answer = GeneratedAnswer(str(text), len(draft.tokens), draft.stopped, draft.options)
+    return check_answer(answer)
 
 
 def _write_all(model: PreTrainedModel, drafts: Sequence[_Draft], stops: frozenset[int]) -> None:
@@ -128,7 +143,9 @@ def _write_all(model: PreTrainedModel, drafts: Sequence[_Draft], stops: frozense
             # Begun again, an answer is the same: its draws know their step and nothing else.
             for draft in batch:
                 draft.tokens.clear()
-                draft.stopped = draft.broken = False
+                draft.stopped, draft.fault = False, ""
+                if draft.guide:
+                    draft.guide.again()
             continue
         at += len(batch)
 
@@ -230,7 +247,9 @@ def _write_batch(model: PreTrainedModel, drafts: Sequence[_Draft], stops: frozen
         finite = batch.logits.isfinite().all(dim=-1).tolist()
         for draft, token, sound in zip(active, _choose(batch.logits, active), finite, strict=True):
             draft.tokens.append(token)
-            draft.stopped, draft.broken = token in stops, not sound
+            draft.stopped, draft.fault = token in stops, "" if sound else "not_finite"
+            if draft.guide and sound and not draft.guide.take(token):
+                draft.fault = "form_too_large"
         rows = [row for row, draft in enumerate(active) if not draft.done]
         active = [active[row] for row in rows]
         if active:
@@ -246,6 +265,11 @@ def _choose(logits: Tensor, drafts: Sequence[_Draft]) -> list[int]:
         asked = [drafts[row] for row in hot]
         heat = scores.new_tensor([draft.request.temperature for draft in asked])[:, None]
         scores[hot] = scores[hot] / heat + _gumbel_noise(asked, logits)
+    for row, draft in enumerate(drafts):
+        if draft.guide:
+            if not draft.tokens:
+                draft.options = draft.guide.begin(logits[row])
+            scores[row].masked_fill_(draft.guide.forbidden(logits.device), -torch.inf)
     tokens: list[int] = scores.argmax(dim=-1).tolist()
     return tokens
 

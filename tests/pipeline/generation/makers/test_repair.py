@@ -38,7 +38,10 @@ def test_every_row_with_one_answer_is_repaired_and_what_stays_as_it_was_is_none(
     made, grown = make(run, repair(), pool)
     assert (len(made.workload.chosen), model.asked, grown) == (3, ["p"], pool)
     attempts = [row for row in rows_of(run) if row[0] == "attempts"]
-    assert sorted(str(detail) for *_, detail, _ in attempts) == ["answer", "answer", "unchanged"]
+    assert sorted((str(state), str(detail)) for *_, state, detail, _ in attempts) == [
+        ("failed", "unchanged"),
+        *[("ok", "answer")] * 2,
+    ]
     assert {row[3] for row in rows_of(run) if row[0] == "lineage"} == {"repaired"}
 
 

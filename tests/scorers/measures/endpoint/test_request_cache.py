@@ -22,7 +22,7 @@ from pathlib import Path
 from scorers.measures.endpoint.client import EndpointSettings
 from scorers.measures.endpoint.request_cache import post_once
 settings = EndpointSettings(sys.argv[1], "m", max_concurrency=1, cache=Path(sys.argv[2]))
-post_once(settings, "p", [{"row": row} for row in range(4)], dict, bool)
+post_once(settings, "p", [{"row": row} for row in range(4)], lambda at, reply: reply, bool)
 """
 
 
@@ -198,7 +198,7 @@ def test_of_replies_that_were_kept_only_what_is_read_is_held(tmp_path: Path) -> 
         asked = replace(settings(endpoint, tmp_path), max_concurrency=1)
         for _ in range(2):  # had from the server, and then from the folder
             tracemalloc.start()
-            sizes = post_once(asked, "p", bodies(16), lambda reply: len(str(reply)), always)
+            sizes = post_once(asked, "p", bodies(16), lambda at, reply: len(str(reply)), always)
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             assert sizes == [1_000_011] * 16 and peak < 10_000_000
