@@ -14,6 +14,7 @@ from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
 from pipeline.generation.makers.repair import Repair
 from pipeline.generation.makers.s3ft import S3FT
+from pipeline.generation.makers.self_guide import SelfGuide
 from pipeline.generation.makers.self_instruct import SelfInstruct
 from pipeline.generation.makers.step_by_step import StepByStep
 
@@ -34,6 +35,7 @@ AnyMaker = (
     | RTuning
     | Rejection
     | S3FT
+    | SelfGuide
     | SelfInstruct
     | StepByStep
 )
@@ -48,6 +50,7 @@ Generator = Annotated[
     | Annotated[RTuning, Tag("r_tuning")]
     | Annotated[Rejection, Tag("rejection")]
     | Annotated[S3FT, Tag("s3ft")]
+    | Annotated[SelfGuide, Tag("self_guide")]
     | Annotated[SelfInstruct, Tag("self_instruct")]
     | Annotated[StepByStep, Tag("step_by_step")],
     Discriminator(generator_tag),
@@ -63,6 +66,7 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "r_tuning": RTuning,
     "rejection": Rejection,
     "s3ft": S3FT,
+    "self_guide": SelfGuide,
     "self_instruct": SelfInstruct,
     "step_by_step": StepByStep,
 }

@@ -23,6 +23,7 @@ from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
 from pipeline.generation.makers.repair import Repair
 from pipeline.generation.makers.s3ft import S3FT
+from pipeline.generation.makers.self_guide import SelfGuide
 from pipeline.generation.makers.self_instruct import SelfInstruct
 from pipeline.generation.makers.step_by_step import StepByStep
 from pipeline.generation.predict import plan_maker
@@ -104,6 +105,13 @@ def say_styles(text: str, seed: int) -> str:
     return f"Adding gives it. {a + b} " + "is what one comes to by counting on from the first. " * 3
 
 
+def say_task_of_one_kind(text: str, seed: int) -> str:
+    """Another text each time, and the same of it whenever it is asked."""
+    if "Write one new" in text:
+        return f"a text {fraction(seed):.6f}"
+    return f"what follows is {fraction(text):.6f}"
+
+
 def say_tasks(text: str, seed: int) -> str:
     """Two new tasks to each prompt, one of which sorts."""
     if "numbered from" in text:
@@ -144,6 +152,14 @@ class Case:
 
 
 CASES = {  # by the method, and where there are several what they differ in
+    # 2 rounds of 2 inputs, and 3 outputs to each
+    "self_guide": Case(
+        SelfGuide(method="self_guide", instruction="Go on.", epochs=2, inputs_each=2, samples=3),
+        write_tasks,
+        say_task_of_one_kind,
+        {"generate": 4 + 4 * 3},
+        4,
+    ),
     # two of the sums in each style
     "answer_styles": Case(
         AnswerStyles(method="answer_styles", share=1), write_sums, say_styles, {"generate": 8}, 8
