@@ -123,6 +123,7 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (check_measures.export_problems, {"scores", "export"}),
         (check_measures.train_problems, {"measure", "export", "train"}),
         (check_measures.held_out_problems, {"select", "train"}),
+        (check_measures.soup_problems, {"name", "workspace", "train"}),
         (check_measures.mix_problems, {"workspace", "train"}),
         (check_inputs.license_problems, {"sources", "licenses"}),
     )

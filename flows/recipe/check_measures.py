@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fine_tune.mixture import UnknownExportError, find_export
+from fine_tune.named_trainings import find_training
 from flows.recipe.schema import Recipe
 from pipeline.measuring.catalogue import MEASURES
 from pipeline.measuring.measures.embeddings import ComparedField, embeddings_name
@@ -182,6 +183,17 @@ def held_out_problems(recipe: Recipe) -> Iterator[str]:
         needing.append("a greedy soup")
     for name in needing:
         yield f"train: {name} compares held-out losses, and select.held_out is 0: raise it"
+
+
+def soup_problems(recipe: Recipe) -> Iterator[str]:
+    """Trainings that are to be averaged, and are not there."""
+    soup = recipe.train.soup if recipe.train else None
+    beside = Workspace(Path(recipe.workspace)).exports / recipe.name  # where its export will lie
+    for named in soup.trainings if soup else ():
+        try:
+            find_training(named.training, beside)
+        except ValueError as error:
+            yield f"train: {error}"
 
 
 def mix_problems(recipe: Recipe) -> Iterator[str]:

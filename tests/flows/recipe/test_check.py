@@ -233,6 +233,10 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
             "train: coba compares held-out losses, and select.held_out is 0: raise it",
         ),
         (
+            {"train": {"soup": {"trainings": [{"training": "a"}, {"training": "b"}]}}},
+            "train: soup: there is no finished training 'b'",
+        ),
+        (
             {"train": {"soup": {"seeds": [0, 1]}}, "select": {**GOOD["select"], "held_out": 0}},
             "train: a greedy soup compares held-out losses",
         ),
