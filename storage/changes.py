@@ -54,6 +54,21 @@ select path, change, rows, 0, 0 from moved join sources using (source_id)
 order by path, change desc, source_id
 """
 
+DOCUMENTS = """
+with
+    before_cuts as (select path, cut_id from run_documents where run_id = $before),
+    after_cuts as (select path, cut_id from run_documents where run_id = $after),
+    moved as (
+        select path, cut_id, 'new document' as change
+        from after_cuts anti join before_cuts using (cut_id)
+        union
+        select path, cut_id, 'gone document'
+        from before_cuts anti join after_cuts using (cut_id)
+    )
+select path, change, passages, 0, 0 from moved left join document_cuts using (cut_id)
+order by path, change desc, cut_id
+"""
+
 POOL_COUNTS = f"""
 with
     before_pool as ({POOL.format(run="$before")}),
@@ -100,8 +115,10 @@ class SourceChange:
     """A source that one of two runs has."""
 
     path: str
-    change: str  # `new` or `gone`; of what rows are compared with, `new targets` or `gone targets`
-    rows: int | None
+    change: str
+    """`new` or `gone`; of what rows are compared with `new targets` or `gone targets`; of a file of
+    text, in other words or cut otherwise, `new document` or `gone document`."""
+    rows: int | None  # or passages; None where nothing could be read
     examples_new: int  # of its examples, those that only the later run has
     examples_gone: int  # of its examples, those that only the earlier run has
 
@@ -166,9 +183,13 @@ def describe_run(con: Connection, run_id: str) -> DescribedRun:
 
 
 def read_source_changes(con: Connection, before: str, after: str) -> list[SourceChange]:
-    """Sources that only one of the runs has, by path, those of its targets last."""
+    """Sources that only one of the runs has, by path; then of its targets, and its documents."""
     runs = {"before": before, "after": after}
-    rows = [row for query in (SOURCES, TARGETS) for row in con.execute(query, runs).fetchall()]
+    rows = [
+        row
+        for query in (SOURCES, TARGETS, DOCUMENTS)
+        for row in con.execute(query, runs).fetchall()
+    ]
     return [SourceChange(*row) for row in rows]
 
 

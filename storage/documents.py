@@ -112,6 +112,10 @@ select count(*) from passages
 where cut_id in (select cut_id from run_documents where run_id = $run_id)
 """
 
+COUNT_PASSAGES = """
+select coalesce(sum(passages), 0) from document_cuts where cut_id = any($cuts::varchar[])
+"""
+
 RUN_FILES = "select count(distinct path) from run_documents where run_id = $run_id"
 
 REASONS = """
@@ -157,6 +161,11 @@ from passages join document_cuts using (cut_id) where document_id = $id order by
 def read_known_cuts(con: Connection) -> set[str]:
     """The cuts whose passages are all here."""
     return set(fetch_texts(con, KNOWN_CUTS))
+
+
+def count_passages(con: Connection, cuts: Sequence[str]) -> int:
+    """How many passages these cuts have, together."""
+    return fetch_count(con, COUNT_PASSAGES, {"cuts": list(cuts)})
 
 
 def read_refused(con: Connection) -> set[str]:

@@ -13,6 +13,7 @@ from flows.progress import counted, say, spoken
 if TYPE_CHECKING:
     from flows.recipe.schema import Recipe
     from pipeline.advice.learning_curve import NestedSlices
+    from pipeline.documents.predict import PlannedDocuments
     from pipeline.generation.predict import PlannedCalls
     from pipeline.measuring.cost import MeasurePlan
 
@@ -53,6 +54,7 @@ def plan(
     from flows.recipe.check import load_recipe
     from pipeline.advice.budget_advice import advise
     from pipeline.advice.learning_curve import nested_slices
+    from pipeline.documents.predict import document_plan_line
     from storage.workspace import Workspace
     from storage.workspace_lock import lock_workspace
 
@@ -61,7 +63,7 @@ def plan(
     say(f"{recipe} is sound; reading its sources")
     workspace = Workspace(Path(loaded.at(recipe.parent).workspace))
     with lock_workspace(workspace, f"plan of {loaded.name}", tell=say):
-        plans, pool, calls = plan_recipe(loaded, recipe.parent, rows)
+        plans, pool, calls, documents = plan_recipe(loaded, recipe.parent, rows)
         training = plan_train(loaded, recipe.parent, pool)
     slices = nested_slices(pool, seed=loaded.seed)
     total = sum(each.seconds or 0.0 for each in plans)
@@ -72,6 +74,7 @@ def plan(
             {
                 "measures": plans,
                 "calls_of_makers": calls,
+                "documents": documents,
                 "not_in_this": left_out,
                 "seconds": total,
                 "training": training,
@@ -85,6 +88,7 @@ def plan(
     if calls:
         print_table(MAKER_COLUMNS, [call_row(each) for each in calls])
     lines = [
+        *([document_plan_line(documents)] if documents else []),
         f"in all {spoken(total)} of measuring on this machine",
         *(training_plan_lines(training) if training else []),
         *(f"not in this: {each}" for each in left_out),
@@ -154,26 +158,28 @@ def budget_rows(recipe: "Recipe") -> int | None:
 
 def plan_recipe(
     recipe: "Recipe", base: Path, rows: int
-) -> "tuple[list[MeasurePlan], list[str], list[PlannedCalls]]":
+) -> "tuple[list[MeasurePlan], list[str], list[PlannedCalls], PlannedDocuments | None]":
     """Ingest, count tokens, and plan every other measure, on so many rows of each.
 
     Returns:
-        What each measure will cost; ids of the examples; calls of makers.
+        What each measure will cost; ids of the examples; calls of makers; files of text, if the
+        recipe names any.
     """
     from flows.begin_run import identify, read_in, with_targets
     from flows.recipe.adapters import place_adapters
+    from pipeline.documents.predict import plan_documents
     from pipeline.generation.make import repair_key
     from pipeline.generation.predict import plan_maker
     from pipeline.measuring.cost import plan_all
     from pipeline.measuring.measure import Repairs
     from pipeline.measuring.shards import measure_here
     from pipeline.measuring.stage import plan_measures
-    from storage.database import read_workspace
+    from storage.database import open_workspace
     from storage.examples import read_pool
 
     state, sources = identify(recipe, base)
     read_in(state, sources)
-    with read_workspace(state.run.workspace) as con:
+    with open_workspace(state.run.workspace) as con:  # of documents alone there may be none yet
         pool = read_pool(con, state.run.source_ids)
     run = with_targets(state.run)
     generators = place_adapters(run.workspace, state.placed.generate, recipe.name)
@@ -186,7 +192,9 @@ def plan_recipe(
     with counted("rows") as work:
         measure_here(run.workspace, counts.measure, counts.ids, report=work.at)
         plans = plan_all(run.workspace, jobs, counts.measure.key(), rows, work.at)
-    return list(plans.values()), pool, calls
+    found = state.documents
+    documents = plan_documents(run.workspace, found) if state.recipe.documents else None
+    return list(plans.values()), pool, calls, documents
 
 
 def call_row(plan: "PlannedCalls") -> tuple[object, ...]:

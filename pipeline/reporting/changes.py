@@ -145,7 +145,7 @@ def changes_markdown(changes: RunChanges) -> str:
         f"- selection: {selection_line(changes)}",
     ]
     if changes.sources:
-        headings = ("source", "", "rows", "new examples", "retired")
+        headings = ("source", "", "rows or passages", "new examples", "retired")
         rows = [
             (each.path, each.change, each.rows, each.examples_new, each.examples_gone)
             for each in join_edits(changes.sources)
@@ -184,9 +184,9 @@ def as_json(value: object) -> str:
 
 def join_edits(sources: Sequence[SourceChange]) -> list[SourceChange]:
     """Sources, with one change for a file that was edited: old content gone, new content here."""
-    by_path: dict[tuple[str, bool], list[SourceChange]] = defaultdict(list)
+    by_path: dict[tuple[str, str], list[SourceChange]] = defaultdict(list)
     for each in sources:
-        by_path[each.path, each.change.endswith("targets")].append(each)  # "new", "new targets"
+        by_path[each.path, each.change.partition(" ")[2]].append(each)  # "new", "new targets"
     joined: list[SourceChange] = []
     for same in by_path.values():
         if sorted(each.change.split()[0] for each in same) == ["gone", "new"]:

@@ -19,6 +19,13 @@ from storage.changes import (
 from storage.conversations import Conversation
 from storage.database import Connection, QueryError, open_workspace
 from storage.decisions import Decisions
+from storage.documents import (
+    DocumentCut,
+    DocumentPlace,
+    StoredDocument,
+    write_passages,
+    write_run_documents,
+)
 from storage.runs import StageCount, start_run, write_run_targets, write_step
 from storage.selections import PickedRows, write_selection
 from storage.sources import ReadRow, Source, add_source, complete_source, write_rows
@@ -36,6 +43,11 @@ ROWS = {  # source: its path, and its rows
 }
 SOURCES = {"before": ["s1", "s2", "s5"], "after": ["s2", "s3", "s4"], "other": ["s6"]}
 TARGETS = {"before": ["t1"], "after": ["t2"], "other": ["s6"]}
+DOCUMENTS = {  # run: path and cut of each file; scan.pdf gave no text
+    "before": [("d.md", "d4"), ("same.md", "s2"), ("scan.pdf", "none")],
+    "after": [("d.md", "d7"), ("renamed.md", "s2")],
+    "other": [],
+}
 CHOSEN = {"before": "FBA", "after": "CBD", "other": "E"}
 
 TALKS = {
@@ -67,7 +79,12 @@ def tell(con: Connection) -> None:
         read = [ReadRow(n, TALKS[name], "messages") for n, name in enumerate(rows, start=1)]
         write_rows(con, source_id, read, [])
         complete_source(con, source_id, len(rows))
+    for cut, passages in (("d4", 4), ("d7", 7), ("s2", 2)):
+        document = StoredDocument(cut, cut, "markdown", "r", 1, 1, None, "t", None, "")
+        write_passages(con, document, DocumentCut(cut, cut, 512, 64, 64, "t", passages), [])
     for run_id, sources in SOURCES.items():
+        places = [DocumentPlace(path, path, "mit", cut, cut) for path, cut in DOCUMENTS[run_id]]
+        write_run_documents(con, run_id, places)
         recipe = {"name": "n", "seed": len(run_id)}
         start_run(con, run_id, recipe, f"code of {run_id}", {"m": run_id}, sources)
         write_run_targets(con, run_id, TARGETS[run_id])
@@ -100,6 +117,9 @@ def test_sources_are_told_by_path_with_the_examples_that_came_or_went(told: Conn
         SourceChange("empty.jsonl", "new", 0, 0, 0),
         SourceChange("t.jsonl", "new targets", 2, 0, 0),
         SourceChange("t.jsonl", "gone targets", 1, 0, 0),
+        SourceChange("d.md", "new document", 7, 0, 0),
+        SourceChange("d.md", "gone document", 4, 0, 0),
+        SourceChange("scan.pdf", "gone document", None, 0, 0),
     ]
 
 

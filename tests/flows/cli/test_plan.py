@@ -1,13 +1,17 @@
 """What a plan says that it does not price."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
-from flows.cli.plan import curve_lines, not_planned, read_gain
+from flows.begin_run import begin
+from flows.cli.plan import curve_lines, not_planned, plan_recipe, read_gain
 from flows.recipe.schema import Recipe
 from pipeline.advice.learning_curve import nested_slices
+from pipeline.documents.predict import PlannedDocuments
+from tests.tiny_models import CHAT, save_tiny_llama
 
 PLAIN: dict[str, Any] = {
     "name": "plain",
@@ -38,6 +42,22 @@ CHECK = {"against": [{"path": "test.jsonl"}]}
 )
 def test_what_is_not_priced_is_named(blocks: dict[str, Any], left_out: list[str]) -> None:
     assert not_planned(Recipe.model_validate({**PLAIN, **blocks})) == left_out
+
+
+def test_documents_alone_are_planned_before_and_after_they_are_read(tmp_path: Path) -> None:
+    save_tiny_llama(tmp_path / "model", chat_template=CHAT)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text("One two three. " * 50)
+    documents = [{"path": "docs", "license": "mit"}]
+    named: dict[str, object] = {"workspace": "w", "sources": [], "documents": documents}
+    named["target"] = str(tmp_path / "model")
+    recipe = Recipe.model_validate({**PLAIN, **named}).with_target()
+    plans, pool, calls, planned = plan_recipe(recipe, tmp_path, 3)
+    assert (plans, pool, calls) == ([], [], [])
+    assert planned == PlannedDocuments(1, 0, 0, 0, 1, bytes_to_read=750)
+    begin(recipe, tmp_path)
+    again = plan_recipe(recipe, tmp_path, 3)[3]
+    assert again is not None and (again.read, again.to_read) == (1, 0) and again.passages > 0
 
 
 def test_scores_by_rows_say_what_twice_the_rows_would_add() -> None:

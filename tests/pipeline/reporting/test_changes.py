@@ -9,6 +9,7 @@ from pipeline.reporting.changes import (
     compare_runs,
     compare_settings,
     differences,
+    join_edits,
     named,
     rows_by_reason,
     why,
@@ -16,7 +17,7 @@ from pipeline.reporting.changes import (
 from pipeline.reporting.report import read_run_report, write_run_report
 from pipeline.scoring.stage import ScoreSettings
 from pipeline.selection.run_steps import SelectSettings
-from storage.changes import ChoiceChange, DescribedRun, find_previous
+from storage.changes import ChoiceChange, DescribedRun, SourceChange, find_previous
 from storage.database import open_workspace, read_workspace
 from storage.runs import start_run
 from storage.workspace import Workspace
@@ -258,3 +259,14 @@ def test_five_ids_are_named_by_their_first_eight_digits() -> None:
     five = [change("added", n) for n in range(5)]
     assert named(five) == ", ".join(["example "] * 5)
     assert named([*five, change("added", 6)]) == ", ".join(["example "] * 5) + ", …"
+
+
+def test_a_file_that_was_edited_is_one_change_of_its_kind() -> None:
+    kinds = ("", " targets", " document")
+    both = [
+        SourceChange("f", f"{change}{kind}", 1, 0, 0)
+        for kind in kinds
+        for change in ("new", "gone")
+    ]
+    assert [each.change for each in join_edits(both)] == [f"edited{kind}" for kind in kinds]
+    assert join_edits(both[::2]) == both[::2]

@@ -1,5 +1,6 @@
 """Every passage is found again at its place, or the link that breaks is named."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from pipeline.documents import kinds
 from pipeline.documents.settings import DocumentSettings
 from pipeline.documents.stage import identify_documents, ingest_documents
 from pipeline.export.verify import Link
+from pipeline.upkeep.leftovers import RemovalOptions, remove_leftovers
 from pipeline.upkeep.verify_documents import verify_documents
 from scorers.measures.models.loading import ResolvedModel
 from storage.database import open_workspace, read_tables
@@ -81,3 +83,20 @@ def test_retired_documents_are_not_walked(tmp_path: Path, model: ResolvedModel) 
     ingest(tmp_path, model, "r")
     (tmp_path / "a.txt").write_text("Three.")
     assert verify(ingest(tmp_path, model, "later")) == [Link("../a.txt", "passages", 1, 0)]
+
+
+def test_gc_takes_no_passage_not_even_of_an_earlier_run(
+    tmp_path: Path, model: ResolvedModel
+) -> None:
+    (tmp_path / "a.txt").write_text("One. Two.")
+    ingest(tmp_path, model, "first")
+    (tmp_path / "a.txt").write_text("Other.")
+    workspace = ingest(tmp_path, model, "second")
+    query = "select run_id, text from passages join run_documents using (cut_id) order by all"
+    remove_leftovers(
+        workspace, RemovalOptions(date.today(), lost=True, requests=True, backups=True)
+    )
+    with read_tables(workspace) as con:
+        kept = con.execute(query).fetchall()
+    assert kept == [("first", "One. Two."), ("second", "Other.")]
+    assert verify(workspace) == [Link("../a.txt", "passages", 1, 0)]
