@@ -49,6 +49,8 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "q_tuning, LoRA": with_method(LORA, "q_tuning"),
     "sftmix, LoRA": with_method(LORA, "sftmix"),
     "ift, LoRA": with_method(LORA, "ift"),
+    "asft, LoRA": with_method(LORA, "asft"),
+    "fait, LoRA": with_method(LORA, "fait"),
     "mezo, LoRA": with_method(LORA, "mezo", spread=0.01),
     "plain, full": FULL,
     "hft, full": with_method(FULL, "hft"),

