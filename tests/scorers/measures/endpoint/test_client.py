@@ -3,6 +3,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import threading
 import time
 from dataclasses import replace
@@ -18,6 +19,7 @@ from scorers.measures.endpoint.client import (
     get_json,
     patience,
     post_all,
+    trusted_authorities,
 )
 from scorers.measures.endpoint.reply import NotNow
 from scorers.measures.protocols import GenerationFailure
@@ -399,3 +401,9 @@ def test_a_server_that_lists_models_and_answers_nothing_is_lost() -> None:
         with pytest.raises(ServerLostError, match="stopped answering: timeout"):
             ask_all(quick, "p", bodies(9))
         assert {received.body["row"] for received in endpoint.received} == {0}
+
+
+def test_certificates_are_read_once_and_still_asked_for() -> None:
+    assert trusted_authorities() is trusted_authorities()
+    assert trusted_authorities().verify_mode is ssl.CERT_REQUIRED
+    assert trusted_authorities().check_hostname
