@@ -21,4 +21,4 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def weights_folder(tune: Tuned) -> str:
     """The folder, in that of a training, of what it trained."""
-    return ADAPTER_FOLDER if tune == "lora" else MODEL_FOLDER
+    return MODEL_FOLDER if tune == "full" else ADAPTER_FOLDER

@@ -33,7 +33,7 @@ Change: TypeAlias = Literal[
 ]
 """What a training is made of, in the order in which methods are asked."""
 
-Tuned: TypeAlias = Literal["lora", "full"]
+Tuned: TypeAlias = Literal["lora", "qlora", "full"]
 Divisor: TypeAlias = Literal["tokens", "weights", "rows", "batches"]
 """What the losses of an optimizer step are summed over, and divided by the number of: trained
 tokens, their weights, rows, or forward passes, each of which has its own mean."""
@@ -192,7 +192,7 @@ class TrainingMethod(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     changes: ClassVar[Change]
-    tunes: ClassVar[tuple[Tuned, ...]] = ("lora", "full")
+    tunes: ClassVar[tuple[Tuned, ...]] = ("lora", "qlora", "full")
     packs: ClassVar[bool] = True
     """Whether it works on rows that are joined without padding."""
     divides_by: ClassVar[Divisor] = "tokens"

@@ -14,6 +14,7 @@ from fine_tune.checkpoints import last_complete_checkpoint
 from fine_tune.cost import CostMeter
 from fine_tune.evaluate import loss_of_rows
 from fine_tune.files import CACHE_FOLDER, CHECKPOINTS_FOLDER, weights_folder, write_whole
+from fine_tune.four_bits import LIBRARY
 from fine_tune.libraries import quiet_libraries
 from fine_tune.report import (
     HeldOutLoss,
@@ -118,6 +119,7 @@ def _run(checked: CheckedTrainer, training: Training, output: Path, begun: Begun
     _write_weights(trainer, output / weights_folder(training.settings.tune))
     if trainer.meter:
         trainer.meter.write()
+    quantizing = (LIBRARY,) if training.settings.tune == "qlora" else ()
     report = TrainReport(
         key=training.key,
         training=training,
@@ -129,7 +131,7 @@ def _run(checked: CheckedTrainer, training: Training, output: Path, begun: Begun
         heldout_note="" if has_heldout else "the export has no validation split",
         method_notes=notes,
         precision="bfloat16" if trainer.args.bf16 else "float32",
-        libraries={name: version(name) for name in LIBRARIES},
+        libraries={name: version(name) for name in (*LIBRARIES, *quantizing)},
     )
     write_train_report(output, report)
     return report

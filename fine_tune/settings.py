@@ -41,8 +41,8 @@ class TrainSettings(BaseModel):
     )
     tune: Tuned = Field(
         default="lora",
-        description="lora: an adapter beside the weights; full: all of the weights, which takes "
-        "four times their memory in float32.",
+        description="lora: an adapter beside the weights; qlora: the same, the weights in 4 bits; "
+        "full: all of the weights, which takes four times their memory in float32.",
     )
     mix: tuple[MixedExport, ...] = Field(
         default=(), description="Rows that are trained, of several exports; none: the export's own."
@@ -192,7 +192,7 @@ class TrainSettings(BaseModel):
         for number, stage in enumerate(self.stages, start=1):
             self.of_stage(stage)
             parts = {each.changes: each.method for each in stage.methods}
-            if self.tune == "lora" and number > 1 and "adapter" in parts:
+            if self.tune != "full" and number > 1 and "adapter" in parts:
                 raise ValueError(
                     f"{parts['adapter']} begins an adapter: stage {number} goes on with one"
                 )

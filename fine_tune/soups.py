@@ -80,7 +80,7 @@ def heldout_of(
         settings: of their training.
     """
     plain = settings.model_copy(update={"methods": (), "mix": (), "balance": None})
-    lora = settings.tune == "lora"
+    lora = settings.tune != "full"
     with quiet_libraries():
         trainer = checked_trainer(
             export,

@@ -36,7 +36,7 @@ def train_stages(
             begun, start = None, model
             if reports:
                 before = folders[len(reports) - 1] / weights
-                lora = settings.tune == "lora"
+                lora = settings.tune != "full"
                 start = model if lora else before
                 begun = Begun(before if lora else None, model, reports[-1].heldout_after)
             each = settings.of_stage(stage)

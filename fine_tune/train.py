@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fine_tune.four_bits import require_library
 from fine_tune.mixture import pin_exports
 from fine_tune.one_training import train_once
 from fine_tune.report import OnStep, TrainReport
@@ -44,6 +45,7 @@ def train_adapter(
         The report; the stored one, without any work, where this training was finished before.
 
     Raises:
+        MissingLibraryError: if weights are to be in 4 bits, and bitsandbytes is not installed.
         UnknownExportError: if an export that is mixed cannot be found, or has become another.
         OtherTrainingError: if the folder belongs to another training.
         TokenMismatchError: if the trainer would drop or cut a row, or train another token of it.
@@ -51,6 +53,7 @@ def train_adapter(
         ValueError: if the export is not what its manifest says, or has rows longer than the model
             has positions for.
     """
+    require_library(settings.tune)
     pinned = pin_exports(settings, export)
     if pinned.stages:
         return train_stages(export, model, output, pinned, on_step)

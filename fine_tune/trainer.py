@@ -23,6 +23,7 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
 from fine_tune.collate import WeightedRows
+from fine_tune.four_bits import in_four_bits, read_as_stored
 from fine_tune.method import Tuned
 from fine_tune.settings import TrainSettings
 from fine_tune.weighted_trainer import WeightedTrainer
@@ -62,14 +63,19 @@ def build_trainer(
         init_lora_weights=begun or True,
         eva_config=EvaConfig() if begun == "eva" else None,  # given by the method later
     )
+    args = trainer_config(settings, checkpoints)  # which says what device this process has
+    loaded = load_model(model, settings.tune)
     trainer = WeightedTrainer(
-        model=load_model(model, settings.tune) if adapter is None else load_adapter(model, adapter),
-        args=trainer_config(settings, checkpoints),
+        model=loaded if adapter is None else with_adapter(loaded, adapter),
+        args=args,
         train_dataset=splits["train"],
         eval_dataset=splits.get("validation"),
         processing_class=load_chat_tokenizer(model),
-        peft_config=fresh if settings.tune == "lora" and adapter is None else None,
+        peft_config=fresh if settings.tune != "full" and adapter is None else None,
     )
+    for parameter in trainer.loaded_model().parameters():
+        if parameter.requires_grad:  # beside weights in 4 bits, TRL makes an adapter bfloat16
+            parameter.data = parameter.data.float()
     # Set here: asked for in TRL's settings it is refused where attention is not FlashAttention,
     # though the mask of joined rows is right with any (transformers makes it of position_ids).
     pad = trainer.data_collator
@@ -173,14 +179,16 @@ def load_model(folder: Path, tune: Tuned = "lora") -> PreTrainedModel:
         UnusableModelError: if its folder is broken, or lacks weights.
     """
     # A weight in bfloat16 has 8 bits: most steps of an optimizer are too small to move it.
-    halved = torch.cuda.is_available() and tune == "lora"
-    return read_causal_model(folder, "bfloat16" if halved else "float32")
+    halved = torch.cuda.is_available() and tune != "full"
+    dtype = "bfloat16" if halved else "float32"
+    model = read_causal_model(folder, dtype, in_four_bits(dtype) if tune == "qlora" else None)
+    read_as_stored(model)
+    return model
 
 
-def load_adapter(model: Path, adapter: Path) -> PeftModel:
-    """Load a model with an adapter that is trained on."""
-    loaded = load_model(model)
-    found: PeftModel = PeftModel.from_pretrained(loaded, str(adapter), is_trainable=True)
+def with_adapter(model: PreTrainedModel, adapter: Path) -> PeftModel:
+    """A model with an adapter that is trained on."""
+    found: PeftModel = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
     return found
 
 

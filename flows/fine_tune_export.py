@@ -68,7 +68,7 @@ def train_export(export: Path, target: str, output: Path, settings: TrainSetting
 
 def training_said(manifest: ExportManifest, settings: TrainSettings) -> str:
     """What is trained on what, and how, in a few words."""
-    with_what = "LoRA" if settings.tune == "lora" else "all weights"
+    with_what = {"lora": "LoRA", "qlora": "QLoRA", "full": "all weights"}[settings.tune]
     methods = dict.fromkeys(each.method for each in settings.all_methods())
     named = ", ".join([with_what, *methods])
     stages = f", in {len(settings.stages)} stages" if settings.stages else ""

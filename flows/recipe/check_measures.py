@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from fine_tune.four_bits import MissingLibraryError, require_library
 from fine_tune.mixture import UnknownExportError, find_export
 from fine_tune.named_trainings import find_training
 from flows.recipe.schema import Recipe
@@ -154,6 +155,10 @@ def train_problems(recipe: Recipe) -> Iterator[str]:
             "train: trains on the model's chat template, but measure.tokens.template is "
             f"{recipe.measure.tokens.template}: give the target a chat template, or leave train out"
         )
+    try:
+        require_library(recipe.train.tune if recipe.train else "lora")
+    except MissingLibraryError as error:
+        yield f"train: {error}"
     for name in recipe.train.scores() if recipe.train else ():
         if name not in recipe.export.scores:
             yield f"train.methods: read the score {name!r}: add it to export.scores"

@@ -14,6 +14,7 @@ from fine_tune.settings import TrainSettings
 from fine_tune.stage_settings import Soup
 from fine_tune.trial_steps import count_steps, plan_stages, plan_training, time_steps
 from fine_tune.weighted_trainer import WeightedTrainer
+from tests.fine_tune.test_four_bits import needs_library
 from tests.fine_tune.tiny import make_rows
 
 
@@ -73,6 +74,7 @@ def test_each_stage_is_planned_by_the_rows_that_it_draws(
         {"methods": [{"method": "poft", "perplexities": ["perplexity"]}]},
         {"lora_rank": 2, "methods": [{"method": "lora_sb"}]},
         {"methods": [{"method": "asft"}]},
+        pytest.param({"tune": "qlora"}, marks=needs_library),
         {"lora_rank": 2, "methods": [{"method": "corda", "knowledge": {"export": "elsewhere"}}]},
     ],
 )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -58,12 +59,15 @@ def read_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     return found
 
 
-def read_causal_model(path: Path, dtype: str) -> PreTrainedModel:
+def read_causal_model(
+    path: Path, dtype: str, quantization: BitsAndBytesConfig | None = None
+) -> PreTrainedModel:
     """The causal language model in a folder, from safetensors; no code of its own is run.
 
     Args:
         path: folder as transformers saves it.
         dtype: as torch names it: "float32" or "bfloat16".
+        quantization: of its linear layers as they are loaded; None: none.
 
     Raises:
         UnusableModelError: if the folder is broken, or weights are missing from it, which
@@ -73,6 +77,7 @@ def read_causal_model(path: Path, dtype: str) -> PreTrainedModel:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=getattr(torch, dtype),
+            quantization_config=quantization,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from fine_tune import four_bits
 from flows.cli.init import STARTER
 from flows.recipe.check import RecipeError, load_recipe
 from tests.tiny_models import save_tiny_llama
@@ -361,6 +362,14 @@ def test_a_budget_larger_than_the_pool_is_told(
     select = {"steps": [{"method": "top_k", "score": "ifd", "budget": budget}]}
     found = problems_of(tmp_path, {**GOOD, "select": select})
     assert any(problem in each for each in found), found
+
+
+def test_a_library_that_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(four_bits, "find_spec", lambda _: None)
+    assert problems_of(tmp_path, {**GOOD, "train": {"tune": "qlora"}}) == [
+        "train: tune: qlora needs bitsandbytes, which is not installed: pip install -e '.[qlora]' "
+        "in Sluice's folder, or set tune: lora"
+    ]
 
 
 def test_a_name_is_looked_for_in_the_path_that_the_workspace_keeps(tmp_path: Path) -> None:
