@@ -42,6 +42,7 @@ REMARKS = {
     "recipes/evol_instruct.yaml": "Evol-Instruct as a recipe: harder prompts, in a band of losses",
     "recipes/forget_less.yaml": "All weights trained, and little forgotten: HFT and LiNeS",
     "recipes/metacognition.yaml": "Stated confidence as a recipe: calibrated by the samples",
+    "recipes/magpie.yaml": "Magpie as a recipe: what the model says as a user, from no rows",
     "recipes/poft.yaml": "A loss that reads stored scores: PoFT, with Masked Thought",
     "recipes/r_tuning.yaml": "R-Tuning as a recipe: whether the model knew the answer",
     "recipes/rejection.yaml": "The rejection builder as a recipe: STaR, RFT, TRICE",

@@ -167,7 +167,8 @@ def ingest_stage(state: RunState) -> RunState:
         say(f"ingest: {note}")
     tolerate(state, "rows", sum(count.quarantined.values()), count.rows_in)
     tolerate(state, "rows of the targets", run.targets.quarantined, run.targets.rows)
-    if not count.kept and not passages:
+    named = state.recipe.sources or state.recipe.documents  # none where a maker invents its rows
+    if named and not count.kept and not passages:
         what = "the sources hold no row" if state.recipe.sources else "the documents hold no text"
         raise NoRowsError(f"{what} that could be read")
     if state.recipe.targets and not run.target_ids:

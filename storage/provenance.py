@@ -95,8 +95,8 @@ where left(sha256(
 ), 32) <> example_id
 """
 
-ORIGINS = """
-create or replace temp table origins as
+ANCESTORS = """
+create or replace temp table ancestors as
 with recursive up(example_id, ancestor) as (
     select distinct example_id, example_id from exported
     union
@@ -106,8 +106,13 @@ with recursive up(example_id, ancestor) as (
         where r.run_id = $run_id and o.example_id = up.ancestor
     )
 )
+select * from up
+"""
+
+ORIGINS = """
+create or replace temp table origins as
 select up.example_id, o.source_id, o.position, o.example_id as ancestor
-from up join occurrences o on o.example_id = up.ancestor
+from ancestors up join occurrences o on o.example_id = up.ancestor
 join run_sources r on r.source_id = o.source_id and r.run_id = $run_id
 """
 
@@ -123,7 +128,9 @@ order by 1
 """
 
 WITHOUT_ORIGIN = """
-select x.example_id from exported x anti join origins using (example_id) order by 1
+select x.example_id from exported x anti join origins using (example_id)
+where x.example_id not in (select example_id from ancestors where ancestor = '')
+order by 1
 """
 
 ADD_WANTED = "insert into wanted select distinct source_id, position, ancestor from origins"
@@ -202,6 +209,7 @@ def load_export(con: Connection, files: Mapping[str, Sequence[Path]], run_id: st
     for split, paths in files.items():
         if paths:
             con.execute(LOAD, {"split": split, "paths": [str(path) for path in paths]})
+    con.execute(ANCESTORS, {"run_id": run_id})
     con.execute(ORIGINS, {"run_id": run_id})
     con.execute(ADD_WANTED)
     return fetch_count(con, "select count(*) from exported")
@@ -255,7 +263,7 @@ def read_otherwise_stored(con: Connection) -> Broken:
 
 
 def read_without_origin(con: Connection) -> Broken:
-    """Exported rows that neither stand in a source of the run nor were made from such a row."""
+    """Exported rows that stand in no source of the run, and come from no such row nor from none."""
     return _broken(con, WITHOUT_ORIGIN)
 
 

@@ -205,6 +205,12 @@ def completion(text: object, finish_reason: object = "stop", **message: object) 
     return Canned(body={"choices": [choice], "usage": {"completion_tokens": 7}})
 
 
+def continued(text: object, finish_reason: object = "stop") -> Canned:
+    """A completion of a text with one choice."""
+    choice = {"text": text, "finish_reason": finish_reason}
+    return Canned(body={"choices": [choice], "usage": {"completion_tokens": 7}})
+
+
 def listed(**tokens: float) -> Canned:
     """A reply whose first place lists tokens with probabilities; `_` in a name is a blank."""
     top = [

@@ -23,12 +23,15 @@ from scorers.measures.protocols import GeneratedAnswer, GenerationFailure, Gener
 from storage.database import Connection, read_workspace
 from storage.duckdb_instance import attached
 from storage.workspace import Workspace
-from tests.fake_endpoint import Body, Canned, FakeEndpoint, completion, serve
+from tests.fake_endpoint import Body, Canned, FakeEndpoint, completion, continued, serve
 from tests.fakes import fraction
 from tests.stage_runner import start
 
 Say = Callable[[str, int], str | Canned]
 """(the last message, the seed) → the reply."""
+
+OPENED = "(an opening)"
+"""What the script is asked where a model is to go on from a beginning."""
 
 SUMS = [(a, b) for a in (2, 3, 4, 10) for b in (5, 6)]
 
@@ -68,11 +71,14 @@ def scripted(say: Say, *, scramble: bool = False) -> Iterator[FakeEndpoint]:
             return Canned(body={"data": [{"id": "m"}]})
         if asks_if_there(body):
             return completion("Hello")
-        text, seed = str(body["messages"][-1]["content"]), int(body["seed"])
+        goes_on = "prompt" in body
+        text, seed = OPENED if goes_on else last_message(body), int(body["seed"])
         if scramble:
             time.sleep(fraction(text, seed) / 50)
         said = say(text, seed)
-        return said if isinstance(said, Canned) else completion(said)
+        if isinstance(said, Canned):
+            return said
+        return continued(said) if goes_on else completion(said)
 
     with serve(respond) as server:
         yield server
@@ -86,7 +92,11 @@ def questions(server: FakeEndpoint) -> list[str]:
 
 def asks_if_there(body: Body) -> bool:
     """Whether a client asks no more than that: after a reply that failed."""
-    return bool(body["messages"][-1]["content"] == "Hello")
+    return "messages" in body and last_message(body) == "Hello"
+
+
+def last_message(body: Body) -> str:
+    return str(body["messages"][-1]["content"])
 
 
 @dataclass
@@ -100,7 +110,7 @@ class ScriptedModel:
         return [self.answer(request) for request in requests]
 
     def answer(self, request: GenerationRequest) -> Sampled:
-        text = str(request.messages[-1]["content"])
+        text = OPENED if request.opening else str(request.messages[-1]["content"])
         self.asked.append(text)
         said = self.say(text, request.seed % SEED_LIMIT)  # as a server is given it
         if not isinstance(said, str):

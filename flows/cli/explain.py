@@ -105,7 +105,8 @@ def origin_lines(explanation: Mapping[str, Any]) -> Iterator[str]:
         )
     for made in explanation["lineage"]:
         parent = made["parent_id"][:8]
-        by = f" by {made['model']} to the prompt of {parent}" if made["model"] else f": {parent}"
+        of = f"to the prompt of {parent}" if parent else "from no row"
+        by = f" by {made['model']} {of}" if made["model"] else f": {parent}"
         yield f"  {made['method']}{by}, with {made['settings']}"
     for key, what in (
         ("candidates", "other answers to the same prompt"),

@@ -100,7 +100,7 @@ def check_given(recipe: Recipe, base: Path) -> Recipe:
 def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
     """What is wrong with blocks that are each valid: with what they name, and with each other."""
     checks = (
-        (check_inputs.source_problems, {"sources", "targets", "documents"}),
+        (check_inputs.source_problems, {"sources", "targets", "documents", "generate"}),
         (check_inputs.document_problems, {"documents"}),
         (check_inputs.verifier_problems, {"generate"}),
         (check_inputs.model_problems, set(Recipe.model_fields)),

@@ -29,7 +29,8 @@ LOOKED_AT = 100
 
 def source_problems(recipe: Recipe) -> Iterator[str]:
     """Sources that are not there, or cannot be read as what they are said to be."""
-    if not recipe.sources and not recipe.documents:
+    invents = any(not each.needs_rows for each in recipe.generate)
+    if not (recipe.sources or recipe.documents or invents):
         yield "sources: missing; give sources of rows, or documents"
     indices = {f"sources.{number}": each for number, each in enumerate(recipe.sources)}
     indices |= {f"targets.{number}": each for number, each in enumerate(recipe.targets)}

@@ -7,7 +7,6 @@ from typing import Any
 from flows.recipe.check_measures import is_label, missing_embeddings, unknown_score
 from flows.recipe.schema import Recipe
 from pipeline.dedupe.which_copy import SourceOrder
-from pipeline.generation.maker_block import MakerBlock
 from pipeline.ingest.bounds import bound_rows, bound_tokens
 from pipeline.ingest.stage import stored_path
 from pipeline.measuring.catalogue import MEASURES
@@ -80,9 +79,7 @@ def budget_problems(recipe: Recipe) -> Iterator[str]:
     where = f"select.steps.{len(recipe.select.steps) - 1}.budget"
     bounds = [bound_rows(file, format) for file, format in files]
     most = growth * sum(bound or 0 for bound in bounds)
-    grows = any(
-        isinstance(each, MakerBlock) and each.makes_of_whole for each in recipe.generate
-    )  # by any number
+    grows = any(each.makes_of_whole for each in recipe.generate)  # by any number
     if budget.rows and None not in bounds and budget.rows > most and not grows:
         grown = " and the answers to them" if recipe.generate else ""
         yield f"{where}.rows: {budget.rows} is more than the {most} rows of the sources{grown}"

@@ -47,7 +47,7 @@ def without_secrets(place: str) -> str:
 ShardPlace = Annotated[str, Field(min_length=1), AfterValidator(without_secrets)]
 
 
-MODEL_KEYS = ("target", "model", "proxy", "entailment", "encoder")
+MODEL_KEYS = ("target", "model", "template_model", "proxy", "entailment", "encoder")
 """Keys of a recipe whose value names a model."""
 
 

@@ -118,15 +118,21 @@ class Asking:
         if seed is None:
             seed = ask_seed([self._run.seed, self._settings.method, source], ask)
         return GenerationRequest(
-            ask.messages, ask.tools, ask.temperature, ask.max_new_tokens, seed, ask.form
+            ask.messages,
+            ask.tools,
+            ask.temperature,
+            ask.max_new_tokens,
+            seed,
+            ask.form,
+            ask.opening,
         )
 
     def key(self, source: str, ask: Ask) -> str:
         """Hash of the model's identity and of all that it is asked."""
         request = self.request(source, ask)
         asked = [request.messages, request.tools, request.temperature, request.max_new_tokens]
-        form = [] if request.form is None else [asdict(request.form)]
-        return content_hash([self._identity, *asked, request.seed, *form])
+        special = [asdict(each) for each in (request.form, request.opening) if each is not None]
+        return content_hash([self._identity, *asked, request.seed, *special])
 
     def _cut(self, new: Mapping[str, tuple[str, Ask]]) -> Iterator[CallBatch]:
         keys = list(new)

@@ -9,6 +9,7 @@ from pipeline.generation.maker_block import GeneratorBlock
 from pipeline.generation.makers.answer import Answer
 from pipeline.generation.makers.answer_styles import AnswerStyles
 from pipeline.generation.makers.evol_instruct import EvolInstruct
+from pipeline.generation.makers.magpie import Magpie
 from pipeline.generation.makers.metacognition import Metacognition
 from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
@@ -31,6 +32,7 @@ AnyMaker = (
     | Repair
     | AnswerStyles
     | EvolInstruct
+    | Magpie
     | Metacognition
     | RTuning
     | Rejection
@@ -46,6 +48,7 @@ Generator = Annotated[
     | Annotated[Repair, Tag("repair")]
     | Annotated[AnswerStyles, Tag("answer_styles")]
     | Annotated[EvolInstruct, Tag("evol_instruct")]
+    | Annotated[Magpie, Tag("magpie")]
     | Annotated[Metacognition, Tag("metacognition")]
     | Annotated[RTuning, Tag("r_tuning")]
     | Annotated[Rejection, Tag("rejection")]
@@ -62,6 +65,7 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "repair": Repair,
     "answer_styles": AnswerStyles,
     "evol_instruct": EvolInstruct,
+    "magpie": Magpie,
     "metacognition": Metacognition,
     "r_tuning": RTuning,
     "rejection": Rejection,

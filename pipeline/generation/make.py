@@ -149,7 +149,7 @@ def commit_rows(
         for source, work in works.items()
         if work.finished or source == WHOLE_POOL
         for number, each in enumerate(work.settled)
-        if source != WHOLE_POOL or each.parents
+        if source != WHOLE_POOL or each.parents or each.row
     ]
     told = settings.model_dump(mode="json", exclude={"endpoint", "at_most"})
     described = canonical_json(told | {"model": settings.shown_model}).decode()
@@ -176,7 +176,7 @@ def count_made(run: RunContext, made: MadeRows, pool: Sequence[str], step: int) 
     workload, before = made.workload, {*pool}
     settings, key = workload.settings, workload.key
     with open_workspace(run.workspace) as con:
-        rows = read_made_of(con, key, workload.chosen)
+        rows = read_made_of(con, key, [*workload.chosen, WHOLE_POOL])
         done = read_attempted(con, key, workload.chosen) if settings.takes_over else set()
         stands_for = {parent: child for child, parent in sorted(rows, reverse=True)}
         children = {child for child, _ in rows}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from pipeline.measuring.measures.samples import Sampled
-from scorers.measures.protocols import AnswerForm, GeneratedAnswer, Message
+from scorers.measures.protocols import AnswerForm, GeneratedAnswer, Message, Opening
 from storage.conversations import Conversation
 from storage.examples import Example
 from storage.visible import is_blank
@@ -39,6 +39,8 @@ class Ask:
     form: AnswerForm | None = None
     """What the reply has to look like; one that was cut off, or of a server that does not know
     how, may look otherwise."""
+    opening: Opening | None = None
+    """What the model goes on from, where there are no messages."""
 
     @property
     def place(self) -> CallPlace:

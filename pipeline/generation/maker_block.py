@@ -50,6 +50,8 @@ class GeneratorBlock(AnsweringBlock):
         description="The licence of what the model writes; the export's card states it.",
     )
 
+    needs_rows: ClassVar[bool] = True
+    """Whether it makes nothing of an empty pool."""
     takes_over: ClassVar[bool] = False
     """Whether what is made stands for its sources, which leave the pool."""
     made_as: ClassVar[str] = ""

@@ -92,10 +92,20 @@ AnswerForm: TypeAlias = JsonForm | OneOf
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """The beginning of a turn that a model goes on from, where no message is answered."""
+
+    ids: Sequence[int]  # all tokens before the text that is wanted
+    end: str  # the special token that ends the turn, as it is written
+    end_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One answer wanted from an AnswerGenerator."""
 
-    messages: Sequence[Message]  # the prompt; the answer is the assistant's next turn
+    messages: Sequence[Message]
+    """The prompt; the answer is the assistant's next turn. None where there is an opening."""
     tools: Sequence[Mapping[str, Any]]
     """JSON schemas of the tools the assistant may call; () for none."""
     temperature: float
@@ -103,6 +113,8 @@ class GenerationRequest:
     max_new_tokens: int
     seed: int  # of this request alone: the same request gives the same answer in any company
     form: AnswerForm | None = None
+    opening: Opening | None = None
+    """What the model goes on from instead; special tokens stay in the text, but for its end."""
 
 
 @dataclass(frozen=True, slots=True)

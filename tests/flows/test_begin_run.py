@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.plain_run import run_plainly
 from flows.begin_run import NoRowsError, RunState, TooManyBadRowsError, begin, ingest_stage
-from flows.cli.explain import explain
+from flows.cli.explain import explain, origin_lines
 from flows.cli.quarantine import quarantine
 from flows.cli.summary import summary_of
 from flows.recipe.schema import Recipe
@@ -179,3 +179,15 @@ def test_documents_without_any_text_end_the_run(tmp_path: Path, model: str) -> N
     (tmp_path / "docs" / "a.txt").write_text("")
     with pytest.raises(NoRowsError, match="the documents hold no text that could be read"):
         ingest_stage(begun_with_documents(tmp_path, model))
+
+
+def test_a_run_without_sources_begins_with_an_empty_pool(tmp_path: Path, model: str) -> None:
+    invents = [{"method": "magpie"}]
+    state = ingest_stage(begun(tmp_path, model, sources=[], targets=[], generate=invents))
+    assert state.pool == []
+
+
+def test_a_row_that_a_model_wrote_from_no_row_is_told_so() -> None:
+    made = {"parent_id": "", "method": "magpie", "model": "m", "settings": "{}"}
+    told = {"sources": [], "lineage": [made], "candidates": [], "children": []}
+    assert "  magpie by m from no row, with {}" in origin_lines(told)

@@ -10,11 +10,24 @@ Replies are kept where the settings name a folder for them, so that none is aske
 import hashlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
+from scorers.measures.endpoint.choices import (
+    UNKNOWN,
+    as_tokens,
+    completion_tokens,
+    finish_reason,
+)
 from scorers.measures.endpoint.client import EndpointSettings, get_json
+from scorers.measures.endpoint.continuation import (
+    GOES_ON,
+    fields_to_go_on,
+    read_continuation,
+    without_end,
+)
 from scorers.measures.endpoint.forms import form_fields, read_form
 from scorers.measures.endpoint.reply import JsonReply, Reply, first_choice
 from scorers.measures.endpoint.request_cache import post_once, request_key
@@ -30,18 +43,10 @@ from scorers.measures.protocols import (
 
 COMPLETIONS = "chat/completions"
 
-ENDED_BY_ITSELF = frozenset({"stop", "eos", "eos_token", "stop_sequence"})
-"""Values of finish_reason for an answer that is whole; "length" is one that was cut."""
-
-KNOWN_REASONS = ENDED_BY_ITSELF | {"length", "content_filter", "tool_calls"}
-
-UNKNOWN = "unknown"
+ReadReply: TypeAlias = Callable[[Reply], GeneratedAnswer | GenerationFailure]
 
 MOST_NAMES = 40
 """Served models that a message names."""
-
-MOST_TOKENS = 2**31
-"""A count of tokens that is not below this is none."""
 
 MOST_HELD_BYTES = 1 << 29
 """Of the answers to the requests of one call: 64 KiB of each of 8,192."""
@@ -55,9 +60,11 @@ class HeldAnswers:
     def __init__(self) -> None:
         self._room = MOST_HELD_BYTES
 
-    def take(self, reply: Reply, form: AnswerForm | None) -> GeneratedAnswer | GenerationFailure:
-        """See read_answer; an answer there is no room for is had when it is asked for again."""
-        answer = read_answer(reply)
+    def take(
+        self, read: ReadReply, reply: Reply, form: AnswerForm | None
+    ) -> GeneratedAnswer | GenerationFailure:
+        """What is read; an answer there is no room for is had when it is asked for again."""
+        answer = read(reply)
         if isinstance(answer, GeneratedAnswer):
             answer = read_form(answer, reply, form)
             size = sys.getsizeof(answer.text)  # one sign beyond Latin takes all to twice, or more
@@ -87,20 +94,39 @@ class EndpointGenerator:
             ValueError: if the environment variable with the key is not set.
             FormRefusedError: if the server takes no such form of an answer.
         """
-        bodies = [_generation_body(self.settings, request) for request in requests]
         held = HeldAnswers()
+        found: dict[int, GeneratedAnswer | GenerationFailure] = {}
+        for path, read in ((COMPLETIONS, read_answer), (GOES_ON, read_continuation)):
+            asked = [i for i, request in enumerate(requests) if _path_of(request) == path]
+            if asked:
+                replies = self._post(path, read, [requests[i] for i in asked], held)
+                found |= zip(asked, replies, strict=True)
+        return [
+            without_end(found[i], request.opening) if request.opening else found[i]
+            for i, request in enumerate(requests)
+        ]
 
-        def read(at: int, reply: Reply) -> GeneratedAnswer | GenerationFailure:
-            return held.take(reply, requests[at].form)
+    def _post(
+        self,
+        path: str,
+        read: ReadReply,
+        requests: Sequence[GenerationRequest],
+        held: HeldAnswers,
+    ) -> list[GeneratedAnswer | GenerationFailure]:
+        """Ask what goes to one path."""
 
-        return post_once(self.settings, COMPLETIONS, bodies, read, is_answer)
+        def take(at: int, reply: Reply) -> GeneratedAnswer | GenerationFailure:
+            return held.take(read, reply, requests[at].form)
+
+        bodies = [_generation_body(self.settings, request) for request in requests]
+        return post_once(self.settings, path, bodies, take, partial(is_answer, read))
 
     def kept_at(self, request: GenerationRequest) -> str:
         """The file of a reply to it below the folder of all models' replies; "" without one."""
         if self.settings.cache is None:
             return ""
         body = _generation_body(self.settings, request)
-        key = request_key(self.settings.base_url, COMPLETIONS, body)
+        key = request_key(self.settings.base_url, _path_of(request), body)
         return f"{self.settings.cache.name}/{key[:2]}/{key}.json"
 
     def fingerprint(self) -> str:
@@ -128,7 +154,7 @@ def served_window(settings: EndpointSettings) -> int | None:
     Raises:
         MissingModelError: as `endpoint_fingerprint`.
     """
-    return _as_tokens(_find_entry(settings).get("max_model_len"))
+    return as_tokens(_find_entry(settings).get("max_model_len"))
 
 
 def _find_entry(settings: EndpointSettings) -> JsonReply:
@@ -168,7 +194,7 @@ def read_answer(reply: Reply) -> GeneratedAnswer | GenerationFailure:
     message = choice.get("message") if choice is not None else None
     if choice is None or not isinstance(message, dict):
         return GenerationFailure("malformed_reply", "no choices[0].message")
-    finish = _finish_reason(choice)
+    finish = finish_reason(choice)
     if (stopped := _stopped_short(message, finish)) is not None:  # before content, null in these
         return stopped
     text = message.get("content")
@@ -178,22 +204,30 @@ def read_answer(reply: Reply) -> GeneratedAnswer | GenerationFailure:
         return GenerationFailure("empty_answer", f"finish_reason {finish}")
     if finish == UNKNOWN:
         return GenerationFailure("malformed_reply", "finish_reason is none of the known ones")
-    return check_answer(GeneratedAnswer(text, _completion_tokens(reply), finish != "length"))
+    return check_answer(GeneratedAnswer(text, completion_tokens(reply), finish != "length"))
 
 
-def is_answer(reply: JsonReply) -> bool:
-    """Whether a chat completion has an answer, whole or cut off."""
-    return isinstance(read_answer(reply), GeneratedAnswer)
+def is_answer(read: ReadReply, reply: JsonReply) -> bool:
+    """Whether a reply has an answer, whole or cut off."""
+    return isinstance(read(reply), GeneratedAnswer)
+
+
+def _path_of(request: GenerationRequest) -> str:
+    return GOES_ON if request.opening else COMPLETIONS
 
 
 def _generation_body(settings: EndpointSettings, request: GenerationRequest) -> JsonReply:
     body = {
         **settings.extra_body,
         "model": settings.model,
-        "messages": [wire_message(message) for message in request.messages],
         "temperature": request.temperature,
         "top_p": 1.0,
         "seed": request.seed % SEED_LIMIT,
+    }
+    if request.opening:
+        return {**body, **fields_to_go_on(request.opening, request.max_new_tokens)}
+    body |= {
+        "messages": [wire_message(message) for message in request.messages],
         settings.length_field: request.max_new_tokens,
         **form_fields(settings.forms, request.form),
     }
@@ -217,24 +251,6 @@ def _stopped_short(message: JsonReply, finish: str) -> GenerationFailure | None:
     if message.get("tool_calls") or finish == "tool_calls":
         return GenerationFailure("tool_calls", "the model called a tool; only text is taken")
     return None
-
-
-def _finish_reason(choice: JsonReply) -> str:
-    """One of the known ones; what else a server says is not repeated."""
-    reason = choice.get("finish_reason")
-    return reason if isinstance(reason, str) and reason in KNOWN_REASONS else UNKNOWN
-
-
-def _completion_tokens(reply: JsonReply) -> int | None:
-    usage = reply.get("usage")
-    return _as_tokens(usage.get("completion_tokens")) if isinstance(usage, dict) else None
-
-
-def _as_tokens(value: object) -> int | None:
-    """A number of tokens; None for what is none."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value < MOST_TOKENS else None
 
 
 def _served_models(reply: JsonReply) -> dict[str, JsonReply]:

@@ -38,6 +38,7 @@ class _Draft:
 
     request: GenerationRequest
     prompt: list[int]
+    stops: frozenset[int]
     tokens: list[int] = field(default_factory=list)
     stopped: bool = False
     fault: Literal["", "not_finite", "form_too_large"] = ""
@@ -68,16 +69,16 @@ def sample_answers(
         ValueError: if a temperature is negative, no new tokens are allowed, or a form is none
             that can be kept to.
     """
-    begun = [_begin(tokenizer, request, max_tokens) for request in requests]
-    drafts = [draft for draft in begun if isinstance(draft, _Draft)]
     stops = stop_tokens(model, tokenizer)
+    begun = [_begin(tokenizer, request, max_tokens, stops) for request in requests]
+    drafts = [draft for draft in begun if isinstance(draft, _Draft)]
     for draft in drafts:
         if draft.request.form is not None:
             size = model.config.get_text_config().vocab_size
             draft.guide = FormGuide(tokenizer, size, stops, draft.request.form)
     # Same prompts side by side, to be read once; long ones first, to meet memory's end early.
     drafts.sort(key=lambda draft: (-len(draft.prompt), draft.prompt))
-    _write_all(model, drafts, stops)
+    _write_all(model, drafts)
     return [_finish(tokenizer, each) if isinstance(each, _Draft) else each for each in begun]
 
 
@@ -93,21 +94,29 @@ def stop_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> f
 
 
 def _begin(
-    tokenizer: PreTrainedTokenizerBase, request: GenerationRequest, max_tokens: int
+    tokenizer: PreTrainedTokenizerBase,
+    request: GenerationRequest,
+    max_tokens: int,
+    stops: frozenset[int],
 ) -> _Draft | GenerationFailure:
     if request.temperature < 0:
         raise ValueError(f"temperature cannot be negative, got {request.temperature}")
     if request.max_new_tokens < 1:
         raise ValueError(f"max_new_tokens must be at least 1, got {request.max_new_tokens}")
     try:
-        prompt = render_prompt(tokenizer, request.messages, request.tools)
+        prompt = (
+            list(request.opening.ids)
+            if request.opening
+            else render_prompt(tokenizer, request.messages, request.tools)
+        )
     except RenderingError as error:
         return GenerationFailure("template", str(error))
     wanted = len(prompt) + request.max_new_tokens
     if wanted > max_tokens:
         detail = f"prompt and new tokens come to {wanted}, the model takes {max_tokens}"
         return GenerationFailure("context_length", detail)
-    return _Draft(request, prompt)
+    own = frozenset({request.opening.end_id} if request.opening else ())
+    return _Draft(request, prompt, stops | own)
 
 
 def _finish(
@@ -122,12 +131,12 @@ def _finish(
             draft.fault, f"{what[draft.fault]} at new token {len(draft.tokens)}"
         )
     tokens = draft.tokens[:-1] if draft.stopped else draft.tokens  # without the one that ended it
-    text = tokenizer.decode(tokens, skip_special_tokens=True)
+    text = tokenizer.decode(tokens, skip_special_tokens=draft.request.opening is None)
     answer = GeneratedAnswer(str(text), len(draft.tokens), draft.stopped, draft.options)
     return check_answer(answer)
 
 
-def _write_all(model: PreTrainedModel, drafts: Sequence[_Draft], stops: frozenset[int]) -> None:
+def _write_all(model: PreTrainedModel, drafts: Sequence[_Draft]) -> None:
     at, most = 0, BATCH_TOKENS
     while at < len(drafts):
         # The first prompt is the longest of those left.
@@ -135,7 +144,7 @@ def _write_all(model: PreTrainedModel, drafts: Sequence[_Draft], stops: frozense
         tokens = len(drafts[at].prompt) + new
         batch = drafts[at : at + min(BATCH_ANSWERS, max(1, most // tokens))]
         try:
-            _write_batch(model, batch, stops)
+            _write_batch(model, batch)
         except torch.OutOfMemoryError:
             if len(batch) == 1:
                 raise
@@ -238,7 +247,7 @@ class _Batch:
 
 
 @torch.inference_mode()
-def _write_batch(model: PreTrainedModel, drafts: Sequence[_Draft], stops: frozenset[int]) -> None:
+def _write_batch(model: PreTrainedModel, drafts: Sequence[_Draft]) -> None:
     prompts = list(dict.fromkeys(tuple(draft.prompt) for draft in drafts))  # each read once
     batch = _Batch(model, prompts, max(draft.request.max_new_tokens for draft in drafts))
     batch.select([prompts.index(tuple(draft.prompt)) for draft in drafts])
@@ -247,7 +256,7 @@ def _write_batch(model: PreTrainedModel, drafts: Sequence[_Draft], stops: frozen
         finite = batch.logits.isfinite().all(dim=-1).tolist()
         for draft, token, sound in zip(active, _choose(batch.logits, active), finite, strict=True):
             draft.tokens.append(token)
-            draft.stopped, draft.fault = token in stops, "" if sound else "not_finite"
+            draft.stopped, draft.fault = token in draft.stops, "" if sound else "not_finite"
             if draft.guide and sound and not draft.guide.take(token):
                 draft.fault = "form_too_large"
         rows = [row for row, draft in enumerate(active) if not draft.done]

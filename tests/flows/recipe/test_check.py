@@ -448,6 +448,10 @@ def test_a_recipe_has_sources_or_documents(tmp_path: Path) -> None:
     assert "sources: missing; give sources of rows, or documents" in problems_of(tmp_path, recipe)
     (tmp_path / "a.txt").write_text("Text.")
     assert problems_of(tmp_path, {**recipe, "documents": [{"path": "a.txt"}]}) == []
+    assert problems_of(tmp_path, {**recipe, "generate": [{"method": "magpie"}]}) == []
+    served = {"method": "magpie", "model": "m", "endpoint": {"base_url": "http://127.0.0.1:1/v1"}}
+    (problem,) = problems_of(tmp_path, {**recipe, "generate": [served]})
+    assert "name as template_model a model here" in problem
 
 
 def test_a_missing_block_is_named(tmp_path: Path) -> None:

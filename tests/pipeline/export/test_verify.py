@@ -218,6 +218,11 @@ def test_a_row_from_nowhere_is_named(folder: Path, statement: str) -> None:
     assert "in no source of the run" in only_broken(walk(folder), "origins")
 
 
+def test_a_row_that_a_model_made_of_no_row_comes_from_there(folder: Path) -> None:
+    change(folder, "update lineage set parent_id = ''")
+    assert not walk(folder)["origins"].broken
+
+
 def test_an_occurrence_at_the_wrong_line_is_named(folder: Path) -> None:
     change(
         folder,

@@ -18,6 +18,7 @@ from pipeline.generation.maker_block import AtMost, GeneratorBlock, MakerBlock
 from pipeline.generation.makers.answer import Answer
 from pipeline.generation.makers.answer_styles import AnswerStyles
 from pipeline.generation.makers.evol_instruct import EvolInstruct
+from pipeline.generation.makers.magpie import Magpie
 from pipeline.generation.makers.metacognition import Metacognition
 from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
@@ -40,6 +41,7 @@ from storage.maker_calls import read_ledger
 from tests.fake_endpoint import Canned, completion
 from tests.fakes import fraction
 from tests.scripted_maker import (
+    OPENED,
     Say,
     begin,
     kept_attached,
@@ -138,6 +140,11 @@ def say_evolved(text: str, seed: int) -> str:
     return f"{given} Say more of w{fraction(text, seed):.6f} too."
 
 
+def say_anything(text: str, seed: int) -> str:
+    """Another request each time, and answers."""
+    return f"{'Tell me of' if text == OPENED else 'It is'} {fraction(text, seed):.6f}"
+
+
 @dataclass(frozen=True)
 class Case:
     """A maker on a scripted model."""
@@ -189,6 +196,14 @@ CASES = {  # by the method, and where there are several what they differ in
         say_evolved,
         {"generate": 4 + 2, "judge": 3, "retry": 1},
         2,
+    ),
+    # 8 requests and their answers, whatever rows there are
+    "magpie": Case(
+        Magpie(method="magpie", instructions=8, template_model="wheel:smollm2-135m-instruct"),
+        write_tasks,
+        say_anything,
+        {"generate": 16},
+        8,
     ),
     # 8 sums x 4 samples; the 4 with 6 have none right, and 2 hints each
     "rejection": Case(

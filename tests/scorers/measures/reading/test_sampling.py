@@ -9,8 +9,14 @@ from transformers import PreTrainedTokenizerBase
 
 from scorers.measures.models.language_model import HuggingFaceLanguageModel
 from scorers.measures.models.loading import ResolvedModel, load_language_model
-from scorers.measures.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
+from scorers.measures.protocols import (
+    GeneratedAnswer,
+    GenerationFailure,
+    GenerationRequest,
+    Opening,
+)
 from scorers.measures.reading import sampling
+from scorers.measures.reading.chat_format import render_prompt
 
 pytestmark = pytest.mark.slow  # a real model writes
 
@@ -88,6 +94,32 @@ def test_an_answer_stops_at_the_end_of_the_turn(
     stopping.lm_head.calls = 0
     [cut] = model.sample([request("Hi", temperature=0.0, max_new_tokens=3)])
     assert cut == GeneratedAnswer("TheTheThe", tokens=3, finished=False)
+
+
+def test_an_opening_is_gone_on_from_as_the_same_tokens_are_in_a_chat(
+    language_model: HuggingFaceLanguageModel,
+    tokenizer: PreTrainedTokenizerBase,
+    together: list[str],
+) -> None:
+    chat = REQUESTS[2]
+    ids = render_prompt(tokenizer, chat.messages, ())
+    opening = Opening(ids, "<|im_end|>", int(tokenizer.eos_token_id))
+    assert answers(language_model, replace(chat, messages=(), opening=opening)) == [together[2]]
+
+
+def test_an_opening_ends_at_its_own_token_and_keeps_other_special_ones(
+    language_model: HuggingFaceLanguageModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    ids: Any = tokenizer.convert_tokens_to_ids(["<|im_start|>", "!"])
+    special, end = ids
+    writing = deepcopy(language_model.model)
+    head = AlwaysThen(writing.get_output_embeddings(), special, end, after=2)
+    writing.set_output_embeddings(head)
+    model = HuggingFaceLanguageModel(writing, tokenizer)
+    opened = replace(request("", temperature=0), messages=(), opening=Opening([1], "!", end))
+    assert model.sample([opened]) == [
+        GeneratedAnswer("<|im_start|><|im_start|>", tokens=3, finished=True)
+    ]
 
 
 def test_an_answer_with_nul_in_it_is_refused(
@@ -169,9 +201,9 @@ def test_batches_are_cut_and_halved_when_memory_is_short(
     sizes: list[int] = []
     write = sampling._write_batch
 
-    def short(model: Any, drafts: Any, stops: Any) -> None:  # noqa: ANN401
+    def short(model: Any, drafts: Any) -> None:  # noqa: ANN401
         sizes.append(len(drafts))
-        write(model, drafts, stops)
+        write(model, drafts)
         if len(drafts) > 2:  # at the worst moment: when the drafts are full
             raise torch.OutOfMemoryError("no room")
 
@@ -183,7 +215,7 @@ def test_batches_are_cut_and_halved_when_memory_is_short(
 
 def drafts(seeds: range, temperature: float) -> list[sampling._Draft]:
     asked = [request("", temperature=temperature, seed=seed) for seed in seeds]
-    return [sampling._Draft(each, prompt=[1]) for each in asked]
+    return [sampling._Draft(each, prompt=[1], stops=frozenset()) for each in asked]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5, 2.0])

@@ -1,0 +1,32 @@
+"""The one choice of a completion: how it ended, and how many tokens it took."""
+
+from scorers.measures.endpoint.reply import JsonReply
+
+ENDED_BY_ITSELF = frozenset({"stop", "eos", "eos_token", "stop_sequence"})
+"""Values of finish_reason for an answer that is whole; "length" is one that was cut."""
+
+KNOWN_REASONS = ENDED_BY_ITSELF | {"length", "content_filter", "tool_calls"}
+
+UNKNOWN = "unknown"
+
+MOST_TOKENS = 2**31
+"""A count of tokens that is not below this is none."""
+
+
+def finish_reason(choice: JsonReply) -> str:
+    """One of the known ones; what else a server says is not repeated."""
+    reason = choice.get("finish_reason")
+    return reason if isinstance(reason, str) and reason in KNOWN_REASONS else UNKNOWN
+
+
+def completion_tokens(reply: JsonReply) -> int | None:
+    """New tokens of a reply; None where it does not say."""
+    usage = reply.get("usage")
+    return as_tokens(usage.get("completion_tokens")) if isinstance(usage, dict) else None
+
+
+def as_tokens(value: object) -> int | None:
+    """A number of tokens; None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value < MOST_TOKENS else None

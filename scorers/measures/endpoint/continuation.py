@@ -1,0 +1,60 @@
+"""A text that a server goes on from, instead of answering a chat.
+
+POST /v1/completions {"prompt": [token ids], "stop": [end of the turn], …}
+"""
+
+from dataclasses import replace
+
+from scorers.measures.endpoint.choices import (
+    UNKNOWN,
+    completion_tokens,
+    finish_reason,
+)
+from scorers.measures.endpoint.reply import JsonReply, Reply, first_choice
+from scorers.measures.model_text import check_answer
+from scorers.measures.protocols import (
+    GeneratedAnswer,
+    GenerationFailure,
+    Opening,
+)
+
+GOES_ON = "completions"
+"""Where a text is gone on from."""
+
+
+def fields_to_go_on(opening: Opening, max_new_tokens: int) -> JsonReply:
+    """What of a request is its own where an opening is gone on from."""
+    return {
+        "prompt": [int(token) for token in opening.ids],  # as ids: nothing is put in front
+        "max_tokens": max_new_tokens,
+        "stop": [opening.end],
+        "stop_token_ids": [opening.end_id],  # vLLM's own, as is the next; others pass them over
+        "skip_special_tokens": False,  # or one in the middle would go unseen
+    }
+
+
+def read_continuation(reply: Reply) -> GeneratedAnswer | GenerationFailure:
+    """Take the text out of a completion of a text; what is none gets a name."""
+    if isinstance(reply, GenerationFailure):
+        return reply
+    choice = first_choice(reply)
+    text = choice.get("text") if choice is not None else None
+    if choice is None or not isinstance(text, str):
+        return GenerationFailure("malformed_reply", "no choices[0].text")
+    finish = finish_reason(choice)
+    if finish == "content_filter":
+        return GenerationFailure("content_filter", "withheld by the server's filter")
+    if not text.strip():
+        return GenerationFailure("empty_answer", f"finish_reason {finish}")
+    if finish == UNKNOWN:
+        return GenerationFailure("malformed_reply", "finish_reason is none of the known ones")
+    return check_answer(GeneratedAnswer(text, completion_tokens(reply), finish != "length"))
+
+
+def without_end(
+    answer: GeneratedAnswer | GenerationFailure, opening: Opening
+) -> GeneratedAnswer | GenerationFailure:
+    """A text without the token that ended it, which some servers leave in."""
+    if isinstance(answer, GenerationFailure):
+        return answer
+    return replace(answer, text=answer.text.removesuffix(opening.end))
