@@ -9,4 +9,6 @@ Its exceptions, each with the exit code of the command that it ends:
     ├── OtherTrainingError  2  a folder belongs to another training (report.py)
     ├── TokenMismatchError  3  a trainer would not train what was promised (verify_tokens.py)
     └── UnknownExportError  2  an export to be mixed is not there, or another (mixture.py)
+    ImportError
+    └── MissingLibraryError 5  what a training needs is not installed (four_bits.py)
 """

@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 
 from fine_tune.balance import task_shares, tasks_of
 from fine_tune.evaluate import RowLosses, loss_of_rows
 from fine_tune.method import TrainingMethod
-from fine_tune.methods.coba import CoBa
+from fine_tune.methods.coba import task_method
 from fine_tune.mixed_export import MixedExport
 from fine_tune.mixture import draw_places
 from fine_tune.settings import TrainSettings
 from scorers.arrays import Floats
 
 if TYPE_CHECKING:
+    import torch
     from datasets import Dataset
 
 LOSSES = "task_losses"
@@ -66,6 +66,8 @@ class HeldOutTasks:
         Raises:
             FloatingPointError: if one is not a number.
         """
+        import torch
+
         model = trainer.loaded_model()
         training = model.training
         found = [loss_of_rows(trainer, rows).nats_per_token for rows in self.rows]
@@ -103,7 +105,7 @@ def heldout_tasks(
     Raises:
         ValueError: if a task has no held-out row, or the training ends before weights would move.
     """
-    method = task_method(settings)
+    method = task_method(settings.methods)
     if method is None or settings.balance is None:
         return None
     names = sorted(set(tasks_of(trained["source"], settings.balance)))
@@ -123,11 +125,6 @@ def heldout_tasks(
     return HeldOutTasks(method, tuple(names), task_shares(names, weights), tuple(rows))
 
 
-def task_method(settings: TrainSettings) -> CoBa | None:
-    """The method that weighs the tasks of a training, if there is one."""
-    return next((each for each in settings.methods if isinstance(each, CoBa)), None)
-
-
 def stand_in_tasks(settings: TrainSettings, rows: Dataset) -> HeldOutTasks | None:
     """As many tasks as a training will have, to try what asking for their losses costs.
 
@@ -135,7 +132,7 @@ def stand_in_tasks(settings: TrainSettings, rows: Dataset) -> HeldOutTasks | Non
         settings: of the training.
         rows: prepared ones, with `source`, of which each task is to read some.
     """
-    method = task_method(settings)
+    method = task_method(settings.methods)
     if method is None:
         return None
     by_source = settings.balance in (None, "source")

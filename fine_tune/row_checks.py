@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fine_tune.heldout_tasks import task_method
+from fine_tune.methods.coba import task_method
 from fine_tune.prepared_rows import TokenCount
 from fine_tune.settings import TrainSettings
 from fine_tune.trial_steps import count_steps
@@ -76,7 +76,7 @@ def require_steps(settings: TrainSettings, rows: int) -> None:
     Raises:
         ValueError: if it does.
     """
-    method, steps = task_method(settings), count_steps(rows, settings)
+    method, steps = task_method(settings.methods), count_steps(rows, settings)
     if method is not None and steps <= method.warm_up:
         raise ValueError(
             f"coba leaves weights alone in the first {method.warm_up} steps, and the training "

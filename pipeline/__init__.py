@@ -31,6 +31,7 @@ the exit code of a command that one ends; the others are caught before that.
     ├── EnvironmentSetUpError   5  an environment of its own could not be set up
     │                              (serving/own_environment.py)
     ├── IndexDamagedError       3  an index names a place with another text (tracing/report.py)
+    ├── NoSandboxError          5  programs cannot be run apart here (generation/sandbox.py)
     ├── OtherWorkerError        2  a worker has other code or another model (code_version.py)
     ├── TrainerFailedError      1  a trainer's own code fails on a handoff (handoff/verify.py)
     └── ServerFailedError       5  a server ended, or was not ready in time (serving/server.py)

@@ -25,6 +25,7 @@ model's and not that of the rows. DF is at most 1 here, so that no score counts 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -67,6 +68,11 @@ class CoBa(TrainingMethod):
         weights = softmax(tasks * (factor * relative + (1 - factor) * absolute))
         least = LEAST / tasks
         return (1 - LEAST) * weights + least if (weights < least).any() else weights
+
+
+def task_method(methods: Iterable[TrainingMethod]) -> CoBa | None:
+    """The one among some methods that weighs tasks, if there is one."""
+    return next((each for each in methods if isinstance(each, CoBa)), None)
 
 
 def window_slopes(values: Floats, first: int, window: int) -> Floats:

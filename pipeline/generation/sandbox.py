@@ -66,7 +66,7 @@ CALLS = {
 class NoSandboxError(RuntimeError):
     """Programs cannot be run apart on this machine."""
 
-    exit_code: ClassVar[int] = 2
+    exit_code: ClassVar[int] = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,10 @@ ADVICE = {
 MAY_BE_OF_THE_FORM = frozenset({"http_400", "http_404", "http_415", "http_422", "http_501"})
 """Reasons that a server may have against the form of the answer that a body asks for."""
 
-FORM_FIELDS = frozenset({"response_format", "structured_outputs", "logprobs", "top_logprobs"})
+FORM_FIELDS = frozenset({"response_format", "structured_outputs"})
+"""Where a body asks for a form of the answer; it asks for the options' probabilities with it."""
+
+OF_A_FORM = FORM_FIELDS | {"logprobs", "top_logprobs"}
 
 HEARINGS = 2
 """How often a body is tried, each time with all retries, while the server is there."""
@@ -263,7 +266,7 @@ async def _require_form(
         FormRefusedError: if it answers them only where no form is asked for.
     """
     asked = _least_question(settings, body)
-    plain = {name: value for name, value in asked.items() if name not in FORM_FIELDS}
+    plain = {name: value for name, value in asked.items() if name not in OF_A_FORM}
     for question, is_plain in ((asked, False), (plain, True)):
         content = json.dumps(question).encode()
         ours = client.build_request("POST", request.url, content=content)
@@ -273,7 +276,7 @@ async def _require_form(
         if not refused and not is_plain:
             return  # it is the body's own
         if not refused:
-            named = ", ".join(sorted(FORM_FIELDS & body.keys()))
+            named = ", ".join(sorted(OF_A_FORM & body.keys()))
             raise FormRefusedError(
                 f"{request.url} takes no {named} ({failure.reason}, {failure.detail}). Set `forms` "
                 "of the endpoint to what it knows: structured_outputs for vLLM, json_schema for "

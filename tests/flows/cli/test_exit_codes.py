@@ -21,6 +21,7 @@ CODES = {
         "ClusterError",
         "DatabaseFileError",
         "DeploymentMissingError",
+        "FormRefusedError",
         "HandoffError",
         "MissingTemplateError",
         "NoExportError",
@@ -57,6 +58,8 @@ CODES = {
     5: (
         "EnvironmentSetUpError",
         "MissingExtraError",
+        "MissingLibraryError",
+        "NoSandboxError",
         "MissingModelError",
         "UnusableModelError",
         "MissingStorePackageError",
