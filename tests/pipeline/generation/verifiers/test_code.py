@@ -58,6 +58,7 @@ def test_the_output_must_be_that_of_the_given_code() -> None:
 
 
 def test_code_that_does_not_end_is_named() -> None:
-    verifier = Code(method="code", must="run", seconds=1, output_kib=1)
-    told = faults(verifier, TASK, fenced("while True: pass"), fenced("print('x' * 5000)"))
-    assert told == ["code_too_slow", "code_too_much_output"]
+    short = Code(method="code", must="run", seconds=1)
+    assert faults(short, TASK, fenced("while True: pass")) == ["code_too_slow"]
+    narrow = Code(method="code", must="run", seconds=20, output_kib=1)
+    assert faults(narrow, TASK, fenced("print('x' * 5000)")) == ["code_too_much_output"]
