@@ -50,6 +50,7 @@ REMARKS = {
     "recipes/self_guide.yaml": "SELF-GUIDE as a recipe: a task's rows from four examples",
     "recipes/self_instruct.yaml": "Self-Instruct as a recipe: new tasks from a seed pool",
     "recipes/maker_data": "Sums, facts, tasks and reviews that the recipes of makers start from",
+    "recipes/reverse_instructions.yaml": "Requests for given responses, as a recipe",
     "recipes/step_by_step.yaml": "Distilling step-by-step as a recipe: labels and their reasons",
     "recipes/superfiltering.yaml": "A published method as a recipe: IFD of a small model",
     "benchmarks/results": "What each benchmark found, as JSON",

@@ -14,6 +14,7 @@ from pipeline.generation.makers.metacognition import Metacognition
 from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
 from pipeline.generation.makers.repair import Repair
+from pipeline.generation.makers.reverse_instructions import ReverseInstructions
 from pipeline.generation.makers.s3ft import S3FT
 from pipeline.generation.makers.self_guide import SelfGuide
 from pipeline.generation.makers.self_instruct import SelfInstruct
@@ -36,6 +37,7 @@ AnyMaker = (
     | Metacognition
     | RTuning
     | Rejection
+    | ReverseInstructions
     | S3FT
     | SelfGuide
     | SelfInstruct
@@ -52,6 +54,7 @@ Generator = Annotated[
     | Annotated[Metacognition, Tag("metacognition")]
     | Annotated[RTuning, Tag("r_tuning")]
     | Annotated[Rejection, Tag("rejection")]
+    | Annotated[ReverseInstructions, Tag("reverse_instructions")]
     | Annotated[S3FT, Tag("s3ft")]
     | Annotated[SelfGuide, Tag("self_guide")]
     | Annotated[SelfInstruct, Tag("self_instruct")]
@@ -69,6 +72,7 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "metacognition": Metacognition,
     "r_tuning": RTuning,
     "rejection": Rejection,
+    "reverse_instructions": ReverseInstructions,
     "s3ft": S3FT,
     "self_guide": SelfGuide,
     "self_instruct": SelfInstruct,

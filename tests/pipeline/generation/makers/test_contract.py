@@ -23,6 +23,7 @@ from pipeline.generation.makers.metacognition import Metacognition
 from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
 from pipeline.generation.makers.repair import Repair
+from pipeline.generation.makers.reverse_instructions import ReverseInstructions
 from pipeline.generation.makers.s3ft import S3FT
 from pipeline.generation.makers.self_guide import SelfGuide
 from pipeline.generation.makers.self_instruct import SelfInstruct
@@ -97,6 +98,11 @@ def say_shortly(text: str, seed: int) -> str:
     """The words of the given answer, which is wrong where 6 is added."""
     a, b = numbers_of(text)
     return f"Adding gives it {a + b + (b == 6)}"
+
+
+def say_reversed(text: str, seed: int) -> str:
+    """Another request for each text that is shown."""
+    return f"Please add them as in {fraction(text, seed):.6f}."
 
 
 def say_styles(text: str, seed: int) -> str:
@@ -211,6 +217,14 @@ CASES = {  # by the method, and where there are several what they differ in
         write_sums,
         say_sums,
         {"generate": 8 * 4 + 4 * 2},
+        8,
+    ),
+    # a request for each of the responses
+    "reverse_instructions": Case(
+        ReverseInstructions(method="reverse_instructions", least_words=3),
+        write_sums,
+        say_reversed,
+        {"generate": 8},
         8,
     ),
     # 8 answers, 4 of them wrong: 4 paraphrases, of which one is not judged; one judge is unclear
