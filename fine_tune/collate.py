@@ -84,17 +84,14 @@ class WeightedRows:
         ]
         if self.pad.padding_free:
             return torch.cat(each)[None]
-        weights = torch.zeros(labels.shape)  # padding is on the right, and counts 0
-        for index, ws in enumerate(each):
-            weights[index, : len(ws)] = ws
-        return weights
+        return padded(each, labels.shape[1])  # padding is on the right, and counts 0
 
 
-def padded(rows: Sequence[Sequence[float]], tokens: int) -> torch.Tensor:
+def padded(rows: Sequence[Sequence[float] | torch.Tensor], tokens: int) -> torch.Tensor:
     """(rows, tokens) numbers of rows, and 0 behind them."""
     found = torch.zeros(len(rows), tokens)
     for index, row in enumerate(rows):
-        found[index, : len(row)] = torch.tensor(row)
+        found[index, : len(row)] = torch.as_tensor(row)
     return found
 
 

@@ -14,9 +14,10 @@ from pydantic import BaseModel, ConfigDict
 from fine_tune.cost import TrainCost, read_cost
 from fine_tune.report import read_train_report
 from fine_tune.settings import TrainSettings
-from scorers.measures.models.loading import TEMPLATE
+from scorers.measures.models.loading import TEMPLATE, resolve_model
 from scorers.measures.models.model_cache import TEMPLATE_FILE
 from storage.conversations import content_hash
+from storage.exports_manifest import read_manifest
 
 EXPORTS_FOLDER, MODELS_FOLDER = "exports", "models"
 PREFIX = "adapter-"
@@ -54,6 +55,21 @@ def training_folder(export: Path, trial_id: str) -> Path:
     workspace = workspace_of(export)
     models = workspace / MODELS_FOLDER if workspace else export.resolve().parent
     return models / f"{PREFIX}{trial_id}"
+
+
+def place_of_training(export: Path, model: str, settings: TrainSettings) -> Path:
+    """Where a training goes, by all that makes it this one.
+
+    Args:
+        export: folder of its export.
+        model: as a recipe names it.
+        settings: what it mixes has its ids.
+
+    Raises:
+        MissingModelError: if there is no such model.
+    """
+    of = (read_manifest(export).export_id, resolve_model(model).fingerprint)
+    return training_folder(export, trial_identity(*of, settings))
 
 
 def read_outcome(folder: Path, workspace: Path | None) -> TrainingOutcome | None:

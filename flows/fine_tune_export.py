@@ -19,11 +19,10 @@ from pydantic import Field
 from fine_tune.mixture import pin_exports
 from fine_tune.outcome import (
     TrainingOutcome,
+    place_of_training,
     read_outcome,
     read_recipe,
     recipe_settings,
-    training_folder,
-    trial_identity,
     with_template_of,
     workspace_of,
 )
@@ -99,8 +98,7 @@ def fine_tune(
     manifest = read_manifest(folder)
     settings = pin_exports(train or recipe_settings(folder), folder)
     model = with_template_of(folder, target or manifest.model.reference)
-    trial_id = trial_identity(manifest.export_id, resolve_model(model).fingerprint, settings)
-    place = Path(output) if output else training_folder(folder, trial_id)
+    place = Path(output) if output else place_of_training(folder, model, settings)
     workspace = workspace_of(folder)
     if read_outcome(place, workspace) is None and approval:
         answer = ask(folder, manifest, settings)

@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from fine_tune.files import weights_folder
 from fine_tune.mixture import pin_exports
-from fine_tune.outcome import read_outcome, training_folder, trial_identity
+from fine_tune.outcome import place_of_training, read_outcome
 from flows.artifacts import show_training
 from flows.begin_run import NoRowsError, RunState, ingest_stage
 from flows.fine_tune_export import train_export, training_said
@@ -38,7 +38,6 @@ from pipeline.run_context import RunContext
 from pipeline.scoring.stage import score_examples, score_key, unmeasured_targets
 from pipeline.selection.run_steps import later_objections
 from pipeline.selection.stage import select_examples
-from scorers.measures.models.loading import resolve_model
 from storage.database import open_workspace, read_workspace
 from storage.maker_calls import StoredReply
 from storage.retention import write_run_measures
@@ -223,9 +222,7 @@ def train_stage(state: RunState) -> RunState:
         return state
     manifest, directory = state.exported.manifest, state.run.workspace.directory
     settings = pin_exports(state.recipe.train, state.exported.path)
-    target = resolve_model(state.placed.target)
-    trial_id = trial_identity(manifest.export_id, target.fingerprint, settings)
-    output = training_folder(state.exported.path, trial_id)
+    output = place_of_training(state.exported.path, state.placed.target, settings)
     say(f"train: {training_said(manifest, settings)}")
     report = train_export(  # not sent to a cluster: where it is done, its export must be
         state.exported.path, state.placed.target, output, settings

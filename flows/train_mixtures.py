@@ -13,7 +13,7 @@ from prefect import flow
 
 from fine_tune.mixed_export import OWN, MixedExport
 from fine_tune.mixture import find_export, pin_exports
-from fine_tune.outcome import recipe_settings, training_folder, trial_identity, with_template_of
+from fine_tune.outcome import place_of_training, recipe_settings, with_template_of
 from fine_tune.prepared_rows import load_split
 from fine_tune.settings import TrainSettings
 from fine_tune.trial_steps import TrainPlan, count_steps, plan_training
@@ -185,8 +185,7 @@ def train_mixtures(plan: Mixtures, at_most: int | None = None) -> FoundMixture:
 def train_for_loss(plan: Mixtures, added: Added, seed: int) -> float:
     """Train once, or find that it was done; held-out nats per token of the task."""
     settings, model = plan.trained(added, seed), model_of(plan.export)
-    identity = (read_manifest(plan.export).export_id, resolve_model(model).fingerprint)
-    output = training_folder(plan.export, trial_identity(*identity, settings))
+    output = place_of_training(plan.export, model, settings)
     report = train_export(plan.export, model, output, settings)
     assert report.heldout_after is not None  # plan_mixtures has seen that there are such rows
     return report.heldout_after.nats_per_token

@@ -55,6 +55,8 @@ class CoBa(TrainingMethod):
 
     def task_weights(self, losses: Floats) -> Floats:
         """See TrainingMethod."""
+        from scipy.special import softmax
+
         steps, tasks = losses.shape
         if steps < self.warm_up:
             return np.full(tasks, 1 / tasks)
@@ -65,7 +67,7 @@ class CoBa(TrainingMethod):
         absolute = softmax(-per_mean_size(slopes[-self.window :])[-1])
         diverging = softmax(-self.sharpness * per_mean_size(worst))
         factor = min(1.0, len(worst) * diverging[-1])
-        weights = softmax(tasks * (factor * relative + (1 - factor) * absolute))
+        weights: Floats = softmax(tasks * (factor * relative + (1 - factor) * absolute))
         least = LEAST / tasks
         return (1 - LEAST) * weights + least if (weights < least).any() else weights
 
@@ -105,10 +107,3 @@ def per_mean_size(values: Floats) -> Floats:
     size = np.abs(values).mean(axis=0)
     found: Floats = np.divide(values, size, out=np.zeros_like(values), where=size > 0)
     return found
-
-
-def softmax(values: Floats) -> Floats:
-    """Values (n,) as shares of 1."""
-    grown = np.exp(values - values.max())
-    shares: Floats = grown / grown.sum()
-    return shares

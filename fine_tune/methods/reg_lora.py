@@ -18,7 +18,6 @@ several styles (ASD) is not here.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fine_tune.method import Change, LossBatch, TrainingMethod, Tuned
 from fine_tune.mixed_export import MixedExport
-from storage.exports_manifest import IGNORED
+from storage.exports_manifest import IGNORED, hash_file
 
 if TYPE_CHECKING:
     import torch
@@ -113,7 +112,7 @@ def pin_adapter(earlier: EarlierAdapter) -> EarlierAdapter:
     file = Path(earlier.folder) / WEIGHTS
     if not file.is_file():
         raise ValueError(f"reg_lora: {earlier.folder} holds no adapter: there is no {WEIGHTS}")
-    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    found = hash_file(file)
     if earlier.sha256 not in (None, found):
         raise ValueError(f"reg_lora: {file} is no longer the adapter that is asked for")
     return earlier.model_copy(update={"sha256": found})

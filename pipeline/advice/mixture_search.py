@@ -124,9 +124,9 @@ def compare_seeds(alone: Sequence[float], mixed: Sequence[float]) -> Gain:
         alone: (seeds,)
         mixed: (seeds,) with the same seeds, in the same order.
     """
-    differences = np.array(alone) - np.array(mixed)
     if len(alone) != len(mixed):
         raise ValueError(f"{len(alone)} losses alone and {len(mixed)} of a mixture")
+    differences = np.array(alone) - np.array(mixed)
     mean = float(differences.mean())
     if len(differences) < 2:
         return Gain(mean, None)
