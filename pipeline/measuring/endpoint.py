@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,7 @@ from pipeline.measuring.measure import ExampleInputs
 from pipeline.measuring.rows import template_of
 from pipeline.settings import TARGET, Settings
 from scorers.measures.endpoint.client import EndpointSettings
+from scorers.measures.endpoint.forms import FormsOf
 from scorers.measures.endpoint.generator import EndpointGenerator, endpoint_fingerprint
 from scorers.measures.models.devices import resolve_dtype
 from scorers.measures.models.loading import MissingModelError, load_language_model, resolve_model
@@ -27,7 +28,7 @@ class Endpoint(Settings):
     max_concurrency: int = Field(default=16, gt=0, description="Requests under way at a time.")
     timeout_seconds: float = Field(default=300, gt=0, description="For one attempt.")
     retries: int = Field(default=5, ge=0, description="Attempts after the first.")
-    forms: Literal["json_schema", "structured_outputs", "none"] = Field(
+    forms: FormsOf = Field(
         default="json_schema",
         description="How it is told what an answer has to look like: by `response_format`, as most "
         "servers know it; by vLLM's `structured_outputs`; or not at all.",

@@ -1,6 +1,8 @@
-"""The one choice of a completion: how it ended, and how many tokens it took."""
+"""The one choice of a completion: its text, how it ended, and how many tokens it took."""
 
 from scorers.measures.endpoint.reply import JsonReply
+from scorers.measures.model_text import check_answer
+from scorers.measures.protocols import GeneratedAnswer, GenerationFailure
 
 ENDED_BY_ITSELF = frozenset({"stop", "eos", "eos_token", "stop_sequence"})
 """Values of finish_reason for an answer that is whole; "length" is one that was cut."""
@@ -23,6 +25,17 @@ def completion_tokens(reply: JsonReply) -> int | None:
     """New tokens of a reply; None where it does not say."""
     usage = reply.get("usage")
     return as_tokens(usage.get("completion_tokens")) if isinstance(usage, dict) else None
+
+
+def read_choice_text(
+    text: str | None, finish: str, reply: JsonReply
+) -> GeneratedAnswer | GenerationFailure:
+    """The text of a choice that was not stopped as an answer; what is none gets a name."""
+    if text is None or not text.strip():
+        return GenerationFailure("empty_answer", f"finish_reason {finish}")
+    if finish == UNKNOWN:
+        return GenerationFailure("malformed_reply", "finish_reason is none of the known ones")
+    return check_answer(GeneratedAnswer(text, completion_tokens(reply), finish != "length"))
 
 
 def as_tokens(value: object) -> int | None:

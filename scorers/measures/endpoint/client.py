@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import httpx
 
+from scorers.measures.endpoint.forms import FormsOf
 from scorers.measures.endpoint.reply import JsonReply, NotNow, Reply, keep_location, read_reply
 from scorers.measures.protocols import GenerationFailure
 
@@ -99,7 +100,7 @@ class EndpointSettings:
     """No pause is longer; a server that asks for more is taken to have refused."""
     length_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """Which name the server knows. Nearly all know the first; OpenAI's newest only the second."""
-    forms: Literal["json_schema", "structured_outputs", "none"] = "json_schema"
+    forms: FormsOf = "json_schema"
     """How it is told the form of an answer; see forms.py."""
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     """Sent with every request, such as {"chat_template_kwargs": {"enable_thinking": False}}."""
@@ -242,15 +243,12 @@ async def _require_server(
     Raises:
         ServerLostError: if it does not.
     """
-    content = json.dumps(_least_question(settings, body)).encode()
-    ours = client.build_request("POST", request.url, content=content)
     given = settings
     if failure.reason in MAY_BE_LOST:
         given = replace(settings, retries=0)  # it was given time enough to come back
-    tried = patience(given, salt=0)
-    said: Reply = await tried(_attempt, client, ours, settings.timeout_seconds)
+    said = await _ask_beside(client, request, given, _least_question(settings, body))
     if isinstance(said, GenerationFailure) and said.reason not in OF_THE_BODY:
-        raise _lost(ours, said)
+        raise _lost(request, said)
 
 
 async def _require_form(
@@ -268,10 +266,7 @@ async def _require_form(
     asked = _least_question(settings, body)
     plain = {name: value for name, value in asked.items() if name not in OF_A_FORM}
     for question, is_plain in ((asked, False), (plain, True)):
-        content = json.dumps(question).encode()
-        ours = client.build_request("POST", request.url, content=content)
-        tried = patience(settings, salt=0)
-        said: Reply = await tried(_attempt, client, ours, settings.timeout_seconds)
+        said = await _ask_beside(client, request, settings, question)
         refused = isinstance(said, GenerationFailure) and said.reason in MAY_BE_OF_THE_FORM
         if not refused and not is_plain:
             return  # it is the body's own
@@ -282,6 +277,17 @@ async def _require_form(
                 "of the endpoint to what it knows: structured_outputs for vLLM, json_schema for "
                 "most others, or none, by which answers may be of any form"
             )
+
+
+async def _ask_beside(
+    client: httpx.AsyncClient, request: httpx.Request, settings: EndpointSettings, body: JsonReply
+) -> Reply:
+    """Ask something else at the place of a request."""
+    ours = client.build_request("POST", request.url, content=json.dumps(body).encode())
+    reply: Reply = await patience(settings, salt=0)(
+        _attempt, client, ours, settings.timeout_seconds
+    )
+    return reply
 
 
 def _least_question(settings: EndpointSettings, body: JsonReply) -> JsonReply:

@@ -5,13 +5,8 @@ POST /v1/completions {"prompt": [token ids], "stop": [end of the turn], …}
 
 from dataclasses import replace
 
-from scorers.measures.endpoint.choices import (
-    UNKNOWN,
-    completion_tokens,
-    finish_reason,
-)
+from scorers.measures.endpoint.choices import finish_reason, read_choice_text
 from scorers.measures.endpoint.reply import JsonReply, Reply, first_choice
-from scorers.measures.model_text import check_answer
 from scorers.measures.protocols import (
     GeneratedAnswer,
     GenerationFailure,
@@ -44,11 +39,7 @@ def read_continuation(reply: Reply) -> GeneratedAnswer | GenerationFailure:
     finish = finish_reason(choice)
     if finish == "content_filter":
         return GenerationFailure("content_filter", "withheld by the server's filter")
-    if not text.strip():
-        return GenerationFailure("empty_answer", f"finish_reason {finish}")
-    if finish == UNKNOWN:
-        return GenerationFailure("malformed_reply", "finish_reason is none of the known ones")
-    return check_answer(GeneratedAnswer(text, completion_tokens(reply), finish != "length"))
+    return read_choice_text(text, finish, reply)
 
 
 def without_end(

@@ -15,12 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
-from scorers.measures.endpoint.choices import (
-    UNKNOWN,
-    as_tokens,
-    completion_tokens,
-    finish_reason,
-)
+from scorers.measures.endpoint.choices import as_tokens, finish_reason, read_choice_text
 from scorers.measures.endpoint.client import EndpointSettings, get_json
 from scorers.measures.endpoint.continuation import (
     GOES_ON,
@@ -31,7 +26,6 @@ from scorers.measures.endpoint.continuation import (
 from scorers.measures.endpoint.forms import form_fields, read_form
 from scorers.measures.endpoint.reply import JsonReply, Reply, first_choice
 from scorers.measures.endpoint.request_cache import post_once, request_key
-from scorers.measures.model_text import check_answer
 from scorers.measures.models.loading import MissingModelError
 from scorers.measures.protocols import (
     AnswerForm,
@@ -200,11 +194,7 @@ def read_answer(reply: Reply) -> GeneratedAnswer | GenerationFailure:
     text = message.get("content")
     if text is not None and not isinstance(text, str):
         return GenerationFailure("malformed_reply", f"content is {type(text).__name__}, not text")
-    if text is None or not text.strip():
-        return GenerationFailure("empty_answer", f"finish_reason {finish}")
-    if finish == UNKNOWN:
-        return GenerationFailure("malformed_reply", "finish_reason is none of the known ones")
-    return check_answer(GeneratedAnswer(text, completion_tokens(reply), finish != "length"))
+    return read_choice_text(text, finish, reply)
 
 
 def is_answer(read: ReadReply, reply: JsonReply) -> bool:
