@@ -2,12 +2,11 @@
 
 import ast
 import json
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from rows_out import IdsAndLabels, split_files, stand_in, write_held_rows
+from rows_out import IdsAndLabels, command_words, split_files, stand_in, write_held_rows
 
 stand_in("beaker", "wandb")  # for launching and watching jobs
 
@@ -40,8 +39,7 @@ def read_open_instruct() -> Mapping[str, Iterable[IdsAndLabels]]:
     """The rows that its cached dataset would hold: transformed, then filtered."""
     from open_instruct import dataset_transformation as own
 
-    script = Path("train.sh").read_text(encoding="utf-8").replace("\\\n", " ")
-    words = shlex.split(script, comments=True)
+    words = command_words()
     require_options([word for word in words if word.startswith("--")], own.TokenizerConfig)
     name = words[words.index("--dataset_transform_fn") + 1]
     longest = int(words[words.index("--max_seq_length") + 1])

@@ -1,11 +1,10 @@
 """verl's own dataset over a handoff."""
 
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rows_out import IdsAndLabels, split_files, write_held_rows
+from rows_out import IdsAndLabels, command_words, split_files, write_held_rows
 
 CONFIG_FILE = "sft_trainer_engine.yaml"
 KEY = re.compile(r"[a-z]+(\.[a-z_]+)+=")
@@ -42,8 +41,7 @@ def read_verl() -> Mapping[str, Iterable[IdsAndLabels]]:
     from omegaconf import OmegaConf
     from verl.utils.dataset.multiturn_sft_dataset import MultiTurnSFTDataset
 
-    script = Path("train.sh").read_text(encoding="utf-8").replace("\\\n", " ")
-    words = shlex.split(script, comments=True)
+    words = command_words()
     require_settings([word for word in words if KEY.match(word)])
     said = OmegaConf.from_dotlist([word for word in words if word.startswith("data.")])
 

@@ -3,6 +3,7 @@
 import importlib.machinery
 import json
 import os
+import shlex
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -36,6 +37,12 @@ def split_files() -> dict[str, str]:
     """Split → its data file, of the splits that are there."""
     found = {path.stem: str(path) for path in sorted(Path("data").iterdir())}
     return {split: found[split] for split in ("train", "validation") if split in found}
+
+
+def command_words() -> list[str]:
+    """The words of the command in train.sh, its lines joined."""
+    script = Path("train.sh").read_text(encoding="utf-8").replace("\\\n", " ")
+    return shlex.split(script, comments=True)
 
 
 def stand_in(*names: str) -> None:
