@@ -146,6 +146,12 @@ def runs_of(words: Sequence[str], n: int) -> Iterator[WordRun]:
     return (tuple(words[start:end]) for start, end in enumerate(run_ends(words, n)))
 
 
+def stand_in_a_row(wanted: Sequence[str], words: Sequence[str]) -> bool:
+    """Whether words stand among others in the same order, with nothing between; none always do."""
+    starts = range(len(words) - len(wanted) + 1)
+    return any(words[start : start + len(wanted)] == wanted for start in starts)
+
+
 def share_in_runs(words: Sequence[str], n: int, wanted: Container[WordRun]) -> float:
     """The share of the words' characters that stand in a wanted run of n of them, each once.
 

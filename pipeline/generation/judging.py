@@ -37,6 +37,13 @@ def read_yes_or_no(reply: Sampled) -> bool | Unread:
     return said == {"yes"} if len(said) == 1 else Unread("unparsed")
 
 
+def fault_of_verdict(verdict: bool | Unread) -> str:
+    """Why what a judge was asked about goes; "" where the judge says yes."""
+    if isinstance(verdict, Unread):
+        return "unparsed_verdict"
+    return "" if verdict else "wrong_answer"
+
+
 def ask_yes_or_no(stage: str, question: str, retries: int) -> Judging:
     """Ask a judge until it says one of the two words, at most so many times more."""
     told = yield from ask_together({stage: question}, retries)

@@ -50,6 +50,8 @@ class AnswerBlock(GeneratorBlock):
 
     rows_of_prompt: ClassVar[int | None] = 1
     """How many of the rows with one prompt are worked on; None: all."""
+    in_key: ClassVar[frozenset[str]] = frozenset({"answers", "temperature", "max_new_tokens"})
+    """Fields that can change an answer."""
 
     @property
     def makes_of_whole(self) -> bool:
@@ -81,7 +83,7 @@ class AnswerBlock(GeneratorBlock):
 
     def key(self, seed: int, pool: Sequence[str] | None = None) -> str:
         """Hash of the model and of how it samples."""
-        sampling = self.model_dump(include={"answers", "temperature", "max_new_tokens"})
+        sampling = self.model_dump(include={*self.in_key})
         return content_hash([self.identity(), sampling, seed])[:16]
 
 

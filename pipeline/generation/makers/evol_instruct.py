@@ -48,6 +48,7 @@ from pipeline.generation.maker import (
     ask_text,
     is_question,
     last_prompt_text,
+    one_exchange,
 )
 from pipeline.generation.maker_block import CallBounds, MakerBlock
 from pipeline.generation.shown_text import repeats_shown
@@ -56,7 +57,7 @@ from pipeline.generation.written_text import has_no_content, is_refusal, refuses
 from pipeline.measuring.measures.samples import Sampled
 from pipeline.text.word_overlap import is_near_any
 from scorers.words import split_words
-from storage.conversations import Conversation, content_hash
+from storage.conversations import content_hash
 from storage.examples import Example
 
 Operator = Literal["constraint", "deepen", "concretise", "reasoning", "input", "breadth"]
@@ -186,8 +187,8 @@ def evolve_once(
     places.append(ask.place)
     if isinstance(answer, Unread):
         return Settled(places, None, answer.reason)
-    row = [{"role": "user", "content": evolved}, {"role": "assistant", "content": answer}]
-    return Settled(places, Conversation(row), operator, [each.example_id for each in line])
+    row = one_exchange(evolved, answer)
+    return Settled(places, row, operator, [each.example_id for each in line])
 
 
 def evolving(operator: Operator, prompt: str) -> str:

@@ -47,10 +47,13 @@ from pipeline.generation.maker import (
 from pipeline.generation.maker_block import WHOLE_POOL, CallBounds, MakerBlock
 from pipeline.generation.short_answers import (
     Compare,
+    ask_samples,
     most_frequent,
     read_beginning,
     same_words,
+    sample_places,
     says_same,
+    settle_samples,
 )
 from pipeline.generation.templates import fill_prompt
 from pipeline.measuring.measures.samples import Sampled
@@ -139,57 +142,42 @@ class Answered:
 
 def make_by_metacognition(settings: Metacognition, sources: Sequence[Example], seed: int) -> Making:
     """Sample, map consistency to confidence, choose, and write both kinds of row."""
+    count = settings.samples
     replies = iter(
-        (yield Wanted([ask for source in sources for ask in ask_samples(settings, source)]))
+        (yield Wanted([ask for source in sources for ask in ask_question(settings, source)]))
     )
     settled: list[Settled] = []
     questions: list[Answered] = []
     for source in sources:
-        read = read_samples(settings, source, [*islice(replies, settings.samples)])
+        read = read_samples(settings, source, [*islice(replies, count)])
         if isinstance(read, Answered):
             questions.append(read)
         else:
-            settled.append(settle_samples_of(settings, source, None, read))
+            settled.append(settle_samples(source, count, None, read))
     aimed = aim_confidences(settings, questions, seed)
     settled += [
-        settle_samples_of(settings, each.source, None, "no_target")
+        settle_samples(each.source, count, None, "no_target")
         for each in aimed
         if np.isnan(each.target)
     ]
     kept, over = level_tenths(settings, [each for each in aimed if not np.isnan(each.target)], seed)
-    settled += [settle_samples_of(settings, each.source, None, "over_bin") for each in over]
+    settled += [settle_samples(each.source, count, None, "over_bin") for each in over]
     settled += [
-        settle_samples_of(settings, each.source, single_row(settings, each, seed), "single")
+        settle_samples(each.source, count, single_row(settings, each, seed), "single")
         for each in kept
     ]
     return [*settled, *pair_questions(settings, kept, seed)]
 
 
-def ask_samples(settings: Metacognition, source: Example) -> list[Ask]:
+def ask_question(settings: Metacognition, source: Example) -> list[Ask]:
     """The samples of one question."""
     text = source.prompt
     if settings.compare == "words":
         text = fill_prompt("metacognition_answer", {"prompt": text})
     messages = [{"role": "user", "content": text}]
-    return [
-        Ask(
-            f"sample {source.example_id}",
-            attempt,
-            messages,
-            settings.temperature,
-            settings.max_new_tokens,
-            tools=source.tools,
-        )
-        for attempt in range(settings.samples)
-    ]
-
-
-def settle_samples_of(
-    settings: Metacognition, source: Example, row: Conversation | None, reason: str
-) -> Settled:
-    """What became of all samples of a question."""
-    places = [(f"sample {source.example_id}", attempt) for attempt in range(settings.samples)]
-    return Settled(places, row, reason, [source.example_id])
+    return ask_samples(
+        source, messages, settings.samples, settings.temperature, settings.max_new_tokens
+    )
 
 
 def read_samples(
@@ -283,7 +271,7 @@ def pair_questions(
         places = [
             place
             for each in (first, second)
-            for place in settle_samples_of(settings, each.source, None, "").replies
+            for place in sample_places(each.source, settings.samples)
         ]
         parents = [first.source.example_id, second.source.example_id]
         settled.append(Settled(places, row, "pair", parents))

@@ -40,10 +40,12 @@ from pipeline.generation.maker import Ask, CallKind, Making, Settled, Unread, Wa
 from pipeline.generation.maker_block import WHOLE_POOL, CallBounds, MakerBlock
 from pipeline.generation.short_answers import (
     Compare,
+    ask_samples,
     most_frequent,
     read_beginning,
     same_words,
     says_same,
+    settle_samples,
 )
 from scorers.measures.protocols import Message
 from scorers.words import split_words
@@ -160,42 +162,30 @@ def make_by_r_tuning(settings: RTuning, source: Example, seed: int) -> Making:
 
 def make_by_entropy(settings: RTuning, sources: Sequence[Example]) -> Making:
     """Sample answers to every prompt, and say of the half that differs less that it is sure."""
+    count = settings.samples
     asks = [
-        Ask(
-            f"sample {source.example_id}",
-            attempt,
-            source.conversation.prompt,
-            settings.temperature,
-            settings.max_new_tokens,
-            tools=source.tools,
+        ask
+        for each in sources
+        for ask in ask_samples(
+            each, each.conversation.prompt, count, settings.temperature, settings.max_new_tokens
         )
-        for source in sources
-        for attempt in range(settings.samples)
     ]
     replies = iter((yield Wanted(asks)))
     settled: list[Settled] = []
     told: list[tuple[float, Example, Message]] = []
     for source in sources:
-        read = [read_beginning(reply) for reply in islice(replies, settings.samples)]
+        read = [read_beginning(reply) for reply in islice(replies, count)]
         answer = choose_answer(source, read)
         if isinstance(answer, Unread):
-            settled.append(settle_samples(settings, source, None, answer.reason))
+            settled.append(settle_samples(source, count, None, answer.reason))
         else:
             told.append((entropy_of([*map(str, read)]), source, answer))
     told.sort(key=lambda each: (each[0], each[1].example_id))
     for rank, (_, source, answer) in enumerate(told):
         sure = rank < len(told) // 2
         row = certainty_row(settings, source, answer, sure)
-        settled.append(settle_samples(settings, source, row, "sure" if sure else "unsure"))
+        settled.append(settle_samples(source, count, row, "sure" if sure else "unsure"))
     return settled
-
-
-def settle_samples(
-    settings: RTuning, source: Example, row: Conversation | None, reason: str
-) -> Settled:
-    """What became of all samples of a source."""
-    places = [(f"sample {source.example_id}", attempt) for attempt in range(settings.samples)]
-    return Settled(places, row, reason, [source.example_id])
 
 
 def choose_answer(source: Example, read: Sequence[str | Unread]) -> Message | Unread:

@@ -214,17 +214,15 @@ def choose_right(
             key = path_key(text) if settings.distinct == "path" else " ".join(text.split())
             firsts[key] = min(firsts.get(key, (text, at)), (text, at))
     chosen = choose_far_apart([text for text, _ in firsts.values()], settings.keep_at_most)
-    first_places = {at for text, at in firsts.values() if text in chosen}
+    first_places = {at for _, at in firsts.values()}
     settled = []
     for at in texts:
         places = [(stage, at), *(told[stage, at].asked if (stage, at) in told else ())]
-        if at in first_places:
+        if at in first_places and read[at] in chosen:
             settled.append(Settled(places, answer_source(source, read[at]), stage))
-            continue
-        over = any(at == first for _, first in firsts.values())
-        settled.append(
-            Settled(places, None, reasons.get(at) or ("over_cap" if over else "duplicate"))
-        )
+        else:
+            beside = "over_cap" if at in first_places else "duplicate"
+            settled.append(Settled(places, None, reasons.get(at, beside)))
     return settled
 
 

@@ -18,7 +18,6 @@ from pydantic import model_validator
 
 from pipeline.generation.maker import Making, Settled
 from pipeline.generation.makers.answer import AnswerBlock, make_by_answer
-from storage.conversations import content_hash
 from storage.examples import Example
 from storage.repairs import REPAIRED
 
@@ -30,6 +29,7 @@ class Repair(AnswerBlock):
 
     made_as: ClassVar[str] = REPAIRED
     rows_of_prompt: ClassVar[int | None] = None
+    in_key: ClassVar[frozenset[str]] = AnswerBlock.in_key | {"method"}
 
     @model_validator(mode="after")
     def one_repair_each(self) -> Self:
@@ -48,11 +48,6 @@ class Repair(AnswerBlock):
     def makings(self, sources: Sequence[Example], seed: int) -> Mapping[str, Making]:
         """One for each row."""
         return {source.example_id: make_by_repair(self, source, seed) for source in sources}
-
-    def key(self, seed: int, pool: Sequence[str] | None = None) -> str:
-        """Hash of the model, of how it samples and of the method."""
-        sampling = self.model_dump(include={"answers", "temperature", "max_new_tokens", "method"})
-        return content_hash([self.identity(), sampling, seed])[:16]
 
 
 def make_by_repair(settings: Repair, source: Example, seed: int) -> Making:

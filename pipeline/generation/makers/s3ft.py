@@ -25,7 +25,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.generation.judging import VERDICT_TOKENS, ask_yes_or_no
+from pipeline.generation.judging import VERDICT_TOKENS, ask_yes_or_no, fault_of_verdict
 from pipeline.generation.maker import (
     Ask,
     CallKind,
@@ -43,9 +43,9 @@ from pipeline.generation.maker import (
 from pipeline.generation.maker_block import CallBounds, MakerBlock
 from pipeline.generation.shown_text import repeats_shown, speaks_of_hint
 from pipeline.generation.templates import fill_prompt, fixed_text
+from pipeline.generation.verifiers.final_answer import FinalAnswer
 from pipeline.measuring.measures.samples import Sampled
-from pipeline.selection.methods.correct_answer import CURRENCIES
-from pipeline.text.final_answer import final_answer, same_answer
+from pipeline.text.final_answer import final_answer
 from scorers.words import split_words
 from storage.examples import Example
 
@@ -129,13 +129,9 @@ def judge_answer(
     if isinstance(text, Unread):
         return [], text.reason
     if settings.judge == "final_answer":
-        given, trusted = final_answer(text), final_answer(source.response)
-        if given is None or trusted is None:
-            return [], "no_answer"
-        return [], "" if same_answer(given, trusted, CURRENCIES) else "wrong_answer"
+        (fault,) = FinalAnswer().faults(source, [text])
+        return [], fault
     fields = {"prompt": source.prompt, "answer": text, "reference": source.response}
     question = fill_prompt("judged_response", fields)
     asked, verdict = yield from ask_yes_or_no(f"judge {stage}", question, settings.retries)
-    if isinstance(verdict, Unread):
-        return asked, "unparsed_verdict"
-    return asked, "" if verdict else "wrong_answer"
+    return asked, fault_of_verdict(verdict)

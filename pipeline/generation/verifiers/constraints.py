@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.generation.verifier import VerifierBlock
-from scorers.words import split_words
+from scorers.words import split_words, stand_in_a_row
 from storage.examples import Example
 
 Words = Annotated[str, Field(min_length=1)]
@@ -62,17 +62,11 @@ class Constraints(VerifierBlock):
             return "too_short"
         if self.words_at_most is not None and len(words) > self.words_at_most:
             return "too_long"
-        if not all(stands_in(each, words) for each in self.includes):
+        if not all(stand_in_a_row(split_words(each), words) for each in self.includes):
             return "lacks_word"
-        if any(stands_in(each, words) for each in self.excludes):
+        if any(stand_in_a_row(split_words(each), words) for each in self.excludes):
             return "has_word"
         return "" if has_form(text, self.form) else f"not_{self.form}"
-
-
-def stands_in(wanted: str, words: Sequence[str]) -> bool:
-    """Whether words stand in a row among others."""
-    row = split_words(wanted)
-    return any(words[at : at + len(row)] == row for at in range(len(words) - len(row) + 1))
 
 
 def has_form(text: str, form: str | None) -> bool:

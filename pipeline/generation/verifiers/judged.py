@@ -14,8 +14,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.generation.judging import VERDICT_TOKENS, ask_together
-from pipeline.generation.maker import CallKind, CallPlace, Unread
+from pipeline.generation.judging import VERDICT_TOKENS, ask_together, fault_of_verdict
+from pipeline.generation.maker import CallKind, CallPlace
 from pipeline.generation.maker_block import CallBounds
 from pipeline.generation.templates import fill_prompt
 from pipeline.generation.verifier import Verdict, VerifierBlock, Verifying
@@ -51,13 +51,8 @@ class Judged(VerifierBlock):
             for place, text in zip(places, texts, strict=True)
         }
         told = yield from ask_together(questions, self.retries)
-        faults = {True: "", False: "wrong_answer"}
-        verdicts = []
-        for place in places:
-            asked, verdict = told[judge_stage(place)]
-            fault = "unparsed_verdict" if isinstance(verdict, Unread) else faults[verdict]
-            verdicts.append(Verdict(fault, tuple(asked)))
-        return verdicts
+        found = [told[judge_stage(place)] for place in places]
+        return [Verdict(fault_of_verdict(verdict), tuple(asked)) for asked, verdict in found]
 
     def _question(self, source: Example, text: str) -> str:
         fields = {"prompt": source.prompt, "answer": text}

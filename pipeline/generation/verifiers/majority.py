@@ -43,16 +43,14 @@ class Majority(VerifierBlock):
             else:
                 groups.append((answer, 1))
         chosen = self._chosen(groups)
-        return [
-            "no_answer"
-            if answer is None
-            else "no_majority"
-            if chosen is None
-            else ""
-            if same_answer(answer, chosen, self.units)
-            else "not_of_majority"
-            for answer in given
-        ]
+        return [self._fault(answer, chosen) for answer in given]
+
+    def _fault(self, answer: str | None, chosen: str | None) -> str:
+        if answer is None:
+            return "no_answer"
+        if chosen is None:
+            return "no_majority"
+        return "" if same_answer(answer, chosen, self.units) else "not_of_majority"
 
     def _chosen(self, groups: Sequence[tuple[str, int]]) -> str | None:
         most = max((count for _, count in groups), default=0)
