@@ -55,6 +55,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "plain, full": FULL,
     "hft, full": with_method(FULL, "hft"),
     "cofitune, full": with_method(FULL, "cofitune"),
+    "roste, full": with_method(FULL, "roste"),
 }
 
 

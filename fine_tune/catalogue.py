@@ -22,6 +22,7 @@ from fine_tune.methods.mezo import MeZO
 from fine_tune.methods.poft import PoFT
 from fine_tune.methods.q_tuning import PrunedBatches
 from fine_tune.methods.reg_lora import RegLoRA
+from fine_tune.methods.roste import RoSTE
 from fine_tune.methods.sftmix import SFTMix
 from fine_tune.methods.tl_training import TLTraining
 
@@ -40,6 +41,7 @@ Method = Annotated[
     | EVA
     | HFT
     | CoFiTune
+    | RoSTE
     | CorDA
     | LoRAGA
     | LoRASB

@@ -202,6 +202,10 @@ class TrainingMethod(BaseModel):
     """How PEFT is to begin an adapter, where that is the method."""
     takes_off: ClassVar[bool] = False
     """Of an adapter: whether it holds what it began with once more, to take it off."""
+    no_mean: ClassVar[str] = ""
+    """What it does that leaves nothing whose mean a soup could take."""
+    rounds: ClassVar[bool] = False
+    """Of parameters: whether it trains weights through their rounding, and writes them rounded."""
     loss_type: ClassVar[Literal["nll", "dft"]] = "nll"
     """TRL's loss, where that is the method."""
     weighs: ClassVar[bool] = True
@@ -304,8 +308,19 @@ class TrainingMethod(BaseModel):
         """
         raise NotImplementedError
 
-    def prepare_model(self, model: torch.nn.Module, seed: int) -> str:
-        """Change a model before its optimizer is made; what was done, for the report."""
+    def prepare_model(
+        self,
+        model: torch.nn.Module,
+        batches: Iterable[Mapping[str, torch.Tensor]],
+        seed: int,
+    ) -> str:
+        """Change a model before its optimizer is made; what was done, for the report.
+
+        Args:
+            model: that will be trained.
+            batches: as of init_adapter.
+            seed: of the training.
+        """
         raise NotImplementedError
 
     def finish_model(

@@ -69,8 +69,9 @@ def named_reports(
             raise ValueError(f"soup: {name} was trained from another model, and has no mean with")
         if found.settings.tune != tune:
             raise ValueError(f"soup: {name} was trained with tune: {found.settings.tune}")
-        if any(each.method == "eva" for each in found.settings.all_methods()):
-            raise ValueError(f"soup: {name} has ranks of its own by eva, which have no mean")
+        for each in found.settings.all_methods():
+            if each.no_mean:
+                raise ValueError(f"soup: {name} is by {each.method}, which {each.no_mean}")
         if not weights.is_dir():
             raise ValueError(f"soup: {weights} is gone, which {name} was to be averaged by")
     return members, reports

@@ -143,7 +143,7 @@ def _heldout_before(trainer: WeightedTrainer, output: Path) -> HeldOutLoss:
 
     path = output / BEFORE_FILE
     if not path.is_file():
-        with trainer.without_adapter():
+        with trainer.as_it_was():
             loss = loss_of_rows(trainer, validation_rows(trainer))
         write_whole(path, orjson.dumps(loss))
     return HeldOutLoss(**orjson.loads(path.read_bytes()))  # read back: resumed, the same number

@@ -172,6 +172,23 @@ class TrainSettings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def rounded_weights_stay(self) -> Self:
+        """Refuse what would move rounded weights once more, or cannot see that they moved."""
+        rounding = next((each.method for each in self.methods if each.rounds), None)
+        for each in self.methods if rounding else ():
+            if each.changes == "trained weights":
+                raise ValueError(
+                    f"{each.method} would move the weights from the steps that {rounding} rounds "
+                    "them to: leave one out"
+                )
+            if each.changes == "gradient":
+                raise ValueError(
+                    f"{each.method} compares losses of weights that {rounding} rounds to the "
+                    "same: leave one out"
+                )
+        return self
+
+    @model_validator(mode="after")
     def mixes_once(self) -> Self:
         """Refuse an export that is mixed twice, and shares of sources beside those of exports."""
         names = [each.export for each in self.mix]
@@ -196,6 +213,10 @@ class TrainSettings(BaseModel):
                 raise ValueError(
                     f"{parts['adapter']} begins an adapter: stage {number} goes on with one"
                 )
+            if number < len(self.stages) and (
+                names := [e.method for e in stage.methods if e.rounds]
+            ):
+                raise ValueError(f"{names[0]} rounds what is written: it belongs to the last stage")
             if number < len(self.stages) and "trained weights" in parts:
                 raise ValueError(
                     f"{parts['trained weights']} finishes a training: it belongs to the last stage"
@@ -216,8 +237,9 @@ class TrainSettings(BaseModel):
                 "soup: trains nothing where it names trainings: leave seeds, learning_rates and "
                 "methods out"
             )
-        if any(each.method == "eva" for each in self.methods):
-            raise ValueError("soup: eva gives layers ranks of their own, which have no mean")
+        for each in self.methods:
+            if each.no_mean:
+                raise ValueError(f"soup: {each.method} {each.no_mean}")
         return self
 
     def soup_size(self) -> int:

@@ -32,6 +32,7 @@ from fine_tune.heldout_tasks import LOSSES, HeldOutTasks
 from fine_tune.method import Divisor, LossBatch, TrainingMethod
 from fine_tune.mixed_export import MixedExport
 from fine_tune.report import OnStep
+from fine_tune.rounding import unrounded
 from fine_tune.spanned import fold_in
 from fine_tune.wrapped_model import Inputs, WrappedModel, rejected_of, weighted_nats
 from scorers.measures.models.language_model import read_causal_model
@@ -243,7 +244,7 @@ class WeightedTrainer(SFTTrainer):
                 torch.manual_seed(seed)
                 did = each.init_adapter(self.loaded_model(), self._batches_for(each))
             elif each.changes == "parameters":
-                did = each.prepare_model(self.loaded_model(), seed)
+                did = each.prepare_model(self.loaded_model(), self._batches_for(each), seed)
             else:
                 continue
             notes.append(f"{each.method}: {did}")
@@ -283,11 +284,12 @@ class WeightedTrainer(SFTTrainer):
         ]
 
     @contextmanager
-    def without_adapter(self) -> Iterator[None]:
-        """The model as it was before its adapter, which may begin with something."""
+    def as_it_was(self) -> Iterator[None]:
+        """The model before it is trained, without its adapter, which may begin with something."""
         model = self.loaded_model()
         if not isinstance(model, PeftModel):
-            yield
+            with unrounded(model):
+                yield
             return
         trained = [each.requires_grad for each in model.parameters()]
         with model.disable_adapter():

@@ -14,6 +14,7 @@ mask on the gradients by the importance of units, is not here.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -48,7 +49,12 @@ class CoFiTune(TrainingMethod):
             raise ValueError(f"first ({self.first:g}) must be below last ({self.last:g})")
         return self
 
-    def prepare_model(self, model: torch.nn.Module, seed: int) -> str:
+    def prepare_model(
+        self,
+        model: torch.nn.Module,
+        batches: Iterable[Mapping[str, torch.Tensor]],
+        seed: int,
+    ) -> str:
         """See TrainingMethod."""
         trained = self.trained([name for name, _ in model.named_parameters()])
         counts = [0, 0]

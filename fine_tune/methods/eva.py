@@ -32,6 +32,7 @@ class EVA(TrainingMethod):
     changes: ClassVar[Change] = "adapter"
     tunes: ClassVar[tuple[Tuned, ...]] = ("lora",)
     packs: ClassVar[bool] = False
+    no_mean: ClassVar[str] = "gives layers ranks of their own, which have no mean"
     adapter_init: ClassVar[Literal["eva"] | None] = "eva"
 
     method: Literal["eva"]

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -40,7 +41,12 @@ class HFT(TrainingMethod):
 
     method: Literal["hft"]
 
-    def prepare_model(self, model: torch.nn.Module, seed: int) -> str:
+    def prepare_model(
+        self,
+        model: torch.nn.Module,
+        batches: Iterable[Mapping[str, torch.Tensor]],
+        seed: int,
+    ) -> str:
         """See TrainingMethod."""
         frozen = draw_frozen([name for name, _ in model.named_parameters()], seed)
         counts = [0, 0]

@@ -81,7 +81,7 @@ def test_what_has_no_mean_with_the_others_is_refused_before_anything_is_written(
     for folder, told in (
         (other_model, "was trained from another model"),
         (other_tune, "was trained with tune: full"),
-        (by_eva, "has ranks of its own by eva"),
+        (by_eva, "is by eva, which gives layers ranks of their own"),
         (bare, "adapter is gone"),
     ):
         with pytest.raises(ValueError, match=told):

@@ -456,13 +456,19 @@ def test_packed_rows_train_what_padded_ones_do(
 
 
 @pytest.mark.parametrize(
-    "method", [{"method": "masked_thought", "share": 0.5}, {"method": "lora_sb", "rows": 5}]
+    "method",
+    [
+        {"method": "masked_thought", "share": 0.5},
+        {"method": "lora_sb", "rows": 5},
+        {"method": "roste"},
+    ],
+    ids=lambda each: each["method"],
 )
 def test_a_method_that_draws_is_resumed_bit_for_bit(
     method: dict[str, Any], tiny_model: Path, tiny_export: Path, tmp_path: Path
 ) -> None:
-    methods = [method]
-    settings = TrainSettings.model_validate({**SETTINGS.model_dump(), "methods": methods})
+    asked = {"methods": [method], "tune": "full" if method["method"] == "roste" else "lora"}
+    settings = TrainSettings.model_validate({**SETTINGS.model_dump(), **asked})
 
     def stop(step: int, *_: object) -> None:
         if step == 5:

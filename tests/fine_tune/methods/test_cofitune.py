@@ -33,7 +33,7 @@ def test_a_range_of_no_block_and_a_model_of_other_blocks_are_refused() -> None:
 
 def test_nothing_else_gets_a_gradient() -> None:
     model = tiny_llama()
-    note = CoFiTune(method="cofitune", first=0, last=0.5).prepare_model(model, 0)
+    note = CoFiTune(method="cofitune", first=0, last=0.5).prepare_model(model, [], 0)
     ids = torch.tensor([[5, 6, 7, 8]])
     model(input_ids=ids, labels=ids).loss.backward()
     moved = {name for name, parameter in model.named_parameters() if parameter.grad is not None}

@@ -56,7 +56,7 @@ def test_other_models_are_refused() -> None:
 
 def test_what_is_frozen_gets_no_gradient_and_half_of_the_blocks_is() -> None:
     model = tiny_llama()
-    note = HFT(method="hft").prepare_model(model, seed=0)
+    note = HFT(method="hft").prepare_model(model, [], seed=0)
     ids = torch.tensor([[5, 6, 7, 8]])
     model(input_ids=ids, labels=ids).loss.backward()
     without = {name for name, parameter in model.named_parameters() if parameter.grad is None}
