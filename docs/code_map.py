@@ -52,6 +52,7 @@ REMARKS = {
     "recipes/maker_data": "Sums, facts, tasks and reviews that the recipes of makers start from",
     "recipes/reverse_instructions.yaml": "Requests for given responses, as a recipe",
     "recipes/step_by_step.yaml": "Distilling step-by-step as a recipe: labels and their reasons",
+    "recipes/urial.yaml": "URIAL as a recipe: answers without a chat template",
     "recipes/superfiltering.yaml": "A published method as a recipe: IFD of a small model",
     "benchmarks/results": "What each benchmark found, as JSON",
     "docs/recipes": "One page for each block of a recipe",

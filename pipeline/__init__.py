@@ -7,6 +7,8 @@ the exit code of a command that one ends; the others are caught before that.
     ├── BackfillError           2  what was asked for cannot be backfilled (scoring/backfill.py)
     ├── BrokenStreamError          a compressed stream ends early or is damaged
     │                              (ingest/compression.py)
+    ├── ExamplesError           2  a file of examples is not there, or is none
+    │                              (generation/few_shot.py)
     ├── HandoffError            2  an export cannot be handed over as asked (handoff/write.py)
     ├── InvalidJsonError           a text is not the JSON we accept (ingest/strict_json.py)
     ├── NoVerdictsError         2  no run has judged an answer (advice/suggest.py)

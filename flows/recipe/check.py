@@ -103,6 +103,7 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (check_inputs.source_problems, {"sources", "targets", "documents", "generate"}),
         (check_inputs.document_problems, {"documents"}),
         (check_inputs.verifier_problems, {"generate"}),
+        (check_inputs.example_problems, {"generate"}),
         (check_inputs.model_problems, set(Recipe.model_fields)),
         (check_inputs.template_problems, {"target", "chat_template"}),
         (check_measures.measure_problems, {"measure"}),
@@ -133,6 +134,8 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
     targets = place_sources(blocks.get("targets", ()), base, turns)
     documents = tuple(block.placed(base) for block in blocks.get("documents", ()))
     placed = {"sources": sources, "targets": targets, "documents": documents, "check": check}
+    if "generate" in blocks:
+        placed["generate"] = tuple(block.placed(base) for block in blocks["generate"])
     if blocks.get("chat_template"):
         placed["chat_template"] = os.path.abspath(base / blocks["chat_template"])
         placed["target"] = place_model(blocks.get("target", ""), base)

@@ -7,6 +7,7 @@ from flows.recipe.schema import MODEL_KEYS, Recipe
 from pipeline.contamination.evaluations import first_rows
 from pipeline.contamination.settings import CheckSettings, EvaluationSettings
 from pipeline.documents.kinds import SUFFIXES, kind_of
+from pipeline.generation.few_shot import ExamplesError
 from pipeline.generation.sandbox import NoSandboxError
 from pipeline.ingest.readers import UnreadableSourceError, find_format
 from pipeline.ingest.shapes import SHAPES
@@ -74,6 +75,15 @@ def verifier_problems(recipe: Recipe) -> Iterator[str]:
                 verifier.require()
             except NoSandboxError as error:
                 yield f"generate.{number}.verify.{place}: {error}"
+
+
+def example_problems(recipe: Recipe) -> Iterator[str]:
+    """Files of examples that are not there, or are none."""
+    for number, block in enumerate(recipe.generate):
+        try:
+            block.examples()
+        except ExamplesError as error:
+            yield f"generate.{number}.few_shot: {error}"
 
 
 def query_problems(where: str, source: SourceSettings) -> Iterator[str]:

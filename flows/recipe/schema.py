@@ -143,6 +143,8 @@ class Recipe(Settings):
             placed["chat_template"] = os.path.abspath(base / self.chat_template)
         if self.shards and not is_url(self.shards):
             placed["shards"] = os.path.abspath(base / self.shards)
+        makers = [block.placed(base).model_dump() for block in self.generate]
+        placed["generate"] = change_models(makers, place)
         placed |= {"sources": sources, "targets": targets, "documents": documents}
         placed |= {"workspace": os.path.normpath(base / self.workspace)}
         moved: Self = self.model_validate(placed)

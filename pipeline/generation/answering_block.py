@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from pipeline.code_version import OtherWorkerError
+from pipeline.generation.few_shot import FewShot, read_examples_file
 from pipeline.measuring.endpoint import AskedBlock, ServedModel
 from pipeline.measuring.rows import template_of
 from pipeline.settings import TARGET
@@ -12,6 +13,7 @@ from scorers.measures.endpoint.generator import EndpointGenerator
 from scorers.measures.models.devices import resolve_dtype
 from scorers.measures.models.loading import ADAPTER, load_language_model, resolve_model
 from scorers.measures.protocols import AnswerGenerator
+from storage.conversations import content_hash
 
 
 class AnsweringBlock(AskedBlock):
@@ -22,6 +24,27 @@ class AnsweringBlock(AskedBlock):
         description="A model, or the name an endpoint serves. adapter:last is what the last "
         "training of another recipe in this workspace made, adapter:TRIAL that of one trial.",
     )
+
+    few_shot: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Ask in text that goes on, as a model without a chat template has to be: "
+        "behind the examples of `urial`, or of a file that is written like it.",
+    )
+
+    def examples(self) -> FewShot | None:
+        """What stands before its prompts; None where they are chats.
+
+        Raises:
+            ExamplesError: if the file is not there, or is none.
+        """
+        return read_examples_file(self.few_shot) if self.few_shot else None
+
+    @property
+    def asked_as(self) -> str:
+        """What of how it is asked can change what it says, besides its identity."""
+        examples = self.examples()
+        return content_hash([examples.preface, [*examples.turns]]) if examples else ""
 
     @property
     def shown_model(self) -> str:
@@ -38,7 +61,8 @@ class AnsweringBlock(AskedBlock):
         """
         if self.endpoint:
             return self.endpoint.fingerprint(self.model)
-        model, template = resolve_model(self.model).fingerprint, template_of(self.model, "chat")
+        model = resolve_model(self.model).fingerprint
+        template = "" if self.few_shot else template_of(self.model, "chat")
         return model + template + resolve_dtype()
 
     def generator(self, requests: Path, identity: str) -> AnswerGenerator:

@@ -20,7 +20,14 @@ from pipeline.progress import Report
 from pipeline.run_context import RunContext
 from scorers.measures.endpoint.generator import EndpointGenerator
 from scorers.measures.models.devices import borrowed_device
-from scorers.measures.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
+from scorers.measures.protocols import (
+    GeneratedAnswer,
+    GenerationFailure,
+    GenerationRequest,
+    Message,
+    Opening,
+    RawText,
+)
 from storage.conversations import canonical_json, content_hash
 from storage.database import open_workspace, read_workspace
 from storage.maker_calls import StoredReply, read_replies, write_replies
@@ -89,6 +96,7 @@ class Asking:
         self._run = run
         self._settings = settings
         self._identity = settings.identity()
+        self._examples = settings.examples()
         self._report = report
         self._send = send
         self._total = total
@@ -117,14 +125,12 @@ class Asking:
         seed = ask.seed
         if seed is None:
             seed = ask_seed([self._run.seed, self._settings.method, source], ask)
+        messages: Sequence[Message] = ask.messages
+        opening: Opening | RawText | None = ask.opening
+        if self._examples and opening is None:
+            messages, opening = (), self._examples.ask(messages)
         return GenerationRequest(
-            ask.messages,
-            ask.tools,
-            ask.temperature,
-            ask.max_new_tokens,
-            seed,
-            ask.form,
-            ask.opening,
+            messages, ask.tools, ask.temperature, ask.max_new_tokens, seed, ask.form, opening
         )
 
     def key(self, source: str, ask: Ask) -> str:

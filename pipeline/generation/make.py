@@ -17,6 +17,7 @@ from pipeline.generation.engine import (
     outcomes_of,
     run_makings,
 )
+from pipeline.generation.few_shot import without_repeats
 from pipeline.generation.maker_block import WHOLE_POOL, AtMost
 from pipeline.progress import Report
 from pipeline.run_context import RunContext
@@ -112,6 +113,10 @@ def make_rows(
             f"makes_of_whole of {settings.method} is {settings.makes_of_whole}, and its makings of "
             f"{'the whole pool' if WHOLE_POOL in makings else 'each source'}"
         )
+    if examples := settings.examples():
+        makings = {
+            source: without_repeats(making, examples.texts) for source, making in makings.items()
+        }
     bounds = settings.calls_for(len(sources)).values()
     known = settings.at_most == AtMost() and all(each.fewest == each.most for each in bounds)
     asking = Asking(run, settings, report, send, sum(e.most for e in bounds) if known else None)

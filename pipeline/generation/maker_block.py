@@ -2,11 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from pathlib import Path
+from typing import ClassVar, NamedTuple, Self
 
 from pydantic import Field
 
 from pipeline.generation.answering_block import AnsweringBlock
+from pipeline.generation.few_shot import is_text_alone, place_examples
 from pipeline.generation.maker import CallKind, Making
 from pipeline.generation.templates import prompt_texts
 from pipeline.settings import Settings
@@ -95,9 +97,19 @@ class GeneratorBlock(AnsweringBlock):
             MissingModelError: as AnsweringBlock.identity.
         """
 
+    def placed(self, base: Path) -> Self:
+        """The same block, its paths as seen from here and not from its recipe's folder."""
+        if self.few_shot is None:
+            return self
+        return self.model_copy(update={"few_shot": place_examples(self.few_shot, base)})
+
+    def can_ask_of(self, example: Example) -> bool:
+        """Whether it takes a row that its model can be asked about."""
+        return self.takes(example) and (self.few_shot is None or is_text_alone(example))
+
     def choose(self, examples: Iterable[Example], seed: int) -> list[str]:
         """Ids of the rows that it works on, sorted: all it takes, or `limit` of them."""
-        taken = [example.example_id for example in examples if self.takes(example)]
+        taken = [example.example_id for example in examples if self.can_ask_of(example)]
         return sorted(draw_names(taken, seed, self.limit))
 
 
@@ -114,13 +126,14 @@ class MakerBlock(GeneratorBlock):
     def key(self, seed: int, pool: Sequence[str] | None = None) -> str:
         """Hash of the model, the settings, the prompts, the seed and the pool."""
         settings = self.model_dump(mode="json", exclude=NOT_IN_KEY)
+        asked_as = [self.asked_as] if self.few_shot else []
         return content_hash(
-            [self.identity(), settings, prompt_texts(self.sent_prompts()), seed, pool]
+            [self.identity(), settings, prompt_texts(self.sent_prompts()), seed, pool, *asked_as]
         )[:16]
 
 
-NOT_IN_KEY = {"model", "endpoint", "limit", "at_most", "license"}
-"""Fields that change no row: who is asked is in the identity, the others say how many."""
+NOT_IN_KEY = {"model", "endpoint", "few_shot", "limit", "at_most", "license"}
+"""Fields that change no row, or are hashed by what they name: the others say how many."""
 
 
 def draw_names(names: Iterable[str], seed: int, limit: int | None) -> list[str]:

@@ -101,6 +101,20 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
+class RawText:
+    """A text that a model goes on from as it stands: how one without a chat template is asked."""
+
+    text: str
+    stops: tuple[str, ...]
+    """What ends an answer, if its model does not; a part of none."""
+
+    def answer_in(self, written: str) -> tuple[str, bool]:
+        """What was written up to a stop, without the blanks around it, and whether one was met."""
+        ends = [at for stop in self.stops if (at := written.find(stop)) >= 0]
+        return (written[: min(ends)] if ends else written).strip(), bool(ends)
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One answer wanted from an AnswerGenerator."""
 
@@ -113,8 +127,9 @@ class GenerationRequest:
     max_new_tokens: int
     seed: int  # of this request alone: the same request gives the same answer in any company
     form: AnswerForm | None = None
-    opening: Opening | None = None
-    """What the model goes on from instead; special tokens stay in the text, but for its end."""
+    opening: Opening | RawText | None = None
+    """What the model goes on from instead; behind an Opening special tokens stay in the text, but
+    for its end."""
 
 
 @dataclass(frozen=True, slots=True)

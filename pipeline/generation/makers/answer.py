@@ -66,7 +66,7 @@ class AnswerBlock(GeneratorBlock):
         """Rows of at most `limit` prompts; of the same prompt those with the lowest ids."""
         by_prompt: dict[str, list[str]] = {}
         for example in examples:
-            if self.takes(example):
+            if self.can_ask_of(example):
                 by_prompt.setdefault(example.prompt_id, []).append(example.example_id)
         drawn = draw_names(by_prompt, seed, self.limit)
         of_each = (sorted(by_prompt[prompt])[: self.rows_of_prompt] for prompt in drawn)
@@ -84,7 +84,8 @@ class AnswerBlock(GeneratorBlock):
     def key(self, seed: int, pool: Sequence[str] | None = None) -> str:
         """Hash of the model and of how it samples."""
         sampling = self.model_dump(include={*self.in_key})
-        return content_hash([self.identity(), sampling, seed])[:16]
+        asked_as = [self.asked_as] if self.few_shot else []
+        return content_hash([self.identity(), sampling, seed, *asked_as])[:16]
 
 
 class Answer(AnswerBlock):

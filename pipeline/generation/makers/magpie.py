@@ -59,7 +59,11 @@ class Magpie(MakerBlock):
 
     @model_validator(mode="after")
     def template_is_known(self) -> Self:
-        """Check that a server's template is named."""
+        """Check that there is a template to go on from, and that a server's is named."""
+        if self.few_shot:
+            raise ValueError(
+                "magpie goes on from the chat template, which few_shot does without: leave it out"
+            )
         if self.endpoint and self.template_model is None:
             raise ValueError(
                 "a server does not tell its chat template: name as template_model a model here "

@@ -1,6 +1,7 @@
 """A text that a server goes on from, instead of answering a chat.
 
 POST /v1/completions {"prompt": [token ids], "stop": [end of the turn], …}
+                     {"prompt": text, "stop": [texts that end an answer], …}
 """
 
 from dataclasses import replace
@@ -11,14 +12,18 @@ from scorers.measures.protocols import (
     GeneratedAnswer,
     GenerationFailure,
     Opening,
+    RawText,
 )
 
 GOES_ON = "completions"
 """Where a text is gone on from."""
 
 
-def fields_to_go_on(opening: Opening, max_new_tokens: int) -> JsonReply:
+def fields_to_go_on(opening: Opening | RawText, max_new_tokens: int) -> JsonReply:
     """What of a request is its own where an opening is gone on from."""
+    if isinstance(opening, RawText):
+        stops = [*opening.stops]
+        return {"prompt": opening.text, "max_tokens": max_new_tokens, "stop": stops}
     return {
         "prompt": [int(token) for token in opening.ids],  # as ids: nothing is put in front
         "max_tokens": max_new_tokens,
@@ -43,9 +48,12 @@ def read_continuation(reply: Reply) -> GeneratedAnswer | GenerationFailure:
 
 
 def without_end(
-    answer: GeneratedAnswer | GenerationFailure, opening: Opening
+    answer: GeneratedAnswer | GenerationFailure, opening: Opening | RawText
 ) -> GeneratedAnswer | GenerationFailure:
-    """A text without the token that ended it, which some servers leave in."""
+    """A text without what ended it, which some servers leave in."""
     if isinstance(answer, GenerationFailure):
         return answer
+    if isinstance(opening, RawText):
+        text, met = opening.answer_in(answer.text)
+        return replace(answer, text=text, finished=answer.finished or met)
     return replace(answer, text=answer.text.removesuffix(opening.end))

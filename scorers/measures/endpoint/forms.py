@@ -18,12 +18,20 @@ ONE_OF_OPENS = re.compile(r'\{\s*"answer"\s*:\s*"')
 """What stands before one of some texts where a server takes nothing but JSON."""
 
 
-def form_fields(forms: FormsOf, form: AnswerForm | None) -> dict[str, Any]:
-    """The fields of a request that tell the form; with the options' probabilities asked for."""
+def form_fields(
+    forms: FormsOf, form: AnswerForm | None, *, tell_options: bool = True
+) -> dict[str, Any]:
+    """The fields of a request that tell the form.
+
+    Args:
+        forms: which field the server reads.
+        form: of the answer; None: any.
+        tell_options: whether the options' probabilities are asked for, as a chat knows how.
+    """
     if form is None or forms == "none":
         return {}
     fields: dict[str, Any] = {}
-    if isinstance(form, OneOf):
+    if isinstance(form, OneOf) and tell_options:
         fields = {"logprobs": True, "top_logprobs": MOST_LOGPROBS}
     if forms == "structured_outputs":
         told = {"json": form.schema} if isinstance(form, JsonForm) else {"choice": [*form.options]}

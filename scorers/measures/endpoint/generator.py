@@ -215,7 +215,8 @@ def _generation_body(settings: EndpointSettings, request: GenerationRequest) -> 
         "seed": request.seed % SEED_LIMIT,
     }
     if request.opening:
-        return {**body, **fields_to_go_on(request.opening, request.max_new_tokens)}
+        body |= fields_to_go_on(request.opening, request.max_new_tokens)
+        return {**body, **form_fields(settings.forms, request.form, tell_options=False)}
     body |= {
         "messages": [wire_message(message) for message in request.messages],
         settings.length_field: request.max_new_tokens,

@@ -10,7 +10,7 @@ sixth digit. Only two tokens that close can change places, where drawing a unifo
 walking the cumulative distribution would move all its thousands of borders.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -20,16 +20,26 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import DynamicLayer
 
 from scorers.measures.model_text import check_answer
-from scorers.measures.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
+from scorers.measures.protocols import (
+    GeneratedAnswer,
+    GenerationFailure,
+    GenerationRequest,
+    Opening,
+    RawText,
+)
 from scorers.measures.reading.answer_forms import FormGuide
 from scorers.measures.reading.chat_format import RenderingError, render, render_prompt
 from scorers.measures.reading.padding import pad_rows
+from scorers.measures.reading.prefix_tree import shared_length
 from scorers.measures.splitmix64 import GOLDEN, mix, shift_right, signed
 
 BATCH_TOKENS = 32768
 """Most tokens that the key-value cache of one batch may come to hold; halved if memory is short."""
 
 BATCH_ANSWERS = 64
+
+WORTH_SHARING = 256
+"""Tokens that are not read again, for which prompts' common beginning is read by itself."""
 
 
 @dataclass(slots=True)
@@ -43,6 +53,8 @@ class _Draft:
     stopped: bool = False
     fault: Literal["", "not_finite", "form_too_large"] = ""
     guide: FormGuide | None = None
+    ends: Callable[[Sequence[int]], bool] | None = None
+    """Whether the last token completed a text that ends the answer."""
     options: Mapping[str, float] | None = None
 
     @property
@@ -60,7 +72,7 @@ def sample_answers(
 
     Args:
         model: in evaluation mode.
-        tokenizer: with a chat template.
+        tokenizer: with a chat template, if a request has messages.
         requests: any mixture of lengths, temperatures and seeds.
         max_tokens: the model's window. A request that does not fit fails with "context_length"
             whole, for an answer squeezed into what is left would look unfinished by choice.
@@ -69,7 +81,8 @@ def sample_answers(
         ValueError: if a temperature is negative, no new tokens are allowed, or a form is none
             that can be kept to.
     """
-    stops = stop_tokens(model, tokenizer)
+    raw = all(isinstance(request.opening, RawText) for request in requests)
+    stops = end_tokens(model, tokenizer) if raw else stop_tokens(model, tokenizer)
     begun = [_begin(tokenizer, request, max_tokens, stops) for request in requests]
     drafts = [draft for draft in begun if isinstance(draft, _Draft)]
     for draft in drafts:
@@ -82,15 +95,35 @@ def sample_answers(
     return [_finish(tokenizer, each) if isinstance(each, _Draft) else each for each in begun]
 
 
+def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Tokens that end a text."""
+    ends: Any = model.generation_config.eos_token_id if model.generation_config else None
+    return frozenset({*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id}) - {
+        None
+    }
+
+
 def stop_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Tokens that end an answer: end of text, and what the chat template ends a turn with."""
-    ends: Any = model.generation_config.eos_token_id if model.generation_config else None
-    stops = set(ends if isinstance(ends, list) else [ends]) | {tokenizer.eos_token_id}
     turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "x"}]
     turn = render(tokenizer, turns, (), 1, "chat").response
     special = [token for token in turn if token in tokenizer.all_special_ids]
     # The last alone: others may stand inside of a turn, such as between channels.
-    return frozenset(stops.union(special[-1:]) - {None})
+    return end_tokens(model, tokenizer).union(special[-1:])
+
+
+def text_ends(
+    tokenizer: PreTrainedTokenizerBase, stops: Sequence[str]
+) -> Callable[[Sequence[int]], bool]:
+    """Whether the last of some tokens completes one of the texts."""
+    # Each token but the last has a byte of the stop at least, or it began before it.
+    most = max(len(stop.encode()) for stop in stops) + 1
+
+    def met(tokens: Sequence[int]) -> bool:
+        tail = str(tokenizer.decode([*tokens[-most:]], skip_special_tokens=True))
+        return any(stop in tail for stop in stops)
+
+    return met
 
 
 def _begin(
@@ -104,19 +137,28 @@ def _begin(
     if request.max_new_tokens < 1:
         raise ValueError(f"max_new_tokens must be at least 1, got {request.max_new_tokens}")
     try:
-        prompt = (
-            list(request.opening.ids)
-            if request.opening
-            else render_prompt(tokenizer, request.messages, request.tools)
-        )
+        prompt = _prompt_ids(tokenizer, request)
     except RenderingError as error:
         return GenerationFailure("template", str(error))
     wanted = len(prompt) + request.max_new_tokens
     if wanted > max_tokens:
         detail = f"prompt and new tokens come to {wanted}, the model takes {max_tokens}"
         return GenerationFailure("context_length", detail)
-    own = frozenset({request.opening.end_id} if request.opening else ())
-    return _Draft(request, prompt, stops | own)
+    own = frozenset({request.opening.end_id} if isinstance(request.opening, Opening) else ())
+    draft = _Draft(request, prompt, stops | own)
+    if isinstance(request.opening, RawText):
+        draft.ends = text_ends(tokenizer, request.opening.stops)
+    return draft
+
+
+def _prompt_ids(tokenizer: PreTrainedTokenizerBase, request: GenerationRequest) -> list[int]:
+    if isinstance(request.opening, Opening):
+        return list(request.opening.ids)
+    if isinstance(request.opening, RawText):
+        # With the token that the tokenizer begins a text with, as servers put it there.
+        ids: Any = tokenizer(request.opening.text)["input_ids"]
+        return list(ids)
+    return render_prompt(tokenizer, request.messages, request.tools)
 
 
 def _finish(
@@ -130,9 +172,13 @@ def _finish(
         return GenerationFailure(
             draft.fault, f"{what[draft.fault]} at new token {len(draft.tokens)}"
         )
-    tokens = draft.tokens[:-1] if draft.stopped else draft.tokens  # without the one that ended it
-    text = tokenizer.decode(tokens, skip_special_tokens=draft.request.opening is None)
-    answer = GeneratedAnswer(str(text), len(draft.tokens), draft.stopped, draft.options)
+    opening, tokens = draft.request.opening, draft.tokens
+    if tokens[-1] in draft.stops:  # without the one that ended it
+        tokens = tokens[:-1]
+    text = str(tokenizer.decode(tokens, skip_special_tokens=not isinstance(opening, Opening)))
+    if isinstance(opening, RawText):
+        text, _ = opening.answer_in(text)
+    answer = GeneratedAnswer(text, len(draft.tokens), draft.stopped, draft.options)
     return check_answer(answer)
 
 
@@ -213,11 +259,30 @@ class _Batch:
     def __init__(
         self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], most_new: int
     ) -> None:
-        # On the left, so that the next token of every prompt comes in the same column.
-        ids, self.mask = pad_rows(prompts, model.device, side="left")
         self.model: Any = model
-        self.cache = roomy_cache(model, ids.shape[1] + most_new)
+        self.cache = roomy_cache(model, max(map(len, prompts)) + most_new)
+        self.mask: Tensor
+        begun = self._read_start(prompts)
+        # On the left, so that the next token of every prompt comes in the same column.
+        ids, mask = pad_rows([prompt[begun:] for prompt in prompts], model.device, side="left")
+        self.mask = torch.cat([self.mask, mask], dim=1) if begun else mask
         self._read(ids)
+
+    def _read_start(self, prompts: Sequence[Sequence[int]]) -> int:
+        """Read what all prompts begin with once, for all of them; how many tokens that was.
+
+        Padding then stands behind it, which a layer that counts places back would take for text.
+        """
+        ordered = sorted(map(list, prompts))
+        begun = shared_length(ordered[0], ordered[-1])  # none in between shares less
+        begun = min(begun, min(map(len, prompts)) - 1)  # a token of each is left to be read
+        plain = all(type(layer) is _RoomyLayer for layer in self.cache.layers)
+        if not plain or begun * (len(prompts) - 1) < WORTH_SHARING:
+            return 0
+        ids, self.mask = pad_rows([prompts[0][:begun]], self.model.device, side="left")
+        self._read(ids)
+        self.select([0] * len(prompts))
+        return begun
 
     def _read(self, ids: Tensor) -> None:
         # A token's position is the number of tokens before it, padding on the left not counted.
@@ -257,6 +322,8 @@ def _write_batch(model: PreTrainedModel, drafts: Sequence[_Draft]) -> None:
         for draft, token, sound in zip(active, _choose(batch.logits, active), finite, strict=True):
             draft.tokens.append(token)
             draft.stopped, draft.fault = token in draft.stops, "" if sound else "not_finite"
+            if draft.ends and draft.ends(draft.tokens):
+                draft.stopped = True
             if draft.guide and sound and not draft.guide.take(token):
                 draft.fault = "form_too_large"
         rows = [row for row, draft in enumerate(active) if not draft.done]

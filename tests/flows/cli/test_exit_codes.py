@@ -22,6 +22,7 @@ CODES = {
         "DatabaseFileError",
         "DeploymentMissingError",
         "FormRefusedError",
+        "ExamplesError",
         "HandoffError",
         "MissingTemplateError",
         "NoExportError",

@@ -515,6 +515,22 @@ SOUND = (
 )
 
 
+def test_examples_of_a_maker_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
+    (tmp_path / "good.txt").write_text("[user]\nWhy?\n[assistant]\nSo.\n")
+    (tmp_path / "half.txt").write_text("[user]\nWhy?\n")
+    blocks = [{"few_shot": name} for name in ("urial", "good.txt", "half.txt", "none.txt")]
+    half, none = problems_of(tmp_path, {**GOOD, "generate": blocks})
+    assert half.startswith("generate.2.few_shot:") and "questions and answers in turn" in half
+    assert none.startswith("generate.3.few_shot:") and "cannot be read" in none
+    assert load_recipe_of(tmp_path, blocks[:2]) == ["urial", str(tmp_path / "good.txt")]
+
+
+def load_recipe_of(folder: Path, blocks: list[dict[str, str]]) -> list[str | None]:
+    assert problems_of(folder, {**GOOD, "generate": blocks}) == []
+    placed = load_recipe(folder / "recipe.yaml").at(folder)
+    return [block.few_shot for block in placed.generate]
+
+
 @pytest.mark.parametrize(
     ("template", "problem"),
     [

@@ -1,5 +1,6 @@
 """A text that a server goes on from: what it is sent, and what is read of its reply."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from scorers.measures.protocols import (
     GeneratedAnswer,
     GenerationFailure,
     GenerationRequest,
+    OneOf,
     Opening,
+    RawText,
 )
 from tests.fake_endpoint import Body, Canned, completion, continued, serve
 
@@ -52,6 +55,27 @@ def test_each_request_goes_to_its_own_path_and_the_replies_stay_in_order(tmp_pat
     }
     for request in (GO_ON, ANSWER):
         assert (tmp_path / generator.kept_at(request)).is_file()
+
+
+def test_a_text_is_sent_as_text_with_what_ends_an_answer_and_its_form() -> None:
+    asked = GenerationRequest((), (), 0.5, 8, 4, opening=RawText("Q: why?\nA:", ("\nQ:", "--")))
+    with serve(lambda body, attempt: continued(" So. \nQ: more", "length")) as endpoint:
+        settings = EndpointSettings(endpoint.base_url, "m", timeout_seconds=5)
+        generator = EndpointGenerator(settings)
+        held = replace(asked, form=OneOf(("yes", "no")))
+        # A server that does not know `stop` runs on: the answer was whole before.
+        assert generator.sample([asked, held]) == [GeneratedAnswer("So.", 7, finished=True)] * 2
+    plain, formed = (each.body for each in endpoint.received)
+    assert plain == {
+        "model": "m",
+        "prompt": "Q: why?\nA:",
+        "temperature": 0.5,
+        "top_p": 1.0,
+        "seed": 4,
+        "max_tokens": 8,
+        "stop": ["\nQ:", "--"],
+    }
+    assert formed.keys() - plain.keys() == {"response_format"}, "no logprobs, as chats have them"
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,11 @@ from scorers.measures.protocols import (
     GenerationFailure,
     GenerationRequest,
     Opening,
+    RawText,
 )
 from scorers.measures.reading import sampling
 from scorers.measures.reading.chat_format import render_prompt
+from tests.tiny_models import tiny_gemma
 
 pytestmark = pytest.mark.slow  # a real model writes
 
@@ -120,6 +122,60 @@ def test_an_opening_ends_at_its_own_token_and_keeps_other_special_ones(
     assert model.sample([opened]) == [
         GeneratedAnswer("<|im_start|><|im_start|>", tokens=3, finished=True)
     ]
+
+
+def test_a_text_is_gone_on_from_without_a_template_up_to_a_stop(
+    language_model: HuggingFaceLanguageModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    untemplated = deepcopy(tokenizer)
+    untemplated.chat_template = None
+    model = HuggingFaceLanguageModel(language_model.model, untemplated)
+    text = (
+        "Days of the week: Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday.\nMonths"
+    )
+    ids: Any = tokenizer(text, return_tensors="pt")
+    written = language_model.model.generate(**ids, max_new_tokens=24, do_sample=False)
+    whole = str(tokenizer.decode(written[0, ids["input_ids"].shape[1] :]))
+    at = next(at for at in range(9, len(whole)) if whole.find(whole[at : at + 5]) == at)
+    stop = whole[at : at + 5]  # across tokens, which end where they like
+    asked = replace(request("", 0.0, 24), messages=(), opening=RawText(text, ("````", stop)))
+    [answer] = model.sample([asked])
+    assert isinstance(answer, GeneratedAnswer)
+    assert answer.text == whole[:at].strip() and answer.finished
+    assert answer.tokens is not None and answer.tokens < 24
+    [cut] = model.sample([replace(asked, opening=RawText(text, ("````",)))])
+    assert cut == GeneratedAnswer(whole.strip(), 24, finished=False)
+
+
+def test_what_all_prompts_begin_with_is_read_once_and_changes_no_answer(
+    language_model: HuggingFaceLanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = "You are given a question. Reply to it in one short and plain sentence. "
+    texts = [shared + each for each in ("What is rain?", "Why?", "Name a river of Europe.", "Why?")]
+    asked = [request(text, seed=n) for n, text in enumerate(texts)]
+    read: list[int] = []
+    counted = deepcopy(language_model.model)
+    counted.get_input_embeddings().register_forward_hook(
+        lambda layer, ids, _: read.append(ids[0].numel()) if ids[0].shape[1] > 1 else None
+    )
+    model = HuggingFaceLanguageModel(counted, language_model.tokenizer)
+    monkeypatch.setattr(sampling, "WORTH_SHARING", 10**9)
+    read.clear()
+    apart = answers(model, *asked)
+    before = sum(read)
+    monkeypatch.setattr(sampling, "WORTH_SHARING", 1)
+    read.clear()
+    assert answers(model, *asked) == apart
+    assert sum(read) < before / 2, "three prompts, most of which is the same"
+    read.clear()
+    answers(model, asked[1], asked[3])
+    assert len(read) == 1, "one prompt with two seeds is read as it is"
+
+
+def test_a_layer_that_looks_back_so_far_is_given_no_padding_in_between() -> None:
+    prompts = [[5] * 20 + [6, 7], [5] * 20 + [8]]
+    batch = sampling._Batch(tiny_gemma(), prompts, 4)
+    assert batch.mask.tolist() == [[1] * 22, [0] + [1] * 21]
 
 
 def test_an_answer_with_nul_in_it_is_refused(
