@@ -79,6 +79,7 @@ PAGE_REMARKS = {
     "screening": "How many rows a person must read, and what that proves",
     "serving": "A vLLM server for a recipe",
     "tracing": "From what a model wrote back to the rows that have it",
+    "view": "Pages on which to look at a run: verdict, rows, and why each is in or out",
     "recipes/asked-again": "What is measured again after which change",
     "recipes/check": "Evaluation sets that are kept out",
     "recipes/dedupe": "Copies that go: exact, minhash, semantic, substring",

@@ -66,6 +66,27 @@ order by started_at desc, run_id limit 1
 """
 
 
+LIST_RUNS = """
+select run_id, name, strftime(started_at, '%Y-%m-%d %H:%M'), finished_at is not null, executions,
+    (select count(*) from stage_counts c where c.run_id = r.run_id),
+    (select count(*) from run_selections s where s.run_id = r.run_id and kind = 'choice')
+from runs r order by started_at desc, run_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRun:
+    """A run among others, and how far it is."""
+
+    run_id: str
+    name: str
+    started: str  # UTC, to the minute
+    finished: bool
+    executions: int
+    steps: int  # whose books are stored
+    choices: int  # 1 where it has selected, else 0
+
+
 @dataclass(frozen=True, slots=True)
 class StageCount:
     """The books of one step of a run. They must balance, or the object cannot be made."""
@@ -161,6 +182,11 @@ def find_run(con: Connection, run_id: str | None) -> str:
             '"select run_id, name, started_at from runs"'
         )
     return run_id
+
+
+def list_runs(con: Connection) -> list[ListedRun]:
+    """All runs of a workspace, the last one first."""
+    return [ListedRun(*row) for row in con.execute(LIST_RUNS).fetchall()]
 
 
 def write_step(

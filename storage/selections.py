@@ -61,6 +61,12 @@ having not bool_or(name = $name)
 order by max(started_at) desc, trial_id
 """
 
+RUN_TRIALS = """
+select trial_id, report from trials join exports using (export_id)
+join run_selections using (selection_id)
+where run_id = $run_id and kind = 'choice' order by trial_id
+"""
+
 COSTED_TRIALS = "select trial_id from trials where cost is not null"
 
 HAS_EXPORT = "select count(*) from exports where export_id = $export_id"
@@ -198,6 +204,12 @@ def read_adapters(con: Connection, not_of: str) -> list[tuple[str, str]]:
     """
     rows = con.execute(READ_ADAPTERS, {"name": not_of}).fetchall()
     return [(str(trial_id), str(folder)) for trial_id, folder in rows]
+
+
+def read_run_trials(con: Connection, run_id: str) -> dict[str, dict[str, Any]]:
+    """Trial → its report, of the trainings on exports of what a run chose."""
+    rows = con.execute(RUN_TRIALS, {"run_id": run_id}).fetchall()
+    return {str(trial_id): dict(orjson.loads(report)) for trial_id, report in rows}
 
 
 def read_costed_trials(con: Connection) -> set[str]:

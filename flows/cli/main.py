@@ -44,6 +44,7 @@ from flows.cli.trace import trace
 from flows.cli.verify import verify
 from flows.cli.verify_handoff import verify_handoff
 from flows.cli.verify_tokens import verify_tokens
+from flows.cli.view import view
 from flows.cli.what_if import what_if
 from flows.progress import say
 from storage.visible import harmless
@@ -51,7 +52,17 @@ from storage.visible import harmless
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {  # heading of `sluice --help` → verbs there
     "Run a recipe": (init, plan, run, backfill, retry),
     "Run a recipe up to a stage": (*BEFORE_CHECK, check, *AFTER_CHECK),
-    "See what came of it": (report, explain, quarantine, diff, sql, trace, verify, verify_tokens),
+    "See what came of it": (
+        view,
+        report,
+        explain,
+        quarantine,
+        diff,
+        sql,
+        trace,
+        verify,
+        verify_tokens,
+    ),
     "Hand it to another trainer": (handoff, verify_handoff),
     "Decide what to do next": (what_if, screen, suggest, mixture),
     "Models, servers and upkeep": (models, serve, server, doctor, gc),

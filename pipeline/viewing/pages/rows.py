@@ -1,0 +1,66 @@
+"""The table of rows, and one row."""
+
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import HTMLResponse
+
+from pipeline.viewing.asked import AskedRun, address_of, row_filter, row_order
+from pipeline.viewing.row_page import read_row_page
+from pipeline.viewing.token_losses import read_token_losses
+from storage.run_rows import with_heads
+from storage.selections import CONTROLS
+
+PAGE_ROWS = 50
+
+FEW_COLUMNS = 5
+"""Scores that the table has columns for, where none is sorted or bounded by."""
+
+router = APIRouter()
+
+
+@router.get("/rows")
+def show_rows(asked: AskedRun, page: int = 1) -> HTMLResponse:
+    """Some rows of a run as a table."""
+    if not 1 <= page <= 10**6:
+        raise HTTPException(400, "no such page")
+    wanted, order, rows = row_filter(asked), row_order(asked), asked.opened.rows
+    having = asked.viewer.having(asked.opened, wanted)
+    found = rows.count(wanted, having)
+    lines = rows.page(wanted, order, ((page - 1) * PAGE_ROWS, PAGE_ROWS), having)
+    with asked.viewer.reading_tables() as con:
+        lines = with_heads(con, lines)
+    first = [order.score, *(bound.score for bound in wanted.bounds)]
+    shown = list(dict.fromkeys([*filter(None, first), *rows.labels]))[:FEW_COLUMNS]
+    sort = asked.request.query_params.get("sort", "")
+
+    def link(more: dict[str, object]) -> str:
+        return address_of("/rows", wanted, {"run": asked.run, "sort": sort} | more)
+
+    return asked.page(
+        "rows.html",
+        {
+            "lines": lines,
+            "found": found,
+            "page": page,
+            "pages": max(1, -(-found // PAGE_ROWS)),  # -(-a // b) rounds up
+            "wanted": wanted,
+            "order": order,
+            "sort": sort,
+            "shown": shown,
+            "facets": rows.facets(),
+            "controls": CONTROLS,
+            "link": link,
+        },
+    )
+
+
+@router.get("/rows/{example_id}")
+def show_row(asked: AskedRun, example_id: str, tokens: bool = False) -> HTMLResponse:
+    """One row of a run."""
+    with asked.viewer.reading() as con:
+        row = read_row_page(con, asked.opened, example_id)
+        if row is None:
+            raise HTTPException(404, "the run has no such row")
+        losses = read_token_losses(con, asked.opened, example_id) if tokens else None
+    measured = "losses" in asked.opened.measures
+    values = {"row": row, "losses": losses, "measured": measured, "tokens": tokens}
+    return asked.page("row.html", values)

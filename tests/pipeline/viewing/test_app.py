@@ -1,0 +1,180 @@
+"""The pages, asked as a browser asks, over a small workspace with a hostile row."""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from pipeline.run_context import RunContext
+from pipeline.viewing.app import make_app
+from pipeline.viewing.opened_run import Viewer
+from pipeline.viewing.rendering import MOST_CHARACTERS
+from storage.database import open_workspace, read_workspace
+from storage.workspace import Workspace
+from tests.viewed_workspace import view_workspace
+
+HOST = "127.0.0.1:8765"
+TOKEN = "secret"
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunContext]:
+    path, run, _ = view_workspace(tmp_path_factory.mktemp("seen"))
+    return path, run
+
+
+@pytest.fixture(scope="module")
+def client(seen: tuple[Path, RunContext]) -> Iterator[TestClient]:
+    app = make_app(Viewer(seen[1].workspace), TOKEN, [HOST])
+    with TestClient(app, base_url=f"http://{HOST}") as client:
+        assert client.get(f"/?token={TOKEN}").status_code == 200
+        yield client
+
+
+Get = Callable[[str], str]
+
+
+@pytest.fixture(scope="module")
+def get(client: TestClient) -> Get:
+    def ask(path: str) -> str:
+        answer = client.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    return ask
+
+
+def ids_in(page: str) -> list[str]:
+    """The rows of a table, in its order."""
+    return re.findall(r'<td><a class="id" href="/rows/([0-9a-f]{32})', page)
+
+
+def asked(seen: tuple[Path, RunContext], query: str) -> list[str]:
+    with read_workspace(seen[1].workspace) as con:
+        return [row[0] for row in con.execute(query).fetchall()]
+
+
+def test_the_table_has_every_row_of_the_run_once(get: Get, seen: tuple[Path, RunContext]) -> None:
+    found = ids_in(get("/rows"))
+    assert sorted(found) == sorted(asked(seen, "select example_id from examples"))
+    assert len(set(found)) == len(found)
+
+
+def test_a_filter_gives_the_rows_that_decisions_have(
+    get: Get, seen: tuple[Path, RunContext]
+) -> None:
+    for reason in ("above_threshold", "over_budget", "near_duplicate", "held_out"):
+        query = f"select example_id from outcomes where reason = '{reason}' order by 1"
+        assert (wanted := asked(seen, query)), reason
+        assert sorted(ids_in(get(f"/rows?reason={reason}"))) == wanted
+    chosen = "select example_id from selection_rows join run_selections using (selection_id)"
+    by_rank = asked(seen, f"{chosen} where kind = 'choice' order by rank")
+    assert ids_in(get("/rows?status=chosen")) == by_rank
+    drawn = asked(seen, f"{chosen} where kind = 'random' order by example_id")
+    assert sorted(ids_in(get("/rows?control=random"))) == drawn
+
+
+def test_bounds_text_and_order_go_together(get: Get, seen: tuple[Path, RunContext]) -> None:
+    page = get("/rows?min.response_length=5&max.response_length=9&sort=-response_length&text=W5X")
+    query = "select example_id from examples where response like '%w5x%'"
+    assert ids_in(page) == asked(seen, query)
+    lengths = get("/rows?min.response_length=5&max.response_length=9&sort=-response_length")
+    numbers = [float(n) for n in re.findall(r'<td class="n">([\d.]+)</td>', lengths)[::2]]
+    assert numbers == sorted(numbers) and {min(numbers), max(numbers)} == {5, 9}
+    assert ids_in(get("/rows?text=100%25")) == []  # per cent is a letter here, and no pattern
+
+
+def test_rows_that_a_step_kept_are_those_that_went_on(
+    get: Get, seen: tuple[Path, RunContext]
+) -> None:
+    links = re.findall(r'href="/rows\?([^"]*kept_by=\d+)"><b>([\d,]+)</b> kept', get("/"))
+    assert len(links) == len(asked(seen, "select label from stage_counts where run_id = 'seen'"))
+    for query, rows in links:
+        assert f"<small>{rows} of" in get(f"/rows?{query}")
+
+
+def test_bands_of_dropped_rows_lead_to_as_many(get: Get) -> None:
+    links = re.findall(r'href="/rows\?([^"]*reason=[^"]*)"><b>&minus;([\d,]+)</b>', get("/"))
+    assert {"over_budget", "near_duplicate"} <= {q.rpartition("=")[2] for q, _ in links}
+    for query, rows in links:
+        assert f"<small>{rows} of" in get(f"/rows?{query.replace('&amp;', '&')}")
+
+
+class Tags(HTMLParser):
+    """Every tag of a page with its attributes, and its texts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_a_hostile_row_is_text_and_nothing_else(get: Get, seen: tuple[Path, RunContext]) -> None:
+    (hostile,) = asked(seen, "select example_id from examples where prompt like '<script%'")
+    for page in (get("/rows"), get(f"/rows/{hostile}"), get("/rows?text=%3Cscript%3E")):
+        read = Tags()
+        read.feed(page)
+        scripts = [attrs for tag, attrs in read.tags if tag == "script"]
+        assert scripts and all((each["src"] or "").startswith("/static/") for each in scripts)
+        assert not any(name.startswith("on") for _, attrs in read.tags for name in attrs)
+        assert '<script>document.title="taken"' in read.text  # as a person should see it
+        assert "{{ 7 * 7 }}" in read.text
+        assert not set("\x1b\u202e\u200b") & set(page)
+        assert r"\u001b[31mred\u202eesrever" in read.text
+        assert len(page) < 6 * MOST_CHARACTERS
+    assert "characters)" in get(f"/rows/{hostile}")  # that it is cut is said
+
+
+def test_a_row_tells_why_it_is_out_and_what_would_bring_it_in(
+    get: Get, seen: tuple[Path, RunContext]
+) -> None:
+    query = "select example_id from outcomes where reason = 'above_threshold' order by value"
+    page = get(f"/rows/{asked(seen, query)[0]}")
+    assert "at_most is 20: with 21.0001 it would pass" in page
+    assert "sluice what-if RECIPE --set select.steps.0.at_most=21.0001" in page
+    (copy,) = asked(seen, "select example_id from outcomes where reason = 'near_duplicate'")
+    page = get(f"/rows/{copy}")
+    assert "compare the two word by word" in page and "dedupe.0.threshold=" in page
+    assert "rows.jsonl" in page and "licence MIT" in page
+    assert page.count("<meter") == 2  # a place among all rows for each of its scores
+    best = ids_in(get("/rows?status=chosen"))[0]
+    assert "picked as number 1 of 6" in get(f"/rows/{best}")
+
+
+def test_the_nearest_rows_are_those_of_like_length(get: Get, seen: tuple[Path, RunContext]) -> None:
+    (own,) = asked(seen, "select example_id from examples where prompt = 'Question 10?'")
+    near = ids_in(get(f"/rows/{own}"))[:2] or re.findall(r"[0-9a-f]{32}", get(f"/rows/{own}"))
+    expected = asked(
+        seen, "select example_id from examples where prompt in ('Question 9?', 'Question 11?')"
+    )
+    assert set(near[:2]) == set(expected)
+
+
+def test_a_run_that_goes_on_is_read_again(seen: tuple[Path, RunContext], tmp_path: Path) -> None:
+    workspace = Workspace(shutil.copytree(seen[1].workspace.directory, tmp_path / "w"))
+    app = make_app(Viewer(workspace), TOKEN, [HOST])
+    with TestClient(app, base_url=f"http://{HOST}") as client:
+        client.get(f"/?token={TOKEN}")
+        assert "<b>6</b><span>chosen" in client.get("/").text
+        with open_workspace(workspace) as con:
+            con.execute("delete from run_selections")
+        assert "Nothing is chosen yet" in client.get("/").text
+
+
+def test_what_is_not_there_is_said(client: TestClient) -> None:
+    for path in ("/rows?run=other", "/rows/ffffffff", "/static/../app.py", "/nothing"):
+        assert client.get(path).status_code == 404, path
+    for path in ("/rows?min.response_length=many", "/rows?sort=nosuch", "/rows?control=x"):
+        assert client.get(path).status_code == 400, path
+    assert client.get("/rows?page=0").status_code == 400
+    assert "No row is like that" in client.get("/rows?page=9").text
