@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from storage.asked import asking_about
 from storage.database import Connection
 
-READ = """
+UP = """
 with recursive up(example_id, ancestor) as (
     select example_id, example_id from asked
     union
@@ -16,10 +16,25 @@ with recursive up(example_id, ancestor) as (
         where o.example_id = up.ancestor and o.source_id = any($source_ids)
     )
 )
+"""
+"""Each example with what it was made from, up to what stands in one of the sources."""
+
+READ = f"""{UP}
 select distinct up.example_id, s.license
 from up join occurrences o on o.example_id = up.ancestor
 join sources s on s.source_id = o.source_id
 where s.source_id = any($source_ids)
+order by all
+"""
+
+# What stands in a source has that one's licence, whoever wrote it once.
+OF_WRITERS = f"""{UP}
+select distinct up.example_id, coalesce(l.settings ->> '$.license', 'unknown')
+from up join lineage l on l.example_id = up.ancestor
+where l.model <> '' and not exists (
+    select 1 from occurrences o
+    where o.example_id = up.ancestor and o.source_id = any($source_ids)
+)
 order by all
 """
 
@@ -49,8 +64,24 @@ def read_licenses(
     What is in none of the sources has the licences of what it was made from; an example that comes
     from none of them is left out.
     """
+    return _read_by_example(con, READ, ids, source_ids)
+
+
+def read_writers_licenses(
+    con: Connection, ids: Sequence[str], source_ids: Sequence[str]
+) -> Mapping[str, Sequence[str]]:
+    """example_id → licences of what the models wrote that made it, and what it was made from.
+
+    `unknown` of a model whose licence nobody stated; an example that no model wrote is left out.
+    """
+    return _read_by_example(con, OF_WRITERS, ids, source_ids)
+
+
+def _read_by_example(
+    con: Connection, query: str, ids: Sequence[str], source_ids: Sequence[str]
+) -> Mapping[str, Sequence[str]]:
     with asking_about(con, ids):
-        rows = con.execute(READ, {"source_ids": list(source_ids)}).fetchall()
+        rows = con.execute(query, {"source_ids": list(source_ids)}).fetchall()
     found: defaultdict[str, list[str]] = defaultdict(list)  # distinct and sorted, by the query
     for example_id, name in rows:
         found[str(example_id)].append(str(name))

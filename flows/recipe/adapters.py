@@ -1,4 +1,4 @@
-"""Adapters that a recipe names by their training: adapter:last and adapter:TRIAL."""
+"""The makers of a recipe as a run takes them: with one model each, and that in its place."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,9 @@ LAST = "last"
 def place_adapters(
     workspace: Workspace, blocks: Sequence[Generator], recipe: str
 ) -> tuple[Generator, ...]:
-    """The blocks with the folders of the adapters they name; a folder is left as it is.
+    """The blocks, for each teacher one, with the folders of the adapters that they name.
+
+    A folder is left as it is.
 
     Args:
         workspace: whose trials are meant.
@@ -30,7 +32,8 @@ def place_adapters(
         block.model_copy(update={"model": find_adapter(workspace, block.model, recipe)})
         if block.model.startswith(ADAPTER) and "/" not in block.model  # a slash: a folder already
         else block
-        for block in blocks
+        for given in blocks
+        for block in given.by_teacher()
     )
 
 

@@ -80,10 +80,11 @@ def verifier_problems(recipe: Recipe) -> Iterator[str]:
 def example_problems(recipe: Recipe) -> Iterator[str]:
     """Files of examples that are not there, or are none."""
     for number, block in enumerate(recipe.generate):
-        try:
-            block.examples()
-        except ExamplesError as error:
-            yield f"generate.{number}.few_shot: {error}"
+        for each in block.by_teacher():
+            try:
+                each.examples()
+            except ExamplesError as error:
+                yield f"generate.{number}.few_shot: {error}"
 
 
 def query_problems(where: str, source: SourceSettings) -> Iterator[str]:
@@ -126,6 +127,8 @@ def endpoint_blocks(recipe: Recipe) -> Iterator[tuple[str, AskedBlock]]:
     """Each block that can name an endpoint, with its place."""
     for number, generator in enumerate(recipe.generate):
         yield f"generate.{number}", generator
+        for place, teacher in enumerate(generator.teachers):
+            yield f"generate.{number}.teachers.{place}", teacher
     if recipe.measure.confidence:
         yield "measure.confidence.samples", recipe.measure.confidence.samples
     if recipe.measure.preferences:
@@ -151,10 +154,22 @@ def named_models(value: object, where: str) -> Iterator[tuple[str, str]]:
 
 
 def license_problems(recipe: Recipe) -> Iterator[str]:
-    """Licences that no source has, so that nothing could be chosen."""
+    """Licences that no source has, or what a maker makes, so that none of it could be chosen."""
     licenses = {source.license for source in recipe.sources}
     wanted = recipe.licenses
-    if wanted is not None and wanted.action == "remove" and not wanted.allows(licenses):
+    if wanted is None or wanted.action == "report":
+        return
+    for number, block in enumerate(recipe.generate):
+        for each in block.by_teacher():
+            stated = each.license or "unknown"
+            if not wanted.allows([stated]):
+                yield (
+                    f"generate.{number}.license: that of {each.shown_model} is {stated}, which is "
+                    "not among licenses.allowed, so that no row it makes could be chosen; state "
+                    "the licence of what the model writes, or allow it"
+                )
+    licenses |= {block.license for block in recipe.documents}
+    if licenses and not wanted.allows(licenses):
         yield (
             f"licenses.allowed: no source has one of these, so no row could be chosen; the sources "
             f"have: {', '.join(sorted(licenses))}"

@@ -75,7 +75,7 @@ def budget_problems(recipe: Recipe) -> Iterator[str]:
     files = [(file, source.format) for source in recipe.sources for file in source.files()]
     if not files:
         return
-    growth = 1 + sum(block.rows_each() for block in recipe.generate)
+    growth = 1 + sum(each.rows_each() for block in recipe.generate for each in block.by_teacher())
     where = f"select.steps.{len(recipe.select.steps) - 1}.budget"
     bounds = [bound_rows(file, format) for file, format in files]
     most = growth * sum(bound or 0 for bound in bounds)

@@ -1,11 +1,12 @@
 """The part of a generator's or a maker's block that says which model writes."""
 
 from pathlib import Path
+from typing import Self
 
 from pydantic import Field
 
 from pipeline.code_version import OtherWorkerError
-from pipeline.generation.few_shot import FewShot, read_examples_file
+from pipeline.generation.few_shot import FewShot, place_examples, read_examples_file
 from pipeline.measuring.endpoint import AskedBlock, ServedModel
 from pipeline.measuring.rows import template_of
 from pipeline.settings import TARGET
@@ -31,6 +32,12 @@ class AnsweringBlock(AskedBlock):
         description="Ask in text that goes on, as a model without a chat template has to be: "
         "behind the examples of `urial`, or of a file that is written like it.",
     )
+
+    def placed(self, base: Path) -> Self:
+        """The same block, its paths as seen from here and not from its recipe's folder."""
+        if self.few_shot is None:
+            return self
+        return self.model_copy(update={"few_shot": place_examples(self.few_shot, base)})
 
     def examples(self) -> FewShot | None:
         """What stands before its prompts; None where they are chats.

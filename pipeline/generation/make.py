@@ -44,6 +44,9 @@ from storage.maker_calls import (
 )
 from storage.runs import StageCount, write_step
 
+NOT_TOLD = {"endpoint", "at_most", "teachers", "row_goes_to"}
+"""Settings that say nothing of how a row was made by its one model."""
+
 POOL_ROWS = 8192
 """Rows of the pool that are looked at together."""
 
@@ -156,7 +159,7 @@ def commit_rows(
         for number, each in enumerate(work.settled)
         if source != WHOLE_POOL or each.parents or each.row
     ]
-    told = settings.model_dump(mode="json", exclude={"endpoint", "at_most"})
+    told = settings.model_dump(mode="json", exclude=NOT_TOLD)
     described = canonical_json(told | {"model": settings.shown_model}).decode()
     with open_workspace(run.workspace) as con:
         write_maker_calls(con, calls)

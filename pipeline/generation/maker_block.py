@@ -3,13 +3,14 @@
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr, model_validator
 
 from pipeline.generation.answering_block import AnsweringBlock
-from pipeline.generation.few_shot import is_text_alone, place_examples
+from pipeline.generation.few_shot import is_text_alone
 from pipeline.generation.maker import CallKind, Making
+from pipeline.generation.teachers import Teacher, rows_of_teacher
 from pipeline.generation.templates import prompt_texts
 from pipeline.settings import Settings
 from storage.conversations import content_hash
@@ -45,12 +46,26 @@ class GeneratorBlock(AnsweringBlock):
     limit: int | None = Field(
         default=None, gt=0, description="At most so many rows; chosen by a seeded hash."
     )
-    at_most: AtMost = Field(default=AtMost(), description="What may be spent, all runs together.")
+    at_most: AtMost = Field(
+        default=AtMost(), description="What may be spent, all runs together; by each teacher."
+    )
     license: str | None = Field(
         default=None,
         min_length=1,
         description="The licence of what the model writes; the export's card states it.",
     )
+    teachers: tuple[Teacher, ...] = Field(
+        default=(), description="Models that write in place of `model`, each as a maker by itself."
+    )
+    row_goes_to: Literal["one", "all"] = Field(
+        default="one",
+        description="one: a row is worked on with one of the teachers, by a seeded hash; all: "
+        "with each of them.",
+    )
+
+    _teacher: str = PrivateAttr(default="")
+    _rivals: tuple[str, ...] = PrivateAttr(default=())
+    """Teachers between whom the rows are divided, itself among them; none: it has all rows."""
 
     needs_rows: ClassVar[bool] = True
     """Whether it makes nothing of an empty pool."""
@@ -58,6 +73,42 @@ class GeneratorBlock(AnsweringBlock):
     """Whether what is made stands for its sources, which leave the pool."""
     made_as: ClassVar[str] = ""
     """What the lineage of its rows says, where that is not the method."""
+
+    @model_validator(mode="after")
+    def teachers_differ(self) -> Self:
+        """Check that teachers can be told apart, and that it is clear what each works on."""
+        names = [each.name for each in self.teachers]
+        if len({*names}) < len(names):
+            raise ValueError(f"two teachers are the same model: {', '.join(sorted(names))}")
+        if self.teachers and (self.endpoint or self.few_shot):
+            raise ValueError(
+                "teachers write in place of `model`: give `endpoint` and `few_shot` to each of them"
+            )
+        if len(names) > 1 and self.makes_of_whole and self.row_goes_to == "one":
+            raise ValueError(
+                "it works on all rows together, which cannot be divided between teachers: set "
+                "row_goes_to: all, by which each makes its own"
+            )
+        return self
+
+    def by_teacher(self) -> "list[Self]":
+        """The same block for each of its teachers alone; itself, if it has none."""
+        if not self.teachers:
+            return [self]
+        names = [each.name for each in self.teachers]
+        found = []
+        for name, teacher in zip(names, self.teachers, strict=True):
+            asked = {key: getattr(teacher, key) for key in ("model", "endpoint", "few_shot")}
+            license = teacher.license or self.license
+            alone = self.model_copy(update={**asked, "license": license, "teachers": ()})
+            alone._teacher = name
+            alone._rivals = tuple(names) if self.row_goes_to == "one" else ()
+            found.append(alone)
+        return found
+
+    def its_share(self, names: Iterable[str], seed: int) -> list[str]:
+        """Those of the names of rows that fall to its model."""
+        return rows_of_teacher(self._teacher, self._rivals, names, seed)
 
     @property
     def makes_of_whole(self) -> bool:
@@ -98,10 +149,9 @@ class GeneratorBlock(AnsweringBlock):
         """
 
     def placed(self, base: Path) -> Self:
-        """The same block, its paths as seen from here and not from its recipe's folder."""
-        if self.few_shot is None:
-            return self
-        return self.model_copy(update={"few_shot": place_examples(self.few_shot, base)})
+        """See AnsweringBlock; its teachers too."""
+        teachers = tuple(each.placed(base) for each in self.teachers)
+        return super().placed(base).model_copy(update={"teachers": teachers})
 
     def can_ask_of(self, example: Example) -> bool:
         """Whether it takes a row that its model can be asked about."""
@@ -110,7 +160,7 @@ class GeneratorBlock(AnsweringBlock):
     def choose(self, examples: Iterable[Example], seed: int) -> list[str]:
         """Ids of the rows that it works on, sorted: all it takes, or `limit` of them."""
         taken = [example.example_id for example in examples if self.can_ask_of(example)]
-        return sorted(draw_names(taken, seed, self.limit))
+        return sorted(self.its_share(draw_names(taken, seed, self.limit), seed))
 
 
 class MakerBlock(GeneratorBlock):
@@ -132,7 +182,16 @@ class MakerBlock(GeneratorBlock):
         )[:16]
 
 
-NOT_IN_KEY = {"model", "endpoint", "few_shot", "limit", "at_most", "license"}
+NOT_IN_KEY = {
+    "model",
+    "endpoint",
+    "few_shot",
+    "limit",
+    "at_most",
+    "license",
+    "teachers",
+    "row_goes_to",
+}
 """Fields that change no row, or are hashed by what they name: the others say how many."""
 
 

@@ -21,7 +21,7 @@ from storage.conversations import TextField, content_hash
 from storage.database import Connection
 from storage.examples import read_trained_at
 from storage.indexes import RowIndex, SignatureWords
-from storage.licenses import read_licenses
+from storage.licenses import read_licenses, read_writers_licenses
 from storage.measurements import read_measurements, read_text_lists, read_texts
 from storage.pool_columns import TextColumn
 from storage.repairs import read_made, read_repair_places
@@ -138,6 +138,12 @@ class Pool:
         return as_objects([tuple(found.get(example_id, ())) for example_id in self.ids])
 
     @cached_property
+    def writers_licenses(self) -> Names:
+        """(n,) the licences of all models that wrote a row, or what it was made from."""
+        found = read_writers_licenses(self._con, self.ids.tolist(), self._run.source_ids)
+        return as_objects([tuple(found.get(example_id, ())) for example_id in self.ids])
+
+    @cached_property
     def languages(self) -> tuple[Names, Floats]:
         """Codes (n,), "" where there is none, and confidence (n,), NaN where there is none."""
         key, ids = self._run.measures["language"], self.ids.tolist()
@@ -208,6 +214,11 @@ class Candidates:
     def all_licenses(self) -> Names:
         """(m,) the licences of all sources a row stands in."""
         return self.pool.all_licenses[self.indices]
+
+    @property
+    def writers_licenses(self) -> Names:
+        """(m,) the licences of all models that wrote a row, or what it was made from."""
+        return self.pool.writers_licenses[self.indices]
 
     @property
     def languages(self) -> tuple[Names, Floats]:

@@ -219,6 +219,7 @@ NOT_ALIGNED = {
     "read_made_of": SORTED,
     "read_licenses": A_MAPPING,
     "read_model_licenses": A_MAPPING,
+    "read_writers_licenses": A_MAPPING,
     "read_makers": A_MAPPING,
     "read_missing": SORTED,
     "read_origins": A_MAPPING,

@@ -68,7 +68,7 @@ class AnswerBlock(GeneratorBlock):
         for example in examples:
             if self.can_ask_of(example):
                 by_prompt.setdefault(example.prompt_id, []).append(example.example_id)
-        drawn = draw_names(by_prompt, seed, self.limit)
+        drawn = self.its_share(draw_names(by_prompt, seed, self.limit), seed)
         of_each = (sorted(by_prompt[prompt])[: self.rows_of_prompt] for prompt in drawn)
         return sorted(chain.from_iterable(of_each))
 

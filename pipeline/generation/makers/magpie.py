@@ -60,11 +60,12 @@ class Magpie(MakerBlock):
     @model_validator(mode="after")
     def template_is_known(self) -> Self:
         """Check that there is a template to go on from, and that a server's is named."""
-        if self.few_shot:
+        if self.few_shot or any(each.few_shot for each in self.teachers):
             raise ValueError(
                 "magpie goes on from the chat template, which few_shot does without: leave it out"
             )
-        if self.endpoint and self.template_model is None:
+        served = self.endpoint or any(each.endpoint for each in self.teachers)
+        if served and self.template_model is None:
             raise ValueError(
                 "a server does not tell its chat template: name as template_model a model here "
                 "that has it"

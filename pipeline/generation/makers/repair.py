@@ -34,6 +34,8 @@ class Repair(AnswerBlock):
     @model_validator(mode="after")
     def one_repair_each(self) -> Self:
         """Check that a repair is one likeliest answer to every row."""
+        if self.teachers:
+            raise ValueError("a row has one repair: name one `model`, and no teachers")
         if (self.prompts, self.answers, self.temperature) != ("all", 1, 0):
             raise ValueError(
                 "a repair is the likeliest answer to each row: set prompts: all, answers: 1 and "

@@ -139,7 +139,10 @@ METHODS: dict[str, Callable[[Pool], Outcome]] = {
         np.where(p.scores > 0, p.sources, ""), p.scores / 2.5, p.ids, {"a", "b"}
     ),
     "licenses": lambda p: select_licensed(
-        [[source] for source in p.sources], p.ids, LicenseSettings(allowed=("A", "b"))
+        [[source] for source in p.sources],
+        [()] * len(p.ids),
+        p.ids,
+        LicenseSettings(allowed=("A", "b")),
     ),
     "exact": lambda p: remove_exact(digest_texts(list(p.texts), "whitespace"), p.scores, p.ids),
     "minhash": lambda p: remove_near_duplicates(

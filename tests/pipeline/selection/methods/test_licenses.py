@@ -17,7 +17,7 @@ from pipeline.selection.stage import select_examples
 from storage.conversations import Conversation
 from storage.database import open_workspace, read_workspace
 from storage.examples import Attempt, MadeBy, read_pool, write_attempts
-from storage.licenses import read_licenses
+from storage.licenses import read_licenses, read_writers_licenses
 from storage.runs import read_counts, start_run
 from storage.selections import read_run_selections
 from storage.workspace import Workspace
@@ -28,23 +28,34 @@ IDS = np.array(["c", "b", "a"], dtype=object)
 
 def test_one_allowed_licence_is_enough_and_case_makes_no_difference() -> None:
     settings = LicenseSettings(allowed=("mit", "CC-BY-4.0"))
-    outcome = select_licensed([["GPL-3.0-only", "MIT"], ["unknown"], ["cc-by-4.0"]], IDS, settings)
+    sources = [["GPL-3.0-only", "MIT"], ["unknown"], ["cc-by-4.0"]]
+    outcome = select_licensed(sources, [()] * 3, IDS, settings)
     np.testing.assert_array_equal(outcome.indices, [2, 0])
     np.testing.assert_array_equal(outcome.reasons, ["", "license_not_allowed", ""])
 
 
 def test_unknown_is_allowed_only_where_it_is_named_and_none_is_never() -> None:
     rows: list[list[str]] = [["unknown"], [], ["MIT"]]
-    named = select_licensed(rows, IDS, LicenseSettings(allowed=("unknown",)))
+    named = select_licensed(rows, [()] * 3, IDS, LicenseSettings(allowed=("unknown",)))
     np.testing.assert_array_equal(named.indices, [0])
     np.testing.assert_array_equal(
-        select_licensed(rows, IDS, LicenseSettings(allowed=("MIT",))).indices, [2]
+        select_licensed(rows, [()] * 3, IDS, LicenseSettings(allowed=("MIT",))).indices, [2]
     )
 
 
+def test_each_model_that_wrote_a_row_must_be_allowed_as_well() -> None:
+    sources = [["MIT"], ["MIT"], [], [], ["GPL-3.0-only"]]
+    writers = [["MIT", "unknown"], ["mit"], ["MIT"], ["Llama-3"], ["MIT"]]
+    ids = np.array(list("abcde"), dtype=object)
+    outcome = select_licensed(sources, writers, ids, LicenseSettings(allowed=("MIT",)))
+    np.testing.assert_array_equal(outcome.indices, [1, 2])  # the last two: of no source, one each
+
+
 def test_lengths_that_differ_are_refused() -> None:
-    with pytest.raises(ValueError, match="1 rows have licences, but there are 3 ids"):
-        select_licensed([["MIT"]], IDS, LicenseSettings(allowed=("MIT",)))
+    with pytest.raises(ValueError, match=r"1 rows have licences, 3 those of models, but .* 3 ids"):
+        select_licensed([["MIT"]], [()] * 3, IDS, LicenseSettings(allowed=("MIT",)))
+    with pytest.raises(ValueError, match="3 rows have licences, 1 those of models"):
+        select_licensed([["MIT"]] * 3, [()], IDS, LicenseSettings(allowed=("MIT",)))
 
 
 def talk(question: str, answer: str) -> Conversation:
@@ -68,11 +79,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunContext, list[str]
     ids = sorted(source.source_id for source in found)
     run = RunContext(workspace, "run", 0, ids, {}, {})
     ingest_sources(workspace, found)
-    answered = Attempt(talk("two", "yes").example_id, 0, talk("two", "no"), "")
+    answered = [Attempt(talk("two", "yes").example_id, 0, talk("two", "no"), "")]
+    stated = [Attempt(talk("one", "yes").example_id, 0, talk("one", "no"), "")]
+    made_of_that = [Attempt(talk("one", "no").example_id, 0, talk("one", "so"), "")]
     with open_workspace(workspace) as con:
         start_run(con, "run", {"name": "test", "seed": 0}, "code", {}, ids)
-        write_attempts(con, [answered], MadeBy("key", "{}", "run", "a model"))
-        pool = [*read_pool(con, ids), talk("two", "no").example_id]
+        write_attempts(con, answered, MadeBy("key", "{}", "run", "a model"))
+        write_attempts(con, stated, MadeBy("b", '{"license": "MIT"}', "run", "a model"))
+        write_attempts(con, made_of_that, MadeBy("c", '{"license": "Other"}', "run", "b"))
+        made = [("two", "no"), ("one", "no"), ("one", "so")]
+        pool = [*read_pool(con, ids), *(talk(*each).example_id for each in made)]
     return count_words(run, pool), pool
 
 
@@ -96,20 +112,21 @@ def test_rows_of_other_licences_are_out_and_answers_go_by_their_prompt(
     assert choose(run, allowed=["MIT"]) == {
         "two yes": "license_not_allowed",
         "two no": "license_not_allowed",
+        "one so": "license_not_allowed",
     }
     with read_workspace(run[0].workspace) as con:
         kinds = read_run_selections(con, "run")
         counts = read_counts(con, "run")
     assert {kind: each.rows for kind, each in kinds.items()} == {
-        "choice": 2,
+        "choice": 3,
         "held_out": 0,
-        "length_matched": 2,
-        "random": 2,
-        "random_tokens": 2,
+        "length_matched": 3,
+        "random": 3,
+        "random_tokens": 3,
     }
     (first,) = (count for count in counts if (count.stage, count.step) == ("select", 1))
-    assert (first.label, first.rows_in, first.kept) == ("licences", 4, 2)
-    assert first.notes == ("2 rows have no licence among MIT",)
+    assert (first.label, first.rows_in, first.kept) == ("licences", 6, 3)
+    assert first.notes == ("3 rows have no licence among MIT",)
 
 
 def test_a_report_keeps_every_row(run: tuple[RunContext, list[str]]) -> None:
@@ -124,6 +141,12 @@ def test_licences_are_those_of_the_sources_of_the_run(run: tuple[RunContext, lis
         assert read_licenses(con, pool, context.source_ids)[both] == ["GPL-3.0-only", "MIT"]
         assert len(read_licenses(con, pool, context.source_ids[:1])) in (2, 3)
         assert read_licenses(con, pool, []) == {}
+        ids = {text: talk("one", text).example_id for text in ("yes", "no", "so")}
+        assert read_writers_licenses(con, pool, context.source_ids) == {
+            talk("two", "no").example_id: ["unknown"],
+            ids["no"]: ["MIT"],
+            ids["so"]: ["MIT", "Other"],
+        }
 
 
 def test_a_recipe_of_which_no_row_could_be_chosen_is_refused(tmp_path: Path) -> None:
@@ -146,3 +169,29 @@ def test_a_recipe_of_which_no_row_could_be_chosen_is_refused(tmp_path: Path) -> 
         told = [each for each in problems if "no source has one of these" in each]
         assert bool(told) == refused
         assert all("the sources have: MIT" in each for each in told)
+
+
+def test_a_maker_none_of_whose_rows_could_be_chosen_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    recipe = {
+        "name": "r",
+        "workspace": "w",
+        "target": "t",
+        "sources": [{"path": "rows.jsonl", "license": "MIT"}],
+        "select": {"steps": [{"method": "random", "budget": {"fraction": 0.5}}]},
+        "licenses": {"allowed": ["MIT"]},
+    }
+    teachers = [{"model": "a", "license": "mit"}, {"model": "b"}]
+    for block, refused in (
+        ({}, "generate.0.license: that of target is unknown"),
+        ({"license": "MIT"}, ""),
+        ({"teachers": teachers}, "generate.0.license: that of b is unknown"),
+        ({"teachers": teachers, "license": "MIT"}, ""),
+    ):
+        blocks, wrong = validate({**recipe, "generate": [block]})
+        found = [each for each in wrong + find_problems(blocks, tmp_path) if "license" in each]
+        assert bool(found) == bool(refused) and all(refused in each for each in found)
+    reported, _ = validate(
+        {**recipe, "generate": [{}], "licenses": {"allowed": ["MIT"], "action": "report"}}
+    )
+    assert not [each for each in find_problems(reported, tmp_path) if "license" in each]
