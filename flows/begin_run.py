@@ -117,9 +117,11 @@ def identify(recipe: Recipe, base: Path) -> tuple[RunState, Sequence[Source]]:
     if placed.documents:
         tokenizer = resolve_model(placed.target).fingerprint
         documents = identify_documents(workspace, placed.documents, tokenizer)
-        files = [*files, *sorted(each.place.cut_id for each in documents)]
+    cut_ids = sorted(each.place.cut_id for each in documents)
     # Whatever can change the result: after an edit of the code or of a file it is another run.
-    run_id = content_hash([recipe.stored(), source_ids, target_ids, code_version(), *files])[:12]
+    run_id = content_hash(
+        [recipe.stored(), source_ids, target_ids, code_version(), *files, *cut_ids]
+    )[:12]
     named: dict[str, list[str]] = {}
     for written, found in zip(recipe.sources, blocks, strict=True):
         # Two blocks may name one path, each with a format of its own.
@@ -127,6 +129,8 @@ def identify(recipe: Recipe, base: Path) -> tuple[RunState, Sequence[Source]]:
     run = RunContext(workspace, run_id, recipe.seed, source_ids, measures={}, scores={})
     paths = {each.source_id: exported_path(workspace, each.path, base) for each in sources}
     run = replace(run, named_sources=named, source_paths=paths, target_source_ids=target_ids)
+    read = {each.place.path: exported_path(workspace, each.place.path, base) for each in documents}
+    run = replace(run, cut_ids=cut_ids, document_paths=read)
     return RunState(recipe, placed, run, documents), [*sources, *targets]
 
 
@@ -170,7 +174,16 @@ def ingest_stage(state: RunState) -> RunState:
     named = state.recipe.sources or state.recipe.documents  # none where a maker invents its rows
     if named and not count.kept and not passages:
         what = "the sources hold no row" if state.recipe.sources else "the documents hold no text"
-        raise NoRowsError(f"{what} that could be read")
+        raise NoRowsError(
+            f"{what} that could be read: see `sluice quarantine -w {run.workspace.directory}`"
+        )
+    reading = [each.method for each in state.recipe.generate if each.needs == "passages"]
+    if reading and not passages:
+        raise NoRowsError(
+            f"{' and '.join(reading)} has nothing to work on: the documents gave no passage. "
+            f"`sluice quarantine -w {run.workspace.directory}` says of each file why, and what to "
+            "do"
+        )
     if state.recipe.targets and not run.target_ids:
         raise NoRowsError("the targets hold no row that could be read")
     with read_workspace(run.workspace) as con:

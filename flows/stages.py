@@ -201,8 +201,9 @@ def export_stage(state: RunState) -> RunState:
     if not state.chosen or not state.chosen.rows:
         if not state.recipe.sources:
             raise NoRowsError(
-                "passages of documents are no rows yet, so there is none to export: `sluice "
-                "ingest` is as far as documents go; for rows, give sources"
+                "there is no row to export: passages of documents are none until a maker makes "
+                "rows of them. `sluice report` says what makers came to; without one, `sluice "
+                "ingest` is as far as documents go"
             )
         raise NoRowsError(
             "the steps left no row to export; which step dropped them is in "

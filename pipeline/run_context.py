@@ -25,6 +25,10 @@ class RunContext:
     """Path of a source as the recipe writes it → the ids of what lies there."""
     source_paths: Mapping[str, str] = field(default_factory=dict)
     """Id of a source → its path as exports say it; where the workspace has it, if not here."""
+    cut_ids: Sequence[str] = ()
+    """Cuts of the documents, sorted: makers of rows read their passages."""
+    document_paths: Mapping[str, str] = field(default_factory=dict)
+    """Path of a document as the workspace has it → as exports say it."""
     repairs: str | None = None
     """Generation key of the repairs; None where the recipe generates none."""
     target_source_ids: Sequence[str] = ()

@@ -9,7 +9,7 @@ from storage.database import Connection
 Period = Literal["day", "week", "month"]
 
 ARRIVED = """
-with
+with recursive
     read_from as (
         select o.example_id, min(coalesce(s.ingested_at, '1970-01-01')) as arrived
         from occurrences o join sources s using (source_id)
@@ -19,13 +19,24 @@ with
         )
         group by o.example_id
     ),
-    arrivals as (
+    passages_from as (
+        select p.passage_id, min(runs.started_at) as arrived
+        from passages p join run_documents d using (cut_id) join runs using (run_id)
+        where $source is null or d.path glob $source
+        group by p.passage_id
+    ),
+    descended(example_id, arrived) as (
         from read_from
         union
-        select l.example_id, min(r.arrived)
-        from lineage l join read_from r on r.example_id = l.parent_id
+        from passages_from
+        union
+        select l.example_id, d.arrived from lineage l join descended d on d.example_id = l.parent_id
         where l.example_id not in (select example_id from read_from)
-        group by l.example_id
+    ),
+    arrivals as (
+        select example_id, min(arrived) as arrived from descended
+        where example_id in (select example_id from examples)
+        group by example_id
     )
 select date_trunc($period, arrived)::date as first_day, example_id
 from arrivals
@@ -49,7 +60,8 @@ class Window:
 def read_arrivals(con: Connection, window: Window) -> dict[date, list[str]]:
     """First day of each partition that has examples → their ids, sorted.
 
-    Generated answers come with the example whose prompt they answer. What runs only compared with
+    What was made comes with what it was made from: a row, or a passage, which came with the first
+    run that had it. What runs only compared with
     is left out.
     """
     parameters = {

@@ -1,11 +1,12 @@
 """The `documents`, `document_cuts`, `passages` and `run_documents` tables: files as passages."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from storage.asked import asking_about
 from storage.database import Connection, fetch_count, transaction
 from storage.rows import TEXT, as_table, fetch_counts, fetch_texts, write_table
 
@@ -143,9 +144,38 @@ qualify runs.started_at = max(runs.started_at) over ()
 order by all
 """
 
+# A passage can be in several cuts; what a maker is shown of it is the same in all but its headings.
+SOURCE_PASSAGES = """
+select distinct on (passage_id) passage_id, document_id, headings, start_at, end_at, text
+from passages join document_cuts using (cut_id) {of}
+where cut_id = any($cuts::varchar[]) order by passage_id, cut_id, position
+"""
+
+MADE_OF = """
+with recursive up(ancestor) as (
+    select $id union select parent_id from lineage join up on example_id = ancestor
+)
+select distinct passage_id from passages join up on passage_id = ancestor order by passage_id
+"""
+
+OF_DOCUMENTS = """
+with recursive up(example_id, ancestor) as (
+    select example_id, example_id from asked
+    union
+    select up.example_id, l.parent_id from up join lineage l on l.example_id = up.ancestor
+)
+select distinct up.example_id, r.path, r.license
+from up join passages p on p.passage_id = up.ancestor join run_documents r using (cut_id)
+where r.run_id = $run_id
+order by all
+"""
+
+# What an export was made of is walked too, though a later run may have other documents.
 WALKED = """
 with latest as (
     select run_id from runs qualify started_at = max(started_at) over (partition by name)
+    union
+    select run_id from exports join run_selections using (selection_id)
 )
 select distinct on (document_id) document_id, path, content_hash, kind, reader, text_hash
 from documents join run_documents using (document_id) join latest using (run_id)
@@ -220,6 +250,75 @@ def list_quarantined_documents(con: Connection, run_id: str) -> list[tuple[str, 
 def find_passages(con: Connection, start: str) -> list[str]:
     """Ids of passages that start so."""
     return fetch_texts(con, FIND, {"start": start})
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePassage:
+    """A passage as a maker of rows is given it."""
+
+    passage_id: str
+    document_id: str
+    headings: Sequence[str]
+    """It stands under, outermost first."""
+    start_at: int
+    """Character of the document's text, from 0."""
+    end_at: int
+    text: str
+
+
+def stream_source_passages(
+    con: Connection, cuts: Sequence[str], rows: int
+) -> Iterator[list[SourcePassage]]:
+    """The passages of these cuts by their ids, each once, so many at a time."""
+    con.execute(SOURCE_PASSAGES.format(of=""), {"cuts": list(cuts)})
+    for batch in con.to_arrow_reader(rows):
+        yield [SourcePassage(**row) for row in batch.to_pylist()]
+
+
+def read_source_passages(
+    con: Connection, cuts: Sequence[str], ids: Sequence[str]
+) -> list[SourcePassage]:
+    """The passages of these cuts that have these ids, in the order of the ids.
+
+    Raises:
+        ValueError: if one is in none of the cuts.
+    """
+    query = SOURCE_PASSAGES.format(of="join asked on asked.example_id = passages.passage_id")
+    with asking_about(con, ids):
+        rows = con.execute(query, {"cuts": list(cuts)}).to_arrow_table().to_pylist()
+    found = {row["passage_id"]: SourcePassage(**row) for row in rows}
+    if len(found) != len(ids):
+        raise ValueError(f"{len(ids)} passages were asked for, {len(found)} found")
+    return [found[each] for each in ids]
+
+
+def read_passages_of(con: Connection, example_id: str) -> list[str]:
+    """Ids of the passages that an example was made of, at whatever remove; sorted."""
+    return fetch_texts(con, MADE_OF, {"id": example_id})
+
+
+class OfDocument(NamedTuple):
+    """A document that an example was made of."""
+
+    path: str
+    license: str
+
+
+def read_documents_of(
+    con: Connection, ids: Sequence[str], run_id: str
+) -> dict[str, list[OfDocument]]:
+    """example_id → the documents of a run that it was made of, at whatever remove, sorted.
+
+    One that was made of none is left out.
+    """
+    if not fetch_count(con, RUN_FILES, {"run_id": run_id}):
+        return {}
+    with asking_about(con, ids):
+        rows = con.execute(OF_DOCUMENTS, {"run_id": run_id}).fetchall()
+    found: dict[str, list[OfDocument]] = {}
+    for example_id, *document in rows:
+        found.setdefault(str(example_id), []).append(OfDocument(*map(str, document)))
+    return found
 
 
 def read_passage_places(

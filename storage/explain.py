@@ -5,7 +5,7 @@ from typing import Any, Literal
 import orjson
 
 from storage.database import Connection, QueryError
-from storage.documents import find_passages
+from storage.documents import find_passages, read_passage_places, read_passages_of
 from storage.examples import TRAINED_AT, find_example, find_examples
 
 SOURCES = """
@@ -108,6 +108,10 @@ def read_explanation(con: Connection, example_id: str, run_id: str | None) -> di
         "tools": orjson.loads(example["tools"]),
         "sources": records(con, SOURCES, one),
         "lineage": records(con, LINEAGE, one),
+        "passages": [
+            {"passage_id": each, "places": read_passage_places(con, each, run_id)}
+            for each in read_passages_of(con, example_id)
+        ],
         "children": [row["example_id"] for row in records(con, CHILDREN, one)],
         "candidates": [row["example_id"] for row in records(con, CANDIDATES, one)],
         "measurements": records(con, MEASURED, one),

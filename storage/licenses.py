@@ -1,10 +1,11 @@
-"""Licences of examples: those of the sources that hold them, or what they were made from."""
+"""Licences of examples: those of the sources and documents that they are from."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from storage.asked import asking_about
 from storage.database import Connection
+from storage.documents import read_documents_of
 
 UP = """
 with recursive up(example_id, ancestor) as (
@@ -57,14 +58,17 @@ def read_model_licenses(con: Connection, ids: Sequence[str]) -> dict[str, list[s
 
 
 def read_licenses(
-    con: Connection, ids: Sequence[str], source_ids: Sequence[str]
+    con: Connection, ids: Sequence[str], source_ids: Sequence[str], run_id: str
 ) -> Mapping[str, Sequence[str]]:
-    """example_id → licences of the sources that hold it.
+    """example_id → licences of the sources that hold it, sorted.
 
-    What is in none of the sources has the licences of what it was made from; an example that comes
-    from none of them is left out.
+    What is in none of the sources has the licences of what it was made from, rows of these sources
+    and documents of the run; an example that comes from none of them is left out.
     """
-    return _read_by_example(con, READ, ids, source_ids)
+    found = {each: {*names} for each, names in _read_by_example(con, READ, ids, source_ids).items()}
+    for example_id, documents in read_documents_of(con, ids, run_id).items():
+        found.setdefault(example_id, set()).update(each.license for each in documents)
+    return {example_id: sorted(names) for example_id, names in found.items()}
 
 
 def read_writers_licenses(

@@ -116,6 +116,13 @@ from ancestors up join occurrences o on o.example_id = up.ancestor
 join run_sources r on r.source_id = o.source_id and r.run_id = $run_id
 """
 
+FROM_PASSAGES = """
+create or replace temp table from_passages as
+select distinct up.example_id
+from ancestors up join passages p on p.passage_id = up.ancestor
+join run_documents r on r.cut_id = p.cut_id and r.run_id = $run_id
+"""
+
 LACKING_TURNS = """
 select x.example_id from exported x join examples e using (example_id)
 left join selection_rows s
@@ -130,6 +137,7 @@ order by 1
 WITHOUT_ORIGIN = """
 select x.example_id from exported x anti join origins using (example_id)
 where x.example_id not in (select example_id from ancestors where ancestor = '')
+  and x.example_id not in (select example_id from from_passages)
 order by 1
 """
 
@@ -203,7 +211,7 @@ def load_export(con: Connection, files: Mapping[str, Sequence[Path]], run_id: st
     Args:
         con: a workspace, after prepare_walk.
         files: the Parquet files of each split.
-        run_id: the run whose sources its rows must come from.
+        run_id: the run whose sources or documents its rows must come from.
     """
     con.execute(CLEAR)  # of the export before; `wanted` goes on collecting from all of them
     for split, paths in files.items():
@@ -211,6 +219,7 @@ def load_export(con: Connection, files: Mapping[str, Sequence[Path]], run_id: st
             con.execute(LOAD, {"split": split, "paths": [str(path) for path in paths]})
     con.execute(ANCESTORS, {"run_id": run_id})
     con.execute(ORIGINS, {"run_id": run_id})
+    con.execute(FROM_PASSAGES, {"run_id": run_id})
     con.execute(ADD_WANTED)
     return fetch_count(con, "select count(*) from exported")
 
@@ -263,7 +272,7 @@ def read_otherwise_stored(con: Connection) -> Broken:
 
 
 def read_without_origin(con: Connection) -> Broken:
-    """Exported rows that stand in no source of the run, and come from no such row nor from none."""
+    """Exported rows that are from no row of the run's sources, no passage, and not from nothing."""
     return _broken(con, WITHOUT_ORIGIN)
 
 

@@ -11,6 +11,8 @@ from tempfile import TemporaryDirectory
 
 from pytest import MonkeyPatch
 
+from pipeline.documents.settings import DocumentSettings, PassageSettings
+from pipeline.documents.stage import identify_documents, ingest_documents
 from pipeline.generation.answering_block import AnsweringBlock
 from pipeline.generation.catalogue import AnyMaker
 from pipeline.generation.make import MadeRows, count_made, make_rows
@@ -19,6 +21,7 @@ from pipeline.measuring.measures.samples import Sampled
 from pipeline.progress import tell_nobody
 from pipeline.run_context import RunContext
 from scorers.measures.endpoint.generator import SEED_LIMIT
+from scorers.measures.models.loading import ResolvedModel
 from scorers.measures.protocols import GeneratedAnswer, GenerationFailure, GenerationRequest
 from storage.database import Connection, read_workspace
 from storage.duckdb_instance import attached
@@ -26,6 +29,7 @@ from storage.workspace import Workspace
 from tests.fake_endpoint import Body, Canned, FakeEndpoint, completion, continued, serve
 from tests.fakes import fraction
 from tests.stage_runner import start
+from tests.tiny_models import save_tiny_llama
 
 Say = Callable[[str, int], str | Canned]
 """(the last message, the seed) → the reply."""
@@ -59,6 +63,23 @@ def write_tasks(folder: Path) -> Path:
     path = folder / "tasks.jsonl"
     rows = [{"prompt": task, "completion": f"answer {n}"} for n, task in enumerate(TASKS)]
     path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+PAGES = (
+    "# Rivers\n\nThe Danube rises in the Black Forest and ends in the Black Sea. Ten countries lie "
+    "on it, more than on any other river of the world.\n",
+    "# Bread\n\nYeast eats the sugar of the dough and breathes out gas. The gas is held by gluten, "
+    "so that the loaf grows until the heat sets it.\n",
+    "# Planets\n\nMercury goes round the Sun in eighty-eight days. Neptune needs one hundred and "
+    "sixty-five years for the same.\n",
+)
+
+
+def write_pages(folder: Path) -> Path:
+    """A document of three passages, each about something of its own."""
+    path = folder / "pages.md"
+    path.write_text("\n".join(PAGES))
     return path
 
 
@@ -127,19 +148,31 @@ def script(patch: MonkeyPatch, say: Say) -> ScriptedModel:
 
 
 @cache
-def begun(rows: bytes) -> tuple[bytes, RunContext, list[str]]:
-    """A workspace with these rows: its database, its run and its pool."""
+def begun(content: bytes, suffix: str) -> tuple[bytes, RunContext, list[str]]:
+    """A workspace with these rows, or this document: its database, its run and its pool."""
     with TemporaryDirectory() as folder, MonkeyPatch.context() as patch:
         patch.setattr("storage.database.attached", attached)  # what is kept attached is not whole
-        path = Path(folder) / "rows.jsonl"
-        path.write_bytes(rows)
-        run, pool = start(Path(folder) / "w", [path])
+        path = Path(folder) / f"given{suffix}"
+        path.write_bytes(content)
+        run, pool = start(Path(folder) / "w", [] if suffix == ".md" else [path])
+        if suffix == ".md":
+            run = read_document(run, path)
         return run.workspace.database.read_bytes(), run, pool
 
 
+def read_document(run: RunContext, path: Path) -> RunContext:
+    """Ingest a document, a passage for each of its headings."""
+    model = ResolvedModel("tiny", save_tiny_llama(path.parent / "model"), "f" * 64)
+    size = PassageSettings(tokens=200, overlap=0, least=1)
+    block = DocumentSettings(path=str(path), license="CC0-1.0", passages=size)
+    found = identify_documents(run.workspace, [block], model.fingerprint)
+    ingest_documents(run.workspace, run.run_id, found, model)
+    return replace(run, cut_ids=[each.place.cut_id for each in found])
+
+
 def begin(folder: Path, rows: Path) -> tuple[RunContext, list[str]]:
-    """A workspace with these rows, copied from one that read them once."""
-    database, run, pool = begun(rows.read_bytes())
+    """A workspace with these rows, or this document, copied from one that read them once."""
+    database, run, pool = begun(rows.read_bytes(), rows.suffix)
     workspace = Workspace(folder / "w")
     workspace.directory.mkdir()
     workspace.database.write_bytes(database)

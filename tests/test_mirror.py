@@ -123,7 +123,6 @@ TESTED_WITH = {
     "flows/report_workspace.py": "flows/test_prefect_server.py",
     "flows/submit_backfill.py": "flows/test_prefect_server.py",
     # SQL is tested by the stage that asks it
-    "storage/documents.py": "pipeline/documents/test_stage.py",
     "storage/evidence.py": "pipeline/selection/test_evidence.py",
     "storage/explain.py": "flows/cli/test_run.py",
     "storage/maker_calls.py": "pipeline/generation/makers/test_contract.py",

@@ -103,11 +103,18 @@ def origin_lines(explanation: Mapping[str, Any]) -> Iterator[str]:
             f"  {source['path']}, row {source['position']}, read as {source['shape']}, "
             f"licence {source['license']}"
         )
+    passages = {each["passage_id"] for each in explanation["passages"]}
     for made in explanation["lineage"]:
         parent = made["parent_id"][:8]
         of = f"to the prompt of {parent}" if parent else "from no row"
+        if made["parent_id"] in passages:
+            of = f"of passage {parent}"
         by = f" by {made['model']} {of}" if made["model"] else f": {parent}"
         yield f"  {made['method']}{by}, with {made['settings']}"
+    for passage in explanation["passages"]:
+        yield f"  passage {passage['passage_id'][:8]}:"
+        for place in passage["places"]:
+            yield from (f"  {line}" for line in place_lines(place))
     for key, what in (
         ("candidates", "other answers to the same prompt"),
         ("children", "made from it"),

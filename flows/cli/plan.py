@@ -11,6 +11,7 @@ from flows.cli.output import as_lines, print_json, print_table, print_text
 from flows.progress import counted, say, spoken
 
 if TYPE_CHECKING:
+    from flows.begin_run import RunState
     from flows.recipe.schema import Recipe
     from pipeline.advice.learning_curve import NestedSlices
     from pipeline.documents.predict import PlannedDocuments
@@ -156,6 +157,17 @@ def budget_rows(recipe: "Recipe") -> int | None:
     return last.budget.rows if isinstance(last, RankStep) else None
 
 
+def read_documents(state: "RunState") -> None:
+    """Read the documents that makers work on: how many calls they take depends on the passages."""
+    from pipeline.documents.stage import ingest_documents
+    from scorers.measures.models.loading import resolve_model
+
+    if any(each.needs == "passages" for each in state.recipe.generate):
+        with counted("files") as work:
+            target = resolve_model(state.placed.target)
+            ingest_documents(state.run.workspace, None, state.documents, target, work.at)
+
+
 def plan_recipe(
     recipe: "Recipe", base: Path, rows: int
 ) -> "tuple[list[MeasurePlan], list[str], list[PlannedCalls], PlannedDocuments | None]":
@@ -179,6 +191,7 @@ def plan_recipe(
 
     state, sources = identify(recipe, base)
     read_in(state, sources)
+    read_documents(state)
     with open_workspace(state.run.workspace) as con:  # of documents alone there may be none yet
         pool = read_pool(con, state.run.source_ids)
     run = with_targets(state.run)

@@ -102,6 +102,7 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
     checks = (
         (check_inputs.source_problems, {"sources", "targets", "documents", "generate"}),
         (check_inputs.document_problems, {"documents"}),
+        (check_inputs.maker_problems, {"sources", "documents", "generate"}),
         (check_inputs.verifier_problems, {"generate"}),
         (check_inputs.example_problems, {"generate"}),
         (check_inputs.model_problems, set(Recipe.model_fields)),
@@ -126,7 +127,7 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (check_measures.held_out_problems, {"select", "train"}),
         (check_measures.soup_problems, {"name", "workspace", "train"}),
         (check_measures.mix_problems, {"workspace", "train"}),
-        (check_inputs.license_problems, {"sources", "licenses"}),
+        (check_inputs.license_problems, {"sources", "documents", "licenses"}),
     )
     turns = blocks.get("turns", ALL_TURNS)
     sources = place_sources(blocks.get("sources", ()), base, turns)

@@ -30,7 +30,7 @@ LOOKED_AT = 100
 
 def source_problems(recipe: Recipe) -> Iterator[str]:
     """Sources that are not there, or cannot be read as what they are said to be."""
-    invents = any(not each.needs_rows for each in recipe.generate)
+    invents = any(each.needs == "nothing" for each in recipe.generate)
     if not (recipe.sources or recipe.documents or invents):
         yield "sources: missing; give sources of rows, or documents"
     indices = {f"sources.{number}": each for number, each in enumerate(recipe.sources)}
@@ -64,6 +64,22 @@ def document_problems(recipe: Recipe) -> Iterator[str]:
             yield (
                 f"documents.{number}.path: no file at {block.path} has one of the suffixes "
                 f"{', '.join(SUFFIXES)}"
+            )
+
+
+def maker_problems(recipe: Recipe) -> Iterator[str]:
+    """Makers that are given nothing to work on."""
+    for number, block in enumerate(recipe.generate):
+        where = f"generate.{number}: {block.method}"
+        if block.needs == "passages" and not recipe.documents:
+            yield (
+                f"{where} works on passages of documents, and not on rows: give documents, or name "
+                "a maker that works on rows"
+            )
+        if block.needs == "rows" and recipe.documents and not recipe.sources:
+            yield (
+                f"{where} works on rows of sources, and there are documents alone: give sources, "
+                "or name a maker that works on passages"
             )
 
 
@@ -172,7 +188,7 @@ def license_problems(recipe: Recipe) -> Iterator[str]:
     if licenses and not wanted.allows(licenses):
         yield (
             f"licenses.allowed: no source has one of these, so no row could be chosen; the sources "
-            f"have: {', '.join(sorted(licenses))}"
+            f"{'and documents ' if recipe.documents else ''}have: {', '.join(sorted(licenses))}"
         )
 
 

@@ -110,7 +110,7 @@ def _identify(
 
 def ingest_documents(
     workspace: Workspace,
-    run_id: str,
+    run_id: str | None,
     found: Sequence[FoundDocument],
     model: ResolvedModel,
     report: Report = tell_nobody,
@@ -119,7 +119,8 @@ def ingest_documents(
 
     Args:
         workspace: where they are stored.
-        run_id: the run whose documents they are: those alone, whatever it had before.
+        run_id: the run whose documents they are: those alone, whatever it had before; None of a
+            plan, which is no run.
         found: from identify_documents.
         model: whose tokens are counted.
         report: told how many files are read.
@@ -141,7 +142,8 @@ def ingest_documents(
             _ingest_one(con, each, model.fingerprint, starts)
         if wanted:
             report("ingest: reading documents", len(wanted), len(wanted))
-        write_run_documents(con, run_id, [each.place for each in found])
+        if run_id is not None:
+            write_run_documents(con, run_id, [each.place for each in found])
 
 
 def _ingest_one(con: Connection, found: FoundDocument, tokenizer: str, starts: TokenStarts) -> None:

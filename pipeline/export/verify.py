@@ -4,7 +4,8 @@
     loading       `load_dataset` gives each row as it stands in the files
     rows          each row is its example, word for word, at its rank in the selection
     examples      each example is stored, and hashes to its id
-    origins       each stands in a source of the run, or was made from one that does
+    origins       each stands in a source of the run, or was made from one that does, or of a
+                  passage of its documents
     rejected      each rejected answer is that of an example, to the same prompt, that the run
                   dropped for that reason; of an export that has some
     sources       each source is as it was, and gives the same example at the same position
@@ -143,7 +144,12 @@ def walk_export(con: Connection, workspace: Workspace, export: ExportRecord) -> 
             ("not in the workspace", provenance.read_not_stored(con)),
             ("stored content hashes to another id", provenance.read_otherwise_stored(con)),
         ],
-        "origins": [("in no source of the run", provenance.read_without_origin(con))],
+        "origins": [
+            (
+                "in no source of the run, nor made of its documents",
+                provenance.read_without_origin(con),
+            )
+        ],
     }
     return [link_of(export, link, rows, broken) for link, broken in found.items()]
 

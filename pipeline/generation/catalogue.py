@@ -8,6 +8,7 @@ from pydantic import Discriminator, Tag
 from pipeline.generation.maker_block import GeneratorBlock
 from pipeline.generation.makers.answer import Answer
 from pipeline.generation.makers.answer_styles import AnswerStyles
+from pipeline.generation.makers.document_questions import DocumentQuestions
 from pipeline.generation.makers.evol_instruct import EvolInstruct
 from pipeline.generation.makers.magpie import Magpie
 from pipeline.generation.makers.metacognition import Metacognition
@@ -32,6 +33,7 @@ AnyMaker = (
     Answer
     | Repair
     | AnswerStyles
+    | DocumentQuestions
     | EvolInstruct
     | Magpie
     | Metacognition
@@ -49,6 +51,7 @@ Generator = Annotated[
     Annotated[Answer, Tag("answer")]
     | Annotated[Repair, Tag("repair")]
     | Annotated[AnswerStyles, Tag("answer_styles")]
+    | Annotated[DocumentQuestions, Tag("document_questions")]
     | Annotated[EvolInstruct, Tag("evol_instruct")]
     | Annotated[Magpie, Tag("magpie")]
     | Annotated[Metacognition, Tag("metacognition")]
@@ -67,6 +70,7 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "answer": Answer,
     "repair": Repair,
     "answer_styles": AnswerStyles,
+    "document_questions": DocumentQuestions,
     "evol_instruct": EvolInstruct,
     "magpie": Magpie,
     "metacognition": Metacognition,

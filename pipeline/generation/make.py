@@ -18,12 +18,14 @@ from pipeline.generation.engine import (
     run_makings,
 )
 from pipeline.generation.few_shot import without_repeats
-from pipeline.generation.maker_block import WHOLE_POOL, AtMost
+from pipeline.generation.maker import Making
+from pipeline.generation.maker_block import WHOLE_POOL, AtMost, PassageMakerBlock
 from pipeline.progress import Report
 from pipeline.run_context import RunContext
 from storage.conversations import canonical_json
-from storage.database import open_workspace, read_workspace
+from storage.database import Connection, open_workspace, read_workspace
 from storage.decisions import Decisions
+from storage.documents import read_source_passages, stream_source_passages
 from storage.examples import (
     Attempt,
     MadeBy,
@@ -48,7 +50,7 @@ NOT_TOLD = {"endpoint", "at_most", "teachers", "row_goes_to"}
 """Settings that say nothing of how a row was made by its one model."""
 
 POOL_ROWS = 8192
-"""Rows of the pool that are looked at together."""
+"""Rows of the pool, or passages, that are looked at together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Workload:
     settings: AnyMaker
     key: str
     chosen: Sequence[str]
-    """The sources it is to work on, sorted."""
+    """The sources it is to work on, rows or passages; sorted."""
     left: Sequence[str]
     """Those of them that are not finished."""
 
@@ -81,12 +83,30 @@ def find_workload(run: RunContext, settings: AnyMaker) -> Workload:
         MissingModelError: if there is no such model, or a server cannot be asked for it.
     """
     with read_workspace(run.workspace) as con:
-        pool = stream_examples(con, read_pool(con, run.source_ids), POOL_ROWS)
-        chosen = settings.choose(chain.from_iterable(pool), run.seed)
-        whole = settings.makes_of_whole
-        key = settings.key(run.seed, chosen if whole else None)
-        done = set() if whole else read_attempted(con, key, chosen)
+        chosen = choose_sources(con, run, settings)
+        key = settings.key(run.seed, chosen if settings.compares_all else None)
+        done = set() if settings.makes_of_whole else read_attempted(con, key, chosen)
     return Workload(settings, key, chosen, [each for each in chosen if each not in done])
+
+
+def choose_sources(con: Connection, run: RunContext, settings: AnyMaker) -> list[str]:
+    """Ids of the rows of the pool, or of the passages of the documents, that a maker works on."""
+    if isinstance(settings, PassageMakerBlock):
+        passages = stream_source_passages(con, run.cut_ids, POOL_ROWS)
+        return settings.choose(chain.from_iterable(passages), run.seed)
+    pool = stream_examples(con, read_pool(con, run.source_ids), POOL_ROWS)
+    return settings.choose(chain.from_iterable(pool), run.seed)
+
+
+def start_makings(con: Connection, run: RunContext, workload: Workload) -> Mapping[str, Making]:
+    """A maker at work on each source that is not finished, or one on all of them."""
+    settings, left = workload.settings, workload.left
+    if not isinstance(settings, PassageMakerBlock):
+        return settings.makings(read_examples(con, left), run.seed)
+    shown = workload.chosen if settings.compares_all else left
+    makings = settings.makings(read_source_passages(con, run.cut_ids, shown), run.seed)
+    wanted = [WHOLE_POOL] if settings.makes_of_whole else left
+    return {source: makings[source] for source in wanted if source in makings}
 
 
 def make_rows(
@@ -107,10 +127,9 @@ def make_rows(
     """
     workload = find_workload(run, settings)
     with read_workspace(run.workspace) as con:
-        sources = read_examples(con, workload.left)
+        makings = start_makings(con, run, workload)
         finished = sorted({*workload.chosen} - {*workload.left})
         calls, tokens = count_spent(con, workload.key, finished)
-    makings = settings.makings(sources, run.seed)
     if makings and settings.makes_of_whole != (WHOLE_POOL in makings):
         raise ValueError(
             f"makes_of_whole of {settings.method} is {settings.makes_of_whole}, and its makings of "
@@ -120,7 +139,7 @@ def make_rows(
         makings = {
             source: without_repeats(making, examples.texts) for source, making in makings.items()
         }
-    bounds = settings.calls_for(len(sources)).values()
+    bounds = settings.calls_for(len(workload.left)).values()
     known = settings.at_most == AtMost() and all(each.fewest == each.most for each in bounds)
     asking = Asking(run, settings, report, send, sum(e.most for e in bounds) if known else None)
     allowance = Allowance(settings.at_most.calls, settings.at_most.tokens, calls, tokens)
@@ -219,14 +238,15 @@ def make_notes(
 ) -> list[str]:
     """What a maker was asked and what came of it, and whether a budget stopped it."""
     workload = made.workload
+    sources = "passages" if workload.settings.needs == "passages" else "sources"
     spent = ", ".join(f"{calls} {kind} ({tokens} tokens)" for kind, calls, tokens in ledger)
     came_to = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
     notes = [
         f"{workload.settings.method} by {workload.settings.shown_model}: {len(workload.chosen)} "
-        f"sources; calls: {spent or 'none'}; replies: {came_to or 'none'}"
+        f"{sources}; calls: {spent or 'none'}; replies: {came_to or 'none'}"
     ]
     if made.unfinished:
-        what = f"{made.unfinished} of {len(workload.chosen)} sources are not finished"
+        what = f"{made.unfinished} of {len(workload.chosen)} {sources} are not finished"
         if workload.settings.makes_of_whole:
             what = "it was not finished"
         notes.append(

@@ -8,7 +8,7 @@ is how a run goes on after a kill.
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from pipeline.measuring.measures.samples import Sampled
 from scorers.measures.protocols import AnswerForm, GeneratedAnswer, Message, Opening
@@ -70,6 +70,8 @@ class Wanted:
     """Kept even if the maker gets no further: a budget may end it here."""
 
 
+T = TypeVar("T")
+
 Making: TypeAlias = Generator[Wanted, Sequence[Sampled], Sequence[Settled]]
 """A maker at work on one source."""
 
@@ -88,6 +90,39 @@ def read_whole(reply: Sampled) -> str | Unread:
     if not reply.finished:
         return Unread("cut_off")
     return Unread("empty_answer") if is_blank(reply.text) else reply.text
+
+
+def side_by_side(
+    works: Sequence[Generator[Wanted, Sequence[Sampled], T]],
+) -> Generator[Wanted, Sequence[Sampled], list[T]]:
+    """Parts of a maker that go on together: what they want is asked at once.
+
+    Args:
+        works: (n,) none of which asks for a place that another asks for.
+
+    Returns:
+        (n,) what each came to.
+    """
+    results: dict[int, T] = {}
+    waiting: dict[int, Wanted] = {}
+
+    def go_on(at: int, replies: Sequence[Sampled] | None) -> None:
+        waiting.pop(at, None)
+        try:
+            waiting[at] = next(works[at]) if replies is None else works[at].send(replies)
+        except StopIteration as ended:
+            results[at] = ended.value
+
+    for at in range(len(works)):
+        go_on(at, None)
+    while waiting:
+        now = sorted(waiting.items())
+        asks = [ask for _, wanted in now for ask in wanted.asks]
+        replies = yield Wanted(asks, [each for _, wanted in now for each in wanted.settled])
+        given = iter(replies)
+        for at, wanted in now:
+            go_on(at, [next(given) for _ in wanted.asks])
+    return [results[at] for at in range(len(works))]
 
 
 def ask_text(

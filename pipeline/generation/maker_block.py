@@ -14,10 +14,11 @@ from pipeline.generation.teachers import Teacher, rows_of_teacher
 from pipeline.generation.templates import prompt_texts
 from pipeline.settings import Settings
 from storage.conversations import content_hash
+from storage.documents import SourcePassage
 from storage.examples import Example
 
 WHOLE_POOL = ""
-"""The source of a maker that works on all rows together."""
+"""The source of a maker that works on all its sources together."""
 
 
 class CallBounds(NamedTuple):
@@ -44,7 +45,9 @@ class GeneratorBlock(AnsweringBlock):
     """The fields that every maker has, and what the engine needs of it."""
 
     limit: int | None = Field(
-        default=None, gt=0, description="At most so many rows; chosen by a seeded hash."
+        default=None,
+        gt=0,
+        description="At most so many rows, or passages; chosen by a seeded hash.",
     )
     at_most: AtMost = Field(
         default=AtMost(), description="What may be spent, all runs together; by each teacher."
@@ -67,8 +70,8 @@ class GeneratorBlock(AnsweringBlock):
     _rivals: tuple[str, ...] = PrivateAttr(default=())
     """Teachers between whom the rows are divided, itself among them; none: it has all rows."""
 
-    needs_rows: ClassVar[bool] = True
-    """Whether it makes nothing of an empty pool."""
+    needs: ClassVar[Literal["rows", "passages", "nothing"]] = "rows"
+    """What it is given, and makes nothing without."""
     takes_over: ClassVar[bool] = False
     """Whether what is made stands for its sources, which leave the pool."""
     made_as: ClassVar[str] = ""
@@ -115,22 +118,14 @@ class GeneratorBlock(AnsweringBlock):
         """Whether it works on all its sources together, and not on each."""
         return False
 
-    @abstractmethod
-    def takes(self, example: Example) -> bool:
-        """Whether a row is one that it can work on."""
+    @property
+    def compares_all(self) -> bool:
+        """Whether what is made of one source depends on the others."""
+        return self.makes_of_whole
 
     @abstractmethod
     def rows_each(self) -> int:
         """Rows that may come of one."""
-
-    @abstractmethod
-    def makings(self, sources: Sequence[Example], seed: int) -> Mapping[str, Making]:
-        """A maker at work on each source by its id, or one on WHOLE_POOL.
-
-        Args:
-            sources: sorted by id, each of which it takes.
-            seed: of all that is drawn.
-        """
 
     @abstractmethod
     def calls_for(self, sources: int) -> Mapping[CallKind, CallBounds]:
@@ -142,7 +137,7 @@ class GeneratorBlock(AnsweringBlock):
 
         Args:
             seed: the run's.
-            pool: the sources of a maker that works on all of them together; None of others.
+            pool: the sources of a maker that compares all of them; None of others.
 
         Raises:
             MissingModelError: as AnsweringBlock.identity.
@@ -152,6 +147,23 @@ class GeneratorBlock(AnsweringBlock):
         """See AnsweringBlock; its teachers too."""
         teachers = tuple(each.placed(base) for each in self.teachers)
         return super().placed(base).model_copy(update={"teachers": teachers})
+
+
+class RowMakerBlock(GeneratorBlock):
+    """A block that makes rows of rows."""
+
+    @abstractmethod
+    def takes(self, example: Example) -> bool:
+        """Whether a row is one that it can work on."""
+
+    @abstractmethod
+    def makings(self, sources: Sequence[Example], seed: int) -> Mapping[str, Making]:
+        """A maker at work on each source by its id, or one on WHOLE_POOL.
+
+        Args:
+            sources: sorted by id, each of which it takes.
+            seed: of all that is drawn.
+        """
 
     def can_ask_of(self, example: Example) -> bool:
         """Whether it takes a row that its model can be asked about."""
@@ -163,8 +175,8 @@ class GeneratorBlock(AnsweringBlock):
         return sorted(self.its_share(draw_names(taken, seed, self.limit), seed))
 
 
-class MakerBlock(GeneratorBlock):
-    """A maker that sends prompts of its own."""
+class PromptingBlock(GeneratorBlock):
+    """A block that sends prompts of its own."""
 
     prompts: ClassVar[Sequence[str]] = ()
     """Files in makers/prompts/ that are sent, whatever the settings."""
@@ -180,6 +192,35 @@ class MakerBlock(GeneratorBlock):
         return content_hash(
             [self.identity(), settings, prompt_texts(self.sent_prompts()), seed, pool, *asked_as]
         )[:16]
+
+
+class MakerBlock(PromptingBlock, RowMakerBlock):
+    """A maker of rows out of rows."""
+
+
+class PassageMakerBlock(PromptingBlock):
+    """A maker of rows out of passages of documents."""
+
+    needs = "passages"
+
+    def takes(self, passage: SourcePassage) -> bool:
+        """Whether a passage is one that it can work on."""
+        return True
+
+    @abstractmethod
+    def makings(self, passages: Sequence[SourcePassage], seed: int) -> Mapping[str, Making]:
+        """A maker at work on each passage by its id, or one on WHOLE_POOL.
+
+        Args:
+            passages: sorted by id, each of which it takes: those that are not finished, or all that
+                it works on where it compares them.
+            seed: of all that is drawn.
+        """
+
+    def choose(self, passages: Iterable[SourcePassage], seed: int) -> list[str]:
+        """Ids of the passages that it works on, sorted: all it takes, or `limit` of them."""
+        taken = [passage.passage_id for passage in passages if self.takes(passage)]
+        return sorted(self.its_share(draw_names(taken, seed, self.limit), seed))
 
 
 NOT_IN_KEY = {

@@ -6,12 +6,13 @@ asks, as a maker does.
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pipeline.generation.maker import CallKind, CallPlace, Wanted
 from pipeline.generation.maker_block import CallBounds
 from pipeline.measuring.measures.samples import Sampled
 from pipeline.settings import Settings
+from storage.conversations import Conversation
 from storage.examples import Example
 
 
@@ -69,6 +70,36 @@ class VerifierBlock(Settings):
     def calls_for(self, answers: int) -> Mapping[CallKind, CallBounds]:
         """What it asks about so many answers."""
         return {}
+
+
+def add_bounds(
+    own: Mapping[CallKind, CallBounds], others: Sequence[Mapping[CallKind, CallBounds]]
+) -> dict[CallKind, CallBounds]:
+    """Bounds of a maker's own calls, with those of its verifiers."""
+    bounds = dict(own)
+    for other in others:
+        for kind, more in other.items():
+            had = bounds.get(kind, CallBounds(0, 0, more.tokens_each))
+            most = max(had.tokens_each, more.tokens_each)
+            bounds[kind] = CallBounds(had.fewest + more.fewest, had.most + more.most, most)
+    return bounds
+
+
+@dataclass(frozen=True, slots=True)
+class GroundedQuestion(Example):
+    """A question that was made of passages, as verifiers are given it; nothing of it is stored."""
+
+    ground: str = ""
+    """The text that it is to be answered from."""
+
+
+def ground_question(question: str, ground: str) -> GroundedQuestion:
+    """A question with the text that it is to be answered from."""
+    messages: list[dict[str, Any]] = [{"role": "user", "content": question}]
+    asked = Conversation(messages, [])
+    return GroundedQuestion(
+        asked.example_id, asked.prompt_id, messages, [], None, question, "", (), ground
+    )
 
 
 def verify_all(

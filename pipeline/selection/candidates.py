@@ -134,7 +134,7 @@ class Pool:
     @cached_property
     def all_licenses(self) -> Names:
         """(n,) the licences of all sources a row stands in, or of what it was made from."""
-        found = read_licenses(self._con, self.ids.tolist(), self._run.source_ids)
+        found = read_licenses(self._con, self.ids.tolist(), self._run.source_ids, self._run.run_id)
         return as_objects([tuple(found.get(example_id, ())) for example_id in self.ids])
 
     @cached_property

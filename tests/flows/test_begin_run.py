@@ -189,5 +189,5 @@ def test_a_run_without_sources_begins_with_an_empty_pool(tmp_path: Path, model: 
 
 def test_a_row_that_a_model_wrote_from_no_row_is_told_so() -> None:
     made = {"parent_id": "", "method": "magpie", "model": "m", "settings": "{}"}
-    told = {"sources": [], "lineage": [made], "candidates": [], "children": []}
+    told = {"sources": [], "lineage": [made], "passages": [], "candidates": [], "children": []}
     assert "  magpie by m from no row, with {}" in origin_lines(told)

@@ -115,7 +115,7 @@ def test_a_maker_is_of_what_was_generated_edited_or_not(
 def test_licences_are_those_of_every_source_or_else_of_what_it_was_made_from(
     con: Connection, ids: dict[str, str]
 ) -> None:
-    found = read_licenses(con, list(ids.values()), SOURCES)
+    found = read_licenses(con, list(ids.values()), SOURCES, "run")
     assert found[ids["indicated"]] == ["licence m", "licence z"] == found[ids["given"]]
     assert found[ids["own"]] == ["licence z"]
     assert found[ids["marked"]] == ["licence m"]

@@ -28,13 +28,13 @@ from pipeline.generation.maker import (
     answer_source,
     read_whole,
 )
-from pipeline.generation.maker_block import CallBounds, GeneratorBlock, draw_names
+from pipeline.generation.maker_block import CallBounds, RowMakerBlock, draw_names
 from pipeline.measuring.measures.samples import request_seed
 from storage.conversations import content_hash
 from storage.examples import Example
 
 
-class AnswerBlock(GeneratorBlock):
+class AnswerBlock(RowMakerBlock):
     """The fields of what answers prompts as they are."""
 
     prompts: Literal["unanswered", "all"] = Field(

@@ -22,7 +22,7 @@ each request that goes.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -55,7 +55,7 @@ class Magpie(MakerBlock):
         description="A model here that has the chat template, which a server does not tell.",
     )
 
-    needs_rows: ClassVar[bool] = False
+    needs = "nothing"
 
     @model_validator(mode="after")
     def template_is_known(self) -> Self:

@@ -53,7 +53,7 @@ from pipeline.generation.maker import (
 from pipeline.generation.maker_block import CallBounds, MakerBlock
 from pipeline.generation.shown_text import speaks_of_hint
 from pipeline.generation.templates import fill_prompt
-from pipeline.generation.verifier import verify_all
+from pipeline.generation.verifier import add_bounds, verify_all
 from pipeline.generation.verifier_catalogue import Verifier
 from pipeline.generation.verifiers.final_answer import FinalAnswer
 from pipeline.measuring.measures.samples import Sampled
@@ -138,16 +138,10 @@ class Rejection(MakerBlock):
     def calls_for(self, sources: int) -> Mapping[CallKind, CallBounds]:
         """Samples, and hints where all of them fail or there are none; what judges are asked."""
         fewest, most = sources * (self.samples or self.hints), sources * (self.samples + self.hints)
-        bounds: dict[CallKind, CallBounds] = {
+        own: dict[CallKind, CallBounds] = {
             "generate": CallBounds(fewest, most, self.max_new_tokens)
         }
-        for each in self.verify:
-            for kind, more in each.calls_for(most).items():
-                had = bounds.get(kind, CallBounds(0, 0, more.tokens_each))
-                bounds[kind] = CallBounds(
-                    had.fewest + more.fewest, had.most + more.most, more.tokens_each
-                )
-        return bounds
+        return add_bounds(own, [each.calls_for(most) for each in self.verify])
 
 
 def make_by_rejection(settings: Rejection, source: Example) -> Making:

@@ -1,5 +1,6 @@
 """What every maker of rows must do, whatever it asks: the acceptance tests of the catalogue."""
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from docs.docstrings import ROOT, docstring
 from pipeline.generation import asking
 from pipeline.generation.catalogue import MAKERS, AnyMaker, Generator, generator_tag
 from pipeline.generation.make import make_rows
-from pipeline.generation.maker_block import AtMost, GeneratorBlock, MakerBlock
+from pipeline.generation.maker_block import AtMost, GeneratorBlock, PromptingBlock
 from pipeline.generation.makers.answer import Answer
 from pipeline.generation.makers.answer_styles import AnswerStyles
+from pipeline.generation.makers.document_questions import DocumentQuestions
 from pipeline.generation.makers.evol_instruct import EvolInstruct
 from pipeline.generation.makers.magpie import Magpie
 from pipeline.generation.makers.metacognition import Metacognition
@@ -51,6 +53,7 @@ from tests.scripted_maker import (
     script,
     scripted,
     served_by,
+    write_pages,
     write_sums,
     write_tasks,
 )
@@ -151,6 +154,18 @@ def say_anything(text: str, seed: int) -> str:
     return f"{'Tell me of' if text == OPENED else 'It is'} {fraction(text, seed):.6f}"
 
 
+def say_of_passages(text: str, seed: int) -> str:
+    """Two questions of each passage, one of which is nearer to another; answers to the others."""
+    if JUDGED in text:
+        return "perhaps" if "gluten" in text and seed == 0 else "supported"
+    if "Write 2 different questions" in text:
+        words = ("Danube Forest", "dough yeast gas", "Neptune Mercury days")
+        own = next(at for at in range(3) if words[at].split()[0] in text)
+        lost = f"What of {words[own - 1]} and the {words[own].split()[0]}?"
+        return json.dumps({"questions": [f"What of the {words[own]}?", lost]})
+    return f"It tells of w{fraction(text):.6f}"
+
+
 @dataclass(frozen=True)
 class Case:
     """A maker on a scripted model."""
@@ -194,6 +209,14 @@ CASES = {  # by the method, and where there are several what they differ in
         say_sums,
         {"generate": 8},
         8,
+    ),
+    # 3 passages: what each is about, 2 questions of which 1 leads back to it, and its answer
+    "document_questions": Case(
+        DocumentQuestions(method="document_questions", questions=2, retrieved=1),
+        write_pages,
+        say_of_passages,
+        {"generate": 3 + 3 + 3},
+        3,
     ),
     # 4 prompts: 1 declines, 1 asks no more than before, 2 are answered; one judge is unclear
     "evol_instruct": Case(
@@ -288,7 +311,7 @@ def made_texts(run: RunContext, before: list[str], after: list[str]) -> list[str
 
 def sent_by(kind: type[GeneratorBlock]) -> list[str]:
     """The prompts of a maker, if it has any of its own."""
-    return [*kind.prompts] if issubclass(kind, MakerBlock) else []
+    return [*kind.prompts] if issubclass(kind, PromptingBlock) else []
 
 
 def test_every_maker_is_in_the_catalogue_and_has_its_case_and_its_test() -> None:

@@ -138,9 +138,9 @@ def test_licences_are_those_of_the_sources_of_the_run(run: tuple[RunContext, lis
     context, pool = run
     with read_workspace(context.workspace) as con:
         both = talk("both", "yes").example_id
-        assert read_licenses(con, pool, context.source_ids)[both] == ["GPL-3.0-only", "MIT"]
-        assert len(read_licenses(con, pool, context.source_ids[:1])) in (2, 3)
-        assert read_licenses(con, pool, []) == {}
+        assert read_licenses(con, pool, context.source_ids, "run")[both] == ["GPL-3.0-only", "MIT"]
+        assert len(read_licenses(con, pool, context.source_ids[:1], "run")) in (2, 3)
+        assert read_licenses(con, pool, [], "run") == {}
         ids = {text: talk("one", text).example_id for text in ("yes", "no", "so")}
         assert read_writers_licenses(con, pool, context.source_ids) == {
             talk("two", "no").example_id: ["unknown"],
