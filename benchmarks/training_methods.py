@@ -8,6 +8,8 @@ a process of its own; its first step is not timed. CPU-seconds of one thread are
 busy machine: with more, their waiting for each other would count as work. All trainings take turns,
 a round each, and the cheapest of a training counts: others on the machine only add to it. TRL's own
 trainer reads the same rows, padded and without padding, with no weights: what those cost beside.
+With --only the others stay in the file as they were measured; times_plain is of the same run.
+Weights of tokens (tl_training) are "weights"; what ends a training (lines, antidote) is in no step.
 """
 
 import argparse
@@ -27,6 +29,9 @@ ROWS = 8
 BLOCKS = 10
 LONGEST = 240
 """Characters of a prompt and its answer; longer rows would be padding for all the others."""
+
+EARLIER = "earlier"
+"""Stands for the folder of an adapter, which each training makes for itself."""
 
 LORA: dict[str, Any] = {"lora_rank": 8}
 FULL: dict[str, Any] = {"tune": "full"}
@@ -51,6 +56,12 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "ift, LoRA": with_method(LORA, "ift"),
     "asft, LoRA": with_method(LORA, "asft"),
     "fait, LoRA": with_method(LORA, "fait"),
+    "reg_lora, LoRA": with_method(LORA, "reg_lora", earlier=[{"folder": EARLIER}]),
+    "coba, LoRA": {**with_method(LORA, "coba"), "balance": "source"},
+    "eva, LoRA": with_method(LORA, "eva"),
+    "corda, LoRA": with_method(LORA, "corda", rows=ROWS),
+    "lora_ga, LoRA": with_method(LORA, "lora_ga", rows=ROWS),
+    "lora_sb, LoRA": with_method(LORA, "lora_sb", rows=ROWS),
     "mezo, LoRA": with_method(LORA, "mezo", spread=0.01),
     "plain, full": FULL,
     "hft, full": with_method(FULL, "hft"),
@@ -93,6 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if plain is not None:
             times = each["cpu_seconds_per_step"] / plain["cpu_seconds_per_step"]
             each["times_plain"] = round(times, 2)
+    partly = given.out.exists() and set(given.only) < set(TRAININGS)
+    stands = {**json.loads(given.out.read_bytes())["trainings"], **found} if partly else found
     facts = machine_facts(("torch", "transformers", "trl", "peft"))
     facts["threads"] = 1
     result = {
@@ -101,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "rows_per_step": ROWS,
         "steps": given.steps,
         "rounds": given.rounds,
-        "trainings": found,
+        "trainings": {name: stands[name] for name in TRAININGS if name in stands},
     }
     write_result(given.out, result)
     return 0

@@ -11,13 +11,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 from transformers import LlamaForCausalLM, TrainerCallback
 from transformers.utils import logging
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
 from benchmarks.real_rows import ALPACA, alpaca_pairs, real_data
-from benchmarks.training_methods import BLOCKS, LONGEST, ROWS, TRAININGS
+from benchmarks.training_methods import BLOCKS, EARLIER, LONGEST, ROWS, TRAININGS
+from fine_tune.heldout_tasks import stand_in_tasks
 from fine_tune.libraries import quiet_libraries
 from fine_tune.rejected_rows import stand_in_rejected
 from fine_tune.settings import TrainSettings
@@ -70,6 +71,17 @@ def cut_model(folder: Path) -> Path:
     return folder
 
 
+def settings_of(name: str, model: Path, steps: int) -> TrainSettings:
+    """The settings of a training of so many steps, with an adapter of the model if it needs one."""
+    wanted = {**TRAININGS[name], "batch_rows": ROWS, "max_steps": steps, "save_every_steps": 999}
+    if EARLIER in json.dumps(wanted.get("methods", "")):
+        folder = model.with_name(EARLIER)
+        config = LoraConfig(r=8, target_modules="all-linear", init_lora_weights=False)
+        get_peft_model(load_model(model), config).save_pretrained(str(folder))
+        wanted["methods"][0]["earlier"] = [{"folder": str(folder)}]
+    return TrainSettings.model_validate(wanted)
+
+
 def short_pairs(data: Path, count: int) -> list[tuple[str, str]]:
     """The first short pairs of prompt and answer."""
     pairs = alpaca_pairs(data, ROWS * count)
@@ -79,13 +91,11 @@ def short_pairs(data: Path, count: int) -> list[tuple[str, str]]:
 def train_steps(name: str, data: Path, steps: int) -> dict[str, float]:
     """Train one plus some steps; seconds and tokens of those after the first."""
     torch.set_num_threads(1)
-    settings = TrainSettings.model_validate(
-        {**TRAININGS[name], "batch_rows": ROWS, "max_steps": 1 + steps, "save_every_steps": 999}
-    )
     rows = [
         {
             "prompt": [{"role": "user", "content": prompt}],
             "completion": [{"role": "assistant", "content": response}],
+            "source": "ab"[at % 2],
             "score_perplexity": 5.0,
             "score_sftmix_class": float(at % 2),
             **({"loss_weights": [0.5 + at % 2]} if name.startswith("weights") else {}),
@@ -95,10 +105,12 @@ def train_steps(name: str, data: Path, steps: int) -> dict[str, float]:
     clock = Clock()
     with TemporaryDirectory() as folder, quiet_libraries():
         model, loaded = cut_model(Path(folder) / "model"), Dataset.from_list(rows)
+        settings = settings_of(name, model, 1 + steps)
         if name.startswith("TRL"):
             trainer: Any = stock_trainer(model, loaded, settings, Path(folder))
         else:
             trainer = build_trainer(model, {"train": loaded}, settings, Path(folder))
+            trainer.tasks = stand_in_tasks(settings, prepared_rows(trainer))
             trainer.train_dataset = stand_in_rejected(settings, prepared_rows(trainer))
             trainer.prepare_methods(0)
         trainer.add_callback(clock)

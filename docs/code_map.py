@@ -39,6 +39,7 @@ REMARKS = {
     "flows/automations.yaml": "The automation that finds runs whose process is gone",
     "recipes/answer_styles.yaml": "SEFE's answer styles as a recipe: choices, yes or no, reasons",
     "recipes/demo.yaml": "The demo: raw rows of many shapes to a trained adapter",
+    "recipes/el2n.yaml": "Rows that the model is certain of are pruned: EL2N, as in SFPrompt",
     "recipes/evol_instruct.yaml": "Evol-Instruct as a recipe: harder prompts, in a band of losses",
     "recipes/forget_less.yaml": "All weights trained, and little forgotten: HFT and LiNeS",
     "recipes/metacognition.yaml": "Stated confidence as a recipe: calibrated by the samples",

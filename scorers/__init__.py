@@ -41,6 +41,7 @@ from scorers.deita import score_deita
 from scorers.digit_share import score_digit_share
 from scorers.duplicate_lines import score_duplicate_lines
 from scorers.duplicate_ngrams import score_duplicate_ngrams
+from scorers.el2n import score_el2n
 from scorers.end_of_turn_loss import score_end_of_turn_loss
 from scorers.entropy import score_entropy
 from scorers.got_d import score_got_d
@@ -120,6 +121,7 @@ SCORERS: dict[str, Scorer] = {
     "digit_share": Scorer(score_digit_share, (TEXT,), "share of characters, negated"),
     "duplicate_lines": Scorer(score_duplicate_lines, (TEXT,), "share of characters, negated"),
     "duplicate_ngrams": Scorer(score_duplicate_ngrams, (TEXT,), "share of characters, negated"),
+    "el2n": Scorer(score_el2n, ("mean_el2n",), "length of p - y", measure="losses"),
     "end_of_turn_loss": Scorer(
         score_end_of_turn_loss, ("turn_stop_nll",), "nats", measure="losses"
     ),

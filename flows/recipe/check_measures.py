@@ -9,6 +9,7 @@ from fine_tune.named_trainings import find_training
 from flows.recipe.schema import Recipe
 from pipeline.measuring.catalogue import MEASURES
 from pipeline.measuring.measures.embeddings import ComparedField, embeddings_name
+from pipeline.measuring.measures.losses import LossSettings
 from pipeline.measuring.measures.ratings import as_number, ratings_name
 from pipeline.scoring.stage import LOSS, TEXTS_BY_NAME, ScoreSettings, find_scorer, measure_name
 from scorers import SCORERS, TEXT, scorer_settings
@@ -51,9 +52,8 @@ def score_problems(recipe: Recipe) -> Iterator[str]:
         if scorer.targets and not recipe.targets:
             yield f"{where}: {score.scorer} compares rows with targets: add the block targets"
         yield from unmeasured(recipe, where, score)
-        losses = recipe.measure.losses
-        if score.scorer == "entropy" and losses is not None and losses.endpoint:
-            yield f"{where}: measure.losses asks an endpoint, which tells no entropies"
+        if recipe.measure.losses is not None:
+            yield from untold_losses(recipe.measure.losses, where, score)
 
 
 def unmeasured(recipe: Recipe, where: str, score: ScoreSettings) -> Iterator[str]:
@@ -73,6 +73,14 @@ def unmeasured(recipe: Recipe, where: str, score: ScoreSettings) -> Iterator[str
         yield f"{where}.of: {problem} {block}. {did_you_mean(score.of, named)}"
     else:
         yield f"{where}: {score.scorer} reads {measure}: add the block {block}"
+
+
+def untold_losses(losses: LossSettings, where: str, score: ScoreSettings) -> Iterator[str]:
+    """Say so if a score reads what the losses are measured without."""
+    if score.scorer == "entropy" and losses.endpoint:
+        yield f"{where}: measure.losses asks an endpoint, which tells no entropies"
+    if score.scorer == "el2n" and not losses.el2n:
+        yield f"{where}: el2n is kept where it is asked for: add el2n: true to measure.losses"
 
 
 def untold_text(where: str, score: ScoreSettings) -> Iterator[str]:

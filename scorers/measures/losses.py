@@ -51,6 +51,9 @@ class LossRow:
     vector: NDArray[np.float32] | None = None
     """(h,) last hidden state of one response token, with the prompt, of length 1; null if none
     was asked for."""
+    el2n: NDArray[np.float32] | None = None
+    """(t,) with the prompt, see TokenLosses; null if it was not asked for."""
+    mean_el2n: float | None = None
     turn_tokens: list[int] | None = None
     """(k,) response tokens of each trained turn; the arrays above hold one turn after the other."""
     turn_nll: list[float] | None = None  # (k,) nats, summed over the tokens of a turn
@@ -65,6 +68,8 @@ def measure_losses(
     rows: Sequence[RenderedExample],
     max_tokens: int,
     vectors_at: Sequence[int] = (),
+    *,
+    el2n: bool = False,
 ) -> list[LossRow]:
     """Measure the losses of each row's response.
 
@@ -74,6 +79,7 @@ def measure_losses(
         max_tokens: longest prompt and response, together, that is measured. A longer one would
             have to be cut, and its loss would be that of another text.
         vectors_at: of each row the response token whose last hidden state is wanted; () for none.
+        el2n: whether it is wanted.
 
     Returns:
         n rows, aligned with the input: "truncated" over max_tokens, "not_applicable" without
@@ -86,7 +92,7 @@ def measure_losses(
     wanted = [vectors_at[i] if vectors_at else None for i in asked] + [None] * len(asked)
     losses = model.token_losses(prefixes, [rows[i].response for i in asked] * 2, wanted)
     for i, given, alone in zip(asked, losses[: len(asked)], losses[len(asked) :], strict=True):
-        results[i] = _summarise(given, alone)
+        results[i] = _summarise(given, alone, el2n=el2n)
     return [result for result in results if result is not None]  # all of them, for mypy
 
 
@@ -127,7 +133,7 @@ def _concatenate(turns: Sequence[LossRow]) -> LossRow:
         parts = [getattr(turn, name) for turn in turns]
         return None if any(part is None for part in parts) else np.concatenate(parts)
 
-    nll, alone, entropy, entropy_alone, top1, top1_alone = map(all_of, PER_TOKEN)
+    nll, alone, entropy, entropy_alone, top1, top1_alone, el2n = map(all_of, PER_TOKEN)
     assert nll is not None and alone is not None
     assert top1 is not None and top1_alone is not None
     return LossRow(
@@ -148,6 +154,8 @@ def _concatenate(turns: Sequence[LossRow]) -> LossRow:
         top1=top1.astype(np.bool_),
         top1_alone=top1_alone.astype(np.bool_),
         vector=turns[-1].vector,
+        el2n=el2n,
+        mean_el2n=_mean(el2n),
     )
 
 
@@ -162,7 +170,7 @@ def _without_asking(row: RenderedExample, max_tokens: int) -> LossRow | None:
 
 
 def _summarise(
-    given: TokenLosses | GenerationFailure, alone: TokenLosses | GenerationFailure
+    given: TokenLosses | GenerationFailure, alone: TokenLosses | GenerationFailure, *, el2n: bool
 ) -> LossRow:
     if isinstance(given, GenerationFailure):
         return LossRow("failed", f"{given.reason}: {given.detail}")
@@ -186,6 +194,8 @@ def _summarise(
         top1=given.top1,
         top1_alone=alone.top1,
         vector=given.vector,
+        el2n=given.el2n if el2n else None,
+        mean_el2n=_mean(given.el2n) if el2n else None,
     )
     unsound = [name for name in FLOAT_ARRAYS if not _finite(getattr(row, name))]
     if unsound:
@@ -193,8 +203,8 @@ def _summarise(
     return row
 
 
-PER_TOKEN = ("nll", "nll_alone", "entropy", "entropy_alone", "top1", "top1_alone")
-FLOAT_ARRAYS = ("nll", "nll_alone", "entropy", "entropy_alone", "vector")
+PER_TOKEN = ("nll", "nll_alone", "entropy", "entropy_alone", "top1", "top1_alone", "el2n")
+FLOAT_ARRAYS = ("nll", "nll_alone", "entropy", "entropy_alone", "vector", "el2n")
 
 
 def _mean(values: NDArray[np.float32] | None) -> float | None:

@@ -31,6 +31,9 @@ class TokenLosses:
     top1: NDArray[np.bool_]  # whether the token was the likeliest one
     vector: NDArray[np.float32] | None = None
     """(h,) last hidden state of the token that was asked for, of length 1; None if none was."""
+    el2n: NDArray[np.float32] | None = None
+    """|p - y|, the length of the difference between the distribution and one that is certain of
+    the token: from 0 to sqrt 2. None where the back end does not tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ COLUMNS = {
     # where that would say too little
     "response_tokens": np.array([3, 17, 1, 40]),
     "mean_nll": np.array([0.7, 1.9, 0.0, NAN]),
+    "mean_el2n": np.array([0.7, 1.4, 0.0, 1.1]),
     "mean_entropy": np.array([0.7, 2.0, 0.0, 1.1]),
     "mean_nll_alone": np.array([1.4, 1.0, 0.0, 2.0]),
     "probabilities": np.array([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0], [NAN] * 3, [0.1, 0.1, 0.8]]),

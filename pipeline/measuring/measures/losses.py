@@ -59,6 +59,8 @@ FIELDS = [  # losses and entropies in nats; `alone`: of the response without its
     pa.field("turn_stop_nll", DOUBLES),  # of the turn's last token that is no line break
     pa.field("turn_reasoning_tokens", pa.list_(pa.int64())),  # of turn_tokens those of reasoning
     pa.field("turn_reasoning_nll", DOUBLES),  # their part of turn_nll
+    pa.field("mean_el2n", pa.float64()),  # with the prompt; null if it was not asked for
+    pa.field("el2n", FLOATS),  # (response_tokens,) |p - y|
 ]
 
 VERSION = 2
@@ -95,6 +97,11 @@ class LossSettings(Settings):
         description="Keep the model's last hidden state where each response's content ends, to "
         "compare them by, after DEITA. 4 bytes for each of the model's dimensions.",
     )
+    el2n: bool = Field(
+        default=False,
+        description="Keep how far from certain of each response token the model is, the length of "
+        "p - y, for the scorer of that name. 4 bytes for each token.",
+    )
     endpoint: Endpoint | None = Field(
         default=None,
         description="Ask a vLLM server instead of loading the model here; it tells no entropies.",
@@ -110,6 +117,8 @@ class LossSettings(Settings):
             raise ValueError("endpoint and served_as go together: give both, or none of them")
         if self.endpoint and self.vectors:
             raise ValueError("an endpoint gives no hidden states: leave vectors out, or endpoint")
+        if self.endpoint and self.el2n:
+            raise ValueError("an endpoint gives no distributions: leave el2n out, or endpoint")
         return self
 
 
@@ -134,6 +143,8 @@ class Losses(ServedMeasure):
                 "dtype": dtype,
                 # Of a workspace from before, true: the state of the last token, the template's.
                 "vectors": settings.vectors and VECTOR_OF,
+                # Came later: what was measured without it keeps its key.
+                **({"el2n": True} if settings.el2n else {}),
             },
         )
 
@@ -155,7 +166,8 @@ class Losses(ServedMeasure):
         rows = [turn.alone for turns in dialogues for turn in turns]
         at = content_ends(settings.model, settings.template, rows) if settings.vectors else []
         with borrowed_device():
-            losses = measure_losses(self.model(), rows, settings.max_tokens, at)
+            model, most = self.model(), settings.max_tokens
+            losses = measure_losses(model, rows, most, at, el2n=settings.el2n)
         starts = ends - [len(turns) for turns in dialogues]
         spans = zip(starts.tolist(), ends.tolist(), strict=True)
         joined = [

@@ -173,6 +173,7 @@ class HuggingFaceLanguageModel:
                 entropy=prediction.entropy,
                 top1=prediction.likeliest == np.asarray(responses[i]),
                 vector=None if prediction.vector is None else _unit(prediction.vector),
+                el2n=prediction.error,
             )
         return losses
 
@@ -259,4 +260,5 @@ def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _no_tokens() -> TokenLosses:
-    return TokenLosses(np.empty(0, np.float32), np.empty(0, np.float32), np.empty(0, np.bool_))
+    none = np.empty(0, np.float32)
+    return TokenLosses(none, none, np.empty(0, np.bool_), el2n=none)

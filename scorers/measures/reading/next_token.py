@@ -67,6 +67,7 @@ class Prediction:
     log_probability: NDArray[np.float32]  # (positions, options) nats
     entropy: NDArray[np.float32]  # (positions,) nats
     likeliest: NDArray[np.int64]  # (positions,) token ids
+    error: NDArray[np.float32]  # (positions,) |p - y|, y the vector of the first option
     vector: NDArray[np.float32] | None = None
     """(h,) last hidden state where the reading wants it, behind the final norm."""
 
@@ -127,13 +128,14 @@ class NextTokenReader:
         log_probability = np.empty(targets.shape, dtype=np.float32)
         entropy = np.empty(len(targets), dtype=np.float32)
         likeliest = np.empty(len(targets), dtype=np.int64)
+        error = np.empty(len(targets), dtype=np.float32)
         vectors: dict[int, NDArray[np.float32]] = {}
         for outputs in self._packed(readings) if self.packs else self._padded(readings):
             at = outputs.slots  # passes come in an order of their own, each slot in one of them
             if len(at):
                 wanted = to_device(torch.from_numpy(targets[at]), outputs.positions.device)
                 found = summarise_hidden(self.head, outputs.positions, wanted)
-                log_probability[at], entropy[at], likeliest[at] = (
+                log_probability[at], entropy[at], likeliest[at], error[at] = (
                     column.cpu().numpy() for column in found
                 )
             vectors |= zip(
@@ -141,7 +143,9 @@ class NextTokenReader:
             )
         borders = np.cumsum([0, *(len(reading.targets) for reading in readings)]).tolist()
         return [
-            Prediction(log_probability[a:b], entropy[a:b], likeliest[a:b], vectors.get(text))
+            Prediction(
+                log_probability[a:b], entropy[a:b], likeliest[a:b], error[a:b], vectors.get(text)
+            )
             for text, (a, b) in enumerate(pairwise(borders))
         ]
 

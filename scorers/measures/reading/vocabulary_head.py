@@ -29,6 +29,8 @@ class DistributionSummary(NamedTuple):
     log_probabilities: Tensor  # (m, options) nats, of the tokens that were asked for
     entropies: Tensor  # (m,) nats
     likeliest: Tensor  # (m,) token ids
+    errors: Tensor
+    """(m,) |p - y|, y the vector of the first token asked for; in [0, sqrt 2]."""
 
 
 def summarise(logits: Tensor, targets: Tensor) -> DistributionSummary:
@@ -36,9 +38,11 @@ def summarise(logits: Tensor, targets: Tensor) -> DistributionSummary:
 
         l_v = logit_v - max_w logit_w,    Z = sum_v exp(l_v)
         log p_v = l_v - log Z,            H = log Z - sum_v exp(l_v) l_v / Z
+        |p - y|^2 = (1 - p_y)^2 + sum_(v != y) p_v^2
 
     Taking off the largest logit first keeps every term small: without it float32 loses 0.004 nats
-    of the entropy of 49 152 words.
+    of the entropy of 49 152 words. What |p - y| is made of is taken without y for the same reason:
+    of a token that is all but certain, sum_v p_v^2 + 1 - 2 p_y would be rounding alone.
 
     Args:
         logits: (m, v) float32; written over.
@@ -50,9 +54,14 @@ def summarise(logits: Tensor, targets: Tensor) -> DistributionSummary:
     weights = shifted.exp()
     z = weights.sum(dim=-1)
     log_z = z.log()
+    first = targets[:, :1]
+    own = weights.gather(-1, first)  # (m, 1)
+    others = torch.linalg.vector_norm(weights.scatter_(-1, first, 0.0), dim=-1)
+    errors = torch.hypot(others, z - own[:, 0]) / z
+    weights.scatter_(-1, first, own)
     entropy = log_z - weights.mul_(shifted).sum(dim=-1) / z  # in place, now that z has been taken
     entropy = entropy.clamp_min(0.0)  # -1e-8 is rounding
-    return DistributionSummary(wanted - log_z[:, None], entropy, likeliest[:, 0])
+    return DistributionSummary(wanted - log_z[:, None], entropy, likeliest[:, 0], errors)
 
 
 def summarise_hidden(
@@ -68,10 +77,7 @@ def summarise_hidden(
         logits = piece if head is None else head(piece)  # (256, v) on a CPU
         rows = torch.split(logits, at_once), torch.split(wanted, at_once)
         parts += [summarise(some.float(), of_some) for some, of_some in zip(*rows, strict=True)]
-    log_probabilities, entropies, likeliest = zip(*parts, strict=True)
-    return DistributionSummary(
-        torch.cat(log_probabilities), torch.cat(entropies), torch.cat(likeliest)
-    )
+    return DistributionSummary(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 @torch.inference_mode()

@@ -303,6 +303,10 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
             {"scores": [{"scorer": "ifd", "part": "answer"}]},
             "scores.0.part: ifd has no parts; perplexity and grape have",
         ),
+        (
+            {"scores": ["el2n"], "measure": {"losses": {}}},
+            "scores.0: el2n is kept where it is asked for: add el2n: true to measure.losses",
+        ),
         ({"scores": ["tag_count"]}, "tag_count reads tags: add the block measure.tags"),
         (
             {"select": {"steps": [{"method": "instag", "budget": {"rows": 1}}]}},

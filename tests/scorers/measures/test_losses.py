@@ -1,11 +1,11 @@
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerBase
 
-from scorers.measures.losses import LossRow, measure_losses
+from scorers.measures.losses import LossRow, join_losses, measure_losses
 from scorers.measures.models.language_model import HuggingFaceLanguageModel
 from scorers.measures.protocols import Message, OptionProbabilities, TokenLosses
 from scorers.measures.reading.chat_format import RenderedExample, render
@@ -62,6 +62,18 @@ def test_means_and_sums_by_hand() -> None:
     np.testing.assert_array_equal(row.entropy, [0.25, 0.75])
     # Both passes over the same response tokens, behind the prompt and behind the header.
     assert model.asked == [((5, 6, 7), (8, 9)), ((7,), (8, 9))]
+
+
+def test_el2n_is_kept_where_it_is_asked_for() -> None:
+    given = replace(GIVEN, el2n=np.array([0.5, 1.25], "f4"))
+    model = scripted(given, replace(ALONE, el2n=np.array([1.0, 1.0], "f4")))
+    [row] = measure_losses(model, [ROW], max_tokens=5)
+    assert row.el2n is None and row.mean_el2n is None
+    [row] = measure_losses(model, [ROW], max_tokens=5, el2n=True)
+    assert row.mean_el2n == 0.875 and row.el2n is not None, "of the pass with the prompt"
+    joined = join_losses([row, replace(row, el2n=np.array([0.25], "f4"))], [None, None])
+    assert joined.mean_el2n == pytest.approx(2 / 3), "over the tokens of all turns"
+    assert joined.el2n is not None and joined.el2n.tolist() == [0.5, 1.25, 0.25]
 
 
 def values(row: LossRow) -> list[object]:

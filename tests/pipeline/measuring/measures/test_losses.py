@@ -110,9 +110,43 @@ def test_vectors_of_the_last_token_of_all_are_not_taken_for_new_ones(tmp_path: P
     assert stored.measure_key != vectors.measure_key
 
 
+def test_el2n_is_measured_where_it_is_asked_for_and_what_is_stored_keeps_its_key(
+    tmp_path: Path,
+) -> None:
+    model = str(save_tiny_llama(tmp_path / "model", chat_template=CHAT))
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "14 11", "completion": "5 7"}))
+    run, ids = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
+    found = []
+    for wanted in (False, True):
+        block = {"model": model, "dtype": "float32", "el2n": wanted}
+        settings = MeasureSettings.model_validate({"tokens": {"model": model}, "losses": block})
+        job = plan_measures(run.workspace, settings, ids, run.seed)["losses"]
+        measure_here(run.workspace, job.measure, job.ids)
+        key = job.measure.key()
+        with read_workspace(run.workspace) as con:
+            found += con.execute(
+                "select el2n, mean_el2n, nll, mean_nll from losses where measure_key = ?",
+                [key.measure_key],
+            ).fetchall()
+    assert key.settings.pop("el2n") is True
+    assert (
+        key.settings == Losses(settings=LossSettings(model=model, dtype="float32")).key().settings
+    )
+    (none, no_mean, nll, mean), (el2n, mean_el2n, *same) = found
+    assert none is no_mean is None and same == [nll, mean], "the losses are the same to the bit"
+    assert mean_el2n == pytest.approx(sum(el2n) / len(nll)) and len(el2n) == len(nll)
+    read = load_language_model(resolve_model(model), "float32")
+    ids_read = [1, 14, 11, 3, 1, 2, 5, 7]
+    with torch.no_grad():
+        at = read.model(torch.tensor([ids_read])).logits[0, 5].softmax(-1)
+    at[5] -= 1
+    assert el2n[0] == pytest.approx(float(at.norm()), rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
+        ({"endpoint": {"base_url": "http://h/v1"}, "served_as": "m", "el2n": True}, "el2n out"),
         ({"endpoint": {"base_url": "http://h/v1"}}, "go together"),
         ({"served_as": "m"}, "go together"),
         (

@@ -59,7 +59,9 @@ def one_by_one(model: Any, prefix: list[int], response: list[int]) -> TokenLosse
     nll = -predicted[torch.arange(len(response)), response]
     entropy = -(predicted.exp() * predicted).sum(-1)
     top1 = predicted.argmax(-1) == torch.tensor(response)
-    return TokenLosses(nll.float().numpy(), entropy.float().numpy(), top1.numpy())
+    given = torch.nn.functional.one_hot(torch.tensor(response), predicted.shape[-1])
+    el2n = (predicted.exp() - given).norm(dim=-1).float().numpy()
+    return TokenLosses(nll.float().numpy(), entropy.float().numpy(), top1.numpy(), el2n=el2n)
 
 
 def assert_same(got: Sequence[TokenLosses], wanted: Sequence[TokenLosses]) -> None:
@@ -69,6 +71,8 @@ def assert_same(got: Sequence[TokenLosses], wanted: Sequence[TokenLosses]) -> No
         np.testing.assert_allclose(one.nll, other.nll, atol=TOLERANCE, rtol=0)
         np.testing.assert_allclose(one.entropy, other.entropy, atol=TOLERANCE, rtol=0)
         np.testing.assert_array_equal(one.top1, other.top1)
+        assert one.el2n is not None and other.el2n is not None
+        np.testing.assert_allclose(one.el2n, other.el2n, atol=TOLERANCE, rtol=0)
         assert one.nll.dtype == one.entropy.dtype == np.float32 and one.top1.dtype == np.bool_
 
 

@@ -57,7 +57,13 @@ def expected(model: Any, reading: Reading) -> Prediction:  # noqa: ANN401
         logits = model(torch.tensor([reading.ids])).logits[0, reading.first :].double()
     log_p = logits.log_softmax(-1)
     wanted = log_p.gather(-1, torch.from_numpy(reading.targets)).numpy()
-    return Prediction(wanted, -(log_p.exp() * log_p).sum(-1).numpy(), logits.argmax(-1).numpy())
+    target = torch.nn.functional.one_hot(torch.from_numpy(reading.targets[:, 0]), VOCABULARY)
+    return Prediction(
+        wanted,
+        -(log_p.exp() * log_p).sum(-1).numpy(),
+        logits.argmax(-1).numpy(),
+        (log_p.exp() - target).norm(dim=-1).numpy(),
+    )
 
 
 def assert_expected(model: Any, asked: list[Reading], got: list[Prediction]) -> None:  # noqa: ANN401
@@ -69,6 +75,7 @@ def assert_expected(model: Any, asked: list[Reading], got: list[Prediction]) -> 
         )
         np.testing.assert_allclose(prediction.entropy, wanted.entropy, atol=1e-4, rtol=0)
         np.testing.assert_array_equal(prediction.likeliest, wanted.likeliest)
+        np.testing.assert_allclose(prediction.error, wanted.error, atol=1e-4, rtol=0)
 
 
 def test_the_head_is_applied_to_the_wanted_places_only() -> None:
