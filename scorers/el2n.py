@@ -6,12 +6,14 @@ The length of the error vector, the gradient of the loss by the logits: 0 where 
 of the token that stands there, sqrt 2 where it is certain of another. Unlike a loss it has an end,
 so that a few impossible tokens do not outweigh all the others.
 
-Higher is kept first: what is low is known already and teaches little. SFPrompt (Cao et al. 2024,
-arXiv:2407.17533) prunes the rows of its clients so, before they are trained on; the score is from
-Paul et al. 2021, arXiv:2107.07075, where it is taken a few epochs into the training. Not for pools
-with wrong answers, which have the highest errors of all: drop those first, or cut off the top too.
-Both papers classify images; the mean over the tokens of a response is ours. It comes with the
-losses (`measure.losses.el2n`): one pass of the model, no other.
+Higher is kept first: what is low is known already and teaches little. For pools that are larger
+than what will be trained. Not for pools with wrong answers, which have the highest errors of all:
+drop those first, or cut off the top too. It comes with the losses (`measure.losses.el2n`): one pass
+of the model, no other.
+
+SFPrompt, arXiv:2407.17533, prunes the rows of its clients so before they are trained on; the score
+is from Paul et al. 2021, arXiv:2107.07075, where it is taken a few epochs into the training. Both
+classify; the mean over the tokens of a response is ours.
 """
 
 import numpy as np

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from docs.docstrings import ROOT
 from fine_tune.settings import TrainSettings
+from tests.fine_tune.test_rejected_rows import with_rejected
 from tests.fine_tune.tiny import count_rows, export_for, make_rows
 
 pytestmark = pytest.mark.slow
@@ -24,6 +25,8 @@ METHODS: dict[str, list[dict[str, Any]]] = {
     "tl_training": [{"method": "tl_training"}],
     "poft": [{"method": "poft", "perplexities": ["perplexity"]}],
     "coba": [{"method": "coba", "warm_up": 2, "rows": 2}],
+    "asft": [{"method": "asft"}],
+    "fait": [{"method": "fait", "more": 3.0}],
 }
 
 
@@ -57,6 +60,8 @@ def test_two_processes_train_what_two_passes_do(
         replace(row, weight=float(weight), scores={"perplexity": 150.0 + n})
         for n, (row, weight) in enumerate(zip(rows, 0.5 + rng.random(len(rows)), strict=True))
     ]
+    if name in ("asft", "fait"):  # a pass of one process may have no rejected answer
+        rows = with_rejected(rows, tiny_model, (1, 3, 6))
     export = export_for(tiny_model, tmp_path / "export", rows, scores=("perplexity",))
     settings = TrainSettings.model_validate(
         {

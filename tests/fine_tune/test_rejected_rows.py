@@ -1,5 +1,6 @@
 """Rejected answers as a training reads them: behind their row's prompt, however a step is cut."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,15 @@ COLUMNS = ("input_ids", "labels", "rejected_ids", "rejected_labels", "marks", "r
 
 def paired_rows(model: Path, wrong: int = 0) -> list[ExportRow]:
     """Six rows, of which three have a rejected answer; `wrong` tokens are added to their count."""
-    rows = count_rows(make_rows(6), model)
-    tokenizer = load_chat_tokenizer(model)
-    for place in HAVING:
+    return with_rejected(count_rows(make_rows(6), model), model, HAVING, wrong)
+
+
+def with_rejected(
+    counted: Sequence[ExportRow], model: Path, having: Sequence[int], wrong: int = 0
+) -> list[ExportRow]:
+    """Rows of which those at some places have a rejected answer."""
+    rows, tokenizer = list(counted), load_chat_tokenizer(model)
+    for place in having:
         row = rows[place]
         ids = render(tokenizer, [*row.prompt, WORSE], row.tools, len(row.prompt), "chat")
         answer = RejectedAnswer(

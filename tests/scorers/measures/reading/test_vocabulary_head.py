@@ -15,7 +15,9 @@ def test_the_error_is_the_length_of_what_is_missing_to_certainty_by_hand() -> No
     expected = [math.sqrt(0.5**2 + 0.7**2 + 0.2**2), math.sqrt(2 / 9 + 4 / 9), math.sqrt(2)]
     assert found.errors.tolist() == pytest.approx(expected, rel=1e-6)
     assert found.log_probabilities[0].exp().tolist() == pytest.approx([0.3, 0.5])
-    assert found.entropies[1].item() == pytest.approx(math.log(3)), "the weights are put back"
+    parts = [-p * math.log(p) for p in (0.5, 0.3, 0.2)]
+    assert found.entropies[0].item() == pytest.approx(sum(parts)), "the weights are put back"
+    assert found.entropies[1].item() == pytest.approx(math.log(3))
 
 
 def test_a_small_error_keeps_its_digits() -> None:
