@@ -91,7 +91,6 @@ TESTED_WITH = {
     "scorers/measures/endpoint/logprobs.py": "scorers/measures/endpoint/test_judge.py",
     "scorers/measures/batches.py": "scorers/measures/models/test_embedder.py",
     "scorers/measures/endpoint/choices.py": "scorers/measures/endpoint/test_generator.py",
-    "scorers/measures/reading/vocabulary_head.py": "scorers/measures/reading/test_next_token.py",
     "scorers/measures/training/adapter_training.py": "scorers/measures/training/test_gradients.py",
     "scorers/measures/training/gradient_cost.py": "scorers/measures/training/test_gradients.py",
     "scorers/measures/splitmix64.py": "scorers/measures/training/test_projection.py",
