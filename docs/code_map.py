@@ -81,6 +81,7 @@ PAGE_REMARKS = {
     "row-shapes": "The shapes that rows are read from, and the reasons for quarantine",
     "screening": "How many rows a person must read, and what that proves",
     "serving": "A vLLM server for a recipe",
+    "trials": "Does a choice beat random rows: arms, items, intervals, verdicts",
     "tracing": "From what a model wrote back to the rows that have it",
     "view": "Pages on which to look at a run: verdict, rows, and why each is in or out",
     "recipes/asked-again": "What is measured again after which change",

@@ -8,7 +8,8 @@ Its exceptions, each with the exit code of the command that it ends:
     ├── NothingFailedError      2  there is nothing to ask again (retry_rows.py)
     ├── RecipeError             2  a recipe cannot be run; it has every reason found
     │                              (recipe/check.py)
-    └── TooManyBadRowsError     3  more rows in quarantine than tolerated (begin_run.py)
+    ├── TooManyBadRowsError     3  more rows in quarantine than tolerated (begin_run.py)
+    └── TrialError              2  an arm cannot be compared as asked (draw_arms.py)
     RuntimeError
     └── DeploymentMissingError  2  the server does not have the deployment (submit_backfill.py)
 """

@@ -97,6 +97,12 @@ def show_evidence(recipe: str, run_id: str, markdown: str) -> None:
     show_markdown(recipe, "evidence", told, markdown)
 
 
+def show_trial(recipe: str, run_id: str, markdown: str) -> None:
+    """Show whether the choice of a run beats random, or that nobody knows."""
+    told = f"**Does it beat random?** Run `{run_id}` of {code_span(recipe)}"
+    show_markdown(recipe, "trial", told, markdown)
+
+
 def show_export(recipe: str, export: Path, manifest: ExportManifest) -> None:
     """Show where the export lies, what it promises, and how to look further."""
     place = export.resolve()

@@ -8,7 +8,7 @@ from prefect import Flow, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
-from flows.artifacts import show_changes, show_evidence, show_funnel, show_histograms
+from flows.artifacts import show_changes, show_evidence, show_funnel, show_histograms, show_trial
 from flows.begin_run import RunState, begin
 from flows.export_event import hand_over
 from flows.progress import say
@@ -144,6 +144,8 @@ def show_report(state: RunState) -> None:
     show_funnel(name, run_id, funnel_rows(report.counts))
     if report.evidence is not None:
         show_evidence(name, run_id, report.evidence)
+    if report.trial is not None:
+        show_trial(name, run_id, report.trial)
     if report.changes is not None:
         show_changes(name, run_id, report.changes)
     place = workspace.histograms_of(run_id)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.artifacts import show_changes, show_export, show_funnel, show_histograms
+from flows.artifacts import show_changes, show_export, show_funnel, show_histograms, show_trial
 from flows.progress import say
 from flows.run_names import name_report
 from pipeline.reporting.report import funnel_rows, read_run_report
@@ -31,6 +31,8 @@ def report_workspace(workspace: str, run_id: str | None = None) -> None:
     name, rows = report.name, funnel_rows(report.counts)
     say(f"report: run {run} of {name}, {len(rows)} steps, {len(exports)} exports")
     show_funnel(name, run, rows)
+    if report.trial is not None:
+        show_trial(name, run, report.trial)
     if report.changes is not None:
         show_changes(name, run, report.changes)
     picture = place.histograms_of(run)

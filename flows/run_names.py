@@ -27,6 +27,16 @@ def name_mixtures() -> str:
     return f"mixtures with {flow_run.parameters['plan'].export.name}, {minute()}"
 
 
+def name_trial() -> str:
+    """A trial: the recipe whose choice it compares, or the file that names it, and when."""
+    given: dict[str, Any] = flow_run.parameters
+    prepared = given.get("prepared")
+    name = (
+        Path(given["trial_file"]).stem if prepared is None else recipe_name(prepared.state.recipe)
+    )
+    return f"trial of {name}, {minute()}"
+
+
 def name_record() -> str:
     """A training that is written down: which, and when."""
     outcome: Any = flow_run.parameters["outcome"]

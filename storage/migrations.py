@@ -420,4 +420,32 @@ MIGRATIONS = (
     from maker_calls join replies using (reply_key)
     group by all""",
     "alter table replies add column options varchar",  # JSON: option → probability; null of others
+    # ---- trials ----------------------------------------------------------------------------------
+    """create table trial_plans (
+        plan_id varchar primary key,      -- hash of the plan
+        run_id varchar not null,          -- whose choice is compared
+        plan varchar not null,            -- JSON: arms, seeds, evaluations, what decides
+        written_at timestamptz not null,  -- before anything was trained for it
+        changed_after varchar,            -- the plan of the same run that had a result by then
+        result varchar                    -- JSON; null until there is one
+    )""",
+    """create table trial_replicates (
+        plan_id varchar not null,
+        arm varchar not null,
+        replicate_id varchar not null,    -- as in trials; of the untrained model its fingerprint
+        learning_rate double,             -- null: not trained
+        seed integer not null,
+        export_id varchar,                -- null: not trained
+        primary key (plan_id, arm, replicate_id)
+    )""",
+    """create table trial_items (
+        replicate_id varchar not null,
+        evaluation_id varchar not null,   -- hash of its items and of how they are read
+        metric varchar not null,          -- nll, margin, accuracy or exact
+        item bigint not null,             -- line or row number in its file, from 1
+        cluster varchar,                  -- null: the item is one by itself
+        value double not null,            -- nats, summed over its tokens, of nll
+        tokens bigint not null,           -- of nll; 1 of the others
+        primary key (replicate_id, evaluation_id, metric, item)
+    )""",
 )

@@ -8,7 +8,7 @@ import orjson
 import pyarrow as pa
 
 from storage.conversations import content_hash
-from storage.database import Connection, fetch_count, transaction
+from storage.database import Connection, QueryError, fetch_count, transaction
 from storage.rows import fetch_texts, write_table
 
 CONTROLS = ("random", "random_tokens", "length_matched")
@@ -27,6 +27,11 @@ WRITE = "insert into selection_rows select $selection_id, * from picked"
 READ = """
 select example_id, weight from selection_rows
 where selection_id = $selection_id order by rank
+"""
+
+FIND = """
+select selection_id from selections
+where name = $name or starts_with(selection_id, $name) order by selection_id
 """
 
 READ_TURNS = """
@@ -90,7 +95,22 @@ class PickedRows:
 
 
 def write_selection(con: Connection, run_id: str, chosen: PickedRows) -> str:
-    """Store an ordered selection, each row with weight 1, and link it to its run; return its id."""
+    """Store an ordered selection, and link it to its run; return its id."""
+    with transaction(con):
+        selection_id = store_rows(con, chosen)
+        of_run = {"run_id": run_id, "kind": chosen.kind, "parent_id": chosen.parent_id}
+        con.execute(LINK, {"selection_id": selection_id} | of_run)
+    return selection_id
+
+
+def write_arm(con: Connection, arm: PickedRows) -> str:
+    """Store the rows of an arm of a trial, which are no run's choice; return their id."""
+    with transaction(con):
+        return store_rows(con, arm)
+
+
+def store_rows(con: Connection, chosen: PickedRows) -> str:
+    """Store the rows of a selection in their order, each with weight 1; return its id."""
     ids, weights = list(chosen.ids), [1.0] * len(chosen.ids)
     # Without the run: the same choice made again is the same selection.
     identity: list[object] = [chosen.name, chosen.kind, ids, weights]
@@ -106,13 +126,10 @@ def write_selection(con: Connection, run_id: str, chosen: PickedRows) -> str:
         }
     )
     key = {"selection_id": selection_id}
-    with transaction(con):
-        totals = {"name": chosen.name, "rows": len(ids), "loss_tokens": chosen.loss_tokens}
-        con.execute(ADD, key | totals)
-        con.execute(CLEAR, key)
-        write_table(con, "picked", picked, WRITE, key)
-        of_run = {"run_id": run_id, "kind": chosen.kind, "parent_id": chosen.parent_id}
-        con.execute(LINK, key | of_run)
+    totals = {"name": chosen.name, "rows": len(ids), "loss_tokens": chosen.loss_tokens}
+    con.execute(ADD, key | totals)
+    con.execute(CLEAR, key)
+    write_table(con, "picked", picked, WRITE, key)
     return selection_id
 
 
@@ -120,6 +137,21 @@ def read_selection(con: Connection, selection_id: str) -> tuple[list[str], list[
     """Example ids and weights in the order picked."""
     rows = con.execute(READ, {"selection_id": selection_id}).fetchall()
     return [str(row[0]) for row in rows], [float(row[1]) for row in rows]
+
+
+def find_selection(con: Connection, name: str) -> str:
+    """The id of a selection, by its id, by how that begins, or by its name.
+
+    Raises:
+        QueryError: if none is called so, or several are.
+    """
+    found = fetch_texts(con, FIND, {"name": name})
+    if len(found) != 1:
+        raise QueryError(
+            f"{len(found)} selections are called {name!r}; `sluice sql` can list them: "
+            '"select selection_id, name, rows from selections"'
+        )
+    return found[0]
 
 
 def read_selected_turns(con: Connection, selection_id: str) -> dict[str, list[int]]:

@@ -41,6 +41,7 @@ from flows.cli.server import server
 from flows.cli.sql import sql
 from flows.cli.suggest import suggest
 from flows.cli.trace import trace
+from flows.cli.trial import trial
 from flows.cli.verify import verify
 from flows.cli.verify_handoff import verify_handoff
 from flows.cli.verify_tokens import verify_tokens
@@ -64,7 +65,7 @@ VERBS: dict[str, tuple[Callable[..., None], ...]] = {  # heading of `sluice --he
         verify_tokens,
     ),
     "Hand it to another trainer": (handoff, verify_handoff),
-    "Decide what to do next": (what_if, screen, suggest, mixture),
+    "Decide what to do next": (what_if, trial, screen, suggest, mixture),
     "Models, servers and upkeep": (models, serve, server, doctor, gc),
 }
 

@@ -11,11 +11,13 @@ def report(
     from pipeline.reporting.report import funnel_rows, read_run_report
     from storage.database import read_workspace
     from storage.runs import find_run, read_counts
+    from storage.trial_items import read_last_result
     from storage.workspace import Workspace
 
     with read_workspace(Workspace(workspace)) as con:
         run_id = find_run(con, run)
         if as_json:
-            print_json({"run_id": run_id, "funnel": funnel_rows(read_counts(con, run_id))})
+            told = {"run_id": run_id, "funnel": funnel_rows(read_counts(con, run_id))}
+            print_json({**told, "trial": read_last_result(con, run_id)})
         else:
             print_text(read_run_report(con, run_id).markdown)

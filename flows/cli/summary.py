@@ -13,6 +13,7 @@ from rich.text import Text
 from flows.begin_run import RunState
 from flows.cli.output import print_json, shown_path, stdout_console
 from pipeline.evidence.markdown import evidence_lines
+from pipeline.evidence.trial_markdown import verdict_line
 from pipeline.measuring.catalogue import asks_model
 from pipeline.reporting.report import FunnelRow, funnel_rows
 from storage.database import read_workspace
@@ -20,6 +21,7 @@ from storage.documents import count_documents
 from storage.evidence import read_evidence
 from storage.runs import read_counts
 from storage.selections import StoredSelection, read_run_selections, read_selection
+from storage.trial_items import read_last_result
 from storage.visible import harmless
 
 
@@ -37,6 +39,7 @@ class RunSummary:
     quarantined: int
     selections: dict[str, StoredSelection]  # kind → the choice and its controls
     evidence: dict[str, Any] | None  # lengths, overlaps, sensitivity and agreement of the choice
+    verdict: str | None  # of a trial on the choice, or that there was none; None without a choice
     first_example: str | None  # the one picked first, to try `sluice explain` on
     export: str | None
     adapter: str | None
@@ -52,6 +55,7 @@ def summary_of(state: RunState) -> RunSummary:
         choice = selections.get("choice")
         unread = count_documents(con, state.run.run_id).quarantined
         picked = read_selection(con, choice.selection_id)[0] if choice else []
+        result = read_last_result(con, state.run.run_id)
     return RunSummary(
         run_id=state.run.run_id,
         recipe=state.recipe.name,
@@ -66,6 +70,7 @@ def summary_of(state: RunState) -> RunSummary:
         + sum(unread.values()),
         selections=selections,
         evidence=dict(evidence) if evidence else None,
+        verdict=verdict_line(result) if choice else None,
         first_example=picked[0] if picked else None,
         export=shown_path(state.exported.path) if state.exported else None,
         adapter=shown_path(state.adapter) if state.adapter else None,
@@ -125,6 +130,7 @@ def outcome_lines(summary: RunSummary) -> list[str]:
         for kind, each in sorted(summary.selections.items())
     ]
     lines += evidence_lines(summary.evidence) if summary.evidence else []
+    lines += [f"beats random?   {summary.verdict}"] if summary.verdict else []
     lines += [training_line(summary.training)] if summary.training else []
     if summary.parts:
         lines.append(f"measured in part, as the recipe says: {listed_rows(summary.parts)}")

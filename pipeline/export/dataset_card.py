@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.export.languages import language_line, main_languages
 from pipeline.export.pretokenized import COLUMNS_TEXT as TOKEN_COLUMNS_TEXT
 from pipeline.measuring.faults import fault_lines
-from pipeline.text.markdown import bullets, code_span, escape_markdown, markdown_table
+from pipeline.text.markdown import bullets, code_span, escape_markdown, markdown_table, show_names
 from storage.exports_manifest import (
     DATA_FOLDER,
     PRETOKENIZED,
@@ -126,6 +126,8 @@ class ExportFacts:
     generators: Sequence[str] = ()
     """Models that wrote or rewrote rows."""
     controls: Sequence[ControlFacts] = ()
+    verdict: str = ""
+    """Whether the choice beats its controls, in a line; "" for rows that claim nothing."""
     limits: Sequence[str] = ()
     """What a user should know and might not expect, one sentence each."""
     scores: Sequence[str] = ()
@@ -163,7 +165,7 @@ def write_card(facts: ExportFacts, counts: WrittenCounts) -> str:
             "What the template does not write as it is", fault_lines(facts.template_faults)
         ),
         _list_section("Models that wrote rows", facts.generators),
-        _control_section(facts.controls),
+        _control_section(facts.controls, facts.verdict),
         _list_section("Known limits", facts.limits),
     ]
     body = "\n\n".join(filter(None, sections))  # a section without content is ""
@@ -307,10 +309,11 @@ def _reasons(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items())) or "0"
 
 
-def _control_section(controls: Sequence[ControlFacts]) -> str:
+def _control_section(controls: Sequence[ControlFacts], verdict: str) -> str:
     lines = [(item.name, f"{item.rows:,}", f"{item.loss_tokens:,}") for item in controls]
     table = markdown_table("lrr", ("selection", "rows", "loss tokens"), lines)
-    return f"## Controls\n\n{table}" if controls else ""
+    told = f"\n\nWhether the choice trains better: {show_names(verdict)}." if verdict else ""
+    return f"## Controls\n\n{table}{told}" if controls else ""
 
 
 def _list_section(title: str, items: Sequence[str]) -> str:

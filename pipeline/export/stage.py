@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.evidence.trial_markdown import verdict_line
 from pipeline.export.dataset_card import ControlFacts, ExportFacts
 from pipeline.export.files import write_export
 from pipeline.export.pretokenized import Pretokenize, pretokenize_rows
@@ -49,6 +50,7 @@ from storage.selections import (
     read_selection,
     record_export,
 )
+from storage.trial_items import read_last_result
 
 LIMITS = (
     "A conversation with several trained turns is a row for each of them, behind its own prompt.",
@@ -107,6 +109,7 @@ def export_selection(
                 ControlFacts(kind, selections[kind].rows, selections[kind].loss_tokens)
                 for kind in CONTROLS
             ],
+            verdict=verdict_line(read_last_result(con, run.run_id)),
             limits=LIMITS,
             languages=count_languages(con, run, exported_ids),
             template_faults=count_faults(con, run.measures["token_counts"], pool, exported_ids),
@@ -131,6 +134,61 @@ def export_selection(
             "export", 1, "written for the trainer", rows_in=rows, kept=kept, notes=notes
         )
         write_step(con, run.run_id, count)
+    return Exported(path, manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class ArmExport:
+    """An arm of a trial that is to be written for the trainer."""
+
+    name: str
+    """Of the recipe and the arm."""
+    selection_id: str
+    parent: str
+    """The choice that it is compared with, or is."""
+    loss_tokens: int
+    scores: Sequence[str] = ()
+    """That the training reads."""
+
+
+def export_arm(run: RunContext, tokens: TokenCounts, reference: str, arm: ArmExport) -> Exported:
+    """Write the rows of an arm, none held out: what a trial trains on.
+
+    Its recipe says what it is and no more, so that the same rows for the same model are the same
+    export, and trained once, whichever recipe compares them.
+
+    Args:
+        run: whose rows they are.
+        tokens: how tokens were counted.
+        reference: the model as the recipe names it.
+        arm: the stored rows.
+
+    Raises:
+        ExportExistsError: if the folder holds something else.
+    """
+    recipe = {"name": arm.name, "arm_of": arm.parent}
+    facts = ExportFacts(
+        name=arm.name,
+        selection_id=arm.selection_id,
+        run_id=run.run_id,
+        recipe=recipe,
+        recipe_hash=content_hash(recipe),
+        seed=run.seed,
+        model=identify_model(tokens, reference),
+        max_length=tokens.max_tokens,
+        chat_template=named_template(tokens.model),
+        parent=arm.parent,
+        steps=[f"an arm of a trial that compares selection {arm.parent}"],
+        limits=LIMITS,
+        scores=arm.scores,
+    )
+    path = run.workspace.exports / f"{arm.name}-{arm.selection_id}-trial"
+    with open_workspace(run.workspace) as con:
+        rows_of = export_rows(con, run, arm.selection_id, "train", arm.scores)
+        manifest = write_export(path, rows_of, facts)
+        relative = str(path.relative_to(run.workspace.directory))
+        rows = manifest.counts("train").rows
+        record_export(con, manifest.export_id, arm.selection_id, relative, rows, arm.loss_tokens)
     return Exported(path, manifest)
 
 

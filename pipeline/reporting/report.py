@@ -9,12 +9,14 @@ from dataclasses import astuple, dataclass
 
 from pipeline.contamination.report import CheckReport, read_check_report
 from pipeline.evidence.markdown import evidence_markdown
+from pipeline.evidence.trial_markdown import trial_markdown, verdict_line
 from pipeline.reporting.changes import changes_markdown, compare_runs
 from pipeline.text.markdown import bullets, escape_markdown, markdown_table
 from storage.changes import describe_run, find_previous
 from storage.database import Connection, read_workspace
 from storage.evidence import read_evidence
 from storage.runs import StageCount, read_counts
+from storage.trial_items import read_last_result
 from storage.workspace import Workspace
 
 STAGE_ORDER = ("ingest", "generate", "clean", "indicate", "dedupe", "check", "select", "export")
@@ -77,6 +79,8 @@ class RunReport:
     """Since the run before, as Markdown; None for the first of its recipe."""
     check: CheckReport | None = None
     """Against evaluation sets; None if there was none."""
+    trial: str | None = None
+    """Whether the choice beats random, as Markdown; None where there is no selection."""
 
     @property
     def markdown(self) -> str:
@@ -86,7 +90,8 @@ class RunReport:
             funnel_markdown(self.counts),
         ]
         checked = self.check.markdown if self.check else None
-        return "\n".join(part for part in (*parts, checked, self.evidence, self.changes) if part)
+        known = (*parts, checked, self.evidence, self.trial, self.changes)
+        return "\n".join(part for part in known if part)
 
 
 def read_run_report(con: Connection, run_id: str) -> RunReport:
@@ -105,7 +110,16 @@ def read_run_report(con: Connection, run_id: str) -> RunReport:
         evidence=evidence_markdown(evidence) if evidence else None,
         changes=changes_markdown(compare_runs(con, previous, run_id)) if previous else None,
         check=read_check_report(con, run_id),
+        trial=describe_trial(con, run_id) if evidence else None,
     )
+
+
+def describe_trial(con: Connection, run_id: str) -> str:
+    """What a trial on the choice of a run came to, or that there was none."""
+    result = read_last_result(con, run_id)
+    if result is not None:
+        return trial_markdown(result)
+    return "\n".join(["## Does it beat random?", "", *bullets([verdict_line(None)])]) + "\n"
 
 
 def write_run_report(workspace: Workspace, run_id: str) -> RunReport:

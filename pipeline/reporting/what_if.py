@@ -20,9 +20,9 @@ from pipeline.selection.candidates import (
     read_vectors,
 )
 from pipeline.selection.decisions import count_step, spoken_reasons
+from pipeline.selection.eligible import read_eligible, read_first_steps
 from pipeline.selection.methods.licenses import LicenseSettings
 from pipeline.selection.run_steps import (
-    NOT_HELD_OUT,
     SelectSettings,
     StepTaken,
     choose_rows,
@@ -31,7 +31,7 @@ from pipeline.selection.run_steps import (
 from storage.changes import ChoiceChange, PoolChange, describe_run
 from storage.database import Connection
 from storage.evidence import read_choice_ids, read_choice_turns
-from storage.runs import StageCount, read_counts
+from storage.runs import StageCount
 from storage.what_if import read_given, read_why_out
 
 
@@ -64,7 +64,7 @@ def select_again(
     first = read_first_steps(con, run.run_id)
     if (before["seed"], before["select"]["held_out"]) == (run.seed, settings.held_out):
         # What the first step of the recipe's own was given; the steps before it are as they were.
-        rows = read_candidates(con, run, read_given(con, run.run_id, len(first) + 1))
+        rows = read_eligible(con, run)
         notes = ChoiceNotes(rows, chosen_then, first)
         choice = choose_rows(rows, settings, read_vectors, run.seed)
         steps = choice.steps
@@ -152,13 +152,6 @@ class ChoiceNotes:
                     value=None if np.isnan(value) else value,
                 )
             )
-
-
-def read_first_steps(con: Connection, run_id: str) -> list[StageCount]:
-    """The books of what a selection does before the recipe's own steps, as the run kept them."""
-    counts = [each for each in read_counts(con, run_id) if each.stage == "select"]
-    last = next(each.step for each in counts if each.label == NOT_HELD_OUT)  # steps count from 1
-    return sorted(counts, key=lambda each: each.step)[:last]
 
 
 ANSWERED = ("select", "scores", "train", "tolerated_bad_rows")

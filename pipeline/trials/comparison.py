@@ -84,7 +84,7 @@ def smallest_effect(variance: float, freedom: float, level: float = 0.05) -> flo
     return float(quantiles * np.sqrt(variance))
 
 
-def compare_arms(
+def differ_by_items(
     first: Arm, second: Arm, weights: Floats | None = None, clusters: Ints | None = None
 ) -> Difference:
     """Compare two arms on the same items.

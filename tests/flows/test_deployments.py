@@ -49,7 +49,7 @@ def test_parameters_are_those_of_the_flow(name: str) -> None:
 @pytest.mark.parametrize("name", DEPLOYMENTS)
 def test_a_deployment_has_the_environment_of_the_command_line(name: str) -> None:
     pool = DEPLOYMENTS[name]["work_pool"]
-    assert pool["name"] == ("gpu" if name == "fine-tune" else "sluice")
+    assert pool["name"] == ("gpu" if name in ("fine-tune", "trial-file") else "sluice")
     given = pool["job_variables"]["env"]
     of_a_server = {each for each in ENVIRONMENT if each.startswith("PREFECT_SERVER_")}
     assert given == {key: ENVIRONMENT[key] for key in ENVIRONMENT if key not in of_a_server}

@@ -1,4 +1,3 @@
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,12 +8,10 @@ from hypothesis import strategies as st
 from pipeline.ranking.outcome import Outcome, no_reasons
 from pipeline.reporting import what_if
 from pipeline.reporting.changes import SettingChange
-from pipeline.reporting.what_if import ChoiceNotes, beyond_reach, find_ids, read_first_steps
-from pipeline.selection.run_steps import NOT_HELD_OUT, StepTaken
+from pipeline.reporting.what_if import ChoiceNotes, beyond_reach, find_ids
+from pipeline.selection.run_steps import StepTaken
 from storage.changes import ChoiceChange
-from storage.database import open_workspace
-from storage.runs import StageCount, write_step
-from storage.workspace import Workspace
+from storage.runs import StageCount
 
 NAMES = st.sets(st.text("abc", min_size=1, max_size=3))
 
@@ -52,16 +49,6 @@ def test_what_a_step_drops_of_the_choice_is_named_with_its_cause(
         ChoiceChange("removed", 0, "c", "select", "step", "no_score", "a", 0.25),
         ChoiceChange("removed", 0, "d", "select", "step", "over_budget", None, None),
     ]
-
-
-def test_the_first_steps_are_those_before_the_recipes_own(tmp_path: Path) -> None:
-    labels = ["licences", "can be trained on", NOT_HELD_OUT, "top_k()"]
-    with open_workspace(Workspace(tmp_path)) as con:
-        for step in (3, 1, 4, 2):
-            write_step(con, "run", StageCount("select", step, labels[step - 1], 9, 9), None)
-        write_step(con, "run", StageCount("dedupe", 1, "exact", 9, 9), None)
-        found = [(each.stage, each.label) for each in read_first_steps(con, "run")]
-    assert found == [("select", label) for label in labels[:3]]
 
 
 def test_what_changes_the_pool_or_its_numbers_is_beyond_reach() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.trials.comparison import Arm, Difference, compare_arms, smallest_effect
+from pipeline.trials.comparison import Arm, Difference, differ_by_items, smallest_effect
 from scorers.arrays import Floats
 
 ITEMS = 200
@@ -40,7 +40,7 @@ def coverage(seeds: int, of_seed: float, of_item: float) -> float:
     rng = np.random.default_rng(0)
     covered = 0
     for _ in range(600):
-        ends = compare_arms(*made_up(rng, seeds, of_seed, of_item)).interval()
+        ends = differ_by_items(*made_up(rng, seeds, of_seed, of_item)).interval()
         assert ends is not None
         covered += ends[0] <= 0 <= ends[1]
     return covered / 600
@@ -52,12 +52,12 @@ def test_without_an_effect_of_seeds_the_interval_is_wider_than_it_has_to_be() ->
 
 def test_the_smallest_effect_is_seen_four_times_in_five() -> None:
     rng = np.random.default_rng(0)
-    planned = [compare_arms(*made_up(rng, 5, 0.03, 0.0)).variance for _ in range(400)]
+    planned = [differ_by_items(*made_up(rng, 5, 0.03, 0.0)).variance for _ in range(400)]
     assert None not in planned
     effect = smallest_effect(float(np.mean([v for v in planned if v])), 8.0)
     seen = 0
     for _ in range(800):
-        ends = compare_arms(*made_up(rng, 5, 0.03, 0.0, effect)).interval()
+        ends = differ_by_items(*made_up(rng, 5, 0.03, 0.0, effect)).interval()
         assert ends is not None
         seen += ends[0] > 0
     assert 0.75 <= seen / 800 <= 0.85
@@ -71,7 +71,7 @@ def by_hand() -> tuple[Floats, Floats]:
 
 def test_three_items_and_two_seeds_by_hand() -> None:
     a, b = by_hand()
-    found = compare_arms(Arm(a), Arm(b))
+    found = differ_by_items(Arm(a), Arm(b))
     # Seed means of A 2 and 3, of B 1 and 2; items: (1.5, 2.5, 3.5) - (1, 1, 2.5) = (.5, 1.5, 1).
     assert found.mean == pytest.approx(1.0)
     of_items, of_a, of_b = 0.25 / 3, 0.5 / 2, 0.5 / 2
@@ -83,18 +83,18 @@ def test_three_items_and_two_seeds_by_hand() -> None:
 
 def test_swapped_arms_change_the_sign_and_nothing_else() -> None:
     a, b = by_hand()
-    one, other = compare_arms(Arm(a), Arm(b)), compare_arms(Arm(b), Arm(a))
+    one, other = differ_by_items(Arm(a), Arm(b)), differ_by_items(Arm(b), Arm(a))
     assert one.mean == -other.mean
     assert one.half_width() == pytest.approx(other.half_width())
     order = [2, 0, 1]
-    mixed = compare_arms(Arm(a[::-1, order]), Arm(b[:, order]))
+    mixed = differ_by_items(Arm(a[::-1, order]), Arm(b[:, order]))
     assert mixed.mean == pytest.approx(one.mean) and mixed.variance == pytest.approx(one.variance)
 
 
 def test_a_loss_per_token_is_that_of_all_tokens() -> None:
     tokens = np.array([10.0, 30.0, 60.0])
     a, b = np.array([[10.0, 60.0, 60.0]] * 2), np.array([[20.0, 30.0, 60.0]] * 2)
-    found = compare_arms(Arm(a), Arm(b), tokens)
+    found = differ_by_items(Arm(a), Arm(b), tokens)
     assert found.mean == pytest.approx((130 - 110) / 100)
     # r = ((-10, 30, 0) - .2 * tokens) / mean(tokens); the seeds are alike and add nothing.
     residuals = (np.array([-10.0, 30.0, 0.0]) - 0.2 * tokens) / (100 / 3)
@@ -104,13 +104,13 @@ def test_a_loss_per_token_is_that_of_all_tokens() -> None:
 def test_items_twice_with_one_cluster_change_nothing_and_without_shrink_the_interval() -> None:
     rng = np.random.default_rng(1)
     a, b = made_up(rng, 3, 0.0, 0.05)
-    alone = compare_arms(a, b)
+    alone = differ_by_items(a, b)
     twice = [Arm(np.concatenate([arm.values, arm.values], axis=1)) for arm in (a, b)]
     codes = np.tile(np.arange(ITEMS), 2)
-    clustered = compare_arms(twice[0], twice[1], clusters=codes)
+    clustered = differ_by_items(twice[0], twice[1], clusters=codes)
     assert clustered.variance == pytest.approx(alone.variance)
     assert clustered.freedom == pytest.approx(alone.freedom)
-    free = compare_arms(twice[0], twice[1])
+    free = differ_by_items(twice[0], twice[1])
     assert alone.variance and free.variance and alone.shares and free.shares
     ratio = alone.variance * alone.shares[0] / (free.variance * free.shares[0])
     assert ratio == pytest.approx(2, rel=0.01)
@@ -118,25 +118,25 @@ def test_items_twice_with_one_cluster_change_nothing_and_without_shrink_the_inte
 
 def test_one_training_has_no_interval_and_an_untrained_arm_needs_none() -> None:
     a, b = by_hand()
-    alone = compare_arms(Arm(a[:1]), Arm(b))
+    alone = differ_by_items(Arm(a[:1]), Arm(b))
     assert alone.interval() is None and alone.chance() is None and alone.smallest_effect() is None
     assert alone.mean == pytest.approx(0.5), "the difference itself is known"
-    untrained = compare_arms(Arm(a[:1], trained=False), Arm(b))
+    untrained = differ_by_items(Arm(a[:1], trained=False), Arm(b))
     assert untrained.shares is not None and untrained.shares[1] == 0
 
 
 def test_where_nothing_varies_nothing_is_divided_by() -> None:
     same = Arm(np.zeros((3, 4)))
-    found = compare_arms(same, same)
+    found = differ_by_items(same, same)
     assert found.variance == 0 and found.chance() is None and found.interval() == (0, 0)
 
 
 def test_other_items_or_one_cluster_are_refused() -> None:
     a, b = by_hand()
     with pytest.raises(ValueError, match="3 and 2 items cannot be paired"):
-        compare_arms(Arm(a), Arm(b[:, :2]))
+        differ_by_items(Arm(a), Arm(b[:, :2]))
     with pytest.raises(ValueError, match="1 item or cluster"):
-        compare_arms(Arm(a), Arm(b), clusters=np.zeros(3, dtype=np.int64))
+        differ_by_items(Arm(a), Arm(b), clusters=np.zeros(3, dtype=np.int64))
 
 
 def test_the_chance_is_that_of_the_interval() -> None:

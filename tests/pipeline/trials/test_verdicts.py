@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.trials.comparison import Arm, Difference, compare_arms
+from pipeline.trials.comparison import Arm, Difference, differ_by_items
 from pipeline.trials.looks import look_levels
 from pipeline.trials.verdicts import Aims, adjust_chances, judge_arms
 
@@ -78,7 +78,7 @@ def family_errors(looks: list[int], level_at: list[float], trials: int) -> float
         ]
         for seeds, level in zip(looks, level_at, strict=True):
             found = {
-                str(at): [compare_arms(Arm(arm[:seeds]), Arm(arms[0][:seeds]))]
+                str(at): [differ_by_items(Arm(arm[:seeds]), Arm(arms[0][:seeds]))]
                 for at, arm in enumerate(arms[1:])
             }
             said = judge_arms(found, Aims(smallest=0.0, level=level)).values()
