@@ -85,6 +85,21 @@ def show_histograms(recipe: str, run_id: str, picture: bytes) -> None:
     show_markdown(recipe, "scores", told, image, "the score histograms")
 
 
+def show_page(recipe: str, run_id: str, page: Path) -> None:
+    """Show where the page of the run is, and how to look further."""
+    told = f"**Page** of {code_span(recipe)}, run `{run_id}`"
+    place = page.resolve()
+    lines = [
+        f"{code_span(place)} has the verdict with pictures and some rows of each kind. On the "
+        "machine that has it a browser opens it; it needs no server.",
+        "",
+        "```bash",
+        f"sluice view -w {place.parent.parent} # every row, in the browser",
+        "```",
+    ]
+    show_markdown(recipe, "page", told, "\n".join(lines))
+
+
 def show_changes(recipe: str, run_id: str, markdown: str) -> None:
     """Show what is different from the run before, as Markdown that holds ids and counts."""
     told = f"**What changed** in {code_span(recipe)} with run `{run_id}`"

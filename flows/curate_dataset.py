@@ -8,7 +8,14 @@ from prefect import Flow, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
-from flows.artifacts import show_changes, show_evidence, show_funnel, show_histograms, show_trial
+from flows.artifacts import (
+    show_changes,
+    show_evidence,
+    show_funnel,
+    show_histograms,
+    show_page,
+    show_trial,
+)
 from flows.begin_run import RunState, begin
 from flows.export_event import hand_over
 from flows.progress import say
@@ -21,6 +28,7 @@ from flows.stages import STAGES, StageName, finish
 from pipeline.measuring.stage import require_templates
 from pipeline.reporting.report import funnel_rows, write_run_report
 from pipeline.reporting.score_histograms import draw_score_histograms
+from pipeline.viewing.fixed_page import write_fixed_page
 from storage.workspace import Workspace
 from storage.workspace_lock import lock_workspace
 
@@ -141,6 +149,9 @@ def show_report(state: RunState) -> None:
     """Put funnel, evidence, changes and scores on the run's page, and into the workspace."""
     workspace, run_id, name = state.run.workspace, state.run.run_id, state.recipe.name
     report = write_run_report(workspace, run_id)
+    page = write_fixed_page(workspace, run_id)
+    say(f"report: {page}")
+    show_page(name, run_id, page)
     show_funnel(name, run_id, funnel_rows(report.counts))
     if report.evidence is not None:
         show_evidence(name, run_id, report.evidence)

@@ -48,12 +48,16 @@ class Workspace:
 
     @property
     def reports(self) -> Path:
-        """One Markdown report for each run, and one picture of its scores."""
+        """For each run a report as Markdown, a page as HTML, and a picture of its scores."""
         return self.directory / "reports"
 
     def histograms_of(self, run_id: str) -> Path:
         """The picture of a run's scores."""
         return self.reports / f"{run_id}.png"
+
+    def page_of(self, run_id: str) -> Path:
+        """The page of a run, as one HTML file."""
+        return self.reports / f"{run_id}.html"
 
     @property
     def requests(self) -> Path:

@@ -44,7 +44,8 @@ select:
 
 SCRIPT = '<script>document.title="taken"</script><img src=x onerror=alert(1)>'
 HOSTILE = f"{SCRIPT}\x1b[31mred\u202eesrever\u200b{{{{ 7 * 7 }}}} "
-LONG = HOSTILE + "a" * 60_000
+LONG = HOSTILE + "a " * (19 - len(HOSTILE.split())) + "a" * 60_000
+"""Of twenty words, as many as the longest that the bounds leave: it is chosen, unless held out."""
 
 STORY = "the quick brown fox jumps over the lazy dog and runs far away into the dark"
 """Of fifteen words, so that a row that ends otherwise is a copy still."""

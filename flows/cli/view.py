@@ -2,13 +2,17 @@
 
 import secrets
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.options import HERE, WorkspaceOption
 from flows.progress import say
+
+if TYPE_CHECKING:
+    from pipeline.reporting.what_if import WhatIf
 
 LOOPBACK = "127.0.0.1"
 
@@ -41,9 +45,8 @@ def view(
         from flows.recipe.check import load_recipe
 
         loaded = load_recipe(recipe)
-        viewer = Viewer(
-            Workspace(Path(loaded.at(recipe.parent).workspace)), recipe_file=str(recipe)
-        )
+        place = Workspace(Path(loaded.at(recipe.parent).workspace))
+        viewer = Viewer(place, what_if_of(recipe), str(recipe))
     with read_tables(viewer.workspace):  # that there is one is told before anything listens
         pass
     server = uvicorn.Server(
@@ -60,3 +63,14 @@ def view(
         say("whoever can reach this address and knows the token can read every row")
     say("open it in a browser; Ctrl-C ends it")
     server.run(sockets=[listening])
+
+
+def what_if_of(recipe: Path) -> "Callable[[str, Sequence[str]], WhatIf]":
+    """What a run of a recipe would select with other settings."""
+    from flows.cli.what_if import try_settings
+    from flows.recipe.check import load_recipe
+
+    def answer(run_id: str, settings: Sequence[str]) -> "WhatIf":
+        return try_settings(load_recipe(recipe, settings), recipe.parent, run_id)
+
+    return answer

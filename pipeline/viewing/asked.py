@@ -17,7 +17,7 @@ TEXTS = ("status", "stage", "reason", "source", "license", "language", "control"
 
 NUMBERS = ("step", "kept_by")
 
-PAGES = (("/", "Verdict"), ("/rows", "Rows"))
+PAGES = (("/", "Verdict"), ("/rows", "Rows"), ("/scores", "Scores"), ("/pairs", "Pairs"))
 """The ways at the top of every page."""
 
 LONGEST = 400

@@ -69,8 +69,8 @@ class Viewer:
     """A workspace that is looked at."""
 
     workspace: Workspace
-    what_if: Callable[[Sequence[str]], WhatIf] | None = None
-    """What settings, PLACE=VALUE, would select; None where no recipe was given."""
+    what_if: Callable[[str, Sequence[str]], WhatIf] | None = None
+    """What a run would select with settings, PLACE=VALUE; None where no recipe was given."""
     recipe_file: str = ""
     """As a command would name it."""
     runs: OrderedDict[str, OpenedRun] = field(default_factory=OrderedDict)

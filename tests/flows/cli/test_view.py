@@ -118,7 +118,65 @@ def test_the_hostile_row_does_nothing(page: "Page") -> None:
     assert page.locator("main script, main img").count() == 0
 
 
-@pytest.mark.parametrize("path", ["", "rows"])
+def test_a_setting_is_tried_from_the_row_that_it_would_bring_in(page: "Page") -> None:
+    page.goto(page.url + "rows?reason=over_budget&sort=response_length")
+    page.locator("tbody tr").first.get_by_role("link").first.click()
+    page.get_by_role("link", name="Try it").click()
+    assert "would be chosen" in page.locator(".verdict.in").inner_text()
+    came = page.get_by_role("region", name="Would come").locator("tbody tr")
+    assert came.count() == 6  # the budget is twice as large
+
+
+def test_what_is_dragged_across_a_histogram_is_a_filter_and_a_what_if(page: "Page") -> None:
+    page.get_by_role("link", name="Scores", exact=True).click()
+    page.locator("#histograms[data-drawn='2']").wait_for()
+    page.locator("#points[data-drawn]").wait_for()  # nothing moves any more
+    plot = page.locator("#histograms .picture").first.locator(".nsewdrag")
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.25, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.5, middle, steps=5)
+    page.mouse.up()
+    page.get_by_text("response_length from ").wait_for()
+    low, high = page.get_by_label("At least"), page.get_by_label("At most")
+    assert 0 < float(low.input_value()) < float(high.input_value())
+    # The recipe has a step of bounds for this score, so that one is set.
+    assert page.locator("#line").inner_text().startswith("select.steps.0.at_least: ")
+    page.get_by_role("button", name="What if").click()
+    assert page.get_by_role("heading", name="Would come").is_visible()
+    page.go_back()
+    page.locator("#histograms[data-drawn='2']").wait_for()
+    page.get_by_label("Score", exact=True).select_option("type_token_ratio")
+    page.get_by_label("At least").fill("0.5")
+    line = "- {method: threshold, score: type_token_ratio, at_least: 0.5}"
+    assert page.locator("#line").inner_text() == line
+    page.get_by_role("button", name="What if").click()
+    assert line in page.locator("main").inner_text()
+    page.go_back()
+    page.get_by_label("At least").fill("0.5")
+    page.get_by_role("button", name="Show these rows").click()
+    assert "min." in page.url and page.locator("tbody tr").count() > 1
+
+
+def test_a_brush_over_two_scores_leads_to_its_rows(page: "Page") -> None:
+    page.goto(page.url + "scores")
+    page.locator("#points[data-drawn]").wait_for()
+    plot = page.locator("#points .nsewdrag")
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 5, box["y"] + box["height"] - 5, steps=5)
+    page.mouse.up()
+    page.get_by_role("link", name="show the rows within").click()
+    assert "min.response_length" in page.url and page.locator("tbody tr").count() > 1
+
+
+@pytest.mark.parametrize("path", ["", "rows", "scores", "pairs"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_narrow_window_and_can_be_read(page: "Page", path: str, scheme: Scheme) -> None:
     page.emulate_media(color_scheme=scheme)

@@ -13,8 +13,11 @@ from pipeline.run_context import RunContext
 from pipeline.viewing.app import make_app
 from pipeline.viewing.opened_run import Viewer
 from pipeline.viewing.rendering import MOST_CHARACTERS
-from storage.database import open_workspace, read_workspace
+from storage.contamination import HitRow, write_check
+from storage.database import Connection, open_workspace, read_workspace
+from storage.trial_items import plan_identity, write_plan, write_result
 from storage.workspace import Workspace
+from tests.pipeline.evidence.test_trial_markdown import RESULT
 from tests.viewed_workspace import view_workspace
 
 HOST = "127.0.0.1:8765"
@@ -178,3 +181,85 @@ def test_what_is_not_there_is_said(client: TestClient) -> None:
         assert client.get(path).status_code == 400, path
     assert client.get("/rows?page=0").status_code == 400
     assert "No row is like that" in client.get("/rows?page=9").text
+
+
+def test_pairs_stand_side_by_side(get: Get, seen: tuple[Path, RunContext]) -> None:
+    page = get("/pairs")
+    assert (
+        "near_duplicate" in page and "<mark>forest</mark>" in page and "<mark>wood</mark>" in page
+    )
+    (copy,) = asked(seen, "select example_id from outcomes where reason = 'near_duplicate'")
+    (kept,) = asked(seen, "select because_of from outcomes where reason = 'near_duplicate'")
+    assert "<mark>forest</mark>" in get(f"/pairs/{copy}/{kept}")
+    assert "No row of this run went" in get("/pairs?reason=nosuch")
+
+
+def test_hits_in_evaluation_sets_are_pairs_the_least_alike_first(
+    seen: tuple[Path, RunContext], tmp_path: Path
+) -> None:
+    workspace = Workspace(shutil.copytree(seen[1].workspace.directory, tmp_path / "w"))
+    ids = asked(seen, "select example_id from examples order by 1 limit 2")
+    shared = {"words": "a b", "turn": 0, "role": "user", "turn_word": 1}
+    hits = [
+        HitRow(ids[0], "exam", 4, "prompt", "8-grams", 0.9, shared),
+        HitRow(ids[1], "exam", 2, "answer", "semantic", 0.4, {"row_text": "<b>", "item_text": "i"}),
+    ]
+    empty: dict[str, object] = {key: [] for key in ("rules", "evaluations", "recall")}
+    summary = {"action": "report", "rows": 2, **empty}
+    with open_workspace(workspace) as con:
+        write_check(con, "seen", [hits], [], summary)
+    app = make_app(Viewer(workspace), TOKEN, [HOST])
+    with TestClient(app, base_url=f"http://{HOST}") as client:
+        client.get(f"/?token={TOKEN}")
+        page = client.get("/pairs?reason=contaminated").text
+    assert page.index("item 2") < page.index("item 4")
+    assert "&lt;b&gt; / i" in page and '<mark class="shared">a b</mark>' in page
+
+
+def test_histograms_hold_every_scored_row(
+    client: TestClient, seen: tuple[Path, RunContext]
+) -> None:
+    lengths, ratios = client.get("/scores/histograms").json()
+    assert (lengths["label"], ratios["label"]) == ("response_length", "type_token_ratio")
+    for each in (lengths, ratios):
+        assert len(each["edges"]) == len(each["groups"]["pool"]["shares"]) + 1
+        for group in each["groups"].values():
+            assert abs(sum(group["shares"]) - 1) < 1e-9
+    query = "select count(value) from scores where scorer = 'response_length'"
+    assert [lengths["scored"]] == asked(seen, query) == [lengths["groups"]["pool"]["rows"]]
+    assert lengths["groups"]["chosen"]["rows"] == lengths["groups"]["random"]["rows"] == 6
+
+
+def test_points_are_the_rows_with_both_scores(client: TestClient) -> None:
+    found = client.get("/scores/points?x=response_length&y=type_token_ratio").json()
+    assert found["rows"] == found["drawn"] == sum(len(g["x"]) for g in found["groups"].values())
+    assert len(found["groups"]["chosen"]["ids"]) == 6
+    assert client.get("/scores/points?x=response_length&y=nosuch").status_code == 400
+
+
+def test_the_scripts_are_ours_and_plotly_s(client: TestClient) -> None:
+    page = client.get("/scores").text
+    for path in re.findall(r'<script src="([^"]+)"', page):
+        answer = client.get(path)
+        assert answer.status_code == 200 and "javascript" in answer.headers["content-type"]
+    assert "plotly.js" in client.get("/plotly.js").text[:200]
+    assert client.get("/what-if?set=select.held_out=0").status_code == 404  # without a recipe
+
+
+def test_the_verdict_has_what_a_trial_came_to_or_that_there_was_none(
+    get: Get, seen: tuple[Path, RunContext], tmp_path: Path
+) -> None:
+    assert "Not compared with random yet" in get("/")
+    workspace = Workspace(shutil.copytree(seen[1].workspace.directory, tmp_path / "w"))
+    with open_workspace(workspace) as con:
+        write_result(con, write_a_plan(con), RESULT)
+    app = make_app(Viewer(workspace), TOKEN, [HOST])
+    with TestClient(app, base_url=f"http://{HOST}") as client:
+        page = client.get(f"/?token={TOKEN}").text
+    assert "Not compared" not in page and "nats per token" in page
+    assert all(verdict["said"] in page for verdict in RESULT["verdicts"].values())
+
+
+def write_a_plan(con: Connection) -> str:
+    write_plan(con, "seen", {"arms": []}, [])
+    return plan_identity({"arms": []})
