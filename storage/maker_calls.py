@@ -16,6 +16,8 @@ REPLY_COLUMNS = {
     "reason": TEXT,
     "kept_at": TEXT,
     "options": TEXT,
+    "prompt_tokens": pa.int32(),
+    "seconds": pa.float64(),
 }
 
 CALL_COLUMNS = {
@@ -37,13 +39,18 @@ WRITE_CALLS = "insert or replace into maker_calls select * from made_calls"
 READ_REPLIES = "select distinct replies.* from replies join wanted using (reply_key)"
 
 READ_LEDGER = """
-select kind, calls, tokens from maker_ledger where generation_key = $key order by kind
+select kind, calls, tokens, prompt_tokens
+from maker_ledger where generation_key = $key order by kind
 """
 
 SPENT = """
-select count(*), coalesce(sum(tokens), 0)
+select count(*), coalesce(sum(tokens), 0), coalesce(sum(prompt_tokens), 0)
 from maker_calls join replies using (reply_key)
 where generation_key = $key and source_id = any($sources::varchar[])
+"""
+
+SECONDS = """
+select avg(seconds) from maker_calls join replies using (reply_key) where generation_key = $key
 """
 
 COUNT_CALLS = """
@@ -97,6 +104,10 @@ class StoredReply(NamedTuple):
     kept_at: str
     options: str | None
     """JSON: option → probability, of a reply that is one of some; None where nothing tells."""
+    prompt_tokens: int
+    """Of a silent server as many as there may be; 0 of a model in process."""
+    seconds: float
+    """Its share of what the batch took that it was asked in."""
 
 
 class MakerCall(NamedTuple):
@@ -119,6 +130,7 @@ class LedgerEntry(NamedTuple):
     kind: str
     calls: int
     tokens: int
+    prompt_tokens: int
 
 
 def write_replies(con: Connection, replies: Sequence[StoredReply]) -> None:
@@ -143,7 +155,7 @@ def write_maker_calls(con: Connection, calls: Sequence[MakerCall]) -> None:
 def read_ledger(con: Connection, generation_key: str) -> list[LedgerEntry]:
     """What was spent under a key, by kind."""
     rows = con.execute(READ_LEDGER, {"key": generation_key}).fetchall()
-    return [LedgerEntry(str(kind), int(calls), int(tokens)) for kind, calls, tokens in rows]
+    return [LedgerEntry(str(kind), *map(int, counts)) for kind, *counts in rows]
 
 
 def count_outcomes(con: Connection, generation_key: str) -> dict[str, int]:
@@ -156,11 +168,19 @@ def count_calls(con: Connection, generation_key: str, sources: Sequence[str]) ->
     return fetch_counts(con, COUNT_CALLS, {"key": generation_key, "sources": list(sources)})
 
 
-def count_spent(con: Connection, generation_key: str, sources: Sequence[str]) -> tuple[int, int]:
-    """Calls for these sources under a key, and the tokens of their replies."""
+def count_spent(
+    con: Connection, generation_key: str, sources: Sequence[str]
+) -> tuple[int, int, int]:
+    """Calls for these sources under a key, the tokens of their replies, and of their prompts."""
     query = {"key": generation_key, "sources": list(sources)}
-    ((calls, tokens),) = con.execute(SPENT, query).fetchall()
-    return int(calls), int(tokens)
+    ((calls, tokens, prompt_tokens),) = con.execute(SPENT, query).fetchall()
+    return int(calls), int(tokens), int(prompt_tokens)
+
+
+def read_seconds(con: Connection, generation_key: str) -> float | None:
+    """Seconds of a call, on average over those of a key; None where none was timed."""
+    ((seconds,),) = con.execute(SECONDS, {"key": generation_key}).fetchall()
+    return None if seconds is None else float(seconds)
 
 
 def read_failed_replies(

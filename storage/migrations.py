@@ -448,4 +448,15 @@ MIGRATIONS = (
         tokens bigint not null,           -- of nll; 1 of the others
         primary key (replicate_id, evaluation_id, metric, item)
     )""",
+    # Of a silent server as many as there may be, 0 in process; null of replies before that.
+    "alter table replies add column prompt_tokens integer",
+    "alter table replies add column seconds double",  # its share of its batch
+    """create or replace view maker_ledger as
+    select generation_key, method, kind, count(*) as calls, sum(tokens) as tokens,
+           count(*) filter (outcome = 'kept') as kept,
+           count(*) filter (outcome = 'dropped') as dropped,
+           count(*) filter (outcome = 'open') as open,
+           coalesce(sum(prompt_tokens), 0) as prompt_tokens
+    from maker_calls join replies using (reply_key)
+    group by all""",
 )

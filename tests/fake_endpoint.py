@@ -36,6 +36,9 @@ class Canned:
     """Before each byte of the body."""
 
 
+Route = Callable[[str, str, dict[str, str], bytes], Canned | None]
+"""(method, path, headers, content) → the reply."""
+
 BROKEN: dict[str, tuple[Canned, str]] = {
     "truncated": (Canned(body=b'{"choices": [{"mess'), "malformed_reply"),
     "empty": (Canned(body=b""), "malformed_reply"),
@@ -129,8 +132,15 @@ class FakeEndpoint:
 
 
 @contextmanager
-def serve(respond: Callable[[Body, int], Canned]) -> Iterator[FakeEndpoint]:
-    """Run a FakeEndpoint on a free port until the block is left."""
+def serve(
+    respond: Callable[[Body, int], Canned], route: Route | None = None
+) -> Iterator[FakeEndpoint]:
+    """Run a FakeEndpoint on a free port until the block is left.
+
+    Args:
+        respond: to a question.
+        route: replies to what is no question; None from it: it is one.
+    """
     endpoint = FakeEndpoint(respond)
 
     class Handler(BaseHTTPRequestHandler):
@@ -138,11 +148,13 @@ def serve(respond: Callable[[Body, int], Canned]) -> Iterator[FakeEndpoint]:
         disable_nagle_algorithm = True  # or a body waits 40 ms for its headers to be acknowledged
 
         def do_POST(self) -> None:
-            length = int(self.headers["Content-Length"])
-            self.handle_json(json.loads(self.rfile.read(length)))
+            content = self.rfile.read(int(self.headers["Content-Length"]))
+            if not routed(self, None if endpoint.gone else route, content):
+                self.handle_json(json.loads(content))
 
         def do_GET(self) -> None:
-            self.handle_json({})
+            if not routed(self, None if endpoint.gone else route, b""):
+                self.handle_json({})
 
         def handle_json(self, body: Body) -> None:
             if endpoint.gone:
@@ -169,6 +181,16 @@ def serve(respond: Callable[[Body, int], Canned]) -> Iterator[FakeEndpoint]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def routed(handler: BaseHTTPRequestHandler, route: Route | None, content: bytes) -> bool:
+    """Whether a request was no question, and has its reply."""
+    canned = route and route(handler.command, handler.path, dict(handler.headers), content)
+    if not canned:
+        return False
+    with suppress(BrokenPipeError, ConnectionResetError):
+        write_canned(handler, canned)
+    return True
 
 
 def write_canned(handler: BaseHTTPRequestHandler, canned: Canned) -> None:

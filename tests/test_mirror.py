@@ -43,7 +43,6 @@ TESTED_WITH = {
     "pipeline/generation/make.py": "pipeline/generation/makers/test_contract.py",
     "pipeline/generation/maker.py": "pipeline/generation/test_engine.py",
     "pipeline/generation/maker_block.py": "pipeline/generation/makers/test_contract.py",
-    "pipeline/generation/predict.py": "pipeline/generation/makers/test_contract.py",
     "pipeline/generation/verifier.py": "pipeline/generation/makers/test_rejection.py",
     "pipeline/generation/verifier_catalogue.py": "pipeline/generation/makers/test_rejection.py",
     "pipeline/handoff/manifest.py": "pipeline/handoff/test_write.py",

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from pipeline.generation.predict import PlannedCalls
     from pipeline.measuring.cost import MeasurePlan
 
-MAKER_COLUMNS = ["maker", "model", "sources", "calls to", "fewest", "most", "new tokens at most"]
+MAKER_COLUMNS = [
+    *("maker", "model", "sources", "calls to", "fewest", "most", "tokens of prompts"),
+    *("new tokens at most", "price at most", "time at most"),
+]
 
 COLUMNS = ["measure", "model", "rows", "to ask", "tokens", "tried", "time", "memory"]
 
@@ -91,6 +94,7 @@ def plan(
     lines = [
         *([document_plan_line(documents)] if documents else []),
         f"in all {spoken(total)} of measuring on this machine",
+        *maker_lines(calls),
         *(training_plan_lines(training) if training else []),
         *(f"not in this: {each}" for each in left_out),
         "\nWhat papers found about budgets; advice, and nothing that is enforced:",
@@ -138,7 +142,7 @@ def not_planned(recipe: "Recipe") -> list[str]:
     """What a run does beside the measuring that is priced, in its order."""
     found = []
     if recipe.generate:
-        found.append("the time of the makers' calls, and measuring what they make")
+        found.append("measuring what makers make, and the time of a server that was not asked yet")
     if recipe.personal_data:
         found.append("looking for personal data; what is redacted is measured in its new text")
     if recipe.indicator:
@@ -212,8 +216,18 @@ def plan_recipe(
 
 def call_row(plan: "PlannedCalls") -> tuple[object, ...]:
     """One line of the table of makers."""
-    counts = (f"{count:,}" for count in (plan.fewest, plan.most, plan.tokens))
-    return (plan.maker, plan.model, f"{plan.sources:,}", plan.kind, *counts)
+    counts = (f"{n:,}" for n in (plan.fewest, plan.most, plan.prompt_tokens, plan.tokens))
+    price = "not stated" if plan.price is None else f"{plan.price:.4g}"
+    took = "not asked yet" if plan.seconds is None else spoken(plan.seconds)
+    return (plan.maker, plan.model, f"{plan.sources:,}", plan.kind, *counts, price, took)
+
+
+def maker_lines(calls: "Sequence[PlannedCalls]") -> Iterator[str]:
+    """What all makers come to."""
+    if prices := [each.price for each in calls if each.price is not None]:
+        yield f"in all at most {sum(prices):.4g} of the price that the endpoints state for makers"
+    if times := [each.seconds for each in calls if each.seconds is not None]:
+        yield f"in all at most {spoken(sum(times))} of makers, as calls went before or were tried"
 
 
 def plan_row(plan: "MeasurePlan") -> tuple[object, ...]:

@@ -6,14 +6,15 @@ of which needs no database, so it is up to the caller where they are done.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from pipeline.code_version import check_code, code_version
+from pipeline.generation.allowance import count_new_tokens, count_prompt_bytes
 from pipeline.generation.catalogue import AnyMaker
-from pipeline.generation.engine import count_new_tokens
 from pipeline.generation.maker import Ask
 from pipeline.measuring.measures.samples import Sampled
 from pipeline.progress import Report
@@ -67,10 +68,12 @@ def answer_batch(batch: CallBatch) -> list[StoredReply]:
     check_code(batch.code)
     generator = batch.settings.generator(batch.folder, batch.identity)
     with borrowed_device():
+        began = time.perf_counter()
         replies = generator.sample(list(batch.requests.values()))
+        seconds = (time.perf_counter() - began) / len(replies)
     kept_at = generator.kept_at if isinstance(generator, EndpointGenerator) else kept_nowhere
     return [
-        as_stored(key, request, reply, kept_at(request))
+        as_stored(key, request, reply, kept_at(request), seconds)
         for (key, request), reply in zip(batch.requests.items(), replies, strict=True)
     ]
 
@@ -133,6 +136,10 @@ class Asking:
             messages, ask.tools, ask.temperature, ask.max_new_tokens, seed, ask.form, opening
         )
 
+    def most_prompt_tokens(self, source: str, ask: Ask) -> int:
+        """Tokens of a prompt, whatever tokenizer the server has."""
+        return count_prompt_bytes(self.request(source, ask))
+
     def key(self, source: str, ask: Ask) -> str:
         """Hash of the model's identity and of all that it is asked."""
         request = self.request(source, ask)
@@ -142,12 +149,15 @@ class Asking:
 
     def _cut(self, new: Mapping[str, tuple[str, Ask]]) -> Iterator[CallBatch]:
         keys = list(new)
-        for start in range(0, len(keys), TOGETHER):
+        endpoint = self._settings.endpoint
+        # A batch file takes all that is to ask now, for it takes hours however few that are.
+        together = endpoint.batch.most_requests if endpoint and endpoint.batch else TOGETHER
+        for start in range(0, len(keys), together):
             self._batches += 1
             yield CallBatch(
                 settings=self._settings,
                 number=self._batches,
-                requests={key: self.request(*new[key]) for key in keys[start : start + TOGETHER]},
+                requests={key: self.request(*new[key]) for key in keys[start : start + together]},
                 identity=self._identity,
                 folder=self._run.workspace.requests,
                 code=code_version(),
@@ -173,14 +183,21 @@ def kept_nowhere(request: GenerationRequest) -> str:
     return ""
 
 
-def as_stored(key: str, request: GenerationRequest, reply: Sampled, kept_at: str) -> StoredReply:
-    """A reply as it is stored."""
+def as_stored(
+    key: str, request: GenerationRequest, reply: Sampled, kept_at: str, seconds: float
+) -> StoredReply:
+    """A reply as it is stored; with its share of the seconds that the batch took."""
     if not isinstance(reply, GeneratedAnswer):
         # Failures are kept nowhere else.
-        return StoredReply(key, None, 0, False, reply.reason, "", None)
+        return StoredReply(key, None, 0, False, reply.reason, "", None, 0, seconds)
     tokens = count_new_tokens(reply, request.max_new_tokens)
     options = None if reply.options is None else canonical_json(reply.options).decode()
-    return StoredReply(key, reply.text, tokens, reply.finished, "", kept_at, options)
+    prompt_tokens = reply.prompt_tokens
+    if prompt_tokens is None:
+        prompt_tokens = count_prompt_bytes(request) if kept_at else 0
+    return StoredReply(
+        key, reply.text, tokens, reply.finished, "", kept_at, options, prompt_tokens, seconds
+    )
 
 
 def as_sampled(stored: StoredReply) -> Sampled:
@@ -188,4 +205,6 @@ def as_sampled(stored: StoredReply) -> Sampled:
     if stored.text is None:
         return GenerationFailure(stored.reason, "")
     options = None if stored.options is None else json.loads(stored.options)
-    return GeneratedAnswer(stored.text, stored.tokens, stored.finished, options)
+    return GeneratedAnswer(
+        stored.text, stored.tokens, stored.finished, stored.prompt_tokens, options
+    )

@@ -1,11 +1,12 @@
 """The engine: runs makers side by side, a round at a time, until each has settled all it asked.
 
 In a round every maker that goes on asks what it wants next; all of it is asked together, in the
-order of the sources, and replies go back by place, never by who was first. Where calls or tokens
-are limited, calls are made in that order while there is room for them:
+order of the sources, and replies go back by place, never by who was first. Where calls, tokens or
+their price are limited, calls are made in that order while there is room for them:
 
     call i is made  <=>  calls before it < calls allowed, and
-                         tokens of all replies before it + its max_new_tokens <= tokens allowed
+                         tokens of all replies before it + its max_new_tokens <= tokens allowed, and
+                         price of all calls before it + the most it can cost <= price allowed
 
 which depends on the replies alone: not on how many are asked at a time, nor on what was stored.
 """
@@ -13,45 +14,12 @@ which depends on the replies alone: not on how many are asked at a time, nor on 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.generation.allowance import Allowance
 from pipeline.generation.maker import Ask, CallPlace, Making, Settled, Wanted
 from pipeline.measuring.measures.samples import Sampled
-from scorers.measures.protocols import GeneratedAnswer
 
 AskModel = Callable[[Sequence[tuple[str, Ask]]], Sequence[Sampled]]
 """Asks of sources, each with its source → replies, in the same order."""
-
-
-@dataclass(slots=True)
-class Allowance:
-    """Calls and new tokens that may be spent, and were."""
-
-    calls: int | None = None
-    tokens: int | None = None
-    calls_spent: int = 0
-    tokens_spent: int = 0
-
-    def take_fitting(self, asks: Sequence[tuple[str, Ask]]) -> int:
-        """How many of the asks, from the first, there is room for whatever is answered."""
-        calls, tokens = self.calls_spent, self.tokens_spent
-        for fitting, (_, ask) in enumerate(asks):
-            calls, tokens = calls + 1, tokens + ask.max_new_tokens
-            if self.calls is not None and calls > self.calls:
-                return fitting
-            if self.tokens is not None and tokens > self.tokens:
-                return fitting
-        return len(asks)
-
-    def spend(self, ask: Ask, reply: Sampled) -> None:
-        """Count a call that was made."""
-        self.calls_spent += 1
-        self.tokens_spent += count_new_tokens(reply, ask.max_new_tokens)
-
-
-def count_new_tokens(reply: Sampled, most: int) -> int:
-    """Tokens of a reply; the most it can have where a server does not say, 0 of a failure."""
-    if not isinstance(reply, GeneratedAnswer):
-        return 0
-    return most if reply.tokens is None else reply.tokens
 
 
 @dataclass(slots=True)
@@ -119,8 +87,8 @@ def _ask_what_fits(
         if not now:
             break
         had = ask_model(now)
-        for (_, ask), reply in zip(now, had, strict=True):
-            allowance.spend(ask, reply)
+        for (source, ask), reply in zip(now, had, strict=True):
+            allowance.spend(source, ask, reply)
         replies += had
     return replies
 

@@ -9,14 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from pipeline.generation.allowance import Allowance, Spending, no_prompt
 from pipeline.generation.asking import Asking, SendBatches, answer_here
 from pipeline.generation.catalogue import AnyMaker
-from pipeline.generation.engine import (
-    Allowance,
-    SourceWork,
-    outcomes_of,
-    run_makings,
-)
+from pipeline.generation.engine import SourceWork, outcomes_of, run_makings
 from pipeline.generation.few_shot import without_repeats
 from pipeline.generation.maker import Making
 from pipeline.generation.maker_block import WHOLE_POOL, AtMost, PassageMakerBlock
@@ -129,7 +125,7 @@ def make_rows(
     with read_workspace(run.workspace) as con:
         makings = start_makings(con, run, workload)
         finished = sorted({*workload.chosen} - {*workload.left})
-        calls, tokens = count_spent(con, workload.key, finished)
+        spent = Spending(*count_spent(con, workload.key, finished))
     if makings and settings.makes_of_whole != (WHOLE_POOL in makings):
         raise ValueError(
             f"makes_of_whole of {settings.method} is {settings.makes_of_whole}, and its makings of "
@@ -142,7 +138,14 @@ def make_rows(
     bounds = settings.calls_for(len(workload.left)).values()
     known = settings.at_most == AtMost() and all(each.fewest == each.most for each in bounds)
     asking = Asking(run, settings, report, send, sum(e.most for e in bounds) if known else None)
-    allowance = Allowance(settings.at_most.calls, settings.at_most.tokens, calls, tokens)
+    allowance = Allowance(
+        settings.at_most.calls,
+        settings.at_most.tokens,
+        settings.at_most.price,
+        settings.endpoint.price if settings.endpoint else None,
+        asking.most_prompt_tokens if settings.at_most.price else no_prompt,
+        spent,
+    )
     works = run_makings(makings, asking.ask, allowance)
     commit_rows(run, workload, works, asking)
     unfinished = sum(not work.finished for work in works.values())
@@ -239,7 +242,13 @@ def make_notes(
     """What a maker was asked and what came of it, and whether a budget stopped it."""
     workload = made.workload
     sources = "passages" if workload.settings.needs == "passages" else "sources"
-    spent = ", ".join(f"{calls} {kind} ({tokens} tokens)" for kind, calls, tokens in ledger)
+    spent = ", ".join(f"{each.calls} {each.kind} ({each.tokens} tokens)" for each in ledger)
+    if workload.settings.endpoint and (price := workload.settings.endpoint.price):
+        total = Spending(
+            tokens=sum(each.tokens for each in ledger),
+            prompt_tokens=sum(each.prompt_tokens for each in ledger),
+        )
+        spent += f", which cost {total.price(price):.6g}"
     came_to = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
     notes = [
         f"{workload.settings.method} by {workload.settings.shown_model}: {len(workload.chosen)} "

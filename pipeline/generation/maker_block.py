@@ -39,6 +39,11 @@ class AtMost(Settings):
         gt=0,
         description="New tokens. A call is made while its `max_new_tokens` still fit.",
     )
+    price: float | None = Field(
+        default=None,
+        gt=0,
+        description="By the endpoint's `price`. A call is made while the most it can cost fits.",
+    )
 
 
 class GeneratorBlock(AnsweringBlock):
@@ -83,6 +88,12 @@ class GeneratorBlock(AnsweringBlock):
         names = [each.name for each in self.teachers]
         if len({*names}) < len(names):
             raise ValueError(f"two teachers are the same model: {', '.join(sorted(names))}")
+        asked = self.teachers or (self,)
+        if self.at_most.price and not all(each.endpoint and each.endpoint.price for each in asked):
+            raise ValueError(
+                "at_most.price needs to know what tokens cost: give the endpoint a "
+                "`price: {prompt: ..., new: ...}`, for a million tokens"
+            )
         if self.teachers and (self.endpoint or self.few_shot):
             raise ValueError(
                 "teachers write in place of `model`: give `endpoint` and `few_shot` to each of them"

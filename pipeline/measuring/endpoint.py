@@ -9,13 +9,32 @@ from pydantic import Field, model_validator
 from pipeline.measuring.measure import ExampleInputs
 from pipeline.measuring.rows import template_of
 from pipeline.settings import TARGET, Settings
-from scorers.measures.endpoint.client import EndpointSettings
+from scorers.measures.endpoint.batch_files import MOST_REQUESTS
+from scorers.measures.endpoint.client import BatchUse, EndpointSettings
 from scorers.measures.endpoint.forms import FormsOf
 from scorers.measures.endpoint.generator import EndpointGenerator, endpoint_fingerprint
 from scorers.measures.models.devices import resolve_dtype
 from scorers.measures.models.loading import MissingModelError, load_language_model, resolve_model
 from scorers.measures.protocols import AnswerGenerator
 from storage.measurements import MeasureKey
+
+
+class Price(Settings):
+    """What a server takes, in any one currency."""
+
+    prompt: float = Field(ge=0, description="For a million tokens of prompts.")
+    new: float = Field(ge=0, description="For a million tokens that are written.")
+
+
+class BatchSettings(Settings):
+    """Questions go in files, and are answered within a day."""
+
+    poll_seconds: float = Field(
+        default=60, gt=0, description="Between two looks at what became of a batch."
+    )
+    most_requests: int = Field(
+        default=MOST_REQUESTS, gt=0, le=MOST_REQUESTS, description="Of one batch."
+    )
 
 
 class Endpoint(Settings):
@@ -34,6 +53,14 @@ class Endpoint(Settings):
         "servers know it; by vLLM's `structured_outputs`; or not at all.",
     )
 
+    batch: BatchSettings | None = Field(
+        default=None,
+        description="Ask in batch files (`/files`, `/batches`): hours later, and for less.",
+    )
+    price: Price | None = Field(
+        default=None, description="What tokens cost; plans and budgets of makers reckon with it."
+    )
+
     @model_validator(mode="after")
     def check_address(self) -> Self:
         """Refuse an address that cannot work."""
@@ -47,7 +74,9 @@ class Endpoint(Settings):
             model: the name that the server gives it.
             cache: folder of the replies that were had; without one none is kept.
         """
-        return EndpointSettings(model=model, cache=cache, **self.model_dump())
+        batch = BatchUse(**self.batch.model_dump()) if self.batch else None
+        how = self.model_dump(exclude={"price", "batch"})
+        return EndpointSettings(model=model, cache=cache, batch=batch, **how)
 
     def fingerprint(self, model: str) -> str:
         """Ask the server what the model is.

@@ -143,6 +143,8 @@ class GeneratedAnswer:
     tokens: int | None
     """New tokens, the end-of-turn token included; None where an endpoint does not say."""
     finished: bool  # false: cut off at max_new_tokens, the model had more to say
+    prompt_tokens: int | None = None
+    """Of the prompt, as an endpoint counts them; None where nobody says."""
     options: Mapping[str, float] | None = None
     """Of a OneOf: what probability the model gave each option before it was held to them, in
     [0, 1]; together less than 1 where it wanted to say something else. None where nothing tells."""

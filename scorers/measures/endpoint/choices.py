@@ -1,5 +1,7 @@
 """The one choice of a completion: its text, how it ended, and how many tokens it took."""
 
+from typing import Literal
+
 from scorers.measures.endpoint.reply import JsonReply
 from scorers.measures.model_text import check_answer
 from scorers.measures.protocols import GeneratedAnswer, GenerationFailure
@@ -21,10 +23,10 @@ def finish_reason(choice: JsonReply) -> str:
     return reason if isinstance(reason, str) and reason in KNOWN_REASONS else UNKNOWN
 
 
-def completion_tokens(reply: JsonReply) -> int | None:
-    """New tokens of a reply; None where it does not say."""
+def used_tokens(reply: JsonReply, of: Literal["completion_tokens", "prompt_tokens"]) -> int | None:
+    """New tokens of a reply, or those of its prompt; None where it does not say."""
     usage = reply.get("usage")
-    return as_tokens(usage.get("completion_tokens")) if isinstance(usage, dict) else None
+    return as_tokens(usage.get(of)) if isinstance(usage, dict) else None
 
 
 def read_choice_text(
@@ -35,7 +37,13 @@ def read_choice_text(
         return GenerationFailure("empty_answer", f"finish_reason {finish}")
     if finish == UNKNOWN:
         return GenerationFailure("malformed_reply", "finish_reason is none of the known ones")
-    return check_answer(GeneratedAnswer(text, completion_tokens(reply), finish != "length"))
+    answer = GeneratedAnswer(
+        text,
+        used_tokens(reply, "completion_tokens"),
+        finish != "length",
+        used_tokens(reply, "prompt_tokens"),
+    )
+    return check_answer(answer)
 
 
 def as_tokens(value: object) -> int | None:

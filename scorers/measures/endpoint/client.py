@@ -78,6 +78,18 @@ CONNECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
+class BatchUse:
+    """How a server is asked in batch files; see batch_files.py."""
+
+    poll_seconds: float = 60.0
+    """Between two looks at a batch."""
+    window: str = "24h"
+    """In which it is to be done; servers take no other."""
+    most_requests: int = 50_000
+    """Of one batch."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointSettings:
     """Where a model is served, and how hard to press it."""
 
@@ -104,6 +116,8 @@ class EndpointSettings:
     """How it is told the form of an answer; see forms.py."""
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     """Sent with every request, such as {"chat_template_kwargs": {"enable_thinking": False}}."""
+    batch: BatchUse | None = None
+    """How it is asked in batch files; None: request by request."""
     cache: Path | None = None
     """Folder of the replies that were had; see request_cache.py. None: nothing is kept."""
 
@@ -187,8 +201,7 @@ async def _post_all(
         for index, body in waiting:
             if lost:
                 return
-            # Escaped to ASCII: a stray surrogate is then the server's to refuse, for one row.
-            request = client.build_request("POST", path, content=json.dumps(body).encode())
+            request = post_json(client, path, body)
             try:
                 reply = await _hear(client, request, settings, body, index)
             except (ServerLostError, FormRefusedError) as error:  # others may still be answered
@@ -197,7 +210,7 @@ async def _post_all(
             found[index] = read(index, reply)
             del reply  # not held while the next is waited for
 
-    async with _open_client(settings) as client, asyncio.TaskGroup() as workers:
+    async with open_client(settings) as client, asyncio.TaskGroup() as workers:
         for _ in range(min(settings.max_concurrency, len(bodies))):
             workers.create_task(work())
     if lost:
@@ -215,7 +228,7 @@ async def _hear(
     """Try a request to its end, and a second time if it was refused and others are not."""
     for _ in range(HEARINGS):
         tried = patience(settings, salt)
-        reply: Reply = await tried(_attempt, client, request, settings.timeout_seconds)
+        reply: Reply = await tried(attempt, client, request, settings.timeout_seconds)
         if not isinstance(reply, GenerationFailure):
             return reply
         if reply.reason in MAY_BE_OF_THE_FORM and not FORM_FIELDS.isdisjoint(body):
@@ -283,11 +296,18 @@ async def _ask_beside(
     client: httpx.AsyncClient, request: httpx.Request, settings: EndpointSettings, body: JsonReply
 ) -> Reply:
     """Ask something else at the place of a request."""
-    ours = client.build_request("POST", request.url, content=json.dumps(body).encode())
-    reply: Reply = await patience(settings, salt=0)(
-        _attempt, client, ours, settings.timeout_seconds
-    )
+    ours = post_json(client, request.url, body)
+    reply: Reply = await patience(settings, salt=0)(attempt, client, ours, settings.timeout_seconds)
     return reply
+
+
+def post_json(client: httpx.AsyncClient, path: httpx.URL | str, body: JsonReply) -> httpx.Request:
+    """A request with a JSON body."""
+    # Escaped to ASCII: a stray surrogate is then the server's to refuse, for one row.
+    content = json.dumps(body).encode()
+    return client.build_request(
+        "POST", path, content=content, headers={"Content-Type": "application/json"}
+    )
 
 
 def _least_question(settings: EndpointSettings, body: JsonReply) -> JsonReply:
@@ -310,16 +330,21 @@ def _lost(request: httpx.Request, failure: GenerationFailure) -> ServerLostError
 
 
 async def _get(settings: EndpointSettings, path: str) -> Reply:
-    async with _open_client(settings) as client:
+    async with open_client(settings) as client:
         request = client.build_request("GET", path)
         reply: Reply = await patience(settings, salt=0)(
-            _attempt, client, request, settings.timeout_seconds
+            attempt, client, request, settings.timeout_seconds
         )
         return reply
 
 
-def _open_client(settings: EndpointSettings) -> httpx.AsyncClient:
-    headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
+def open_client(settings: EndpointSettings) -> httpx.AsyncClient:
+    """A client of the server, with its key.
+
+    Raises:
+        ValueError: if the environment variable with the key is not set.
+    """
+    headers = {"Accept-Encoding": "gzip"}
     if settings.api_key_variable is not None:
         key = os.environ.get(settings.api_key_variable)
         if not key:
@@ -328,7 +353,7 @@ def _open_client(settings: EndpointSettings) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=settings.base_url.rstrip("/") + "/",  # paths are relative to it
         headers=headers,
-        timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),  # the rest is timed in _attempt
+        timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),  # the rest is timed in attempt
         limits=httpx.Limits(max_connections=settings.max_concurrency),
         verify=trusted_authorities(),
         event_hooks={"response": [keep_location]},
@@ -379,9 +404,10 @@ def _outcome(state: "RetryCallState") -> NotNow:
     return outcome
 
 
-async def _attempt(
+async def attempt(
     client: httpx.AsyncClient, request: httpx.Request, timeout_seconds: float
 ) -> Reply | NotNow:
+    """Send a request once."""
     try:
         # Not httpx's own timeout, which times each read alone: a server that sends a byte a minute
         # would hold it for ever.

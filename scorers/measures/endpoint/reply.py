@@ -59,7 +59,7 @@ async def read_reply(response: httpx.Response) -> Reply | NotNow:
     content = await _read_bytes(response, most)
     if response.is_success:
         return content if isinstance(content, GenerationFailure) else _read_json(response, content)
-    refusal = _refusal(response, b"" if isinstance(content, GenerationFailure) else content)
+    refusal = name_refusal(response, b"" if isinstance(content, GenerationFailure) else content)
     if response.status_code in MAY_PASS or response.status_code >= 500:
         return NotNow(refusal, _retry_after_seconds(response))
     return refusal
@@ -87,6 +87,15 @@ def first_choice(reply: JsonReply) -> JsonReply | None:
     choices = reply.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     return first if isinstance(first, dict) and first.get("index") in (None, 0) else None
+
+
+def as_text_line(line: str) -> JsonReply | None:
+    """A line of JSON as an object; None where it is none."""
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None
 
 
 async def _read_bytes(response: httpx.Response, most: int) -> bytes | GenerationFailure:
@@ -128,8 +137,11 @@ def _read_json(response: httpx.Response, content: bytes) -> Reply:
     return body
 
 
-def _refusal(response: httpx.Response, content: bytes) -> GenerationFailure:
-    """Name an error status. The server's message is not kept: it may quote the prompt."""
+def name_refusal(response: httpx.Response, content: bytes) -> GenerationFailure:
+    """Name an error status.
+
+    The server's message is not kept: it may quote the prompt.
+    """
     reason, told = f"http_{response.status_code}", [f"status {response.status_code}"]
     # Not by the charset that the server names: it may name one that is none.
     if response.status_code in (400, 413, 422) and TOO_LONG.search(content.decode(errors="ignore")):

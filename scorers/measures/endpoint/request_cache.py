@@ -16,10 +16,11 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from uuid import uuid4
 
+from scorers.measures.endpoint.batch_files import BatchJob, post_batched
 from scorers.measures.endpoint.client import EndpointSettings, Read, post_all
 from scorers.measures.endpoint.reply import JsonReply, Reply
 from scorers.measures.protocols import GenerationFailure
@@ -56,6 +57,11 @@ class RequestCache:
         partial = path.with_name(f".{uuid4().hex}.partial")
         partial.write_text(content, encoding="ascii")
         os.replace(partial, path)
+
+    def keep_if(self, is_usable: Callable[[JsonReply], bool], key: str, reply: JsonReply) -> None:
+        """Write a reply that is of use."""
+        if is_usable(reply):
+            self.keep(key, reply)
 
     def _path(self, key: str) -> Path:
         return self.directory / key[:2] / f"{key}.json"
@@ -108,21 +114,33 @@ def post_once(
     places: dict[str, int] = {}
     for at, key in enumerate(keys):
         places.setdefault(key, at)
-    wanted: list[str] = []
+    wanted: dict[str, JsonReply] = {}
     for key, at in places.items():
         kept = cache.read(key)
         if kept is not None and is_usable(kept):
             found[key] = read(at, kept)
             continue
-        wanted.append(key)
+        wanted[key] = bodies[at]
         if kept is not None:
             note_spoilt(settings.cache)
 
-    def keep(index: int, reply: Reply) -> Read:
-        if not isinstance(reply, GenerationFailure) and is_usable(reply):
-            cache.keep(wanted[index], reply)
-        return read(places[wanted[index]], reply)
+    def read_of(key: str, reply: Reply) -> Read:
+        return read(places[key], reply)
 
-    had = post_all(settings, path, [bodies[places[key]] for key in wanted], keep)
-    found |= zip(wanted, had, strict=True)
+    found |= _post_new(settings, BatchJob(path, wanted, partial(cache.keep_if, is_usable), read_of))
     return [found[key] for key in keys]
+
+
+def _post_new(settings: EndpointSettings, job: BatchJob[Read]) -> dict[str, Read]:
+    """Ask what is not kept, in batches or request by request; what was read, by the key."""
+    if settings.batch is not None:
+        return post_batched(settings, job)
+    keys = list(job.bodies)
+
+    def take(index: int, reply: Reply) -> Read:
+        if not isinstance(reply, GenerationFailure):
+            job.keep(keys[index], reply)
+        return job.read(keys[index], reply)
+
+    had = post_all(settings, job.path, list(job.bodies.values()), take)
+    return dict(zip(keys, had, strict=True))

@@ -178,7 +178,7 @@ def _finish(
     text = str(tokenizer.decode(tokens, skip_special_tokens=not isinstance(opening, Opening)))
     if isinstance(opening, RawText):
         text, _ = opening.answer_in(text)
-    answer = GeneratedAnswer(text, len(draft.tokens), draft.stopped, draft.options)
+    answer = GeneratedAnswer(text, len(draft.tokens), draft.stopped, options=draft.options)
     return check_answer(answer)
 
 

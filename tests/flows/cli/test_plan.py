@@ -23,11 +23,17 @@ PLAIN: dict[str, Any] = {
 CHECK = {"against": [{"path": "test.jsonl"}]}
 
 
+MAKERS = "measuring what makers make, and the time of a server that was not asked yet"
+
+
 @pytest.mark.parametrize(
     ("blocks", "left_out"),
     [
         ({}, []),
-        ({"generate": [{}]}, ["the time of the makers' calls, and measuring what they make"]),
+        (
+            {"generate": [{}]},
+            [MAKERS],
+        ),
         (
             {"personal_data": {}},
             ["looking for personal data; what is redacted is measured in its new text"],

@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipeline.generation.engine import Allowance, SourceWork, outcomes_of, run_makings
+from pipeline.generation.allowance import Allowance
+from pipeline.generation.engine import SourceWork, outcomes_of, run_makings
 from pipeline.generation.maker import Ask, Making, Settled, Wanted
 from pipeline.measuring.measures.samples import Sampled
 from scorers.measures.protocols import GeneratedAnswer
@@ -39,7 +40,7 @@ def test_each_maker_gets_its_own_replies_and_what_it_settled_is_kept() -> None:
 def test_a_budget_ends_it_in_order_and_what_waits_is_open() -> None:
     allowance = Allowance(calls=3)
     works = run_makings({name: in_two_steps() for name in "ab"}, answer, allowance)
-    assert works["a"].finished and not works["b"].finished and allowance.calls_spent == 3
+    assert works["a"].finished and not works["b"].finished and allowance.spent.calls == 3
     works = run_makings({"a": in_two_steps()}, answer, Allowance(calls=1))
     assert [each.reason for each in works["a"].settled] == ["early"]
     assert outcomes_of(SourceWork({("s", 0): ask("s")})) == {("s", 0): ("open", "")}
@@ -53,7 +54,7 @@ def test_a_reply_that_one_row_was_made_of_was_kept() -> None:
 def test_tokens_are_spent_as_they_come_and_reserved_as_they_may() -> None:
     allowance = Allowance(tokens=17)  # 4 + 4 + 10 is one more
     run_makings({name: in_two_steps() for name in "abc"}, answer, allowance)
-    assert (allowance.calls_spent, allowance.tokens_spent) == (2, 8)
+    assert (allowance.spent.calls, allowance.spent.tokens) == (2, 8)
 
 
 def forgets() -> Making:

@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 
 from docs.docstrings import ROOT, docstring
-from pipeline.generation import asking
+from pipeline.generation import asking, predict
 from pipeline.generation.catalogue import MAKERS, AnyMaker, Generator, generator_tag
 from pipeline.generation.make import make_rows
 from pipeline.generation.maker_block import AtMost, GeneratorBlock, PromptingBlock
@@ -404,10 +404,12 @@ def test_the_ledger_is_what_was_asked_and_within_what_was_planned(
 ) -> None:
     case = CASES[name]
     model = script(monkeypatch, case.say)
+    monkeypatch.setattr(predict, "try_calls", lambda settings, first: len(first))
     run, pool = begin(tmp_path, case.rows(tmp_path))
     planned = {each.kind: each for each in plan_maker(run, case.maker)}
     made, grown = make(run, case.maker, pool)
     assert len(model.asked) == made.asked == sum(case.calls.values())
+    assert all(each.seconds for each in planned.values()), "it says what it asks first"
     left = sum(each.most for each in plan_maker(run, case.maker))
     assert left < sum(each.most for each in planned.values())
     with read_workspace(run.workspace) as con:
