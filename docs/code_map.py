@@ -42,6 +42,7 @@ REMARKS = {
     "recipes/el2n.yaml": "Rows that the model is certain of are pruned: EL2N, as in SFPrompt",
     "recipes/evol_instruct.yaml": "Evol-Instruct as a recipe: harder prompts, in a band of losses",
     "recipes/forget_less.yaml": "All weights trained, and little forgotten: HFT and LiNeS",
+    "recipes/lora.yaml": "One choice of rows, to be trained by one method or another",
     "recipes/metacognition.yaml": "Stated confidence as a recipe: calibrated by the samples",
     "recipes/magpie.yaml": "Magpie as a recipe: what the model says as a user, from no rows",
     "recipes/poft.yaml": "A loss that reads stored scores: PoFT, with Masked Thought",
