@@ -30,6 +30,11 @@ where selection_id = $selection_id order by example_id
 
 KNOWN = "select distinct example_id from reviews where example_id = any($ids)"
 
+VERDICTS_OF = """
+select example_id, any_value(verdict), any_value(note) from reviews
+where example_id = any($ids) and verdict is not null group by example_id
+"""
+
 JUDGE = """
 update reviews set verdict = judged.verdict, note = judged.note, reviewed_at = now()
 from judged where reviews.example_id = judged.example_id
@@ -44,7 +49,7 @@ class Review:
 
     example_id: str
     source: str
-    drawn: str  # "random" or "suspect"
+    drawn: str  # "random" or "suspect", or "shown" on a page: one that was chosen by nobody
     verdict: str | None  # "ok" or "bad"; None: not read yet
     note: str = ""
 
@@ -61,6 +66,12 @@ def add_reviews(con: Connection, selection_id: str, reviews: Sequence[Review]) -
 def read_reviews(con: Connection, selection_id: str) -> list[Review]:
     """The list of a selection, by example."""
     return [Review(*row) for row in con.execute(READ, {"selection_id": selection_id}).fetchall()]
+
+
+def read_judged(con: Connection, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Example → its verdict and the note, of those that were judged."""
+    rows = con.execute(VERDICTS_OF, {"ids": list(ids)}).fetchall()
+    return {str(row[0]): (str(row[1]), str(row[2])) for row in rows}
 
 
 def read_unlisted(con: Connection, ids: Sequence[str]) -> list[str]:

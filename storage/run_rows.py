@@ -167,6 +167,7 @@ class RunRows:
     con: duckdb.DuckDBPyConnection
     labels: Sequence[str]  # of the scores, in their order
     counts: dict[tuple[object, ...], int] = field(default_factory=dict)
+    choices: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
 
     def count(self, wanted: RowFilter, having: Sequence[str] | None = None) -> int:
         """How many rows are wanted; a filter is counted once."""
@@ -210,12 +211,13 @@ class RunRows:
 
     def facets(self) -> dict[str, list[tuple[str, int]]]:
         """Each value of each column that can be chosen from, with its rows, most first."""
-        found = {}
+        if self.choices:  # the table never changes
+            return self.choices
         for name in FACETS:
             query = f"""select {name}, count(*) as n from rows where {name} is not null
                 and {name} <> '' group by 1 order by n desc, 1 limit 200"""
-            found[name] = [(str(value), int(n)) for value, n in self.ask(query, {})]
-        return found
+            self.choices[name] = [(str(value), int(n)) for value, n in self.ask(query, {})]
+        return self.choices
 
     def values(self, label: str) -> NDArray[np.float64]:
         """(rows,) a score of every row in the order of their ids; NaN where there is none."""

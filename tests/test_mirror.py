@@ -82,6 +82,7 @@ TESTED_WITH = {
     "pipeline/viewing/pages/pairs.py": "pipeline/viewing/test_app.py",
     "pipeline/viewing/pages/scores.py": "pipeline/viewing/test_app.py",
     "pipeline/viewing/pages/trying.py": "flows/cli/test_view.py",
+    "pipeline/viewing/pages/reviewing.py": "pipeline/viewing/test_reviewing.py",
     "pipeline/viewing/pages/rows.py": "pipeline/viewing/test_app.py",
     "pipeline/viewing/pages/verdict.py": "pipeline/viewing/test_app.py",
     "pipeline/viewing/reasons.py": "pipeline/viewing/test_bring_in.py",

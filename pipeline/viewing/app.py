@@ -9,13 +9,13 @@ from starlette.exceptions import HTTPException as AnyHTTPError
 
 from pipeline.viewing.guard import Guard
 from pipeline.viewing.opened_run import Viewer
-from pipeline.viewing.pages import pairs, rows, scores, trying, verdict
+from pipeline.viewing.pages import pairs, reviewing, rows, scores, trying, verdict
 from storage.database import QueryError, WorkspaceBusyError, WorkspaceMissingError
 from storage.visible import harmless
 
 FILES = {"view.css": "text/css", "view.js": "text/javascript", "scores.js": "text/javascript"}
 
-PAGES = (verdict.router, rows.router, scores.router, pairs.router, trying.router)
+PAGES = (verdict.router, rows.router, scores.router, pairs.router, trying.router, reviewing.router)
 
 BUSY = "the workspace is being written to, and was for a minute; load the page again\n"
 

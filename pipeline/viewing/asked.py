@@ -17,7 +17,13 @@ TEXTS = ("status", "stage", "reason", "source", "license", "language", "control"
 
 NUMBERS = ("step", "kept_by")
 
-PAGES = (("/", "Verdict"), ("/rows", "Rows"), ("/scores", "Scores"), ("/pairs", "Pairs"))
+PAGES = (
+    ("/", "Verdict"),
+    ("/rows", "Rows"),
+    ("/scores", "Scores"),
+    ("/pairs", "Pairs"),
+    ("/review", "Review"),
+)
 """The ways at the top of every page."""
 
 LONGEST = 400

@@ -14,3 +14,9 @@ for (const form of document.querySelectorAll("form[method=get]")) {
     for (const field of form.elements) field.disabled = false;
   });
 }
+// Keys of what can be pressed: not while something is typed, nor with a key that is the browser's.
+document.addEventListener("keydown", event => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
+  const found = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
+  if (found) found.click();
+});

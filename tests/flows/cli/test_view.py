@@ -176,7 +176,24 @@ def test_a_brush_over_two_scores_leads_to_its_rows(page: "Page") -> None:
     assert "min.response_length" in page.url and page.locator("tbody tr").count() > 1
 
 
-@pytest.mark.parametrize("path", ["", "rows", "scores", "pairs"])
+def test_rows_are_judged_by_key_presses(page: "Page") -> None:
+    page.get_by_role("link", name="Review", exact=True).click()
+    page.get_by_role("link", name="above_threshold", exact=True).click()
+    first = page.locator("input[name=row]").input_value()
+    page.keyboard.press("s")
+    page.wait_for_url("**skip=*")
+    second = page.locator("input[name=row]").input_value()
+    assert second != first
+    page.get_by_label("Note").fill("bob")  # its letters are no verdicts
+    assert page.locator("input[name=row]").input_value() == second
+    page.get_by_label("Note").press("Tab")
+    page.keyboard.press("b")
+    page.get_by_text("1 of 6 read").wait_for()
+    page.goto(page.url.replace("review", f"rows/{second}"))
+    assert page.title().startswith("Row ")
+
+
+@pytest.mark.parametrize("path", ["", "rows", "scores", "pairs", "review?kind=chosen"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_narrow_window_and_can_be_read(page: "Page", path: str, scheme: Scheme) -> None:
     page.emulate_media(color_scheme=scheme)
