@@ -89,7 +89,7 @@ def verifier_problems(recipe: Recipe) -> Iterator[str]:
         for place, verifier in enumerate(getattr(block, "verify", ())):
             try:
                 verifier.require()
-            except NoSandboxError as error:
+            except (NoSandboxError, UnreadableSourceError) as error:
                 yield f"generate.{number}.verify.{place}: {error}"
 
 

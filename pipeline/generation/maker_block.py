@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -196,12 +196,15 @@ class PromptingBlock(GeneratorBlock):
         """Files in makers/prompts/ that these settings send."""
         return self.prompts
 
+    def keyed(self) -> dict[str, Any]:
+        """Its settings, as far as they can change a row."""
+        return self.model_dump(mode="json", exclude=NOT_IN_KEY)
+
     def key(self, seed: int, pool: Sequence[str] | None = None) -> str:
         """Hash of the model, the settings, the prompts, the seed and the pool."""
-        settings = self.model_dump(mode="json", exclude=NOT_IN_KEY)
-        asked_as = [self.asked_as] if self.few_shot else []
+        told, asked_as = self.keyed(), [self.asked_as] if self.few_shot else []
         return content_hash(
-            [self.identity(), settings, prompt_texts(self.sent_prompts()), seed, pool, *asked_as]
+            [self.identity(), told, prompt_texts(self.sent_prompts()), seed, pool, *asked_as]
         )[:16]
 
 

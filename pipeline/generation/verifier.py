@@ -6,7 +6,8 @@ asks, as a maker does.
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, Self, TypeAlias
 
 from pipeline.generation.maker import CallKind, CallPlace, Wanted
 from pipeline.generation.maker_block import CallBounds
@@ -42,6 +43,14 @@ class VerifierBlock(Settings):
     def takes(self, example: Example) -> bool:
         """Whether answers to a row can be verified."""
         return True
+
+    def placed(self, base: Path) -> Self:
+        """The same block, its paths as seen from here and not from its recipe's folder."""
+        return self
+
+    def key_part(self) -> dict[str, Any]:
+        """Its settings, as far as they can change a verdict."""
+        return self.model_dump(mode="json")
 
     def require(self) -> None:
         """See that what it needs is there.

@@ -11,9 +11,10 @@ from pipeline.generation.verifiers.in_language import InLanguage
 from pipeline.generation.verifiers.judged import Judged
 from pipeline.generation.verifiers.majority import Majority
 from pipeline.generation.verifiers.tool_calls import ToolCalls
+from pipeline.generation.verifiers.uncontaminated import Uncontaminated
 
 Verifier = Annotated[
-    FinalAnswer | Majority | Judged | Code | ToolCalls | Constraints | InLanguage,
+    FinalAnswer | Majority | Judged | Code | ToolCalls | Constraints | InLanguage | Uncontaminated,
     Field(discriminator="method"),
 ]
 """In a recipe: one of these, by its method."""

@@ -30,7 +30,8 @@ calls a passage (1 without `tags`) and 1 for each question that is left.
 import re
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -107,6 +108,15 @@ class DocumentQuestions(PassageMakerBlock):
     def compares_all(self) -> bool:
         """What is nearest to a question depends on all passages."""
         return True
+
+    def placed(self, base: Path) -> Self:
+        """See AnsweringBlock; its verifiers too."""
+        verify = tuple(each.placed(base) for each in self.verify)
+        return super().placed(base).model_copy(update={"verify": verify})
+
+    def keyed(self) -> dict[str, Any]:
+        """See PromptingBlock."""
+        return super().keyed() | {"verify": [each.key_part() for each in self.verify]}
 
     def sent_prompts(self) -> Sequence[str]:
         """Its own, and those of verifiers."""

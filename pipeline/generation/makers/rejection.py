@@ -31,7 +31,8 @@ of 64 in its code), is not here.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, Self
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -108,6 +109,15 @@ class Rejection(MakerBlock):
                 "or a temperature above 0"
             )
         return self
+
+    def placed(self, base: Path) -> Self:
+        """See AnsweringBlock; its verifiers too."""
+        verify = tuple(each.placed(base) for each in self.verify)
+        return super().placed(base).model_copy(update={"verify": verify})
+
+    def keyed(self) -> dict[str, Any]:
+        """See PromptingBlock."""
+        return super().keyed() | {"verify": [each.key_part() for each in self.verify]}
 
     def sent_prompts(self) -> Sequence[str]:
         """Its own, and those of verifiers."""
