@@ -79,6 +79,34 @@ select
     (select count(*) from after_pool semi join before_pool using (example_id))
 """
 
+EDITS = f"""
+with
+    before_pool as ({POOL.format(run="$before")}),
+    after_pool as ({POOL.format(run="$after")}),
+    stood as (
+        select run_id, path, position, example_id, prompt_id
+        from run_sources join sources using (source_id) join occurrences using (source_id)
+            join examples using (example_id)
+        where run_id in ($before, $after)
+    ),
+    gone as (select * from stood anti join after_pool using (example_id) where run_id = $before),
+    new as (select * from stood anti join before_pool using (example_id) where run_id = $after),
+    of_prompt as (
+        select distinct on (n.example_id) g.example_id as was, n.example_id as is_now
+        from new n join gone g using (path, prompt_id)
+        order by n.example_id, abs(g.position - n.position), g.example_id
+    ),
+    of_place as (
+        select distinct on (n.example_id) g.example_id as was, n.example_id as is_now
+        from new n join gone g using (path, position)
+        where n.example_id not in (select is_now from of_prompt)
+            and g.example_id not in (select was from of_prompt)
+        order by n.example_id, g.example_id
+    )
+from of_prompt union all from of_place order by is_now
+"""
+"""An edit leaves a row in its file with its prompt; where nothing has that, at its place there."""
+
 CHOICE = """
 select rank, example_id, turns from selection_rows where selection_id = (
     select selection_id from run_selections where run_id = {run} and kind = 'choice'
@@ -132,6 +160,13 @@ class PoolChange:
     stayed: int
 
 
+class Edit(NamedTuple):
+    """A row of a file that has another content in the later run: two examples."""
+
+    before: str
+    after: str
+
+
 class StayedRows(NamedTuple):
     """Examples that two selections have."""
 
@@ -151,6 +186,8 @@ class ChoiceChange:
     reason: str | None
     because_of: str | None
     value: float | None
+    edited: str | None = None
+    """The example that its row in the source was before, or has become since, by an edit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +234,12 @@ def read_pool_change(con: Connection, before: str, after: str) -> PoolChange:
     """How many examples came, went and stayed."""
     (counts,) = con.execute(POOL_COUNTS, {"before": before, "after": after}).fetchall()
     return PoolChange(*counts)
+
+
+def read_edits(con: Connection, before: str, after: str) -> list[Edit]:
+    """Examples that are gone, each with the new one that its row has become; by the new one."""
+    rows = con.execute(EDITS, {"before": before, "after": after}).fetchall()
+    return [Edit(*row) for row in rows]
 
 
 def read_choice_changes(con: Connection, before: str, after: str) -> list[ChoiceChange]:

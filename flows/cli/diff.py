@@ -19,7 +19,7 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Say what changed from one run to another, and why; --json has every row."""
-    from pipeline.reporting.changes import changes_markdown, compare_runs
+    from pipeline.reporting.changes import changes_data, changes_markdown, compare_runs
     from storage.changes import find_previous
     from storage.database import QueryError, read_workspace
     from storage.runs import find_run
@@ -34,4 +34,4 @@ def diff(
                 "`sluice sql 'select run_id, name, started_at from runs'` lists them"
             )
         changes = compare_runs(con, earlier, later)
-    print_answer(changes, changes_markdown(changes), as_json)
+    print_answer(changes_data(changes), changes_markdown(changes), as_json)

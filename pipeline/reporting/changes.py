@@ -7,7 +7,7 @@ one such reason, taken from the decisions that both runs stored.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 import orjson
 
@@ -15,11 +15,13 @@ from pipeline.text.markdown import code_span, escape_markdown, markdown_table
 from storage.changes import (
     ChoiceChange,
     DescribedRun,
+    Edit,
     PoolChange,
     SourceChange,
     count_stayed,
     describe_run,
     read_choice_changes,
+    read_edits,
     read_pool_change,
     read_source_changes,
 )
@@ -53,6 +55,8 @@ class RunChanges:
     choice: Sequence[ChoiceChange]
     unselected: Sequence[str] = ()
     """Those of the two runs that have chosen nothing yet, and so cannot be compared in that."""
+    edits: Sequence[Edit] = ()
+    """Of the examples that came and went, those that are one row of a file before and after."""
 
     def count(self, change: str) -> int:
         """Rows of the selection that were "added" or "removed"."""
@@ -68,6 +72,7 @@ def compare_runs(con: Connection, before: str, after: str) -> RunChanges:
     runs = describe_run(con, before), describe_run(con, after)
     unselected = [run for run in (before, after) if "choice" not in read_run_selections(con, run)]
     stayed = count_stayed(con, before, after)
+    edits = read_edits(con, before, after)
     return RunChanges(
         before=before,
         after=after,
@@ -76,9 +81,19 @@ def compare_runs(con: Connection, before: str, after: str) -> RunChanges:
         pool=read_pool_change(con, before, after),
         stayed=stayed.rows,
         retrained=stayed.retrained,
-        choice=[] if unselected else read_choice_changes(con, before, after),
+        choice=[] if unselected else with_edits(read_choice_changes(con, before, after), edits),
         unselected=unselected,
+        edits=edits,
     )
+
+
+def with_edits(choice: Sequence[ChoiceChange], edits: Sequence[Edit]) -> list[ChoiceChange]:
+    """Changes of the selection, each with what its row was before an edit, or has become."""
+    was = {edit.after: edit.before for edit in edits}
+    # Of a row that was copied and edited twice, the first by id.
+    now = {edit.before: edit.after for edit in reversed(edits)}
+    of = {"added": was, "removed": now}
+    return [replace(each, edited=of[each.change].get(each.example_id)) for each in choice]
 
 
 def compare_settings(before: DescribedRun, after: DescribedRun) -> Iterator[SettingChange]:
@@ -118,6 +133,8 @@ def parts(value: object) -> dict[str, object] | None:
 
 def why(change: ChoiceChange) -> str:
     """The reason of a change in words."""
+    if change.reason is None and change.edited:
+        return "edited row" if change.change == "added" else "its row was edited"
     if change.reason is None:
         return "new row" if change.change == "added" else "its row is gone from the sources"
     step = f"{change.reason} ({change.stage}: {change.label})"
@@ -141,7 +158,8 @@ def changes_markdown(changes: RunChanges) -> str:
         f"## What changed since run {changes.before}",
         "",
         *(f"- {code_span(s.setting)}: {moved_setting(s)}" for s in changes.settings),
-        f"- examples: {pool.new} new, {pool.retired} retired, {pool.stayed} as before",
+        f"- examples: {pool.new} new, {pool.retired} retired, {pool.stayed} as before"
+        + (f"; {len(changes.edits)} of the new ones by an edit of a row" if changes.edits else ""),
         f"- selection: {selection_line(changes)}",
     ]
     if changes.sources:
@@ -199,9 +217,24 @@ def join_edits(sources: Sequence[SourceChange]) -> list[SourceChange]:
 
 
 def named(rows: Sequence[ChoiceChange]) -> str:
-    """A few ids, the best ranks first, each with what caused it."""
-    shown = [
-        each.example_id[:8] + (f" (because of {each.because_of[:8]})" if each.because_of else "")
-        for each in rows[:NAMED]
-    ]
-    return ", ".join(shown) + (", …" if len(rows) > NAMED else "")
+    """A few ids, the best ranks first, each with what caused it or what it was before an edit."""
+    shown = ", ".join(each.example_id[:8] + beside(each) for each in rows[:NAMED])
+    return shown + (", …" if len(rows) > NAMED else "")
+
+
+def beside(change: ChoiceChange) -> str:
+    """The other example that a change has to do with, in brackets."""
+    if change.edited and change.reason is None:
+        return f" ({'was' if change.change == 'added' else 'now'} {change.edited[:8]})"
+    return f" (because of {change.because_of[:8]})" if change.because_of else ""
+
+
+def changes_data(changes: RunChanges) -> dict[str, object]:
+    """All of it for a program: what the Markdown says, and every row with its reason in words."""
+    return {
+        **{field.name: getattr(changes, field.name) for field in fields(changes)},
+        "sources": join_edits(changes.sources),
+        "added": changes.count("added"),
+        "removed": changes.count("removed"),
+        "choice": [{**asdict(each), "why": why(each)} for each in changes.choice],
+    }

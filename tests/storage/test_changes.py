@@ -1,18 +1,21 @@
 """What two runs have apart, row by row: worked out by hand, with other runs beside them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from storage.changes import (
     ChoiceChange,
     DescribedRun,
+    Edit,
     PoolChange,
     SourceChange,
     count_stayed,
     describe_run,
     find_previous,
     read_choice_changes,
+    read_edits,
     read_pool_change,
     read_source_changes,
 )
@@ -126,6 +129,45 @@ def test_sources_are_told_by_path_with_the_examples_that_came_or_went(told: Conn
 def test_examples_are_counted_once_however_often_they_stand(told: Connection) -> None:
     assert read_pool_change(told, "before", "after") == PoolChange(new=1, retired=1, stayed=3)
     assert read_pool_change(told, "after", "other") == PoolChange(new=1, retired=4, stayed=0)
+
+
+def test_a_place_in_a_file_with_another_row_is_an_edit(told: Connection) -> None:
+    # A stood at the second line of a.jsonl, where D stands now.
+    assert read_edits(told, "before", "after") == [Edit(IDS["A"], IDS["D"])]
+
+
+def test_a_row_with_the_prompt_it_had_is_an_edit_wherever_it_stands_in_its_file(
+    tmp_path: Path,
+) -> None:
+    talks = {
+        name: Conversation(
+            [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+        )
+        for name, prompt, answer in (
+            ("x1", "p", "1"),
+            ("x2", "p", "2"),
+            ("x3", "p", "4"),
+            ("y1", "q", "3"),
+            ("y2", "r", "3"),
+        )
+    }
+    ids = {name: talk.example_id for name, talk in talks.items()}
+    with open_workspace(Workspace(tmp_path)) as con:
+        for run_id, path, names in (
+            ("was", "f.jsonl", ["x1", "y1"]),
+            ("is", "f.jsonl", ["x3", "y2", "x2"]),
+            ("moved", "g.jsonl", ["x2"]),
+        ):
+            add_source(con, Source(run_id, path, None, None, "", run_id, 1))
+            read = [ReadRow(n, talks[name], "messages") for n, name in enumerate(names, start=1)]
+            write_rows(con, run_id, read, [])
+            complete_source(con, run_id, len(names))
+            start_run(con, run_id, {"name": "m", "seed": 0}, "code", {}, [run_id])
+        # Two rows have the prompt of x1, and y2 stands where y1 stood.
+        assert {(ids["x1"], ids["x2"]), (ids["x1"], ids["x3"]), (ids["y1"], ids["y2"])} == set(
+            read_edits(con, "was", "is")
+        )
+        assert read_edits(con, "was", "moved") == [], "it is another file"
 
 
 def test_each_row_that_came_or_left_has_what_the_other_run_decided(told: Connection) -> None:

@@ -38,6 +38,15 @@ def test_json_has_every_row(workspace: str) -> None:
     assert (found["before"], found["after"], found["stayed"]) == ("one", "two", 1)
     assert [each["change"] for each in found["choice"]] == ["added", "removed"]
     assert len(found["choice"][0]["example_id"]) == 32
+    # and no less than the text has
+    assert (found["added"], found["removed"]) == (1, 1)
+    assert [(each["path"], each["change"]) for each in found["sources"]] == [
+        ("../incoming/a.jsonl", "edited")
+    ]
+    assert [each["why"] for each in found["choice"]] == [
+        "new row",
+        "now over_budget (select: top_k(score=response_length, rows=2))",
+    ]
 
 
 @pytest.mark.parametrize(

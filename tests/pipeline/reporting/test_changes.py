@@ -91,6 +91,25 @@ def test_each_change_of_the_selection_has_its_reason(tmp_path: Path) -> None:
     assert edited == [("new", 2, 0), ("gone", 0, 1)]
 
 
+def test_an_edited_row_is_linked_to_what_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "incoming" / "a.jsonl"
+    write_rows(file, {"a": 9, "b": 8, "c": 7})
+    workspace = night(tmp_path, "one")
+    write_rows(file, {"new": 3, "a": 10, "b": 8, "c": 2})  # all of them a line further down
+    night(tmp_path, "two")
+    changes = compare(workspace)
+    ids = {each.change: each for each in changes.choice}
+    assert set(ids) == {"added", "removed"} and len(changes.edits) == 2
+    assert ids["added"].edited == ids["removed"].example_id
+    assert ids["removed"].edited == ids["added"].example_id
+    assert why(ids["added"]) == "edited row" and why(ids["removed"]) == "its row was edited"
+    text = changes_markdown(changes)
+    assert "- examples: 3 new, 2 retired, 1 as before; 2 of the new ones by an edit" in text
+    was, now = (ids[each].example_id[:8] for each in ("removed", "added"))
+    assert f"| added | 1 | edited row | {now} (was {was}) |" in text
+    assert f"| removed | 1 | its row was edited | {was} (now {now}) |" in text
+
+
 def test_a_step_that_drops_a_row_now_is_named(tmp_path: Path) -> None:
     write_rows(tmp_path / "incoming" / "a.jsonl", {"a": 3, "b": 5, "c": 7})
     workspace = night(tmp_path, "one", budget=3)
