@@ -36,6 +36,7 @@ def two(
     return [folder / "0", folder / "1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choose", ["uniform", "greedy"])
 def test_it_has_the_weights_of_the_soup_that_trains_its_members(
     choose: str, two: list[Path], tiny_export: Path, tiny_model: Path, tmp_path: Path

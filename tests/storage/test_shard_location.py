@@ -106,6 +106,7 @@ def test_a_store_that_cannot_be_used_is_told_before_any_work(
     s3fs.S3FileSystem.clear_instance_cache()
 
 
+@pytest.mark.slow
 def test_duckdb_reads_and_merges_shards_in_a_store(bucket: str, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "w")
     set_shard_location(workspace.directory, f"{bucket}/{uuid4().hex}")

@@ -53,6 +53,7 @@ def earlier(tiny_export: Path, tiny_model: Path, tmp_path_factory: pytest.TempPa
     return output / "adapter"
 
 
+@pytest.mark.slow
 def test_a_step_has_one_penalty_however_it_is_cut_and_packed(
     earlier: Path, tiny_export: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -110,6 +111,7 @@ def test_an_adapter_of_another_model_is_refused_before_a_step(
         train_adapter(tiny_export, tiny_model, tmp_path / "out", settings)
 
 
+@pytest.mark.slow
 def test_earlier_changes_are_left_alone(
     earlier: Path, tiny_export: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
