@@ -37,6 +37,7 @@ BESIDE = {
 
 REMARKS = {
     "flows/automations.yaml": "The automation that finds runs whose process is gone",
+    "flows/notifications.yaml": "Automations that tell a person of questions and of failures",
     "recipes/answer_styles.yaml": "SEFE's answer styles as a recipe: choices, yes or no, reasons",
     "recipes/demo.yaml": "The demo: raw rows of many shapes to a trained adapter",
     "recipes/el2n.yaml": "Rows that the model is certain of are pruned: EL2N, as in SFPrompt",

@@ -15,7 +15,6 @@ from uuid import UUID
 
 import httpx
 from prefect.artifacts import (
-    create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
@@ -123,15 +122,6 @@ def show_export(recipe: str, export: Path, manifest: ExportManifest) -> None:
     place = export.resolve()
     told = f"**Export** `{manifest.export_id[:12]}` of {code_span(recipe)}"
     show_markdown(recipe, "export", told, export_markdown(place, manifest))
-    put_on_page(
-        "the link to the export",
-        lambda: create_link_artifact(
-            link=place.as_uri(),
-            link_text=harmless(place.name),
-            key=artifact_key(recipe, "export-folder"),
-            description="The folder, for a browser on the machine that has it",
-        ),
-    )
 
 
 def export_markdown(export: Path, manifest: ExportManifest) -> str:

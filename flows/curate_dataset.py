@@ -1,11 +1,11 @@
 """The flow that runs a recipe: raw rows in, a selection, an export and an adapter out."""
 
-import os
 from pathlib import Path
 from typing import Any, cast
 
 from prefect import Flow, flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.settings import PREFECT_API_URL
 from prefect.utilities.annotations import quote
 
 from flows.artifacts import (
@@ -138,8 +138,7 @@ def curate_on(runner: RunnerName, cluster: str | None) -> Flow[..., quote]:
 
 def say_where_the_page_is() -> None:
     """Say which server keeps the run page, or that none does."""
-    url = os.environ.get("PREFECT_API_URL")
-    if url:
+    if url := PREFECT_API_URL.value():  # the environment's, or that of Prefect's profile
         say(f"the run page is kept by {url}")
     else:
         say("PREFECT_API_URL is not set: the run page will not be kept; `sluice server` keeps it")

@@ -3,11 +3,16 @@
 from pathlib import Path
 
 from prefect.events import emit_event
+from prefect.settings import PREFECT_API_URL
 
 from flows.artifacts import show_export
 from flows.begin_run import RunState
+from flows.progress import say
 from flows.stages import StageName
 from pipeline.export.stage import Exported
+from storage.conversations import content_hash
+from storage.database import open_workspace
+from storage.handovers import record_handover, was_handed_over
 
 EXPORTED_EVENT = "sluice.selection.exported"
 
@@ -17,13 +22,39 @@ def hand_over(state: RunState, until: StageName) -> None:
     exported = state.exported
     assert exported is not None
     show_export(state.recipe.name, exported.path, exported.manifest)
-    elsewhere = state.recipe.train is not None and until == "export"
+    if state.recipe.train is None or until != "export":
+        send_event(state, exported, train="no")
+    elif not PREFECT_API_URL.value():  # the server ends with the run, and nobody listens to it
+        say("export: PREFECT_API_URL is not set, so nobody is told that there is this to train on")
+    else:
+        send_once(state, exported)
+
+
+def send_once(state: RunState, exported: Exported) -> None:
+    """Tell whoever trains elsewhere, unless this training was told of before.
+
+    What is recorded is what was sent: a kill in between sends it twice, which ends in one training.
+    """
+    assert state.recipe.train is not None
+    settings = state.recipe.train.model_dump(mode="json")
+    key = content_hash([exported.manifest.export_id, state.placed.target, settings])
+    with open_workspace(state.run.workspace, views=False) as con:
+        if was_handed_over(con, key):
+            say("export: handed over before, with the same settings of the training; nothing sent")
+            return
+    send_event(state, exported, train="elsewhere")
+    with open_workspace(state.run.workspace, views=False) as con:
+        record_handover(con, key, exported.manifest.export_id, state.run.run_id)
+
+
+def send_event(state: RunState, exported: Exported, train: str) -> None:
+    """Send the event of an export; `train` is what its automation goes by."""
     emit_event(
         event=EXPORTED_EVENT,
         resource={
             "prefect.resource.id": f"sluice.export.{exported.manifest.export_id}",
             "prefect.resource.name": exported.path.name,
-            "sluice.train": "elsewhere" if elsewhere else "no",
+            "sluice.train": train,
         },
         payload=export_payload(state, exported),
     )

@@ -22,6 +22,11 @@ def name_training() -> str:
     return f"fine-tune on {Path(flow_run.parameters['export']).name}, {minute()}"
 
 
+def name_approval() -> str:
+    """A question to a person: about which export, and when."""
+    return f"approve training on {Path(flow_run.parameters['export']).name}, {minute()}"
+
+
 def name_mixtures() -> str:
     """A search for a mixture: the task's export, and when."""
     return f"mixtures with {flow_run.parameters['plan'].export.name}, {minute()}"

@@ -459,4 +459,11 @@ MIGRATIONS = (
            coalesce(sum(prompt_tokens), 0) as prompt_tokens
     from maker_calls join replies using (reply_key)
     group by all""",
+    # ---- the handoff -----------------------------------------------------------------------------
+    """create table handovers (
+        handover_key varchar primary key, -- hash of export, target and training's settings
+        export_id varchar not null,
+        run_id varchar not null,          -- that handed it over
+        sent_at timestamptz not null
+    )""",
 )

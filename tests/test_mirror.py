@@ -110,6 +110,7 @@ TESTED_WITH = {
     "flows/recipe/form.py": "flows/recipe/test_check.py",
     # flows and verbs are tested on a real server and as commands
     "flows/cli/backfill.py": "flows/test_prefect_server.py",
+    "flows/cli/deploy.py": "flows/test_prefect_server.py",
     "flows/cli/retry.py": "flows/test_retry_rows.py",
     "flows/cli/environment.py": "flows/cli/test_main.py",
     "flows/cli/explain.py": "flows/cli/test_run.py",
@@ -124,11 +125,12 @@ TESTED_WITH = {
     "flows/cli/quarantine.py": "flows/cli/test_run.py",
     "flows/cli/report.py": "flows/cli/test_run.py",
     "flows/cli/server.py": "flows/test_prefect_server.py",
-    "flows/export_event.py": "flows/test_deployments.py",
     "flows/measure_shards.py": "flows/test_clusters.py",
     "flows/report_workspace.py": "flows/test_prefect_server.py",
     "flows/submit_backfill.py": "flows/test_prefect_server.py",
+    "flows/submit_run.py": "flows/test_prefect_server.py",
     # SQL is tested by the stage that asks it
+    "storage/handovers.py": "flows/test_export_event.py",
     "storage/evidence.py": "pipeline/selection/test_evidence.py",
     "storage/explain.py": "flows/cli/test_run.py",
     "storage/maker_calls.py": "pipeline/generation/makers/test_contract.py",

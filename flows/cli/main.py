@@ -20,6 +20,7 @@ import typer
 
 from flows.cli.backfill import backfill
 from flows.cli.check import check
+from flows.cli.deploy import deploy
 from flows.cli.diff import diff
 from flows.cli.disk_errors import explain_fault
 from flows.cli.doctor import doctor
@@ -66,7 +67,7 @@ VERBS: dict[str, tuple[Callable[..., None], ...]] = {  # heading of `sluice --he
     ),
     "Hand it to another trainer": (handoff, verify_handoff),
     "Decide what to do next": (what_if, trial, screen, suggest, mixture),
-    "Models, servers and upkeep": (models, serve, server, doctor, gc),
+    "Models, servers and upkeep": (models, serve, server, deploy, doctor, gc),
 }
 
 DISK_FAULT, LOST_SERVER = 3, 5  # exit codes where the error is a library's and carries none

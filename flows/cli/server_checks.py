@@ -21,7 +21,9 @@ SECONDS = 5.0  # a server that does not answer in this time is not there
 def examine_server() -> Iterator[Finding]:
     """Everything about the server that PREFECT_API_URL names."""
     yield check_telemetry()
-    if not (url := os.environ.get("PREFECT_API_URL")):
+    from prefect.settings import PREFECT_API_URL
+
+    if not (url := PREFECT_API_URL.value()):  # the environment's, or that of Prefect's profile
         detail = "PREFECT_API_URL is not set: pages of runs are not kept, and nothing is scheduled"
         remedy = "`sluice server` starts one and says what to set"
         yield Finding("warning", "server", detail, remedy)

@@ -25,7 +25,9 @@ def explain_lost_server(error: BaseException) -> str | None:
             f"longer ({PATIENCE}), or start a server that stays (`sluice server`), and give the "
             "same command again"
         )
-    url = os.environ.get("PREFECT_API_URL")
+    from prefect.settings import PREFECT_API_URL
+
+    url = PREFECT_API_URL.value()  # the environment's, or that of Prefect's profile
     if not any(is_lost(each) if url else is_lost_here(each) for each in errors):
         return None
     which, otherwise = (

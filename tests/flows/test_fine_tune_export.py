@@ -7,32 +7,18 @@ import pytest
 from fine_tune.outcome import TrainingOutcome, with_template_of
 from fine_tune.settings import TrainSettings
 from flows import fine_tune_export
-from flows.fine_tune_export import Approval, fine_tune, train_export
+from flows.fine_tune_export import fine_tune, train_export
 from tests.fine_tune.conftest import tiny_export, tiny_model  # noqa: F401
 
 
-class Page:
-    """Stands for the server: answers for a person, and keeps what it is told."""
-
-    def __init__(self, answer: Approval | None) -> None:
-        self.answer = answer
-        self.asked = 0
-        self.told: list[TrainingOutcome] = []
-
-    def ask(self, *_: object) -> Approval:
-        self.asked += 1
-        assert self.answer is not None
-        return self.answer
-
-
-def take_the_place(monkeypatch: pytest.MonkeyPatch, answer: Approval | None) -> Page:
-    page = Page(answer)
-    monkeypatch.setattr(fine_tune_export, "ask", page.ask)
-    monkeypatch.setattr(fine_tune_export, "report_back", page.told.append)
+def take_the_place(monkeypatch: pytest.MonkeyPatch) -> list[TrainingOutcome]:
+    """Have nothing go to a server; what would be told to it is in the list."""
+    told: list[TrainingOutcome] = []
+    monkeypatch.setattr(fine_tune_export, "report_back", told.append)
     monkeypatch.setattr(fine_tune_export, "show_training", lambda *_: None)
     monkeypatch.setattr(fine_tune_export, "train_export", train_export.fn)
     monkeypatch.setattr(fine_tune_export, "ProgressArtifact", lambda *_: Quiet())
-    return page
+    return told
 
 
 class Quiet:
@@ -51,37 +37,30 @@ def export(tmp_path: Path, tiny_export: Path, one_thread: None) -> Path:  # noqa
 SETTINGS = TrainSettings(max_steps=1, lora_rank=2)
 
 
+@pytest.mark.slow
 def test_it_needs_the_export_alone(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = take_the_place(monkeypatch, None)
+    told = take_the_place(monkeypatch)
     monkeypatch.setattr(fine_tune_export, "recipe_settings", lambda _: SETTINGS)
     monkeypatch.setattr(fine_tune_export, "read_recipe", lambda _: {"name": "r"})
-    assert fine_tune.fn(str(export)) is None
-    (outcome,) = page.told
+    fine_tune.fn(str(export))
+    (outcome,) = told
     workspace = export.parent.parent
     assert outcome.workspace == str(workspace) and outcome.adapter.startswith("models/adapter-")
     assert (workspace / outcome.adapter / "adapter" / "adapter_model.safetensors").is_file()
     assert orjson.loads((workspace / outcome.adapter / "report.json").read_bytes())["steps"] == 1
-    fine_tune.fn(str(export), approval=True)  # trained already: nobody is asked, but it is told of
-    assert page.asked == 0 and page.told == [outcome, outcome]
+    fine_tune.fn(str(export))  # trained already: it is told of again
+    assert told == [outcome, outcome]
 
 
-def test_a_no_trains_nothing(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = take_the_place(monkeypatch, Approval(approve=False, reason="too dear"))
-    state = fine_tune.fn(str(export), approval=True, train=SETTINGS)
-    assert state is not None and state.is_cancelled() and state.message == "Not approved: too dear"
-    assert page.asked == 1 and page.told == []
-    assert not (export.parent.parent / "models").exists()
-
-
+@pytest.mark.slow
 def test_output_and_settings_can_be_given(
     export: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    page = take_the_place(monkeypatch, Approval(approve=True))
+    told = take_the_place(monkeypatch)
     monkeypatch.setattr(fine_tune_export, "read_recipe", lambda _: {"name": "r"})
-    fine_tune.fn(str(export), True, str(tmp_path / "elsewhere"), SETTINGS)
-    assert page.asked == 1
-    assert page.told[0].adapter == str(tmp_path / "elsewhere")
-    assert page.told[0].report["training"]["settings"] == SETTINGS.model_dump(mode="json")
+    fine_tune.fn(str(export), str(tmp_path / "elsewhere"), SETTINGS)
+    assert told[0].adapter == str(tmp_path / "elsewhere")
+    assert told[0].report["training"]["settings"] == SETTINGS.model_dump(mode="json")
 
 
 def test_a_template_that_lies_in_the_export_is_the_models(tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import orjson
@@ -26,6 +28,7 @@ import pytest
 from docs.docstrings import ROOT
 from fine_tune.cost import TrainCost
 from flows.cli.environment import ENVIRONMENT
+from flows.export_event import EXPORTED_EVENT
 from storage.database import open_workspace, read_workspace
 from storage.exports_check import verify_export
 from storage.exports_manifest import read_manifest
@@ -55,6 +58,8 @@ select:
     - {method: top_k, score: grape, budget: {rows: 10}}
 train: {batch_rows: 2, lora_rank: 2, max_steps: 3}
 """
+
+APPROVAL = "approve-training/approve-training"
 
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
@@ -251,6 +256,47 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield from serve(tmp_path_factory.mktemp("server"), {}, ("sluice", "gpu"))
 
 
+class Inbox(BaseHTTPRequestHandler):
+    """Where the notifications go; a chat's webhook in life."""
+
+    got: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.got.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Not to the tests' output."""
+
+
+@pytest.fixture(scope="module")
+def inbox(server: Server) -> Iterator[list[str]]:
+    """What is told by the automations of flows/notifications.yaml, made as the docs have it."""
+    receiver = ThreadingHTTPServer(("127.0.0.1", 0), Inbox)
+    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    block = (
+        "from prefect.blocks.notifications import CustomWebhookNotificationBlock as Block\n"
+        f"url = 'http://127.0.0.1:{receiver.server_port}'\n"
+        "data = {'text': '{{subject}} {{body}}'}\n"
+        "print(Block(name='w', url=url, json_data=data).save('sluice'))"
+    )
+    made = subprocess.run(
+        [sys.executable, "-c", block],
+        cwd=ROOT,
+        env=server.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stderr
+    text = (ROOT / "flows" / "notifications.yaml").read_text(encoding="utf-8")
+    file = server.folder / "notifications.yaml"
+    file.write_text(text.replace("BLOCK-ID", made.stdout.strip()))
+    server.command("automation", "create", "--from-file", str(file))
+    yield Inbox.got
+    receiver.shutdown()
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_project(tmp_path_factory.mktemp("team") / "project")
@@ -321,34 +367,54 @@ def test_the_page_shows_what_was_done(server: Server, project: Path, nightly: st
     assert picture == file.read_bytes()
     assert str(export_of(project)) in shown["small-export"]["data"]
     assert "| train | 10 |" in shown["small-export"]["data"]
-    assert export_of(project).as_uri() in shown["small-export-folder"]["data"]
     assert shown["small-measuring-losses"]["data"] == 100.0
 
 
-def test_an_export_waits_for_a_person_and_a_no_ends_it(server: Server, nightly: str) -> None:
-    wait_until(lambda: bool(server.runs_of("fine-tune/fine-tune")), 180, server.logs)
-    (run,) = server.runs_of("fine-tune/fine-tune")
-    waiting = server.wait_for(run["id"], "PAUSED")
-    assert waiting["name"].startswith("fine-tune on choice-")
-    answer = {"run_input": {"approve": False, "reason": "not this week"}}
-    server.send(f"/flow_runs/{run['id']}/resume", answer)
-    refused = server.wait_for(run["id"], "CANCELLED")
-    assert refused["state"]["message"] == "Not approved: not this week"
-    assert server.runs_of("record-training/record-training") == []
+@pytest.fixture(scope="module")
+def waiting(server: Server, inbox: list[str], nightly: str) -> tuple[str, float]:
+    """The question that the night's export led to, and since when it has waited."""
+    wait_until(lambda: bool(server.runs_of(APPROVAL)), 180, server.logs)
+    (run,) = server.runs_of(APPROVAL)
+    asked = server.wait_for(run["id"], "PAUSED")
+    assert asked["name"].startswith("approve training on choice-")
+    return run["id"], time.monotonic()
+
+
+def shown_to_decide_by(server: Server, run_id: str) -> str:
+    """What the page shows beside a question; it is stored after the state."""
+    found: list[str] = []
+
+    def there() -> bool:
+        stored = server.rows(
+            f"/flow_runs/{run_id}/input/filter", {"prefix": "suspended-approval-", "limit": 9}
+        )
+        found[:] = [each["value"] for each in stored if each["key"].endswith("-description")]
+        return bool(found)
+
+    wait_until(there, 60, server.logs)
+    return found[0]
 
 
 def test_an_approved_training_is_written_into_the_workspace(
-    server: Server, project: Path, nightly: str
+    server: Server, project: Path, nightly: str, waiting: tuple[str, float]
 ) -> None:
     export = export_of(project)
-    asked = {"export": str(export), "target": str(project / "model"), "approval": True}
-    run_id = server.trigger("fine-tune/fine-tune", **asked)
+    # A second question about the same export, as by hand: its answer starts the same training.
+    asked = {"export": str(export), "target": str(project / "model")}
+    run_id = server.trigger(APPROVAL, **asked)
     server.wait_for(run_id, "PAUSED")
-    server.send(f"/flow_runs/{run_id}/resume", {"run_input": {"approve": True}})
+    shown = shown_to_decide_by(server, run_id)
+    assert "| train | 10 |" in shown and "What the selection is worth" in shown
+    for answer in ({}, {"reason": "looks good"}, {"answer": "perhaps"}):
+        told = server.read(f"/flow_runs/{run_id}/resume", {"run_input": answer})
+        assert told["status"] != "ACCEPT", "no answer was given"
+    server.send(f"/flow_runs/{run_id}/resume", {"run_input": {"answer": "yes"}})
     server.wait_for(run_id, "COMPLETED")
-    shown = server.artifacts(run_id)
-    assert shown["small-training-progress"]["data"] == 100.0
-    assert "| rows trained on | 6 |" in shown["small-training"]["data"]
+    (trained,) = server.runs_of("fine-tune/fine-tune")
+    server.wait_for(trained["id"], "COMPLETED")
+    page = server.artifacts(trained["id"])
+    assert page["small-training-progress"]["data"] == 100.0
+    assert "| rows trained on | 6 |" in page["small-training"]["data"]
     wait_until(lambda: bool(server.runs_of("record-training/record-training")), 180, server.logs)
     (record,) = server.runs_of("record-training/record-training")
     server.wait_for(record["id"], "COMPLETED")
@@ -363,18 +429,63 @@ def test_an_approved_training_is_written_into_the_workspace(
     assert (costs.executions, costs.rows) == (1, 6) and costs.seconds > 0
 
 
+def test_a_person_is_told_of_questions_and_of_runs_that_fail(
+    server: Server, project: Path, waiting: tuple[str, float], inbox: list[str]
+) -> None:
+    wait_until(lambda: len(inbox) >= 1, 60, server.logs)
+    assert "Sluice asks: approve training on choice-" in inbox[0] and waiting[0] in inbox[0]
+    lost = server.trigger("curate-file/nightly", recipe_file=str(project / "none.yaml"))
+    failed = server.wait_for(lost, "FAILED")
+    assert "none.yaml" in failed["state"]["message"]
+    wait_until(lambda: any(lost in each for each in inbox), 60, server.logs)
+    (told,) = (each for each in inbox if lost in each)
+    assert "there is no such file" in told
+    logs = server.rows("/logs/filter", {"logs": {"flow_run_id": {"any_": [lost]}}})
+    text = "\n".join(each["message"] for each in logs)
+    assert "there is no such file" in text and "Traceback" not in text
+
+
+def test_an_unchanged_night_asks_nobody_again(
+    server: Server, project: Path, nightly: str, waiting: tuple[str, float]
+) -> None:
+    before = len(server.runs_of(APPROVAL))
+    given = {"recipe_file": str(project / "recipe.yaml"), "until": "export"}
+    server.wait_for(server.trigger("curate-file/nightly", **given), "COMPLETED")
+    events = {"filter": {"event": {"name": [EXPORTED_EVENT]}}}
+    assert len(server.read("/events/filter", events)["events"]) == 1
+    assert len(server.runs_of(APPROVAL)) == before
+
+
 def test_a_trained_export_is_not_asked_about_again(
     server: Server, project: Path, nightly: str
 ) -> None:
-    asked = {"export": str(export_of(project)), "target": str(project / "model"), "approval": True}
-    server.wait_for(server.trigger("fine-tune/fine-tune", **asked), "COMPLETED")
+    asked = {"export": str(export_of(project)), "target": str(project / "model")}
+    server.wait_for(server.trigger(APPROVAL, **asked), "COMPLETED")
+    assert len(server.runs_of("fine-tune/fine-tune")) == 1
+
+
+def test_a_question_waits_for_longer_than_a_pulse_may_be_missing_and_a_no_ends_it(
+    server: Server, waiting: tuple[str, float]
+) -> None:
+    run_id, since = waiting
+    window = 90  # seconds, of the automation that looks for runs without a pulse
+    time.sleep(max(0.0, since + window + 35 - time.monotonic()))
+    assert server.run(run_id)["state_name"] == "Suspended"
+    beats = {"event": {"name": ["prefect.flow-run.heartbeat"]}}
+    of_it = {**beats, "resource": {"id": [f"prefect.flow-run.{run_id}"]}}
+    assert server.read("/events/filter", {"filter": of_it})["events"] == []
+    assert server.read("/events/filter", {"filter": beats})["events"], "others have one"
+    answer = {"run_input": {"answer": "no", "reason": "not this week"}}
+    server.send(f"/flow_runs/{run_id}/resume", answer)
+    refused = server.wait_for(run_id, "CANCELLED")
+    assert refused["state"]["message"] == "Not approved: not this week"
 
 
 def test_a_lost_event_loses_no_training(server: Server, project: Path, nightly: str) -> None:
 
     def told() -> bool:
         records = server.runs_of("record-training/record-training")
-        return len(records) == 2 and all(each["state_type"] in FINAL for each in records)
+        return len(records) == 1 and all(each["state_type"] in FINAL for each in records)
 
     wait_until(told, 180, server.logs)
     before = ask(project, "select * from trials")
@@ -397,7 +508,13 @@ def test_the_report_puts_it_on_a_page_again(server: Server, project: Path, night
 
 
 def test_a_schedule_really_fires(server: Server, project: Path, killed: tuple[str, float]) -> None:
-    deployment = server.deployment("curate-file/nightly")
+    command = [str(Path(sys.executable).parent / "sluice"), "deploy", str(project / "recipe.yaml")]
+    told = subprocess.run(command, env=server.environment, capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert told.stdout == (
+        f"curate-file/nightly-small: {project / 'recipe.yaml'}, at 0 3 * * * UTC\n"
+    )
+    deployment = server.deployment("curate-file/nightly-small")
     (kept,) = server.rows(f"/deployments/{deployment}/schedules")
     assert kept["schedule"]["cron"] == "0 3 * * *" and kept["active"]
     given = {"recipe_file": str(project / "recipe.yaml"), "until": "ingest"}

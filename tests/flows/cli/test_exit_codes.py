@@ -20,6 +20,7 @@ CODES = {
         "NothingFailedError",
         "ClusterError",
         "DatabaseFileError",
+        "DeployError",
         "DeploymentMissingError",
         "FormRefusedError",
         "ExamplesError",
