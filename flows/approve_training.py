@@ -103,7 +103,7 @@ def what_to_decide_by(export: Path, manifest: ExportManifest, settings: TrainSet
     if workspace := workspace_of(export):
         with read_workspace(Workspace(workspace)) as con:
             report = read_run_report(con, manifest.run_id)
-        parts += [part for part in (report.changes, report.evidence) if part]
+        parts += [part for part in (report.changes, report.evidence, report.trial) if part]
         parts.append(
             "The rows, the funnel and the reasons, on the machine that has the workspace:\n\n"
             f"```bash\nsluice report -w {workspace} --run {manifest.run_id}\n"

@@ -18,7 +18,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Called:
     """What the flow calls, by name, instead of its being done."""
     calls: Called = []
     names = ("require_templates", "hand_over", "finish", "show_report", "show_funnel")
-    for name in (*names, "show_evidence", "show_changes", "show_histograms"):
+    for name in (*names, "show_evidence", "show_trial", "show_changes", "show_histograms"):
         monkeypatch.setattr(curate_dataset, name, lambda *given, n=name: calls.append((n, *given)))
     return calls
 
@@ -102,7 +102,7 @@ def test_what_there_is_of_a_report_is_shown(
 ) -> None:
     monkeypatch.setattr(curate_dataset, "show_report", show_report)
     part = "part" if there else None
-    report = SimpleNamespace(counts=[], evidence=part, changes=part)
+    report = SimpleNamespace(counts=[], evidence=part, changes=part, trial=part)
     monkeypatch.setattr(curate_dataset, "write_run_report", lambda *_: report)
     monkeypatch.setattr(
         curate_dataset, "draw_score_histograms", lambda *_: b"png" if there else None
@@ -116,6 +116,7 @@ def test_what_there_is_of_a_report_is_shown(
     if there:
         shown += [
             ("show_evidence", "test", "run", "part"),
+            ("show_trial", "test", "run", "part"),
             ("show_changes", "test", "run", "part"),
             ("show_histograms", "test", "run", b"png"),
         ]

@@ -36,6 +36,7 @@ CODES = {
         "QueryError",
         "RecipeError",
         "ShardsUnreachableError",
+        "TrialError",
         "UnfixedDateError",
         "UnknownExportError",
         "UnmeasuredTargetsError",
