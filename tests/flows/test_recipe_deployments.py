@@ -1,10 +1,12 @@
 import inspect
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from prefect.client.schemas.schedules import CronSchedule
 
+from docs.docstrings import ROOT
 from flows import recipe_deployments
 from flows.curate_dataset import curate_file
 from flows.recipe.check import RecipeError
@@ -64,10 +66,9 @@ def test_prefect_is_given_a_file_of_them_alone_and_its_refusal_is_told(
     script = tmp_path / "prefect.sh"
     script.write_text("#!/bin/sh\ncp \"$7\" seen.yaml\necho 'no such pool' >&2\nexit 1\n")
     script.chmod(0o755)
-    monkeypatch.setattr(recipe_deployments.sys, "executable", str(script))
+    monkeypatch.setattr(sys, "executable", str(script))
     found = deployments_of([write_recipe(tmp_path / "a.yaml", "one")], NIGHTLY)
-    root = recipe_deployments.ROOT
-    (tmp_path / "prefect.yaml").write_bytes((root / "prefect.yaml").read_bytes())
+    (tmp_path / "prefect.yaml").write_bytes((ROOT / "prefect.yaml").read_bytes())
     monkeypatch.setattr(recipe_deployments, "ROOT", tmp_path)
     with pytest.raises(DeployError, match="no such pool"):
         send_to_server(found)
