@@ -18,7 +18,8 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Called:
     """What the flow calls, by name, instead of its being done."""
     calls: Called = []
     names = ("require_templates", "hand_over", "finish", "show_report", "show_funnel")
-    for name in (*names, "show_evidence", "show_trial", "show_changes", "show_histograms"):
+    shown = ("show_page", "show_evidence", "show_trial", "show_changes", "show_histograms")
+    for name in (*names, *shown):
         monkeypatch.setattr(curate_dataset, name, lambda *given, n=name: calls.append((n, *given)))
     return calls
 
@@ -104,6 +105,8 @@ def test_what_there_is_of_a_report_is_shown(
     part = "part" if there else None
     report = SimpleNamespace(counts=[], evidence=part, changes=part, trial=part)
     monkeypatch.setattr(curate_dataset, "write_run_report", lambda *_: report)
+    page = tmp_path / "page.html"
+    monkeypatch.setattr(curate_dataset, "write_fixed_page", lambda *_: page)
     monkeypatch.setattr(
         curate_dataset, "draw_score_histograms", lambda *_: b"png" if there else None
     )
@@ -112,7 +115,7 @@ def test_what_there_is_of_a_report_is_shown(
     run = SimpleNamespace(workspace=workspace, run_id="run")
     recipe = SimpleNamespace(name="test")
     show_report(SimpleNamespace(run=run, recipe=recipe, pool=[]))  # type: ignore[arg-type]
-    shown: Called = [("show_funnel", "test", "run", [])]
+    shown: Called = [("show_page", "test", "run", page), ("show_funnel", "test", "run", [])]
     if there:
         shown += [
             ("show_evidence", "test", "run", "part"),
