@@ -101,12 +101,13 @@ def what_to_decide_by(export: Path, manifest: ExportManifest, settings: TrainSet
         split_table({split: manifest.counts(split) for split in SPLITS}),
     ]
     if workspace := workspace_of(export):
-        with read_workspace(Workspace(workspace)) as con:
+        place = Workspace(workspace)
+        with read_workspace(place) as con:
             report = read_run_report(con, manifest.run_id)
         parts += [part for part in (report.changes, report.evidence, report.trial) if part]
         parts.append(
-            "The rows, the funnel and the reasons, on the machine that has the workspace:\n\n"
-            f"```bash\nsluice report -w {workspace} --run {manifest.run_id}\n"
-            f"sluice diff -w {workspace}\nsluice verify -w {workspace}\n```"
+            "The rows, the funnel and the reasons, on the machine that has the workspace: "
+            f"{code_span(place.page_of(manifest.run_id))}, or\n\n"
+            f"```bash\nsluice view -w {workspace}\nsluice verify -w {workspace}\n```"
         )
     return "\n\n".join(parts)

@@ -96,7 +96,8 @@ def test_a_person_is_shown_counts_evidence_and_commands_and_no_row(tmp_path: Pat
     text = what_to_decide_by(exported.path, exported.manifest, TrainSettings())
     rows = exported.manifest.counts("train").rows
     assert f"| train | {rows:,} |" in text
-    assert f"sluice report -w {tmp_path / 'workspace'} --run {exported.manifest.run_id}" in text
+    assert f"sluice view -w {tmp_path / 'workspace'}\n" in text
+    assert f"reports/{exported.manifest.run_id}.html" in text
     assert "12 13" not in text, "a prompt of the sources"
     copied = Path(shutil.copytree(exported.path, tmp_path / "elsewhere"))
     alone = what_to_decide_by(copied, read_manifest(copied), TrainSettings())
