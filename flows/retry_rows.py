@@ -22,7 +22,7 @@ from pipeline.generation.retry import FailedReplies, ask_failed_again, find_fail
 from pipeline.measuring.measure import Repairs
 from pipeline.measuring.retry import FailedMeasures, find_failed_rows, forget_made_of_failed
 from pipeline.run_context import RunContext
-from pipeline.scoring.stage import ScoreSettings, find_scorer, measure_name, score_examples
+from pipeline.scoring.stage import ScoreSettings, find_scorer, measure_names, score_examples
 from storage.database import read_workspace
 from storage.measurement_details import Detail, read_details
 from storage.workspace import Workspace
@@ -95,7 +95,8 @@ def find_failed(recipe: Recipe, base: Path, scorers: Sequence[str], reason: str)
     blocks = place_adapters(run.workspace, placed.generate, recipe.name)
     made = repair_key(blocks, run.seed)
     repairs = Repairs(made, run.source_ids) if made else None
-    names = {measure_name(each) for each in scores} if scorers else placed.measure.names()
+    read = {name for each in scores for name in measure_names(each)}
+    names = read if scorers else placed.measure.names()
     measures = find_failed_rows(run.workspace, placed.measure, names, run.seed, repairs, reason)
     asked = [find_failed_replies(run, each, reason) for each in (() if scorers else blocks)]
     makers = [each for each in asked if each.count]
@@ -129,10 +130,13 @@ def score_again(found: Retry, retried: Sequence[Retried]) -> None:
     """Score the rows that were asked again; what compares a whole pool waits for the next run."""
     workspace, keys = found.run.workspace, found.measures.keys
     for score in found.scores:
-        rows = found.measures.rows.get(measure_name(score))
-        scorer = find_scorer(score.scorer)
-        if rows and not (scorer.whole_pool or scorer.targets):
-            score_examples(workspace, score, keys, rows.job.ids)
+        names, scorer = measure_names(score), find_scorer(score.scorer)
+        rows = {
+            i for name in names if (each := found.measures.rows.get(name)) for i in each.job.ids
+        }
+        known = all(name in keys for name in names)
+        if rows and known and not (scorer.whole_pool or scorer.targets):
+            score_examples(workspace, score, keys, sorted(rows))
     mended = [keys[each.what] for each in retried if each.ok and each.what in keys]
     if forget_made_of_failed(workspace, mended):
         say("retry: what was made of these rows with the whole pool is made anew by the next run")

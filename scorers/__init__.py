@@ -54,6 +54,7 @@ from scorers.names import did_you_mean
 from scorers.perplexity import score_perplexity
 from scorers.preference import score_preference
 from scorers.prompt_copying import score_prompt_copying
+from scorers.prompt_response_similarity import score_prompt_response_similarity
 from scorers.rating import score_rating
 from scorers.refusal_phrases import score_refusal_phrases
 from scorers.response_length import score_response_length
@@ -92,6 +93,9 @@ class Scorer:
     """The measure whose rows it reads; empty: it reads texts, which need no measuring."""
     whole_pool: bool = False
     """Whether a row's value depends on the other rows: then new rows mean scoring all again."""
+    blocks: tuple[str, ...] = ()
+    """Blocks of its measure that it reads together; `reads` then has a column of each, called by
+    the block before it, as `prompt_embedding`."""
     targets: tuple[str, ...] = ()
     """Columns of the rows to be close to, passed after the others as `target_NAME`. `source` is
     the number of the source a target stands in, and a target of two sources is passed twice."""
@@ -153,6 +157,13 @@ SCORERS: dict[str, Scorer] = {
     ),
     "prompt_copying": Scorer(
         score_prompt_copying, (PROMPT, RESPONSE), "share of characters, negated"
+    ),
+    "prompt_response_similarity": Scorer(
+        score_prompt_response_similarity,
+        ("prompt_embedding", "response_embedding"),
+        "cosine",
+        measure="embeddings",
+        blocks=("prompt", "response"),
     ),
     "rating": Scorer(score_rating, ("probabilities", "marks", "mass"), "mark", measure="ratings"),
     "refusal_phrases": Scorer(score_refusal_phrases, (TEXT,), "phrases, negated"),

@@ -61,7 +61,15 @@ QUERIES = re.findall(r"^```sql\n(.*?)^```$", DATA_MODEL, re.MULTILINE | re.DOTAL
 
 
 PAPER = re.compile(r"arXiv:\d{4}\.\d{4,5}|doi:10\.")
-WITHOUT_A_PAPER = {"language", "length_matched", "licenses", "random", "threshold", "top_k"}
+WITHOUT_A_PAPER = {
+    "drop_share",
+    "language",
+    "length_matched",
+    "licenses",
+    "random",
+    "threshold",
+    "top_k",
+}
 """Methods that need none, or name it elsewhere: `language` with the measure it reads."""
 
 PARTS_OF_MEASURES = {"adapter_training", "reflection", "splitmix64"}

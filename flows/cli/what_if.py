@@ -112,7 +112,7 @@ def find_score_keys(
     Raises:
         QueryError: if one is not stored.
     """
-    from pipeline.scoring.stage import measure_name, score_key
+    from pipeline.scoring.stage import measure_names, score_key
     from pipeline.scoring.targets import Targets
     from storage.database import QueryError
     from storage.examples import read_pairs
@@ -123,7 +123,7 @@ def find_score_keys(
     scores = {
         each.label: score_key(each, measures, targets)
         for each in recipe.scores
-        if measure_name(each) in ("", *measures)  # "": of the text alone, so there is none to lack
+        if set(measure_names(each)) <= set(measures)  # of the text alone there is none to lack
     }
     stored = {label for label, key in scores.items() if has_score(con, key)}
     if lacking := [each.label for each in recipe.scores if each.label not in stored]:

@@ -1,6 +1,6 @@
 """What a recipe measures and scores: whether every number that is read will be there."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from fine_tune.four_bits import MissingLibraryError, require_library
@@ -62,6 +62,9 @@ def unmeasured(recipe: Recipe, where: str, score: ScoreSettings) -> Iterator[str
         yield from untold_text(where, score)
         return
     measured, measure = recipe.measure.names(), find_scorer(score.scorer).measure
+    if find_scorer(score.scorer).blocks:
+        yield from unmeasured_blocks(where, score, measured)
+        return
     if measure_name(score) in measured:
         return
     prefix, block = f"{measure}_", f"measure.{MEASURES[measure].block}"
@@ -81,6 +84,17 @@ def untold_losses(losses: LossSettings, where: str, score: ScoreSettings) -> Ite
         yield f"{where}: measure.losses asks an endpoint, which tells no entropies"
     if score.scorer == "el2n" and not losses.el2n:
         yield f"{where}: el2n is kept where it is asked for: add el2n: true to measure.losses"
+
+
+def unmeasured_blocks(where: str, score: ScoreSettings, measured: Container[str]) -> Iterator[str]:
+    """Say so if a score that reads several blocks lacks one, or names one."""
+    scorer = find_scorer(score.scorer)
+    block = f"measure.{MEASURES[scorer.measure].block}"
+    if score.of:
+        yield f"{where}.of: {score.scorer} reads all of its texts: leave `of` out"
+    for name in scorer.blocks:
+        if f"{scorer.measure}_{name}" not in measured:
+            yield f"{where}: {score.scorer} reads {block}: add a block with of: {name}"
 
 
 def untold_text(where: str, score: ScoreSettings) -> Iterator[str]:

@@ -9,7 +9,8 @@
 
 What can be checked is: a card by its check digit, an account number by its country's rules, a phone
 number against the numbering plans (`phonenumbers`, `python-stdnum`, `ipaddress`). Keys are told by
-the patterns of `detect-secrets`. Each is marked as [EMAIL], [PHONE] and so on where it is redacted.
+the patterns of `detect-secrets`, and those of services that it does not know by their prefixes.
+Each is marked as [EMAIL], [PHONE] and so on where it is redacted.
 
 Use it to keep addresses and secrets out of a set, and to count them in it. It finds what has a form
 of its own; names, places and dates of birth have none, and a text without a hit may still tell who
@@ -46,7 +47,7 @@ from detect_secrets.plugins import (
 from detect_secrets.plugins.base import RegexBasedDetector
 from stdnum import iban, luhn
 
-VERSION = 1  # raise it whenever the same text may give other hits
+VERSION = 2  # raise it whenever the same text may give other hits
 
 PIIKind = Literal["email", "phone", "key", "card", "iban", "ip"]
 
@@ -77,6 +78,23 @@ PRIVATE_KEY = re.compile(
     r"-{5}BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-{5}"
     r"(?:.*?-{5}END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-{5}|.*)",  # without its end: all that follows
     re.DOTALL,
+)
+# Prefixes with as many signs behind them as a service writes, or nearly: no example of a manual.
+NEWER_KEYS = re.compile(
+    r"(?<![A-Za-z0-9])(?:"
+    r"sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{40}"  # OpenAI, for projects
+    r"|sk-ant-[a-z0-9]{3,10}-[A-Za-z0-9_-]{80}"  # Anthropic
+    r"|sk-or-v1-[0-9a-f]{64}"  # OpenRouter
+    r"|AIza[A-Za-z0-9_-]{35}|GOCSPX-[A-Za-z0-9_-]{28}"  # Google
+    r"|hf_[A-Za-z0-9]{34}"  # Hugging Face
+    r"|gsk_[A-Za-z0-9]{52}"  # Groq
+    r"|xai-[A-Za-z0-9]{70}"
+    r"|pplx-[A-Za-z0-9]{48}"
+    r"|r8_[A-Za-z0-9]{37}"  # Replicate
+    r"|dapi[0-9a-f]{32}"  # Databricks
+    r"|github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}"
+    r"|lin_api_[A-Za-z0-9]{40}"
+    r")"
 )
 # What still belongs to a key behind the part that its pattern knows; no full stop of a sentence.
 REST_OF_KEY = re.compile(r"[\w\-./+=]*[\w\-/+=]|")
@@ -144,7 +162,9 @@ def find_keys(text: str) -> Iterator[tuple[int, int]]:
     yield from (found.span() for found in PRIVATE_KEY.finditer(text))
     found = (each.span() for pattern in key_patterns() for each in pattern.finditer(text))
     begun = rest = 0  # of the run that followed the last one
-    for start, end in chain(found, find_web_tokens(text), find_openai(text), find_npm(text)):
+    newer = (each.span() for each in NEWER_KEYS.finditer(text))
+    others = (newer, find_web_tokens(text), find_openai(text), find_npm(text))
+    for start, end in chain(found, *others):
         if not begun <= end < rest:  # else it is in that run, which is not gone through again
             begun, rest = end, REST_OF_KEY.match(text, end).end()  # type: ignore[union-attr]
         yield start, rest

@@ -16,6 +16,7 @@ Reason = Literal[
     "below_threshold",
     "above_threshold",
     "below_share",
+    "above_share",
     "low_confidence",
     "repaired",  # another response, which a judge finds better, stands in its place
     "not_better",  # than the response it would have replaced

@@ -6,11 +6,13 @@ that depends on how often the run was interrupted.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
+from typing import Any
 
 from pipeline.contamination.report import CheckReport, read_check_report
 from pipeline.evidence.markdown import evidence_markdown
 from pipeline.evidence.trial_markdown import trial_markdown, verdict_line
 from pipeline.reporting.changes import changes_markdown, compare_runs
+from pipeline.reporting.found_faults import fault_report_lines
 from pipeline.text.markdown import bullets, escape_markdown, markdown_table
 from storage.changes import describe_run, find_previous
 from storage.database import Connection, read_workspace
@@ -79,6 +81,8 @@ class RunReport:
     """Since the run before, as Markdown; None for the first of its recipe."""
     check: CheckReport | None = None
     """Against evaluation sets; None if there was none."""
+    faults: str | None = None
+    """What its steps have probably found of faults, as Markdown; None without a selection."""
     trial: str | None = None
     """Whether the choice beats random, as Markdown; None where there is no selection."""
 
@@ -90,7 +94,7 @@ class RunReport:
             funnel_markdown(self.counts),
         ]
         checked = self.check.markdown if self.check else None
-        known = (*parts, checked, self.evidence, self.trial, self.changes)
+        known = (*parts, checked, self.evidence, self.faults, self.trial, self.changes)
         return "\n".join(part for part in known if part)
 
 
@@ -100,17 +104,26 @@ def read_run_report(con: Connection, run_id: str) -> RunReport:
     Raises:
         QueryError: if there is no such run.
     """
-    name = describe_run(con, run_id).name
+    described = describe_run(con, run_id)
     previous = find_previous(con, run_id)
     evidence = read_evidence(con, run_id)
     return RunReport(
         run_id=run_id,
-        name=name,
+        name=described.name,
         counts=read_counts(con, run_id),
         evidence=evidence_markdown(evidence) if evidence else None,
         changes=changes_markdown(compare_runs(con, previous, run_id)) if previous else None,
         check=read_check_report(con, run_id),
+        faults=describe_faults(described.recipe) if evidence else None,
         trial=describe_trial(con, run_id) if evidence else None,
+    )
+
+
+def describe_faults(recipe: Mapping[str, Any]) -> str:
+    """What the steps of a recipe have probably found of faults, and what they cannot."""
+    return (
+        "\n".join(["## What of faults it can have found", "", *bullets(fault_report_lines(recipe))])
+        + "\n"
     )
 
 

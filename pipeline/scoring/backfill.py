@@ -16,7 +16,7 @@ from pipeline.measuring.measure import MeasureJob
 from pipeline.measuring.shards import measure_here
 from pipeline.measuring.stage import plan_measures
 from pipeline.progress import Report, tell_nobody
-from pipeline.scoring.stage import ScoreSettings, find_scorer, measure_name, score_key
+from pipeline.scoring.stage import ScoreSettings, find_scorer, measure_names, score_key
 from storage.arrivals import Period, Window, read_arrivals
 from storage.conversations import content_hash
 from storage.database import read_workspace
@@ -120,7 +120,7 @@ def prepare_backfill(
         for first, ids in arrivals.items()
     ]
     pool = sorted(example_id for ids in arrivals.values() for example_id in ids)
-    needed = measures.only({measure_name(score) for score in scores})
+    needed = measures.only({name for score in scores for name in measure_names(score)})
     jobs = plan_measures(workspace, needed, pool, seed)
     for name, job in jobs.items():
         if len(job.ids) < job.pool:  # drawn of the window it would be others than of the pool
@@ -164,7 +164,7 @@ def plan_partition(backfill: Backfill, partition: Partition) -> PartitionPlan:
         found = {
             score.label: read_unscored(con, score_key(score, keys), partition.ids)
             for score in backfill.scores
-            if not missing.get(measure_name(score))
+            if not any(missing.get(name) for name in measure_names(score))
         }
     unscored = {label: ids for label, ids in found.items() if ids}
     work = [[keys[name].measure_key, ids] for name, ids in missing.items()]

@@ -109,6 +109,14 @@ def measure_name(settings: ScoreSettings) -> str:
     return f"{measure}_{settings.of}" if measure and settings.of else measure
 
 
+def measure_names(settings: ScoreSettings) -> list[str]:
+    """What the measures that a score reads are called in a run; none where it reads texts."""
+    scorer = find_scorer(settings.scorer)
+    if scorer.blocks:
+        return [f"{scorer.measure}_{block}" for block in scorer.blocks]
+    return [measure_name(settings)] if scorer.measure else []
+
+
 def texts_read(settings: ScoreSettings) -> dict[str, TextField]:
     """Which text a score takes for each that its scorer reads; none where it reads a measure."""
     scorer = find_scorer(settings.scorer)
@@ -133,7 +141,9 @@ def score_key(
         identity["reduction"] = settings.reduction
     if settings.part:
         identity["part"] = settings.part
-    if scorer.measure:
+    if scorer.blocks:
+        identity["measure_keys"] = [measures[n].measure_key for n in measure_names(settings)]
+    elif scorer.measure:
         identity["measure_key"] = measures[measure_name(settings)].measure_key
     else:
         identity["texts"] = texts_read(settings)
@@ -212,6 +222,11 @@ def read_score_blocks(
             ]
             yield ExampleBlock(indices, states, {**texts, EXAMPLE_ID: ids[indices]})
         return
+    if scorer.blocks:
+        yield read_blocks_together(
+            con, scorer, [measures[n] for n in measure_names(settings)], pool
+        )
+        return
     measure = measures[measure_name(settings)]
     if scorer.targets and not scorer.whole_pool:
         yield from read_measurement_blocks(con, measure, scorer.reads, pool)
@@ -229,6 +244,19 @@ def read_score_blocks(
     if settings.reduction and turns:
         columns |= reduced_columns(columns, stored, settings.reduction)
     yield ExampleBlock(np.arange(len(pool)), states, {**columns, EXAMPLE_ID: ids})
+
+
+def read_blocks_together(
+    con: Connection, scorer: Scorer, measures: Sequence[MeasureKey], ids: Sequence[str]
+) -> ExampleBlock:
+    """One column of each of several blocks; a row has the first state that is not ok."""
+    states, columns = ["ok"] * len(ids), {}
+    for name, block, measure in zip(scorer.reads, scorer.blocks, measures, strict=True):
+        column = name.removeprefix(f"{block}_")
+        found, read = read_measurements(con, measure, [column], ids)
+        states = [own if own != "ok" else other for own, other in zip(states, found, strict=True)]
+        columns[name] = read[column]
+    return ExampleBlock(np.arange(len(ids)), states, columns)
 
 
 class PartLosses(NamedTuple):

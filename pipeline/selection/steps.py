@@ -9,6 +9,7 @@ from pipeline.selection.methods.clear_repair import ClearRepair
 from pipeline.selection.methods.correct_answer import CorrectAnswer
 from pipeline.selection.methods.diverse import Diverse
 from pipeline.selection.methods.dmt import DMT
+from pipeline.selection.methods.drop_share import DropShare
 from pipeline.selection.methods.facility_location import FacilityLocation
 from pipeline.selection.methods.grape import Grape
 from pipeline.selection.methods.instag import InsTag
@@ -25,6 +26,7 @@ from pipeline.selection.methods.trained_turns import TrainedTurns
 Step = Annotated[
     Threshold
     | TopShare
+    | DropShare
     | TrainedTurns
     | CorrectAnswer
     | Grape

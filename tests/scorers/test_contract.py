@@ -84,6 +84,8 @@ COLUMNS = {
     "quality_mass": np.array([[0.9, 0.8], [0.001, NAN], [NAN, NAN], [0.6, NAN]]),
     "tag_count": np.array([3.0, 0.0, NAN, 3.0]),
     "embedding": np.array([[1.0, 0.0], [0.6, 0.8], [NAN, NAN], [-1.0, 0.2]]),
+    "prompt_embedding": np.array([[1.0, 0.0], [0.6, 0.8], [NAN, NAN], [-1.0, 0.2]]),
+    "response_embedding": np.array([[0.0, 1.0], [0.6, 0.8], [1.0, 0.0], [NAN, NAN]]),
     "target_embedding": np.array([[0.0, 1.0], [0.5, 0.5]]),
     "gradient": np.array(
         [

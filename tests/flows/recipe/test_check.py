@@ -307,6 +307,17 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
             {"scores": ["el2n"], "measure": {"losses": {}}},
             "scores.0: el2n is kept where it is asked for: add el2n: true to measure.losses",
         ),
+        (
+            {
+                "scores": ["prompt_response_similarity"],
+                "measure": {"embeddings": [{"of": "prompt"}]},
+            },
+            "prompt_response_similarity reads measure.embeddings: add a block with of: response",
+        ),
+        (
+            {"scores": [{"scorer": "prompt_response_similarity", "of": "prompt"}]},
+            "scores.0.of: prompt_response_similarity reads all of its texts: leave `of` out",
+        ),
         ({"scores": ["tag_count"]}, "tag_count reads tags: add the block measure.tags"),
         (
             {"select": {"steps": [{"method": "instag", "budget": {"rows": 1}}]}},

@@ -23,6 +23,23 @@ KEY_END = "-----END RSA PRIVATE KEY-----"
 # Put together, so that no scanner of this repository takes them for keys.
 AWS = "AKIA" + "Q3EGRZT7NXAMPLE2"
 GITHUB = "ghp_" + "a1B2" * 9
+LETTERS = "a1B2c3D4e5"
+NEWER = [
+    "sk-" + "proj-" + LETTERS * 4 + "_x-Y",
+    "sk-" + "svcacct-" + LETTERS * 12,
+    "sk-" + "ant-api03-" + LETTERS * 9 + "-AA",
+    "sk-" + "or-v1-" + "0a1b2c3d" * 8,
+    "AI" + "za" + LETTERS * 3 + "_-Xy9",
+    "GOCS" + "PX-" + LETTERS * 2 + "a-b_c1D2",
+    "hf" + "_" + LETTERS * 3 + "AbCd",
+    "gsk" + "_" + LETTERS * 5 + "Zz",
+    "xai" + "-" + LETTERS * 8,
+    "pplx" + "-" + LETTERS * 4 + "a1B2c3D4",
+    "r8" + "_" + LETTERS * 3 + "a1B2c3D",
+    "dapi" + "0a1b2c3d" * 4,
+    "github" + "_pat_" + LETTERS * 2 + "a1_" + LETTERS * 5 + "a1B2c3D4e",
+    "lin" + "_api_" + LETTERS * 4,
+]
 TOKEN = "eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxIn0." + "dBjftJeZ4CVP-mB92K27uhbUJU1p1r"
 
 
@@ -42,6 +59,7 @@ def found(text: str, *regions: str) -> list[tuple[PIIKind, str]]:
         ("key", AWS),
         ("key", GITHUB),
         ("key", TOKEN),
+        *(("key", key) for key in NEWER),
         ("key", f"-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc=\n{KEY_END}"),
         ("card", "4111 1111 1111 1111"),
         ("card", "378282246310005"),
@@ -73,6 +91,7 @@ def test_each_kind_is_found_whole_and_alone(kind: PIIKind, text: str, around: st
         "(415) 555-2671",  # of no region
         "8462735194 5267357841 1948571236",
         "sk-this-is-no-key, AKIAshort, ghp_short",
+        "sk-proj-your-key, AIzaYourKey, hf_model, gsk_, dapi, task-proj-" + "a1" * 30,
         "def f(x): return x @ y.T",
     ],
 )

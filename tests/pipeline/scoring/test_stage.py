@@ -37,6 +37,27 @@ def test_a_scorer_may_tell_equal_rows_apart_by_their_ids(tmp_path: Path) -> None
     assert states == ["failed", "ok", "ok", "ok", "ok"]
 
 
+def test_a_scorer_may_read_a_column_of_two_blocks(tmp_path: Path) -> None:
+    rows = [{"prompt": f"p{n}", "completion": f"r{n}"} for n in range(4)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    run, pool = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
+    vectors = {
+        "prompt": ([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], None], ["ok", "ok", "ok", "failed"]),
+        "response": ([[1.0, 0.0], [0.6, 0.8], None, [1.0, 0.0]], ["ok", "ok", "truncated", "ok"]),
+    }
+    for block, (found, states) in vectors.items():
+        columns = {"state": pa.array(states), "embedding": pa.array(found, pa.list_(pa.float32()))}
+        run = store_measurement(run, f"embeddings_{block}", pool, columns)
+    settings = ScoreSettings(scorer="prompt_response_similarity")
+    run = score(run, settings, pool)
+    with read_workspace(run.workspace) as con:
+        values, states = read_scores(con, run.scores[settings.label], pool)
+    np.testing.assert_allclose(values, [1, 0.6, np.nan, np.nan], rtol=1e-6)
+    assert states == ["ok", "ok", "truncated", "failed"], "each has the state that it lacks for"
+    other = {**run.measures, "embeddings_prompt": run.measures["embeddings_response"]}
+    assert score_key(settings, other) != run.scores[settings.label], "both blocks are in its key"
+
+
 def test_a_reduction_of_turns_is_a_score_of_its_own(tmp_path: Path) -> None:
     rows = [{"prompt": f"p{n}", "completion": f"r{n}"} for n in range(3)]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))

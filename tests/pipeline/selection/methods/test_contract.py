@@ -18,6 +18,7 @@ from pipeline.selection.methods.clear_repair import RepairRule, select_repaired
 from pipeline.selection.methods.correct_answer import select_correct
 from pipeline.selection.methods.diverse import select_diverse
 from pipeline.selection.methods.dmt import select_dmt_stage
+from pipeline.selection.methods.drop_share import select_without
 from pipeline.selection.methods.facility_location import select_facility_location
 from pipeline.selection.methods.grape import select_best_candidates
 from pipeline.selection.methods.instag import select_instag
@@ -106,6 +107,7 @@ METHODS: dict[str, Callable[[Pool], Outcome]] = {
     "top_k": lambda p: select_top_k(p.scores, p.ids, TOKENS, p.loss_tokens),
     "threshold": lambda p: select_within(p.scores, p.ids, 0.5, 2),
     "top_share": lambda p: select_top_share(p.scores, p.ids, 0.3),
+    "drop_share": lambda p: select_without(p.scores, p.ids, 0.3, "highest"),
     "trained_turns": lambda p: select_trained_turns(
         np.stack([p.scores, p.loss_tokens / 10], axis=1),
         np.stack([p.labels != 0, p.loss_tokens > 9], axis=1),
