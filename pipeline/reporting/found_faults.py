@@ -80,7 +80,7 @@ def shares_said(finder: Finder) -> str:
 def scorers_of_steps(recipe: Mapping[str, Any]) -> set[str]:
     """The scorers of the scores that a filter of the recipe goes by."""
     called = {score_label(each): str(each["scorer"]) for each in recipe.get("scores", ())}
-    steps = recipe["select"]["steps"][:-1]  # the last one ranks
+    steps = recipe.get("select", {}).get("steps", ())[:-1]  # the last one ranks
     named = {str(step["score"]) for step in steps if isinstance(step.get("score"), str)}
     return {called[name] for name in named if name in called}
 
