@@ -72,7 +72,7 @@ WITHOUT_A_PAPER = {
 }
 """Methods that need none, or name it elsewhere: `language` with the measure it reads."""
 
-PARTS_OF_MEASURES = {"adapter_training", "reflection", "splitmix64"}
+PARTS_OF_MEASURES = {"adapter_training", "question_ranker", "reflection", "splitmix64"}
 """Modules of measures that cite a paper and stand on docs/methods.md in the entry of another."""
 
 SAID_OF_A_METHOD = {

@@ -91,6 +91,11 @@ def verifier_problems(recipe: Recipe) -> Iterator[str]:
                 verifier.require()
             except (NoSandboxError, UnreadableSourceError) as error:
                 yield f"generate.{number}.verify.{place}: {error}"
+            if block.needs == "rows" and getattr(verifier, "against", "") == "passage":
+                yield (
+                    f"generate.{number}.verify.{place}.against: {block.method} works on rows, "
+                    "which have no passage; set `against: prompt`"
+                )
 
 
 def example_problems(recipe: Recipe) -> Iterator[str]:

@@ -52,6 +52,8 @@ class CallBatch:
     """Of the replies that endpoints gave."""
     code: str
     """The version of the code that cut it."""
+    trains: bool = False
+    """Whether its requests are work of the maker itself, and no model is asked."""
 
 
 SendBatches: TypeAlias = Callable[[Iterable[CallBatch]], Iterator[Sequence[StoredReply]]]
@@ -66,6 +68,11 @@ def answer_batch(batch: CallBatch) -> list[StoredReply]:
         MissingModelError: if the server cannot be asked, or serves another model by now.
     """
     check_code(batch.code)
+    if batch.trains:
+        return [
+            as_stored(key, request, GeneratedAnswer(do_own_work(batch, request), 0, True), "", 0.0)
+            for key, request in batch.requests.items()
+        ]
     generator = batch.settings.generator(batch.folder, batch.identity)
     with borrowed_device():
         began = time.perf_counter()
@@ -76,6 +83,12 @@ def answer_batch(batch: CallBatch) -> list[StoredReply]:
         as_stored(key, request, reply, kept_at(request), seconds)
         for (key, request), reply in zip(batch.requests.items(), replies, strict=True)
     ]
+
+
+def do_own_work(batch: CallBatch, request: GenerationRequest) -> str:
+    """What a maker's own work comes to."""
+    (message,) = request.messages
+    return batch.settings.train(str(message["content"]))
 
 
 def answer_here(batches: Iterable[CallBatch]) -> Iterator[list[StoredReply]]:
@@ -130,7 +143,7 @@ class Asking:
             seed = ask_seed([self._run.seed, self._settings.method, source], ask)
         messages: Sequence[Message] = ask.messages
         opening: Opening | RawText | None = ask.opening
-        if self._examples and opening is None:
+        if self._examples and opening is None and ask.kind != "train":
             messages, opening = (), self._examples.ask(messages)
         return GenerationRequest(
             messages, ask.tools, ask.temperature, ask.max_new_tokens, seed, ask.form, opening
@@ -148,20 +161,23 @@ class Asking:
         return content_hash([self._identity, *asked, request.seed, *special])
 
     def _cut(self, new: Mapping[str, tuple[str, Ask]]) -> Iterator[CallBatch]:
-        keys = list(new)
         endpoint = self._settings.endpoint
         # A batch file takes all that is to ask now, for it takes hours however few that are.
         together = endpoint.batch.most_requests if endpoint and endpoint.batch else TOGETHER
-        for start in range(0, len(keys), together):
-            self._batches += 1
-            yield CallBatch(
-                settings=self._settings,
-                number=self._batches,
-                requests={key: self.request(*new[key]) for key in keys[start : start + together]},
-                identity=self._identity,
-                folder=self._run.workspace.requests,
-                code=code_version(),
-            )
+        for trains in (False, True):
+            keys = [key for key, (_, ask) in new.items() if (ask.kind == "train") == trains]
+            for start in range(0, len(keys), together):
+                self._batches += 1
+                some = keys[start : start + together]
+                yield CallBatch(
+                    settings=self._settings,
+                    number=self._batches,
+                    requests={key: self.request(*new[key]) for key in some},
+                    identity=self._identity,
+                    folder=self._run.workspace.requests,
+                    code=code_version(),
+                    trains=trains,
+                )
 
     def _tell(self) -> None:
         self._report(f"generate: {self._settings.method}", self._answered, self._total)

@@ -8,6 +8,7 @@ from pydantic import Discriminator, Tag
 from pipeline.generation.maker_block import GeneratorBlock
 from pipeline.generation.makers.answer import Answer
 from pipeline.generation.makers.answer_styles import AnswerStyles
+from pipeline.generation.makers.augcon import AugCon
 from pipeline.generation.makers.document_questions import DocumentQuestions
 from pipeline.generation.makers.evol_instruct import EvolInstruct
 from pipeline.generation.makers.magpie import Magpie
@@ -33,6 +34,7 @@ AnyMaker = (
     Answer
     | Repair
     | AnswerStyles
+    | AugCon
     | DocumentQuestions
     | EvolInstruct
     | Magpie
@@ -51,6 +53,7 @@ Generator = Annotated[
     Annotated[Answer, Tag("answer")]
     | Annotated[Repair, Tag("repair")]
     | Annotated[AnswerStyles, Tag("answer_styles")]
+    | Annotated[AugCon, Tag("augcon")]
     | Annotated[DocumentQuestions, Tag("document_questions")]
     | Annotated[EvolInstruct, Tag("evol_instruct")]
     | Annotated[Magpie, Tag("magpie")]
@@ -70,6 +73,7 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "answer": Answer,
     "repair": Repair,
     "answer_styles": AnswerStyles,
+    "augcon": AugCon,
     "document_questions": DocumentQuestions,
     "evol_instruct": EvolInstruct,
     "magpie": Magpie,

@@ -34,7 +34,7 @@ def read_json_object(reply: Sampled, form: JsonForm) -> dict[str, Any] | Unread:
         return text
     try:
         found = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # numbers of thousands of digits as well
         return Unread("no_json")
     try:
         jsonschema.validate(found, form.schema)

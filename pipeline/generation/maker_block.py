@@ -154,6 +154,14 @@ class GeneratorBlock(AnsweringBlock):
             MissingModelError: as AnsweringBlock.identity.
         """
 
+    def train(self, task: str) -> str:
+        """Answer an Ask of the kind "train", which is work done here and asks no model.
+
+        Args:
+            task: the message of the ask: all that the reply depends on.
+        """
+        raise NotImplementedError(f"{type(self).__name__} trains nothing")
+
     def placed(self, base: Path) -> Self:
         """See AnsweringBlock; its teachers too."""
         teachers = tuple(each.placed(base) for each in self.teachers)

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from pipeline.generation.verifiers.code import Code
 from pipeline.generation.verifiers.constraints import Constraints
+from pipeline.generation.verifiers.entailed import Entailed
 from pipeline.generation.verifiers.final_answer import FinalAnswer
 from pipeline.generation.verifiers.in_language import InLanguage
 from pipeline.generation.verifiers.judged import Judged
@@ -14,7 +15,15 @@ from pipeline.generation.verifiers.tool_calls import ToolCalls
 from pipeline.generation.verifiers.uncontaminated import Uncontaminated
 
 Verifier = Annotated[
-    FinalAnswer | Majority | Judged | Code | ToolCalls | Constraints | InLanguage | Uncontaminated,
+    FinalAnswer
+    | Majority
+    | Judged
+    | Entailed
+    | Code
+    | ToolCalls
+    | Constraints
+    | InLanguage
+    | Uncontaminated,
     Field(discriminator="method"),
 ]
 """In a recipe: one of these, by its method."""

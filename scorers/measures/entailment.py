@@ -24,9 +24,10 @@ from scorers.measures.reading.sentence_parts import cut_text
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-LABEL = "contradiction"
-"""The label that must be among `config.id2label`, in any case. A model that calls its classes
-LABEL_0 to LABEL_2 does not say which is which, and they are ordered differently in the wild."""
+LABEL, ENTAILED = "contradiction", "entailment"
+"""The first is the label that must be among `config.id2label`, in any case. A model that calls its
+classes LABEL_0 to LABEL_2 does not say which is which, and they are ordered differently in the
+wild."""
 
 NO_LIMIT = 1_000_000  # tokenizers that know no window give a number above this
 
@@ -75,6 +76,7 @@ class CrossEncoderEntailment:
                 f"expected a model with a label {LABEL!r}, got {sorted(labels.values())}"
             )
         self._label = next(index for index, name in labels.items() if name == LABEL)
+        self._entailed = next((at for at, name in labels.items() if name == ENTAILED), None)
         self._model = model
         self._model.train(False)
         self._tokenizer = tokenizer
@@ -103,15 +105,33 @@ class CrossEncoderEntailment:
 
     def contradiction(self, premises: Sequence[str], hypotheses: Sequence[str]) -> Floats:
         """See EntailmentModel.contradiction."""
+        return self._mean(premises, hypotheses)[:, self._label]
+
+    def relations(
+        self, premises: Sequence[str], hypotheses: Sequence[str]
+    ) -> list[tuple[float, float]]:
+        """Probability that a premise entails its hypothesis, and that it contradicts it.
+
+        Raises:
+            ValueError: if no label of the model is "entailment".
+        """
+        if self._entailed is None:
+            raise ValueError(f"expected a model with a label {ENTAILED!r}, which this has not")
+        means = self._mean(premises, hypotheses)
+        return [(float(row[self._entailed]), float(row[self._label])) for row in means]
+
+    def _mean(self, premises: Sequence[str], hypotheses: Sequence[str]) -> Floats:
+        """(n, labels) probabilities, the mean over the parts of a pair by their weight."""
         _require_pairs(premises, hypotheses)
         pairs = zip(premises, hypotheses, strict=True)
         parts = [part for row, pair in enumerate(pairs) for part in self._parts(row, *pair)]
         rows = [part.row for part in parts]
-        weights = [part.weight for part in parts]
-        totals, divisors = np.zeros(len(premises)), np.zeros(len(premises))
-        np.add.at(totals, rows, self._classify(parts) * weights)  # rows repeat: += would add one
+        weights = np.array([part.weight for part in parts], dtype=np.float64)
+        found = self._classify(parts)
+        totals, divisors = np.zeros((len(premises), found.shape[1])), np.zeros(len(premises))
+        np.add.at(totals, rows, found * weights[:, None])  # rows repeat: += would add one
         np.add.at(divisors, rows, weights)
-        return totals / divisors
+        return totals / divisors[:, None]
 
     def _length(self, text: str) -> int:
         return len(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
@@ -128,10 +148,10 @@ class CrossEncoderEntailment:
         return [_Part(row, a, b, self._length(a), self._length(b)) for a in lefts for b in rights]
 
     def _classify(self, parts: Sequence[_Part]) -> Floats:
-        """(m,) contradiction probability of pairs that fit the window."""
+        """(m, labels) probabilities of pairs that fit the window."""
         import torch
 
-        found = np.zeros(len(parts))
+        found = np.zeros((len(parts), len(self._model.config.id2label or {})))
         lengths = [part.left_tokens + part.right_tokens for part in parts]
         for batch in batches_of_like_length(lengths, BATCH_TOKENS):
             inputs = self._tokenizer(
@@ -142,7 +162,7 @@ class CrossEncoderEntailment:
             )
             with torch.inference_mode():
                 logits = self._model(**inputs.to(self._model.device)).logits
-            found[batch] = logits.double().softmax(dim=-1)[:, self._label].cpu().numpy()
+            found[batch] = logits.double().softmax(dim=-1).cpu().numpy()
         return found
 
 

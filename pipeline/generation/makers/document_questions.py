@@ -27,7 +27,6 @@ around them. A small model asks what is not answered: use `verify: [{method: ent
 calls a passage (1 without `tags`) and 1 for each question that is left.
 """
 
-import re
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,11 +50,10 @@ from pipeline.generation.maker import (
 )
 from pipeline.generation.maker_block import CallBounds, PassageMakerBlock
 from pipeline.generation.nearest_passages import PassageIndex
-from pipeline.generation.shown_text import repeats_shown
-from pipeline.generation.templates import fill_prompt, fixed_text
+from pipeline.generation.templates import fill_prompt
 from pipeline.generation.verifier import add_bounds, ground_question, verify_all
 from pipeline.generation.verifier_catalogue import Verifier
-from pipeline.generation.written_text import has_no_content, refuses
+from pipeline.generation.written_text import fault_of_wording, has_no_content
 from pipeline.measuring.measures.samples import Sampled
 from pipeline.text.word_overlap import is_near_any
 from scorers.measures.protocols import JsonForm
@@ -66,13 +64,6 @@ from storage.documents import SourcePassage
 TAGS, QUESTIONS, ANSWER, ROW = (
     f"document_questions_{name}" for name in ("tags", "questions", "answer", "row")
 )
-
-SPEAKS_OF_PASSAGE = re.compile(
-    r"\b(?:the|this|that|above|given|following|provided)\s+"
-    r"(?:passage|text|document|excerpt|section|paragraph|context|article)s?\b",
-    re.IGNORECASE,
-)
-"""What nobody knows who sees the question alone; of English."""
 
 
 class DocumentQuestions(PassageMakerBlock):
@@ -259,24 +250,6 @@ def find_questions(
             before.append(split_words(text))
         told.append((FoundQuestion(text, passage, found), fault))
     return told
-
-
-def fault_of_wording(text: str, prompts: Sequence[str], *, alone: bool = True) -> str:
-    """Why a question, an answer or tags go; "" where they stay.
-
-    Args:
-        text: what was written.
-        prompts: that asked for it.
-        alone: whether it must be understood by who has not seen the passage.
-    """
-    if has_no_content(text):
-        return "no_content"
-    if refuses(text):
-        return "refusal"
-    if alone and SPEAKS_OF_PASSAGE.search(text):
-        return "speaks_of_passage"
-    shown = [piece for name in prompts for piece in fixed_text(name)]
-    return "repeats_prompt" if repeats_shown(text, shown) else ""
 
 
 def show_passages(passages: Sequence[SourcePassage]) -> str:

@@ -30,7 +30,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -87,7 +87,7 @@ class PairRegressor:
     @classmethod
     def from_directory(
         cls, path: Path, max_tokens: int, seed: int | None = None, device: str = "cpu"
-    ) -> "PairRegressor":
+    ) -> Self:
         """Load a folder in float32.
 
         Args:

@@ -16,6 +16,7 @@ FORM = form_of({"question": {"type": "string"}, "count": {"type": "integer"}})
         ('```json\n{"question": "Why?", "count": 1}\n```', "no_json"),
         ('{"question": "Why?", "count": 1,}', "no_json"),
         ("[" * 100_000, "no_json"),
+        ("9" * 5000, "no_json"),
         ('{"question": "Why?"}', "other_json"),
         ('{"question": "Why?", "count": "1"}', "other_json"),
         ('{"question": "Why?", "count": 1, "more": 2}', "other_json"),

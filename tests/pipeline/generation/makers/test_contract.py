@@ -18,6 +18,7 @@ from pipeline.generation.make import make_rows
 from pipeline.generation.maker_block import AtMost, GeneratorBlock, PromptingBlock
 from pipeline.generation.makers.answer import Answer
 from pipeline.generation.makers.answer_styles import AnswerStyles
+from pipeline.generation.makers.augcon import AugCon
 from pipeline.generation.makers.document_questions import DocumentQuestions
 from pipeline.generation.makers.evol_instruct import EvolInstruct
 from pipeline.generation.makers.magpie import Magpie
@@ -166,6 +167,17 @@ def say_of_passages(text: str, seed: int) -> str:
     return f"It tells of w{fraction(text):.6f}"
 
 
+def say_split(text: str, seed: int) -> str:
+    """A question of each text, which is split in half; answers."""
+    if "Text:" not in text:
+        return f"It tells of w{fraction(text):.6f}"
+    words = text.rpartition("Text:\n")[2].split()
+    half = len(words) // 2
+    first, second = " ".join(words[:half]), " ".join(words[half:])
+    asked = f"What of w{int(1e9 * fraction(text, seed))}?"
+    return json.dumps({"question": asked, "first": first, "second": second})
+
+
 @dataclass(frozen=True)
 class Case:
     """A maker on a scripted model."""
@@ -209,6 +221,14 @@ CASES = {  # by the method, and where there are several what they differ in
         say_sums,
         {"generate": 8},
         8,
+    ),
+    # 3 passages of 2 questions: the whole and both halves, of which 2 are answered
+    "augcon": Case(
+        AugCon(method="augcon", characters_each=50, questions_at_most=2, trees=1, ranker="none"),
+        write_pages,
+        say_split,
+        {"generate": 3 * 3 + 3 * 2},
+        6,
     ),
     # 3 passages: what each is about, 2 questions of which 1 leads back to it, and its answer
     "document_questions": Case(
@@ -337,6 +357,7 @@ def test_every_prompt_is_sent_by_one_maker_which_says_so() -> None:
         for against in ("prompt", "response")
         for prompt in Judged.model_validate({"method": "judged", "against": against}).sent_prompts()
     }
+    of_verifiers |= {"entailed_judge"}
     assert {*named} | of_verifiers == {path.stem for path in PROMPTS.glob("*.txt")}
     for name, kind in MAKERS.items():
         source = (ROOT / "pipeline" / "generation" / "makers" / f"{name}.py").read_text()

@@ -7,10 +7,10 @@ from pipeline.generation.maker import Ask, Settled
 from pipeline.generation.makers.document_questions import (
     DocumentQuestions,
     SearchedPassages,
-    fault_of_wording,
     find_questions,
 )
 from pipeline.generation.nearest_passages import PassageIndex
+from pipeline.generation.written_text import fault_of_wording
 from scorers.measures.protocols import GeneratedAnswer
 from storage.documents import SourcePassage
 
