@@ -18,8 +18,8 @@ reply, what the encoder says of each question, is stored like any. `none` keeps 
 
 Yang et al. 2024, arXiv:2405.16579. There the ranker is the language model with an adapter, and the
 examples of answers are found by a search; this has an encoder, and no examples of answers. Its 35
-characters for a question are of Chinese: 150 suit English. Retrieval of its principles is as there:
-they are in the prompt of the answer, and in no row.
+characters for a question are of Chinese; set more for scripts of letters. Its principles stand in
+the prompt of the answer, and in no row.
 
 For a corpus of manuals or reports of which the model that is tuned shall know as much as possible,
 with no stronger model at hand. Not for passages below a few sentences, nor where splitting changes

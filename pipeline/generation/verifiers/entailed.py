@@ -19,8 +19,8 @@ averaged. This is exact about short facts and blind to what several sentences of
 together.
 
 For questions about documents, whose answers shall add nothing. Not for answers that calculate or
-advise: they say more than the text. The verdict of a small model is worth little: a judge of 135
-million weights says `supported` of nearly everything. It costs a judge's call for each answer and
+advise: they say more than the text. The verdict of a small model may be worth little: measure it
+on answers that were judged by hand. It costs a judge's call for each answer and
 `retries` more; with `entailment` no call, and a forward pass for each sentence.
 
 Answers checked against their passages: Yang et al. 2024, "AugCon", arXiv:2405.16579, by the model;
