@@ -13,7 +13,7 @@ from pipeline.run_context import RunContext
 from storage.database import read_workspace
 from storage.runs import read_counts
 from tests.fake_endpoint import Body, Canned, completion, serve
-from tests.scripted_maker import begin, make
+from tests.scripted_maker import begin, kept_attached, make, script, write_sums
 
 ROWS = [
     *({"messages": [{"role": "user", "content": f"question {n}"}]} for n in range(4)),
@@ -101,3 +101,15 @@ def test_the_keys_are_what_they_were_and_no_server_is_pressed_in_them(
     assert other.key(5) == "753f34fce451b676"
     pressed = {"prompts": "all", "limit": 3, "endpoint": Endpoint(base_url="http://h/v1")}
     assert other.model_copy(update=pressed).key(5) == other.key(5)
+
+
+def test_no_maker_reads_what_it_made_nor_what_another_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(monkeypatch, lambda text, seed: f"so {seed % 5}")
+    with kept_attached():
+        run, pool = begin(tmp_path, write_sums(tmp_path))
+        _, grown = make(run, Answer(prompts="all"), pool)
+        assert len(grown) == 16
+        for maker in (Answer(prompts="all"), Answer(prompts="all", answers=2)):
+            assert list(find_workload(run, maker).chosen) == pool, "or each run would make more"
