@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.options import HERE, WorkspaceOption
+from flows.cli.output import print_text
 from flows.progress import say
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def view(
     token = secrets.token_urlsafe(24)
     names = {host, LOOPBACK, "localhost"} if host in (LOOPBACK, "localhost") else {host}
     server.config.app = make_app(viewer, token, [f"{name}:{at}" for name in sorted(names)])
-    sys.stdout.write(f"http://{host}:{at}/?token={token}\n")
+    print_text(f"http://{host}:{at}/?token={token}\n")
     sys.stdout.flush()  # a script waits for it, and this command goes on
     if host not in (LOOPBACK, "localhost"):
         say("whoever can reach this address and knows the token can read every row")

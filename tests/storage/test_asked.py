@@ -206,6 +206,7 @@ SORTED = "answers with a set of ids, sorted or by prompt"
 WRITES = "writes: each number stands beside its id"
 
 NOT_ALIGNED = {
+    "RunRows.find": A_MAPPING,
     "asking_about": "gives nothing back",
     "count_above_zero": "counts",
     "count_copies": A_MAPPING,
@@ -217,6 +218,7 @@ NOT_ALIGNED = {
     "read_details": "counts",
     "read_first_sources": A_MAPPING,
     "relation_with": "SQL",
+    "read_judged": A_MAPPING,
     "read_made_of": SORTED,
     "read_licenses": A_MAPPING,
     "read_model_licenses": A_MAPPING,
