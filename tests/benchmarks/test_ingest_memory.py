@@ -19,6 +19,7 @@ def test_rows_are_short_and_every_hundredth_repeats_another() -> None:
     assert roles == ["user", "assistant"]
 
 
+@pytest.mark.slow
 def test_reads_every_row_and_nothing_twice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -96,6 +96,7 @@ def test_rows_are_read_in_their_order(tmp_path: Path) -> None:
     assert candidate_pairs(tmp_path, 2) == wanted
 
 
+@pytest.mark.slow
 def test_the_bookkeeping_of_a_few_rows(tmp_path: Path) -> None:
     assert bookkeeping.main(["--rows", "2000", "--out", str(tmp_path / "out.json")]) == 0
     (size,) = json.loads((tmp_path / "out.json").read_text())["sizes"]

@@ -59,6 +59,7 @@ def uneven(tasks: HeldOutTasks) -> HeldOutTasks:
     return replace(tasks, method=Three(method="coba"))
 
 
+@pytest.mark.slow
 def test_a_step_is_the_same_however_it_is_cut_and_packed(
     two_tasks: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_step_is_the_same_however_it_is_cut_and_packed(
     assert whole == pytest.approx(by_hand, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_each_step_asks_for_the_losses_of_the_same_rows_by_their_own_tasks(
     two_tasks: Path, tiny_model: Path, tmp_path: Path
 ) -> None:

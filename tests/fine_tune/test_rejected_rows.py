@@ -114,6 +114,7 @@ def test_the_rejected_answer_stands_behind_the_prompt_of_its_row(
         torch.testing.assert_close(answers.log_probs, alone.log_probs, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_lacks_rejected_answers_or_counts_them_otherwise_is_refused(
     pairs: Path, tiny_export: Path, tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -40,6 +40,7 @@ def begun(folder: Path, model: str, **changes: Any) -> RunState:  # noqa: ANN401
     return begin(recipe, folder)
 
 
+@pytest.mark.slow
 def test_targets_are_part_of_what_a_run_is_and_not_of_its_pool(
     tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -121,6 +122,7 @@ def files_of(folder: Path) -> list[Path]:
     return sorted(each.relative_to(folder) for each in folder.rglob("*") if each.is_file())
 
 
+@pytest.mark.slow
 def test_an_export_does_not_depend_on_where_its_workspace_lies(tmp_path: Path, model: str) -> None:
     first = exported(tmp_path / "one", "work", model)
     assert b"../data/more/a.jsonl" in first["train.jsonl"]

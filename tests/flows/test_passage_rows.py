@@ -208,6 +208,7 @@ def test_a_plan_reads_the_documents_to_count_the_calls(
     assert len(state.pool) == 3
 
 
+@pytest.mark.slow
 def test_a_new_document_can_take_a_question_and_what_was_answered_stays_paid(
     tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

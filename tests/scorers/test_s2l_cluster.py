@@ -31,6 +31,7 @@ losses = arrays(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 15), st.booleans())
 def test_the_order_of_rows_and_of_steps_makes_no_difference(

@@ -118,6 +118,7 @@ def end_here(*given: object) -> None:
     raise RuntimeError("killed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["DROP_SHARD", "add_shard"])
 def test_a_kill_on_the_way_leaves_every_old_row(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, where: str

@@ -142,6 +142,7 @@ def test_a_disk_that_is_full_while_measuring_leaves_no_half_file(tmp_path: Path)
         assert not [path for path in (tmp_path / "disk").rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_while_exporting_leaves_no_half_export(tmp_path: Path) -> None:
     exports = tmp_path / "workspace" / "exports"
     exports.mkdir(parents=True)

@@ -87,6 +87,7 @@ def by_source(done: Result) -> dict[str, dict[str, Any]]:
     return {Path(each["source"]).stem: each for each in json.loads(done.stdout)["sources"]}
 
 
+@pytest.mark.slow
 def test_the_queue_holds_random_rows_of_each_source_and_suspects_apart(workspace: Path) -> None:
     path, rows = queued(workspace, "--suspects", "10")
     assert path.parent == workspace / "reports"
@@ -155,6 +156,7 @@ def test_rows_without_a_verdict_are_said_and_widen_the_bound(workspace: Path) ->
     assert "199 rows drawn at random have no verdict yet" in done.stdout
 
 
+@pytest.mark.slow
 def test_what_was_read_is_not_queued_again(workspace: Path, tmp_path: Path) -> None:
     path, rows = queued(workspace, "--suspects", "20")
     ask(workspace, "--verdicts", str(judge(path, rows, set())))

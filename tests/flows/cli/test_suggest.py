@@ -43,6 +43,7 @@ def test_names_what_to_generate_for(workspace: Path) -> None:
     assert "there are 1 in all" in table.stderr
 
 
+@pytest.mark.slow
 def test_with_mpts_it_also_names_what_nobody_answered(workspace: Path) -> None:
     command = ["suggest", "-w", str(workspace), "--method", "mpts"]
     bare = CliRunner().invoke(app, command)

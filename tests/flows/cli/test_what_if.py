@@ -222,6 +222,7 @@ def workspace_of(recipe: Path) -> Workspace:
     return Workspace(recipe.parent / "w")
 
 
+@pytest.mark.slow
 def test_to_read_a_recipe_loads_no_model_library() -> None:
     code = (
         "import sys, flows.recipe.check, pipeline.reporting.what_if; print('torch' in sys.modules)"

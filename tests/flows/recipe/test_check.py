@@ -504,6 +504,7 @@ def test_what_reads_an_unmeasured_probe_or_unsampled_answers_is_told(tmp_path: P
     assert sampled.startswith("measure.cappy.samples: no answers are sampled")
 
 
+@pytest.mark.slow
 def test_a_recipe_is_read_without_torch() -> None:
     # `sluice what-if` and `sluice plan` answer while a user waits; torch alone takes seconds.
     script = (

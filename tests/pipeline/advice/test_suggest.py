@@ -66,6 +66,7 @@ def wrong_above_the_middle(rounds: int) -> pa.Table:
     )
 
 
+@pytest.mark.slow
 def test_untried_tasks_are_suggested_by_what_tasks_like_them_came_to() -> None:
     found = suggest_untried(wrong_above_the_middle(300), TASKS, SuggestionRequest(count=40))
     by_name = {each.task: each for each in found}
@@ -107,6 +108,7 @@ def judge(run: RunContext, pool: list[str]) -> None:
     select_examples(run, SelectSettings.model_validate({"held_out": 0, "steps": steps}), pool)
 
 
+@pytest.mark.slow
 def test_an_answer_counts_once_and_a_trusted_one_not_at_all(tmp_path: Path) -> None:
     sums = [row("1 + 1?", "#### 2"), row("1 + 1?", "2"), row("1 + 1?", "it is 3")]
     others = [row("2 * 3?", "#### 6"), row("2 * 3?", "7"), row("no reference", "4")]
@@ -129,6 +131,7 @@ def test_an_answer_counts_once_and_a_trusted_one_not_at_all(tmp_path: Path) -> N
     assert asked == {"1 + 1?": (1, 2), "2 * 3?": (0, 1)}
 
 
+@pytest.mark.slow
 def test_attempts_that_give_one_text_are_all_counted(tmp_path: Path) -> None:
     lines = [row("1 + 1?", "#### 2"), *[row("1 + 1?", "it is 2")] * 2, row("1 + 1?", "it is 3")]
     (tmp_path / "sums.jsonl").write_text("\n".join(lines))

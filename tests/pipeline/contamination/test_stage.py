@@ -136,6 +136,7 @@ def test_the_story_of_a_row_names_the_item(tmp_path: Path) -> None:
     assert other["contamination"] == []
 
 
+@pytest.mark.slow
 def test_the_order_of_rows_and_a_second_run_change_nothing(tmp_path: Path) -> None:
     pairs = [LEAK, SHORT, *CLEAN]
     reports: list[object] = []

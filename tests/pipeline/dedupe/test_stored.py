@@ -63,6 +63,7 @@ def signed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [WORDS, CHARACTERS])
 def test_new_rows_are_signed_and_old_ones_are_not(
     step: MinHash, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -96,6 +97,7 @@ def test_rows_that_vanished_remove_nothing(tmp_path: Path) -> None:
     assert decisions(fresh) == decisions(run)
 
 
+@pytest.mark.slow
 def test_other_settings_have_other_signatures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +135,7 @@ def embed(run: RunContext, pool: list[str], d: int = 24) -> RunContext:
     )
 
 
+@pytest.mark.slow
 def test_cells_are_stored_and_the_recall_is_noted(tmp_path: Path) -> None:
     run, pool = workspace(tmp_path, 80)
     run = embed(run, pool)
@@ -155,6 +158,7 @@ def test_cells_are_stored_and_the_recall_is_noted(tmp_path: Path) -> None:
     assert files == {path: path.read_bytes() for path in run.workspace.indexes.rglob("*.*")}
 
 
+@pytest.mark.slow
 def test_rows_that_come_later_are_put_into_the_same_cells(tmp_path: Path) -> None:
     run, pool = workspace(tmp_path, 80)
     run = embed(run, pool)

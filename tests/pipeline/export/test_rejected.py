@@ -146,6 +146,7 @@ def test_a_rejected_answer_that_is_too_long_is_refused() -> None:
         check_row(row, row.prompt_tokens + 8)
 
 
+@pytest.mark.slow
 def test_trl_reads_the_completion_and_never_the_rejected_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ def test_each_trained_turn_is_a_row_behind_its_own_prompt(tmp_path: Path) -> Non
     assert (counts.rows, counts.loss_tokens) == (choice.rows + 1, choice.loss_tokens)
 
 
+@pytest.mark.slow
 def test_the_same_turns_are_written_as_token_ids_where_they_are_asked_for(tmp_path: Path) -> None:
     _, exported = export_workspace(tmp_path, export=ExportSettings(pretokenized=True))
     lines = [
@@ -85,6 +86,7 @@ def test_the_same_turns_are_written_as_token_ids_where_they_are_asked_for(tmp_pa
     assert joined["turn_ends"] == [8, 15]
 
 
+@pytest.mark.slow
 def test_the_manifest_has_what_the_template_does_to_the_exported_rows(tmp_path: Path) -> None:
     _, exported = export_workspace(tmp_path)
     faults = exported.manifest.template_faults
@@ -108,6 +110,7 @@ def test_the_languages_of_the_exported_rows_are_counted(tmp_path: Path) -> None:
         assert count_languages(con, run, pool[2:]) == {"de": 1, "": 1}
 
 
+@pytest.mark.slow
 def test_the_card_has_the_whole_funnel_and_both_controls(tmp_path: Path) -> None:
     _, exported = export_workspace(tmp_path)
     card = (exported.path / "README.md").read_text()
@@ -117,6 +120,7 @@ def test_the_card_has_the_whole_funnel_and_both_controls(tmp_path: Path) -> None
     assert steps.count("random") == steps.count("length_matched") == 1
 
 
+@pytest.mark.slow
 def test_a_template_of_the_recipe_counts_the_tokens_and_lies_in_the_export(tmp_path: Path) -> None:
     longer = CHAT.replace("{{ message.content }}", "9 {{ message.content }}")
     _, exported = export_workspace(tmp_path, 0, chat_template=longer)
@@ -139,6 +143,7 @@ def test_generators_are_named_once_and_in_order(monkeypatch: pytest.MonkeyPatch)
     assert found == [said.get(n, f"model {n}") for n in range(9)]
 
 
+@pytest.mark.slow
 def test_scores_stand_beside_each_row_where_they_are_asked_for(tmp_path: Path) -> None:
     asked = ExportSettings(pretokenized=True, scores=("response_length",))
     _, exported = export_workspace(tmp_path, export=asked)

@@ -65,6 +65,7 @@ def only_broken(links: dict[str, Link], link: str, count: int = 1) -> str:
     return " ".join(links[link].details)
 
 
+@pytest.mark.slow
 def test_every_link_of_an_untouched_export_holds(folder: Path) -> None:
     links = walk(folder)
     names = ["files", "loading", "rows", "examples", "origins", "sources", "measurements"]
@@ -132,6 +133,7 @@ def test_a_trained_turn_that_is_not_exported_is_named(folder: Path) -> None:
     assert "not with each trained turn once" in details
 
 
+@pytest.mark.slow
 def test_a_turn_that_the_selection_does_not_train_is_no_row_and_not_missed(tmp_path: Path) -> None:
     # The answers have 3 tokens, but for the second of the dialogue and the generated one: 2.
     step = {"method": "trained_turns", "score": "response_length", "at_least": 3}
@@ -294,6 +296,7 @@ def test_a_number_that_the_export_spells_anew_is_the_same_number(folder: Path) -
     assert walk(folder)["rows"].broken == 0
 
 
+@pytest.mark.slow
 def test_a_rejected_answer_has_to_be_a_dropped_one_to_the_same_prompt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

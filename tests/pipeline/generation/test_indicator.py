@@ -120,6 +120,7 @@ def test_the_same_again_makes_nothing_new(
     assert higher == sorted(ids)
 
 
+@pytest.mark.slow
 def test_the_trainer_gets_the_mark_and_its_tokens_are_counted(
     indicated: tuple[RunContext, list[str], list[str]], tmp_path: Path
 ) -> None:

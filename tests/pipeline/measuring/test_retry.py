@@ -101,6 +101,7 @@ def states_of(workspace: Workspace, measure: str) -> dict[str, str]:
         return dict(con.execute(query).fetchall())
 
 
+@pytest.mark.slow
 def test_what_failed_is_asked_again_and_nothing_else(
     measured: tuple[Workspace, list[str]],
 ) -> None:
@@ -144,6 +145,7 @@ def test_what_failed_is_asked_again_and_nothing_else(
         assert states_of(workspace, "tags")["refused"] == "ok"
 
 
+@pytest.mark.slow
 def test_a_reason_and_a_measure_narrow_it_and_what_is_made_of_a_row_follows_it(
     measured: tuple[Workspace, list[str]],
 ) -> None:
@@ -164,6 +166,7 @@ def test_a_reason_and_a_measure_narrow_it_and_what_is_made_of_a_row_follows_it(
         assert find(workspace, settings, settings.names(), "no such reason").rows == {}
 
 
+@pytest.mark.slow
 def test_what_fails_again_stays_failed_and_can_be_asked_a_third_time(
     measured: tuple[Workspace, list[str]],
 ) -> None:
@@ -182,6 +185,7 @@ def test_what_fails_again_stays_failed_and_can_be_asked_a_third_time(
     assert set(states_of(workspace, "ratings").values()) == {"ok", "not_applicable"}
 
 
+@pytest.mark.slow
 def test_what_was_finished_before_a_kill_is_found_again(
     measured: tuple[Workspace, list[str]],
 ) -> None:

@@ -120,6 +120,7 @@ def test_a_failing_request_is_a_state_on_its_row_alone(pool: Pool) -> None:
     }
 
 
+@pytest.mark.slow
 def test_what_a_judge_said_becomes_scores(pool: Pool) -> None:
     run, ids = pool
     with serve(Server().respond) as server:
@@ -140,6 +141,7 @@ def test_what_a_judge_said_becomes_scores(pool: Pool) -> None:
     assert sorted(confident) == ["failed", "not_applicable", "ok", "ok", "ok"]
 
 
+@pytest.mark.slow
 def test_a_second_run_asks_nothing_and_a_new_row_only_for_itself(
     pool: Pool, tmp_path: Path
 ) -> None:
@@ -191,6 +193,7 @@ def test_a_server_that_has_gone_is_told_and_not_stored(pool: Pool) -> None:
     assert questions(server) == 0
 
 
+@pytest.mark.slow
 def test_another_model_under_the_same_name_is_asked_anew(pool: Pool) -> None:
     run, ids = pool
     model = Server()

@@ -143,6 +143,7 @@ def test_only_what_the_scores_read_is_measured(workspace: Workspace, model: str)
     assert list(deita.jobs) == ["token_counts", "turn_ratings"]
 
 
+@pytest.mark.slow
 def test_the_plan_names_what_is_missing_and_the_same_work_by_the_same_key(
     workspace: Workspace, model: str
 ) -> None:
@@ -163,6 +164,7 @@ def test_the_plan_names_what_is_missing_and_the_same_work_by_the_same_key(
     assert [plan.key for plan in after[1:]] == [plan.key for plan in plans[1:]]
 
 
+@pytest.mark.slow
 def test_time_is_shared_out_by_what_is_missing(workspace: Workspace, model: str) -> None:
     backfill = prepare(workspace, model, Window())
     count_tokens(backfill)
@@ -176,6 +178,7 @@ def test_time_is_shared_out_by_what_is_missing(workspace: Workspace, model: str)
     assert seconds[0] == seconds[2] == pytest.approx(2 * (seconds[1] or 0))
 
 
+@pytest.mark.slow
 def test_a_score_of_texts_asks_for_nothing_and_is_due_until_it_is_there(
     workspace: Workspace, model: str
 ) -> None:
@@ -199,6 +202,7 @@ def test_a_score_of_texts_asks_for_nothing_and_is_due_until_it_is_there(
     assert [plan.key for plan in after[1:]] == [plan.key for plan in before[1:]]
 
 
+@pytest.mark.slow
 def test_a_score_whose_measurements_are_there_is_due_as_well(
     workspace: Workspace, model: str
 ) -> None:

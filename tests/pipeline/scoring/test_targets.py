@@ -91,6 +91,7 @@ def test_targets_are_examples_and_not_in_the_pool(tmp_path: Path) -> None:
     assert describe_targets(run.workspace, NO_TARGETS, run.source_ids) == []
 
 
+@pytest.mark.slow
 def test_targets_are_embedded_with_the_pool_and_asked_nothing_else(tmp_path: Path) -> None:
     run, pool = start_with(tmp_path)
     settings = MeasureSettings.model_validate(
@@ -105,6 +106,7 @@ def test_targets_are_embedded_with_the_pool_and_asked_nothing_else(tmp_path: Pat
     assert (alone["embeddings_both"].ids, alone["embeddings_both"].note) == (pool, "")
 
 
+@pytest.mark.slow
 def test_a_score_compares_the_pool_with_the_targets(tmp_path: Path) -> None:
     run, pool = start_with(tmp_path)
     everything = sorted({*pool, *run.target_ids})
@@ -130,6 +132,7 @@ def test_a_score_compares_the_pool_with_the_targets(tmp_path: Path) -> None:
     np.testing.assert_array_equal([found[i] for i in asked], expected)
 
 
+@pytest.mark.slow
 def test_other_targets_make_another_score(tmp_path: Path) -> None:
     run, pool = start_with(tmp_path)
     run = embed(run, sorted({*pool, *run.target_ids}))
@@ -166,6 +169,7 @@ def choose(folder: Path, run_id: str) -> RunContext:
     return run
 
 
+@pytest.mark.slow
 def test_no_target_is_chosen_or_decided_about_and_the_books_balance(tmp_path: Path) -> None:
     run = choose(tmp_path, "run")
     with read_workspace(run.workspace) as con:
@@ -180,6 +184,7 @@ def test_no_target_is_chosen_or_decided_about_and_the_books_balance(tmp_path: Pa
     assert story["sources"] and story["measurements"] and not story["decisions"]
 
 
+@pytest.mark.slow
 def test_other_targets_are_a_difference_of_two_runs(tmp_path: Path) -> None:
     choose(tmp_path, "one")
     first = write(tmp_path / "first.jsonl", ["d", "x", "y", "new"])

@@ -65,6 +65,7 @@ def texts(workspace: Workspace) -> dict[str, tuple[str, str]]:
     return {example_id: (prompt, response) for example_id, prompt, response in rows}
 
 
+@pytest.mark.slow
 def test_a_quote_is_found_where_it_stands_in_what_was_chosen(run: RunContext) -> None:
     report, _ = ask(run, Question(f"Well, {QUOTE}, they say."))
     assert (report.run_id, report.corpus_rows, report.words) == ("run", 3, 15)
@@ -108,6 +109,7 @@ def test_a_generated_row_names_the_model_that_made_it(run: RunContext) -> None:
     assert models == ["a model"]
 
 
+@pytest.mark.slow
 def test_the_index_is_built_once_and_again_for_other_rows(run: RunContext) -> None:
     first, told = ask(run, Question(QUOTE))
     assert len(told) == 1 and "indexing 3 rows" in told[0]

@@ -39,6 +39,7 @@ def judge(client: TestClient, row: str, verdict: str, kind: str, note: str = "")
     return client.post("/review", content=body, headers=OWN).status_code
 
 
+@pytest.mark.slow
 def test_a_verdict_is_stored_and_the_next_row_comes(
     client: TestClient, workspace: Workspace
 ) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -60,6 +60,12 @@ from tests.scripted_maker import (
 )
 
 TOKENS = 7  # of each reply of the script
+
+
+def slow(*values: object) -> list[Any]:
+    """More values of a parameter, for the slow suite: each is a run of every maker."""
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+
 
 JUDGED = "Reply with one word"
 """In the prompt of every judge."""
@@ -459,7 +465,7 @@ def test_a_second_run_asks_nothing_and_adds_nothing(
 
 
 @each_maker
-@pytest.mark.parametrize("share", [0.1, 0.4, 0.8])
+@pytest.mark.parametrize("share", [0.4, *slow(0.1, 0.8)])
 def test_a_budget_of_calls_ends_it_there_and_a_higher_one_goes_on(
     name: str, share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -481,7 +487,7 @@ def test_a_budget_of_calls_ends_it_there_and_a_higher_one_goes_on(
 
 
 @each_maker
-@pytest.mark.parametrize("together", [64, 2])
+@pytest.mark.parametrize("together", [2, *slow(64)])
 def test_a_budget_of_tokens_is_not_exceeded_and_ends_where_no_reply_would_fit(
     name: str, together: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -516,7 +522,7 @@ GARBAGE: tuple[str | Canned, ...] = (
 
 
 @each_maker
-@pytest.mark.parametrize("salt", [1, 2])
+@pytest.mark.parametrize("salt", [1, *slow(2)])
 def test_whatever_is_replied_each_reply_has_one_counted_outcome(
     name: str, salt: int, tmp_path: Path
 ) -> None:
@@ -572,7 +578,7 @@ def test_replies_that_were_not_had_are_asked_for_again_and_no_others(
 
 
 @each_maker
-@pytest.mark.parametrize("said", ["not really", "I know it is not", "Yes and no"])
+@pytest.mark.parametrize("said", ["I know it is not", *slow("not really", "Yes and no")])
 def test_a_judge_that_says_neither_lets_nothing_in(
     name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ def respond(body: Body, _: int) -> Canned:
     return scored(body, loss)
 
 
+@pytest.mark.slow
 def test_a_server_may_read_the_rows(tmp_path: Path) -> None:
     model = str(save_tiny_llama(tmp_path / "model"))
     rows = [{"prompt": "1 2 3", "completion": answer} for answer in ("4 5", "66 7", "8 9 10")]
@@ -160,6 +161,7 @@ def test_what_a_server_cannot_give_is_refused(wrong: dict[str, object], message:
         LossSettings.model_validate({"model": "m", **wrong})
 
 
+@pytest.mark.slow
 def test_the_reasonings_part_of_a_turns_loss(tmp_path: Path) -> None:
     template = CHAT.replace(
         "{{ message.content }}",

@@ -90,6 +90,7 @@ def test_each_prompt_is_asked_once_and_named_over_the_pool(tmp_path: Path) -> No
         assert stored(run, pool)["p4"] == ("ok", ["rust"])
 
 
+@pytest.mark.slow
 def test_new_rows_are_asked_alone_and_all_named_anew(tmp_path: Path) -> None:
     with serve(respond) as server:
         run, pool = ingest(tmp_path, 1)
@@ -164,6 +165,7 @@ def test_tags_that_mean_nearly_the_same_take_the_name_of_the_more_frequent(
     assert near.names([]) == {}
 
 
+@pytest.mark.slow
 def test_how_tags_are_named_is_in_the_key_and_not_in_that_of_the_replies(tmp_path: Path) -> None:
     run, pool = ingest(tmp_path)
     keys = []

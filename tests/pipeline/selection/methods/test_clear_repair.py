@@ -157,6 +157,7 @@ def asked_of(run: RunContext, pool: list[str], url: str) -> dict[str, MeasureJob
     return plan_measures(run.workspace, asked, pool, 0, repairs=repairs)
 
 
+@pytest.mark.slow
 def test_repairs_are_generated_and_chosen_by_the_numbers_stored(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
     run, pool = start(tmp_path / "w", [tmp_path / "rows.jsonl"])

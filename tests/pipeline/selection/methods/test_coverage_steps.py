@@ -34,6 +34,7 @@ def expected(method: dict[str, Any], ids: np.ndarray, lengths: np.ndarray) -> Ou
     return select_facility_location(VECTORS, ids, budget, None, scores, given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     [

@@ -145,6 +145,7 @@ def dropped(folder: Path, step: dict[str, Any]) -> dict[str, str]:
     return dict(reasons)
 
 
+@pytest.mark.slow
 def test_matches_the_numbers_of_a_source(tmp_path: Path) -> None:
     out = dropped(tmp_path, {"keep": "match", "match": "matched"})
     assert set(out) == {"x", "x y", "m", "m n", "w"}  # two rows there, two kept here

@@ -122,6 +122,7 @@ def settings(*filters: dict[str, object], **budget: object) -> SelectSettings:
 BY_LOSS = {"method": "trained_turns", "score": "grape", "at_least": -4}  # grape is -loss
 
 
+@pytest.mark.slow
 def test_from_the_selection_to_the_export(tmp_path: Path) -> None:
     run, pool, names = measured(tmp_path)
     chosen = select_examples(run, settings(BY_LOSS), pool)
@@ -190,6 +191,7 @@ def test_a_budget_and_its_controls_count_the_turns_that_are_trained(tmp_path: Pa
     assert found["random_tokens"].loss_tokens <= 34
 
 
+@pytest.mark.slow
 def test_two_steps_take_turns_one_after_the_other(tmp_path: Path) -> None:
     run, pool, names = measured(tmp_path)
     long = {"method": "trained_turns", "score": "response_length", "at_least": 7}
@@ -205,6 +207,7 @@ def test_two_steps_take_turns_one_after_the_other(tmp_path: Path) -> None:
     assert reasons[names["middle"]] == "no_turn_left" and reasons[names["first"]] == ""
 
 
+@pytest.mark.slow
 def test_which_turns_are_trained_is_part_of_what_a_selection_is(tmp_path: Path) -> None:
     run, pool, _ = measured(tmp_path)
     found: dict[int, set[str]] = {2: set(), 3: set()}
@@ -215,6 +218,7 @@ def test_which_turns_are_trained_is_part_of_what_a_selection_is(tmp_path: Path) 
     assert (len(found[2]), len(found[3])) == (1, 2)
 
 
+@pytest.mark.slow
 def test_a_single_answer_is_a_row_or_none(tmp_path: Path) -> None:
     """With `turns: last` the step is a threshold by the last turn's score."""
     rows = [{"messages": [*talk("q", "a b", "q", "c d e")]}, {"messages": [*talk("q", "a")]}]
@@ -237,6 +241,7 @@ def talk(*texts: str) -> list[dict[str, str]]:
     return [{"role": roles[n % 2], "content": text} for n, text in enumerate(texts)]
 
 
+@pytest.mark.slow
 def test_rows_move_by_their_turns_alone(tmp_path: Path) -> None:
     """At -8.5 the nines go: of three rows a turn each, of `all` two, and `bad` altogether."""
     run, pool, _ = measured(tmp_path)
