@@ -119,6 +119,8 @@ class LossSettings(Settings):
             raise ValueError("an endpoint gives no hidden states: leave vectors out, or endpoint")
         if self.endpoint and self.el2n:
             raise ValueError("an endpoint gives no distributions: leave el2n out, or endpoint")
+        if self.endpoint and self.endpoint.batch:
+            raise ValueError("losses are not asked in batches: leave batch out of the endpoint")
         return self
 
 

@@ -274,6 +274,10 @@ def test_everything_is_told_at_once(tmp_path: Path) -> None:
         ),
         ({"measure": {"ratings": [{}, {}]}}, "measure.ratings: two blocks are called 'quality'"),
         (
+            {"measure": {"losses": {"served_as": "m", "endpoint": {**SERVED, "batch": {}}}}},
+            "measure.losses: losses are not asked in batches: leave batch out of the endpoint",
+        ),
+        (
             {"measure": {"ratings": [{"template": "{promt}"}]}},
             "measure.ratings.0: nothing to put in for {promt}. Did you mean '{prompt}'?",
         ),
