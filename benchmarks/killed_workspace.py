@@ -40,6 +40,7 @@ VOLATILE = {
     "runs": {"started_at", "finished_at", "executions"},
     "sources": {"ingested_at"},
     "shards": {"seconds"},
+    "replies": {"seconds"},
     "trials": {"cost"},
 }
 """What says when and how long; everything else must be the same."""

@@ -194,9 +194,10 @@ def serve(folder: Path, database: dict[str, str], pools: tuple[str, ...]) -> Ite
     """A server with everything deployed, and a worker for each of the pools."""
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
+    # A run's pulse is what its deployment says, not what its worker was started with.
+    not_ours = ("PYTHONPATH", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY")
     environment = {
-        **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-        **ENVIRONMENT,
+        **{k: v for k, v in (os.environ | ENVIRONMENT).items() if k not in not_ours},
         **database,
         "PREFECT_HOME": str(folder / "home"),
         "PREFECT_API_URL": url,
