@@ -1,8 +1,9 @@
 """The flow that asks a person before a training starts, and starts it once there is a yes.
 
 It runs where the workspace is, since what a person decides by lies there. While it waits its run is
-Suspended and has no process. It sends no pulse before that either (prefect.yaml): a pulse that
-arrives late, after the suspension, would have the run taken for a crashed one.
+Suspended and has no process. A pulse from before may arrive after the suspension, and none follows
+it: so that the run is not taken for a crashed one, it says last of all that it waits, on the same
+way as its pulse, and flows/automations.yaml goes by that.
 """
 
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import Literal
 
 from prefect import flow
 from prefect.client.schemas import State
+from prefect.events import emit_event
+from prefect.exceptions import Pause
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
+from prefect.runtime import flow_run
 from prefect.states import Cancelled
 from pydantic import Field
 
@@ -37,6 +41,8 @@ from storage.exports_manifest import SPLITS, ExportManifest, read_manifest
 from storage.workspace import Workspace
 
 DEPLOYMENT = "fine-tune/fine-tune"
+
+ASKED_EVENT = "sluice.training.asked"
 
 
 class Decision(RunInput):
@@ -86,7 +92,11 @@ def approve_training(
 def ask(export: Path, manifest: ExportManifest, settings: TrainSettings) -> Decision:
     """Wait for a person; the process ends, and the run starts again from the top when answered."""
     shown = Decision.with_initial_data(description=what_to_decide_by(export, manifest, settings))
-    return suspend_flow_run(wait_for_input=shown, key="approval")
+    try:
+        return suspend_flow_run(wait_for_input=shown, key="approval")
+    except Pause:
+        emit_event(ASKED_EVENT, {"prefect.resource.id": f"prefect.flow-run.{flow_run.id}"})
+        raise
 
 
 def what_to_decide_by(export: Path, manifest: ExportManifest, settings: TrainSettings) -> str:

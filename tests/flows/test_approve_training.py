@@ -6,11 +6,18 @@ from typing import Any
 
 import pytest
 from prefect.client.schemas import State
+from prefect.exceptions import Pause
 from pydantic import ValidationError
 
 from fine_tune.settings import TrainSettings
 from flows import approve_training as module
-from flows.approve_training import Decision, approve_training, what_to_decide_by
+from flows.approve_training import (
+    ASKED_EVENT,
+    Decision,
+    approve_training,
+    ask,
+    what_to_decide_by,
+)
 from storage.exports_manifest import read_manifest
 from tests.exported_workspace import export_workspace
 from tests.fine_tune.conftest import tiny_export, tiny_model  # noqa: F401
@@ -89,6 +96,23 @@ def test_what_is_trained_already_is_neither_asked_about_nor_started(
 def test_a_comment_or_nothing_is_no_answer(given: Mapping[str, str]) -> None:
     with pytest.raises(ValidationError, match="answer"):
         Decision(**given)  # type: ignore[arg-type]
+
+
+def test_a_run_that_waits_says_so_after_its_last_pulse(
+    export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def suspend(**_: object) -> None:
+        done.append("suspended")
+        raise Pause
+
+    monkeypatch.setattr(module, "suspend_flow_run", suspend)
+    monkeypatch.setattr(module, "emit_event", lambda event, _: done.append(event))
+    monkeypatch.setattr(module, "what_to_decide_by", lambda *_: "")
+    with pytest.raises(Pause):
+        ask(export, read_manifest(export), TrainSettings())
+    assert done == ["suspended", ASKED_EVENT]
 
 
 def test_a_person_is_shown_counts_evidence_and_commands_and_no_row(tmp_path: Path) -> None:
