@@ -46,12 +46,12 @@ from pipeline.generation.maker import (
     Unread,
     Wanted,
     one_exchange,
-    read_whole,
     side_by_side,
 )
 from pipeline.generation.maker_block import WHOLE_POOL, CallBounds, PassageMakerBlock
 from pipeline.generation.templates import fill_prompt, fill_turns
-from pipeline.generation.verifier import add_bounds, ground_question, verify_all
+from pipeline.generation.verified_block import VerifiedBlock
+from pipeline.generation.verifier import ground_question
 from pipeline.generation.verifier_catalogue import Verifier
 from pipeline.generation.written_text import fault_of_wording
 from pipeline.measuring.measures.samples import Sampled
@@ -77,7 +77,7 @@ WORSE = (("weak", WEAK, 3), ("fewer", SPLIT, 1), ("both", WEAK, 1))
 """Kinds of worse questions: what asks for them, and with how many of the examples."""
 
 
-class AugCon(PassageMakerBlock):
+class AugCon(VerifiedBlock, PassageMakerBlock):
     """Questions of a passage and of its parts: the context-split tree of arXiv:2405.16579."""
 
     method: Literal["augcon"]
@@ -130,15 +130,10 @@ class AugCon(PassageMakerBlock):
         """A ranker learns from all passages."""
         return self.ranker == "contrastive"
 
-    def sent_prompts(self) -> Sequence[str]:
-        """Its own, and those of verifiers."""
-        return [*self.prompts, *(name for each in self.verify for name in each.sent_prompts())]
-
     def keyed(self) -> dict[str, Any]:
         """See PromptingBlock; with the encoder that is trained."""
         trained = resolve_model(self.encoder).fingerprint if self.makes_of_whole else ""
-        verify = [each.key_part() for each in self.verify]
-        return super().keyed() | {"verify": verify, "encoder": trained}
+        return super().keyed() | {"encoder": trained}
 
     def quota(self, text: str) -> int:
         """Questions of a passage that may stay."""
@@ -169,7 +164,7 @@ class AugCon(PassageMakerBlock):
             own["train"] = CallBounds(0, int(sources > 0), 0)
         own["generate"] = CallBounds(sources, most, self.max_new_tokens)
         own["retry"] = CallBounds(0, splits * (self.attempts - 1), self.max_new_tokens)
-        return add_bounds(own, [each.calls_for(answers) for each in self.verify])
+        return self.with_verifying(own, answers)
 
     def train(self, task: str) -> str:
         """Train the ranker and have it say of each question how good it is: JSON of the numbers."""
@@ -439,17 +434,9 @@ def settle_node(
     settings: AugCon, passage: SourcePassage, node: Node, ask: Ask, reply: Sampled
 ) -> Generator[Wanted, Sequence[Sampled], Settled]:
     """The row of a question and its answer, or why there is none."""
-    answer = read_whole(reply)
-    places = [*node.replies, ask.place]
-    if isinstance(answer, Unread):
-        return dropped(passage, places, answer.reason)
-    answer = answer.strip()
-    fault = fault_of_wording(answer, (SPLIT, SHOTS, ANSWER))
-    if not fault:
-        source = ground_question(node.question, passage.text)
-        told = yield from verify_all(settings.verify, source, {ask.place: answer})
-        fault = told[ask.place].fault
-        places += told[ask.place].asked
+    source, shown = ground_question(node.question, passage.text), (SPLIT, SHOTS, ANSWER)
+    answer, fault, asked = yield from settings.read_answer(ask, reply, source, shown)
+    places = [*node.replies, *asked]
     if fault:
         return dropped(passage, places, fault)
     depth = f"depth {len(node.path) - 1}"

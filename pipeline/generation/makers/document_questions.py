@@ -29,8 +29,7 @@ calls a passage (1 without `tags`) and 1 for each question that is left.
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -38,20 +37,19 @@ from pipeline.generation.json_replies import form_of, read_json_object
 from pipeline.generation.maker import (
     Ask,
     CallKind,
-    CallPlace,
     Making,
     Settled,
     Unread,
     Wanted,
     ask_text,
     one_exchange,
-    read_whole,
     side_by_side,
 )
 from pipeline.generation.maker_block import CallBounds, PassageMakerBlock
 from pipeline.generation.nearest_passages import PassageIndex
 from pipeline.generation.templates import fill_prompt
-from pipeline.generation.verifier import add_bounds, ground_question, verify_all
+from pipeline.generation.verified_block import VerifiedBlock
+from pipeline.generation.verifier import ground_question
 from pipeline.generation.verifier_catalogue import Verifier
 from pipeline.generation.written_text import fault_of_wording, has_no_content
 from pipeline.measuring.measures.samples import Sampled
@@ -66,7 +64,7 @@ TAGS, QUESTIONS, ANSWER, ROW = (
 )
 
 
-class DocumentQuestions(PassageMakerBlock):
+class DocumentQuestions(VerifiedBlock, PassageMakerBlock):
     """Questions of passages, answered from what is found: arXiv:2401.08406."""
 
     method: Literal["document_questions"]
@@ -100,19 +98,6 @@ class DocumentQuestions(PassageMakerBlock):
         """What is nearest to a question depends on all passages."""
         return True
 
-    def placed(self, base: Path) -> Self:
-        """See AnsweringBlock; its verifiers too."""
-        verify = tuple(each.placed(base) for each in self.verify)
-        return super().placed(base).model_copy(update={"verify": verify})
-
-    def keyed(self) -> dict[str, Any]:
-        """See PromptingBlock."""
-        return super().keyed() | {"verify": [each.key_part() for each in self.verify]}
-
-    def sent_prompts(self) -> Sequence[str]:
-        """Its own, and those of verifiers."""
-        return [*self.prompts, *(name for each in self.verify for name in each.sent_prompts())]
-
     def takes(self, passage: SourcePassage) -> bool:
         """Passages that say something."""
         return not has_no_content(passage.text)
@@ -136,7 +121,7 @@ class DocumentQuestions(PassageMakerBlock):
         own: dict[CallKind, CallBounds] = {
             "generate": CallBounds(fewest, fewest + answers, self.max_new_tokens)
         }
-        return add_bounds(own, [each.calls_for(answers) for each in self.verify])
+        return self.with_verifying(own, answers)
 
     def question_form(self) -> JsonForm:
         """The form of a reply with questions."""
@@ -268,18 +253,10 @@ def settle_question(
     settings: DocumentQuestions, question: FoundQuestion, ask: Ask, reply: Sampled, seed: int
 ) -> Generator[Wanted, Sequence[Sampled], Settled]:
     """The row of a question and its answer, or why there is none."""
-    answer = read_whole(reply)
-    if isinstance(answer, Unread):
-        return Settled([ask.place], None, answer.reason)
-    answer = answer.strip()
-    asked: tuple[CallPlace, ...] = ()
-    fault = fault_of_wording(answer, (ANSWER,))
-    if not fault:
-        source = ground_question(question.text, question.shown)
-        told = yield from verify_all(settings.verify, source, {ask.place: answer})
-        fault, asked = told[ask.place].fault, told[ask.place].asked
+    source = ground_question(question.text, question.shown)
+    answer, fault, places = yield from settings.read_answer(ask, reply, source, (ANSWER,))
     if fault:
-        return Settled([ask.place, *asked], None, fault)
+        return Settled(places, None, fault)
     parents = [question.passage.passage_id]
     prompt = question.text
     if settings.context == "passages":
@@ -288,4 +265,4 @@ def settle_question(
         )
         parents += [each.passage_id for each in question.found if each != question.passage]
         prompt = fill_prompt(ROW, {"passages": show_passages(drawn), "question": prompt})
-    return Settled([ask.place, *asked], one_exchange(prompt, answer), settings.context, parents)
+    return Settled(places, one_exchange(prompt, answer), settings.context, parents)

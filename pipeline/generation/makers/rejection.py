@@ -31,8 +31,7 @@ of 64 in its code), is not here.
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -54,7 +53,8 @@ from pipeline.generation.maker import (
 from pipeline.generation.maker_block import CallBounds, MakerBlock
 from pipeline.generation.shown_text import speaks_of_hint
 from pipeline.generation.templates import fill_prompt
-from pipeline.generation.verifier import add_bounds, verify_all
+from pipeline.generation.verified_block import VerifiedBlock
+from pipeline.generation.verifier import verify_all
 from pipeline.generation.verifier_catalogue import Verifier
 from pipeline.generation.verifiers.final_answer import FinalAnswer
 from pipeline.measuring.measures.samples import Sampled
@@ -68,7 +68,7 @@ from storage.examples import Example
 PATH = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?|[-+*/\u00d7\u00f7=]")
 
 
-class Rejection(MakerBlock):
+class Rejection(VerifiedBlock, MakerBlock):
     """Answers that end on the trusted one: STaR (2203.14465) and RFT (2308.01825)."""
 
     method: Literal["rejection"]
@@ -110,19 +110,6 @@ class Rejection(MakerBlock):
             )
         return self
 
-    def placed(self, base: Path) -> Self:
-        """See AnsweringBlock; its verifiers too."""
-        verify = tuple(each.placed(base) for each in self.verify)
-        return super().placed(base).model_copy(update={"verify": verify})
-
-    def keyed(self) -> dict[str, Any]:
-        """See PromptingBlock."""
-        return super().keyed() | {"verify": [each.key_part() for each in self.verify]}
-
-    def sent_prompts(self) -> Sequence[str]:
-        """Its own, and those of verifiers."""
-        return [*self.prompts, *(name for each in self.verify for name in each.sent_prompts())]
-
     def takes(self, example: Example) -> bool:
         """Rows with at most one trained response, which verifiers can tell the samples by."""
         asked = is_asked_once(example)
@@ -151,7 +138,7 @@ class Rejection(MakerBlock):
         own: dict[CallKind, CallBounds] = {
             "generate": CallBounds(fewest, most, self.max_new_tokens)
         }
-        return add_bounds(own, [each.calls_for(most) for each in self.verify])
+        return self.with_verifying(own, most)
 
 
 def make_by_rejection(settings: Rejection, source: Example) -> Making:
