@@ -179,6 +179,7 @@ def test_a_brush_over_two_scores_leads_to_its_rows(page: "Page") -> None:
 def test_rows_are_judged_by_key_presses(page: "Page") -> None:
     page.get_by_role("link", name="Review", exact=True).click()
     page.get_by_role("link", name="above_threshold", exact=True).click()
+    page.wait_for_url("**kind=above_threshold*")  # loaded: keys mean nothing before its script ran
     first = page.locator("input[name=row]").input_value()
     page.keyboard.press("s")
     page.wait_for_url("**skip=*")
