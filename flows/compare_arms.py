@@ -5,6 +5,7 @@ trial that was killed goes on with the same command, one with more seeds trains 
 arm that another trial trained is not trained again.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -129,8 +130,6 @@ def measure_missing(
     prepared: PreparedTrial, replicate_id: str, name: str, folder: Path | None
 ) -> float:
     """Measure a training by the evaluations that are not stored of it; seconds of that."""
-    import time
-
     workspace = prepared.state.run.workspace
     with read_workspace(workspace) as con:
         stored = read_evaluated(con, replicate_id)

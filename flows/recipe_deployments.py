@@ -39,6 +39,12 @@ def find_recipes(named: Sequence[Path]) -> list[Path]:
     return [path.resolve() for path in dict.fromkeys(found)]
 
 
+def read_project() -> dict[str, Any]:
+    """The Prefect file of this checkout."""
+    project: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+    return project
+
+
 def deployments_of(
     recipes: Sequence[Path], schedule: Mapping[str, str] | None
 ) -> dict[str, dict[str, Any]]:
@@ -48,8 +54,7 @@ def deployments_of(
         RecipeError: if one of them cannot be run.
         DeployError: if two would have one name.
     """
-    project = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
-    (template,) = (each for each in project["deployments"] if each["name"] == TEMPLATE)
+    (template,) = (each for each in read_project()["deployments"] if each["name"] == TEMPLATE)
     found: dict[str, dict[str, Any]] = {}
     for path in recipes:
         name = f"{TEMPLATE}-{load_recipe(path).name}"
@@ -74,7 +79,7 @@ def send_to_server(deployments: Mapping[str, Mapping[str, Any]]) -> None:
     Raises:
         DeployError: if Prefect refuses them.
     """
-    project = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+    project = read_project()
     whole = {key: project[key] for key in ("name", "prefect-version", "pull")}
     with TemporaryDirectory() as folder:
         file = Path(folder) / "prefect.yaml"

@@ -18,10 +18,9 @@ from storage.asked import asking_about
 from storage.database import Connection
 from storage.duckdb_instance import CONFIG
 from storage.measurements import MeasureKey, relation_of_key
+from storage.runs import STAGE_ORDER
 from storage.scores import ScoreKey
 from storage.selections import CONTROLS
-
-STAGES = ["ingest", "generate", "clean", "indicate", "dedupe", "check", "select", "export"]
 
 ROWS = """
 with steps as (
@@ -224,9 +223,11 @@ class RunRows:
         found = self.table(f"select {self.column(label)}::double as v from rows order by rowid")
         return np.asarray(found["v"].to_numpy(zero_copy_only=False), dtype=np.float64)
 
-    def ids(self) -> list[str]:
-        """(rows,) their ids, sorted; `values` are in this order."""
-        found: list[str] = self.table("select example_id from rows order by rowid")[0].to_pylist()
+    def ids(self, wanted: RowFilter | None = None) -> list[str]:
+        """Ids of the wanted rows, or of all, sorted; `values` are in the order of all."""
+        where, values = self.where(wanted or RowFilter(), None)
+        query = f"select example_id from rows {where} order by rowid"
+        found: list[str] = self.table(query, values)["example_id"].to_pylist()
         return found
 
     def members(self, kind: str) -> NDArray[np.bool_]:
@@ -299,9 +300,9 @@ class RunRows:
         cursor.close()
         return found
 
-    def table(self, query: str) -> pa.Table:
+    def table(self, query: str, values: Mapping[str, Any] | None = None) -> pa.Table:
         """The columns of a query."""
-        return self.con.cursor().execute(query).to_arrow_table()
+        return self.con.cursor().execute(query, dict(values or {})).to_arrow_table()
 
     def line(self, row: Sequence[Any]) -> RowLine:
         """A row of the table."""
@@ -315,7 +316,7 @@ class RunRows:
 
 def step_place(stage: str, step: int) -> int:
     """The place of a step among all steps of a run."""
-    return 1000 * (STAGES.index(stage) + 1) + step
+    return 1000 * (STAGE_ORDER.index(stage) + 1) + step
 
 
 def known(name: str, names: Sequence[str]) -> str:
@@ -340,7 +341,7 @@ def read_run_rows(
         scores: label → key of its scores.
         language: the key of its languages; None where it measured none.
     """
-    values: dict[str, Any] = {"run_id": run_id, "stages": STAGES}
+    values: dict[str, Any] = {"run_id": run_id, "stages": [*STAGE_ORDER]}
     joins = ""
     for n, key in enumerate(scores.values()):
         joins += SCORE.format(n=n)

@@ -1,6 +1,6 @@
 """The tables `runs`, `run_sources`, `run_targets`, `stage_counts`: what runs did."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -8,6 +8,8 @@ import orjson
 from storage.database import Connection, QueryError, fetch_count, transaction
 from storage.decisions import Decisions, write_decisions
 from storage.rows import fetch_texts
+
+STAGE_ORDER = ("ingest", "generate", "clean", "indicate", "dedupe", "check", "select", "export")
 
 STARTS = "greatest(now(), (select max(started_at) + interval 1 microsecond from runs))"
 """Later than every other start: a clock that goes back does not put a run before an older one."""
@@ -212,6 +214,11 @@ def write_step(
                 "notes": orjson.dumps(list(count.notes)).decode(),
             },
         )
+
+
+def in_order(counts: Iterable[StageCount]) -> list[StageCount]:
+    """The books of a run in the order in which its steps were taken."""
+    return sorted(counts, key=lambda count: (STAGE_ORDER.index(count.stage), count.step))
 
 
 def read_counts(con: Connection, run_id: str) -> list[StageCount]:

@@ -27,6 +27,7 @@ from pipeline.ingest.readers import UnreadableSourceError
 from pipeline.scoring.stage import ScoreSettings, score_key
 from scorers.arrays import Floats
 from storage.database import Connection, QueryError
+from storage.error_notes import whole_file
 from storage.examples import read_examples, read_first_sources
 from storage.retention import read_run_keys
 from storage.reviews import (
@@ -167,11 +168,9 @@ def write_queue(path: Path, lines: Iterator[bytes]) -> int:
             f"{path} is there already and may hold verdicts: read it with --verdicts, move it, or "
             "name another with --queue"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
     written = [*lines]
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(b"".join(line + b"\n" for line in written))
-    partial.rename(path)  # at once: a queue that is there is whole
+    with whole_file(path) as file:  # a queue that is there is whole
+        file.write_bytes(b"".join(line + b"\n" for line in written))
     return len(written)
 
 

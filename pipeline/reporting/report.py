@@ -16,12 +16,11 @@ from pipeline.reporting.found_faults import fault_report_lines
 from pipeline.text.markdown import bullets, escape_markdown, markdown_table
 from storage.changes import describe_run, find_previous
 from storage.database import Connection, read_workspace
+from storage.error_notes import whole_file
 from storage.evidence import read_evidence
-from storage.runs import StageCount, read_counts
+from storage.runs import StageCount, in_order, read_counts
 from storage.trial_items import read_last_result
 from storage.workspace import Workspace
-
-STAGE_ORDER = ("ingest", "generate", "clean", "indicate", "dedupe", "check", "select", "export")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +37,7 @@ class FunnelRow:
 
 def funnel_rows(counts: Sequence[StageCount]) -> list[FunnelRow]:
     """The steps in the order they were taken."""
-    ordered = sorted(counts, key=lambda count: (STAGE_ORDER.index(count.stage), count.step))
-    return [FunnelRow(c.stage, c.label, c.rows_in, c.kept, losses(c)) for c in ordered]
+    return [FunnelRow(c.stage, c.label, c.rows_in, c.kept, losses(c)) for c in in_order(counts)]
 
 
 def losses(count: StageCount) -> str:
@@ -141,7 +139,6 @@ def write_run_report(workspace: Workspace, run_id: str) -> RunReport:
         report = read_run_report(con, run_id)
     workspace.reports.mkdir(exist_ok=True)
     path = workspace.reports / f"{run_id}.md"
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(report.markdown, encoding="utf-8")
-    partial.rename(path)  # whoever reads it meanwhile sees the whole of the old one or the new
+    with whole_file(path) as file:  # whoever reads it meanwhile sees all of the old or the new
+        file.write_text(report.markdown, encoding="utf-8")
     return report

@@ -14,6 +14,7 @@ from pipeline.viewing.pages.scores import histogram
 from pipeline.viewing.pages.verdict import verdict_values
 from pipeline.viewing.rendering import render_page
 from storage.database import Connection
+from storage.error_notes import whole_file
 from storage.examples import read_examples
 from storage.run_rows import RowFilter, RowLine, RowOrder
 from storage.workspace import Workspace
@@ -59,9 +60,8 @@ def write_fixed_page(workspace: Workspace, run_id: str) -> Path:
     page = fixed_page(viewer, run_id)
     workspace.reports.mkdir(exist_ok=True)
     path = workspace.page_of(run_id)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.rename(path)  # whoever reads it meanwhile sees the whole of the old one or the new
+    with whole_file(path) as file:  # whoever reads it meanwhile sees all of the old or the new
+        file.write_text(page, encoding="utf-8")
     return path
 
 

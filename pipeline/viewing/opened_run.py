@@ -8,7 +8,6 @@ from threading import RLock
 from typing import Any
 
 from pipeline.measuring.faults import count_faults, fault_lines
-from pipeline.reporting.report import STAGE_ORDER
 from pipeline.reporting.what_if import WhatIf
 from pipeline.scoring.stage import ScoreSettings, measure_name, score_key
 from pipeline.scoring.targets import Targets
@@ -20,7 +19,14 @@ from storage.examples import read_pairs
 from storage.measurements import MeasureKey
 from storage.retention import read_run_keys
 from storage.run_rows import RowFilter, RunRows, find_text, read_run_rows
-from storage.runs import ListedRun, StageCount, list_runs, read_counts, read_run_targets
+from storage.runs import (
+    ListedRun,
+    StageCount,
+    in_order,
+    list_runs,
+    read_counts,
+    read_run_targets,
+)
 from storage.scores import ScoreKey
 from storage.selections import StoredSelection, read_run_selections
 from storage.views import columns_of
@@ -147,11 +153,10 @@ def read_opened(con: Connection, listed: ListedRun) -> OpenedRun:
     run_id = listed.run_id
     described, measures = describe_run(con, run_id), read_run_keys(con, run_id)
     scores = stored_scores(con, described.recipe, run_id, measures)
-    counts = read_counts(con, run_id)
     return OpenedRun(
         listed=listed,
         described=described,
-        counts=sorted(counts, key=lambda count: (STAGE_ORDER.index(count.stage), count.step)),
+        counts=in_order(read_counts(con, run_id)),
         measures=measures,
         scores=scores,
         evidence=read_evidence(con, run_id),

@@ -14,7 +14,7 @@ from pipeline.viewing.rendering import query_of
 from pipeline.viewing.row_page import read_row_page
 from storage.database import Connection, WorkspaceBusyError
 from storage.reviews import Review, add_reviews, read_judged, read_reviews, write_verdicts
-from storage.run_rows import RowFilter, RowOrder
+from storage.run_rows import RowFilter
 
 QUEUE = "queue"
 """What `sluice screen` listed, among the kinds of rows."""
@@ -110,8 +110,7 @@ def seat(con: Connection, asked: AskedRun, kind: str) -> Sitting:
         ids = [each.example_id for each in drawn]
     else:
         wanted = RowFilter(status=kind) if kind == "chosen" else RowFilter(reason=kind)
-        rows = opened.rows.page(wanted, RowOrder(), (0, opened.rows.count(wanted)))
-        ids = sorted(each.example_id for each in rows)
+        ids = opened.rows.ids(wanted)
         # By the run's id: whoever reads them another day goes on with the same rows.
         rng = np.random.default_rng(int(opened.listed.run_id.encode().hex(), 16) % 2**63)
         at = rng.permutation(len(ids))[:DRAWN]

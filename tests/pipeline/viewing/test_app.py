@@ -15,6 +15,7 @@ from pipeline.viewing.opened_run import Viewer
 from pipeline.viewing.rendering import MOST_CHARACTERS
 from storage.contamination import HitRow, write_check
 from storage.database import Connection, open_workspace, read_workspace
+from storage.run_rows import RowFilter, RowOrder
 from storage.trial_items import plan_identity, write_plan, write_result
 from storage.workspace import Workspace
 from tests.pipeline.evidence.test_trial_markdown import RESULT
@@ -36,6 +37,16 @@ def client(seen: tuple[Path, RunContext]) -> Iterator[TestClient]:
     with TestClient(app, base_url=f"http://{HOST}") as client:
         assert client.get(f"/?token={TOKEN}").status_code == 200
         yield client
+
+
+def test_ids_are_those_of_the_rows_that_are_wanted(seen: tuple[Path, RunContext]) -> None:
+    viewer = Viewer(seen[1].workspace)
+    rows = viewer.open(viewer.list_runs()[0]).rows
+    of_reasons = [rows.ids(RowFilter(reason=reason)) for reason, _ in rows.facets()["reason"]]
+    for (reason, many), ids in zip(rows.facets()["reason"], of_reasons, strict=True):
+        page = rows.page(RowFilter(reason=reason), RowOrder(), (0, many))
+        assert ids == sorted(line.example_id for line in page) and len(ids) == many
+    assert len(of_reasons) > 1 and {*rows.ids()} > {*of_reasons[0]}
 
 
 Get = Callable[[str], str]
