@@ -67,6 +67,7 @@ WITHOUT_A_PAPER = {
     "length_matched",
     "licenses",
     "random",
+    "shortest",
     "threshold",
     "top_k",
 }

@@ -15,9 +15,12 @@ from pipeline.selection.methods.grape import Grape
 from pipeline.selection.methods.instag import InsTag
 from pipeline.selection.methods.k_centre import KCentre
 from pipeline.selection.methods.language import Language
+from pipeline.selection.methods.longest import Longest
+from pipeline.selection.methods.middle import Middle
 from pipeline.selection.methods.q_tuning import QTuning
 from pipeline.selection.methods.random import Random
 from pipeline.selection.methods.s2l import S2L
+from pipeline.selection.methods.shortest import Shortest
 from pipeline.selection.methods.threshold import Threshold
 from pipeline.selection.methods.top_k import TopK
 from pipeline.selection.methods.top_share import TopShare
@@ -36,11 +39,14 @@ Step = Annotated[
     | DMT
     | Language
     | TopK
+    | Middle
     | S2L
     | Diverse
     | FacilityLocation
     | KCentre
     | InsTag
+    | Longest
+    | Shortest
     | Random,
     Field(discriminator="method"),
 ]

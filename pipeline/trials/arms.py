@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.ranking.budget import Budget, within_budget
-from pipeline.ranking.order import sort_rows
 from pipeline.selection.candidates import Candidates
 from pipeline.selection.methods.length_matched import select_length_matched
+from pipeline.selection.methods.longest import select_longest
 from pipeline.selection.methods.random import select_random
+from pipeline.selection.methods.shortest import select_shortest
 from pipeline.trials.settings import Control
 from scorers.arrays import Ints
 
@@ -64,8 +65,10 @@ def draw_control(
         places = select_random(ids, budget, tokens, seed).indices
     elif control == "length_matched":
         places = match_lengths(eligible, choice, seed)
+    elif control == "longest":
+        places = select_longest(tokens, ids, budget).indices
     else:
-        places = sort_rows(-tokens if control == "longest" else tokens, ids)
+        places = select_shortest(tokens, ids, budget).indices
     return ArmRows(ids[places].tolist(), tokens[places]).within(budget)
 
 

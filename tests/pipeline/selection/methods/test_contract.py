@@ -26,9 +26,12 @@ from pipeline.selection.methods.k_centre import select_k_centre
 from pipeline.selection.methods.language import select_language
 from pipeline.selection.methods.length_matched import select_length_matched
 from pipeline.selection.methods.licenses import LicenseSettings, select_licensed
+from pipeline.selection.methods.longest import select_longest
+from pipeline.selection.methods.middle import select_middle
 from pipeline.selection.methods.q_tuning import select_q_tuning
 from pipeline.selection.methods.random import select_random
 from pipeline.selection.methods.s2l import select_s2l
+from pipeline.selection.methods.shortest import select_shortest
 from pipeline.selection.methods.threshold import select_within
 from pipeline.selection.methods.top_k import select_top_k
 from pipeline.selection.methods.top_share import select_top_share
@@ -105,6 +108,9 @@ def pick_in_shares(p: Pool) -> Outcome:
 TOKENS = Budget(loss_tokens=300)
 METHODS: dict[str, Callable[[Pool], Outcome]] = {
     "top_k": lambda p: select_top_k(p.scores, p.ids, TOKENS, p.loss_tokens),
+    "middle": lambda p: select_middle(p.scores, p.ids, TOKENS, p.loss_tokens, (0.2, 0.7), 3),
+    "longest": lambda p: select_longest(p.loss_tokens, p.ids, TOKENS),
+    "shortest": lambda p: select_shortest(p.loss_tokens, p.ids, TOKENS),
     "threshold": lambda p: select_within(p.scores, p.ids, 0.5, 2),
     "top_share": lambda p: select_top_share(p.scores, p.ids, 0.3),
     "drop_share": lambda p: select_without(p.scores, p.ids, 0.3, "highest"),
@@ -215,6 +221,7 @@ def test_a_budget_in_tokens_is_kept_and_used(name: str) -> None:
     "name",
     [
         "top_k",
+        "middle",
         "top_share",
         "shares",
         "threshold",
