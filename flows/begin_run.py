@@ -30,9 +30,10 @@ from pipeline.scoring.targets import describe_targets, read_targets
 from pipeline.selection.stage import Chosen
 from scorers.measures.models.loading import read_template, resolve_model
 from storage.conversations import content_hash
-from storage.database import open_workspace, read_workspace
+from storage.database import WorkspaceMissingError, open_workspace, read_tables, read_workspace
 from storage.documents import count_documents
 from storage.examples import read_pool
+from storage.reviews import read_marked_bad
 from storage.runs import start_run, write_run_targets
 from storage.shard_location import set_shard_location
 from storage.sources import Source
@@ -113,6 +114,7 @@ def identify(recipe: Recipe, base: Path) -> tuple[RunState, Sequence[Source]]:
     files = evaluation_fingerprints(placed.check)
     if placed.chat_template:
         files = [*files, content_hash(read_template(Path(placed.chat_template)))]
+    files = [*files, *fingerprint_verdicts(placed, workspace)]
     documents: Sequence[FoundDocument] = ()
     if placed.documents:
         tokenizer = resolve_model(placed.target).fingerprint
@@ -132,6 +134,17 @@ def identify(recipe: Recipe, base: Path) -> tuple[RunState, Sequence[Source]]:
     read = {each.place.path: exported_path(workspace, each.place.path, base) for each in documents}
     run = replace(run, cut_ids=cut_ids, document_paths=read)
     return RunState(recipe, placed, run, documents), [*sources, *targets]
+
+
+def fingerprint_verdicts(recipe: Recipe, workspace: Workspace) -> list[str]:
+    """What was marked bad, as one hash; none where no step of the recipe reads it."""
+    if not any(step.reads_reviews for step in recipe.select.steps):
+        return []
+    try:
+        with read_tables(workspace) as con:
+            return [content_hash(read_marked_bad(con))]
+    except WorkspaceMissingError:  # it is made when the run begins
+        return [content_hash([])]
 
 
 def read_in(state: RunState, sources: Sequence[Source]) -> None:

@@ -58,6 +58,12 @@ select run_id, evaluation, item, matched, rule, similarity from contamination_hi
 where example_id = $id and ($run is null or run_id = $run) order by all
 """
 
+REVIEWED = """
+select distinct verdict, note, reviewer, reviewed_at from reviews
+where example_id = $id and verdict is not null order by all
+"""
+"""One row: each list that the example is on has the same verdict."""
+
 SELECTED = """
 select rs.run_id, rs.kind, s.name, sr.rank, s.rows, sr.turns
 from selection_rows sr join selections s using (selection_id)
@@ -118,6 +124,7 @@ def read_explanation(con: Connection, example_id: str, run_id: str | None) -> di
         "scores": records(con, SCORES, one),
         "decisions": records(con, DECISIONS, run),
         "contamination": records(con, CONTAMINATION, run),
+        "reviews": records(con, REVIEWED, one),
         "selections": records(con, SELECTED, run),
     }
 

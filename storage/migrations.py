@@ -466,4 +466,6 @@ MIGRATIONS = (
         run_id varchar not null,          -- that handed it over
         sent_at timestamptz not null
     )""",
+    # ---- who reviewed ----------------------------------------------------------------------------
+    "alter table reviews add column reviewer varchar",  # null: not read, or nobody said who reads
 )

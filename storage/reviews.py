@@ -12,10 +12,11 @@ from storage.rows import TEXT, as_table, fetch_texts, write_table
 ADD = """
 insert into reviews
 select selection_id, example_id, source, drawn, known.verdict, coalesce(known.note, ''),
-    known.reviewed_at
+    known.reviewed_at, known.reviewer
 from queued left join (
     select example_id, arg_max(verdict, reviewed_at) as verdict,
-        arg_max(note, reviewed_at) as note, max(reviewed_at) as reviewed_at
+        arg_max(note, reviewed_at) as note, max(reviewed_at) as reviewed_at,
+        arg_max(reviewer, reviewed_at) as reviewer
     from reviews where verdict is not null group by example_id
 ) known using (example_id)
 on conflict do update set
@@ -36,9 +37,13 @@ where example_id = any($ids) and verdict is not null group by example_id
 """
 
 JUDGE = """
-update reviews set verdict = judged.verdict, note = judged.note, reviewed_at = now()
+update reviews set verdict = judged.verdict, note = judged.note, reviewed_at = now(),
+    reviewer = $reviewer
 from judged where reviews.example_id = judged.example_id
 """
+
+MARKED_BAD = "select distinct example_id from reviews where verdict = 'bad' order by example_id"
+"""All lists have the same verdict of an example: what is judged is judged in each."""
 
 RECIPE_OF_RUN = "select recipe, seed from runs where run_id = $run_id"
 
@@ -79,12 +84,19 @@ def read_unlisted(con: Connection, ids: Sequence[str]) -> list[str]:
     return sorted(set(ids) - set(fetch_texts(con, KNOWN, {"ids": list(ids)})))
 
 
-def write_verdicts(con: Connection, verdicts: Mapping[str, tuple[str, str]]) -> None:
-    """Store what was found: example id → "ok" or "bad", and a note."""
+def read_marked_bad(con: Connection) -> list[str]:
+    """Ids of the examples that a person marked bad, sorted."""
+    return fetch_texts(con, MARKED_BAD)
+
+
+def write_verdicts(
+    con: Connection, verdicts: Mapping[str, tuple[str, str]], reviewer: str = ""
+) -> None:
+    """Store what was found: example id → "ok" or "bad", and a note; "" if nobody says who."""
     columns = dict.fromkeys(("example_id", "verdict", "note"), TEXT)
     judged = as_table(columns, [(example_id, *found) for example_id, found in verdicts.items()])
     with transaction(con):
-        write_table(con, "judged", judged, JUDGE)
+        write_table(con, "judged", judged, JUDGE, {"reviewer": reviewer or None})
 
 
 def read_run_recipe(con: Connection, run_id: str) -> tuple[dict[str, Any], int]:

@@ -66,6 +66,7 @@ WITHOUT_A_PAPER = {
     "language",
     "length_matched",
     "licenses",
+    "not_marked_bad",
     "random",
     "shortest",
     "threshold",

@@ -72,6 +72,7 @@ def explanation_lines(explanation: Mapping[str, Any]) -> list[str]:
         *score_lines(explanation),
         *decision_lines(explanation),
         *contamination_lines(explanation),
+        *review_lines(explanation),
         *selection_lines(explanation),
     ]
 
@@ -164,6 +165,16 @@ def contamination_lines(explanation: Mapping[str, Any]) -> Iterator[str]:
             f"  {row['evaluation']}, item {row['item']}: its {row['matched']}, by {row['rule']}, "
             f"at {row['similarity']:.4f} (run {row['run_id']})"
         )
+
+
+def review_lines(explanation: Mapping[str, Any]) -> Iterator[str]:
+    """What a person said of it, if one read it."""
+    if explanation["reviews"]:
+        yield "\nreviewed"
+    for row in explanation["reviews"]:
+        by = f" by {row['reviewer']}" if row["reviewer"] else ""
+        note = f": {shorten(row['note'])}" if row["note"] else ""
+        yield f"  {row['verdict']}{by}, {row['reviewed_at']:%Y-%m-%d %H:%M}{note}"
 
 
 def selection_lines(explanation: Mapping[str, Any]) -> Iterator[str]:

@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import HERE, AsJson, RunOption, WorkspaceOption
+from flows.cli.options import (
+    HERE,
+    AsJson,
+    ReviewerOption,
+    RunOption,
+    WorkspaceOption,
+    login_name,
+)
 from flows.cli.output import as_lines, print_json, print_table, print_text
 from flows.progress import say
 
 if TYPE_CHECKING:
-    from pipeline.advice.review_queue import Demand
+    from pipeline.advice.review_queue import Demand, JudgedRows
     from pipeline.advice.screen import Estimate
     from storage.workspace import Workspace
 
@@ -41,6 +48,7 @@ def screen(
     verdicts: Annotated[
         Path | None, typer.Option(help="A queue with verdicts, to be read back.")
     ] = None,
+    reviewer: ReviewerOption = "",
     as_json: AsJson = False,
 ) -> None:
     """Queue rows for a person to read for harm; with --verdicts, say what the reading proves.
@@ -48,7 +56,7 @@ def screen(
     Of each source of a selection enough are drawn to rule out more bad rows than --at-most. Exits
     with 1 if the verdicts block a source. Only rows drawn at random count in the estimate.
     """
-    from pipeline.advice.review_queue import Demand, read_review
+    from pipeline.advice.review_queue import Demand, JudgedRows, read_review
     from pipeline.advice.screen import rows_to_review
     from storage.workspace_lock import lock_workspace
 
@@ -59,7 +67,8 @@ def screen(
     place, run_id = find_place(recipe, workspace, run)
     with lock_workspace(place, "screen", tell=say):
         if verdicts is not None:
-            judge(place, run_id, read_review(verdicts), confidence, as_json)
+            read = JudgedRows(read_review(verdicts), reviewer or login_name())
+            judge(place, run_id, read, confidence, as_json)
         else:
             write_list(place, run_id, Demand(at_most, confidence, suspects), queue, as_json)
 
@@ -128,7 +137,7 @@ def write_list(
 def judge(
     place: "Workspace",
     run_id: str,
-    found: dict[str, tuple[str, str]],
+    found: "JudgedRows",
     confidence: float,
     as_json: bool,
 ) -> None:

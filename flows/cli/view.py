@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import HERE, WorkspaceOption
+from flows.cli.options import HERE, ReviewerOption, WorkspaceOption, login_name
 from flows.cli.output import print_text
 from flows.progress import say
 
@@ -28,6 +28,7 @@ def view(
     host: Annotated[
         str, typer.Option(help="Address to listen on; others than this machine can then ask.")
     ] = LOOPBACK,
+    reviewer: ReviewerOption = "",
 ) -> None:
     """Show a workspace in the browser: verdict, rows, scores, pairs; Ctrl-C ends it.
 
@@ -41,13 +42,14 @@ def view(
     from storage.database import read_tables
     from storage.workspace import Workspace
 
-    viewer = Viewer(Workspace(workspace))
+    reviewer = reviewer or login_name()
+    viewer = Viewer(Workspace(workspace), reviewer=reviewer)
     if recipe is not None:
         from flows.recipe.check import load_recipe
 
         loaded = load_recipe(recipe)
         place = Workspace(Path(loaded.at(recipe.parent).workspace))
-        viewer = Viewer(place, what_if_of(recipe), str(recipe))
+        viewer = Viewer(place, what_if_of(recipe), str(recipe), reviewer)
     with read_tables(viewer.workspace):  # that there is one is told before anything listens
         pass
     server = uvicorn.Server(

@@ -64,6 +64,15 @@ class Demand:
     suspects: int
 
 
+class JudgedRows(NamedTuple):
+    """Verdicts of a person."""
+
+    verdicts: Mapping[str, tuple[str, str]]
+    """Example id → "ok" or "bad", and a note."""
+    reviewer: str
+    """Who found it; "" where nobody says."""
+
+
 def find_screened(con: Connection, run_id: str) -> Screened:
     """The choice of a run, with the sources of its rows.
 
@@ -216,18 +225,18 @@ def read_verdict(where: str, line: bytes) -> ReadVerdict:
     return ReadVerdict(row["example_id"], verdict, str(row.get("note") or ""))
 
 
-def store_verdicts(con: Connection, verdicts: Mapping[str, tuple[str, str]]) -> None:
+def store_verdicts(con: Connection, found: JudgedRows) -> None:
     """Store verdicts on rows that are on a list.
 
     Raises:
         QueryError: if one is on none.
     """
-    if unknown := read_unlisted(con, list(verdicts)):
+    if unknown := read_unlisted(con, list(found.verdicts)):
         raise QueryError(
             f"{len(unknown)} of the rows were never queued here, {unknown[0]} among them: "
             "is it the right workspace?"
         )
-    write_verdicts(con, verdicts)
+    write_verdicts(con, found.verdicts, found.reviewer)
 
 
 def estimate_sources(con: Connection, screened: Screened, confidence: float) -> list[Estimate]:

@@ -25,6 +25,7 @@ Reason = Literal[
     "redundant",  # both are low
     "other_language",  # than those wanted
     "no_language",  # none that is known
+    "marked_bad",  # by a person who read it
     "not_best_candidate",  # another answer to the same prompt is likelier
     "not_matched",  # the source whose numbers are matched has no row of its prompt
     "too_short",  # its response has fewer tokens than asked for

@@ -25,6 +25,7 @@ from storage.licenses import read_licenses, read_writers_licenses
 from storage.measurements import read_measurements, read_text_lists, read_texts
 from storage.pool_columns import TextColumn
 from storage.repairs import read_made, read_repair_places
+from storage.reviews import read_marked_bad
 from storage.texts import TextParts, read_text_parts, read_texts_of
 
 Names = NDArray[np.object_]
@@ -151,6 +152,12 @@ class Pool:
         _, columns = read_measurements(self._con, key, ("confidence",), ids)
         return np.array(names, dtype=object), columns["confidence"]
 
+    @cached_property
+    def marked_bad(self) -> NDArray[np.bool_]:
+        """(n,) whether the last verdict of a person on a row is that it is bad."""
+        bad = set(read_marked_bad(self._con))
+        return np.array([example_id in bad for example_id in self.ids], dtype=np.bool_)
+
     def members(self, path: str) -> NDArray[np.bool_]:
         """(n,) whether a row stands in a source, by the path that the recipe gives it."""
         return pool_columns.read_members(self._con, self._run.named_sources[path], len(self.ids))
@@ -225,6 +232,11 @@ class Candidates:
         """Codes (m,), "" where there is none, and confidence (m,)."""
         names, confidence = self.pool.languages
         return names[self.indices], confidence[self.indices]
+
+    @property
+    def marked_bad(self) -> NDArray[np.bool_]:
+        """(m,) whether a person marked each bad."""
+        return self.pool.marked_bad[self.indices]
 
     @property
     def states(self) -> Names:

@@ -104,6 +104,8 @@ class SelectionStep(Settings):
     """Whether its score may be the label of a cluster."""
     of_repairs: ClassVar[bool] = False
     """Whether it chooses between rows and the repairs that a run generated."""
+    reads_reviews: ClassVar[bool] = False
+    """Whether what persons said of rows decides, so that another verdict is another run."""
 
     method: str
 

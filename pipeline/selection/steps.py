@@ -17,6 +17,7 @@ from pipeline.selection.methods.k_centre import KCentre
 from pipeline.selection.methods.language import Language
 from pipeline.selection.methods.longest import Longest
 from pipeline.selection.methods.middle import Middle
+from pipeline.selection.methods.not_marked_bad import NotMarkedBad
 from pipeline.selection.methods.q_tuning import QTuning
 from pipeline.selection.methods.random import Random
 from pipeline.selection.methods.s2l import S2L
@@ -38,6 +39,7 @@ Step = Annotated[
     | QTuning
     | DMT
     | Language
+    | NotMarkedBad
     | TopK
     | Middle
     | S2L

@@ -48,6 +48,10 @@ def way_in(line: RowLine, recipe: Mapping[str, Any], counts: Sequence[StageCount
         "held_out": lambda: ("With no row held out it would be in the pool", "select.held_out=0"),
         "over_budget": lambda: past_budget(place, step),
         "contaminated": lambda: ("With check.action: flag it would stay; read the pair first", ""),
+        "marked_bad": lambda: (
+            "Judged ok on the page Review, it would pass: the last verdict counts",
+            "",
+        ),
         "truncated": lambda: ("A larger measure.tokens.max_tokens, if the trainer reads it", ""),
     }
     would, setting = answers[kind]() if kind in answers else ("", "")

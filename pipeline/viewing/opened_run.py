@@ -79,6 +79,8 @@ class Viewer:
     """What a run would select with settings, PLACE=VALUE; None where no recipe was given."""
     recipe_file: str = ""
     """As a command would name it."""
+    reviewer: str = ""
+    """Whose verdicts are stored."""
     runs: OrderedDict[str, OpenedRun] = field(default_factory=OrderedDict)
     lock: RLock = field(default_factory=RLock)
     """One request at a time has the database: one that writes cannot be beside one that reads."""

@@ -38,6 +38,7 @@ MEANINGS = {
     "copies_prompt": "its response repeats its prompt",
     "other_language": "it is in a language that is not kept",
     "no_language": "its language is not known",
+    "marked_bad": "a person who read it marked it bad; the table reviews has whose verdict it is",
     "no_turn_left": "each of its trained turns is outside the bounds",
     "not_best_candidate": "because_of, another answer to the same prompt, is likelier",
     "same_response": "because_of, another answer to the same prompt, is the same text",

@@ -7,12 +7,21 @@ from typing import Any
 import pytest
 
 from benchmarks.plain_run import run_plainly
-from flows.begin_run import NoRowsError, RunState, TooManyBadRowsError, begin, ingest_stage
-from flows.cli.explain import explain, origin_lines
+from flows.begin_run import (
+    NoRowsError,
+    RunState,
+    TooManyBadRowsError,
+    begin,
+    identify,
+    ingest_stage,
+)
+from flows.cli.explain import explain, origin_lines, review_lines
 from flows.cli.quarantine import quarantine
 from flows.cli.summary import summary_of
 from flows.recipe.schema import Recipe
-from storage.database import read_workspace
+from storage.database import open_workspace, read_workspace
+from storage.explain import read_explanation
+from storage.reviews import Review, add_reviews, write_verdicts
 from storage.runs import read_counts, read_run_sources, read_run_targets
 from storage.sources import list_quarantine
 from storage.workspace import Workspace
@@ -193,3 +202,46 @@ def test_a_row_that_a_model_wrote_from_no_row_is_told_so() -> None:
     made = {"parent_id": "", "method": "magpie", "model": "m", "settings": "{}"}
     told = {"sources": [], "lineage": [made], "passages": [], "candidates": [], "children": []}
     assert "  magpie by m from no row, with {}" in origin_lines(told)
+
+
+def test_what_a_person_marked_bad_is_part_of_what_a_run_is(tmp_path: Path, model: str) -> None:
+    write(tmp_path / "pool.jsonl", ["a", "b"])
+    given: dict[str, Any] = {
+        "name": "read",
+        "workspace": "w",
+        "target": model,
+        "sources": [{"path": "pool.jsonl"}],
+        "select": {"steps": [{"method": "random", "budget": {"rows": 1}}]},
+    }
+    plain = Recipe.model_validate(given)
+    given["select"]["steps"].insert(0, {"method": "not_marked_bad"})
+    dropping = Recipe.model_validate(given)
+
+    def known_by(recipe: Recipe) -> str:
+        return identify(recipe, tmp_path)[0].run.run_id
+
+    new = known_by(dropping)  # there is no workspace yet
+    state = ingest_stage(begin(plain, tmp_path))
+    assert known_by(dropping) == new != known_by(plain) == state.run.run_id
+    first, second = state.pool
+
+    def judge(row: str, verdict: str, note: str = "") -> str:
+        with open_workspace(state.run.workspace) as con:
+            add_reviews(
+                con, "s", [Review(each, "pool.jsonl", "random", None) for each in state.pool]
+            )
+            write_verdicts(con, {row: (verdict, note)}, "ada")
+        return known_by(dropping)
+
+    assert judge(first, "ok") == new, "nothing is marked bad"
+    marked = judge(second, "bad", "wrong dose")
+    assert marked != new
+    assert judge(second, "bad", "another note") == marked
+    assert judge(first, "bad") not in (marked, new)
+    judge(first, "ok")
+    assert judge(second, "ok") == new
+    assert known_by(plain) == state.run.run_id, "no step of it reads verdicts"
+    with read_workspace(state.run.workspace) as con:
+        told = read_explanation(con, second, None)
+    heading, line = review_lines(told)
+    assert heading == "\nreviewed" and line.startswith("  ok by ada, 20")

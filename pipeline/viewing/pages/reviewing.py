@@ -10,10 +10,18 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from pipeline.advice.review_queue import VERDICTS, estimate_sources, find_screened
 from pipeline.viewing.asked import LONGEST, AskedRun
+from pipeline.viewing.pages.trying import DROP_BAD
 from pipeline.viewing.rendering import query_of
 from pipeline.viewing.row_page import read_row_page
 from storage.database import Connection, WorkspaceBusyError
-from storage.reviews import Review, add_reviews, read_judged, read_reviews, write_verdicts
+from storage.reviews import (
+    Review,
+    add_reviews,
+    read_judged,
+    read_marked_bad,
+    read_reviews,
+    write_verdicts,
+)
 from storage.run_rows import RowFilter
 
 QUEUE = "queue"
@@ -45,6 +53,7 @@ class Sitting:
 def show_review(asked: AskedRun, kind: str = QUEUE, row: str = "", skip: str = "") -> HTMLResponse:
     """The next row to be judged, or one that is named."""
     opened = asked.opened
+    steps = opened.described.recipe.get("select", {}).get("steps", [])
     kinds = [QUEUE, "chosen", *(reason for reason, _ in opened.rows.facets()["reason"])]
     if kind not in kinds:
         raise HTTPException(400, "no such kind of rows")
@@ -54,6 +63,7 @@ def show_review(asked: AskedRun, kind: str = QUEUE, row: str = "", skip: str = "
         shown = row or next(iter(later or sitting.open), "")
         page = read_row_page(con, opened, shown) if shown else None
         verdict = read_judged(con, [shown]).get(shown) if shown else None
+        bad = list(opened.rows.find(read_marked_bad(con)).values())
         estimates = []
         if "choice" in opened.selections and opened.selections["choice"].rows:
             screened = find_screened(con, opened.listed.run_id)
@@ -65,6 +75,10 @@ def show_review(asked: AskedRun, kind: str = QUEUE, row: str = "", skip: str = "
         "verdict": verdict,
         "estimates": estimates,
         "confidence": CONFIDENCE,
+        "bad": bad,
+        "still_in": sum(each.status == "chosen" for each in bad),
+        "drops_bad": any(step.get("method") == DROP_BAD["method"] for step in steps),
+        "can_try": asked.viewer.what_if is not None,
     }
     return asked.page("review.html", values)
 
@@ -94,7 +108,7 @@ def store_review(asked: AskedRun, given: Annotated[dict[str, str], Depends(read_
             # "shown" counts in no estimate; a row that the queue has drawn keeps how it was drawn.
             listed = Review(row, line.source, "shown", None)
             add_reviews(con, selection_id, [listed])
-            write_verdicts(con, {row: (verdict, note)})
+            write_verdicts(con, {row: (verdict, note)}, asked.viewer.reviewer)
     except WorkspaceBusyError as error:  # a run has the workspace from its start to its end
         raise HTTPException(409, f"not stored: {error}") from None
     return RedirectResponse(f"/review?{query_of({'run': asked.run, 'kind': kind})}", 303)

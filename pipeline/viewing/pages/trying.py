@@ -13,6 +13,9 @@ from storage.run_rows import RowLine, with_heads
 MOST_SHOWN = 30
 """Rows that come, and rows that go, that a page lists."""
 
+DROP_BAD = {"method": "not_marked_bad"}
+"""The step that drops rows that a person marked bad."""
+
 router = APIRouter()
 
 Given = Annotated[list[str], Query(alias="set", max_length=8)]
@@ -66,15 +69,20 @@ def show_what_if(asked: AskedRun, given: Given = [], row: str = "") -> HTMLRespo
 
 
 def own_step(asked: AskedRun) -> list[str]:
-    """The setting that puts a step of bounds before all others, where an address asks for one."""
+    """The setting that puts a step before all others, where an address asks for one.
+
+    It is one of bounds, or the one that drops what was marked bad.
+    """
     values = asked.request.query_params
+    steps = asked.opened.described.recipe.get("select", {}).get("steps", [])
     label = values.get("bound", "")
+    if values.get("drop") == "bad":
+        return [f"select.steps={orjson.dumps([DROP_BAD, *steps]).decode()}"]
     if not label:
         return []
     try:
         ends = {name: float(values[name]) for name in ("at_least", "at_most") if name in values}
     except ValueError as error:
         raise HTTPException(400, f"expected a number: {error}") from None
-    steps = asked.opened.described.recipe.get("select", {}).get("steps", [])
     first = {"method": "threshold", "score": label[:LONGEST], **ends}
     return [f"select.steps={orjson.dumps([first, *steps]).decode()}"]

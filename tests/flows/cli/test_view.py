@@ -190,6 +190,11 @@ def test_rows_are_judged_by_key_presses(page: "Page") -> None:
     page.get_by_label("Note").press("Tab")
     page.keyboard.press("b")
     page.get_by_text("1 of 6 read").wait_for()
+    page.get_by_role("link", name="Try it").click()
+    page.wait_for_url("**drop=bad*")
+    assert "- {method: not_marked_bad}" in page.locator("main").inner_text()
+    assert "not_marked_bad()" in page.locator("main").inner_text()  # a step of its own
+    page.go_back()
     page.goto(page.url.replace("review", f"rows/{second}"))
     assert page.title().startswith("Row ")
 

@@ -1,5 +1,6 @@
 """Verdicts from the page: stored under the lock, and in no estimate they do not belong to."""
 
+import json
 import re
 
 import pytest
@@ -25,7 +26,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture(scope="module")
 def client(workspace: Workspace) -> TestClient:
-    client = TestClient(make_app(Viewer(workspace), "t", [HOST]), base_url=f"http://{HOST}")
+    client = TestClient(
+        make_app(Viewer(workspace, reviewer="ada"), "t", [HOST]), base_url=f"http://{HOST}"
+    )
     client.get("/?token=t")
     return client
 
@@ -85,3 +88,23 @@ def test_nothing_else_is_written(client: TestClient, workspace: Workspace) -> No
         assert judge(client, row, "ok", "above_threshold") == 409
     with read_workspace(workspace) as con:
         assert read_judged(con, [row]) == {}
+
+
+def test_what_is_marked_bad_leads_to_the_step_that_drops_it(
+    client: TestClient, workspace: Workspace
+) -> None:
+    row = row_in(client.get("/review?kind=chosen").text)
+    assert judge(client, row, "bad", "chosen", "a+%3Cb%3E") == 200
+    page = client.get("/review").text
+    marked = page.partition('id="marked"')[2].partition("</section>")[0]
+    assert f"/rows/{row}" in marked and "- {method: not_marked_bad}" in marked
+    assert "Try it" not in marked, "no recipe was given"
+    assert "bad by ada" in client.get(f"/rows/{row}").text
+    assert "a &lt;b&gt;" in client.get(f"/rows/{row}").text
+    with open_workspace(workspace) as con:
+        dropping = [{"method": "not_marked_bad"}, {"method": "random"}]
+        recipe = json.dumps({"select": {"steps": dropping}})
+        con.execute("update runs set recipe = json_merge_patch(recipe, ?)", [recipe])
+    fresh = TestClient(make_app(Viewer(workspace), "t", [HOST]), base_url=f"http://{HOST}")
+    fresh.get("/?token=t")
+    assert "its next run leaves out those" in fresh.get("/review").text

@@ -28,6 +28,7 @@ from pipeline.selection.methods.length_matched import select_length_matched
 from pipeline.selection.methods.licenses import LicenseSettings, select_licensed
 from pipeline.selection.methods.longest import select_longest
 from pipeline.selection.methods.middle import select_middle
+from pipeline.selection.methods.not_marked_bad import select_not_marked_bad
 from pipeline.selection.methods.q_tuning import select_q_tuning
 from pipeline.selection.methods.random import select_random
 from pipeline.selection.methods.s2l import select_s2l
@@ -146,6 +147,7 @@ METHODS: dict[str, Callable[[Pool], Outcome]] = {
     "language": lambda p: select_language(
         np.where(p.scores > 0, p.sources, ""), p.scores / 2.5, p.ids, {"a", "b"}
     ),
+    "not_marked_bad": lambda p: select_not_marked_bad(p.labels == 3, p.ids),
     "licenses": lambda p: select_licensed(
         [[source] for source in p.sources],
         [()] * len(p.ids),
