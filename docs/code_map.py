@@ -51,6 +51,7 @@ REMARKS = {
     "recipes/r_tuning.yaml": "R-Tuning as a recipe: whether the model knew the answer",
     "recipes/rejection.yaml": "The rejection builder as a recipe: STaR, RFT, TRICE",
     "recipes/s3ft.yaml": "S3FT as a recipe: the model's own right answers",
+    "recipes/openbezoar.yaml": "OpenBezoar as a recipe: three makers, and a judge behind them",
     "recipes/augcon.yaml": "AugCon as a recipe: questions of passages and of their parts",
     "recipes/document_questions.yaml": "A handbook as a recipe: questions and answers",
     "recipes/self_guide.yaml": "SELF-GUIDE as a recipe: a task's rows from four examples",

@@ -122,10 +122,14 @@ def last_message(body: Body) -> str:
 
 @dataclass
 class ScriptedModel:
-    """The same in process, and quick: 7 tokens to each reply; `asked` has the questions."""
+    """The same in process, and quick: 7 tokens to each reply.
+
+    `asked` has the questions, `shown` all that stood before each, with it.
+    """
 
     say: Say
     asked: list[str] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
 
     def sample(self, requests: Sequence[GenerationRequest]) -> list[Sampled]:
         return [self.answer(request) for request in requests]
@@ -133,6 +137,7 @@ class ScriptedModel:
     def answer(self, request: GenerationRequest) -> Sampled:
         text = OPENED if request.opening else str(request.messages[-1]["content"])
         self.asked.append(text)
+        self.shown.append("\n".join(str(each["content"]) for each in request.messages))
         said = self.say(text, request.seed % SEED_LIMIT)  # as a server is given it
         if not isinstance(said, str):
             return GenerationFailure("http_500", "the script has no answer")

@@ -143,6 +143,10 @@ def not_planned(recipe: "Recipe") -> list[str]:
     found = []
     if recipe.generate:
         found.append("measuring what makers make, and the time of a server that was not asked yet")
+    for block in recipe.generate:
+        if block.reads:
+            made = " and ".join(block.reads)
+            found.append(f"calls of {block.method} for rows that {made} has not made yet")
     if recipe.personal_data:
         found.append("looking for personal data; what is redacted is measured in its new text")
     if recipe.indicator:

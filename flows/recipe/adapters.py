@@ -17,7 +17,7 @@ def place_adapters(
 ) -> tuple[Generator, ...]:
     """The blocks, for each teacher one, with the folders of the adapters that they name.
 
-    A folder is left as it is.
+    A folder is left as it is. A block that reads what others made knows which those are.
 
     Args:
         workspace: whose trials are meant.
@@ -28,13 +28,18 @@ def place_adapters(
     Raises:
         MissingModelError: if no training has the name, or several do.
     """
-    return tuple(
-        block.model_copy(update={"model": find_adapter(workspace, block.model, recipe)})
-        if block.model.startswith(ADAPTER) and "/" not in block.model  # a slash: a folder already
-        else block
-        for given in blocks
-        for block in given.by_teacher()
-    )
+    placed: list[Generator] = []
+    for given in blocks:
+        alone = [with_adapter_folder(workspace, block, recipe) for block in given.by_teacher()]
+        placed += [block.placed_behind(placed) for block in alone]
+    return tuple(placed)
+
+
+def with_adapter_folder(workspace: Workspace, block: Generator, recipe: str) -> Generator:
+    """A block with the folder of the adapter that it names, if it names one."""
+    if not block.model.startswith(ADAPTER) or "/" in block.model:  # a slash: a folder already
+        return block
+    return block.model_copy(update={"model": find_adapter(workspace, block.model, recipe)})
 
 
 def find_adapter(workspace: Workspace, model: str, recipe: str) -> str:

@@ -103,6 +103,7 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (check_inputs.source_problems, {"sources", "targets", "documents", "generate"}),
         (check_inputs.document_problems, {"documents"}),
         (check_inputs.maker_problems, {"sources", "documents", "generate"}),
+        (check_inputs.reading_problems, {"generate"}),
         (check_inputs.verifier_problems, {"generate"}),
         (check_inputs.example_problems, {"generate"}),
         (check_inputs.model_problems, set(Recipe.model_fields)),

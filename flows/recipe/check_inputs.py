@@ -76,11 +76,34 @@ def maker_problems(recipe: Recipe) -> Iterator[str]:
                 f"{where} works on passages of documents, and not on rows: give documents, or name "
                 "a maker that works on rows"
             )
-        if block.needs == "rows" and recipe.documents and not recipe.sources:
+        from_sources = block.needs == "rows" and not block.reads
+        if from_sources and recipe.documents and not recipe.sources:
             yield (
                 f"{where} works on rows of sources, and there are documents alone: give sources, "
-                "or name a maker that works on passages"
+                "or name a maker that works on passages, and what is to read its rows behind it, "
+                "with `reads: [METHOD]`"
             )
+
+
+def reading_problems(recipe: Recipe) -> Iterator[str]:
+    """Makers that are to read what no maker before them makes."""
+    for number, block in enumerate(recipe.generate):
+        before = {each.method for each in recipe.generate[:number]}
+        for name in block.reads:
+            if block.needs != "rows":
+                yield f"generate.{number}.reads: {block.method} works on no rows; leave this out"
+            elif name not in before:
+                yield f"generate.{number}.reads: {why_not_read(recipe, number, name)}"
+
+
+def why_not_read(recipe: Recipe, number: int, name: str) -> str:
+    """Why a block cannot read what a method makes that no block before it has."""
+    methods = [each.method for each in recipe.generate]
+    if name not in methods:
+        return f"no maker {name!r} is in generate. {did_you_mean(name, methods[:number])}"
+    if name == methods[number] and name not in methods[number + 1 :]:
+        return f"{name} would read what it makes itself, without an end; name one before it"
+    return f"{name} comes behind it, and has made nothing by then: put it before this one"
 
 
 def verifier_problems(recipe: Recipe) -> Iterator[str]:
@@ -181,7 +204,7 @@ def license_problems(recipe: Recipe) -> Iterator[str]:
     if wanted is None or wanted.action == "report":
         return
     for number, block in enumerate(recipe.generate):
-        for each in block.by_teacher():
+        for each in block.by_teacher() if block.writes else ():
             stated = each.license or "unknown"
             if not wanted.allows([stated]):
                 yield (

@@ -79,8 +79,10 @@ def budget_problems(recipe: Recipe) -> Iterator[str]:
     where = f"select.steps.{len(recipe.select.steps) - 1}.budget"
     bounds = [bound_rows(file, format) for file, format in files]
     most = growth * sum(bound or 0 for bound in bounds)
-    # By any number: of all rows together, or of however many passages.
-    grows = any(each.makes_of_whole or each.needs == "passages" for each in recipe.generate)
+    # By any number: of all rows together, of however many passages, or of rows made of rows.
+    grows = any(
+        each.makes_of_whole or each.needs == "passages" or each.reads for each in recipe.generate
+    )
     if budget.rows and None not in bounds and budget.rows > most and not grows:
         grown = " and the answers to them" if recipe.generate else ""
         yield f"{where}.rows: {budget.rows} is more than the {most} rows of the sources{grown}"

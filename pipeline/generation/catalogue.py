@@ -11,8 +11,10 @@ from pipeline.generation.makers.answer_styles import AnswerStyles
 from pipeline.generation.makers.augcon import AugCon
 from pipeline.generation.makers.document_questions import DocumentQuestions
 from pipeline.generation.makers.evol_instruct import EvolInstruct
+from pipeline.generation.makers.lamini import LaMini
 from pipeline.generation.makers.magpie import Magpie
 from pipeline.generation.makers.metacognition import Metacognition
+from pipeline.generation.makers.orca import Orca
 from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
 from pipeline.generation.makers.repair import Repair
@@ -21,6 +23,7 @@ from pipeline.generation.makers.s3ft import S3FT
 from pipeline.generation.makers.self_guide import SelfGuide
 from pipeline.generation.makers.self_instruct import SelfInstruct
 from pipeline.generation.makers.step_by_step import StepByStep
+from pipeline.generation.makers.verified import Verified
 
 
 def generator_tag(block: object) -> str:
@@ -37,8 +40,10 @@ AnyMaker = (
     | AugCon
     | DocumentQuestions
     | EvolInstruct
+    | LaMini
     | Magpie
     | Metacognition
+    | Orca
     | RTuning
     | Rejection
     | ReverseInstructions
@@ -46,6 +51,7 @@ AnyMaker = (
     | SelfGuide
     | SelfInstruct
     | StepByStep
+    | Verified
 )
 """The blocks that the engine runs."""
 
@@ -56,15 +62,18 @@ Generator = Annotated[
     | Annotated[AugCon, Tag("augcon")]
     | Annotated[DocumentQuestions, Tag("document_questions")]
     | Annotated[EvolInstruct, Tag("evol_instruct")]
+    | Annotated[LaMini, Tag("lamini")]
     | Annotated[Magpie, Tag("magpie")]
     | Annotated[Metacognition, Tag("metacognition")]
+    | Annotated[Orca, Tag("orca")]
     | Annotated[RTuning, Tag("r_tuning")]
     | Annotated[Rejection, Tag("rejection")]
     | Annotated[ReverseInstructions, Tag("reverse_instructions")]
     | Annotated[S3FT, Tag("s3ft")]
     | Annotated[SelfGuide, Tag("self_guide")]
     | Annotated[SelfInstruct, Tag("self_instruct")]
-    | Annotated[StepByStep, Tag("step_by_step")],
+    | Annotated[StepByStep, Tag("step_by_step")]
+    | Annotated[Verified, Tag("verified")],
     Discriminator(generator_tag),
 ]
 """In a recipe: one of these, by its method."""
@@ -76,8 +85,10 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "augcon": AugCon,
     "document_questions": DocumentQuestions,
     "evol_instruct": EvolInstruct,
+    "lamini": LaMini,
     "magpie": Magpie,
     "metacognition": Metacognition,
+    "orca": Orca,
     "r_tuning": RTuning,
     "rejection": Rejection,
     "reverse_instructions": ReverseInstructions,
@@ -85,4 +96,5 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "self_guide": SelfGuide,
     "self_instruct": SelfInstruct,
     "step_by_step": StepByStep,
+    "verified": Verified,
 }

@@ -1,4 +1,4 @@
-"""What models write for Self-Instruct: lists of instructions, and instances of one."""
+"""What models write who are asked for tasks: lists of instructions, and instances of one."""
 
 import re
 from collections import defaultdict
@@ -71,8 +71,13 @@ def list_items(text: str) -> list[str]:
     return [item for item in items if item]
 
 
-def fault_of_instruction(text: str) -> str:
-    """Why an instruction is none that a text can answer; "" where it is."""
+def fault_of_instruction(text: str, shown: Sequence[str]) -> str:
+    """Why an instruction is none that a text can answer; "" where it is.
+
+    Args:
+        text: the instruction.
+        shown: of the prompt that asked for it, what is the same whatever is filled in.
+    """
     words = split_words(text)
     if not FEWEST_WORDS <= len(words) <= MOST_WORDS:
         return "too_short" if len(words) < FEWEST_WORDS else "too_long"
@@ -82,7 +87,6 @@ def fault_of_instruction(text: str) -> str:
         return "asks_for_program"
     if not NO_TEXT.isdisjoint(words) or ("go", "to") in pairwise(words):
         return "not_text"
-    shown = fixed_text("self_instruct_instructions")
     return "repeats_prompt" if repeats_shown(text, shown) else ""
 
 

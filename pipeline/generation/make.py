@@ -42,7 +42,7 @@ from storage.maker_calls import (
 )
 from storage.runs import StageCount, write_step
 
-NOT_TOLD = {"endpoint", "at_most", "teachers", "row_goes_to"}
+NOT_TOLD = {"endpoint", "at_most", "teachers", "row_goes_to", "reads"}
 """Settings that say nothing of how a row was made by its one model."""
 
 POOL_ROWS = 8192
@@ -78,19 +78,45 @@ def find_workload(run: RunContext, settings: AnyMaker) -> Workload:
     Raises:
         MissingModelError: if there is no such model, or a server cannot be asked for it.
     """
+    made = read_made_earlier(run, settings) if settings.reads else None
     with read_workspace(run.workspace) as con:
-        chosen = choose_sources(con, run, settings)
+        chosen = choose_sources(con, run, settings, made)
         key = settings.key(run.seed, chosen if settings.compares_all else None)
         done = set() if settings.makes_of_whole else read_attempted(con, key, chosen)
     return Workload(settings, key, chosen, [each for each in chosen if each not in done])
 
 
-def choose_sources(con: Connection, run: RunContext, settings: AnyMaker) -> list[str]:
-    """Ids of the rows of the pool, or of the passages of the documents, that a maker works on."""
+def read_made_earlier(run: RunContext, settings: AnyMaker) -> list[str]:
+    """Ids of the rows that the makers before it which it reads have made in such a run, sorted.
+
+    Never of its own: it is none of those, so that a run that is repeated finds nothing more.
+    """
+    found: set[str] = set()
+    for earlier in settings.earlier:
+        assert isinstance(earlier, AnyMaker)  # which blocks cannot name: it names them
+        workload = find_workload(run, earlier)
+        with read_workspace(run.workspace) as con:
+            made = read_made_of(con, workload.key, [*workload.chosen, WHOLE_POOL])
+        found |= {child for child, _ in made}
+    return sorted(found)
+
+
+def choose_sources(
+    con: Connection, run: RunContext, settings: AnyMaker, made: Sequence[str] | None
+) -> list[str]:
+    """Ids of the rows, or of the passages of the documents, that a maker works on.
+
+    Args:
+        con: an open workspace.
+        run: whose sources and documents they are.
+        settings: the maker's.
+        made: rows that earlier makers made, which it reads; None: those of the sources.
+    """
     if isinstance(settings, PassageMakerBlock):
         passages = stream_source_passages(con, run.cut_ids, POOL_ROWS)
         return settings.choose(chain.from_iterable(passages), run.seed)
-    pool = stream_examples(con, read_pool(con, run.source_ids), POOL_ROWS)
+    ids = read_pool(con, run.source_ids) if made is None else made
+    pool = stream_examples(con, ids, POOL_ROWS)
     return settings.choose(chain.from_iterable(pool), run.seed)
 
 

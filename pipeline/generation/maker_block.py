@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -49,6 +49,8 @@ class AtMost(Settings):
 class GeneratorBlock(AnsweringBlock):
     """The fields that every maker has, and what the engine needs of it."""
 
+    if TYPE_CHECKING:  # a field here would stand before all others
+        method: str
     limit: int | None = Field(
         default=None,
         gt=0,
@@ -70,7 +72,13 @@ class GeneratorBlock(AnsweringBlock):
         description="one: a row is worked on with one of the teachers, by a seeded hash; all: "
         "with each of them.",
     )
+    reads: tuple[str, ...] = Field(
+        default=(),
+        description="Makers before it, by their methods: it works on the rows that they made. "
+        "Without, on those of the sources.",
+    )
 
+    _earlier: "tuple[GeneratorBlock, ...]" = PrivateAttr(default=())
     _teacher: str = PrivateAttr(default="")
     _rivals: tuple[str, ...] = PrivateAttr(default=())
     """Teachers between whom the rows are divided, itself among them; none: it has all rows."""
@@ -79,6 +87,8 @@ class GeneratorBlock(AnsweringBlock):
     """What it is given, and makes nothing without."""
     takes_over: ClassVar[bool] = False
     """Whether what is made stands for its sources, which leave the pool."""
+    writes: ClassVar[bool] = True
+    """Whether its rows have text of its model, whose licence then counts."""
     made_as: ClassVar[str] = ""
     """What the lineage of its rows says, where that is not the method."""
 
@@ -123,6 +133,19 @@ class GeneratorBlock(AnsweringBlock):
     def its_share(self, names: Iterable[str], seed: int) -> list[str]:
         """Those of the names of rows that fall to its model."""
         return rows_of_teacher(self._teacher, self._rivals, names, seed)
+
+    def placed_behind(self, before: "Sequence[GeneratorBlock]") -> Self:
+        """The same block, knowing which of the makers before it are those that it reads."""
+        if not self.reads:
+            return self
+        placed = self.model_copy()
+        placed._earlier = tuple(each for each in before if each.method in self.reads)
+        return placed
+
+    @property
+    def earlier(self) -> "tuple[GeneratorBlock, ...]":
+        """The makers whose rows it works on; none where it works on the rows of the sources."""
+        return self._earlier
 
     @property
     def makes_of_whole(self) -> bool:
@@ -254,6 +277,7 @@ NOT_IN_KEY = {
     "license",
     "teachers",
     "row_goes_to",
+    "reads",
 }
 """Fields that change no row, or are hashed by what they name: the others say how many."""
 

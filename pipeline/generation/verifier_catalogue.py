@@ -11,6 +11,7 @@ from pipeline.generation.verifiers.final_answer import FinalAnswer
 from pipeline.generation.verifiers.in_language import InLanguage
 from pipeline.generation.verifiers.judged import Judged
 from pipeline.generation.verifiers.majority import Majority
+from pipeline.generation.verifiers.rubric import Rubric
 from pipeline.generation.verifiers.tool_calls import ToolCalls
 from pipeline.generation.verifiers.uncontaminated import Uncontaminated
 
@@ -19,6 +20,7 @@ Verifier = Annotated[
     | Majority
     | Judged
     | Entailed
+    | Rubric
     | Code
     | ToolCalls
     | Constraints

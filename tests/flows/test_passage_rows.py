@@ -40,6 +40,8 @@ MAKER = {
     "license": "MIT",
 }
 
+EVOLVE = {"method": "evol_instruct", "license": "MIT"}
+
 PAGES = tuple(f"# Head {n}\n\n{n} {n + 1} {n + 2} {n + 3}\n" for n in (20, 40, 60))
 """In words of the toy tokenizer, each with its own."""
 
@@ -277,6 +279,29 @@ def test_a_maker_that_is_given_nothing_is_told_before_any_work(
     blocks = {name: getattr(recipe, name) for name in Recipe.model_fields}
     problems = [each for each in find_problems(blocks, tmp_path) if "generate.0:" in each]
     assert [each.startswith(told) for each in problems] == [True] * bool(told)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "told"),
+    [
+        ([MAKER, EVOLVE | {"reads": ["document_questions"]}], None),
+        ([{"method": "magpie"}, EVOLVE, EVOLVE | {"reads": ["magpie", "evol_instruct"]}], None),
+        ([{"method": "magpie"}, MAKER | {"reads": ["magpie"]}], "document_questions works on no"),
+        ([MAKER, EVOLVE | {"reads": ["evol_instruct"]}], "evol_instruct would read what it makes"),
+        ([EVOLVE | {"reads": ["magpie"]}, {"method": "magpie"}], "magpie comes behind it, and has"),
+        ([MAKER, EVOLVE | {"reads": ["magpy"]}], "no maker 'magpy' is in generate. There are: doc"),
+    ],
+)
+def test_a_maker_that_would_read_what_is_not_made_before_it_is_told_before_any_work(
+    tmp_path: Path, model: str, blocks: list[dict[str, Any]], told: str | None
+) -> None:
+    recipe = recipe_of(tmp_path, model, generate=blocks)
+    given = {name: getattr(recipe, name) for name in Recipe.model_fields}
+    at = next(n for n, each in enumerate(blocks) if "reads" in each)
+    problems = [each for each in find_problems(given, tmp_path) if ".reads: " in each]
+    assert [each.startswith(f"generate.{at}.reads: {told}") for each in problems] == [True] * bool(
+        told
+    )
 
 
 def test_licences_of_documents_are_known_to_a_gate(tmp_path: Path, model: str) -> None:

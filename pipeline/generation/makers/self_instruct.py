@@ -23,57 +23,27 @@ accepted instruction and 1 for its instance: 2.2 a row at best, far more with a 
 itself. A task is compared with all accepted ones, in some microseconds each.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.generation.instruction_lists import (
-    TaskInstance,
-    fault_of_instruction,
-    read_instances,
-    read_instructions,
-)
+from pipeline.generation.instruction_lists import TaskInstance, read_instances
 from pipeline.generation.judging import ONE_WORD, VERDICT_TOKENS, read_yes_or_no
-from pipeline.generation.maker import (
-    Ask,
-    CallKind,
-    CallPlace,
-    Making,
-    Settled,
-    Unread,
-    Wanted,
-    is_question,
-)
-from pipeline.generation.maker_block import WHOLE_POOL, CallBounds, MakerBlock
+from pipeline.generation.maker import Ask, CallKind, Making, Settled, Unread, Wanted
+from pipeline.generation.maker_block import WHOLE_POOL, CallBounds
+from pipeline.generation.task_lists import Idea, TaskListBlock, make_of_lists
 from pipeline.generation.templates import fill_turns
 from pipeline.measuring.measures.samples import Sampled
-from pipeline.text.word_overlap import is_near_any
-from scorers.words import split_words
-from storage.conversations import Conversation, content_hash
+from storage.conversations import Conversation
 from storage.examples import Example
 
-TOGETHER_ASKED = 4
-"""Prompts for instructions in one round: none of them sees what the others bring."""
 
-
-class SelfInstruct(MakerBlock):
+class SelfInstruct(TaskListBlock):
     """New tasks like those of the pool: Self-Instruct (arXiv:2212.10560)."""
 
     method: Literal["self_instruct"]
-    instructions: int = Field(default=100, gt=0, description="New instructions that are wanted.")
-    prompts_at_most: int = Field(
-        default=50, gt=0, description="Prompts for instructions, however few they bring."
-    )
-    shown_seeds: int = Field(default=6, gt=0, description="Seeds in a prompt.")
     shown_made: int = Field(default=2, ge=0, description="New instructions in a prompt.")
-    asked_for: int = Field(default=8, gt=0, description="Instructions a prompt asks for.")
-    similarity_at_most: float = Field(
-        default=0.7, ge=0, le=1, description="ROUGE-L F with a seed or a new one; more is a copy."
-    )
-    temperature: float = Field(default=0.7, ge=0, description="Of new instructions.")
-    max_new_tokens: int = Field(default=512, gt=0, description="Of each reply.")
 
     prompts: ClassVar[Sequence[str]] = (
         "self_instruct_instructions",
@@ -83,17 +53,13 @@ class SelfInstruct(MakerBlock):
     )
 
     @property
-    def makes_of_whole(self) -> bool:
-        """All seeds are shown together."""
-        return True
+    def made_in_prompt(self) -> int:
+        """See TaskListBlock."""
+        return self.shown_made
 
-    def takes(self, example: Example) -> bool:
-        """Rows of one question: with a system prompt, or after other turns, it says less."""
-        return is_question(example)
-
-    def rows_each(self) -> int:
-        """None comes of one alone."""
-        return 0
+    def list_prompt(self, number: int) -> tuple[str, Mapping[str, str]]:
+        """See TaskListBlock."""
+        return "self_instruct_instructions", {}
 
     def makings(self, sources: Sequence[Example], seed: int) -> Mapping[str, Making]:
         """One for all rows together, if there are any."""
@@ -103,129 +69,43 @@ class SelfInstruct(MakerBlock):
         """Prompts, until there are instructions enough; then two more for each of these."""
         if not sources:
             return {}
-        fewest = min(self.prompts_at_most, -(-self.instructions // self.asked_for))
         most = self.prompts_at_most + self.instructions
         return {
-            "generate": CallBounds(fewest, most, self.max_new_tokens),
+            "generate": CallBounds(self.fewest_prompts, most, self.max_new_tokens),
             "judge": CallBounds(0, self.instructions, VERDICT_TOKENS),
         }
 
 
-@dataclass(slots=True)
-class TaskPool:
-    """The seeds, and the instructions that were accepted."""
-
-    seeds: Mapping[str, str]  # example id → instruction
-    accepted: list[str] = field(default_factory=list)
-    words: list[list[str]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.words += [split_words(text) for text in self.seeds.values()]
-
-    def fault(self, instruction: str, similarity_at_most: float) -> str:
-        """Why an instruction is not accepted; "" where it is, and in the pool from now on."""
-        fault = fault_of_instruction(instruction)
-        words = split_words(instruction)
-        if not fault and is_near_any(words, self.words, similarity_at_most):
-            fault = "too_similar"
-        if not fault:
-            self.accepted.append(instruction)
-            self.words.append(words)
-        return fault
-
-
-@dataclass(frozen=True, slots=True)
-class Idea:
-    """An instruction that was accepted."""
-
-    number: int
-    text: str
-    reply: CallPlace
-    parents: Sequence[str]  # the seeds that were shown
-
-
 def make_by_self_instruct(settings: SelfInstruct, sources: Sequence[Example], seed: int) -> Making:
     """Ask for instructions until there are enough, and for an instance of each."""
-    pool = TaskPool({source.example_id: source.prompt for source in sources})
-    settled: list[Settled] = []
-    asked = 0
-    while asked < settings.prompts_at_most and len(pool.accepted) < settings.instructions:
-        numbers = range(asked, min(asked + TOGETHER_ASKED, settings.prompts_at_most))
-        asked = numbers.stop
-        shown = [draw_shown(settings, pool, seed, number) for number in numbers]
-        asks = [ask_instructions(settings, pool, n, s) for n, s in zip(numbers, shown, strict=True)]
-        replies = yield Wanted(asks, settled)
-        ideas, settled = accept(settings, pool, shown, list(zip(asks, replies, strict=True)))
-        verdicts = yield Wanted([ask_kind(idea) for idea in ideas])
-        kinds = [read_yes_or_no(verdict) for verdict in verdicts]
-        settled += [
-            Settled(
-                [idea.reply, ("classification", idea.number)],
-                None,
-                f"kind_{kind.reason}",
-                idea.parents,
-            )
-            for idea, kind in zip(ideas, kinds, strict=True)
-            if isinstance(kind, Unread)
-        ]
-        told = [
-            (idea, kind)
-            for idea, kind in zip(ideas, kinds, strict=True)
-            if not isinstance(kind, Unread)
-        ]
-        instances = yield Wanted([ask_instance(settings, idea, kind) for idea, kind in told])
-        for (idea, kind), instance in zip(told, instances, strict=True):
-            settled += settle_instances(idea, read_instances(instance, label_first=kind))
+    return make_of_lists(settings, sources, seed, lambda ideas: ask_instances(settings, ideas))
+
+
+def ask_instances(
+    settings: SelfInstruct, ideas: Sequence[Idea]
+) -> Generator[Wanted, Sequence[Sampled], list[Settled]]:
+    """Ask of each instruction which kind it is, and for an instance of it."""
+    verdicts = yield Wanted([ask_kind(idea) for idea in ideas])
+    kinds = [read_yes_or_no(verdict) for verdict in verdicts]
+    settled = [
+        Settled(
+            [idea.reply, ("classification", idea.number)],
+            None,
+            f"kind_{kind.reason}",
+            idea.parents,
+        )
+        for idea, kind in zip(ideas, kinds, strict=True)
+        if isinstance(kind, Unread)
+    ]
+    told = [
+        (idea, kind)
+        for idea, kind in zip(ideas, kinds, strict=True)
+        if not isinstance(kind, Unread)
+    ]
+    instances = yield Wanted([ask_instance(settings, idea, kind) for idea, kind in told])
+    for (idea, kind), instance in zip(told, instances, strict=True):
+        settled += settle_instances(idea, read_instances(instance, label_first=kind))
     return settled
-
-
-def draw_shown(
-    settings: SelfInstruct, pool: TaskPool, seed: int, number: int
-) -> tuple[list[str], list[str]]:
-    """Ids of the seeds, and the new instructions, that a prompt shows."""
-
-    def drawn(texts: Sequence[str], k: int) -> list[str]:
-        return sorted(texts, key=lambda text: content_hash([seed, "shown", number, text]))[:k]
-
-    return drawn([*pool.seeds], settings.shown_seeds), drawn(pool.accepted, settings.shown_made)
-
-
-def ask_instructions(
-    settings: SelfInstruct, pool: TaskPool, number: int, shown: tuple[list[str], list[str]]
-) -> Ask:
-    """A prompt for a list that goes on where the shown one ends."""
-    texts = [*(pool.seeds[each] for each in shown[0]), *shown[1]]
-    listed = [f"{at}. {' '.join(text.split())}" for at, text in enumerate(texts, start=1)]
-    first = len(listed) + 1
-    fields = {"tasks": "\n".join(listed), "first": str(first)}
-    fields |= {"last": str(first + settings.asked_for - 1), "more": str(settings.asked_for)}
-    messages = fill_turns("self_instruct_instructions", fields)
-    return Ask("instructions", number, messages, settings.temperature, settings.max_new_tokens)
-
-
-def accept(
-    settings: SelfInstruct,
-    pool: TaskPool,
-    shown: Sequence[tuple[list[str], list[str]]],
-    replies: Sequence[tuple[Ask, Sampled]],
-) -> tuple[list[Idea], list[Settled]]:
-    """The instructions of some replies that are new, and what became of the others."""
-    ideas: list[Idea] = []
-    settled: list[Settled] = []
-    for (ask, reply), (seeds, _) in zip(replies, shown, strict=True):
-        read = read_instructions(reply)
-        if isinstance(read, Unread):
-            settled.append(Settled([ask.place], None, read.reason))
-            continue
-        for text in read:
-            number = len(pool.accepted)
-            enough = number >= settings.instructions
-            fault = "enough" if enough else pool.fault(text, settings.similarity_at_most)
-            if fault:
-                settled.append(Settled([ask.place], None, fault, seeds))
-            else:
-                ideas.append(Idea(number, text, ask.place, seeds))
-    return ideas, settled
 
 
 def ask_kind(idea: Idea) -> Ask:

@@ -52,7 +52,7 @@ def test_of_a_list_that_was_cut_off_the_last_item_goes() -> None:
     ],
 )
 def test_what_a_text_cannot_answer_is_no_instruction(text: str, fault: str) -> None:
-    assert fault_of_instruction(text) == fault
+    assert fault_of_instruction(text, ()) == fault
 
 
 def faults(text: str, *, label_first: bool = False) -> list[tuple[str, str, str]] | str:

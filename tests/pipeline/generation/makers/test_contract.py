@@ -21,8 +21,10 @@ from pipeline.generation.makers.answer_styles import AnswerStyles
 from pipeline.generation.makers.augcon import AugCon
 from pipeline.generation.makers.document_questions import DocumentQuestions
 from pipeline.generation.makers.evol_instruct import EvolInstruct
+from pipeline.generation.makers.lamini import LaMini
 from pipeline.generation.makers.magpie import Magpie
 from pipeline.generation.makers.metacognition import Metacognition
+from pipeline.generation.makers.orca import Orca
 from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
 from pipeline.generation.makers.repair import Repair
@@ -31,11 +33,14 @@ from pipeline.generation.makers.s3ft import S3FT
 from pipeline.generation.makers.self_guide import SelfGuide
 from pipeline.generation.makers.self_instruct import SelfInstruct
 from pipeline.generation.makers.step_by_step import StepByStep
+from pipeline.generation.makers.verified import Verified
 from pipeline.generation.predict import plan_maker
 from pipeline.generation.retry import ask_failed_again, find_failed_replies
 from pipeline.generation.shown_text import OF_THE_HINT, repeats_shown
 from pipeline.generation.templates import PROMPTS, fixed_text, read_prompt_text
+from pipeline.generation.verifiers.final_answer import FinalAnswer
 from pipeline.generation.verifiers.judged import Judged
+from pipeline.generation.verifiers.rubric import Rubric
 from pipeline.progress import tell_nobody
 from pipeline.run_context import RunContext
 from pipeline.settings import TARGET
@@ -140,6 +145,22 @@ def say_tasks(text: str, seed: int) -> str:
     if "Write each label" in text:
         return "Class label: good\nInput: a fine day\n\nClass label: bad\nInput: a lost key"
     return f"Input: None\nOutput: it is {fraction(text):.5f}"
+
+
+def say_lists(text: str, seed: int) -> str:
+    """Two new tasks to each prompt, and answers."""
+    if "numbered from" in text:
+        words = [f"w{fraction(seed, n):.6f}"[3:] for n in range(12)]
+        return f"4. Tell of {' '.join(words[:6])}.\n5. Speak of {' '.join(words[6:])}."
+    return f"it is {fraction(text):.5f}"
+
+
+def say_verdicts(text: str, seed: int) -> str:
+    """Yes where 5 is added; of the answer to one sum nothing is known at first."""
+    a, b = numbers_of(text)
+    if (a, b) == (10, 5) and seed == 0:
+        return "perhaps"
+    return "Yes." if b == 5 else "no"
 
 
 def say_evolved(text: str, seed: int) -> str:
@@ -252,6 +273,14 @@ CASES = {  # by the method, and where there are several what they differ in
         {"generate": 4 + 2, "judge": 3, "retry": 1},
         2,
     ),
+    # 3 prompts with 2 tasks each, 4 of which are wanted and answered
+    "lamini": Case(
+        LaMini(method="lamini", instructions=4, prompts_at_most=3, topics=("rivers",)),
+        write_tasks,
+        say_lists,
+        {"generate": 3 + 4},
+        4,
+    ),
     # 8 requests and their answers, whatever rows there are
     "magpie": Case(
         Magpie(method="magpie", instructions=8, template_model="wheel:smollm2-135m-instruct"),
@@ -284,6 +313,10 @@ CASES = {  # by the method, and where there are several what they differ in
         {"generate": 8 + 4, "judge": 8 + 3, "retry": 1},
         6,
     ),
+    # an explanation of each, 4 of which end on the given answer
+    "orca": Case(
+        Orca(method="orca", verify=(FinalAnswer(),)), write_sums, say_sums, {"generate": 8}, 4
+    ),
     "r_tuning": Case(
         RTuning(method="r_tuning", compare="final_answer"), write_sums, say_sums, {"generate": 8}, 8
     ),
@@ -306,6 +339,14 @@ CASES = {  # by the method, and where there are several what they differ in
         say_tasks,
         {"generate": 3 + 4, "judge": 4},
         6,
+    ),
+    # a verdict on each row, which stays or goes; one judge is unclear
+    "verified": Case(
+        Verified(method="verified", verify=(Judged(method="judged", against="prompt"),)),
+        write_sums,
+        say_verdicts,
+        {"judge": 8, "retry": 1},
+        0,
     ),
 }
 
@@ -363,7 +404,7 @@ def test_every_prompt_is_sent_by_one_maker_which_says_so() -> None:
         for against in ("prompt", "response")
         for prompt in Judged.model_validate({"method": "judged", "against": against}).sent_prompts()
     }
-    of_verifiers |= {"entailed_judge"}
+    of_verifiers |= {"entailed_judge", *Rubric(method="rubric").sent_prompts()}
     assert {*named} | of_verifiers == {path.stem for path in PROMPTS.glob("*.txt")}
     for name, kind in MAKERS.items():
         source = (ROOT / "pipeline" / "generation" / "makers" / f"{name}.py").read_text()
@@ -380,7 +421,10 @@ def test_the_key_follows_prompts_and_settings_and_not_what_changes_no_row(
     key = maker.key(0)
     same = maker.model_copy(update={"at_most": AtMost(calls=1), "limit": 2, "license": "mit"})
     assert same.key(0) == key != maker.key(1)
-    assert maker.model_copy(update={"max_new_tokens": 3}).key(0) != key
+    changed: dict[str, object] = {"max_new_tokens": 3}
+    if isinstance(maker, Verified):  # it writes nothing
+        changed = {"verify": (Judged(method="judged"),)}
+    assert maker.model_copy(update=changed).key(0) != key
     for prompt in sent_by(type(maker)):
         with monkeypatch.context() as patched:
             text = read_prompt_text(prompt)
@@ -593,7 +637,7 @@ def test_a_judge_that_says_neither_lets_nothing_in(
     reasons = {row[7] for row in rows_of(run) if row[0] == "calls" and row[5] == "judge"}
     assert bool(reasons) == ("judge" in case.calls) == any(JUDGED in each for each in model.asked)
     if reasons:
-        assert grown == pool and all("unparsed" in str(reason) for reason in reasons)
+        assert {*grown} <= {*pool} and all("unparsed" in str(reason) for reason in reasons)
 
 
 @each_maker
@@ -611,7 +655,7 @@ def test_nothing_of_what_was_shown_stands_in_a_row(
     run, pool = begin(tmp_path, case.rows(tmp_path))
     _, grown = make(run, case.maker, pool)
     shown = [piece for prompt in sent_by(type(case.maker)) for piece in fixed_text(prompt)]
-    asked = any(repeats_shown(each, shown) for each in model.asked)
+    asked = any(repeats_shown(each, shown) for each in model.shown)
     assert asked == bool(shown), "the case is one, where anything is shown"
     for text in made_texts(run, pool, grown):
         assert not repeats_shown(text, shown) and not OF_THE_HINT.search(text), text
