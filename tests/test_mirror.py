@@ -47,6 +47,7 @@ TESTED_WITH = {
     "pipeline/generation/verifier_catalogue.py": "pipeline/generation/makers/test_rejection.py",
     "pipeline/handoff/manifest.py": "pipeline/handoff/test_write.py",
     "pipeline/handoff/native_templates.py": "pipeline/handoff/test_frames.py",
+    "pipeline/handoff/tool_texts.py": "pipeline/handoff/test_native_columns.py",
     "pipeline/handoff/plain_messages.py": "pipeline/handoff/test_catalogue.py",
     "pipeline/handoff/readme.py": "pipeline/handoff/test_write.py",
     "pipeline/handoff/token_rows.py": "pipeline/handoff/test_catalogue.py",

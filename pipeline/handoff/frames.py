@@ -8,6 +8,7 @@ the same frames the trainer then writes the same text.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from scorers.measures.reading.chat_format import RenderingError, render_text
@@ -54,17 +55,10 @@ class CutText:
 
 def cut_at_frames(text: str, frames: Frames) -> CutText | None:
     """Cut a rendered conversation that ends with an answer; None if it has other frames."""
-    if frames.system_open is not None and text.startswith(frames.system_open):
-        system, mark, rest = text[len(frames.system_open) :].partition(frames.system_to_user)
-        if not mark:
-            return None
-        return _cut_exchanges(system, rest, frames)
-    if not text.startswith(frames.user_open):
+    beginning = _cut_beginning(text, frames)
+    if beginning is None:
         return None
-    return _cut_exchanges(None, text[len(frames.user_open) :], frames)
-
-
-def _cut_exchanges(system: str | None, rest: str, frames: Frames) -> CutText | None:
+    system, rest = beginning
     exchanges = []
     while True:
         user, mark, rest = rest.partition(frames.user_to_assistant)
@@ -78,6 +72,43 @@ def _cut_exchanges(system: str | None, rest: str, frames: Frames) -> CutText | N
             return CutText(system, exchanges)
         exchanges.append(Exchange(user, assistant))
         rest = following
+
+
+def cut_at_openings(
+    text: str, frames: Frames, openings: Sequence[tuple[str, str]]
+) -> CutText | None:
+    """Cut a rendered conversation whose turns are known; None if it has other frames.
+
+    Args:
+        text: the conversation; it ends with an answer.
+        frames: of its beginning, and behind its answers.
+        openings: what is written before and behind what is asked, of each turn; the first a user's.
+    """
+    beginning = _cut_beginning(text, frames)
+    if beginning is None:
+        return None
+    system, rest = beginning
+    exchanges = []
+    for (_, behind), (before, _) in pairwise(openings):
+        asked, mark, rest = rest.partition(behind)
+        if not mark:
+            return None
+        answer, _, rest = rest.partition(frames.close + before)  # not there: nothing is left
+        exchanges.append(Exchange(asked, answer))
+    asked, mark, answer = rest.partition(openings[-1][1])
+    if not mark or not answer.endswith(frames.close):
+        return None
+    return CutText(system, [*exchanges, Exchange(asked, answer.removesuffix(frames.close))])
+
+
+def _cut_beginning(text: str, frames: Frames) -> tuple[str | None, str] | None:
+    """The system prompt, and what follows the opening of the first user message."""
+    if frames.system_open is not None and text.startswith(frames.system_open):
+        system, mark, rest = text[len(frames.system_open) :].partition(frames.system_to_user)
+        return (system, rest) if mark else None
+    if not text.startswith(frames.user_open):
+        return None
+    return None, text[len(frames.user_open) :]
 
 
 def frames_of(tokenizer: "PreTrainedTokenizerBase") -> Frames | None:

@@ -6,10 +6,18 @@ at least one knows, and what they call them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline.handoff.frames import Frames, cut_at_frames
+from pipeline.handoff.tool_texts import (
+    ResultFrames,
+    ToolTexts,
+    hermes_calls,
+    hermes_results,
+    hermes_tools,
+    llama_calls,
+)
 from scorers.measures.reading.chat_format import RenderingError, render_text
 
 if TYPE_CHECKING:
@@ -30,6 +38,8 @@ class NativeTemplate:
     """Behind an answer."""
     names: Mapping[str, str]
     """Trainer → what it calls the template; one that is not named writes it otherwise."""
+    tool_texts: Mapping[str, ToolTexts] = field(default_factory=dict)
+    """Trainer → what it writes in it of columns for tools; one that is not named has none."""
     added: Sequence[str] = ()
     """Tokens that LLaMA-Factory adds to a tokenizer that has them not."""
 
@@ -51,14 +61,26 @@ def _header(role: str) -> str:
     return f"<|start_header_id|>{role}<|end_header_id|>\n\n"
 
 
+def _llama_texts(role: str) -> ToolTexts:
+    """Calls as JSON; results with the header of a role, which trainers name differently."""
+    behind = f"<|eot_id|>{_header('assistant')}"
+    between = f"<|eot_id|>{_header(role)}"
+    # Of tools the one writes today's date, the other a space that Llama 3.1's template has not.
+    return ToolTexts(None, llama_calls, ResultFrames(_header(role), between, behind))
+
+
+_CHATML_USER = ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n")
+_HERMES = ToolTexts(hermes_tools, hermes_calls, hermes_results(_CHATML_USER))
+
 NATIVE_TEMPLATES: Sequence[NativeTemplate] = (
     NativeTemplate(  # ChatML: Qwen, SmolLM and many more
         begin="",
         system=("<|im_start|>system\n", "<|im_end|>\n"),
-        user=("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"),
+        user=_CHATML_USER,
         close="<|im_end|>\n",
         # Of the ChatML templates these are those without a system prompt or thoughts of their own.
         names={"llamafactory": "qwen3_nothink", "ms-swift": "chatml"},
+        tool_texts={"llamafactory": _HERMES, "ms-swift": _HERMES},
     ),
     NativeTemplate(
         begin="<|begin_of_text|>",
@@ -66,6 +88,7 @@ NATIVE_TEMPLATES: Sequence[NativeTemplate] = (
         user=(_header("user"), f"<|eot_id|>{_header('assistant')}"),
         close="<|eot_id|>",
         names={"llamafactory": "llama3", "ms-swift": "llama3"},
+        tool_texts={"llamafactory": _llama_texts("ipython"), "ms-swift": _llama_texts("tool")},
         added=("<|eom_id|>",),
     ),
     NativeTemplate(

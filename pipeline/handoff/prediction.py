@@ -68,6 +68,9 @@ class RowPrediction:
     """Of a row that is not kept, as the export promises them."""
     sha256: str | None
     """As TrainedRow gives it; None for a row that is not kept."""
+    columns: Sequence[str] | None
+    """Of tools, calls and results, what stands in columns of the trainer's own; else they stand in
+    the contents. None for a row that is not kept, and of trainers that write all rows one way."""
 
 
 def join_pieces(pieces: Iterable[tuple[Sequence[int], bool]]) -> TrainedRow:
@@ -80,8 +83,15 @@ def join_pieces(pieces: Iterable[tuple[Sequence[int], bool]]) -> TrainedRow:
     return TrainedRow(ids, labels)
 
 
-def keep(row: PromisedRow, trained: TrainedRow) -> RowPrediction:
+def keep(
+    row: PromisedRow, trained: TrainedRow, columns: Sequence[str] | None = None
+) -> RowPrediction:
     """The prediction for a row that a trainer holds as promised.
+
+    Args:
+        row: as promised.
+        trained: as the trainer holds it.
+        columns: as RowPrediction has them.
 
     Raises:
         UnheldRowError: if it holds it otherwise.
@@ -96,6 +106,7 @@ def keep(row: PromisedRow, trained: TrainedRow) -> RowPrediction:
         tokens=len(trained.input_ids),
         loss_tokens=trained.loss_tokens,
         sha256=trained.sha256(),
+        columns=columns,
     )
 
 
@@ -110,6 +121,7 @@ def lose(row: PromisedRow, error: UnheldRowError) -> RowPrediction:
         tokens=len(row.input_ids),
         loss_tokens=sum(turn.end - turn.start for turn in row.turns),
         sha256=None,
+        columns=None,
     )
 
 

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import pyarrow as pa
 
-from pipeline.handoff.frames import CutText, Frames, cut_at_frames, frames_of
+from pipeline.handoff.frames import Frames, frames_of
+from pipeline.handoff.native_columns import (
+    Column,
+    NativeText,
+    cut_into_columns,
+    cut_into_contents,
+)
 from pipeline.handoff.native_templates import NativeTemplate, native_template
 from pipeline.handoff.prediction import TrainedRow, UnheldRowError
 from pipeline.handoff.promises import PromisedRow
@@ -55,22 +61,31 @@ class Target:
         found: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return found
 
-    def cut_natively(self, text: str, trainer: str, called: str) -> tuple[NativeTemplate, CutText]:
-        """A trainer's own template for a text, and the text as the contents between its frames.
+    def cut_natively(
+        self, row: PromisedRow, trainer: str, called: str, *, columns: bool
+    ) -> tuple[NativeTemplate, NativeText]:
+        """A trainer's own template for a row, and the row's text in its columns.
 
         Args:
-            text: a conversation in the chat template.
+            row: as promised.
             trainer: as templates name it.
             called: its name in the message.
+            columns: whether what has a column of its own may stand there; else all is contents.
 
         Raises:
             UnheldRowError: if no template of its own writes the text.
         """
         native = self.native
-        cut = None if native is None else cut_at_frames(text, native.frames)
-        if native is None or cut is None or trainer not in native.names:
-            raise UnheldRowError(f"no template of {called}'s writes what the chat template does")
-        return native, cut
+        if native is not None and trainer in native.names:
+            texts = native.tool_texts.get(trainer) if columns else None
+            cut = (
+                cut_into_contents(row.text, native)
+                if texts is None
+                else cut_into_columns(row, native, texts)
+            )
+            if cut is not None:
+                return native, cut
+        raise UnheldRowError(f"no template of {called}'s writes what the chat template does")
 
     def places(self, text: str) -> "TokenPlaces":
         """The tokens of a text and where each stands.
@@ -107,6 +122,9 @@ class HeldRow(NamedTuple):
 
     line: Mapping[str, Any]
     trained: TrainedRow
+    columns: tuple[Column, ...] | None = None
+    """What stands in columns of its own, of a trainer that may have it in the contents; else
+    None."""
 
 
 class Dialect(Protocol):

@@ -226,7 +226,7 @@ class _Writing:
     def _hold(self, row: PromisedRow, dialect: Dialect, rows: "RowWriter") -> RowPrediction:
         try:
             held = dialect.hold(row)
-            prediction = keep(row, held.trained)
+            prediction = keep(row, held.trained, held.columns)
         except UnheldRowError as error:
             self.lost[f"{error.outcome}: {error}"] += 1
             return lose(row, error)

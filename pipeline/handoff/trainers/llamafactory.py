@@ -1,26 +1,27 @@
 """LLaMA-Factory: ShareGPT rows in one of its own templates, or a tokenised dataset.
 
 It writes conversations by templates of its own, a text for each message, and tokenises these one by
-one. The template is chosen whose frames are the chat template's; what stands between them is the
-content, so that tools, calls and reasoning are written as the chat template writes them. A turn of
-its own cannot be masked: where a row trains some turns only, each trained turn is a row, and
-`mask_history` trains its last.
+one. The template is chosen whose frames are the chat template's. Tools, calls and results stand in
+columns and roles of their own where it writes these as the chat template does; otherwise they are
+part of the contents, as reasoning always is. A turn of its own cannot be masked: where a row trains
+some turns only, each trained turn is a row, and `mask_history` trains its last.
 
 Left alone it drops a row whose roles do not alternate, cuts one above `cutoff_len` (2,048) turn by
 turn, and reads no Arrow JSON columns. Read: 0.9.5, data/converter.py, template.py, processor/.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from pipeline.handoff.frames import CutText
+from pipeline.handoff.native_columns import NativeText, NativeTurn
 from pipeline.handoff.native_templates import NativeTemplate
 from pipeline.handoff.prediction import TrainedRow, UnheldRowError, join_pieces
 from pipeline.handoff.promises import PromisedRow
 from pipeline.handoff.token_rows import TokenRows
+from pipeline.handoff.tool_texts import named_call
 from pipeline.handoff.trainer import (
     DialectOf,
     HandoffFacts,
@@ -34,50 +35,60 @@ from pipeline.handoff.yaml_text import yaml_text
 CONFIG_FILE = "train.yaml"
 COMMAND = f"llamafactory-cli train {CONFIG_FILE}"
 TOKENISED_FOLDER = "tokenised"
+TURN_NUMBER = "{{idx}}"
+"""What it puts the number of an exchange in the place of, also within a user's message."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShareGptRows:
-    """Rows of alternating texts."""
+    """Rows of texts that take turns."""
 
     target: Target
     schema: pa.Schema | None = None
     command: str = COMMAND
 
     def hold(self, row: PromisedRow) -> HeldRow:
-        """A row as the contents between the frames of a template.
+        """A row as columns, and as the contents between the frames of a template.
 
         Raises:
-            UnheldRowError: if no template of LLaMA-Factory's writes it.
+            UnheldRowError: if no template of LLaMA-Factory's writes it, or it has a text that this
+                changes.
         """
         require_whole_weights(row)
         if (added := added_token(row.text, self.target)) is not None:
             raise UnheldRowError(f"its text has {added}, which LLaMA-Factory makes a new token")
-        native, cut = self.target.cut_natively(row.text, "llamafactory", "LLaMA-Factory")
-        conversations = [
-            {"from": role, "value": value}
-            for exchange in cut.exchanges
-            for role, value in (("human", exchange.user), ("gpt", exchange.assistant))
-        ]
-        line = {"conversations": conversations, "system": cut.system or "", "row_id": row.row_id}
-        return HeldRow(line, self._encode(cut, native))
+        if TURN_NUMBER in row.text:
+            raise UnheldRowError(f"its text has {TURN_NUMBER}, which LLaMA-Factory fills in")
+        # It looks for calls within these tags, in calls too.
+        tagged = any("tool_call>" in json.dumps(message) for message in row.messages)
+        native, cut = self.target.cut_natively(
+            row, "llamafactory", "LLaMA-Factory", columns=not tagged
+        )
+        line = {
+            "conversations": [said for turn in cut.turns for said in share_gpt_turn(turn)],
+            "system": cut.system_said or "",
+            # A text in every row; an empty one is none, where an empty list would be some.
+            "tools": json.dumps(list(cut.tools), ensure_ascii=False) if cut.tools else "",
+            "row_id": row.row_id,
+        }
+        return HeldRow(line, self._encode(cut, native), cut.columns)
 
-    def _encode(self, cut: CutText, native: NativeTemplate) -> TrainedRow:
+    def _encode(self, cut: NativeText, native: NativeTemplate) -> TrainedRow:
         """Each piece tokenised by itself, as its `Template._encode` does."""
         pieces = [(native.begin, False)]
         if cut.system and native.system is not None:  # an empty one is the default: none
             pieces.append((cut.system.join(native.system), False))
-        for index, exchange in enumerate(cut.exchanges, start=1):
-            trained = index == len(cut.exchanges) or not self.target.last_only
-            pieces.append((exchange.user.join(native.user), False))
-            pieces.append((exchange.assistant + native.close, trained))
+        for index, turn in enumerate(cut.turns, start=1):
+            trained = index == len(cut.turns) or not self.target.last_only
+            pieces.append((turn.opening, False))
+            pieces.append((turn.answer + native.close, trained))
         return join_pieces((self.target.ids(text), trained) for text, trained in pieces)
 
     def configure(self, facts: HandoffFacts) -> Mapping[str, str]:
         """`dataset_info.json` and the training's YAML."""
         native = self.target.native
         assert native is not None  # or no row would be held
-        columns = {"messages": "conversations", "system": "system"}
+        columns = {"messages": "conversations", "system": "system", "tools": "tools"}
         info = {
             f"sluice_{split}": {
                 "file_name": facts.file(split),
@@ -107,6 +118,21 @@ class ShareGptRows:
                 }
             ),
         }
+
+
+def share_gpt_turn(turn: NativeTurn) -> Iterator[dict[str, str]]:
+    """What is asked and its answer, as two messages."""
+    if turn.results:  # several are one message, joined as its own reading of others' rows does
+        yield {"from": "observation", "value": turn.asked}
+    else:
+        yield {"from": "human", "value": turn.asked}
+    if not turn.calls:
+        yield {"from": "gpt", "value": turn.said}
+        return
+    calls = json.dumps([named_call(call) for call in turn.calls], ensure_ascii=False)
+    # Behind a thought or a text it finds calls between tags.
+    value = f"{turn.said}<tool_call>{calls}</tool_call>" if turn.said else calls
+    yield {"from": "function_call", "value": value}
 
 
 def added_token(text: str, target: Target) -> str | None:

@@ -2,23 +2,28 @@
 
 It writes conversations by templates of its own and tokenises runs of pieces that are trained alike;
 a turn's end-of-turn text is trained where the turn is. The template is chosen whose frames are the
-chat template's, and what stands between them is the content. Tags such as `<image>` are its own
-language for media, so rows that have one in their text are not held.
+chat template's. Tools, calls and results stand in a column and in roles of their own where its
+template for agents writes these as the chat template does; otherwise they are part of the contents,
+as reasoning always is. Tags such as `<image>` are its own language for media, so rows that have one
+in their text are not held.
 
 Left alone it trains all turns, and deletes rows above `max_length`. Read: 4.6.0, template/base.py,
 loss_scale/base.py, dataset/preprocessor/core.py.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
 import pyarrow as pa
 
+from pipeline.handoff.native_columns import NativeTurn
 from pipeline.handoff.native_templates import NativeTemplate
 from pipeline.handoff.prediction import TrainedRow, UnheldRowError, join_pieces
 from pipeline.handoff.promises import PromisedRow
+from pipeline.handoff.tool_texts import named_call
 from pipeline.handoff.trainer import (
     DialectOf,
     HandoffFacts,
@@ -34,6 +39,8 @@ CONFIG_FILE = "swift.yaml"
 COMMAND = f"swift sft {CONFIG_FILE}"
 MODEL_TYPES = frozenset({"llama", "qwen2", "qwen3", "gemma", "phi3"})
 """Kinds that it calls as the model's own configuration does."""
+AGENTS = {"chatml": "hermes", "llama3": "llama3"}
+"""Template → that by which it writes tools, calls and results."""
 MEDIA_TAGS = (
     "<image>",
     "<video>",
@@ -44,6 +51,12 @@ MEDIA_TAGS = (
     "<start-image>",
 )
 """Texts that it puts media in the place of."""
+TURN_NUMBERS = ("{{ROUND0}}", "{{ROUND1}}")
+"""What it puts the number of an exchange in the place of, also within a user's message."""
+PLACES = ("{{SYSTEM}}", "{{QUERY}}")
+"""What it fills in within results of tools."""
+ACTION = ("Action:", "Action Input:")
+"""An answer that has both is read as ReAct."""
 
 
 class TextPiece(NamedTuple):
@@ -62,19 +75,24 @@ class LossFlagRows:
     command: str = COMMAND
 
     def hold(self, row: PromisedRow) -> HeldRow:
-        """A row as the contents between the frames of a template.
+        """A row as columns, and as the contents between the frames of a template.
 
         Raises:
-            UnheldRowError: if no template of ms-swift's writes it, or it has a tag for media.
+            UnheldRowError: if no template of ms-swift's writes it, or it has a text that this
+                changes.
         """
         require_whole_weights(row)
         if tags := [tag for tag in MEDIA_TAGS if tag in row.text]:
             raise UnheldRowError(f"its text has {tags[0]}, which ms-swift reads as media")
-        native, cut = self.target.cut_natively(row.text, "ms-swift", "ms-swift")
+        if numbers := [text for text in TURN_NUMBERS if text in row.text]:
+            raise UnheldRowError(f"its text has {numbers[0]}, which ms-swift fills in")
+        native, cut = self.target.cut_natively(
+            row, "ms-swift", "ms-swift", columns=not read_otherwise(row)
+        )
         if native.names["ms-swift"] == "chatml" and self.target.adds_tokens:
             raise UnheldRowError("ms-swift puts a beginning-of-text token in front of ChatML")
         answers = [at for at, message in enumerate(row.messages) if message["role"] == "assistant"]
-        if len(answers) != len(cut.exchanges):
+        if len(answers) != len(cut.turns):
             raise UnheldRowError("its assistant turns do not alternate with a user's")
         trained = {turn.message for turn in row.turns}
         flags = [at in trained for at in answers]
@@ -82,17 +100,19 @@ class LossFlagRows:
         pieces = [TextPiece(native.begin, trained=False)]
         if cut.system:
             assert native.system is not None
-            messages.append({"role": "system", "content": cut.system})
             pieces.append(TextPiece(cut.system.join(native.system), trained=False))
-        for number, (exchange, flag) in enumerate(zip(cut.exchanges, flags, strict=True), start=1):
-            messages.append({"role": "user", "content": exchange.user})
-            messages.append({"role": "assistant", "content": exchange.assistant, "loss": flag})
-            pieces.append(TextPiece(exchange.user.join(native.user), trained=False))
-            pieces.append(TextPiece(exchange.assistant, flag))
+        if cut.system_said:
+            messages.append({"role": "system", "content": cut.system_said})
+        for number, (turn, flag) in enumerate(zip(cut.turns, flags, strict=True), start=1):
+            messages += swift_turn(turn, flag)
+            pieces.append(TextPiece(turn.opening, trained=False))
+            pieces.append(TextPiece(turn.answer, flag))
             # Its suffix, behind the last answer alone, is trained whatever the flags say.
-            pieces.append(TextPiece(native.close, trained=number == len(cut.exchanges)))
-        line = {"messages": messages, "row_id": row.row_id}
-        return HeldRow(line, self._encode(pieces, native))
+            pieces.append(TextPiece(native.close, trained=number == len(cut.turns)))
+        # A text in every row; of nothing it would make a tool.
+        tools = json.dumps(list(cut.tools), ensure_ascii=False)
+        line = {"messages": messages, "tools": tools, "row_id": row.row_id}
+        return HeldRow(line, self._encode(pieces, native), cut.columns)
 
     def _encode(self, pieces: Sequence[TextPiece], native: NativeTemplate) -> TrainedRow:
         runs = groupby(pieces, key=lambda piece: piece.trained)
@@ -119,6 +139,7 @@ class LossFlagRows:
             **evaluated,
             "split_dataset_ratio": 0.0,
             "template": native.names["ms-swift"],
+            "agent_template": AGENTS[native.names["ms-swift"]],
             # Of a folder that it does not know by its name it asks for the kind of model.
             **({"model_type": facts.model_type} if facts.model_type in MODEL_TYPES else {}),
             "max_length": facts.max_length,
@@ -140,6 +161,39 @@ class LossFlagRows:
             "seed": facts.manifest.seed,
         }
         return {CONFIG_FILE: yaml_text(settings)}
+
+
+def read_otherwise(row: PromisedRow) -> bool:
+    """Whether ms-swift would read columns for tools otherwise than as they are."""
+    results = [message["content"] for message in row.messages if message["role"] == "tool"]
+    return (
+        has_null(row.tools)  # it takes these out of schemas
+        or any(place in result for result in results for place in PLACES)
+        or all(keyword in row.text for keyword in ACTION)
+    )
+
+
+def has_null(value: object) -> bool:
+    """Whether a JSON value is or has a null."""
+    if isinstance(value, Mapping):
+        return any(map(has_null, value.values()))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return any(map(has_null, value))
+    return value is None
+
+
+def swift_turn(turn: NativeTurn, flag: bool) -> Iterator[dict[str, object]]:
+    """What is asked and its answer, a message for each text, result and call."""
+    if turn.results:
+        for result in turn.results:
+            yield {"role": "tool_response", "content": result}
+    else:
+        yield {"role": "user", "content": turn.asked}
+    if turn.said or not turn.calls:
+        yield {"role": "assistant", "content": turn.said, "loss": flag}
+    for call in turn.calls:
+        content = json.dumps(named_call(call), ensure_ascii=False)
+        yield {"role": "tool_call", "content": content, "loss": flag}
 
 
 def train_stops(ids: Sequence[int], labels: list[int], close: Sequence[int]) -> None:

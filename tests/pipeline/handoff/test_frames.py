@@ -1,6 +1,13 @@
 import pytest
 
-from pipeline.handoff.frames import CutText, Exchange, Frames, cut_at_frames, frames_of
+from pipeline.handoff.frames import (
+    CutText,
+    Exchange,
+    Frames,
+    cut_at_frames,
+    cut_at_openings,
+    frames_of,
+)
 from pipeline.handoff.native_templates import native_template
 from tests.template_families import FAMILIES
 
@@ -25,6 +32,18 @@ def test_a_text_is_cut_into_what_stands_between_frames() -> None:
 )
 def test_other_texts_are_not_cut(text: str) -> None:
     assert cut_at_frames(text, FRAMES) is None
+
+
+def test_a_text_is_cut_at_openings_that_are_known() -> None:
+    openings = [("\nU:", "\nA:"), ("\nT:", "\nTA:"), ("\nU:", "\nA:")]
+    text = "<s>S:be\nU:a\nA:b|\n\nT:1\nTA:c\nU:d|\n\nU:e\nA:f|\n|\n"
+    told = [Exchange("a", "b"), Exchange("1", "c\nU:d"), Exchange("e", "f|\n")]
+    assert cut_at_openings(text, FRAMES, openings) == CutText("be", told)
+    assert cut_at_openings(text.removesuffix("|\n"), FRAMES, openings) is not None
+    assert cut_at_openings(text.removesuffix("|\n|\n"), FRAMES, openings) is None  # not closed
+    assert cut_at_openings(text, FRAMES, openings[:2]) != CutText("be", told)
+    assert cut_at_openings(text, FRAMES, [openings[0]] * 3) is None  # results, and none told
+    assert cut_at_openings("S:be\nU:a\nA:b|\n", FRAMES, openings[:1]) is None  # no beginning
 
 
 def test_frames_are_found_by_rendering() -> None:

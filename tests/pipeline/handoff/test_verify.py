@@ -59,7 +59,7 @@ def handed_over(folder: Path, name: str, form: Form, *, lost: bool = False) -> P
     [
         *(
             ("llamafactory", "conversations", name)
-            for name in ("qwen2_5", "qwen3", "llama3", "gemma")
+            for name in ("qwen2_5", "qwen3", "llama3_1", "gemma")
         ),
         *(("ms-swift", "conversations", family) for family in ("qwen3", "llama3", "smollm2")),
         *(("axolotl", "conversations", family) for family in ("qwen2_5", "llama3", "smollm2")),
