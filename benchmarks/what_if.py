@@ -160,7 +160,7 @@ def make_rows(
     con.execute(FILL.format(rows=rows))
     con.execute(
         "insert into occurrences select $source, (row_number() over ())::bigint, example_id, "
-        "'made up' from examples",
+        "'made up', false from examples",
         {"source": source_id},
     )
     for label, (scorer, version, settings) in scores.items():

@@ -23,7 +23,13 @@ EXAMPLE_COLUMNS = {
     "trained_at": pa.list_(pa.int32()),
 }
 
-OCCURRENCE_COLUMNS = {"source_id": TEXT, "position": pa.int64(), "example_id": TEXT, "shape": TEXT}
+OCCURRENCE_COLUMNS = {
+    "source_id": TEXT,
+    "position": pa.int64(),
+    "example_id": TEXT,
+    "shape": TEXT,
+    "rejected": pa.bool_(),
+}
 
 QUARANTINE_COLUMNS = {
     "source_id": TEXT,
@@ -49,6 +55,8 @@ class ReadRow(NamedTuple):
     position: int
     conversation: Conversation
     shape: str
+    rejected: Conversation | None = None
+    """Of a pair, the one with the rejected answer; the other is the chosen one."""
 
 
 class QuarantinedRow(NamedTuple):
@@ -113,9 +121,10 @@ class ArrivingRows:
     _occurrences: list[tuple[Any, ...]] = field(default_factory=list)
     _quarantine: list[tuple[Any, ...]] = field(default_factory=list)
     _raw_bytes: int = 0
+    _read: int = 0
 
     def __len__(self) -> int:
-        return len(self._occurrences) + len(self._quarantine)
+        return self._read + len(self._quarantine)
 
     @property
     def bytes(self) -> int:
@@ -125,12 +134,19 @@ class ArrivingRows:
     def add(self, row: ReadRow | QuarantinedRow) -> None:
         """Take in the next row."""
         if isinstance(row, ReadRow):
-            example_id = self._examples.add(row.conversation)
-            self._occurrences.append((self.source_id, row.position, example_id, row.shape))
+            self._read += 1
+            self._add(row, row.conversation)
+            if row.rejected is not None:
+                self._add(row, row.rejected, rejected=True)
         else:
             self._raw_bytes += len(row.raw)
             refused = (self.source_id, row.position, row.reason, row.detail, row.raw)
             self._quarantine.append(refused)
+
+    def _add(self, row: ReadRow, said: Conversation, *, rejected: bool = False) -> None:
+        example_id = self._examples.add(said)
+        place = (self.source_id, row.position)
+        self._occurrences.append((*place, example_id, row.shape, rejected))
 
     def write(self, con: Connection) -> None:
         """Store the rows in one transaction."""

@@ -21,8 +21,14 @@ select distinct example_id from occurrences where source_id = any($source_ids)
 order by example_id
 """
 
+READ_UNREJECTED = """
+select distinct example_id from occurrences where source_id = any($source_ids) and not rejected
+order by example_id
+"""
+
 READ_PAIRS = """
-select distinct example_id, source_id from occurrences where source_id = any($source_ids)
+select distinct example_id, source_id from occurrences
+where source_id = any($source_ids) and not rejected
 order by all
 """
 
@@ -155,8 +161,16 @@ def read_pool(con: Connection, source_ids: Sequence[str]) -> list[str]:
     return fetch_texts(con, READ_POOL, {"source_ids": list(source_ids)})
 
 
+def read_unrejected(con: Connection, source_ids: Sequence[str]) -> list[str]:
+    """The pool of these sources without what is nothing but the rejected answer of a pair."""
+    return fetch_texts(con, READ_UNREJECTED, {"source_ids": list(source_ids)})
+
+
 def read_pairs(con: Connection, source_ids: Sequence[str]) -> list[tuple[str, str]]:
-    """Each distinct example of these sources with each of the sources it stands in, sorted."""
+    """Each distinct example of these sources with each of the sources it stands in, sorted.
+
+    What is nothing but the rejected answer of a pair there is not among them.
+    """
     rows = con.execute(READ_PAIRS, {"source_ids": list(source_ids)}).fetchall()
     return [(str(example_id), str(source_id)) for example_id, source_id in rows]
 

@@ -9,8 +9,11 @@ from storage.documents import find_passages, read_passage_places, read_passages_
 from storage.examples import TRAINED_AT, find_example, find_examples
 
 SOURCES = """
-select path, position, o.shape, license from occurrences o join sources using (source_id)
-where example_id = $id order by path, position
+select path, o.position, o.shape, license, o.rejected, p.example_id as paired_with
+from occurrences o join sources using (source_id)
+left join occurrences p
+    on p.source_id = o.source_id and p.position = o.position and p.rejected <> o.rejected
+where o.example_id = $id order by path, o.position, o.rejected
 """
 
 LINEAGE = """

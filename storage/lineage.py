@@ -16,9 +16,10 @@ where t.method = 'indicated'
 """SQL: example_id, each example that it was edited from, and how many edits ago."""
 
 HELD = f"""
-select example_id, source_id, position, 0 as edits from occurrences
+select example_id, source_id, position, rejected, 0 as edits from occurrences
 union all
-select e.example_id, o.source_id, o.position, e.edits
+select e.example_id, o.source_id, o.position, o.rejected, e.edits
 from ({EDITED}) e join occurrences o on o.example_id = e.root
 """
-"""SQL: example_id, source_id and position of every row, and how often it was edited since."""
+"""SQL: example_id, source_id and position of every row, whether it is the rejected answer of a pair
+there, and how often it was edited since."""

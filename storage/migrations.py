@@ -468,4 +468,7 @@ MIGRATIONS = (
     )""",
     # ---- who reviewed ----------------------------------------------------------------------------
     "alter table reviews add column reviewer varchar",  # null: not read, or nobody said who reads
+    # ---- pairs -----------------------------------------------------------------------------------
+    # of a row that is a pair, whether this is its rejected answer; the other has the same position
+    "alter table occurrences add column rejected boolean default false",
 )

@@ -18,6 +18,7 @@ __all__ = [
     "complete_source",
     "count_occurrences",
     "count_quarantine",
+    "count_rejected",
     "forget_rows",
     "list_quarantine",
     "read_source_ids",
@@ -67,7 +68,8 @@ update sources set complete = true, rows = $rows, ingested_at = now() where sour
 COUNT_SOURCE = """
 select count(*) filter (read), count(*) filter (not read), count(distinct position)
 from (
-    select position, true as read from occurrences where source_id = $source_id
+    select position, true as read from occurrences
+    where source_id = $source_id and not rejected
     union all
     select position, false from quarantine where source_id = $source_id
 )
@@ -78,7 +80,9 @@ select reason, count(*) from quarantine where source_id = any($source_ids)
 group by reason order by reason
 """
 
-COUNT_OCCURRENCES = "select count(*) from occurrences where source_id = any($source_ids)"
+COUNT_OCCURRENCES = """
+select count(*) from occurrences where source_id = any($source_ids) and rejected = $rejected
+"""
 
 READ_SOURCE_IDS = "select source_id from sources order by source_id"
 
@@ -128,7 +132,14 @@ def complete_source(con: Connection, source_id: str, rows: int) -> None:
 
 def count_occurrences(con: Connection, source_ids: Sequence[str]) -> int:
     """Rows of these sources that became conversations."""
-    return fetch_count(con, COUNT_OCCURRENCES, {"source_ids": list(source_ids)})
+    named = {"source_ids": list(source_ids), "rejected": False}
+    return fetch_count(con, COUNT_OCCURRENCES, named)
+
+
+def count_rejected(con: Connection, source_ids: Sequence[str]) -> int:
+    """Of those rows, how many are pairs: each has a rejected answer besides."""
+    named = {"source_ids": list(source_ids), "rejected": True}
+    return fetch_count(con, COUNT_OCCURRENCES, named)
 
 
 def count_quarantine(con: Connection, source_ids: Sequence[str]) -> dict[str, int]:

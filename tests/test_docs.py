@@ -619,6 +619,6 @@ def test_every_reason_for_quarantine_is_explained() -> None:
         *get_args(get_args(ReadReason)[1]),
         *get_args(ShapeReason),
     }
-    assert len(reasons) == 30
+    assert len(reasons) == 32
     text = section(ROW_SHAPES, "Reasons for quarantine")
     assert sorted(name for name, _ in first_cells(text)) == sorted(reasons)

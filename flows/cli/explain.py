@@ -96,13 +96,21 @@ def message_lines(explanation: Mapping[str, Any]) -> Iterator[str]:
         yield "  (a prompt only: there is no response to train on)"
 
 
+def place_in_pair(source: Mapping[str, Any]) -> str:
+    """Which answer of a pair an occurrence is, and beside which other; "" where it is in none."""
+    if not source["paired_with"]:
+        return ""
+    said = "rejected" if source["rejected"] else "chosen"
+    return f", its {said} answer, beside {source['paired_with'][:8]}"
+
+
 def origin_lines(explanation: Mapping[str, Any]) -> Iterator[str]:
     """Where it was read, or what made it."""
     yield "\ncame from"
     for source in explanation["sources"]:
         yield (
-            f"  {source['path']}, row {source['position']}, read as {source['shape']}, "
-            f"licence {source['license']}"
+            f"  {source['path']}, row {source['position']}, read as {source['shape']}"
+            f"{place_in_pair(source)}, licence {source['license']}"
         )
     passages = {each["passage_id"] for each in explanation["passages"]}
     for made in explanation["lineage"]:

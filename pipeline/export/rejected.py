@@ -4,8 +4,9 @@
     prompt + rejected answer      the same prompt, answered worse
 
 The word is TRL's, whose preference data have `prompt`, `chosen` and `rejected`. Which answers are
-worse is said by the steps that dropped them, and a recipe names the reasons; of several the one
-whose reason is named first is taken, and among those the one that a lot by seed and example_id
+worse is said by the steps that dropped them, or by a pair of a source, of which the chosen answer
+is kept; the rejected one may be chosen in another pair. A recipe names the reasons; of several the
+one whose reason is named first is taken, and among those the one that a lot by seed and example_id
 draws. So it does not depend on the order of rows. Rows of one trained turn alone have one; kept
 rows of one prompt have the same.
 """
@@ -15,12 +16,16 @@ from dataclasses import dataclass
 from itertools import chain
 
 from pipeline.export.rows import RejectedAnswer
+from pipeline.export.settings import REJECTED
+from pipeline.selection.run_steps import CHOSEN_OF_PAIRS
 from storage.conversations import content_hash
 from storage.database import Connection
 from storage.examples import read_examples
 from storage.long_rows import cut_blocks
 from storage.measurements import MeasureKey, read_measurements
-from storage.rejected import read_dropped_answers
+from storage.rejected import read_dropped_answers, read_paired_answers
+from storage.runs import read_counts
+from storage.what_if import read_given
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,26 @@ def dropped_answers(
     """The rejected answer of each example of a selection that has one; none without reasons."""
     if not reasons:
         return {}
-    return choose_rejected(read_dropped_answers(con, run_id, selection_id, reasons), reasons, seed)
+    others = [each for each in reasons if each != REJECTED]
+    found = read_dropped_answers(con, run_id, selection_id, others)
+    if REJECTED in reasons:
+        found += paired_answers(con, run_id, selection_id)
+    return choose_rejected(found, reasons, seed)
+
+
+def paired_answers(con: Connection, run_id: str, selection_id: str) -> list[tuple[str, str, str]]:
+    """A kept example, one that a pair rejects for it, and that as the reason.
+
+    The rejected ones are those that could be trained: copies of others, leaked tests and the like
+    are out by then.
+    """
+    steps = [each for each in read_counts(con, run_id) if each.stage == "select"]
+    number = next((each.step for each in steps if each.label == CHOSEN_OF_PAIRS), None)
+    if number is None:
+        return []
+    given = set(read_given(con, run_id, number))
+    pairs = read_paired_answers(con, run_id, selection_id)
+    return [(kept, other, REJECTED) for kept, other in pairs if other in given]
 
 
 def read_rejected(

@@ -6,7 +6,11 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from pipeline.settings import Settings
 
+REJECTED: Literal["rejected_answer"] = "rejected_answer"
+"""The reason of what a source says to be the worse one of a pair."""
+
 WorseReason = Literal[
+    "rejected_answer",
     "wrong_answer",
     "not_best_candidate",
     "low_confidence",

@@ -116,11 +116,14 @@ def export_selection(
             scores=settings.scores,
             rejected=settings.rejected,
         )
-        dropped = dropped_answers(con, run.run_id, choice.selection_id, settings.rejected, run.seed)
+        worse = [
+            dropped_answers(con, run.run_id, each, settings.rejected, run.seed)
+            for each in (choice.selection_id, aside_id)
+        ]
         path = run.workspace.exports / f"{facts.name}-{choice.selection_id}-{run.run_id}"
         rows_of = chain(
-            export_rows(con, run, choice.selection_id, "train", settings.scores, dropped),
-            export_rows(con, run, aside_id, "validation", settings.scores),
+            export_rows(con, run, choice.selection_id, "train", settings.scores, worse[0]),
+            export_rows(con, run, aside_id, "validation", settings.scores, worse[1]),
         )
         manifest = write_export(path, rows_of, facts, pretokenizer(settings, tokens))
         relative = str(path.relative_to(run.workspace.directory))
@@ -128,7 +131,7 @@ def export_selection(
             con, manifest.export_id, choice.selection_id, relative, rows, choice.loss_tokens
         )
         kept = len(choice_ids)
-        beside = [f"{len(dropped)} of {rows} have a rejected answer beside them"]
+        beside = [f"{len(worse[0])} of {rows} have a rejected answer beside them"]
         notes = tuple(beside if settings.rejected else ())
         count = StageCount(
             "export", 1, "written for the trainer", rows_in=rows, kept=kept, notes=notes

@@ -25,6 +25,7 @@ import orjson
 import pyarrow as pa
 
 from pipeline.export.reading import read_exported_rows, rows_loaded_otherwise
+from pipeline.export.settings import REJECTED
 from pipeline.ingest.readers import HUB_PREFIX, UnreadableSourceError, source_fingerprint
 from pipeline.ingest.stage import read_source
 from pipeline.progress import Report, one_by_one, tell_nobody
@@ -181,15 +182,15 @@ def is_same_answer(row: dict[str, Any], stored: StoredAnswer) -> bool:
     if stored.messages is None or stored.tools is None or stored.response_at is None:
         return False
     messages = orjson.loads(stored.messages)[: stored.response_at + 1]
+    # What is the worse one of a pair may be chosen itself, as the better one of another.
+    reason = REJECTED if stored.rejected else stored.reason
     exported = [
         [*row["prompt"], *row["rejected_answer"]],
         row["tools"] or [],
         row["rejected_reason"],
     ]
     # Written again: see is_same_row.
-    return orjson.dumps(exported) == orjson.dumps(
-        [messages, orjson.loads(stored.tools), stored.reason]
-    )
+    return orjson.dumps(exported) == orjson.dumps([messages, orjson.loads(stored.tools), reason])
 
 
 def link_of(
@@ -282,9 +283,11 @@ def find_other_rows(
             tell(number)
         while row is not None and row.position < position:  # both rise: one walk over the source
             row = next(again, None)
-        same = isinstance(row, ReadRow) and row.position == position
-        found = row.conversation.example_id if same and isinstance(row, ReadRow) else None
-        if any(example_id != found for _, example_id in wanted):
+        found = set()
+        if isinstance(row, ReadRow) and row.position == position:
+            sides = (row.conversation, row.rejected)
+            found = {each.example_id for each in sides if each is not None}
+        if any(example_id not in found for _, example_id in wanted):
             others.append(position)
     return others
 

@@ -28,7 +28,7 @@ from storage.examples import (
     read_attempted,
     read_examples,
     read_made_of,
-    read_pool,
+    read_unrejected,
     stream_examples,
     write_attempts,
 )
@@ -115,7 +115,7 @@ def choose_sources(
     if isinstance(settings, PassageMakerBlock):
         passages = stream_source_passages(con, run.cut_ids, POOL_ROWS)
         return settings.choose(chain.from_iterable(passages), run.seed)
-    ids = read_pool(con, run.source_ids) if made is None else made
+    ids = read_unrejected(con, run.source_ids) if made is None else made
     pool = stream_examples(con, ids, POOL_ROWS)
     return settings.choose(chain.from_iterable(pool), run.seed)
 

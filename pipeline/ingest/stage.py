@@ -24,7 +24,7 @@ from pipeline.ingest.readers import (
     source_fingerprint,
 )
 from pipeline.ingest.rows import MAX_ROW_BYTES, cut_raw
-from pipeline.ingest.shapes import UnreadableRowError, read_conversation
+from pipeline.ingest.shapes import UnreadableRowError, understand_row
 from pipeline.ingest.snapshots import snapshot_query
 from pipeline.ingest.unchanged import proving_unchanged
 from pipeline.progress import Report, tell_nobody
@@ -43,6 +43,7 @@ from storage.sources import (
     complete_source,
     count_occurrences,
     count_quarantine,
+    count_rejected,
 )
 from storage.table_queries import ENVIRONMENT_PREFIX
 from storage.workspace import Workspace
@@ -232,12 +233,14 @@ def read_source(name: str, source: Source | SourceSettings) -> Iterator[ReadRow 
             yield QuarantinedRow(*cut_raw(row))
             continue
         try:
-            conversation, shape = read_conversation(row.value, source.shape)
+            found = understand_row(row.value, source.shape)
         except UnreadableRowError as error:
             refused = UnreadableRow(row.position, error.reason, error.detail, row.raw)
             yield QuarantinedRow(*cut_raw(refused))
         else:
-            yield ReadRow(row.position, conversation.trained_on(turns), shape)
+            # Of a pair the last answers alone: it is those that the row compares.
+            said = found.conversation if found.rejected else found.conversation.trained_on(turns)
+            yield ReadRow(row.position, said, found.shape, found.rejected)
 
 
 def count_ingest(
@@ -245,18 +248,21 @@ def count_ingest(
 ) -> StageCount:
     """Balance the books of the sources of a run, rows → distinct examples, and store them.
 
+    A pair is one row and two examples, of which the rejected one is added.
     `notes` have what else is worth saying of what was read.
     """
     with open_workspace(workspace) as con:
         pool = read_pool(con, source_ids)
         read = count_occurrences(con, source_ids)
         quarantined = count_quarantine(con, source_ids)
-        repeats = read - len(pool)  # occurrences beyond the first of each example
+        rejected = count_rejected(con, source_ids)  # examples of rows that have another besides
+        repeats = read + rejected - len(pool)  # occurrences beyond the first of each example
         count = StageCount(
             stage="ingest",
             step=1,
             label="read",
             rows_in=read + sum(quarantined.values()),
+            added=rejected,
             kept=len(pool),
             dropped={"exact_duplicate": repeats} if repeats else {},
             quarantined=quarantined,

@@ -53,6 +53,7 @@ Reason = Literal[
     "personal_data",  # found in it
     "redacted",  # and replaced by its redacted version
     "license_not_allowed",  # of none of its sources
+    "rejected_answer",  # the worse one of a pair of its source, and nothing else there
     "held_out",  # kept aside to measure training on
     "indicated",  # before any selection: a copy with a mark in its prompt stands for it
 ]

@@ -24,6 +24,7 @@ from storage.indexes import RowIndex, SignatureWords
 from storage.licenses import read_licenses, read_writers_licenses
 from storage.measurements import read_measurements, read_text_lists, read_texts
 from storage.pool_columns import TextColumn
+from storage.rejected import read_rejected_places
 from storage.repairs import read_made, read_repair_places
 from storage.reviews import read_marked_bad
 from storage.texts import TextParts, read_text_parts, read_texts_of
@@ -177,6 +178,14 @@ class Pool:
         return read_repair_places(self._con, key, len(self.ids))
 
     @cached_property
+    def rejected(self) -> tuple[NDArray[np.bool_], Ints]:
+        """Whether a row is the rejected answer of a pair alone (n,), and the chosen row (n,).
+
+        The chosen row is -1 where it is not in the pool.
+        """
+        return read_rejected_places(self._con, self._run.source_ids, len(self.ids))
+
+    @cached_property
     def made(self) -> NDArray[np.bool_]:
         """(n,) rows that are repairs and stand in no source of the run."""
         key = self._run.repairs
@@ -297,10 +306,23 @@ class Candidates:
 
     def repairs(self) -> Ints:
         """(m,) where in this order each one's repair is; -1 where it is not here."""
+        return self._here(self.pool.repairs)
+
+    @property
+    def rejected(self) -> NDArray[np.bool_]:
+        """(m,) whether each is the rejected answer of a pair, and nothing else in the sources."""
+        return self.pool.rejected[0][self.indices]
+
+    def chosen_instead(self) -> Ints:
+        """(m,) where in this order the chosen answer to each rejected one is; -1: not here."""
+        return self._here(self.pool.rejected[1])
+
+    def _here(self, places: Ints) -> Ints:
+        """(m,) where in this order the rows of the pool are that (n,) its rows point to."""
         here = np.full(len(self.pool.ids), NOWHERE, dtype=np.int64)
         here[self.indices] = np.arange(len(self.indices))
-        repairs = self.pool.repairs[self.indices]
-        return np.where(repairs == NOWHERE, NOWHERE, here[repairs])
+        pointed = places[self.indices]
+        return np.where(pointed == NOWHERE, NOWHERE, here[pointed])
 
     def made(self) -> NDArray[np.bool_]:
         """(m,) rows that are repairs and stand in no source of the run."""

@@ -24,6 +24,9 @@ from pipeline.settings import Settings
 
 HELD_OUT = "held_out"
 
+CHOSEN_OF_PAIRS = "chosen in their pairs"
+"""The step that takes the rejected answers of pairs out, where there are some."""
+
 NOT_HELD_OUT = "not held out"
 """The last step before the recipe's own."""
 
@@ -132,6 +135,9 @@ def run_steps(
         rows = taken[-1].kept()
     taken.append(StepTaken("can be trained on", rows, drop_where(untrainable(rows))))
     rows = taken[-1].kept()
+    if rows.rejected.any():
+        taken.append(StepTaken(CHOSEN_OF_PAIRS, rows, drop_rejected(rows)))
+        rows = taken[-1].kept()
     aside = held_out(rows, settings.held_out, seed)
     kept = drop_where(np.where(aside, HELD_OUT, "").astype(object))
     taken.append(StepTaken(NOT_HELD_OUT, rows, kept))
@@ -160,6 +166,7 @@ def later_objections(
     It is "" where nothing is known against a row: steps that compare rows are not asked.
     """
     found = untrainable(rows)
+    found = np.where((found == "") & rows.rejected, "rejected_answer", found)
     if licenses is not None:
         refused = licenses.pick(rows).reasons
         found = np.where(refused == "", found, refused)
@@ -180,6 +187,14 @@ def untrainable(rows: Candidates) -> Reasons:
     reasons[states == "not_applicable"] = "no_response"
     reasons[ok & (rows.loss_tokens < 1)] = "no_loss_tokens"  # a template may leave nothing of it
     return reasons
+
+
+def drop_rejected(rows: Candidates) -> Outcome:
+    """Drop the answers that pairs reject, each because of the one that is chosen there."""
+    rejected = rows.rejected
+    reasons = np.where(rejected, "rejected_answer", "").astype(object)
+    missing = np.full(len(rows), np.nan)
+    return account_for(np.flatnonzero(~rejected), reasons, missing, rows.chosen_instead())
 
 
 def held_out(rows: Candidates, share: float, seed: int) -> NDArray[np.bool_]:

@@ -47,6 +47,7 @@ MEANINGS = {
     "covered": "the step that covers the pool picked others; because_of is the pick nearest to it",
     "no_tags": "its prompt has no tag that enough rows have, or none could be had",
     "no_new_tag": "all its tags had been picked; because_of brought the last of them",
+    "rejected_answer": "it is the worse answer of a pair, and no row itself; because_of is better",
     "over_budget": "the budget was used up before its turn",
     "not_drawn": (
         "it is outside the sample that facility_location compares, or the fraction that dmt "

@@ -227,6 +227,7 @@ NOT_ALIGNED = {
     "read_missing": SORTED,
     "read_origins": A_MAPPING,
     "read_repairs": A_MAPPING,
+    "read_rejected_places": "needs pairs; tests/storage/test_rejected.py",
     "read_response_lengths": A_MAPPING,
     "read_sizes": SORTED,
     "read_unlisted": SORTED,

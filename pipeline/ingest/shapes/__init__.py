@@ -10,20 +10,29 @@ To add one: write pipeline/ingest/shapes/NAME.py and its test, and add its line 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from pipeline.ingest.rows import UnreadableRowError
 from pipeline.ingest.shapes.alpaca import read_alpaca
 from pipeline.ingest.shapes.chatml_text import read_chatml_text
 from pipeline.ingest.shapes.input_output import read_input_output
 from pipeline.ingest.shapes.messages import read_messages
+from pipeline.ingest.shapes.preference import ANSWERS, PreferencePair, read_preference
 from pipeline.ingest.shapes.prompt_completion import PAIRS, read_prompt_completion
 from pipeline.ingest.shapes.prompt_only import read_prompt_only
 from pipeline.ingest.shapes.sharegpt import read_sharegpt
 from scorers.names import did_you_mean
 from storage.conversations import Conversation
 
-__all__ = ["CONTENT_KEYS", "SHAPES", "Shape", "UnreadableRowError", "read_conversation"]
+__all__ = [
+    "CONTENT_KEYS",
+    "SHAPES",
+    "Shape",
+    "UnderstoodRow",
+    "UnreadableRowError",
+    "read_conversation",
+    "understand_row",
+]
 
 Keys: TypeAlias = frozenset[str]
 
@@ -32,14 +41,18 @@ Keys: TypeAlias = frozenset[str]
 class Shape:
     """A way of writing a conversation as a row, and the keys it is recognised by."""
 
-    read: Callable[[dict[str, Any]], Conversation]
+    read: Callable[[dict[str, Any]], Conversation | PreferencePair]
     keys: tuple[Keys, ...] = ()  # a row has this shape if it has all keys of one of these sets
     # The same, where the row has no other shape. `text` is often a rendering of the others.
     weak_keys: tuple[Keys, ...] = ()
     not_beside: Keys = frozenset()  # keys that rule this shape out, unless the recipe names it
+    over: frozenset[str] = frozenset()  # shapes whose keys beside its own are a part of it
 
 
 SHAPES: dict[str, Shape] = {
+    "preference": Shape(
+        read_preference, keys=tuple(map(frozenset, ANSWERS)), over=frozenset({"messages"})
+    ),
     "messages": Shape(read_messages, keys=(frozenset({"messages"}),)),
     "sharegpt": Shape(read_sharegpt, keys=(frozenset({"conversations"}),)),
     "alpaca": Shape(read_alpaca, keys=(frozenset({"instruction", "output"}),)),
@@ -72,22 +85,37 @@ CONTENT_KEYS: Keys = frozenset(
 """Names of keys by which some shape is known, or ruled out."""
 
 
+class UnderstoodRow(NamedTuple):
+    """What a row says, and the name of the shape it was read as."""
+
+    conversation: Conversation
+    """Of a pair, the chosen one."""
+    shape: str
+    rejected: Conversation | None = None
+    """Of a pair, the rejected one."""
+
+
 def read_conversation(value: dict[str, Any], shape: str | None = None) -> tuple[Conversation, str]:
-    """Read a row as a conversation.
+    """Read a row as a conversation, of a pair the chosen one; see understand_row."""
+    return understand_row(value, shape)[:2]
+
+
+def understand_row(value: dict[str, Any], shape: str | None = None) -> UnderstoodRow:
+    """Read a row as a conversation, or as two that are a pair.
 
     Args:
         value: the row. It may share parts with the conversation, so it must not be changed after.
         shape: a name from SHAPES, to read the row as that one only; None to recognise it.
-
-    Returns:
-        The conversation and the name of the shape it was read as.
 
     Raises:
         UnreadableRowError: if the row is not a conversation of the shape, or of any.
         ValueError: if there is no shape of that name.
     """
     name = _recognise(value) if shape is None else _require(value, shape)
-    return SHAPES[name].read(value), name
+    found = SHAPES[name].read(value)
+    if isinstance(found, PreferencePair):
+        return UnderstoodRow(found.chosen, name, found.rejected)
+    return UnderstoodRow(found, name)
 
 
 def _content_keys(value: dict[str, Any]) -> Keys:
@@ -123,6 +151,8 @@ def _matches(found: Keys) -> tuple[tuple[str, Keys], ...]:
     strong = [(name, keys) for name, shape in possible.items() for keys in shape.keys]
     weak = [(name, keys) for name, shape in possible.items() for keys in shape.weak_keys]
     matches = [match for match in strong if match[1] <= found]
+    covered = {each for name, _ in matches for each in SHAPES[name].over}
+    matches = [match for match in matches if match[0] not in covered]
     return tuple(matches or [match for match in weak if match[1] <= found])
 
 
@@ -140,13 +170,14 @@ def _require(value: dict[str, Any], name: str) -> str:
 def _unknown(value: dict[str, Any], found: Keys, names: Iterable[str]) -> str:
     """Say what keys there are, and what is missing for the nearest of the shapes."""
     options = [
-        (name, keys) for name in names for keys in (*SHAPES[name].keys, *SHAPES[name].weak_keys)
+        (name, keys)
+        for name in names
+        for keys in (*SHAPES[name].keys, *SHAPES[name].weak_keys)
+        if keys - found  # of one that is ruled out by other keys nothing may be missing
     ]
     # Nearest: fewest keys missing, then most keys there.
     name, keys = min(options, key=lambda option: (len(option[1] - found), -len(option[1])))
     there = _listed(key[:40] for key in list(value)[:20]) or "none"  # a bound on what is logged
-    if "chosen" in found and "rejected" in found:
-        return f"a preference pair (chosen, rejected), not one conversation; keys: {there}"
     return f"keys: {there}; the nearest shape, {name}, lacks {_listed(keys - found)}"
 
 

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,11 @@ from pipeline.export.rows import RejectedAnswer, check_row
 from pipeline.export.settings import ExportSettings
 from pipeline.export.shards import REJECTED_COLUMNS, SCHEMA
 from pipeline.export.stage import Exported
+from pipeline.export.verify import verify_workspace
 from storage.database import read_workspace
+from storage.explain import read_explanation
 from storage.exports_check import verify_export
-from storage.exports_manifest import RejectedCounts, read_manifest
+from storage.exports_manifest import SPLITS, RejectedCounts, read_manifest
 from storage.runs import read_counts
 from tests import exported_workspace
 from tests.exported_workspace import export_workspace, talk
@@ -39,7 +41,13 @@ LONG = {
 
 
 def export_with(
-    folder: Path, more: Sequence[object], settings: ExportSettings, monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    more: Sequence[object],
+    settings: ExportSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    filters: Sequence[Mapping[str, object]] = (LONG,),
+    held_out: float = 0,
 ) -> tuple[Any, Exported]:
     """An export of a pool that has more rows than usual; answers of one word are dropped."""
     usual = exported_workspace.write_sources
@@ -51,7 +59,7 @@ def export_with(
         return files
 
     monkeypatch.setattr(exported_workspace, "write_sources", write)
-    return export_workspace(folder, held_out=0, filters=[LONG], export=settings)
+    return export_workspace(folder, held_out, filters, export=settings)
 
 
 def exported(folder: Path) -> list[dict[str, Any]]:
@@ -144,6 +152,69 @@ def test_a_rejected_answer_that_is_too_long_is_refused() -> None:
     check_row(row, row.prompt_tokens + 9)
     with pytest.raises(ValueError, match=f"{row.prompt_tokens + 9} tokens, more than max_length"):
         check_row(row, row.prompt_tokens + 8)
+
+
+PAIRS = [
+    {"prompt": "60", "chosen": "61", "rejected": "62"},
+    {"prompt": "60", "chosen": "62", "rejected": "63"},  # what another pair rejects
+    {"prompt": "20 10", "chosen": "64", "rejected": "20 11"},  # and what is a plain row too
+    {"prompt": "65", "chosen": "66", "rejected": " ".join(["67"] * 2000)},  # longer than is read
+]
+
+
+def test_the_rejected_answer_of_a_pair_stands_beside_its_chosen_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = ExportSettings(rejected=("rejected_answer",))
+    run, made = export_with(tmp_path, PAIRS, wanted, monkeypatch, filters=())
+    rows = exported(made.path)
+    beside = {
+        (row["prompt"][0]["content"], row["completion"][0]["content"]): (
+            row["rejected_answer"] and row["rejected_answer"][0]["content"]
+        )
+        for row in rows
+    }
+    assert beside["60", "61"] == "62" and beside["60", "62"] == "63"
+    assert beside["20 10", "64"] == "20 11" and beside["20 10", "20 11"] is None
+    assert beside["65", "66"] is None
+    assert ("60", "63") not in beside, "what pairs reject is no row of its own"
+    assert {row["rejected_reason"] for row in rows} == {"rejected_answer", None}
+    with read_workspace(run.workspace) as con:
+        ids = dict(con.execute("select response, example_id from examples").fetchall())
+        counts = read_counts(con, run.run_id)
+        told = read_explanation(con, ids["63"], run.run_id)
+        chosen = read_explanation(con, ids["62"], run.run_id)
+        drawn = con.execute("select example_id from selection_rows").fetchall()
+        links = verify_workspace(con, run.workspace)
+    assert (counts[0].rows_in, counts[0].added) == (20, 4)
+    assert [each["reason"] for each in told["decisions"]][-1] == "rejected_answer"
+    assert told["decisions"][-1]["because_of"] == ids["62"]
+    assert [(e["position"], e["rejected"], e["paired_with"]) for e in told["sources"]] == [
+        (15, True, ids["62"])
+    ]
+    assert [(e["position"], e["rejected"], e["paired_with"]) for e in chosen["sources"]] == [
+        (14, True, ids["61"]),
+        (15, False, ids["63"]),
+    ]
+    assert (ids["63"],) not in drawn, "no control has it"
+    assert {each.link for each in links} >= {"rejected", "sources"}
+    assert [(each.link, each.details) for each in links if each.broken or each.closed] == []
+
+
+def test_held_out_rows_have_the_rejected_answers_of_their_pairs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [
+        {"prompt": f"{n} 60", "chosen": f"{n} 61", "rejected": f"{n} 62"} for n in range(30, 50)
+    ]
+    wanted = ExportSettings(rejected=("rejected_answer",))
+    _, made = export_with(tmp_path, pairs, wanted, monkeypatch, filters=(), held_out=0.3)
+    for split in SPLITS:
+        found = list(read_exported_rows(made.path, made.manifest, split))
+        of_pairs = [row for row in found if row["prompt"][0]["content"].endswith(" 60")]
+        assert of_pairs, split
+        for row in of_pairs:
+            assert row["rejected_answer"][0]["content"] == row["prompt"][0]["content"][:2] + " 62"
 
 
 @pytest.mark.slow

@@ -84,6 +84,7 @@ def test_the_first_objection_to_a_row_is_told(
         found = SimpleNamespace(reasons=np.array(reasons, dtype=object), turns=None)
         return SimpleNamespace(found=found, pick=lambda _: found, by_row=lambda: by_row)
 
+    rows = rows.at(np.arange(4))
     untrained = np.array(["", "no_response", "", ""], dtype=object)
     monkeypatch.setattr(run_steps, "untrainable", lambda _: untrained)
     monkeypatch.setattr(run_steps, "filter_rows", lambda step, _: step.found)

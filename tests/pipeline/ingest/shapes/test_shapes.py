@@ -21,7 +21,9 @@ ROWS: dict[str, dict[str, Any]] = {
     "prompt_completion": {"prompt": "a", "completion": "b"},
     "input_output": {"input": "a", "output": "b"},
 }
+PAIR: dict[str, Any] = {"chosen": [ASK, ANSWER], "rejected": [ASK, {**ANSWER, "content": "c"}]}
 OTHERS: dict[str, dict[str, Any]] = {
+    "preference": PAIR,
     "prompt_only": {"prompt": "a"},
     "chatml_text": {"text": "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n"},
 }
@@ -83,8 +85,7 @@ def test_a_prompt_beside_messages_does_not_count() -> None:
         ({"id": 1, "instruction": "a"}, "keys: id, instruction; .* alpaca, lacks output"),
         ({"id": 1, "body": "a"}, "keys: body, id; the nearest shape, messages, lacks messages"),
         ({}, "keys: none"),
-        ({"prompt": "a", "chosen": "b", "rejected": "c"}, "a preference pair"),
-        ({"chosen": "b", "rejected": "c", "text": "a"}, "a preference pair"),
+        ({"prompt": "a", "chosen": "b"}, "keys: chosen, prompt; .* preference, lacks rejected"),
         ({"prompt": "a", "output": "b", "text": "c"}, "keys: output, prompt, text"),
     ],
 )
