@@ -126,6 +126,7 @@ class RowFilter:
     kept_by: int | None = None  # the place of a step, as `step_place` gives it: rows that it kept
     text: str = ""  # that stands in the prompt or the response, in capitals or not
     start: str = ""  # of the id
+    area: str = ""  # of a map, whose rows the caller gives as those that a text stands in
     bounds: Sequence[Bound] = ()
 
 
@@ -235,6 +236,24 @@ class RunRows:
         is_in = "status = 'chosen'" if kind == "chosen" else known(kind, CONTROLS)
         found = self.table(f"select {is_in} as m from rows order by rowid")
         return np.asarray(found["m"].to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+    def codes(self, column: str) -> tuple[NDArray[np.int64], list[str]]:
+        """(rows,) which value of one of FACETS each row has, in the order of ids; and the values.
+
+        The values come as `facets` has them; what is none of those is the last, "".
+        """
+        names = [name for name, _ in self.facets()[known(column, FACETS)]]
+        found = self.table(
+            f"select coalesce(list_position($names, {column}), 0) as c from rows order by rowid",
+            {"names": names},
+        )
+        at = found["c"].to_numpy().astype(np.int64)  # from 1; 0 where there is none
+        return np.where(at == 0, len(names), at - 1), [*names, ""]
+
+    def at(self, place: int) -> RowLine | None:
+        """The row that is so many behind the first by id."""
+        rows = self.ask("select * from rows where rowid = $place", {"place": place})
+        return self.line(rows[0]) if rows else None
 
     def count_scored(self, label: str) -> int:
         """How many rows have a score."""

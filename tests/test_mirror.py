@@ -84,6 +84,8 @@ TESTED_WITH = {
     "pipeline/viewing/pages/scores.py": "pipeline/viewing/test_app.py",
     "pipeline/viewing/pages/trying.py": "flows/cli/test_view.py",
     "pipeline/viewing/pages/reviewing.py": "pipeline/viewing/test_reviewing.py",
+    "pipeline/viewing/pages/row_map.py": "pipeline/viewing/test_row_map.py",
+    "pipeline/viewing/stored_map.py": "pipeline/viewing/test_row_map.py",
     "pipeline/viewing/pages/rows.py": "pipeline/viewing/test_app.py",
     "pipeline/viewing/pages/verdict.py": "pipeline/viewing/test_app.py",
     "pipeline/viewing/reasons.py": "pipeline/viewing/test_bring_in.py",
@@ -142,6 +144,7 @@ TESTED_WITH = {
     "storage/alike_pairs.py": "pipeline/viewing/test_app.py",
     "storage/run_rows.py": "pipeline/viewing/test_app.py",
     "storage/rows.py": "storage/test_asked.py",
+    "storage/vectors.py": "storage/test_asked.py",
     "storage/verdicts.py": "pipeline/advice/test_suggest.py",
     "storage/what_if.py": "flows/cli/test_what_if.py",
 }

@@ -9,13 +9,18 @@ from starlette.exceptions import HTTPException as AnyHTTPError
 
 from pipeline.viewing.guard import Guard
 from pipeline.viewing.opened_run import Viewer
-from pipeline.viewing.pages import pairs, reviewing, rows, scores, trying, verdict
+from pipeline.viewing.pages import pairs, reviewing, row_map, rows, scores, trying, verdict
 from storage.database import QueryError, WorkspaceBusyError, WorkspaceMissingError
 from storage.visible import harmless
 
-FILES = {"view.css": "text/css", "view.js": "text/javascript", "scores.js": "text/javascript"}
+FILES = {
+    "view.css": "text/css",
+    "view.js": "text/javascript",
+    "scores.js": "text/javascript",
+    "map.js": "text/javascript",
+}
 
-PAGES = (verdict.router, rows.router, scores.router, pairs.router, trying.router, reviewing.router)
+PAGES = tuple(page.router for page in (verdict, rows, scores, row_map, pairs, trying, reviewing))
 
 BUSY = "the workspace is being written to, and was for a minute; load the page again\n"
 

@@ -13,7 +13,18 @@ from storage.run_rows import Bound, RowFilter, RowLine, RowOrder, step_place
 from storage.runs import ListedRun
 from storage.selections import CONTROLS
 
-TEXTS = ("status", "stage", "reason", "source", "license", "language", "control", "text", "start")
+TEXTS = (
+    "status",
+    "stage",
+    "reason",
+    "source",
+    "license",
+    "language",
+    "control",
+    "text",
+    "start",
+    "area",
+)
 
 NUMBERS = ("step", "kept_by")
 
@@ -21,6 +32,7 @@ PAGES = (
     ("/", "Verdict"),
     ("/rows", "Rows"),
     ("/scores", "Scores"),
+    ("/map", "Map"),
     ("/pairs", "Pairs"),
     ("/review", "Review"),
 )

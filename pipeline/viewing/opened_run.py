@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.measuring.faults import count_faults, fault_lines
 from pipeline.reporting.what_if import WhatIf
 from pipeline.scoring.stage import ScoreSettings, measure_name, score_key
 from pipeline.scoring.targets import Targets
-from scorers.arrays import Floats
+from scorers.arrays import Floats, Ints
 from storage.changes import DescribedRun, describe_run, find_previous
 from storage.database import Connection, open_workspace, read_tables, read_workspace
 from storage.evidence import read_evidence
@@ -45,6 +48,20 @@ NOTED = {"placements", "unwritten", "unstopped"}
 UNKNOWN_FAULTS = "not known: the tokens were counted by a version that did not note it"
 
 
+@dataclass(frozen=True, slots=True)
+class RunMap:
+    """Where the rows of a run lie, their embeddings in two dimensions."""
+
+    of: str
+    """Which text was embedded."""
+    places: NDArray[np.float32]
+    """(n, 2) of every row of the run, by id; NaN where there is none."""
+    variance: float
+    """Share of the variance that two components hold; NaN of other methods."""
+    drawn: Ints
+    """(m,) the rows that are drawn."""
+
+
 @dataclass
 class OpenedRun:
     """One run."""
@@ -62,6 +79,7 @@ class OpenedRun:
     spread: dict[str, Floats] = field(default_factory=dict)
     texts: OrderedDict[str, list[str]] = field(default_factory=OrderedDict)
     faults: list[str] | None = None
+    maps: dict[str, RunMap] = field(default_factory=dict)
 
     def values(self, label: str) -> Floats:
         """(rows,) a score of every row, sorted by id; NaN where there is none."""
@@ -84,6 +102,8 @@ class Viewer:
     runs: OrderedDict[str, OpenedRun] = field(default_factory=OrderedDict)
     lock: RLock = field(default_factory=RLock)
     """One request at a time has the database: one that writes cannot be beside one that reads."""
+    map_lock: RLock = field(default_factory=RLock)
+    """Of laying rows out, which takes a while, and for which other pages do not wait."""
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -125,7 +145,7 @@ class Viewer:
                 self.runs.popitem(last=False)
             return opened
 
-    def having(self, opened: OpenedRun, wanted: RowFilter) -> list[str] | None:
+    def having_text(self, opened: OpenedRun, wanted: RowFilter) -> list[str] | None:
         """Ids of the rows with the text that is looked for; None where none is."""
         if not wanted.text:
             return None

@@ -53,6 +53,7 @@ from storage.repairs import REPAIRED, read_repair_places
 from storage.scores import ScoreKey, read_scores, write_scores
 from storage.sources import ReadRow, Source, add_source, write_rows
 from storage.texts import read_text_blocks, read_text_parts, read_texts_of
+from storage.vectors import read_vector_blocks
 from storage.workspace import Workspace
 
 ROWS = 9
@@ -142,6 +143,14 @@ def texts_in_blocks(con: Connection, ids: list[str]) -> Sequence[object]:
     return answers
 
 
+def vectors_in_blocks(con: Connection, ids: list[str]) -> Sequence[object]:
+    answers: list[object] = [None] * len(ids)
+    for places, vectors in read_vector_blocks(con, key_of("losses"), "vector", ids):
+        for place, vector in zip(places.tolist(), vectors.tolist(), strict=True):
+            answers[place] = vector
+    return answers
+
+
 def measured_in_blocks(con: Connection, ids: list[str]) -> Sequence[object]:
     answers: list[object] = [None] * len(ids)
     for places, states, columns in read_measurement_blocks(con, key_of("losses"), ("nll",), ids):
@@ -175,6 +184,7 @@ READERS: dict[str, Reader] = {
     "read_examples": read_examples,
     "read_measurement_blocks": measured_in_blocks,
     "read_measurements": measured,
+    "read_vector_blocks": vectors_in_blocks,
     "read_members": lambda con, ids: read_members(con, SOURCES[:1], pooled(con, ids)).tolist(),
     "read_pool_scores": lambda con, ids: stack(*read_pool_scores(con, SCORE, pooled(con, ids))),
     "read_pool_sources": lambda con, ids: stack(*read_pool_sources(con, SOURCES, pooled(con, ids))),

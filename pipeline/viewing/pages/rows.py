@@ -4,9 +4,10 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse
 
 from pipeline.viewing.asked import AskedRun, address_of, row_filter, row_order
+from pipeline.viewing.pages.row_map import rows_in_area
 from pipeline.viewing.row_page import read_row_page
 from pipeline.viewing.token_losses import read_token_losses
-from storage.run_rows import with_heads
+from storage.run_rows import RowFilter, with_heads
 from storage.selections import CONTROLS
 
 PAGE_ROWS = 50
@@ -23,7 +24,7 @@ def show_rows(asked: AskedRun, page: int = 1) -> HTMLResponse:
     if not 1 <= page <= 10**6:
         raise HTTPException(400, "no such page")
     wanted, order, rows = row_filter(asked), row_order(asked), asked.opened.rows
-    having = asked.viewer.having(asked.opened, wanted)
+    having = having_what(asked, wanted)
     found = rows.count(wanted, having)
     lines = rows.page(wanted, order, ((page - 1) * PAGE_ROWS, PAGE_ROWS), having)
     with asked.viewer.reading_tables() as con:
@@ -51,6 +52,13 @@ def show_rows(asked: AskedRun, page: int = 1) -> HTMLResponse:
             "link": link,
         },
     )
+
+
+def having_what(asked: AskedRun, wanted: RowFilter) -> list[str] | None:
+    """Ids of the rows with the text and in the area of a map that are asked for; None for all."""
+    found = [asked.viewer.having_text(asked.opened, wanted), rows_in_area(asked, wanted.area)]
+    asked_for = [set(each) for each in found if each is not None]
+    return sorted(set.intersection(*asked_for)) if asked_for else None
 
 
 @router.get("/rows/{example_id}")

@@ -176,6 +176,38 @@ def test_a_brush_over_two_scores_leads_to_its_rows(page: "Page") -> None:
     assert "min.response_length" in page.url and page.locator("tbody tr").count() > 1
 
 
+def test_a_box_on_the_map_leads_to_its_rows(page: "Page") -> None:
+    page.get_by_role("link", name="Map", exact=True).click()
+    page.locator("#map[data-drawn='30']").wait_for()
+    page.locator("#map[data-painted='status']").wait_for()
+    assert "chosen (6)" in page.locator("#legend").inner_text()
+    assert page.evaluate(INKED) > 100  # WebGL drew something
+    page.get_by_label("coloured by").select_option("response_length")
+    page.locator("#map[data-painted='response_length']").wait_for()
+    assert "none (1)" in page.locator("#legend").inner_text()
+    canvas = page.locator("#map canvas")
+    box = canvas.bounding_box()
+    assert box is not None
+    canvas.press("+")
+    canvas.press("ArrowLeft")
+    page.get_by_role("button", name="all of it").click()
+    x, y = page.evaluate(FIRST_POINT)
+    page.mouse.move(box["x"] + x, box["y"] + y)
+    page.locator("#pointed a").wait_for()
+    row = page.locator("#pointed a").inner_text()
+    page.mouse.click(box["x"] + x, box["y"] + y)
+    page.wait_for_url("**/rows/*")
+    assert page.title().startswith(f"Row {row}")
+    page.go_back()
+    page.locator("#map[data-painted]").wait_for()
+    page.mouse.move(box["x"] + x - 9, box["y"] + y - 9)
+    page.mouse.down()
+    page.mouse.move(box["x"] + x + 9, box["y"] + y + 9, steps=4)
+    page.mouse.up()
+    page.wait_for_url("**/rows?area=pca*")
+    assert row in page.locator("tbody").inner_text() and page.locator("tbody tr").count() < 30
+
+
 def test_rows_are_judged_by_key_presses(page: "Page") -> None:
     page.get_by_role("link", name="Review", exact=True).click()
     page.get_by_role("link", name="above_threshold", exact=True).click()
@@ -199,7 +231,7 @@ def test_rows_are_judged_by_key_presses(page: "Page") -> None:
     assert page.title().startswith("Row ")
 
 
-@pytest.mark.parametrize("path", ["", "rows", "scores", "pairs", "review?kind=chosen"])
+@pytest.mark.parametrize("path", ["", "rows", "scores", "map", "pairs", "review?kind=chosen"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_narrow_window_and_can_be_read(page: "Page", path: str, scheme: Scheme) -> None:
     page.emulate_media(color_scheme=scheme)
@@ -220,6 +252,19 @@ def test_it_can_be_used_by_the_keyboard(page: "Page") -> None:
     outline = "getComputedStyle(document.activeElement).outlineStyle"
     assert page.evaluate(outline) == "solid"  # where one is, is seen
 
+
+INKED = """() => {
+    draw();  // what was drawn is there until the browser has shown it
+    const pixels = new Uint8Array(canvas.width * canvas.height * 4);
+    gl.readPixels(0, 0, canvas.width, canvas.height, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
+    return pixels.filter((each, at) => at % 4 === 3 && each).length;
+}"""
+
+FIRST_POINT = """() => [
+    (1 + (places[0] - view.x) / view.half / wide()) / 2 * canvas.clientWidth,
+    (1 - (places[1] - view.y) / view.half) / 2 * canvas.clientHeight,
+]"""
+"""Where the first point is on the canvas."""
 
 UNLABELLED = """() => [...document.querySelectorAll('input, select, textarea, button, a')]
     .filter(e => e.type !== 'hidden' && !(e.labels && e.labels.length)
