@@ -58,6 +58,7 @@ REMARKS = {
     "recipes/self_instruct.yaml": "Self-Instruct as a recipe: new tasks from a seed pool",
     "recipes/maker_data": "Rows that the recipes of makers start from",
     "recipes/maker_data/handbook": "Texts about bees and bicycles, for the makers of passages",
+    "recipes/rds.yaml": "Rows nearest to examples of what is wanted: RDS+, task by task",
     "recipes/reverse_instructions.yaml": "Requests for given responses, as a recipe",
     "recipes/step_by_step.yaml": "Distilling step-by-step as a recipe: labels and their reasons",
     "recipes/urial.yaml": "URIAL as a recipe: answers without a chat template",

@@ -47,6 +47,7 @@ class FakeLanguageModel:
         prefixes: Sequence[Sequence[int]],
         responses: Sequence[Sequence[int]],
         vectors_at: Sequence[int | None] = (),
+        weighted: Sequence[bool] = (),
     ) -> list[TokenLosses]:
         if len(prefixes) != len(responses) or not all(map(len, prefixes)):
             raise ValueError("expected as many prefixes as responses, none of them empty")

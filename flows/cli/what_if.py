@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from flows.recipe.schema import Recipe
     from pipeline.reporting.what_if import WhatIf
     from pipeline.run_context import RunContext
+    from pipeline.scoring.targets import Targets
     from storage.database import Connection
     from storage.measurements import MeasureKey
     from storage.scores import ScoreKey
+    from storage.workspace import Workspace
 
 COLUMNS = ["step", "in", "kept", "left, by reason"]
 
@@ -65,11 +67,10 @@ def try_settings(recipe: "Recipe", base: Path, run_id: str | None) -> "WhatIf":
     from pipeline.ingest.stage import exported_path
     from pipeline.reporting.changes import differences
     from pipeline.reporting.what_if import beyond_reach, select_again
-    from pipeline.run_context import RunContext
     from storage.changes import describe_run
     from storage.database import QueryError, read_workspace
     from storage.retention import read_run_keys
-    from storage.runs import find_run, read_run_sources
+    from storage.runs import find_run
     from storage.sources import read_source_paths
     from storage.what_if import find_last_choice
     from storage.workspace import Workspace
@@ -94,18 +95,37 @@ def try_settings(recipe: "Recipe", base: Path, run_id: str | None) -> "WhatIf":
             raise QueryError(
                 "a what-if cannot tell which rows are repairs of which: `sluice select` the recipe"
             )
-        scores = find_score_keys(con, recipe, found, measures)
-        sources = read_run_sources(con, found)  # of then: files may have changed since
-        run = RunContext(workspace, found, recipe.seed, sources, measures, scores)
-        paths = dict(read_source_paths(con, sources))
+        run = context_of(con, workspace, recipe, found, measures)
+        paths = dict(read_source_paths(con, run.source_ids))
         called = {each: exported_path(workspace, path, base) for each, path in paths.items()}
         named = named_sources(con, recipe, base, run)
         run = replace(run, named_sources=named, source_paths=called)
         return select_again(con, run, recipe.select, changed, recipe.licenses)
 
 
+def context_of(
+    con: "Connection",
+    workspace: "Workspace",
+    recipe: "Recipe",
+    run_id: str,
+    measures: "Mapping[str, MeasureKey]",
+) -> "RunContext":
+    """What a run knew: its sources and targets, and its numbers as the recipe names them."""
+    from pipeline.run_context import RunContext
+    from pipeline.scoring.targets import Targets
+    from storage.examples import read_pairs
+    from storage.runs import read_run_sources, read_run_targets
+
+    sources = read_run_sources(con, run_id)  # of then: files may have changed since
+    aims = read_run_targets(con, run_id)
+    targets = Targets(read_pairs(con, aims))
+    scores = find_score_keys(con, recipe, targets, measures)
+    run = RunContext(workspace, run_id, recipe.seed, sources, measures, scores)
+    return replace(run, target_source_ids=aims, targets=targets)
+
+
 def find_score_keys(
-    con: "Connection", recipe: "Recipe", run_id: str, measures: "Mapping[str, MeasureKey]"
+    con: "Connection", recipe: "Recipe", targets: "Targets", measures: "Mapping[str, MeasureKey]"
 ) -> "dict[str, ScoreKey]":
     """The key of each score as the recipe defines it, of the numbers and the targets of a run.
 
@@ -113,13 +133,9 @@ def find_score_keys(
         QueryError: if one is not stored.
     """
     from pipeline.scoring.stage import measure_names, score_key
-    from pipeline.scoring.targets import Targets
     from storage.database import QueryError
-    from storage.examples import read_pairs
-    from storage.runs import read_run_targets
     from storage.what_if import has_score
 
-    targets = Targets(read_pairs(con, read_run_targets(con, run_id)))
     scores = {
         each.label: score_key(each, measures, targets)
         for each in recipe.scores

@@ -152,9 +152,16 @@ def unknown_score(recipe: Recipe, where: str, name: str | None) -> Iterator[str]
 
 def missing_embeddings(recipe: Recipe, where: str, of: ComparedField) -> Iterator[str]:
     """Say so if a block compares embeddings that are not measured."""
+    losses = recipe.measure.losses
     if of == "hidden":
-        if recipe.measure.losses is None or not recipe.measure.losses.vectors:
+        if losses is None or not losses.vectors:
             yield f"{where}: compares hidden states: add vectors: true to measure.losses"
+    elif of == "weighted":
+        if losses is None or not losses.weighted_vectors:
+            yield (
+                f"{where}: compares weighted means of hidden states: add weighted_vectors: true to "
+                "measure.losses"
+            )
     elif embeddings_name(of) not in recipe.measure.names():
         yield f"{where}: compares embeddings: add {{of: {of}}} to measure.embeddings"
 

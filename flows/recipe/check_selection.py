@@ -35,9 +35,16 @@ def select_problems(recipe: Recipe) -> Iterator[str]:
             block = MEASURES[measure].block
             if measure not in recipe.measure.names():
                 yield f"{where}: {step.method} reads {measure}: add the block measure.{block}"
-        compared = step.compared() if isinstance(step, RankStep) else None
-        if compared:
-            yield from missing_embeddings(recipe, where, compared)
+        if isinstance(step, RankStep):
+            yield from comparison_problems(recipe, where, step)
+
+
+def comparison_problems(recipe: Recipe, where: str, rank: RankStep) -> Iterator[str]:
+    """Embeddings that a ranking step compares, or targets, which the recipe does not have."""
+    if rank.compares_targets() and not recipe.targets:
+        yield f"{where}: {rank.method} compares rows with targets: add the block targets"
+    if compared := rank.compared():
+        yield from missing_embeddings(recipe, where, compared)
 
 
 def turn_score_problems(recipe: Recipe, where: str, name: str) -> Iterator[str]:

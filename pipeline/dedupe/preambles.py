@@ -137,7 +137,9 @@ def eclipsed_rows(rows: Candidates, of: ComparedField, rule: PreambleRule) -> In
     if rule == "compare" or of == "response":
         return np.empty(0, dtype=np.int64)
     places = np.flatnonzero(np.isin(rows.indices, rows.pool.alike_at_first(ALIKE)))
-    parted = RowTexts(rows, "both" if of == "hidden" else of, rule).parted(places)
+    parted = RowTexts(rows, "both" if of == "hidden" or of == "weighted" else of, rule).parted(
+        places
+    )
     mostly = np.array([len(each.preamble) > len(each.text) for each in parted], dtype=bool)
     eclipsed: Ints = places[mostly]
     return eclipsed

@@ -193,7 +193,8 @@ class Semantic(DedupeStep):
     method: Literal["semantic"]
     text: ComparedField = Field(
         default="both",
-        description="The text whose embeddings are compared; hidden: the state kept with losses.",
+        description="The text whose embeddings are compared; hidden: the state kept with losses; "
+        "weighted: the mean of all states kept with them.",
     )
     threshold: float = Field(
         default=0.95, gt=0, le=1, description="Cosine similarity, at or above."
@@ -242,7 +243,9 @@ class Semantic(DedupeStep):
         embedded = np.flatnonzero(embedded_rows(embeddings))
         count = count_cells(len(embedded))
         width = min(MOST_CELLS, count)
-        settings = [VERSION, rows.pool.vectors_key(self.text), self.text == "hidden", count]
+        # As before "weighted" was a text, so that cells of others are found again.
+        of_states = self.text if self.text == "weighted" else self.text == "hidden"
+        settings = [VERSION, rows.pool.vectors_key(self.text), of_states, count]
         index = rows.pool.index("cells", settings, width)
         centres = index.constants()
         if centres is None:

@@ -145,6 +145,13 @@ class MeasureScope:
         """The rows of the pool that the recipe's `part` stands for, sorted; all without one."""
         return choose_subset(self.workspace, part, self.pool, self.seed)
 
+    def with_targets(self, measure: Measure) -> MeasureJob:
+        """A measure that is wanted of the pool, and of the targets that it is compared with."""
+        ids = sorted({*self.pool, *self.targets})
+        alone = len(ids) - len(self.pool)
+        note = f"; {alone} of them are targets only" if self.targets else ""
+        return MeasureJob(measure, ids, len(ids), note)
+
     def job(self, measure: Measure, part: Subset | None = None) -> MeasureJob:
         """A measure that is wanted of a subset of the pool, or of all of it."""
         ids = self.subset(part) if part else self.pool

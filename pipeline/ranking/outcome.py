@@ -33,6 +33,7 @@ Reason = Literal[
     "same_response",  # another answer to the same prompt is the same text
     "no_alternative",  # the only answer to its prompt; beside a picked row it is a remark
     "too_similar",  # to a row picked before it
+    "is_target",  # that rows are compared with, or an answer to its prompt
     "no_tags",  # nor a tag that enough rows have
     "no_new_tag",  # all its tags had been picked before it
     "covered",  # by a pick, the one nearest to it
@@ -95,6 +96,7 @@ class Outcome:
     remarks: NDArray[np.object_]  # (n,) a `Reason` that may stand beside a picked row; mostly ""
     notes: tuple[str, ...] = ()  # what the report says of the step, beside its numbers
     turns: TurnReasons | None = None  # of a step that decides about single turns of the picked rows
+    details: NDArray[np.object_] | None = None  # (n,) what is said beside a row; None: nothing
 
     def __post_init__(self) -> None:
         """Check that every row is either picked once or has one reason.

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.measuring.measures.embeddings import ComparedField, embeddings_name
+from pipeline.measuring.measures.embeddings import STATES, ComparedField, embeddings_name
 from pipeline.ranking.outcome import Outcome
 from pipeline.run_context import RunContext
 from pipeline.scoring.turn_scores import read_turn_scores, read_turn_tokens
@@ -19,7 +19,7 @@ from scorers.arrays import Floats, Ints
 from storage import pool_columns
 from storage.conversations import TextField, content_hash
 from storage.database import Connection
-from storage.examples import read_trained_at
+from storage.examples import read_examples, read_trained_at
 from storage.indexes import RowIndex, SignatureWords
 from storage.licenses import read_licenses, read_writers_licenses
 from storage.measurements import read_measurements, read_text_lists, read_texts
@@ -27,12 +27,23 @@ from storage.pool_columns import TextColumn
 from storage.rejected import read_rejected_places
 from storage.repairs import read_made, read_repair_places
 from storage.reviews import read_marked_bad
+from storage.sources import read_source_paths
 from storage.texts import TextParts, read_text_parts, read_texts_of
 
 Names = NDArray[np.object_]
 
 NOWHERE = -1
 """In place of the place of a row that is not there, or not asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetVectors:
+    """What rows are compared with: an entry for each target and each source that it stands in."""
+
+    ids: Names  # (m,)
+    sources: Names  # (m,) paths
+    prompt_ids: Names  # (m,)
+    vectors: Floats  # (m, d), NaN where there is none
 
 
 class Pool:
@@ -99,8 +110,24 @@ class Pool:
         slots = np.full(len(self.ids), NOWHERE, dtype=np.int64)  # (n,) row of the result
         slots[indices] = np.arange(len(indices))
         key = self._run.measures[embeddings_name(of)]
-        column = "vector" if of == "hidden" else "embedding"
+        column = STATES.get(of, "embedding")
         return pool_columns.read_pool_vectors(self._con, key, column, slots)
+
+    def targets(self, of: ComparedField) -> TargetVectors:
+        """The targets of the run, with their vectors of one text; read anew."""
+        ids, column = list(self._run.target_ids), STATES.get(of, "embedding")
+        key = self._run.measures[embeddings_name(of)]
+        _, columns = read_measurements(self._con, key, (column,), ids)
+        places = {example_id: at for at, example_id in enumerate(ids)}
+        pairs = self._run.targets.pairs
+        at = np.array([places[example_id] for example_id, _ in pairs], dtype=np.int64)
+        paths = dict(read_source_paths(self._con, self._run.target_source_ids))
+        return TargetVectors(
+            np.array([example_id for example_id, _ in pairs], dtype=object),
+            np.array([paths[source_id] for _, source_id in pairs], dtype=object),
+            np.array([each.prompt_id for each in read_examples(self._con, ids)], dtype=object)[at],
+            columns[column][at],
+        )
 
     def vectors_key(self, of: ComparedField) -> str:
         """What those vectors are stored under."""

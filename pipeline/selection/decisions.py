@@ -22,6 +22,8 @@ def describe_decisions(
     The scores are those that decided, to say why a row has none; details stand beside reasons.
     """
     ids = candidates.ids
+    if outcome.details is not None:
+        details = outcome.details.tolist()
     if outcome.turns is not None:
         details = describe_turns(candidates, outcome.turns)
     reasons = spoken_reasons(candidates, outcome, scores).tolist()

@@ -21,7 +21,7 @@ mixtures: Arivazhagan et al. 2019, arXiv:1907.05019.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Annotated, Literal, Self
 
@@ -165,17 +165,21 @@ def join(groups: Groups, members: Mapping[str, Ints], outcome: Mapping[str, Outc
     n = len(groups.names)
     reasons, remarks, causes = no_reasons(n), no_reasons(n), no_causes(n)
     value: Floats = np.full(n, np.nan)
+    details = np.full(n, None, dtype=object)
     reasons[:] = "no_score"  # of rows in no group
     for name, rows in members.items():
         reasons[rows] = "over_budget" if groups.weights[name] else "no_share"
     for name, each in outcome.items():
         rows = members[name]
         reasons[rows], remarks[rows], value[rows] = each.reasons, each.remarks, each.value
+        if each.details is not None:
+            details[rows] = each.details
         # From places within the group to rows of the pool; -1 stays.
         causes[rows] = np.where(each.because_of < 0, -1, rows[each.because_of])
     order = take_turns({name: len(each.indices) for name, each in outcome.items()})
     indices = [members[name][outcome[name].indices[turn]] for name, turn in order]
-    return account_for(np.array(indices, dtype=np.int64), reasons, value, causes, remarks)
+    joined = account_for(np.array(indices, dtype=np.int64), reasons, value, causes, remarks)
+    return replace(joined, details=details)
 
 
 def group_rows(names: Strings, costs: Ints, shares: Shares) -> Groups:

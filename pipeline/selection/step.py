@@ -51,7 +51,8 @@ Ranked = str | Blend
 ComparedText = Annotated[
     ComparedField,
     Field(
-        description="The text whose embeddings are compared; hidden: the state kept with losses."
+        description="The text whose embeddings are compared; hidden: the state kept with losses; "
+        "weighted: the mean of all states kept with them."
     ),
 ]
 
@@ -171,6 +172,10 @@ class RankStep(SelectionStep):
     def compared(self) -> ComparedField | None:
         """The field `text` of steps that compare embeddings; None where none are."""
         return getattr(self, "text", None)
+
+    def compares_targets(self) -> bool:
+        """Whether it compares rows with the recipe's targets."""
+        return False
 
     def pick(self, rows: Candidates, vectors: Vectors, seed: int) -> Outcome:
         """Order the rows and take what the budget pays for."""

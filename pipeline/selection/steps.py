@@ -22,6 +22,7 @@ from pipeline.selection.methods.q_tuning import QTuning
 from pipeline.selection.methods.random import Random
 from pipeline.selection.methods.s2l import S2L
 from pipeline.selection.methods.shortest import Shortest
+from pipeline.selection.methods.targets import TargetTurns
 from pipeline.selection.methods.threshold import Threshold
 from pipeline.selection.methods.top_k import TopK
 from pipeline.selection.methods.top_share import TopShare
@@ -47,6 +48,7 @@ Step = Annotated[
     | FacilityLocation
     | KCentre
     | InsTag
+    | TargetTurns
     | Longest
     | Shortest
     | Random,

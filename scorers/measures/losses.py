@@ -6,8 +6,13 @@
 
 One measurement that serves perplexity, IFD (arXiv:2308.12032), Superfiltering (arXiv:2402.00530),
 GRAPE (arXiv:2502.04194), Q-Tuning's plane (arXiv:2509.23873) and, by its vectors, DEITA's filter
-(arXiv:2312.15685). Both passes cover exactly the same response tokens, so that their ratio compares
-like with like.
+(arXiv:2312.15685) and RDS+ (arXiv:2503.01807). The vector of RDS+ is the position-weighted mean of
+the last hidden states h_1 ... h_L of prompt and response,
+
+    e = sum_i w_i h_i,   w_i = i / (1 + 2 + ... + L)
+
+put to length 1; it is summed up in float32 while the row is read. Both passes cover exactly the
+same response tokens, so that their ratio compares like with like.
 """
 
 from collections.abc import Sequence
@@ -51,6 +56,8 @@ class LossRow:
     vector: NDArray[np.float32] | None = None
     """(h,) last hidden state of one response token, with the prompt, of length 1; null if none
     was asked for."""
+    weighted_vector: NDArray[np.float32] | None = None
+    """(h,) see TokenLosses; null if it was not asked for."""
     el2n: NDArray[np.float32] | None = None
     """(t,) with the prompt, see TokenLosses; null if it was not asked for."""
     mean_el2n: float | None = None
@@ -70,6 +77,7 @@ def measure_losses(
     vectors_at: Sequence[int] = (),
     *,
     el2n: bool = False,
+    weighted: Sequence[bool] = (),
 ) -> list[LossRow]:
     """Measure the losses of each row's response.
 
@@ -80,6 +88,7 @@ def measure_losses(
             have to be cut, and its loss would be that of another text.
         vectors_at: of each row the response token whose last hidden state is wanted; () for none.
         el2n: whether it is wanted.
+        weighted: of each row whether its position-weighted vector is wanted; () for none.
 
     Returns:
         n rows, aligned with the input: "truncated" over max_tokens, "not_applicable" without
@@ -90,7 +99,8 @@ def measure_losses(
     # One call for both passes: what texts begin with in common is then read once.
     prefixes = [rows[i].prompt for i in asked] + [rows[i].header for i in asked]
     wanted = [vectors_at[i] if vectors_at else None for i in asked] + [None] * len(asked)
-    losses = model.token_losses(prefixes, [rows[i].response for i in asked] * 2, wanted)
+    means = [weighted[i] if weighted else False for i in asked] + [False] * len(asked)
+    losses = model.token_losses(prefixes, [rows[i].response for i in asked] * 2, wanted, means)
     for i, given, alone in zip(asked, losses[: len(asked)], losses[len(asked) :], strict=True):
         results[i] = _summarise(given, alone, el2n=el2n)
     return [result for result in results if result is not None]  # all of them, for mypy
@@ -154,6 +164,7 @@ def _concatenate(turns: Sequence[LossRow]) -> LossRow:
         top1=top1.astype(np.bool_),
         top1_alone=top1_alone.astype(np.bool_),
         vector=turns[-1].vector,
+        weighted_vector=turns[-1].weighted_vector,
         el2n=el2n,
         mean_el2n=_mean(el2n),
     )
@@ -194,6 +205,7 @@ def _summarise(
         top1=given.top1,
         top1_alone=alone.top1,
         vector=given.vector,
+        weighted_vector=given.weighted_vector,
         el2n=given.el2n if el2n else None,
         mean_el2n=_mean(given.el2n) if el2n else None,
     )
@@ -204,7 +216,15 @@ def _summarise(
 
 
 PER_TOKEN = ("nll", "nll_alone", "entropy", "entropy_alone", "top1", "top1_alone", "el2n")
-FLOAT_ARRAYS = ("nll", "nll_alone", "entropy", "entropy_alone", "vector", "el2n")
+FLOAT_ARRAYS = (
+    "nll",
+    "nll_alone",
+    "entropy",
+    "entropy_alone",
+    "vector",
+    "weighted_vector",
+    "el2n",
+)
 
 
 def _mean(values: NDArray[np.float32] | None) -> float | None:

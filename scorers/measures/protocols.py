@@ -34,6 +34,9 @@ class TokenLosses:
     el2n: NDArray[np.float32] | None = None
     """|p - y|, the length of the difference between the distribution and one that is certain of
     the token: from 0 to sqrt 2. None where the back end does not tell."""
+    weighted_vector: NDArray[np.float32] | None = None
+    """(h,) mean of the last hidden states of prefix and response, the i-th weighted by i, put to
+    length 1; None if it was not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,7 @@ class LossModel(Protocol):
         prefixes: Sequence[Sequence[int]],
         responses: Sequence[Sequence[int]],
         vectors_at: Sequence[int | None] = (),
+        weighted: Sequence[bool] = (),
     ) -> "Sequence[TokenLosses | GenerationFailure]":
         """Score the tokens of each response after its prefix, under the true tokens before them.
 
@@ -194,6 +198,8 @@ class LossModel(Protocol):
             responses: n lists of token ids; an empty one gives three empty arrays.
             vectors_at: for each text the index of the response token whose vector is wanted, or
                 None; none of them by default.
+            weighted: for each text whether its position-weighted vector is wanted; of none by
+                default.
 
         Returns:
             n results, aligned with the input. A loss that overflowed is inf or NaN, not an error.
@@ -213,6 +219,7 @@ class LanguageModel(OptionModel, LossModel, Protocol):
         prefixes: Sequence[Sequence[int]],
         responses: Sequence[Sequence[int]],
         vectors_at: Sequence[int | None] = (),
+        weighted: Sequence[bool] = (),
     ) -> list[TokenLosses]:
         """See LossModel.token_losses."""
         ...

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.measuring.measure import ExampleInputs, Jobs, MeasureJob, MeasureScope
+from pipeline.measuring.measure import ExampleInputs, Jobs, MeasureScope
 from pipeline.measuring.rows import Unmeasured, answer_rows, answer_table
 from pipeline.settings import Settings
 from scorers.measures.models.devices import borrowed_device
@@ -19,8 +19,12 @@ FIELDS = [pa.field("embedding", pa.list_(pa.float32())), pa.field("chunks", pa.i
 VERSION = 1
 
 
-ComparedField = Literal["prompt", "response", "both", "hidden"]
-"""What rows are compared by: an embedded text, or the hidden state kept with the losses."""
+ComparedField = Literal["prompt", "response", "both", "hidden", "weighted"]
+"""What rows are compared by: an embedded text, or hidden states kept with the losses: that of the
+last token of the content, or the mean of all, weighted by position."""
+
+STATES = {"hidden": "vector", "weighted": "weighted_vector"}
+"""Of those that are kept with the losses, the column."""
 
 
 class Embeddings(Settings, ExampleInputs):
@@ -63,15 +67,12 @@ class Embeddings(Settings, ExampleInputs):
 
 def plan_embeddings(blocks: Sequence[Embeddings], scope: MeasureScope, planned: Jobs) -> Jobs:
     """Of all examples, and of the targets that they are compared with."""
-    ids = sorted({*scope.pool, *scope.targets})
-    alone = len(ids) - len(scope.pool)
-    note = f"; {alone} of them are targets only" if scope.targets else ""
-    return {embeddings_name(each.of): MeasureJob(each, ids, len(ids), note) for each in blocks}
+    return {embeddings_name(each.of): scope.with_targets(each) for each in blocks}
 
 
 def embeddings_name(of: ComparedField) -> str:
     """The measure of a run that has the vectors to compare by."""
-    return "losses" if of == "hidden" else f"embeddings_{of}"
+    return "losses" if of in STATES else f"embeddings_{of}"
 
 
 def example_texts(rows: Sequence[Mapping[str, Any]], of: TextField) -> list[str]:

@@ -61,6 +61,7 @@ FIELDS = [  # losses and entropies in nats; `alone`: of the response without its
     pa.field("turn_reasoning_nll", DOUBLES),  # their part of turn_nll
     pa.field("mean_el2n", pa.float64()),  # with the prompt; null if it was not asked for
     pa.field("el2n", FLOATS),  # (response_tokens,) |p - y|
+    pa.field("weighted_vector", pa.list_(pa.float16())),  # (hidden size,) of length 1
 ]
 
 VERSION = 2
@@ -97,6 +98,12 @@ class LossSettings(Settings):
         description="Keep the model's last hidden state where each response's content ends, to "
         "compare them by, after DEITA. 4 bytes for each of the model's dimensions.",
     )
+    weighted_vectors: bool = Field(
+        default=False,
+        description="Keep the mean of the model's last hidden states over prompt and response, "
+        "later tokens weighted more, to compare rows with targets by, after RDS+. The targets are "
+        "read too. 2 bytes for each of the model's dimensions.",
+    )
     el2n: bool = Field(
         default=False,
         description="Keep how far from certain of each response token the model is, the length of "
@@ -115,8 +122,9 @@ class LossSettings(Settings):
         """Refuse what a server cannot give."""
         if (self.endpoint is None) != (self.served_as is None):
             raise ValueError("endpoint and served_as go together: give both, or none of them")
-        if self.endpoint and self.vectors:
-            raise ValueError("an endpoint gives no hidden states: leave vectors out, or endpoint")
+        if self.endpoint and (self.vectors or self.weighted_vectors):
+            name = "vectors" if self.vectors else "weighted_vectors"
+            raise ValueError(f"an endpoint gives no hidden states: leave {name} out, or endpoint")
         if self.endpoint and self.el2n:
             raise ValueError("an endpoint gives no distributions: leave el2n out, or endpoint")
         if self.endpoint and self.endpoint.batch:
@@ -147,6 +155,7 @@ class Losses(ServedMeasure):
                 "vectors": settings.vectors and VECTOR_OF,
                 # Came later: what was measured without it keeps its key.
                 **({"el2n": True} if settings.el2n else {}),
+                **({"weighted_vectors": True} if settings.weighted_vectors else {}),
             },
         )
 
@@ -169,7 +178,11 @@ class Losses(ServedMeasure):
         at = content_ends(settings.model, settings.template, rows) if settings.vectors else []
         with borrowed_device():
             model, most = self.model(), settings.max_tokens
-            losses = measure_losses(model, rows, most, at, el2n=settings.el2n)
+            # Of a dialogue that of its last turn, which is read behind all others.
+            last = np.isin(np.arange(len(rows)), ends - 1) & settings.weighted_vectors
+            losses = measure_losses(
+                model, rows, most, at, el2n=settings.el2n, weighted=last.tolist()
+            )
         starts = ends - [len(turns) for turns in dialogues]
         spans = zip(starts.tolist(), ends.tolist(), strict=True)
         joined = [
@@ -190,9 +203,10 @@ class Losses(ServedMeasure):
 
 
 def plan_losses(block: LossSettings, scope: MeasureScope, planned: Jobs) -> Jobs:
-    """Of all examples."""
+    """Of all examples, and where vectors are compared with them, of the targets."""
     served = find_served(block.endpoint, block.served_as or "", scope.workspace.requests)
-    return {"losses": scope.job(Losses(settings=block, served=served))}
+    measure = Losses(settings=block, served=served)
+    return {"losses": scope.with_targets(measure) if block.weighted_vectors else scope.job(measure)}
 
 
 def with_lists(answer: dict[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class EndpointLosses:
         prefixes: Sequence[Sequence[int]],
         responses: Sequence[Sequence[int]],
         vectors_at: Sequence[int | None] = (),
+        weighted: Sequence[bool] = (),
     ) -> list[TokenLosses | GenerationFailure]:
         """See LossModel.token_losses; `entropy` is None, and no vector may be wanted.
 
@@ -47,7 +48,7 @@ class EndpointLosses:
             ValueError: also if a vector is wanted, or the environment variable with the key is not
                 set.
         """
-        if any(at is not None for at in vectors_at):
+        if any(weighted) or any(at is not None for at in vectors_at):
             raise ValueError("a server gives no hidden states")
         if len(prefixes) != len(responses):
             raise ValueError(f"{len(prefixes)} prefixes but {len(responses)} responses")

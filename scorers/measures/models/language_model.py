@@ -151,6 +151,7 @@ class HuggingFaceLanguageModel:
         prefixes: Sequence[Sequence[int]],
         responses: Sequence[Sequence[int]],
         vectors_at: Sequence[int | None] = (),
+        weighted: Sequence[bool] = (),
     ) -> list[TokenLosses]:
         """See LossModel.token_losses.
 
@@ -160,13 +161,17 @@ class HuggingFaceLanguageModel:
             ValueError: also if a text is longer than `max_tokens`.
         """
         vectors_at = vectors_at or [None] * len(prefixes)
-        if not len(prefixes) == len(responses) == len(vectors_at):
+        weighted = weighted or [False] * len(prefixes)
+        if not len(prefixes) == len(responses) == len(vectors_at) == len(weighted):
             raise ValueError(f"{len(prefixes)} prefixes but {len(responses)} responses")
         if any(len(prefix) == 0 for prefix in prefixes):
             raise ValueError("a prefix is empty: nothing predicts the first response token")
         asked = [i for i, response in enumerate(responses) if len(response) > 0]
         losses = [_no_tokens() for _ in responses]
-        readings = [_response_reading(prefixes[i], responses[i], vectors_at[i]) for i in asked]
+        readings = [
+            _response_reading(prefixes[i], responses[i], vectors_at[i], weighted=weighted[i])
+            for i in asked
+        ]
         for i, prediction in zip(asked, self._read(readings), strict=True):
             losses[i] = TokenLosses(
                 nll=-prediction.log_probability[:, 0],
@@ -174,6 +179,11 @@ class HuggingFaceLanguageModel:
                 top1=prediction.likeliest == np.asarray(responses[i]),
                 vector=None if prediction.vector is None else _unit(prediction.vector),
                 el2n=prediction.error,
+                weighted_vector=(
+                    None
+                    if prediction.weighted_vector is None
+                    else _unit(prediction.weighted_vector)
+                ),
             )
         return losses
 
@@ -243,13 +253,16 @@ class HuggingFaceLanguageModel:
 
 
 def _response_reading(
-    prefix: Sequence[int], response: Sequence[int], vector_at: int | None
+    prefix: Sequence[int], response: Sequence[int], vector_at: int | None, *, weighted: bool
 ) -> Reading:
     # The last token is only predicted; it is read where its hidden state is wanted.
-    ids = [*prefix, *(response if vector_at == len(response) - 1 else response[:-1])]
+    last = weighted or vector_at == len(response) - 1
+    ids = [*prefix, *(response if last else response[:-1])]
     place = None if vector_at is None else len(prefix) + vector_at
     # (t, 1): one option for each place, the token that stands behind it.
-    return Reading(ids, len(prefix) - 1, np.array(response, dtype=np.int64)[:, None], place)
+    return Reading(
+        ids, len(prefix) - 1, np.array(response, dtype=np.int64)[:, None], place, weighted
+    )
 
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:

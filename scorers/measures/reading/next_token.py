@@ -58,6 +58,8 @@ class Reading:
     targets: NDArray[np.int64]
     """(positions, options): the tokens whose probability is wanted at each place."""
     vector_at: int | None = None  # the position whose last hidden state is wanted; None: none
+    weighted: bool = False
+    """Whether the mean of the last hidden states is wanted, each weighted by its position."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class Prediction:
     error: NDArray[np.float32]  # (positions,) |p - y|, y the vector of the first option
     vector: NDArray[np.float32] | None = None
     """(h,) last hidden state where the reading wants it, behind the final norm."""
+    weighted_vector: NDArray[np.float32] | None = None
+    """(h,) sum of i h_i over the positions i = 1 ... L, divided by 1 + ... + L; h_i as above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,8 @@ class _Outputs:
     slots: NDArray[np.int64]  # (m,) which of the positions wanted of all readings these are
     vectors: Tensor  # (k, h) last hidden states
     texts: NDArray[np.int64]  # (k,) whose they are
+    sums: Tensor  # (s, h) of the states of a stretch, each times its position; in float32
+    shared_by: Sequence[Sequence[int]]  # (s,) the texts that have the stretch
 
 
 class NextTokenReader:
@@ -130,6 +136,7 @@ class NextTokenReader:
         likeliest = np.empty(len(targets), dtype=np.int64)
         error = np.empty(len(targets), dtype=np.float32)
         vectors: dict[int, NDArray[np.float32]] = {}
+        sums: dict[int, NDArray[np.float32]] = {}
         for outputs in self._packed(readings) if self.packs else self._padded(readings):
             at = outputs.slots  # passes come in an order of their own, each slot in one of them
             if len(at):
@@ -141,10 +148,19 @@ class NextTokenReader:
             vectors |= zip(
                 outputs.texts.tolist(), outputs.vectors.float().cpu().numpy(), strict=True
             )
+            for part, texts in zip(outputs.sums.cpu().numpy(), outputs.shared_by, strict=True):
+                for text in texts:  # in the order of the text: what stands before was read before
+                    sums[text] = sums[text] + part if text in sums else part
+        weighted = {text: total / _all_weights(readings[text]) for text, total in sums.items()}
         borders = np.cumsum([0, *(len(reading.targets) for reading in readings)]).tolist()
         return [
             Prediction(
-                log_probability[a:b], entropy[a:b], likeliest[a:b], error[a:b], vectors.get(text)
+                log_probability[a:b],
+                entropy[a:b],
+                likeliest[a:b],
+                error[a:b],
+                vectors.get(text),
+                weighted.get(text),
             )
             for text, (a, b) in enumerate(pairwise(borders))
         ]
@@ -172,14 +188,12 @@ class NextTokenReader:
         if self.head is not None:
             found = self.model.get_decoder()(**asked, use_cache=False)
             hidden = found.last_hidden_state.flatten(0, 1)  # (b * t, h)
-            return _Outputs(hidden[rows], wanted.slots, hidden[states], wanted.texts)
+            return wanted.outputs(hidden[rows], hidden, hidden[states])
         # A pack is one row, so the model can be told to leave out the logits of other positions.
         kept = {"logits_to_keep": rows} if "position_ids" in asked else {}
         found = self.model(**asked, **kept, use_cache=False, output_hidden_states=True)
         hidden, logits = found.hidden_states[-1].flatten(0, 1), found.logits.flatten(0, 1)
-        return _Outputs(
-            logits if kept else logits[rows], wanted.slots, hidden[states], wanted.texts
-        )
+        return wanted.outputs(logits if kept else logits[rows], hidden, hidden[states])
 
     def _padded(self, readings: Sequence[Reading]) -> Iterator[_Outputs]:
         """Read the texts in batches of like length, one row for each."""
@@ -242,6 +256,20 @@ def _largest_difference(one: Tensor, other: Tensor) -> float:
     return float(((one - other).norm(dim=1) / other.norm(dim=1)).max())
 
 
+class _Summed(NamedTuple):
+    """A stretch whose states are summed up, each times its position."""
+
+    row: int  # its first
+    start: int  # position of that in its texts, from 0
+    length: int
+    texts: Sequence[int]
+
+    def weights(self, device: torch.device) -> Tensor:
+        """(length,) positions, from 1."""
+        first = self.start + 1
+        return torch.arange(first, first + self.length, dtype=torch.float32, device=device)
+
+
 @dataclass(frozen=True, slots=True)
 class _Rows:
     """Rows of a pass's outputs that are wanted, and what for."""
@@ -250,6 +278,24 @@ class _Rows:
     slots: NDArray[np.int64]  # (m,) what they are wanted for, as in _Outputs
     vectors: NDArray[np.int64]  # (k,) where a vector is wanted
     texts: NDArray[np.int64]  # (k,)
+    sums: Sequence[_Summed]  # (s,)
+
+    def outputs(self, positions: Tensor, hidden: Tensor, vectors: Tensor) -> _Outputs:
+        """What is wanted of a pass, its (b * t, h) last hidden states among it."""
+        # Stretch by stretch: a sum must not depend on what else was in the pass.
+        sums = [
+            each.weights(hidden.device) @ hidden[each.row : each.row + each.length].float()
+            for each in self.sums
+        ]
+        found = torch.stack(sums) if sums else hidden.new_empty((0, hidden.shape[1])).float()
+        shared_by = [each.texts for each in self.sums]
+        return _Outputs(positions, self.slots, vectors, self.texts, found, shared_by)
+
+
+def _all_weights(reading: Reading) -> np.float32:
+    """1 + 2 + ... + L of a text of L tokens."""
+    length = len(reading.ids)
+    return np.float32(length * (length + 1) // 2)
 
 
 class _Stretch(NamedTuple):
@@ -277,9 +323,14 @@ class _Wanted:
         """What is wanted of stretches that begin at these rows."""
         nothing = np.empty(0, dtype=np.int64)  # np.concatenate refuses an empty list
         positions, slots = [nothing], [nothing]
-        vectors, texts = [], []
+        vectors, texts, sums = [], [], []
         for stretch, row in begins.items():
-            for text, start, end in self._stretches.pop(stretch, ()):  # read once, wanted once
+            found = self._stretches.pop(stretch, [])  # read once, wanted once
+            weighted = [each.text for each in found if self._readings[each.text].weighted]
+            if weighted:  # texts that share a stretch have it at the same positions
+                start, end = found[0].start, found[0].end
+                sums.append(_Summed(row, start, end - start, weighted))
+            for text, start, end in found:
                 reading = self._readings[text]
                 # The wanted places that lie in the stretch; low == high where none does.
                 low = max(start, reading.first)
@@ -294,6 +345,7 @@ class _Wanted:
             np.concatenate(slots),
             np.array(vectors, dtype=np.int64),
             np.array(texts, dtype=np.int64),
+            sums,
         )
 
 

@@ -23,6 +23,7 @@ class Scripted:
         prefixes: Sequence[Sequence[int]],
         responses: Sequence[Sequence[int]],
         vectors_at: Sequence[int | None] = (),
+        weighted: Sequence[bool] = (),
     ) -> list[TokenLosses]:
         pairs = [(tuple(p), tuple(r)) for p, r in zip(prefixes, responses, strict=True)]
         self.asked += pairs

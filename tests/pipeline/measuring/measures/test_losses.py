@@ -99,6 +99,45 @@ def test_a_vector_is_the_state_at_the_last_token_of_the_content(tmp_path: Path) 
         np.testing.assert_allclose(vector, state / np.linalg.norm(state), atol=1e-5)
 
 
+def test_weighted_vectors_are_of_the_whole_row_and_of_the_targets_too(tmp_path: Path) -> None:
+    model = str(save_tiny_llama(tmp_path / "model", chat_template=CHAT))
+    turns = [
+        {"role": role, "content": content}
+        for role, content in zip(
+            ("user", "assistant") * 2, ("22", "33", "14 11", "5 7"), strict=True
+        )
+    ]
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"messages": turns}))
+    (tmp_path / "aims.jsonl").write_text(json.dumps({"prompt": "14 11", "completion": "9"}))
+    run, ids = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
+    _, aims = start(tmp_path / "w", [tmp_path / "aims.jsonl"])
+    found = {}
+    for wanted in (False, True):
+        block = {"model": model, "dtype": "float32", "weighted_vectors": wanted}
+        settings = MeasureSettings.model_validate({"tokens": {"model": model}, "losses": block})
+        jobs = plan_measures(run.workspace, settings, ids, run.seed, aims)
+        job = jobs["losses"]
+        measure_here(run.workspace, job.measure, job.ids)
+        with read_workspace(run.workspace) as con:
+            found[wanted] = con.execute(
+                "select response, weighted_vector, nll from losses "
+                "join examples using (example_id) where measure_key = ? order by response",
+                [job.measure.key().measure_key],
+            ).fetchall()
+    assert [row[:2] for row in found[False]] == [("33\n\n5 7", None)], (
+        "targets are read for vectors only"
+    )
+    assert found[False][0][2] == found[True][0][2], "the losses are the same to the bit"
+    assert job.note == "; 1 of them are targets only"
+    decoder = load_language_model(resolve_model(model), "float32").model.get_decoder()
+    whole = [1, 22, 3, 1, 2, 33, 3, 1, 14, 11, 3, 1, 2, 5, 7, 3]
+    for (_, vector, _), read in zip(found[True], (whole, [1, 14, 11, 3, 1, 2, 9, 3]), strict=True):
+        with torch.no_grad():
+            states = decoder(torch.tensor([read])).last_hidden_state[0].numpy()
+        mean = np.arange(1, len(read) + 1) @ states
+        np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-3)  # half precision
+
+
 def test_vectors_of_the_last_token_of_all_are_not_taken_for_new_ones(tmp_path: Path) -> None:
     model = str(save_tiny_llama(tmp_path / "model", chat_template=CHAT))
     plain, vectors = (
@@ -153,6 +192,10 @@ def test_el2n_is_measured_where_it_is_asked_for_and_what_is_stored_keeps_its_key
         (
             {"endpoint": {"base_url": "http://h/v1"}, "served_as": "m", "vectors": True},
             "no hidden states",
+        ),
+        (
+            {"endpoint": {"base_url": "http://h/v1"}, "served_as": "m", "weighted_vectors": True},
+            "leave weighted_vectors out",
         ),
     ],
 )

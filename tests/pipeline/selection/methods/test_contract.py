@@ -33,6 +33,7 @@ from pipeline.selection.methods.q_tuning import select_q_tuning
 from pipeline.selection.methods.random import select_random
 from pipeline.selection.methods.s2l import select_s2l
 from pipeline.selection.methods.shortest import select_shortest
+from pipeline.selection.methods.targets import Queries, select_targets
 from pipeline.selection.methods.threshold import select_within
 from pipeline.selection.methods.top_k import select_top_k
 from pipeline.selection.methods.top_share import select_top_share
@@ -143,6 +144,14 @@ METHODS: dict[str, Callable[[Pool], Outcome]] = {
     "instag": lambda p: select_instag(words_of(p), p.ids, TOKENS, p.loss_tokens, p.scores),
     "length_matched": lambda p: select_length_matched(
         np.flatnonzero(p.scores == 1), p.loss_tokens, p.ids
+    ),
+    "targets": lambda p: select_targets(
+        p.vectors,
+        p.ids,
+        Queries(["a", "b", "c"], np.eye(4, dtype=np.float32)[:3], ["t", "u", "t"]),
+        TOKENS,
+        p.loss_tokens,
+        p.sources == "c",
     ),
     "language": lambda p: select_language(
         np.where(p.scores > 0, p.sources, ""), p.scores / 2.5, p.ids, {"a", "b"}

@@ -167,3 +167,53 @@ def test_another_error_is_not_taken_for_want_of_memory() -> None:
     with pytest.raises(IndexError):
         reader.read([Reading([VOCABULARY], 0, np.zeros((1, 1), dtype=np.int64))])
     assert reader.batch_tokens == 1000
+
+
+def sharing() -> list[Reading]:
+    """Texts that share a beginning, texts that do not, one of a single token."""
+    rng = np.random.default_rng(1)
+    shared, *tails = (rng.integers(0, VOCABULARY, size).tolist() for size in (30, 9, 41, 5, 1, 26))
+    texts = [*(shared + tail for tail in tails[:3]), tails[3], tails[4]]
+    return [
+        Reading(text, len(text) - 1, np.array([[7]]), weighted=number != 1)
+        for number, text in enumerate(texts)
+    ]
+
+
+def weighted_mean(model: Any, ids: Any) -> np.ndarray:  # noqa: ANN401
+    """Of the last hidden states h_1 ... h_L of a text read alone, h_i weighted by i."""
+    with torch.no_grad():
+        states = model.get_decoder()(torch.tensor([ids])).last_hidden_state[0].double().numpy()
+    weights = np.arange(1, len(ids) + 1) / (len(ids) * (len(ids) + 1) / 2)
+    assert weights.sum() == pytest.approx(1)
+    return np.asarray(weights @ states)
+
+
+@pytest.mark.parametrize("packs", [True, False])
+@pytest.mark.parametrize("batch_tokens", [1, 16, 64, 4096])
+def test_the_weighted_mean_of_states_does_not_depend_on_how_texts_are_read(
+    batch_tokens: int, packs: bool
+) -> None:
+    """Passes of one token up to all, runs that texts share, and padding beside short texts."""
+    model = small_llama()
+    reader = NextTokenReader(model, batch_tokens)
+    assert reader.packs
+    reader.packs = packs
+    asked = sharing()
+    for reading, found in zip(asked, reader.read(asked), strict=True):
+        if not reading.weighted:
+            assert found.weighted_vector is None
+            continue
+        assert found.weighted_vector is not None
+        wanted = weighted_mean(model, reading.ids)
+        np.testing.assert_allclose(found.weighted_vector, wanted, atol=2e-4)
+
+
+def test_a_model_without_a_separable_head_tells_weighted_means_as_well() -> None:
+    model = small_gemma()
+    asked = sharing()
+    reader = NextTokenReader(model, 4096)
+    assert reader.head is None
+    found = reader.read(asked)[0].weighted_vector
+    assert found is not None
+    np.testing.assert_allclose(found, weighted_mean(model, asked[0].ids), atol=2e-4)
