@@ -24,9 +24,10 @@ from prefect.exceptions import PrefectException
 
 from fine_tune.outcome import TrainingOutcome
 from flows.progress import say
+from pipeline.evidence.training_markdown import outcome_line, training_table
 from pipeline.export.dataset_card import source_table, split_table
 from pipeline.reporting.report import FunnelRow
-from pipeline.text.markdown import code_span, markdown_table
+from pipeline.text.markdown import code_span
 from storage.exports_manifest import SPLITS, ExportManifest
 from storage.visible import harmless
 
@@ -65,7 +66,8 @@ def show_funnel(recipe: str, run_id: str, rows: Sequence[FunnelRow]) -> None:
         lambda: create_table_artifact(
             table=table,
             key=artifact_key(recipe, "funnel"),
-            description=f"**What became of the rows** of {code_span(recipe)}, run `{run_id}`",
+            description=f"**What became of the rows** of {code_span(recipe)}, run `{run_id}`"
+            + (f": {rows[0].rows_in:,} rows in, {rows[-1].kept:,} left" if rows else ""),
         ),
     )
 
@@ -99,28 +101,39 @@ def show_page(recipe: str, run_id: str, page: Path) -> None:
     show_markdown(recipe, "page", told, "\n".join(lines))
 
 
-def show_changes(recipe: str, run_id: str, markdown: str) -> None:
-    """Show what is different from the run before, as Markdown that holds ids and counts."""
-    told = f"**What changed** in {code_span(recipe)} with run `{run_id}`"
+def show_changes(recipe: str, run_id: str, markdown: str, number: str) -> None:
+    """Show what is different from the run before, as Markdown that holds ids and counts.
+
+    Args:
+        recipe: its name.
+        run_id: the run.
+        markdown: all of it.
+        number: what its card says: on the page of a run only that is seen of an artifact.
+    """
+    told = f"**What changed** in {code_span(recipe)} with run `{run_id}`: {number}"
     show_markdown(recipe, "changes", told, markdown)
 
 
-def show_evidence(recipe: str, run_id: str, markdown: str) -> None:
+def show_evidence(recipe: str, run_id: str, markdown: str, number: str) -> None:
     """Show what the selection is worth, as Markdown that holds ids and counts."""
-    told = f"**What the selection is worth** in run `{run_id}` of {code_span(recipe)}"
+    told = f"**What the selection is worth** in run `{run_id}` of {code_span(recipe)}: {number}"
     show_markdown(recipe, "evidence", told, markdown)
 
 
-def show_trial(recipe: str, run_id: str, markdown: str) -> None:
+def show_trial(recipe: str, run_id: str, markdown: str, number: str) -> None:
     """Show whether the choice of a run beats random, or that nobody knows."""
-    told = f"**Does it beat random?** Run `{run_id}` of {code_span(recipe)}"
+    told = f"**Does it beat random?** Run `{run_id}` of {code_span(recipe)}: {number}"
     show_markdown(recipe, "trial", told, markdown)
 
 
 def show_export(recipe: str, export: Path, manifest: ExportManifest) -> None:
     """Show where the export lies, what it promises, and how to look further."""
     place = export.resolve()
-    told = f"**Export** `{manifest.export_id[:12]}` of {code_span(recipe)}"
+    train = manifest.counts("train")
+    told = (
+        f"**Export** `{manifest.export_id[:12]}` of {code_span(recipe)}: {train.rows:,} rows, "
+        f"{train.loss_tokens:,} loss tokens to train"
+    )
     show_markdown(recipe, "export", told, export_markdown(place, manifest))
 
 
@@ -149,37 +162,17 @@ def export_markdown(export: Path, manifest: ExportManifest) -> str:
 
 def show_training(name: str, outcome: TrainingOutcome) -> None:
     """Show how a training went and what it cost."""
-    told = f"**Training** `{outcome.trial_id}` on export `{outcome.export_id[:12]}`"
+    told = (
+        f"**Training** `{outcome.trial_id}` on export `{outcome.export_id[:12]}`: "
+        f"{outcome_line(outcome.report)}"
+    )
     show_markdown(name, "training", told, training_markdown(outcome))
 
 
 def training_markdown(outcome: TrainingOutcome) -> str:
     """Losses, samples and cost as a table."""
-    report, cost = outcome.report, outcome.cost
-    before, after = report["heldout_before"], report["heldout_after"]
-    rows = [
-        ("adapter", outcome.adapter),
-        ("optimizer steps", f"{report['steps']:,}"),
-        ("rows in the train split", f"{report['train']['rows']:,}"),
-        ("loss tokens in it", f"{report['train']['loss_tokens']:,}"),
-        (
-            "training loss, first step and last",
-            f"{report['losses'][0]:.4f} → {report['losses'][-1]:.4f}",
-        ),
-    ]
-    if before and after:
-        change = f"{before['nats_per_token']:.4f} → {after['nats_per_token']:.4f}"
-        rows.append(("held-out loss, nats per token", f"{change} ({after['rows']:,} rows)"))
-    rows += [("method", note) for note in report.get("method_notes", ())]
-    if cost:
-        rows += [
-            ("seconds", f"{cost.seconds:,.1f} in {cost.executions} execution(s)"),
-            ("rows trained on", f"{cost.rows:,}"),
-            ("tokens trained on", f"{cost.tokens:,}"),
-            ("device", cost.device),
-            ("peak memory", f"{cost.peak_memory_bytes / 2**30:.2f} GiB"),
-        ]
-    return markdown_table("ll", ("", ""), rows)
+    cost = outcome.cost.model_dump() if outcome.cost else None
+    return training_table(outcome.adapter, outcome.report, cost)
 
 
 class ProgressArtifact:

@@ -26,7 +26,7 @@ from flows.recipe.check import load_recipe
 from flows.recipe.trial import CHOICE, load_trial
 from flows.record_training import write_outcome
 from flows.run_names import name_trial
-from pipeline.evidence.trial_markdown import trial_markdown
+from pipeline.evidence.trial_markdown import trial_markdown, verdict_line
 from pipeline.trials.evaluations import TrialItems, measure_items
 from pipeline.trials.leaks import Leaks, find_leaks
 from pipeline.trials.looks import look_levels
@@ -96,7 +96,8 @@ def compare_arms(prepared: PreparedTrial, predicted: Sequence[float]) -> TrialFa
         say(f"trial: look {at} of {len(trial.looks)}: not all is decided, on to the next")
     with open_workspace(run.workspace) as con:
         write_result(con, prepared.plan_id, result)
-    show_trial(prepared.state.recipe.name, run.run_id, trial_markdown(result))
+    name = prepared.state.recipe.name
+    show_trial(name, run.run_id, trial_markdown(result), verdict_line(result))
     return result
 
 

@@ -153,11 +153,11 @@ def show_report(state: RunState) -> None:
     show_page(name, run_id, page)
     show_funnel(name, run_id, funnel_rows(report.counts))
     if report.evidence is not None:
-        show_evidence(name, run_id, report.evidence)
+        show_evidence(name, run_id, report.evidence, report.cards["evidence"])
     if report.trial is not None:
-        show_trial(name, run_id, report.trial)
+        show_trial(name, run_id, report.trial, report.cards["trial"])
     if report.changes is not None:
-        show_changes(name, run_id, report.changes)
+        show_changes(name, run_id, report.changes, report.cards["changes"])
     place = workspace.histograms_of(run_id)
     picture = draw_score_histograms(state.run, state.pool, place)
     if picture is not None:

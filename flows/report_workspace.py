@@ -32,9 +32,9 @@ def report_workspace(workspace: str, run_id: str | None = None) -> None:
     say(f"report: run {run} of {name}, {len(rows)} steps, {len(exports)} exports")
     show_funnel(name, run, rows)
     if report.trial is not None:
-        show_trial(name, run, report.trial)
+        show_trial(name, run, report.trial, report.cards["trial"])
     if report.changes is not None:
-        show_changes(name, run, report.changes)
+        show_changes(name, run, report.changes, report.cards["changes"])
     picture = place.histograms_of(run)
     if picture.is_file():
         show_histograms(name, run, picture.read_bytes())

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import pyarrow as pa
@@ -67,7 +67,7 @@ order by max(started_at) desc, trial_id
 """
 
 RUN_TRIALS = """
-select trial_id, report from trials join exports using (export_id)
+select trial_id, adapter, report, cost from trials join exports using (export_id)
 join run_selections using (selection_id)
 where run_id = $run_id and kind = 'choice' order by trial_id
 """
@@ -75,6 +75,16 @@ where run_id = $run_id and kind = 'choice' order by trial_id
 COSTED_TRIALS = "select trial_id from trials where cost is not null"
 
 HAS_EXPORT = "select count(*) from exports where export_id = $export_id"
+
+
+class StoredTrial(NamedTuple):
+    """What came of a training."""
+
+    adapter: str
+    """Relative to the workspace."""
+    report: dict[str, Any]
+    cost: dict[str, Any] | None
+    """None of a training of an older version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,10 +248,15 @@ def read_adapters(con: Connection, not_of: str) -> list[tuple[str, str]]:
     return [(str(trial_id), str(folder)) for trial_id, folder in rows]
 
 
-def read_run_trials(con: Connection, run_id: str) -> dict[str, dict[str, Any]]:
-    """Trial → its report, of the trainings on exports of what a run chose."""
+def read_run_trials(con: Connection, run_id: str) -> dict[str, StoredTrial]:
+    """Trial → what came of it, of the trainings on exports of what a run chose."""
     rows = con.execute(RUN_TRIALS, {"run_id": run_id}).fetchall()
-    return {str(trial_id): dict(orjson.loads(report)) for trial_id, report in rows}
+    return {
+        str(trial_id): StoredTrial(
+            str(adapter), orjson.loads(report), orjson.loads(cost) if cost else None
+        )
+        for trial_id, adapter, report, cost in rows
+    }
 
 
 def read_costed_trials(con: Connection) -> set[str]:

@@ -35,6 +35,7 @@ TESTED_WITH = {
     "pipeline/documents/units.py": "pipeline/documents/test_passages.py",
     "pipeline/extras.py": "pipeline/documents/test_stage.py",
     "pipeline/evidence/lengths.py": "pipeline/evidence/test_lengths_and_overlap.py",
+    "pipeline/evidence/training_markdown.py": "flows/test_artifacts.py",
     "pipeline/evidence/overlap.py": "pipeline/evidence/test_lengths_and_overlap.py",
     "pipeline/export/settings.py": "pipeline/export/test_stage.py",
     "pipeline/export/shards.py": "pipeline/export/test_files.py",

@@ -1,4 +1,4 @@
-"""`sluice report`: a run's funnel and what changed, as Markdown."""
+"""`sluice report`: a run's funnel, trainings, trial and what changed, as Markdown."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ def report(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the report of a run as Markdown: its funnel, and what changed since the last run.
+    """Print the report of a run as Markdown: funnel, trainings, trial, changes since the last run.
 
     With --html it is written as a page with pictures and some rows of each kind, into the
     workspace's reports/; a browser shows it without a server.
@@ -24,6 +24,7 @@ def report(
     from pipeline.reporting.report import funnel_rows, read_run_report
     from storage.database import read_workspace
     from storage.runs import find_run, read_counts
+    from storage.selections import read_run_trials
     from storage.trial_items import read_last_result
     from storage.workspace import Workspace
 
@@ -32,7 +33,9 @@ def report(
         run_id = find_run(con, run)
         if not html and as_json:
             told = {"run_id": run_id, "funnel": funnel_rows(read_counts(con, run_id))}
-            print_json({**told, "trial": read_last_result(con, run_id)})
+            trainings = {k: each._asdict() for k, each in read_run_trials(con, run_id).items()}
+            trial = read_last_result(con, run_id)
+            print_json({**told, "trainings": trainings, "trial": trial})
         elif not html:
             print_text(read_run_report(con, run_id).markdown)
     if html:

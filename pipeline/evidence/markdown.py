@@ -25,6 +25,14 @@ def evidence_markdown(evidence: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def evidence_line(evidence: Mapping[str, Any]) -> str:
+    """How much was chosen, beside as many rows at random, in a line."""
+    lengths = evidence["lengths"]
+    choice, random = lengths["choice"], lengths["random"]
+    told = f"{choice['rows']:,} rows with {choice['tokens']:,} loss tokens"
+    return f"{told}; as many at random have {random['tokens']:,}"
+
+
 def length_table(lengths: Mapping[str, Any]) -> str:
     """Loss tokens of the rows of the choice, the controls, and what they were chosen from."""
     rows = []

@@ -5,13 +5,14 @@ that depends on how often the run was interrupted.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 from pipeline.contamination.report import CheckReport, read_check_report
-from pipeline.evidence.markdown import evidence_markdown
+from pipeline.evidence.markdown import evidence_line, evidence_markdown
+from pipeline.evidence.training_markdown import training_table
 from pipeline.evidence.trial_markdown import trial_markdown, verdict_line
-from pipeline.reporting.changes import changes_markdown, compare_runs
+from pipeline.reporting.changes import changes_markdown, compare_runs, selection_line
 from pipeline.reporting.found_faults import fault_report_lines
 from pipeline.text.markdown import bullets, escape_markdown, markdown_table
 from storage.changes import describe_run, find_previous
@@ -19,6 +20,7 @@ from storage.database import Connection, read_workspace
 from storage.error_notes import whole_file
 from storage.evidence import read_evidence
 from storage.runs import StageCount, in_order, read_counts
+from storage.selections import StoredTrial, read_run_trials
 from storage.trial_items import read_last_result
 from storage.workspace import Workspace
 
@@ -83,6 +85,10 @@ class RunReport:
     """What its steps have probably found of faults, as Markdown; None without a selection."""
     trial: str | None = None
     """Whether the choice beats random, as Markdown; None where there is no selection."""
+    training: str | None = None
+    """How trainings on the choice went, as Markdown; None where there was none."""
+    cards: Mapping[str, str] = field(default_factory=dict)
+    """Of evidence, trial and changes what stands first of it, in a line."""
 
     @property
     def markdown(self) -> str:
@@ -92,7 +98,8 @@ class RunReport:
             funnel_markdown(self.counts),
         ]
         checked = self.check.markdown if self.check else None
-        known = (*parts, checked, self.evidence, self.faults, self.trial, self.changes)
+        known = (*parts, checked, self.evidence, self.faults)
+        known = (*known, self.training, self.trial, self.changes)
         return "\n".join(part for part in known if part)
 
 
@@ -105,15 +112,23 @@ def read_run_report(con: Connection, run_id: str) -> RunReport:
     described = describe_run(con, run_id)
     previous = find_previous(con, run_id)
     evidence = read_evidence(con, run_id)
+    changes = compare_runs(con, previous, run_id) if previous else None
+    cards = {"trial": verdict_line(read_last_result(con, run_id))}
+    if evidence:
+        cards["evidence"] = evidence_line(evidence)
+    if changes:
+        cards["changes"] = selection_line(changes)
     return RunReport(
         run_id=run_id,
         name=described.name,
         counts=read_counts(con, run_id),
         evidence=evidence_markdown(evidence) if evidence else None,
-        changes=changes_markdown(compare_runs(con, previous, run_id)) if previous else None,
+        changes=changes_markdown(changes) if changes else None,
         check=read_check_report(con, run_id),
         faults=describe_faults(described.recipe) if evidence else None,
         trial=describe_trial(con, run_id) if evidence else None,
+        training=describe_trainings(read_run_trials(con, run_id)),
+        cards=cards,
     )
 
 
@@ -131,6 +146,17 @@ def describe_trial(con: Connection, run_id: str) -> str:
     if result is not None:
         return trial_markdown(result)
     return "\n".join(["## Does it beat random?", "", *bullets([verdict_line(None)])]) + "\n"
+
+
+def describe_trainings(trainings: Mapping[str, StoredTrial]) -> str | None:
+    """How each training on the choice of a run went, and what it cost; None where there is none."""
+    if not trainings:
+        return None
+    lines = ["## Training"]
+    for trial_id, each in trainings.items():
+        table = training_table(each.adapter, each.report, each.cost)
+        lines += ["", f"### Training {trial_id}", "", table]
+    return "\n".join(lines) + "\n"
 
 
 def write_run_report(workspace: Workspace, run_id: str) -> RunReport:

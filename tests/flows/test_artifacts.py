@@ -8,6 +8,7 @@ from fine_tune.cost import TrainCost
 from fine_tune.outcome import TrainingOutcome
 from flows import artifacts
 from flows.artifacts import ProgressArtifact, artifact_key, put_on_page, training_markdown
+from pipeline.evidence.training_markdown import outcome_line
 from pipeline.reporting.report import FunnelRow
 from tests.pipeline.text.test_markdown import kinds
 
@@ -94,6 +95,8 @@ def test_a_training_is_told_with_losses_samples_and_cost() -> None:
     )
     for part in ("2.5000 → 1.5000", "2.2500 → 1.7500 (5 rows)", "61.2 in 2", "24", "9,876", "cpu"):
         assert part in told
+    line = outcome_line(REPORT)
+    assert line == "3 steps on 12 rows; held-out loss 2.2500 → 1.7500 (5 rows), nats per token"
     bare = TrainingOutcome(
         export_id="e",
         trial_id="t",
@@ -115,13 +118,15 @@ def test_names_of_others_are_no_markup_of_a_page(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(artifacts, "create_markdown_artifact", keep)
     monkeypatch.setattr(artifacts, "create_table_artifact", keep)
     artifacts.show_funnel(bad, "run", [FunnelRow("ingest", bad, 1, 1, bad)])
-    artifacts.show_changes(bad, "run", "")
-    artifacts.show_evidence(bad, "run", "")
+    artifacts.show_changes(bad, "run", "", "3 came")
+    artifacts.show_evidence(bad, "run", "", "2 rows")
     artifacts.show_histograms(bad, "run", b"")
     links = {"link_open", "html_inline", "html_block"}
     for each in made:
         assert not kinds(str(each["description"])) & links
         assert "\x1b" not in str([*each.values()])
         assert len(str(each["key"])) > 5
+    told = [str(each["description"]) for each in made]
+    assert told[0].endswith(": 1 rows in, 1 left") and told[1].endswith(": 3 came")
     (row,) = made[0]["table"]
     assert row["step"] == bad.replace("\x1b", r"\u001b").replace("\x07", r"\u0007")

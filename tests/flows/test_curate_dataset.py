@@ -103,7 +103,8 @@ def test_what_there_is_of_a_report_is_shown(
 ) -> None:
     monkeypatch.setattr(curate_dataset, "show_report", show_report)
     part = "part" if there else None
-    report = SimpleNamespace(counts=[], evidence=part, changes=part, trial=part)
+    cards = {"evidence": "e", "trial": "t", "changes": "c"}
+    report = SimpleNamespace(counts=[], evidence=part, changes=part, trial=part, cards=cards)
     monkeypatch.setattr(curate_dataset, "write_run_report", lambda *_: report)
     page = tmp_path / "page.html"
     monkeypatch.setattr(curate_dataset, "write_fixed_page", lambda *_: page)
@@ -118,9 +119,9 @@ def test_what_there_is_of_a_report_is_shown(
     shown: Called = [("show_page", "test", "run", page), ("show_funnel", "test", "run", [])]
     if there:
         shown += [
-            ("show_evidence", "test", "run", "part"),
-            ("show_trial", "test", "run", "part"),
-            ("show_changes", "test", "run", "part"),
+            ("show_evidence", "test", "run", "part", "e"),
+            ("show_trial", "test", "run", "part", "t"),
+            ("show_changes", "test", "run", "part", "c"),
             ("show_histograms", "test", "run", b"png"),
         ]
     assert called == shown

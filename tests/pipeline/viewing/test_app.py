@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from pipeline.reporting.report import read_run_report
 from pipeline.run_context import RunContext
 from pipeline.viewing.app import make_app
 from pipeline.viewing.opened_run import Viewer
@@ -16,8 +17,10 @@ from pipeline.viewing.rendering import MOST_CHARACTERS
 from storage.contamination import HitRow, write_check
 from storage.database import Connection, open_workspace, read_workspace
 from storage.run_rows import RowFilter, RowOrder
+from storage.selections import read_run_selections, write_trial
 from storage.trial_items import plan_identity, write_plan, write_result
 from storage.workspace import Workspace
+from tests.flows.test_artifacts import REPORT as TRAINED
 from tests.pipeline.evidence.test_trial_markdown import RESULT
 from tests.viewed_workspace import view_workspace
 
@@ -274,3 +277,27 @@ def test_the_verdict_has_what_a_trial_came_to_or_that_there_was_none(
 def write_a_plan(con: Connection) -> str:
     write_plan(con, "seen", {"arms": []}, [])
     return plan_identity({"arms": []})
+
+
+def test_the_report_has_the_trainings_on_the_choice_and_the_cards_their_numbers(
+    seen: tuple[Path, RunContext], tmp_path: Path
+) -> None:
+    workspace = Workspace(shutil.copytree(seen[1].workspace.directory, tmp_path / "w"))
+    with open_workspace(workspace) as con:
+        assert "## Training" not in read_run_report(con, "seen").markdown
+        choice = read_run_selections(con, "seen")["choice"].selection_id
+        for export, of in (("own", choice), ("other", "another selection")):
+            con.execute(
+                "insert into exports values (?, ?, ?, 1, 1)",
+                [export, of, f"exports/{export}"],
+            )
+            cost: dict[str, object] = {"executions": 1, "seconds": 9.0, "rows": 12, "tokens": 700}
+            cost |= {"device": "cpu", "peak_memory_bytes": 2**30}
+            write_trial(con, f"trial-of-{export}", export, "models/a", (TRAINED, cost))
+        write_result(con, write_a_plan(con), RESULT)
+        report = read_run_report(con, "seen")
+    assert "trial-of-own" in report.markdown and "trial-of-other" not in report.markdown
+    for told in ("2.2500 → 1.7500 (5 rows)", "9.0 in 1 execution(s)", "1.00 GiB"):
+        assert told in report.markdown
+    assert report.cards["evidence"].startswith("6 rows with ")
+    assert "compared with" in report.cards["trial"] and "changes" not in report.cards
