@@ -11,6 +11,7 @@ from pipeline.generation.makers.answer_styles import AnswerStyles
 from pipeline.generation.makers.augcon import AugCon
 from pipeline.generation.makers.document_questions import DocumentQuestions
 from pipeline.generation.makers.evol_instruct import EvolInstruct
+from pipeline.generation.makers.fuse_answers import FuseAnswers
 from pipeline.generation.makers.lamini import LaMini
 from pipeline.generation.makers.magpie import Magpie
 from pipeline.generation.makers.metacognition import Metacognition
@@ -40,6 +41,7 @@ AnyMaker = (
     | AugCon
     | DocumentQuestions
     | EvolInstruct
+    | FuseAnswers
     | LaMini
     | Magpie
     | Metacognition
@@ -62,6 +64,7 @@ Generator = Annotated[
     | Annotated[AugCon, Tag("augcon")]
     | Annotated[DocumentQuestions, Tag("document_questions")]
     | Annotated[EvolInstruct, Tag("evol_instruct")]
+    | Annotated[FuseAnswers, Tag("fuse_answers")]
     | Annotated[LaMini, Tag("lamini")]
     | Annotated[Magpie, Tag("magpie")]
     | Annotated[Metacognition, Tag("metacognition")]
@@ -85,6 +88,7 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "augcon": AugCon,
     "document_questions": DocumentQuestions,
     "evol_instruct": EvolInstruct,
+    "fuse_answers": FuseAnswers,
     "lamini": LaMini,
     "magpie": Magpie,
     "metacognition": Metacognition,

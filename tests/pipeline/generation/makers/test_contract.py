@@ -21,6 +21,7 @@ from pipeline.generation.makers.answer_styles import AnswerStyles
 from pipeline.generation.makers.augcon import AugCon
 from pipeline.generation.makers.document_questions import DocumentQuestions
 from pipeline.generation.makers.evol_instruct import EvolInstruct
+from pipeline.generation.makers.fuse_answers import FuseAnswers
 from pipeline.generation.makers.lamini import LaMini
 from pipeline.generation.makers.magpie import Magpie
 from pipeline.generation.makers.metacognition import Metacognition
@@ -205,6 +206,16 @@ def say_split(text: str, seed: int) -> str:
     return json.dumps({"question": asked, "first": first, "second": second})
 
 
+def say_fused(text: str, seed: int) -> str:
+    """Longer answers, which are wrong where 6 is added; fused, that of 3 and 5 says another sum."""
+    a, b = numbers_of(text)
+    if JUDGED in text:
+        return "Yes." if f"it {a + b}" in text.partition("Answer to be judged")[2] else "no"
+    if "Second answer:" not in text:
+        return f"One counts on, and adding so gives the reader {a + b + (b == 6)}"
+    return f"One counts on: adding gives it {a + b + ((a, b) == (3, 5))}, whoever counts."
+
+
 @dataclass(frozen=True)
 class Case:
     """A maker on a scripted model."""
@@ -316,6 +327,14 @@ CASES = {  # by the method, and where there are several what they differ in
     # an explanation of each, 4 of which end on the given answer
     "orca": Case(
         Orca(method="orca", verify=(FinalAnswer(),)), write_sums, say_sums, {"generate": 8}, 4
+    ),
+    # two texts for each, one of which says another sum and is not judged
+    "fuse_answers": Case(
+        FuseAnswers(method="fuse_answers"),
+        write_sums,
+        say_fused,
+        {"generate": 16, "judge": 7},
+        7,
     ),
     "r_tuning": Case(
         RTuning(method="r_tuning", compare="final_answer"), write_sums, say_sums, {"generate": 8}, 8
