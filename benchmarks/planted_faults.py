@@ -13,7 +13,7 @@ marked them.
 import json
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,14 +89,19 @@ def read_pairs(data: Path, name: str) -> list[tuple[str, str]]:
     ]
 
 
-def plant(pairs: Sequence[tuple[str, str]], name: str) -> list[PlantedRow]:
-    """ROWS of the pairs, some of them with a fault, in a drawn order."""
+def plant(
+    pairs: Sequence[tuple[str, str]],
+    name: str,
+    rows: int = ROWS,
+    shares: Mapping[str, float] = SHARES,
+) -> list[PlantedRow]:
+    """So many of the pairs, shares of them with a fault each, in a drawn order."""
     draw = random.Random(f"{SEED} {name}")
-    chosen = draw.sample(list(dict(pairs).items()), ROWS)
-    kinds = [kind for kind in SHARES if kind != "wrong_sum" or name == "gsm8k"]
+    chosen = draw.sample(list(dict(pairs).items()), rows)
+    kinds = [kind for kind in shares if kind != "wrong_sum" or name == "gsm8k"]
     planted: list[PlantedRow] = []
     for kind in kinds:
-        count = int(SHARES[kind] * ROWS)
+        count = int(shares[kind] * rows)
         some, chosen = chosen[:count], chosen[count:]
         planted += spoil(kind, some, draw)
     planted += [PlantedRow(prompt, answer, "") for prompt, answer in chosen]

@@ -109,7 +109,7 @@ class FuseAnswers(VerifiedBlock, MakerBlock):
 def make_by_fuse_answers(settings: FuseAnswers, source: Example) -> Making:
     """The model's answer, the fused one, and the given one where that is none."""
     kept = Settled((), source.conversation, "kept")
-    ask = ask_for(settings, source, "own", source.conversation.prompt)
+    ask = ask_to_write(settings, source, "own", source.conversation.prompt)
     places = [ask.place]
     (reply,) = yield Wanted([ask])
     own = read_whole(reply)
@@ -119,7 +119,7 @@ def make_by_fuse_answers(settings: FuseAnswers, source: Example) -> Making:
         return [Settled(places, None, "copy_of_given"), kept]
     shown = {"prompt": last_prompt_text(source), "given": source.response, "own": own.strip()}
     wanted = end_prompt_with(source, fill_prompt("fuse_answers", shown))
-    ask = ask_for(settings, source, "fused", wanted)
+    ask = ask_to_write(settings, source, "fused", wanted)
     places.append(ask.place)
     (reply,) = yield Wanted([ask])
     fused = read_whole(reply)
@@ -135,7 +135,9 @@ def make_by_fuse_answers(settings: FuseAnswers, source: Example) -> Making:
     return [Settled(places, answer_source(source, text), "fused")]
 
 
-def ask_for(settings: FuseAnswers, source: Example, stage: str, messages: Sequence[Message]) -> Ask:
+def ask_to_write(
+    settings: FuseAnswers, source: Example, stage: str, messages: Sequence[Message]
+) -> Ask:
     """One of the two texts that the model writes."""
     return Ask(
         stage, 0, messages, settings.temperature, settings.max_new_tokens, tools=source.tools
