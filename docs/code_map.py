@@ -55,6 +55,7 @@ REMARKS = {
     "recipes/openbezoar.yaml": "OpenBezoar as a recipe: three makers, and a judge behind them",
     "recipes/augcon.yaml": "AugCon as a recipe: questions of passages and of their parts",
     "recipes/document_questions.yaml": "A handbook as a recipe: questions and answers",
+    "recipes/scilitllm.yaml": "SciLitLLM as a recipe: questions in the words of a handbook",
     "recipes/self_guide.yaml": "SELF-GUIDE as a recipe: a task's rows from four examples",
     "recipes/self_instruct.yaml": "Self-Instruct as a recipe: new tasks from a seed pool",
     "recipes/maker_data": "Rows that the recipes of makers start from",

@@ -21,6 +21,7 @@ from pipeline.generation.makers.rejection import Rejection
 from pipeline.generation.makers.repair import Repair
 from pipeline.generation.makers.reverse_instructions import ReverseInstructions
 from pipeline.generation.makers.s3ft import S3FT
+from pipeline.generation.makers.scilitllm import SciLitLLM
 from pipeline.generation.makers.self_guide import SelfGuide
 from pipeline.generation.makers.self_instruct import SelfInstruct
 from pipeline.generation.makers.step_by_step import StepByStep
@@ -50,6 +51,7 @@ AnyMaker = (
     | Rejection
     | ReverseInstructions
     | S3FT
+    | SciLitLLM
     | SelfGuide
     | SelfInstruct
     | StepByStep
@@ -73,6 +75,7 @@ Generator = Annotated[
     | Annotated[Rejection, Tag("rejection")]
     | Annotated[ReverseInstructions, Tag("reverse_instructions")]
     | Annotated[S3FT, Tag("s3ft")]
+    | Annotated[SciLitLLM, Tag("scilitllm")]
     | Annotated[SelfGuide, Tag("self_guide")]
     | Annotated[SelfInstruct, Tag("self_instruct")]
     | Annotated[StepByStep, Tag("step_by_step")]
@@ -97,6 +100,7 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "rejection": Rejection,
     "reverse_instructions": ReverseInstructions,
     "s3ft": S3FT,
+    "scilitllm": SciLitLLM,
     "self_guide": SelfGuide,
     "self_instruct": SelfInstruct,
     "step_by_step": StepByStep,

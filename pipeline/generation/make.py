@@ -1,7 +1,8 @@
 """Make stage: rows are made by the makers of a recipe, and the pool has them from then on.
 
-A source that is finished is not taken up again. One that a kill or a budget left begins anew, and
-finds all replies that it had (asking.py).
+Sources are worked on in slices, in their order, each of which is stored before the next is begun:
+what is held in memory does not grow with their number. A source that is finished is not taken up
+again. One that a kill or a budget left begins anew, and finds all replies that it had (asking.py).
 """
 
 from collections import Counter
@@ -44,6 +45,13 @@ from storage.runs import StageCount, write_step
 
 NOT_TOLD = {"endpoint", "at_most", "teachers", "row_goes_to", "reads"}
 """Settings that say nothing of how a row was made by its one model."""
+
+SLICE_CALLS = 8192
+"""Calls that the sources of a slice make at most: some 12 KiB are held of each until it is stored.
+
+The slices follow from all sources that were chosen, and not from those that are left: else a
+budget that ended a run would be spent on others by the next.
+"""
 
 POOL_ROWS = 8192
 """Rows of the pool, or passages, that are looked at together."""
@@ -120,15 +128,39 @@ def choose_sources(
     return settings.choose(chain.from_iterable(pool), run.seed)
 
 
-def start_makings(con: Connection, run: RunContext, workload: Workload) -> Mapping[str, Making]:
-    """A maker at work on each source that is not finished, or one on all of them."""
-    settings, left = workload.settings, workload.left
+def start_makings(
+    con: Connection, run: RunContext, workload: Workload, sources: Sequence[str]
+) -> Mapping[str, Making]:
+    """A maker at work on each of some sources that are not finished, or one on all of them.
+
+    Args:
+        con: an open workspace.
+        run: whose rows and documents they are.
+        workload: the maker's.
+        sources: of `left`, in their order.
+    """
+    settings = workload.settings
     if not isinstance(settings, PassageMakerBlock):
-        return settings.makings(read_examples(con, left), run.seed)
-    shown = workload.chosen if settings.compares_all else left
+        return settings.makings(read_examples(con, sources), run.seed)
+    shown = workload.chosen if settings.compares_all else sources
     makings = settings.makings(read_source_passages(con, run.cut_ids, shown), run.seed)
-    wanted = [WHOLE_POOL] if settings.makes_of_whole else left
+    wanted = [WHOLE_POOL] if settings.makes_of_whole else sources
     return {source: makings[source] for source in wanted if source in makings}
+
+
+def slice_sources(workload: Workload) -> list[list[str]]:
+    """The sources that are not finished, in the slices in which they are worked on."""
+    settings, chosen, left = workload.settings, workload.chosen, {*workload.left}
+    if settings.makes_of_whole:
+        return [[*workload.left]]
+    each = sum(bounds.most for bounds in settings.calls_for(1).values())
+    endpoint = settings.endpoint
+    # A batch file takes hours however few its requests are, so that a slice shall fill one.
+    batch = endpoint.batch.most_requests if endpoint and endpoint.batch else 0
+    size = max(1, max(batch, SLICE_CALLS) // max(1, each))
+    slices = [chosen[start : start + size] for start in range(0, len(chosen), size)]
+    found = [[source for source in some if source in left] for some in slices]
+    return [some for some in found if some]
 
 
 def make_rows(
@@ -148,19 +180,9 @@ def make_rows(
             round.
     """
     workload = find_workload(run, settings)
+    finished = sorted({*workload.chosen} - {*workload.left})
     with read_workspace(run.workspace) as con:
-        makings = start_makings(con, run, workload)
-        finished = sorted({*workload.chosen} - {*workload.left})
         spent = Spending(*count_spent(con, workload.key, finished))
-    if makings and settings.makes_of_whole != (WHOLE_POOL in makings):
-        raise ValueError(
-            f"makes_of_whole of {settings.method} is {settings.makes_of_whole}, and its makings of "
-            f"{'the whole pool' if WHOLE_POOL in makings else 'each source'}"
-        )
-    if examples := settings.examples():
-        makings = {
-            source: without_repeats(making, examples.texts) for source, making in makings.items()
-        }
     bounds = settings.calls_for(len(workload.left)).values()
     known = settings.at_most == AtMost() and all(each.fewest == each.most for each in bounds)
     asking = Asking(run, settings, report, send, sum(e.most for e in bounds) if known else None)
@@ -172,10 +194,36 @@ def make_rows(
         asking.most_prompt_tokens if settings.at_most.price else no_prompt,
         spent,
     )
-    works = run_makings(makings, asking.ask, allowance)
-    commit_rows(run, workload, works, asking)
-    unfinished = sum(not work.finished for work in works.values())
+    unfinished, slices = 0, slice_sources(workload)
+    while slices and not unfinished:
+        works = run_makings(begin_makings(run, workload, slices.pop(0)), asking.ask, allowance)
+        commit_rows(run, workload, works, asking)
+        unfinished = sum(not work.finished for work in works.values())
+    if unfinished:  # nothing more may be spent: those behind are not begun
+        unfinished += sum(map(len, slices))
     return MadeRows(workload, asking.asked, unfinished)
+
+
+def begin_makings(
+    run: RunContext, workload: Workload, sources: Sequence[str]
+) -> Mapping[str, Making]:
+    """The makers of a slice; see start_makings.
+
+    Raises:
+        ValueError: if the maker works on the whole pool and does not say so, or the other way
+            round.
+    """
+    settings = workload.settings
+    with read_workspace(run.workspace) as con:
+        makings = start_makings(con, run, workload, sources)
+    if makings and settings.makes_of_whole != (WHOLE_POOL in makings):
+        raise ValueError(
+            f"makes_of_whole of {settings.method} is {settings.makes_of_whole}, and its makings of "
+            f"{'the whole pool' if WHOLE_POOL in makings else 'each source'}"
+        )
+    if not (examples := settings.examples()):
+        return makings
+    return {source: without_repeats(making, examples.texts) for source, making in makings.items()}
 
 
 def commit_rows(

@@ -107,7 +107,7 @@ def first_requests(run: RunContext, work: Workload) -> list[GenerationRequest]:
     """What the makers of the first sources ask at first; nothing is sent."""
     few = work.left if work.settings.makes_of_whole else work.left[:FIRST_ASKS]
     with read_workspace(run.workspace) as con:
-        makings = start_makings(con, run, replace(work, left=few))
+        makings = start_makings(con, run, replace(work, left=few), few)
     asking = Asking(run, work.settings, tell_nobody)
     found = []
     for source, making in islice(makings.items(), FIRST_ASKS):

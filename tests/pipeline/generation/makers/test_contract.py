@@ -13,8 +13,9 @@ import pytest
 
 from docs.docstrings import ROOT, docstring
 from pipeline.generation import asking, predict
+from pipeline.generation import make as make_stage
 from pipeline.generation.catalogue import MAKERS, AnyMaker, Generator, generator_tag
-from pipeline.generation.make import make_rows
+from pipeline.generation.make import Workload, make_rows, slice_sources
 from pipeline.generation.maker_block import AtMost, GeneratorBlock, PromptingBlock
 from pipeline.generation.makers.answer import Answer
 from pipeline.generation.makers.answer_styles import AnswerStyles
@@ -31,6 +32,7 @@ from pipeline.generation.makers.rejection import Rejection
 from pipeline.generation.makers.repair import Repair
 from pipeline.generation.makers.reverse_instructions import ReverseInstructions
 from pipeline.generation.makers.s3ft import S3FT
+from pipeline.generation.makers.scilitllm import ASPECTS, SciLitLLM
 from pipeline.generation.makers.self_guide import SelfGuide
 from pipeline.generation.makers.self_instruct import SelfInstruct
 from pipeline.generation.makers.step_by_step import StepByStep
@@ -195,6 +197,21 @@ def say_of_passages(text: str, seed: int) -> str:
     return f"It tells of w{fraction(text):.6f}"
 
 
+def say_of_papers(text: str, seed: int) -> str:
+    """Bread is the lowest of the passages; a fault in each other; statements are poor."""
+    if JUDGED in text:
+        if "Danube" in text and seed == 0:
+            return "perhaps"
+        return "1" if "gluten" in text else "4."
+    if "spelling and layout" in text:
+        return text.partition("Text:\n")[2].partition("\n\nWrite")[0].replace("of the", "for the")
+    if "Rate the question" in text:
+        return json.dumps(dict.fromkeys(ASPECTS, 3 if "True" in text else 5))
+    answer = "True" if "True or False" in text else "B"
+    asked = f"Of w{fraction(text, seed):.6f}: is it so?"
+    return json.dumps({"text": asked, "answer": answer})
+
+
 def say_split(text: str, seed: int) -> str:
     """A question of each text, which is split in half; answers."""
     if "Text:" not in text:
@@ -267,6 +284,19 @@ CASES = {  # by the method, and where there are several what they differ in
         say_split,
         {"generate": 3 * 3 + 3 * 2},
         6,
+    ),
+    # 3 passages rated, one of them twice; 2 repaired; 2 questions of each kind, all rated
+    "scilitllm": Case(
+        SciLitLLM(
+            method="scilitllm",
+            tasks=("multiple_choice", "true_false"),
+            instructions=2,
+            drop_lowest=0.5,
+        ),
+        write_pages,
+        say_of_papers,
+        {"generate": 2 + 4, "judge": 3 + 4, "retry": 1},
+        2,
     ),
     # 3 passages: what each is about, 2 questions of which 1 leads back to it, and its answer
     "document_questions": Case(
@@ -486,6 +516,51 @@ def test_a_kill_loses_no_reply_and_changes_no_row(
     make(run, case.maker, pool)
     assert len(model.asked) == sum(case.calls.values())
     assert rows_of(run) == plain(name)
+
+
+SLICED = ("evol_instruct", "document_questions", "s3ft", "verified")
+"""Makers of one source each: rejection and others are no different."""
+
+
+@pytest.mark.parametrize("name", SLICED)
+def test_in_slices_the_rows_are_the_same_whether_killed_or_stopped_by_a_budget(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = CASES[name]
+    model = script(monkeypatch, case.say)
+    monkeypatch.setattr(asking, "TOGETHER", 2)
+    monkeypatch.setattr(make_stage, "SLICE_CALLS", 1)  # one source in each
+    run, pool = begin(tmp_path, case.rows(tmp_path))
+    total = sum(case.calls.values())
+    capped = case.maker.model_copy(update={"at_most": AtMost(calls=total - 2)})
+    made, _ = make(run, capped, pool)
+    sources = len(made.workload.chosen)
+    assert len(model.asked) == total - 2 and 0 < made.unfinished < sources
+    again, _ = make(run, capped, pool)
+    assert (again.asked, again.unfinished) == (0, made.unfinished)
+    assert len(slice_sources(again.workload)) == made.unfinished, "what is stored is not begun"
+
+    def die(what: str, calls: int, total: int | None) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        make_rows(run, case.maker, die)
+    make(run, case.maker, pool)
+    assert len(model.asked) == total and rows_of(run) == plain(name)
+
+
+def test_slices_are_of_all_that_was_chosen_and_not_of_what_is_left() -> None:
+    maker = CASES["rejection"].maker
+    each = sum(bounds.most for bounds in maker.calls_for(1).values())
+    size = make_stage.SLICE_CALLS // each
+    chosen = [f"{n:05}" for n in range(2 * size + 5)]
+    left = chosen[3 : size + 1]
+    assert slice_sources(Workload(maker, "k", chosen, chosen)) == [
+        chosen[:size],
+        chosen[size : 2 * size],
+        chosen[2 * size :],
+    ]
+    assert slice_sources(Workload(maker, "k", chosen, left)) == [chosen[3:size], [chosen[size]]]
 
 
 @each_maker
