@@ -57,6 +57,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "asft, LoRA": with_method(LORA, "asft"),
     "fait, LoRA": with_method(LORA, "fait"),
     "reg_lora, LoRA": with_method(LORA, "reg_lora", earlier=[{"folder": EARLIER}]),
+    "loramoe, LoRA": with_method({"lora_rank": 2}, "loramoe", experts=4),
     "coba, LoRA": {**with_method(LORA, "coba"), "balance": "source"},
     "eva, LoRA": with_method(LORA, "eva"),
     "corda, LoRA": with_method(LORA, "corda", rows=ROWS),

@@ -17,6 +17,7 @@ from fine_tune.methods.ift import IFT
 from fine_tune.methods.lines import LiNeS
 from fine_tune.methods.lora_ga import LoRAGA
 from fine_tune.methods.lora_sb import LoRASB
+from fine_tune.methods.loramoe import LoRAMoE
 from fine_tune.methods.masked_thought import MaskedThought
 from fine_tune.methods.mezo import MeZO
 from fine_tune.methods.poft import PoFT
@@ -38,6 +39,7 @@ Method = Annotated[
     | RegLoRA
     | ASFT
     | FAIT
+    | LoRAMoE
     | EVA
     | HFT
     | CoFiTune

@@ -103,6 +103,17 @@ def row_places(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     return torch.arange(rows, device=batch["labels"].device)[:, None].expand(rows, tokens - 1)
 
 
+def token_rows(batch: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(rows, tokens) twice: 1 where a token is no padding; which row of the export it is of."""
+    labels = batch["labels"]
+    if SEQUENCE in batch:
+        return torch.ones_like(labels), batch[SEQUENCE].long()
+    rows, tokens = labels.shape
+    return batch["attention_mask"], torch.arange(rows, device=labels.device)[:, None].expand(
+        rows, tokens
+    )
+
+
 def count_rows_of(batch: Mapping[str, torch.Tensor]) -> int:
     """Rows of the export in a batch."""
     return int(batch[SEQUENCE].max()) + 1 if SEQUENCE in batch else len(batch["labels"])

@@ -98,6 +98,10 @@ class TrainedModel(Protocol):
         """Layer → B (out, rank) and A (rank, in) of its adapter."""
         ...
 
+    def gates(self) -> Sequence[torch.Tensor]:
+        """Of each layer with experts, (rows, tokens, experts) what the last forward pass chose."""
+        ...
+
     def head(self, states: torch.Tensor) -> torch.Tensor:
         """(…, vocabulary) logits of hidden states."""
         ...
@@ -140,6 +144,8 @@ class LossBatch:
     scores: Mapping[str, torch.Tensor]
     """Score → (rows of the export,) the numbers of the batch's rows."""
     model: TrainedModel
+    tasks: torch.Tensor | None = None
+    """(rows of the export,) the number of each one's task; None where none are told apart."""
     rejected: RejectedAnswers | None = None
     """None where no row of the batch has one."""
 

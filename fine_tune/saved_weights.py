@@ -6,6 +6,8 @@ import orjson
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from fine_tune.experts import name_as_experts, routers
+
 
 def write_weights(model: PreTrainedModel | PeftModel, tokenizer: object, folder: Path) -> None:
     """Write an adapter or a model, and its tokenizer."""
@@ -21,3 +23,5 @@ def write_weights(model: PreTrainedModel | PeftModel, tokenizer: object, folder:
     fields = orjson.loads(config.read_bytes())
     fields["target_modules"] = sorted(fields["target_modules"])
     config.write_bytes(orjson.dumps(fields, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+    if routers(model):
+        name_as_experts(folder)

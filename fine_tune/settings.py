@@ -189,6 +189,28 @@ class TrainSettings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def experts_stay_routed(self) -> Self:
+        """Refuse what takes experts for a plain adapter, and kinds of rows that are not two."""
+        methods = self.all_methods()
+        routed = next((each for each in methods if each.method == "loramoe"), None)
+        if routed is None:
+            return self
+        if self.stages:
+            raise ValueError("loramoe: no stage can go on with routed experts: leave stages out")
+        for each in methods:
+            if each.changes in ("adapter", "trained weights"):
+                raise ValueError(
+                    f"{each.method} changes a plain adapter, and loramoe trains experts behind a "
+                    "router: leave one out"
+                )
+        if routed.apart and (not isinstance(self.balance, dict) or len(self.balance) != 2):
+            raise ValueError(
+                "loramoe keeps the experts of two kinds of rows apart: give balance a mapping of "
+                "two names, or set apart: 0"
+            )
+        return self
+
+    @model_validator(mode="after")
     def mixes_once(self) -> Self:
         """Refuse an export that is mixed twice, and shares of sources beside those of exports."""
         names = [each.export for each in self.mix]

@@ -14,6 +14,7 @@ from scorers.measures.models.language_model import (
     read_causal_model,
     read_tokenizer,
 )
+from scorers.measures.models.model_folder import EXPERTS_CONFIG
 
 DTYPE = "float32"
 """Whatever it was trained in: differences of trainings are smaller than the rounding of others."""
@@ -41,7 +42,12 @@ def load_trained_model(base: Path, training: Path | None) -> HuggingFaceLanguage
             raise FileNotFoundError(f"{training} holds no {ADAPTER_FOLDER} and no {MODEL_FOLDER}")
         from peft import PeftModel
 
+        from fine_tune.experts import load_experts
+
+        adapter = training / ADAPTER_FOLDER
         with quiet_libraries():
-            model = PeftModel.from_pretrained(model, str(training / ADAPTER_FOLDER))
-            model = model.merge_and_unload()
+            if (adapter / EXPERTS_CONFIG).is_file():
+                model = load_experts(model, adapter)
+            else:
+                model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     return HuggingFaceLanguageModel(model.to(device), read_tokenizer(base))

@@ -23,8 +23,10 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
 from fine_tune.collate import WeightedRows
+from fine_tune.experts import fresh_experts
 from fine_tune.four_bits import in_four_bits, read_as_stored
 from fine_tune.method import Tuned
+from fine_tune.methods.loramoe import expert_method
 from fine_tune.settings import TrainSettings
 from fine_tune.weighted_trainer import WeightedTrainer
 from scorers.measures.models.language_model import read_causal_model, read_tokenizer
@@ -65,13 +67,20 @@ def build_trainer(
     )
     args = trainer_config(settings, checkpoints)  # which says what device this process has
     loaded = load_model(model, settings.tune)
+    given: PreTrainedModel | PeftModel = loaded
+    if adapter is not None:
+        given = with_adapter(loaded, adapter)
+    elif (routed := expert_method(settings.methods)) is not None:
+        torch.manual_seed(settings.seed)  # TRL does it for the adapter that it makes itself
+        given = fresh_experts(loaded, routed.experts, fresh)
+    plain = isinstance(given, PreTrainedModel)
     trainer = WeightedTrainer(
-        model=loaded if adapter is None else with_adapter(loaded, adapter),
+        model=given,
         args=args,
         train_dataset=splits["train"],
         eval_dataset=splits.get("validation"),
         processing_class=load_chat_tokenizer(model),
-        peft_config=fresh if settings.tune != "full" and adapter is None else None,
+        peft_config=fresh if settings.tune != "full" and plain else None,
     )
     for parameter in trainer.loaded_model().parameters():
         if parameter.requires_grad:  # beside weights in 4 bits, TRL makes an adapter bfloat16

@@ -133,6 +133,7 @@ class WeightedTrainer(SFTTrainer):
                 if name.startswith(SCORE_PREFIX)
             },
             model=WrappedModel(model, self.loaded_model()),
+            tasks=inputs.get(TASK),
             rejected=rejected_of(inputs),
         )
 

@@ -9,6 +9,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from fine_tune.collate import MARKS, REJECTED, REJECTED_MARKS, REJECTED_ROWS
+from fine_tune.experts import routers
 from fine_tune.kept_base import ADAPTER_NAME, adapter_layers
 from fine_tune.method import ForwardLosses, LossBatch, RejectedAnswers, WholeOutput
 
@@ -45,6 +46,10 @@ class WrappedModel:
             name: (each.lora_B[ADAPTER_NAME].weight, each.lora_A[ADAPTER_NAME].weight)
             for name, each in adapter_layers(self.loaded)[1].items()
         }
+
+    def gates(self) -> list[torch.Tensor]:
+        """See TrainedModel."""
+        return [each.gates for each in routers(self.loaded).values() if each.gates is not None]
 
     def head(self, states: torch.Tensor) -> torch.Tensor:
         """See TrainedModel."""

@@ -34,6 +34,7 @@ class FakeForward:
         given = self.log_probs.detach().abs() if entropy is None else torch.tensor(entropy)
         self.entropy = given
         self.mask = torch.ones(self.log_probs.shape, dtype=torch.bool)
+        self.chosen: Sequence[torch.Tensor] = ()
 
     def batch(
         self,
@@ -73,6 +74,9 @@ class FakeForward:
 
     def adapter(self) -> Mapping[str, tuple[torch.Tensor, torch.Tensor]]:
         return {}
+
+    def gates(self) -> Sequence[torch.Tensor]:
+        return self.chosen
 
     def head(self, states: torch.Tensor) -> torch.Tensor:
         """Nothing."""

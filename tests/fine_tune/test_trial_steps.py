@@ -75,6 +75,7 @@ def test_each_stage_is_planned_by_the_rows_that_it_draws(
         {"lora_rank": 2, "methods": [{"method": "lora_sb"}]},
         {"methods": [{"method": "asft"}]},
         {"tune": "full", "methods": [{"method": "roste", "rows": 2}]},
+        {"methods": [{"method": "loramoe", "experts": 2}]},
         pytest.param({"tune": "qlora"}, marks=needs_library),
         {"lora_rank": 2, "methods": [{"method": "corda", "knowledge": {"export": "elsewhere"}}]},
     ],

@@ -40,6 +40,7 @@ from scorers.measures.models.model_cache import (
 from scorers.measures.models.model_folder import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
+    EXPERTS_CONFIG,
     MODEL_FILES,
     UnusableModelError,
     read_object,
@@ -168,6 +169,11 @@ def _resolve_wheel(name: str, cache: Path) -> tuple[Path, str]:
 
 
 def _resolve_adapter(folder: Path, cache: Path) -> tuple[Path, str]:
+    if (folder / EXPERTS_CONFIG).is_file():
+        raise UnusableModelError(
+            f"{str(folder)!r} holds experts behind a router, which cannot be merged into a model: "
+            "name an adapter that was trained without loramoe"
+        )
     if not (folder / ADAPTER_CONFIG).is_file():
         raise MissingModelError(
             f"{str(folder)!r} has no {ADAPTER_CONFIG}: name the folder that PEFT wrote"

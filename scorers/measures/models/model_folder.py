@@ -19,6 +19,8 @@ MODEL_FILES = (
 NOT_THE_MODEL = ("trainer_state.json", "training_args.json", "all_results.json")
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+EXPERTS_CONFIG, EXPERTS_WEIGHTS = "experts_config.json", "experts.safetensors"
+"""Of experts behind a router, which no other weights can be merged with."""
 CONFIG, WEIGHTS, INDEX_END = "config.json", "model.safetensors", ".safetensors.index.json"
 MODULES = "modules.json"
 OWN_CLASSES = "sentence_transformers."
