@@ -55,6 +55,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "sftmix, LoRA": with_method(LORA, "sftmix"),
     "ift, LoRA": with_method(LORA, "ift"),
     "asft, LoRA": with_method(LORA, "asft"),
+    "dpo, LoRA": with_method(LORA, "dpo"),
     "fait, LoRA": with_method(LORA, "fait"),
     "reg_lora, LoRA": with_method(LORA, "reg_lora", earlier=[{"folder": EARLIER}]),
     "loramoe, LoRA": with_method({"lora_rank": 2}, "loramoe", experts=4),

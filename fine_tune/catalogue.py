@@ -10,6 +10,7 @@ from fine_tune.methods.coba import CoBa
 from fine_tune.methods.cofitune import CoFiTune
 from fine_tune.methods.corda import CorDA
 from fine_tune.methods.dft import DFT
+from fine_tune.methods.dpo import DPO
 from fine_tune.methods.eva import EVA
 from fine_tune.methods.fait import FAIT
 from fine_tune.methods.hft import HFT
@@ -38,6 +39,7 @@ Method = Annotated[
     | IFT
     | RegLoRA
     | ASFT
+    | DPO
     | FAIT
     | LoRAMoE
     | EVA

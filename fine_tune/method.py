@@ -34,9 +34,10 @@ Change: TypeAlias = Literal[
 """What a training is made of, in the order in which methods are asked."""
 
 Tuned: TypeAlias = Literal["lora", "qlora", "full"]
-Divisor: TypeAlias = Literal["tokens", "weights", "rows", "batches"]
+Divisor: TypeAlias = Literal["tokens", "weights", "rows", "pairs", "batches"]
 """What the losses of an optimizer step are summed over, and divided by the number of: trained
-tokens, their weights, rows, or forward passes, each of which has its own mean."""
+tokens, their weights, rows, rows with a rejected answer, or forward passes, each of which has its
+own mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,10 @@ class TrainedModel(Protocol):
 
     def forward(self, inputs: Mapping[str, torch.Tensor]) -> ForwardLosses:
         """Losses of the labels in the inputs, without logits in memory."""
+        ...
+
+    def reference(self, inputs: Mapping[str, torch.Tensor]) -> ForwardLosses:
+        """The same of the model without its adapter, without a gradient."""
         ...
 
     def whole(self, inputs: Mapping[str, torch.Tensor]) -> WholeOutput:
@@ -149,17 +154,18 @@ class LossBatch:
     rejected: RejectedAnswers | None = None
     """None where no row of the batch has one."""
 
-    def read_both(self) -> tuple[AnswerLosses, AnswerLosses | None]:
+    def read_both(self, *, reference: bool = False) -> tuple[AnswerLosses, AnswerLosses | None]:
         """The rows and their rejected answers, in one forward pass as everywhere.
 
         Processes that read together do as many passes each: one without rejected answers may not
-        leave one out.
+        leave one out. With `reference` the model is asked without its adapter.
         """
         import torch
         from torch.nn.functional import pad
 
+        ask = self.model.reference if reference else self.model.forward
         if self.rejected is None:
-            read = self.model.forward(self.inputs)
+            read = ask(self.inputs)
             return AnswerLosses(read.log_probs.float(), read.label_mask), None
         both = [self.inputs, self.rejected.inputs]
         rows, tokens = zip(*(each["labels"].shape for each in both), strict=True)
@@ -173,7 +179,7 @@ class LossBatch:
             )
             for name, fill in fills.items()
         }
-        read = self.model.forward(joined)
+        read = ask(joined)
         log_probs, mask = read.log_probs.float(), read.label_mask
         kept, rejected = (
             AnswerLosses(log_probs[place, : count - 1], mask[place, : count - 1])
@@ -219,6 +225,9 @@ class TrainingMethod(BaseModel):
 
     pairs: ClassVar[bool] = False
     """Of a loss: whether it reads the rejected answers that an export has beside its rows."""
+
+    compares_with_base: ClassVar[bool] = False
+    """Of a loss: whether the model without its adapter is what it begins with."""
 
     method: str
 

@@ -95,7 +95,10 @@ def attach_rejected(
     for name in PAIR_COLUMNS:
         rows = rows.add_column(name, [each[name] for each in beside])
     note = f"{method.method}: {count} of {len(rows)} rows have a rejected answer"
-    return rows, [f"{note}; the others are trained without" if count < len(rows) else note]
+    if count < len(rows):
+        without = "count nothing" if method.divides_by == "pairs" else "are trained without"
+        note = f"{note}; the others {without}"
+    return rows, [note]
 
 
 def pair_columns(

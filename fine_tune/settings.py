@@ -235,6 +235,12 @@ class TrainSettings(BaseModel):
                 raise ValueError(
                     f"{parts['adapter']} begins an adapter: stage {number} goes on with one"
                 )
+            if number > 1 and (names := [e.method for e in stage.methods if e.compares_with_base]):
+                raise ValueError(
+                    f"{names[0]} compares with the model without its adapter, which stage {number} "
+                    "goes on with: train it by itself, with adapter:DIRECTORY of the stages before "
+                    "as its model"
+                )
             if number < len(self.stages) and (
                 names := [e.method for e in stage.methods if e.rounds]
             ):

@@ -22,6 +22,7 @@ from fine_tune.collate import (
     LOSS_WEIGHTS,
     PAIR_COLUMNS,
     REJECTED,
+    REJECTED_ROWS,
     TASK,
     count_read,
     count_rows_of,
@@ -34,7 +35,13 @@ from fine_tune.mixed_export import MixedExport
 from fine_tune.report import OnStep
 from fine_tune.rounding import unrounded
 from fine_tune.spanned import fold_in
-from fine_tune.wrapped_model import Inputs, WrappedModel, rejected_of, weighted_nats
+from fine_tune.wrapped_model import (
+    Inputs,
+    WrappedModel,
+    rejected_of,
+    weighted_nats,
+    without_adapter,
+)
 from scorers.measures.models.language_model import read_causal_model
 from storage.exports_manifest import IGNORED, SCORE_PREFIX
 
@@ -181,6 +188,8 @@ class WeightedTrainer(SFTTrainer):
             return torch.tensor(len(batches))
         if by == "rows":
             return torch.tensor(sum(count_rows_of(batch) for batch in batches))
+        if by == "pairs":
+            return torch.tensor(sum(len(b[REJECTED_ROWS]) for b in batches if REJECTED_ROWS in b))
         total = torch.tensor(0)
         for batch in batches:
             trained = batch["labels"][:, 1:] != IGNORED
@@ -292,12 +301,8 @@ class WeightedTrainer(SFTTrainer):
             with unrounded(model):
                 yield
             return
-        trained = [each.requires_grad for each in model.parameters()]
-        with model.disable_adapter():
+        with without_adapter(model):
             yield
-        # PEFT lets all of an adapter ask for a gradient again.
-        for parameter, was in zip(model.parameters(), trained, strict=True):
-            parameter.requires_grad_(was)
 
     def longest_row(self) -> int | None:
         """Most tokens the model has positions for; None where it sets no such limit."""

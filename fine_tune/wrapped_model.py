@@ -1,6 +1,7 @@
 """The model in training as losses ask it, and the loss where no method has one of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -29,6 +30,11 @@ class WrappedModel:
         found: ForwardLosses = self.wrapped(**inputs, use_cache=False, fused_lm_head=True)
         return found
 
+    def reference(self, inputs: Inputs) -> ForwardLosses:
+        """See TrainedModel."""
+        with torch.no_grad(), without_adapter(self.loaded):
+            return self.forward(inputs)
+
     def whole(self, inputs: Inputs) -> WholeOutput:
         """See TrainedModel."""
         read = {name: value for name, value in inputs.items() if name != "labels"}
@@ -55,6 +61,23 @@ class WrappedModel:
         """See TrainedModel."""
         logits: torch.Tensor = self.loaded.get_output_embeddings()(states)
         return logits
+
+
+@contextmanager
+def without_adapter(model: PreTrainedModel | PeftModel) -> Iterator[None]:
+    """A model as it is without its adapter.
+
+    Raises:
+        TypeError: if it has none.
+    """
+    if not isinstance(model, PeftModel):
+        raise TypeError(f"expected a model with an adapter, got {type(model).__name__}")
+    trained = [each.requires_grad for each in model.parameters()]
+    with model.disable_adapter():
+        yield
+    # PEFT lets all of an adapter ask for a gradient again.
+    for parameter, was in zip(model.parameters(), trained, strict=True):
+        parameter.requires_grad_(was)
 
 
 def rejected_of(inputs: Inputs) -> RejectedAnswers | None:

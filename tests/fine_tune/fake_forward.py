@@ -58,6 +58,11 @@ class FakeForward:
         """What a model would say."""
         return FakeLosses(self.log_probs * self.mask, self.entropy * self.mask, self.mask)
 
+    def reference(self, inputs: Mapping[str, torch.Tensor]) -> ForwardLosses:
+        """What the model said before: that each token has a chance of 1 / e."""
+        said = -torch.ones(self.log_probs.shape)
+        return FakeLosses(said * self.mask, self.entropy * self.mask, self.mask)
+
     def gradient(self) -> list[float]:
         """Of the log-probabilities, row by row."""
         assert self.log_probs.grad is not None

@@ -55,7 +55,7 @@ def settings_of(method: str) -> TrainSettings:
     return TrainSettings.model_validate({"lora_rank": 2, "methods": [{"method": method}]})
 
 
-@pytest.mark.parametrize("name", ["asft", "fait"])
+@pytest.mark.parametrize("name", ["asft", "dpo", "fait"])
 def test_a_step_is_the_same_however_it_is_cut(
     name: str, pairs: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
