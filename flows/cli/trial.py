@@ -10,8 +10,10 @@ from flows.cli.output import print_json, print_text
 from flows.progress import say, spoken
 
 if TYPE_CHECKING:
-    from flows.prepare_trial import PreparedTrial
+    from flows.begin_run import RunState
+    from flows.prepare_trial import PreparedTrial, Questions
     from flows.price_trial import TrialCost
+    from flows.recipe.trial import Trial
 
 MORE_SEEDS = (2, 3, 5, 8, 10)
 """What the plan shows beside the looks that are planned."""
@@ -24,13 +26,18 @@ def trial(
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what it would cost and could see; train nothing.")
     ] = False,
+    lds: Annotated[
+        bool,
+        typer.Option("--lds", help="Ask instead whether scores know anything about training."),
+    ] = False,
     wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
     """Train on a choice and on its controls, and say whether it is better.
 
     A recipe is run up to its selection, and its choice compared with random rows of as many loss
-    tokens. What was trained is not trained again; docs/trials.md has the file.
+    tokens. What was trained is not trained again; docs/trials.md has the file. With --lds random
+    halves are trained, and each stored score is held against what came of them.
     """
     from flows.cli.run import RunOptions, run_until
     from flows.prepare_trial import prepare_trial, read_files
@@ -40,6 +47,9 @@ def trial(
     wanted = load_trial(file)
     files = read_files(wanted)  # what is wrong with them is told before the recipe is run
     state = run_until(Path(wanted.recipe), "select", RunOptions(wait, "threads", None))
+    if lds:
+        relate(wanted, state, files, plan=plan, as_json=as_json)
+        return
     prepared = prepare_trial(wanted, state, files)
     cost = time_trial(prepared)
     for line in trial_plan_lines(prepared, cost):
@@ -54,6 +64,34 @@ def trial(
         print_json(result)
     else:
         print_text(trial_markdown(result))
+
+
+def relate(
+    wanted: "Trial", state: "RunState", files: "Questions", *, plan: bool, as_json: bool
+) -> None:
+    """Train on random halves, and hold the scores against what came of them."""
+    from flows.price_trial import time_trial
+    from flows.relate_scores import name_scores, prepare_halves, relate_scores
+    from pipeline.evidence.lds_markdown import lds_markdown
+
+    prepared = prepare_halves(wanted, state, files)
+    trainings = prepared.trained(wanted.lds.seeds)
+    done = sum(each.done for each in trainings)
+    seconds = time_trial(prepared).seconds(trainings)
+    rows = len(next(iter(prepared.arms.values()))[0].rows.ids)
+    say(
+        f"trial: plan {prepared.plan_id}: {len(prepared.arms)} random halves of {rows:,} rows, "
+        f"{wanted.lds.seeds} seeds: {len(trainings)} trainings, {done} of them done"
+    )
+    say(f"trial: scores {', '.join(name_scores(wanted, state)) or 'none'}, beside the loss tokens")
+    say(f"trial: that takes {spoken(seconds)} on this machine")
+    if plan:
+        return
+    result = relate_scores(prepared, seconds)
+    if as_json:
+        print_json(result)
+    else:
+        print_text(lds_markdown(result))
 
 
 def trial_plan_lines(prepared: "PreparedTrial", cost: "TrialCost") -> list[str]:

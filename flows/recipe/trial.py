@@ -13,7 +13,7 @@ from flows.recipe.strict_yaml import MOST_CHARACTERS, read_yaml
 from pipeline.selection.step import BudgetSettings
 from pipeline.settings import Settings
 from pipeline.trials.looks import look_levels
-from pipeline.trials.settings import ArmSettings, TrialEvaluation
+from pipeline.trials.settings import ArmSettings, HalvesSettings, TrialEvaluation
 from scorers.names import did_you_mean
 
 CHOICE, RANDOM = "choice", "random"
@@ -74,6 +74,10 @@ class Trial(Settings):
         gt=0,
         description="A smaller difference does not matter; in the unit of the primary evaluation, "
         "nats per token or nats of margin.",
+    )
+    lds: HalvesSettings = Field(
+        default=HalvesSettings(),
+        description="Of `--lds`: random halves that scores are held against.",
     )
     level: float = Field(
         default=0.05,
@@ -149,7 +153,8 @@ def describe_problem(detail: Any) -> str:  # noqa: ANN401 - pydantic_core types 
     """One validation error in one line."""
     where = ".".join(map(str, detail["loc"]))
     if detail["type"] == "extra_forbidden":
-        known = [*Trial.model_fields, *ArmSettings.model_fields, *TrialEvaluation.model_fields]
+        blocks = (Trial, ArmSettings, TrialEvaluation, HalvesSettings)
+        known = [name for block in blocks for name in block.model_fields]
         return f"{where}: unknown key. {did_you_mean(str(detail['loc'][-1]), known)}"
     message = detail["msg"].removeprefix("Value error, ")
     return f"{where}: {message}" if where else message

@@ -52,6 +52,28 @@ class ArmSettings(Settings):
         return self.control != "untrained"
 
 
+class HalvesSettings(Settings):
+    """Random halves that scores are held against, of `sluice trial --lds`."""
+
+    scores: tuple[str, ...] = Field(
+        default=(), description="Scores of the recipe; all that rank rows if not given."
+    )
+    halves: int = Field(
+        default=24, ge=8, description="Random halves; each is trained `seeds` times."
+    )
+    rows: int = Field(
+        default=400,
+        ge=40,
+        description="Rows that halves are drawn of, themselves drawn at random from those that the "
+        "choice was made from.",
+    )
+    seeds: int = Field(
+        default=2,
+        ge=1,
+        description="Trainings of each half; two or more tell how far any score could agree.",
+    )
+
+
 class TrialEvaluation(Settings):
     """What the arms are measured by: gold answers, choices, or what another harness found."""
 
