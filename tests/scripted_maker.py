@@ -66,6 +66,18 @@ def write_tasks(folder: Path) -> Path:
     return path
 
 
+def write_reviews(folder: Path) -> Path:
+    """Four reviews with their labels, six without, and one of the four again without."""
+    path = folder / "reviews.jsonl"
+    labelled = [
+        {"prompt": f"review {n}", "completion": "good" if n % 2 else "bad"} for n in range(4)
+    ]
+    path.write_text(
+        "\n".join(map(json.dumps, [*labelled, *({"prompt": f"review {n}"} for n in range(3, 10))]))
+    )
+    return path
+
+
 PAGES = (
     "# Rivers\n\nThe Danube rises in the Black Forest and ends in the Black Sea. Ten countries lie "
     "on it, more than on any other river of the world.\n",

@@ -16,6 +16,7 @@ from pipeline.generation.makers.lamini import LaMini
 from pipeline.generation.makers.magpie import Magpie
 from pipeline.generation.makers.metacognition import Metacognition
 from pipeline.generation.makers.orca import Orca
+from pipeline.generation.makers.pseudo_labels import PseudoLabels
 from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
 from pipeline.generation.makers.repair import Repair
@@ -47,6 +48,7 @@ AnyMaker = (
     | Magpie
     | Metacognition
     | Orca
+    | PseudoLabels
     | RTuning
     | Rejection
     | ReverseInstructions
@@ -71,6 +73,7 @@ Generator = Annotated[
     | Annotated[Magpie, Tag("magpie")]
     | Annotated[Metacognition, Tag("metacognition")]
     | Annotated[Orca, Tag("orca")]
+    | Annotated[PseudoLabels, Tag("pseudo_labels")]
     | Annotated[RTuning, Tag("r_tuning")]
     | Annotated[Rejection, Tag("rejection")]
     | Annotated[ReverseInstructions, Tag("reverse_instructions")]
@@ -96,6 +99,7 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "magpie": Magpie,
     "metacognition": Metacognition,
     "orca": Orca,
+    "pseudo_labels": PseudoLabels,
     "r_tuning": RTuning,
     "rejection": Rejection,
     "reverse_instructions": ReverseInstructions,

@@ -326,7 +326,8 @@ def make_notes(
     came_to = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
     notes = [
         f"{workload.settings.method} by {workload.settings.shown_model}: {len(workload.chosen)} "
-        f"{sources}; calls: {spent or 'none'}; replies: {came_to or 'none'}"
+        f"{sources}; calls: {spent or 'none'}; replies: {came_to or 'none'}",
+        *workload.settings.notes_of(outcomes),
     ]
     if made.unfinished:
         what = f"{made.unfinished} of {len(workload.chosen)} {sources} are not finished"

@@ -177,6 +177,14 @@ class GeneratorBlock(AnsweringBlock):
             MissingModelError: as AnsweringBlock.identity.
         """
 
+    def notes_of(self, outcomes: Mapping[str, int]) -> Sequence[str]:
+        """What the outcomes of its replies come to, beside their counts.
+
+        Args:
+            outcomes: outcome and reason → replies, such as "dropped cut_off".
+        """
+        return ()
+
     def train(self, task: str) -> str:
         """Answer an Ask of the kind "train", which is work done here and asks no model.
 

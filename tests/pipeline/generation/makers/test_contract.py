@@ -27,6 +27,7 @@ from pipeline.generation.makers.lamini import LaMini
 from pipeline.generation.makers.magpie import Magpie
 from pipeline.generation.makers.metacognition import Metacognition
 from pipeline.generation.makers.orca import Orca
+from pipeline.generation.makers.pseudo_labels import PseudoLabels
 from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
 from pipeline.generation.makers.repair import Repair
@@ -63,6 +64,7 @@ from tests.scripted_maker import (
     scripted,
     served_by,
     write_pages,
+    write_reviews,
     write_sums,
     write_tasks,
 )
@@ -233,6 +235,12 @@ def say_fused(text: str, seed: int) -> str:
     return f"One counts on: adding gives it {a + b + ((a, b) == (3, 5))}, whoever counts."
 
 
+def say_label(text: str, seed: int) -> str:
+    """By the number of the review; one view has another label for the fifth."""
+    number = int(text.split()[1])
+    return "good" if number % 2 != ("kind" in text and number == 5) else "bad"
+
+
 @dataclass(frozen=True)
 class Case:
     """A maker on a scripted model."""
@@ -365,6 +373,20 @@ CASES = {  # by the method, and where there are several what they differ in
         say_fused,
         {"generate": 16, "judge": 7},
         7,
+    ),
+    # 6 without a label and 4 that are audited, twice each; the fifth is of two minds
+    "pseudo_labels": Case(
+        PseudoLabels(
+            method="pseudo_labels",
+            labels=("good", "bad"),
+            views=("Which?", "Is it kind?"),
+            confidence=0,
+            drift=1,
+        ),
+        write_reviews,
+        say_label,
+        {"generate": 20},
+        5,
     ),
     "r_tuning": Case(
         RTuning(method="r_tuning", compare="final_answer"), write_sums, say_sums, {"generate": 8}, 8
