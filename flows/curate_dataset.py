@@ -26,9 +26,9 @@ from flows.run_names import name_curation
 from flows.runners import RunnerName, find_runner
 from flows.stages import STAGES, StageName, finish
 from pipeline.measuring.stage import require_templates
+from pipeline.reporting.page_mark import is_page_fresh, keep_mark
 from pipeline.reporting.report import funnel_rows, write_run_report
 from pipeline.reporting.score_histograms import draw_score_histograms
-from pipeline.viewing.fixed_page import write_fixed_page
 from storage.workspace import Workspace
 from storage.workspace_lock import lock_workspace
 
@@ -144,11 +144,22 @@ def say_where_the_page_is() -> None:
         say("PREFECT_API_URL is not set: the run page will not be kept; `sluice server` keeps it")
 
 
+def renew_page(workspace: Workspace, run_id: str) -> Path:
+    """Write the page of a run, unless it would be the same again; return where it is."""
+    if is_page_fresh(workspace, run_id):
+        return workspace.page_of(run_id)
+    from pipeline.viewing.fixed_page import write_fixed_page  # with FastAPI, which takes a while
+
+    page = write_fixed_page(workspace, run_id)
+    keep_mark(workspace, run_id)
+    return page
+
+
 def show_report(state: RunState) -> None:
     """Put funnel, evidence, changes and scores on the run's page, and into the workspace."""
     workspace, run_id, name = state.run.workspace, state.run.run_id, state.recipe.name
     report = write_run_report(workspace, run_id)
-    page = write_fixed_page(workspace, run_id)
+    page = renew_page(workspace, run_id)
     say(f"report: {page}")
     show_page(name, run_id, page)
     show_funnel(name, run_id, funnel_rows(report.counts))

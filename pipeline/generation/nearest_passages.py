@@ -11,7 +11,6 @@ TF-IDF of scikit-learn.
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from scorers.words import split_words
 
@@ -21,6 +20,9 @@ class PassageIndex:
 
     def __init__(self, texts: Sequence[str]) -> None:
         """Count the words of the passages, which are in the order of their ids."""
+        # Here, for it takes a second, and every recipe reads this module.
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
         self._vectorizer = TfidfVectorizer(analyzer=split_words, sublinear_tf=True)
         self._weights = (
             self._vectorizer.fit_transform(texts) if any(map(split_words, texts)) else None

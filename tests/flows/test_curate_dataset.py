@@ -107,7 +107,7 @@ def test_what_there_is_of_a_report_is_shown(
     report = SimpleNamespace(counts=[], evidence=part, changes=part, trial=part, cards=cards)
     monkeypatch.setattr(curate_dataset, "write_run_report", lambda *_: report)
     page = tmp_path / "page.html"
-    monkeypatch.setattr(curate_dataset, "write_fixed_page", lambda *_: page)
+    monkeypatch.setattr(curate_dataset, "renew_page", lambda *_: page)
     monkeypatch.setattr(
         curate_dataset, "draw_score_histograms", lambda *_: b"png" if there else None
     )
