@@ -183,7 +183,7 @@ def make_by_pseudo_labels(settings: PseudoLabels, sources: Sequence[Example], se
     priors = Counter(settings.label_of(each.response) or "" for each in given.values())
     kept = within_shares([each for each in found if not each.fault], priors, settings.drift)
     return [
-        *(settle(each, each.source.example_id in kept) for each in found),
+        *(settle_label(each, each.source.example_id in kept) for each in found),
         *(
             Settled(each.places, None, audit_outcome(settings, each), [each.source.example_id])
             for each in compared
@@ -273,7 +273,7 @@ def within_shares(found: Sequence[Labelled], priors: Mapping[str, int], drift: f
     }
 
 
-def settle(found: Labelled, kept: bool) -> Settled:
+def settle_label(found: Labelled, kept: bool) -> Settled:
     """A prompt with its label, or why it has none."""
     parents = [found.source.example_id]
     if found.fault or not kept:
