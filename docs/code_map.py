@@ -84,6 +84,7 @@ PAGE_REMARKS = {
     "handoff": "An export for LLaMA-Factory, axolotl and others, and what each makes of it",
     "measuring": "How rows are read by a model, how exactly, how fast",
     "methods": "Every score and method: formula, source, cost, limits",
+    "makers": "Makers of rows, compared: what each needs, costs and fails at",
     "mixtures": "How much of which source, and how much at all",
     "operations": "A Prefect server, workers, a schedule, the handoff to a GPU",
     "recipes": "Where to find what in a recipe; a small one that works",
