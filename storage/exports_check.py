@@ -17,6 +17,7 @@ from storage.exports_manifest import (
     DATA_FOLDER,
     IGNORED,
     MANIFEST_FILE,
+    PREFERENCES_FOLDER,
     SPLITS,
     TOKENS_FOLDER,
     ExportManifest,
@@ -86,7 +87,7 @@ def _check_foreign(directory: Path, manifest: ExportManifest) -> list[ExportProb
     known = {file.path for file in manifest.files}
     paths = [
         f"{folder}/{path.name}"
-        for folder in (DATA_FOLDER, TOKENS_FOLDER)
+        for folder in (DATA_FOLDER, TOKENS_FOLDER, PREFERENCES_FOLDER)
         for path in sorted((directory / folder).glob("*"))
     ]
     return [ExportProblem(path, "is not in the manifest") for path in paths if path not in known]
@@ -217,7 +218,12 @@ def _check_rejected(directory: Path, manifest: ExportManifest, split: Split) -> 
         tokens += pc.sum(counted, min_count=0).as_py()
     found = RejectedCounts(rows=rows, loss_tokens=tokens)
     promised = manifest.rejected.get(split, RejectedCounts())
-    if found == promised:
-        return []
-    detail = f"has {found} rejected answers, the manifest promises {promised}"
-    return [ExportProblem(split, detail)]
+    if found != promised:
+        detail = f"has {found} rejected answers, the manifest promises {promised}"
+        return [ExportProblem(split, detail)]
+    shards = manifest.data_files(split, PREFERENCES_FOLDER)
+    pairs = sum(batch.num_rows for batch in read_columns(directory, shards, ["rejected_id"]))
+    if shards and pairs != rows:
+        detail = f"has {pairs} pairs, and {rows} rows have a rejected answer"
+        return [ExportProblem(f"{PREFERENCES_FOLDER}/{split}", detail)]
+    return []

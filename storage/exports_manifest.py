@@ -26,6 +26,9 @@ TOKENS_FOLDER = "tokens"
 PRETOKENIZED = "pretokenized"
 """What `load_dataset` is told to get the rows of TOKENS_FOLDER."""
 
+PREFERENCES = PREFERENCES_FOLDER = "preferences"
+"""The same of the rows that have a rejected answer, in TRL's preference format."""
+
 SCORE_PREFIX = "score_"
 """Before the name of a score: its column in the rows of an export."""
 

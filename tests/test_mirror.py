@@ -33,6 +33,7 @@ TESTED_WITH = {
     "pipeline/documents/settings.py": "pipeline/documents/test_stage.py",
     "pipeline/documents/tokenizer.py": "pipeline/documents/test_stage.py",
     "pipeline/documents/units.py": "pipeline/documents/test_passages.py",
+    "pipeline/export/preferences.py": "pipeline/export/test_rejected.py",
     "pipeline/extras.py": "pipeline/documents/test_stage.py",
     "pipeline/evidence/lengths.py": "pipeline/evidence/test_lengths_and_overlap.py",
     "pipeline/evidence/training_markdown.py": "flows/test_artifacts.py",

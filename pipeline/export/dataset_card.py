@@ -15,6 +15,8 @@ from pipeline.measuring.faults import fault_lines
 from pipeline.text.markdown import bullets, code_span, escape_markdown, markdown_table, show_names
 from storage.exports_manifest import (
     DATA_FOLDER,
+    PREFERENCES,
+    PREFERENCES_FOLDER,
     PRETOKENIZED,
     SCORE_PREFIX,
     TOKENS_FOLDER,
@@ -86,6 +88,11 @@ REJECTED_TEXT = """\
 | `rejected_answer` | another answer to the prompt, which the selection dropped; null: none |
 | `rejected_id`, `rejected_reason` | the example it is the answer of, and why that was dropped |
 | `rejected_tokens` | tokens of that answer |
+"""
+
+PREFERENCES_TEXT = f"""
+`load_dataset(folder, "{PREFERENCES}")` has those rows once more, in TRL's preference format:
+`prompt`, `chosen`, `rejected` and `tools`, with `example_id`, `rejected_id` and `rejected_reason`.
 """
 
 
@@ -216,6 +223,7 @@ def _card_data(facts: ExportFacts, counts: WrittenCounts) -> "DatasetCardData":
             for name, folder, splits_there in (
                 ("default", DATA_FOLDER, counts.splits),
                 (PRETOKENIZED, TOKENS_FOLDER, counts.pretokenized),
+                (PREFERENCES, PREFERENCES_FOLDER, counts.rejected),
             )
             if splits_there
         ],
@@ -274,6 +282,8 @@ def _column_section(facts: ExportFacts, counts: WrittenCounts) -> str:
     if facts.rejected:
         found = sum(split.rows for split in counts.rejected.values())
         lines += [REJECTED_TEXT.rstrip(), f"\n{found:,} rows have a rejected answer."]
+        if found:
+            lines += [PREFERENCES_TEXT.rstrip()]
     return "\n".join(lines)
 
 

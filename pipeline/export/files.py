@@ -3,6 +3,7 @@
     data/train-00000-of-00001.parquet    rows for `datasets.load_dataset(folder)` and TRL
     data/validation-00000-of-00001.parquet
     tokens/train-00000-of-00001.parquet  the same as token ids, where they are asked for
+    preferences/train-00000-of-00001.parquet   those with a rejected answer, as TRL has pairs
     train.jsonl, validation.jsonl        the same rows, for everything else
     README.md                            the dataset card
     recipe.json                          the recipe that chose them
@@ -25,6 +26,7 @@ import orjson
 import pyarrow.parquet as pq
 
 from pipeline.export.dataset_card import ExportFacts, WrittenCounts, write_card
+from pipeline.export.preferences import PreferenceWriter
 from pipeline.export.pretokenized import Pretokenize, TokenWriter
 from pipeline.export.rows import ExportRow, check_row
 from pipeline.export.shards import SplitWriter
@@ -179,12 +181,14 @@ def _write_rows(
         writers = {
             split: enter(SplitWriter(partial, split, scores, rejected=beside)) for split in SPLITS
         }
+        pairs = {split: enter(PreferenceWriter(partial, split)) for split in SPLITS}
         tokens = {split: enter(TokenWriter(partial, split, scores)) for split in SPLITS}
         for (split, _), turns in groupby(rows, key=lambda row: (row.split, row.rank)):
             of_example = list(turns)
             for row in of_example:
                 check_row(row, facts.max_length)
                 writers[split].write(row)
+                pairs[split].write(row)
                 sources[row.source, row.license] += 1
             for ids in pretokenize(of_example) if pretokenize else ():
                 tokens[split].write(ids)

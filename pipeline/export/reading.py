@@ -1,6 +1,6 @@
 """Read an export again: exactly, from its Parquet files, and as the `datasets` library gives it."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 from pipeline.export.shards import JSON_COLUMNS
 from storage.exports_manifest import (
     DATA_FOLDER,
+    PREFERENCES,
+    PREFERENCES_FOLDER,
     PRETOKENIZED,
     SPLITS,
     TOKENS_FOLDER,
@@ -56,9 +58,13 @@ def rows_loaded_otherwise(export: Path, manifest: ExportManifest) -> list[str]:
     Each split of each configuration is loaded as a trainer loads it, a few rows at a time.
     """
     found = []
-    configurations = {"default": (DATA_FOLDER, manifest.splits)}
+    configurations: dict[str, tuple[str, Collection[Split]]] = {
+        "default": (DATA_FOLDER, manifest.splits)
+    }
     if manifest.pretokenized:
         configurations[PRETOKENIZED] = (TOKENS_FOLDER, manifest.pretokenized)
+    if any(manifest.data_files(split, PREFERENCES_FOLDER) for split in manifest.rejected):
+        configurations[PREFERENCES] = (PREFERENCES_FOLDER, manifest.rejected)
     for configuration, (folder, splits) in configurations.items():
         for split in [name for name in SPLITS if name in splits]:
             exact = read_exported_rows(export, manifest, split, folder)

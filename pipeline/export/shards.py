@@ -48,7 +48,7 @@ SCHEMA = pa.schema(
         ("license", pa.string()),
     ]
 )
-JSON_COLUMNS = ("prompt", "completion", "tools", "rejected_answer")
+JSON_COLUMNS = ("prompt", "completion", "tools", "rejected_answer", "chosen", "rejected")
 REJECTED_COLUMNS = (
     pa.field("rejected_answer", JSON_LIST),
     pa.field("rejected_id", pa.string()),

@@ -11,6 +11,9 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
+from transformers import LlamaForCausalLM
+from trl.trainer.dpo_config import DPOConfig
+from trl.trainer.dpo_trainer import DPOTrainer
 
 from fine_tune.trainer import prepare_without_model
 from pipeline.export.files import write_export
@@ -24,7 +27,7 @@ from pipeline.export.verify import verify_workspace
 from storage.database import read_workspace
 from storage.explain import read_explanation
 from storage.exports_check import verify_export
-from storage.exports_manifest import SPLITS, RejectedCounts, read_manifest
+from storage.exports_manifest import PREFERENCES_FOLDER, SPLITS, RejectedCounts, read_manifest
 from storage.runs import read_counts
 from tests import exported_workspace
 from tests.exported_workspace import export_workspace, talk
@@ -186,6 +189,14 @@ def test_the_rejected_answer_of_a_pair_stands_beside_its_chosen_one(
         chosen = read_explanation(con, ids["62"], run.run_id)
         drawn = con.execute("select example_id from selection_rows").fetchall()
         links = verify_workspace(con, run.workspace)
+    pairs = list(read_exported_rows(made.path, made.manifest, "train", PREFERENCES_FOLDER))
+    assert sorted((p["chosen"][0]["content"], p["rejected"][0]["content"]) for p in pairs) == [
+        ("61", "62"),
+        ("62", "63"),
+        ("64", "20 11"),
+    ]
+    assert all(p["rejected_id"] == ids[p["rejected"][0]["content"]] for p in pairs)
+    assert rows_loaded_otherwise(made.path, made.manifest) == []
     assert (counts[0].rows_in, counts[0].added) == (20, 4)
     assert [each["reason"] for each in told["decisions"]][-1] == "rejected_answer"
     assert told["decisions"][-1]["because_of"] == ids["62"]
@@ -215,6 +226,32 @@ def test_held_out_rows_have_the_rejected_answers_of_their_pairs(
         assert of_pairs, split
         for row in of_pairs:
             assert row["rejected_answer"][0]["content"] == row["prompt"][0]["content"][:2] + " 62"
+
+
+@pytest.mark.slow
+def test_trls_own_trainer_of_preferences_reads_the_pairs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = ExportSettings(rejected=("rejected_answer",))
+    _, made = export_with(tmp_path, PAIRS, wanted, monkeypatch, filters=())
+    tokenizer = byte_tokenizer()
+    rows: Any = load_dataset(
+        str(made.path), "preferences", split="train", cache_dir=str(tmp_path / "cache")
+    )
+    model = LlamaForCausalLM.from_pretrained(tmp_path / "model")
+    model.resize_token_embeddings(len(tokenizer))
+    args = DPOConfig(output_dir=str(tmp_path / "trl"), use_cpu=True, bf16=False, report_to="none")
+    trainer: Any = DPOTrainer(
+        model=model, args=args, train_dataset=rows, processing_class=tokenizer
+    )
+    found = [
+        [tokenizer.decode(row[name]) for name in ("prompt_ids", "chosen_ids", "rejected_ids")]
+        for row in trainer.train_dataset
+    ]
+    begin, end = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n", "<|im_end|>\n"
+    told = [("60", "61", "62"), ("60", "62", "63"), ("20 10", "64", "20 11")]
+    expected = [[begin.format(p), c + end, r + end] for p, c, r in told]
+    assert sorted(found) == sorted(expected)
 
 
 @pytest.mark.slow
