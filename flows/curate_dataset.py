@@ -26,9 +26,9 @@ from flows.run_names import name_curation
 from flows.runners import RunnerName, find_runner
 from flows.stages import STAGES, StageName, finish
 from pipeline.measuring.stage import require_templates
-from pipeline.reporting.page_mark import is_page_fresh, keep_mark
 from pipeline.reporting.report import funnel_rows, write_run_report
 from pipeline.reporting.score_histograms import draw_score_histograms
+from pipeline.viewing.page_mark import is_page_fresh, keep_mark
 from storage.workspace import Workspace
 from storage.workspace_lock import lock_workspace
 

@@ -149,7 +149,7 @@ TESTED_WITH = {
     "storage/vectors.py": "storage/test_asked.py",
     "storage/verdicts.py": "pipeline/advice/test_suggest.py",
     "storage/what_if.py": "flows/cli/test_what_if.py",
-    "storage/workspace_mark.py": "pipeline/reporting/test_page_mark.py",
+    "storage/workspace_mark.py": "pipeline/viewing/test_page_mark.py",
 }
 """Module → the test that looks at it, where that is not its mirror."""
 

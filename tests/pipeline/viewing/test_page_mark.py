@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from flows.curate_dataset import renew_page
-from pipeline.reporting import page_mark
-from pipeline.reporting.page_mark import is_page_fresh, mark_file
 from pipeline.run_context import RunContext
+from pipeline.viewing import page_mark
+from pipeline.viewing.page_mark import is_page_fresh, mark_file
 from storage.database import Connection, open_workspace
 from storage.reviews import Review, add_reviews, write_verdicts
 from storage.runs import finish_run

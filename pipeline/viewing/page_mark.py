@@ -8,7 +8,6 @@ again. It lies beside the indexes, and may be deleted at any time.
 import hashlib
 from pathlib import Path
 
-import pipeline.viewing
 from pipeline.code_version import code_version
 from storage.conversations import content_hash
 from storage.database import read_tables
@@ -26,7 +25,7 @@ def mark_page(workspace: Workspace, run_id: str) -> str:
         return ""
     with read_tables(workspace) as con:
         known = read_workspace_mark(con)
-    folder = Path(pipeline.viewing.__file__).parent
+    folder = Path(__file__).parent
     looks = [path.read_text("utf-8") for part in LOOKS for path in sorted(folder.glob(part))]
     written = hashlib.sha256(page.read_bytes()).hexdigest()
     return content_hash([known, code_version(), content_hash(looks), written])
