@@ -42,7 +42,6 @@ class TargetVectors:
 
     ids: Names  # (m,)
     sources: Names  # (m,) paths
-    prompt_ids: Names  # (m,)
     vectors: Floats  # (m, d), NaN where there is none
 
 
@@ -113,9 +112,19 @@ class Pool:
         column = STATES.get(of, "embedding")
         return pool_columns.read_pool_vectors(self._con, key, column, slots)
 
+    @property
+    def target_ids(self) -> list[str]:
+        """Ids of the run's targets, sorted."""
+        return list(self._run.target_ids)
+
+    @cached_property
+    def target_prompts(self) -> set[str]:
+        """Ids of their prompts."""
+        return {each.prompt_id for each in read_examples(self._con, self.target_ids)}
+
     def targets(self, of: ComparedField) -> TargetVectors:
         """The targets of the run, with their vectors of one text; read anew."""
-        ids, column = list(self._run.target_ids), STATES.get(of, "embedding")
+        ids, column = self.target_ids, STATES.get(of, "embedding")
         key = self._run.measures[embeddings_name(of)]
         _, columns = read_measurements(self._con, key, (column,), ids)
         places = {example_id: at for at, example_id in enumerate(ids)}
@@ -125,7 +134,6 @@ class Pool:
         return TargetVectors(
             np.array([example_id for example_id, _ in pairs], dtype=object),
             np.array([paths[source_id] for _, source_id in pairs], dtype=object),
-            np.array([each.prompt_id for each in read_examples(self._con, ids)], dtype=object)[at],
             columns[column][at],
         )
 
@@ -322,6 +330,11 @@ class Candidates:
     def score_states(self, name: str) -> Names:
         """(m,) the states of a score."""
         return self.pool.score(name)[1][self.indices]
+
+    def are_targets(self) -> NDArray[np.bool_]:
+        """(m,) rows that are targets of the run, or answers to the prompt of one."""
+        prompts = self.pool.target_prompts  # a target itself has its own
+        return np.array([each in prompts for each in self.column("prompt_id")], dtype=np.bool_)
 
     def members(self, path: str) -> NDArray[np.bool_]:
         """(m,) whether each stands in a source, by the path that the recipe gives it."""

@@ -62,6 +62,13 @@ def by_id(rows: Ints, ids: Strings) -> Ints:
     return rows[sort_rows(np.zeros(len(rows)), ids[rows])]  # all keys are equal: ids decide
 
 
+def own_note(own: int) -> tuple[str, ...]:
+    """What a step says of rows that are targets themselves."""
+    if not own:
+        return ()
+    return (f"{own} rows are targets, or answers to the prompt of one, and are not taken",)
+
+
 def rank_values(rows: Candidates, ranked: Ranked) -> Floats:
     """(n,) what ranks the rows, higher first; NaN where a score is missing."""
     if isinstance(ranked, str):

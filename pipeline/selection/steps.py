@@ -10,6 +10,7 @@ from pipeline.selection.methods.correct_answer import CorrectAnswer
 from pipeline.selection.methods.diverse import Diverse
 from pipeline.selection.methods.dmt import DMT
 from pipeline.selection.methods.drop_share import DropShare
+from pipeline.selection.methods.dsir import DSIR
 from pipeline.selection.methods.facility_location import FacilityLocation
 from pipeline.selection.methods.grape import Grape
 from pipeline.selection.methods.instag import InsTag
@@ -49,6 +50,7 @@ Step = Annotated[
     | KCentre
     | InsTag
     | TargetTurns
+    | DSIR
     | Longest
     | Shortest
     | Random,

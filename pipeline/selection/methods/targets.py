@@ -43,7 +43,7 @@ from pipeline.ranking.searches import Vectors32
 from pipeline.ranking.whitening import Whitening, fit_whitening
 from pipeline.selection.candidates import Candidates, Vectors
 from pipeline.selection.methods.random import random_keys
-from pipeline.selection.step import ComparedText, RankStep, by_id
+from pipeline.selection.step import ComparedText, RankStep, by_id, own_note
 from scorers.arrays import Ints, Strings, require_same_length
 
 FITTED_ON = 500_000
@@ -160,13 +160,6 @@ def go_round(
         turn = left
 
 
-def own_note(own: int) -> tuple[str, ...]:
-    """What a step says of rows that are targets themselves."""
-    if not own:
-        return ()
-    return (f"{own} rows are targets, or answers to the prompt of one, and are not taken",)
-
-
 def whiten_rows(vectors: Vectors32, ids: Strings, dimensions: int, seed: int) -> Whitening:
     """The map that whitens the rows (n, d) that have a vector, or a seeded sample of them."""
     known = by_id(np.flatnonzero(~np.isnan(vectors).any(axis=1)), ids)  # sums are in their order
@@ -212,8 +205,7 @@ class TargetTurns(RankStep):
                 f"{without} of the {len(set(targets.ids.tolist()))} targets have no vector and "
                 "take no turn"
             )
-        own = np.isin(rows.ids.astype(str), targets.ids.astype(str))
-        own |= np.isin(rows.column("prompt_id").astype(str), targets.prompt_ids.astype(str))
+        own = rows.are_targets()
         if self.rounds == "tasks":  # a target of two sources serves in both
             queries = Queries(targets.ids.tolist(), compared, targets.sources.tolist())
         else:

@@ -19,6 +19,7 @@ from pipeline.selection.methods.correct_answer import select_correct
 from pipeline.selection.methods.diverse import select_diverse
 from pipeline.selection.methods.dmt import select_dmt_stage
 from pipeline.selection.methods.drop_share import select_without
+from pipeline.selection.methods.dsir import NGramWeights, log_weights, select_dsir
 from pipeline.selection.methods.facility_location import select_facility_location
 from pipeline.selection.methods.grape import select_best_candidates
 from pipeline.selection.methods.instag import select_instag
@@ -149,6 +150,13 @@ METHODS: dict[str, Callable[[Pool], Outcome]] = {
         p.vectors,
         p.ids,
         Queries(["a", "b", "c"], np.eye(4, dtype=np.float32)[:3], ["t", "u", "t"]),
+        TOKENS,
+        p.loss_tokens,
+        p.sources == "c",
+    ),
+    "dsir": lambda p: select_dsir(
+        log_weights(list(p.texts), ["red green", "red six"], NGramWeights()),
+        p.ids,
         TOKENS,
         p.loss_tokens,
         p.sources == "c",
