@@ -144,6 +144,15 @@ qualify runs.started_at = max(runs.started_at) over ()
 order by all
 """
 
+CONTEXT = """
+select distinct q.position, q.page, q.start_at, q.end_at, q.text, q.passage_id = p.passage_id as own
+from passages p join run_documents using (cut_id)
+join passages q on q.cut_id = p.cut_id
+    and (q.page between p.page and p.last_page or abs(q.position - p.position) <= 1)
+where p.passage_id = $id and run_id = $run and path = $path
+order by q.position
+"""
+
 # A passage can be in several cuts; what a maker is shown of it is the same in all but its headings.
 SOURCE_PASSAGES = """
 select distinct on (passage_id) passage_id, document_id, headings, start_at, end_at, text
@@ -334,6 +343,31 @@ def read_passage_places(
     con.execute(PLACES, {"id": passage_id, "run": run_id})
     names = [str(column[0]) for column in con.description or ()]
     return [dict(zip(names, row, strict=True)) for row in con.fetchall()]
+
+
+class ContextPart(NamedTuple):
+    """A passage of a page, or beside one."""
+
+    position: int
+    page: int | None
+    start_at: int
+    end_at: int
+    text: str
+    own: bool
+    """Whether it is the one that was asked about."""
+
+
+def read_context(con: Connection, passage_id: str, run_id: str, path: str) -> list[ContextPart]:
+    """The passages of the pages that one stands on, and the ones beside it, in their order.
+
+    Args:
+        con: an open workspace.
+        passage_id: the whole id.
+        run_id: that found the file.
+        path: of the file, as the run has it.
+    """
+    asked = {"id": passage_id, "run": run_id, "path": path}
+    return [ContextPart(*row) for row in con.execute(CONTEXT, asked).fetchall()]
 
 
 class WalkedDocument(NamedTuple):

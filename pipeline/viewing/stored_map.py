@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.measuring.measures.embeddings import embeddings_name
 from pipeline.viewing.map_layout import LAYOUTS, Layout, LayoutMethod, layout_version
 from pipeline.viewing.opened_run import OpenedRun, RunMap, Viewer
-from pipeline.viewing.row_page import OF
+from pipeline.viewing.row_page import embedded
 from storage.conversations import content_hash
 from storage.error_notes import whole_file
 from storage.measurements import MeasureKey
@@ -21,12 +20,6 @@ VERSION = 1
 
 MOST_POINTS = 100_000
 """That are drawn, and that PaCMAP lays out."""
-
-
-def embedded(opened: OpenedRun) -> tuple[str, MeasureKey] | None:
-    """Which text of a run's rows was embedded, and what the vectors are stored under."""
-    found = ((of, opened.measures.get(embeddings_name(of))) for of in OF)
-    return next(((of, key) for of, key in found if key is not None), None)
 
 
 def read_map(viewer: Viewer, opened: OpenedRun, method: LayoutMethod) -> RunMap | None:

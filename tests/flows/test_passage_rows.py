@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from benchmarks.plain_run import measure_plainly
 from flows.begin_run import NoRowsError, RunState, begin, ingest_stage
@@ -22,6 +23,8 @@ from pipeline.generation.make import count_made, make_rows
 from pipeline.generation.makers.evol_instruct import EvolInstruct
 from pipeline.progress import tell_nobody
 from pipeline.selection.stage import select_examples
+from pipeline.viewing.app import make_app
+from pipeline.viewing.opened_run import Viewer
 from storage.arrivals import Window, read_arrivals
 from storage.conversations import Conversation
 from storage.database import open_workspace, read_tables, read_workspace
@@ -137,6 +140,14 @@ def test_a_row_leads_back_to_its_page_and_has_its_licence(
     (place,) = passage["places"]
     text = (tmp_path / "docs" / "a.md").read_text()
     assert text[place["start_at"] : place["end_at"]] == place["text"] == text.strip()
+    app = make_app(Viewer(state.run.workspace), "t", ["here:1"])
+    client = TestClient(app, base_url="http://here:1")
+    page = client.get(f"/rows/{first['example_id']}?token=t").text
+    assert f'href="/passages/{passage["passage_id"]}"' in page, "its parent, and its page"
+    assert f'href="/rows/{passage["passage_id"]}' not in page, "it is no row"
+    shown = client.get(f"/passages/{passage['passage_id']}").text
+    assert "docs/a.md" in shown and "20 21 22 23" in shown and "Under Head 20" in shown
+    assert client.get(f"/passages/{'0' * 32}").status_code == 404
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ from pipeline.viewing.map_layout import LayoutMethod
 from pipeline.viewing.opened_run import OpenedRun, RunMap
 from pipeline.viewing.pages.scores import send_json
 from pipeline.viewing.rendering import cut
-from pipeline.viewing.stored_map import embedded, read_map
+from pipeline.viewing.row_page import embedded
+from pipeline.viewing.stored_map import read_map
 from scorers import SCORERS
 from storage.run_rows import FACETS, with_heads
 from storage.visible import harmless

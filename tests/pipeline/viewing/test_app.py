@@ -11,11 +11,14 @@ from starlette.testclient import TestClient
 
 from pipeline.reporting.report import read_run_report
 from pipeline.run_context import RunContext
+from pipeline.viewing import row_page
 from pipeline.viewing.app import make_app
 from pipeline.viewing.opened_run import Viewer
+from pipeline.viewing.pages.rows import without_overlap
 from pipeline.viewing.rendering import MOST_CHARACTERS
 from storage.contamination import HitRow, write_check
 from storage.database import Connection, open_workspace, read_workspace
+from storage.documents import ContextPart
 from storage.run_rows import RowFilter, RowOrder
 from storage.selections import read_run_selections, write_trial
 from storage.trial_items import plan_identity, write_plan, write_result
@@ -301,3 +304,44 @@ def test_the_report_has_the_trainings_on_the_choice_and_the_cards_their_numbers(
         assert told in report.markdown
     assert report.cards["evidence"].startswith("6 rows with ")
     assert "compared with" in report.cards["trial"] and "changes" not in report.cards
+
+
+def test_of_many_rows_the_nearest_are_found_when_they_are_asked_for(
+    get: Get, seen: tuple[Path, RunContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (own,) = asked(seen, "select example_id from examples where prompt = 'Question 10?'")
+    at_once = get(f"/rows/{own}")
+    monkeypatch.setattr(row_page, "NEAR_AT_ONCE", 29)
+    page = get(f"/rows/{own}")
+    assert "Nearest rows" not in page and "find its nearest rows" in page
+    later = get(f"/rows/{own}?near=true")
+    assert later.partition("Nearest rows")[2] == at_once.partition("Nearest rows")[2]
+
+
+def test_nearest_rows_are_the_runs_own(seen: tuple[Path, RunContext]) -> None:
+    viewer = Viewer(seen[1].workspace)
+    opened = viewer.open(viewer.list_runs()[0])
+    own = opened.rows.at(0)
+    assert own is not None
+    with viewer.reading() as con:
+        every = row_page.find_near(con, opened, own.example_id)
+        nearest = {each.line.example_id for each in every}
+        # Of another run: the same measurements, less the rows that were nearest.
+        rows = [each for each in opened.rows.ids() if each not in nearest]
+        find = opened.rows.find
+        opened.rows.find = lambda ids: find([i for i in ids if i in rows])  # type: ignore[method-assign]
+        others = row_page.find_near(con, opened, own.example_id)
+    assert len(every) == len(others) == row_page.NEAREST
+    assert not nearest & {each.line.example_id for each in others}
+    assert min(e.similarity for e in every) >= max(o.similarity for o in others)
+
+
+def test_a_passage_beside_another_is_shown_without_what_both_have() -> None:
+    text = "0123456789abcdefghij"
+    parts = [
+        ContextPart(n, None, start, end, text[start:end], own=n == 2)
+        for n, start, end in ((1, 0, 8), (2, 6, 13), (3, 11, 18), (4, 12, 13))
+    ]
+    shown = without_overlap(parts)
+    assert [part.text for part in shown] == ["012345", "6789abc", "defgh"]
+    assert "".join(part.text for part in shown) == text[:18] and shown[1] == parts[1]
