@@ -1,7 +1,7 @@
 """What makers keep of what a small model writes, and whether verifiers know right from wrong.
 
     SLUICE_REAL_DATA=DIR python benchmarks/made_rows.py [--parts PART ...]
-        [--questions 24] [--samples 4] [--out FILE]
+        [--questions 40] [--samples 4] [--out FILE]
 
 Of the embedded model of 135 million weights, with seeds, in a workspace that is thrown away:
 
@@ -23,7 +23,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations, islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +32,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 from scipy.stats import binomtest
 
+from benchmarks.diversity import diversity
 from benchmarks.real_rows import real_data
 from benchmarks.running import RESULTS, machine_facts, write_result
 from flows.begin_run import begin, ingest_stage
 from flows.recipe.schema import Recipe
+from pipeline.generation.catalogue import AnyMaker
 from pipeline.generation.instruction_lists import list_items
 from pipeline.generation.make import make_rows
 from pipeline.generation.verifiers.final_answer import FinalAnswer
 from pipeline.generation.verifiers.majority import Majority
 from pipeline.progress import tell_nobody
-from pipeline.text.word_overlap import overlap_of
-from scorers.words import split_words
+from pipeline.run_context import RunContext
 from storage.conversations import Conversation
 from storage.database import read_workspace
 from storage.examples import Example
@@ -51,8 +52,6 @@ TRAIN = Path("gsm8k") / "train.jsonl"
 SOLUTIONS = Path("gsm8k") / "model_solutions_660.jsonl"
 SOLVERS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 GIVEN = Path(__file__).resolve().parent.parent / "recipes" / "maker_data"
-MOST_PAIRS = 2000
-
 HANDBOOK = {"path": str(GIVEN / "handbook"), "passages": {"tokens": 160, "overlap": 0}}
 
 MAKERS: Mapping[str, Mapping[str, Any]] = {
@@ -105,7 +104,7 @@ PARTS = ("marks", "gsm8k", *MAKERS)
 def main() -> None:
     """Measure, and store what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--questions", type=int, default=24)
+    parser.add_argument("--questions", type=int, default=40)
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS)
     parser.add_argument("--out", type=Path, default=RESULTS / "made_rows.json")
@@ -176,7 +175,8 @@ def sample_answers(data: Path, questions: int, samples: int) -> dict[str, object
             "method": "rejection",
             "samples": samples,
             "keep_at_most": samples,
-            "max_new_tokens": 200,
+            "temperature": 0.4,
+            "max_new_tokens": 256,
             "gold": "never",
         }
         found = made_by({"sources": [{"path": str(path)}], "generate": [maker]}, Path(folder))
@@ -202,8 +202,8 @@ def sample_answers(data: Path, questions: int, samples: int) -> dict[str, object
     }
 
 
-def made_by(blocks: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Run the one maker of a recipe; its calls, and the rows that came of them."""
+def begin_maker(blocks: Mapping[str, Any], folder: Path) -> tuple[RunContext, AnyMaker]:
+    """A run of a recipe with one maker, its rows read in."""
     recipe = Recipe.model_validate(
         {
             "name": "made",
@@ -216,8 +216,14 @@ def made_by(blocks: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     ).with_target()
     state = ingest_stage(begin(recipe, folder))
     (maker,) = state.placed.generate
-    make_rows(state.run, maker, tell_nobody)
-    with read_workspace(state.run.workspace) as con:
+    return state.run, maker
+
+
+def made_by(blocks: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Run the one maker of a recipe; its calls, and the rows that came of them."""
+    run, maker = begin_maker(blocks, folder)
+    make_rows(run, maker, tell_nobody)
+    with read_workspace(run.workspace) as con:
         con.execute(
             "select source_id, stage, kind, outcome, c.reason, text, finished "
             "from maker_calls c join replies r using (reply_key) order by all"
@@ -277,20 +283,6 @@ def candidates(name: str, calls: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield from list_items(text)
         else:
             yield text
-
-
-def diversity(texts: Sequence[str]) -> dict[str, object]:
-    """How alike pairs of texts are, and which share of word pairs comes once."""
-    words = [split_words(text) for text in texts]
-    pairs = [pair for each in words for pair in pairwise(each)]
-    all_pairs = [*combinations(range(len(words)), 2)]
-    drawn = np.random.default_rng(0).permutation(len(all_pairs))[:MOST_PAIRS]
-    alike = [overlap_of(words[all_pairs[at][0]], words[all_pairs[at][1]]).f for at in drawn]
-    return {
-        "texts": len(texts),
-        "mean ROUGE-L F of pairs": round(float(np.mean(alike)), 3) if alike else None,
-        "distinct word pairs": round(len({*pairs}) / len(pairs), 3) if pairs else None,
-    }
 
 
 if __name__ == "__main__":

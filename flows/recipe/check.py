@@ -105,6 +105,7 @@ def find_problems(blocks: Mapping[str, Any], base: Path) -> list[str]:
         (check_inputs.maker_problems, {"sources", "documents", "generate"}),
         (check_inputs.reading_problems, {"generate"}),
         (check_inputs.verifier_problems, {"generate"}),
+        (check_inputs.prompt_problems, {"generate"}),
         (check_inputs.example_problems, {"generate"}),
         (check_inputs.model_problems, set(Recipe.model_fields)),
         (check_inputs.template_problems, {"target", "chat_template"}),

@@ -8,7 +8,9 @@ from pipeline.contamination.evaluations import first_rows
 from pipeline.contamination.settings import CheckSettings, EvaluationSettings
 from pipeline.documents.kinds import SUFFIXES, kind_of
 from pipeline.generation.few_shot import ExamplesError
+from pipeline.generation.maker_block import PromptingBlock
 from pipeline.generation.sandbox import NoSandboxError
+from pipeline.generation.templates import prompt_fault
 from pipeline.ingest.readers import UnreadableSourceError, find_format
 from pipeline.ingest.shapes import SHAPES
 from pipeline.ingest.stage import SourceSettings
@@ -112,13 +114,22 @@ def verifier_problems(recipe: Recipe) -> Iterator[str]:
         for place, verifier in enumerate(getattr(block, "verify", ())):
             try:
                 verifier.require()
-            except (NoSandboxError, UnreadableSourceError) as error:
+            except (NoSandboxError, UnreadableSourceError, MissingModelError) as error:
                 yield f"generate.{number}.verify.{place}: {error}"
             if block.needs == "rows" and getattr(verifier, "against", "") == "passage":
                 yield (
                     f"generate.{number}.verify.{place}.against: {block.method} works on rows, "
                     "which have no passage; set `against: prompt`"
                 )
+
+
+def prompt_problems(recipe: Recipe) -> Iterator[str]:
+    """Prompts of makers whose files have no place for what is asked about."""
+    for number, block in enumerate(recipe.generate):
+        names = block.sent_prompts() if isinstance(block, PromptingBlock) else ()
+        for name in names:
+            if fault := prompt_fault(name):
+                yield f"generate.{number}: {block.method}: {fault}"
 
 
 def example_problems(recipe: Recipe) -> Iterator[str]:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from string import Template
 
+from pipeline.generation.placeholders import PLACEHOLDERS, fault_of_marks
 from scorers.measures.protocols import Message
 
 PROMPTS = Path(__file__).parent / "makers" / "prompts"
@@ -23,12 +24,37 @@ def read_prompt_text(name: str) -> str:
     return (PROMPTS / f"{name}.txt").read_text(encoding="utf-8").strip()
 
 
+def marks_of(name: str) -> set[str]:
+    """What a prompt marks to be filled in."""
+    return {mark.removeprefix("$") for mark in FIELD.findall(read_prompt_text(name))}
+
+
+def prompt_fault(name: str) -> str:
+    """What is wrong with a prompt, so that nothing may be asked with it; "" where nothing is."""
+    return fault_of_marks(name, marks_of(name))
+
+
+def check_fields(name: str, fields: Mapping[str, str]) -> None:
+    """See that a prompt has a place for all that is filled in, and for nothing else.
+
+    Raises:
+        ValueError: if it has not.
+    """
+    if fault := prompt_fault(name):
+        raise ValueError(fault)
+    if fields.keys() != PLACEHOLDERS[name]:
+        raise ValueError(
+            f"{name} is filled with {sorted(fields)}, not {sorted(PLACEHOLDERS[name])}"
+        )
+
+
 def fill_prompt(name: str, fields: Mapping[str, str]) -> str:
     """A prompt with what is filled in, which is never read for marks itself.
 
     Raises:
-        KeyError: if the prompt marks a field that is not given.
+        ValueError: if the prompt has other marks than are filled in.
     """
+    check_fields(name, fields)
     return Template(read_prompt_text(name)).substitute(fields)
 
 
@@ -36,8 +62,9 @@ def fill_turns(name: str, fields: Mapping[str, str]) -> list[Message]:
     """A prompt of several turns with what is filled in: examples, as if they had been answered.
 
     Raises:
-        KeyError: if the prompt marks a field that is not given.
+        ValueError: if the prompt has other marks than are filled in.
     """
+    check_fields(name, fields)
     _, *parts = TURN.split(read_prompt_text(name))
     return [
         {"role": role, "content": Template(text.strip()).substitute(fields)}

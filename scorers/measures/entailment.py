@@ -8,6 +8,7 @@ question.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,13 @@ NO_LIMIT = 1_000_000  # tokenizers that know no window give a number above this
 LEAST_ROOM = 16  # tokens for two texts; one character may take several
 
 BATCH_TOKENS = 8_192  # padded tokens per forward pass
+
+
+def missing_labels(path: Path) -> list[str]:
+    """Those of the two labels that a model in a folder does not name; nothing of it is loaded."""
+    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    named = {str(name).casefold() for name in (config.get("id2label") or {}).values()}
+    return [label for label in (ENTAILED, LABEL) if label not in named]
 
 
 @dataclass(frozen=True, slots=True)

@@ -315,6 +315,22 @@ def test_a_maker_that_would_read_what_is_not_made_before_it_is_told_before_any_w
     )
 
 
+def test_a_prompt_that_lost_its_mark_is_told_before_any_work(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe_of(tmp_path, model, generate=[MAKER])
+    given = {name: getattr(recipe, name) for name in Recipe.model_fields}
+    monkeypatch.setattr(
+        "pipeline.generation.templates.read_prompt_text", lambda name: "Ask: $count"
+    )
+    problems = [each for each in find_problems(given, tmp_path) if "prompts/" in each]
+    assert (
+        "generate.0: document_questions: makers/prompts/document_questions_tags.txt has no "
+        in str(problems)
+    )
+    assert len(problems) == 4
+
+
 def test_licences_of_documents_are_known_to_a_gate(tmp_path: Path, model: str) -> None:
     for allowed, wrong in ((["MIT"], False), (["GPL-3.0-only"], True)):
         recipe = recipe_of(tmp_path, model, licenses={"allowed": allowed})

@@ -177,7 +177,7 @@ def evolve_once(
     if isinstance(evolved, Unread):
         return Settled(places, None, evolved.reason)
     for judge in settings.judges:
-        shown = {"parent": parent, "child": evolved}
+        shown = {"child": evolved} | ({"parent": parent} if judge == "gain" else {})
         asked, fault = yield from judge_prompt(settings, judge, shown, number)
         places += asked
         if fault:

@@ -29,6 +29,7 @@ by inference models: Honovich et al. 2022, "TRUE", arXiv:2204.04991.
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
@@ -42,8 +43,8 @@ from pipeline.generation.verifier import GroundedQuestion, Verdict, VerifierBloc
 from pipeline.generation.verifiers.judged import judge_stage
 from pipeline.measuring.measures.samples import Sampled
 from pipeline.settings import Share
-from scorers.measures.entailment import CrossEncoderEntailment
-from scorers.measures.models.loading import resolve_model
+from scorers.measures.entailment import CrossEncoderEntailment, missing_labels
+from scorers.measures.models.loading import MissingModelError, ResolvedModel, resolve_model
 from scorers.measures.protocols import GeneratedAnswer, OneOf
 from scorers.words import split_words
 from storage.examples import Example
@@ -92,9 +93,22 @@ class Entailed(VerifierBlock):
         """Any prompt; of a passage only questions that were made of some."""
         return self.against == "prompt" or isinstance(example, GroundedQuestion)
 
+    def require(self) -> None:
+        """See VerifierBlock; a model that is not on this disk is looked for by the run.
+
+        Raises:
+            MissingModelError: if its labels are not named.
+        """
+        if self.entailment and Path(self.entailment).is_dir():
+            find_entailment(self.entailment)
+
     def key_part(self) -> dict[str, Any]:
-        """See VerifierBlock; the model by what it is."""
-        model = resolve_model(self.entailment).fingerprint if self.entailment else None
+        """See VerifierBlock; the model by what it is.
+
+        Raises:
+            MissingModelError: if there is no such model, or its labels are not named.
+        """
+        model = find_entailment(self.entailment).fingerprint if self.entailment else None
         return super().key_part() | {"entailment": model}
 
     def verify(
@@ -156,6 +170,21 @@ class Entailed(VerifierBlock):
                 neutral = 1 - entailed - contradicted
                 faults[at] = "contradicted" if contradicted > neutral else "missing"
         return faults
+
+
+def find_entailment(name: str) -> ResolvedModel:
+    """A model for natural language inference, before it is loaded.
+
+    Raises:
+        MissingModelError: if there is none, or it does not say which of its classes is which.
+    """
+    found = resolve_model(name)
+    if missing := missing_labels(found.path):
+        raise MissingModelError(
+            f"{name}: entailed needs a model with a label {' and one '.join(missing)}, which its "
+            "config.json does not name: give one that was trained for natural language inference"
+        )
+    return found
 
 
 @lru_cache(maxsize=1)

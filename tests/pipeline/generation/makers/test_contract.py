@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import pytest
 
+from benchmarks.diversity import diversity
 from docs.docstrings import ROOT, docstring
 from pipeline.generation import asking, predict
 from pipeline.generation import make as make_stage
@@ -38,18 +39,20 @@ from pipeline.generation.makers.self_guide import SelfGuide
 from pipeline.generation.makers.self_instruct import SelfInstruct
 from pipeline.generation.makers.step_by_step import StepByStep
 from pipeline.generation.makers.verified import Verified
+from pipeline.generation.placeholders import PLACEHOLDERS
 from pipeline.generation.predict import plan_maker
 from pipeline.generation.retry import ask_failed_again, find_failed_replies
 from pipeline.generation.shown_text import OF_THE_HINT, repeats_shown
-from pipeline.generation.templates import PROMPTS, fixed_text, read_prompt_text
+from pipeline.generation.templates import PROMPTS, fixed_text, prompt_fault, read_prompt_text
 from pipeline.generation.verifiers.final_answer import FinalAnswer
 from pipeline.generation.verifiers.judged import Judged
 from pipeline.generation.verifiers.rubric import Rubric
+from pipeline.generation.verifiers.uncontaminated import Uncontaminated, search_of
 from pipeline.progress import tell_nobody
 from pipeline.run_context import RunContext
 from pipeline.settings import TARGET
 from storage.database import read_workspace
-from storage.examples import read_examples
+from storage.examples import Example, read_examples
 from storage.maker_calls import read_ledger
 from tests.fake_endpoint import Canned, completion
 from tests.fakes import fraction
@@ -483,6 +486,11 @@ def test_every_prompt_is_sent_by_one_maker_which_says_so() -> None:
         assert sent <= {*sent_by(kind)}
 
 
+def test_each_prompt_has_the_marks_that_it_is_filled_in_at() -> None:
+    assert PLACEHOLDERS.keys() == {path.stem for path in PROMPTS.glob("*.txt")}
+    assert [fault for name in PLACEHOLDERS if (fault := prompt_fault(name))] == []
+
+
 @each_maker
 def test_the_key_follows_prompts_and_settings_and_not_what_changes_no_row(
     name: str, monkeypatch: pytest.MonkeyPatch
@@ -775,3 +783,52 @@ def test_nothing_of_what_was_shown_stands_in_a_row(
     assert asked == bool(shown), "the case is one, where anything is shown"
     for text in made_texts(run, pool, grown):
         assert not repeats_shown(text, shown) and not OF_THE_HINT.search(text), text
+
+
+def made_examples(name: str) -> list[Example]:
+    """The rows that a maker makes, as it leaves them."""
+    found = [row for row in plain(name) if row[0] == "examples" and row[3] == "generated"]
+    made = []
+    for _, example_id, messages, _ in found:
+        *before, last = json.loads(str(messages))
+        texts = "\n".join(str(each["content"]) for each in before), str(last["content"])
+        turns = [*before, last]
+        made.append(Example(str(example_id), "", turns, [], len(before), *texts, [len(before)]))
+    return made
+
+
+@each_maker
+def test_a_made_row_that_holds_a_test_item_is_found_and_its_method_is_known(
+    name: str, tmp_path: Path
+) -> None:
+    made = made_examples(name)
+    if not CASES[name].made:
+        assert not made, "its rows are those that it was given"
+        return
+    leaked = made[0]
+    item = {"question": leaked.prompt, "answer": leaked.response}
+    (tmp_path / "test.jsonl").write_text(json.dumps(item))
+    against = {"path": str(tmp_path / "test.jsonl"), "prompt": "question", "answer": "answer"}
+    search = Uncontaminated.model_validate({"method": "uncontaminated", "against": [against]})
+    assert search.faults(leaked, [leaked.response]) == ["in_test"]
+    clean = {"question": "Who wrote down how the tides of the sea come about, and when was that?"}
+    (tmp_path / "test.jsonl").write_text(json.dumps(clean | {"answer": "Newton, in 1687."}))
+    search_of.cache_clear()
+    assert search.faults(leaked, [leaked.response]) == [""]
+    methods = {row[3] for row in plain(name) if row[0] == "lineage" and row[1] == leaked.example_id}
+    assert len(methods) == 1 and str(*methods).startswith(name.partition(" ")[0].rstrip("s"))
+
+
+@each_maker
+def test_rows_are_as_diverse_as_what_was_written(name: str) -> None:
+    written = [str(row[1]) for row in plain(name) if row[0] == "replies" and row[1]]
+    made = [f"{each.prompt}\n{each.response}" for each in made_examples(name)]
+    before, after = diversity(written), diversity(made)
+    if len(made) < 2:
+        assert CASES[name].made < 2
+        return
+    assert after["texts"] == CASES[name].made, "no row twice"
+    alike, distinct = "mean ROUGE-L F of pairs", "distinct word pairs"
+    # Replies of the script differ: rows of which all said one thing would have lost what was said.
+    assert 0 <= float(str(before[alike])) < 1 and 0 <= float(str(after[alike])) < 1
+    assert 0 < float(str(after[distinct])) <= 1

@@ -10,6 +10,7 @@ from pipeline.generation.maker import CallPlace
 from pipeline.generation.verifier import Verdict, ground_question
 from pipeline.generation.verifiers.entailed import Entailed, sentences_of
 from scorers.measures.entailment import CrossEncoderEntailment
+from scorers.measures.models.loading import MissingModelError
 from scorers.measures.protocols import GeneratedAnswer
 from tests.pipeline.generation.verifiers.given import faults, row
 from tests.scorers.measures.test_entailment import save_model
@@ -139,6 +140,11 @@ def test_a_model_without_the_label_is_refused(tmp_path: Path) -> None:
     other = save_model(tmp_path / "other", ["contradiction", "not_contradiction", "neutral"])
     with pytest.raises(ValueError, match="a label 'entailment'"):
         faults(block(entailment=str(other)), SOURCE, "the cat sat.")
+    verifier = block(entailment=str(other))
+    for before in (verifier.require, verifier.key_part):  # of the recipe, and of the run
+        with pytest.raises(MissingModelError, match="a label entailment, which its config"):
+            before()
+    block(entailment="not-on-this-disk").require()
     shutil.rmtree(other)
 
 
