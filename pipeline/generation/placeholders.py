@@ -61,16 +61,12 @@ def fault_of_marks(name: str, marks: Set[str]) -> str:
     """What is wrong with the marks of a prompt; "" where nothing is."""
     missing, unknown = PLACEHOLDERS[name] - marks, marks - PLACEHOLDERS[name]
     if missing:
-        return (
-            f"makers/prompts/{name}.txt has no {listed(missing)}: write it where that shall stand"
-        )
+        return f"makers/prompts/{name}.txt has no {spell_marks(missing)}: write it where that shall stand"
     if unknown:
-        return (
-            f"makers/prompts/{name}.txt is filled with nothing for {listed(unknown)}: take it out"
-        )
+        return f"makers/prompts/{name}.txt is filled with nothing for {spell_marks(unknown)}: take it out"
     return ""
 
 
-def listed(marks: Iterable[str]) -> str:
+def spell_marks(marks: Iterable[str]) -> str:
     """Marks as they are written."""
     return ", ".join(f"${mark}" for mark in sorted(marks))
