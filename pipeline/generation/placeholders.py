@@ -60,10 +60,11 @@ PLACEHOLDERS: Mapping[str, Set[str]] = {
 def fault_of_marks(name: str, marks: Set[str]) -> str:
     """What is wrong with the marks of a prompt; "" where nothing is."""
     missing, unknown = PLACEHOLDERS[name] - marks, marks - PLACEHOLDERS[name]
+    file = f"makers/prompts/{name}.txt"
     if missing:
-        return f"makers/prompts/{name}.txt has no {spell_marks(missing)}: write it where that shall stand"
+        return f"{file} has no {spell_marks(missing)}: write it where that shall stand"
     if unknown:
-        return f"makers/prompts/{name}.txt is filled with nothing for {spell_marks(unknown)}: take it out"
+        return f"{file} is filled with nothing for {spell_marks(unknown)}: take it out"
     return ""
 
 
