@@ -53,6 +53,7 @@ REMARKS = {
     "recipes/rejection.yaml": "The rejection builder as a recipe: STaR, RFT, TRICE",
     "recipes/fuse_answers.yaml": "CapsFusion as a recipe: given answers in the model's own wording",
     "recipes/pseudo_labels.yaml": "pseudo-labels as a recipe: labels that two views agree on",
+    "recipes/spin.yaml": "SPIN as a recipe: given answers before the model's own, by DPO",
     "recipes/s3ft.yaml": "S3FT as a recipe: the model's own right answers",
     "recipes/openbezoar.yaml": "OpenBezoar as a recipe: three makers, and a judge behind them",
     "recipes/augcon.yaml": "AugCon as a recipe: questions of passages and of their parts",

@@ -1,7 +1,8 @@
 """Answers that a run dropped, to prompts of which it kept another answer, and pairs of sources.
 
 A source may have pairs: rows with a chosen and a rejected answer to one prompt. Both are examples,
-at the same position of the source.
+at the same position of the source. SPIN makes pairs too: its rows are rejected answers to the
+prompts of their parents.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from storage.asked import read_aligned
 from storage.database import Connection
-from storage.lineage import HELD
+from storage.lineage import EDITED, EDITS, HELD
 from storage.pool_columns import POOL
 
 DROPPED_ANSWERS = """
@@ -31,21 +32,41 @@ where s.selection_id = $selection_id
 order by all
 """
 
+VERSIONS = f"""
+select example_id, example_id as root from examples
+union all
+select example_id, root from ({EDITED})
+"""
+"""SQL: each example, and each that it was edited from or is."""
+
 PAIRS = f"""
 select distinct source_id, c.example_id as chosen_id, r.example_id as rejected_id
 from (select * from ({HELD}) where rejected) r
 join (select * from ({HELD}) where not rejected) c using (source_id, position)
+union all
+select distinct null, c.example_id, r.example_id
+from (select * from lineage where method = 'spin') l
+join ({VERSIONS}) c on c.root = l.parent_id
+join ({VERSIONS}) r on r.root = l.example_id
 """
-"""SQL: each pair of each source, also as its examples were edited since."""
+"""SQL: each pair of each source, and each that was made, whose source_id is null; also as its
+examples were edited since."""
 
 REJECTED_PLACES = f"""
 with worse as (
-    select example_id from ({HELD}) where source_id = any($source_ids)
+    select example_id from (
+        select example_id, rejected from ({HELD}) where source_id = any($source_ids)
+        union all
+        select v.example_id, l.method = 'spin'
+        from lineage l join ({VERSIONS}) v on v.root = l.example_id
+        where l.method not in {EDITS}
+    )
     group by example_id having bool_and(rejected)
 )
 select p.n, min(chosen.n) as chosen
 from {POOL} p join worse using (example_id)
-left join ({PAIRS}) pairs on pairs.rejected_id = p.example_id and source_id = any($source_ids)
+left join ({PAIRS}) pairs on pairs.rejected_id = p.example_id
+    and (source_id is null or source_id = any($source_ids))
 left join {POOL} chosen on chosen.example_id = pairs.chosen_id
 group by p.n
 """
@@ -57,7 +78,10 @@ join examples kept using (example_id)
 join ({PAIRS}) p on p.chosen_id = kept.example_id
 join examples other on other.example_id = p.rejected_id and other.prompt_id = kept.prompt_id
 where s.selection_id = $selection_id
-  and p.source_id in (select source_id from run_sources where run_id = $run_id)
+  and (
+    p.source_id is null
+    or p.source_id in (select source_id from run_sources where run_id = $run_id)
+  )
   and kept.trained_at is null and other.trained_at is null and other.response <> kept.response
 order by all
 """

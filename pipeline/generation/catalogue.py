@@ -25,6 +25,7 @@ from pipeline.generation.makers.s3ft import S3FT
 from pipeline.generation.makers.scilitllm import SciLitLLM
 from pipeline.generation.makers.self_guide import SelfGuide
 from pipeline.generation.makers.self_instruct import SelfInstruct
+from pipeline.generation.makers.spin import SPIN
 from pipeline.generation.makers.step_by_step import StepByStep
 from pipeline.generation.makers.verified import Verified
 
@@ -56,6 +57,7 @@ AnyMaker = (
     | SciLitLLM
     | SelfGuide
     | SelfInstruct
+    | SPIN
     | StepByStep
     | Verified
 )
@@ -81,6 +83,7 @@ Generator = Annotated[
     | Annotated[SciLitLLM, Tag("scilitllm")]
     | Annotated[SelfGuide, Tag("self_guide")]
     | Annotated[SelfInstruct, Tag("self_instruct")]
+    | Annotated[SPIN, Tag("spin")]
     | Annotated[StepByStep, Tag("step_by_step")]
     | Annotated[Verified, Tag("verified")],
     Discriminator(generator_tag),
@@ -107,6 +110,7 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "scilitllm": SciLitLLM,
     "self_guide": SelfGuide,
     "self_instruct": SelfInstruct,
+    "spin": SPIN,
     "step_by_step": StepByStep,
     "verified": Verified,
 }

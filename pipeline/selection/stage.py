@@ -23,7 +23,13 @@ from pipeline.selection.evidence import gather_evidence
 from pipeline.selection.methods.length_matched import select_length_matched
 from pipeline.selection.methods.licenses import LicenseSettings
 from pipeline.selection.methods.random import select_random
-from pipeline.selection.run_steps import NOT_HELD_OUT, SelectSettings, StepTaken, run_steps
+from pipeline.selection.run_steps import (
+    CHOSEN_OF_PAIRS,
+    NOT_HELD_OUT,
+    SelectSettings,
+    StepTaken,
+    run_steps,
+)
 from pipeline.selection.sensitivity import measure_sensitivity
 from scorers import SCORERS
 from scorers.arrays import Ints
@@ -57,8 +63,9 @@ def select_examples(
         vectors = LastVectors(read_vectors)
         taken = run_steps(rows, settings, vectors, run.seed, licenses)
         for number, step in enumerate(taken.steps, start=1):
-            # What is held out is a share of the prompts, and a budget is to be spent.
-            meant = step.label == NOT_HELD_OUT or number == len(taken.steps)
+            # What is held out is a share of the prompts, a budget is to be spent, and whoever has
+            # pairs knows that a half of them is rejected.
+            meant = step.label in (NOT_HELD_OUT, CHOSEN_OF_PAIRS) or number == len(taken.steps)
             store_step(con, run, number, step, () if meant else step.heavy_losses())
         chosen, name = taken.choice.chosen, settings.name
         selection_id = write_selection(con, run.run_id, picked(name, chosen))

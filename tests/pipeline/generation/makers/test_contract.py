@@ -37,6 +37,7 @@ from pipeline.generation.makers.s3ft import S3FT
 from pipeline.generation.makers.scilitllm import ASPECTS, SciLitLLM
 from pipeline.generation.makers.self_guide import SelfGuide
 from pipeline.generation.makers.self_instruct import SelfInstruct
+from pipeline.generation.makers.spin import SPIN
 from pipeline.generation.makers.step_by_step import StepByStep
 from pipeline.generation.makers.verified import Verified
 from pipeline.generation.placeholders import PLACEHOLDERS
@@ -95,6 +96,12 @@ def say_sums(text: str, seed: int) -> str:
     if "Hint:" in text:
         return f"Both make it. {seed % 3}: {a} + {b} = {a + b}"
     return f"Take {seed % 5}, {seed % 7} and see: {a} + {b} = {a + b + (b == 6)}"
+
+
+def say_as_given(text: str, seed: int) -> str:
+    """The given answer where 6 is added, else one of its own."""
+    a, b = numbers_of(text)
+    return f"Adding gives it.\n#### {a + b}" if b == 6 else f"{a} and {b} are {a + b}, I think"
 
 
 def say_targets(text: str, seed: int) -> str:
@@ -398,6 +405,8 @@ CASES = {  # by the method, and where there are several what they differ in
     "r_tuning by samples": Case(
         RTuning(method="r_tuning", mode="uncertain"), write_sums, say_sums, {"generate": 40}, 8
     ),
+    # an answer of its own to each, of which 4 are as given
+    "spin": Case(SPIN(method="spin"), write_sums, say_as_given, {"generate": 8}, 4),
     # the given answer of each, and the reasons where the answer is right
     "step_by_step": Case(
         StepByStep(method="step_by_step", keep="right"),
