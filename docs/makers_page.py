@@ -44,8 +44,9 @@ def makers_page() -> str:
 def table_row(name: str) -> tuple[str, ...]:
     """The cells of one maker."""
     purpose, limits, cost = told_of(docstring(ROOT / "pipeline/generation/makers" / f"{name}.py"))
+    model = model_of(purpose + limits) if MAKERS[name].asks else "none"
     linked = f"[`{name}`](recipes/generate.md#{name})"
-    return linked, purpose, needs(name, MAKERS[name]), model_of(purpose + limits), cost, limits
+    return linked, purpose, needs(name, MAKERS[name]), model, cost, limits
 
 
 def told_of(text: str) -> tuple[str, str, str]:

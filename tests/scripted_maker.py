@@ -66,6 +66,21 @@ def write_tasks(folder: Path) -> Path:
     return path
 
 
+def write_corrections(folder: Path) -> Path:
+    """Three texts that are corrected in a word, or right as they are, and one that is answered."""
+    path = folder / "corrections.jsonl"
+    text = "The river runs from the hills to the sea, and nobody knows who named it so."
+    pairs = [
+        (text.replace("runs", "run"), text),
+        (text.replace("nobody", "no body"), text),
+        (text, text),
+        (text, "Who says that?"),
+    ]
+    rows = [{"prompt": prompt, "completion": completion} for prompt, completion in pairs]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
 def write_reviews(folder: Path) -> Path:
     """Four reviews with their labels, six without, and one of the four again without."""
     path = folder / "reviews.jsonl"

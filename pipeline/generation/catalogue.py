@@ -10,6 +10,7 @@ from pipeline.generation.makers.answer import Answer
 from pipeline.generation.makers.answer_styles import AnswerStyles
 from pipeline.generation.makers.augcon import AugCon
 from pipeline.generation.makers.document_questions import DocumentQuestions
+from pipeline.generation.makers.edit_spans import EditSpans
 from pipeline.generation.makers.evol_instruct import EvolInstruct
 from pipeline.generation.makers.fuse_answers import FuseAnswers
 from pipeline.generation.makers.lamini import LaMini
@@ -43,6 +44,7 @@ AnyMaker = (
     | AnswerStyles
     | AugCon
     | DocumentQuestions
+    | EditSpans
     | EvolInstruct
     | FuseAnswers
     | LaMini
@@ -69,6 +71,7 @@ Generator = Annotated[
     | Annotated[AnswerStyles, Tag("answer_styles")]
     | Annotated[AugCon, Tag("augcon")]
     | Annotated[DocumentQuestions, Tag("document_questions")]
+    | Annotated[EditSpans, Tag("edit_spans")]
     | Annotated[EvolInstruct, Tag("evol_instruct")]
     | Annotated[FuseAnswers, Tag("fuse_answers")]
     | Annotated[LaMini, Tag("lamini")]
@@ -96,6 +99,7 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "answer_styles": AnswerStyles,
     "augcon": AugCon,
     "document_questions": DocumentQuestions,
+    "edit_spans": EditSpans,
     "evol_instruct": EvolInstruct,
     "fuse_answers": FuseAnswers,
     "lamini": LaMini,

@@ -323,9 +323,10 @@ def make_notes(
             prompt_tokens=sum(each.prompt_tokens for each in ledger),
         )
         spent += f", which cost {total.price(price):.6g}"
+    by = f" by {workload.settings.shown_model}" if workload.settings.asks else ""
     came_to = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
     notes = [
-        f"{workload.settings.method} by {workload.settings.shown_model}: {len(workload.chosen)} "
+        f"{workload.settings.method}{by}: {len(workload.chosen)} "
         f"{sources}; calls: {spent or 'none'}; replies: {came_to or 'none'}",
         *workload.settings.notes_of(outcomes),
     ]

@@ -89,6 +89,8 @@ class GeneratorBlock(AnsweringBlock):
     """Whether what is made stands for its sources, which leave the pool."""
     writes: ClassVar[bool] = True
     """Whether its rows have text of its model, whose licence then counts."""
+    asks: ClassVar[bool] = True
+    """Whether it asks a model."""
     made_as: ClassVar[str] = ""
     """What the lineage of its rows says, where that is not the method."""
 

@@ -22,6 +22,7 @@ from pipeline.generation.makers.answer import Answer
 from pipeline.generation.makers.answer_styles import AnswerStyles
 from pipeline.generation.makers.augcon import AugCon
 from pipeline.generation.makers.document_questions import DocumentQuestions
+from pipeline.generation.makers.edit_spans import EditSpans
 from pipeline.generation.makers.evol_instruct import EvolInstruct
 from pipeline.generation.makers.fuse_answers import FuseAnswers
 from pipeline.generation.makers.lamini import LaMini
@@ -67,6 +68,7 @@ from tests.scripted_maker import (
     script,
     scripted,
     served_by,
+    write_corrections,
     write_pages,
     write_reviews,
     write_sums,
@@ -324,6 +326,10 @@ CASES = {  # by the method, and where there are several what they differ in
         {"generate": 3 + 3 + 3},
         3,
     ),
+    # no call at all: 3 requests with few changes or none, and a fourth that stays as it is
+    "edit_spans": Case(
+        EditSpans(method="edit_spans", longest=0.9), write_corrections, say_sums, {}, 3
+    ),
     # 4 prompts: 1 declines, 1 asks no more than before, 2 are answered; one judge is unclear
     "evol_instruct": Case(
         EvolInstruct(method="evol_instruct", rounds=1),
@@ -434,6 +440,7 @@ CASES = {  # by the method, and where there are several what they differ in
 }
 
 each_maker = pytest.mark.parametrize("name", list(CASES))
+each_that_asks = pytest.mark.parametrize("name", [name for name in CASES if CASES[name].calls])
 
 
 @pytest.fixture(autouse=True)
@@ -510,6 +517,8 @@ def test_the_key_follows_prompts_and_settings_and_not_what_changes_no_row(
     same = maker.model_copy(update={"at_most": AtMost(calls=1), "limit": 2, "license": "mit"})
     assert same.key(0) == key != maker.key(1)
     changed: dict[str, object] = {"max_new_tokens": 3}
+    if isinstance(maker, EditSpans):  # it asks nothing
+        changed = {"longest": 0.1}
     if isinstance(maker, Verified):  # it writes nothing
         changed = {"verify": (Judged(method="judged"),)}
     assert maker.model_copy(update=changed).key(0) != key
@@ -536,7 +545,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-@each_maker
+@each_that_asks
 def test_a_kill_loses_no_reply_and_changes_no_row(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -602,7 +611,7 @@ def test_slices_are_of_all_that_was_chosen_and_not_of_what_is_left() -> None:
     assert slice_sources(Workload(maker, "k", chosen, left)) == [chosen[3:size], [chosen[size]]]
 
 
-@each_maker
+@each_that_asks
 def test_the_ledger_is_what_was_asked_and_within_what_was_planned(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -641,7 +650,7 @@ def test_a_second_run_asks_nothing_and_adds_nothing(
     assert (second, rows_of(run)) == (first, before)
 
 
-@each_maker
+@each_that_asks
 @pytest.mark.parametrize("share", [0.4, *slow(0.1, 0.8)])
 def test_a_budget_of_calls_ends_it_there_and_a_higher_one_goes_on(
     name: str, share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -663,7 +672,7 @@ def test_a_budget_of_calls_ends_it_there_and_a_higher_one_goes_on(
     assert rows_of(run) == plain(name)
 
 
-@each_maker
+@each_that_asks
 @pytest.mark.parametrize("together", [2, *slow(64)])
 def test_a_budget_of_tokens_is_not_exceeded_and_ends_where_no_reply_would_fit(
     name: str, together: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -726,7 +735,7 @@ def test_whatever_is_replied_each_reply_has_one_counted_outcome(
     assert all(text.strip() for text in made_texts(run, pool, grown))
 
 
-@each_maker
+@each_that_asks
 def test_replies_that_were_not_had_are_asked_for_again_and_no_others(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
