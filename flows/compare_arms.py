@@ -19,6 +19,7 @@ from fine_tune.outcome import read_outcome
 from fine_tune.report import read_train_report
 from fine_tune.trained_model import load_trained_model
 from flows.artifacts import show_trial
+from flows.draw_arms import TrialError
 from flows.fine_tune_export import train_export
 from flows.prepare_trial import PlannedTraining, PreparedTrial, prepare_trial, read_files
 from flows.progress import say
@@ -32,6 +33,7 @@ from pipeline.trials.leaks import Leaks, find_leaks
 from pipeline.trials.looks import look_levels
 from pipeline.trials.outcome import Design, TrialValues, as_facts, judge_trial, tabulate
 from pipeline.trials.power import spread_of
+from pipeline.trials.samples import find_samples, place_of_samples, read_logged_samples
 from pipeline.trials.verdicts import ArmVerdict
 from scorers.measures.models.devices import borrowed_device
 from scorers.measures.models.loading import resolve_model
@@ -111,7 +113,41 @@ def carry_out(prepared: PreparedTrial, seeds: int) -> float:
         say(f"trial: {number} of {len(trained)}: {name}")
         spent += train_one(prepared, each)
         spent += measure_missing(prepared, made.replicate_id, name, each.folder)
+    folders = {made.replicate.replicate_id: made.folder for made in trained}
+    take_samples(prepared, {prepared.fingerprint[:16]: None, **folders})
     return spent
+
+
+def take_samples(prepared: PreparedTrial, folders: Mapping[str, Path | None]) -> None:
+    """Store what another harness found of each training; the folder is None of the untrained one.
+
+    Raises:
+        TrialError: if it has not looked at some of them yet; the message has how.
+    """
+    workspace = prepared.state.run.workspace
+    lacking = []
+    for evaluation in prepared.evaluations:
+        for training, folder in folders.items() if evaluation.settings.samples else ():
+            with read_workspace(workspace) as con:
+                if evaluation.evaluation_id in read_evaluated(con, training):
+                    continue
+            file = find_samples(evaluation.settings, training)
+            if file is None:
+                peft = "" if folder is None else f",peft={folder}"
+                wanted = place_of_samples(evaluation.settings, training)
+                lacking.append(f"{wanted} of pretrained=BASE{peft}")
+                continue
+            values = read_logged_samples(evaluation, file)
+            with open_workspace(workspace) as con:
+                write_items(con, training, evaluation.evaluation_id, [values])
+    if lacking:
+        base = resolve_model(prepared.state.placed.target).path
+        told = "\n  ".join(lacking)
+        raise TrialError(
+            f"all is trained, and {len(lacking)} files of samples are not there yet. Run "
+            "lm-evaluation-harness for each, with --log_samples and --output_path, and then this "
+            f"command again (docs/trials.md has an example). BASE is {base}:\n  {told}"
+        )
 
 
 def train_one(prepared: PreparedTrial, planned: PlannedTraining) -> float:
@@ -134,7 +170,7 @@ def measure_missing(
     workspace = prepared.state.run.workspace
     with read_workspace(workspace) as con:
         stored = read_evaluated(con, replicate_id)
-    missing = [each for each in prepared.evaluations if each.evaluation_id not in stored]
+    missing = [each for each in prepared.measured if each.evaluation_id not in stored]
     if not missing:
         return 0.0
     began = time.monotonic()

@@ -88,6 +88,11 @@ class PreparedTrial:
         }
 
     @property
+    def measured(self) -> list[TrialItems]:
+        """The evaluations that are made here: of others samples are read."""
+        return [each for each in self.evaluations if each.settings.samples is None]
+
+    @property
     def plan_id(self) -> str:
         """Its hash."""
         return plan_identity(self.plan)

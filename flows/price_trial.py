@@ -67,7 +67,7 @@ def time_trial(prepared: PreparedTrial) -> TrialCost:
     engine = load_trained_model(model, None)
     loading = time.monotonic() - began
     measuring = loading
-    for each in prepared.evaluations:
+    for each in prepared.measured:
         some = [*each.items[:TRIED_ITEMS]]
         began = time.monotonic()
         measure_items(engine, TrialItems(each.name, "", each.settings, some, {}))

@@ -75,7 +75,7 @@ class TrialItems:
     @property
     def chance(self) -> float | None:
         """Accuracy of guessing; None of gold answers."""
-        if self.settings.metric == "nll":
+        if self.settings.metric != "choice":
             return None
         return float(np.mean([1 / len(item.choices) for item in self.items]))
 
@@ -119,7 +119,9 @@ def render_questions(
         [item.position, item.cluster, item.right, *map(token_ids_of, item.rendered)]
         for item in items
     ]
-    identity = content_hash([settings.model_dump(exclude={"path"}, mode="json"), told])[:16]
+    # What came later is left out where it is not set: what was measured keeps its id.
+    unset = {"samples", "value", "filter"} if settings.samples is None else {"samples"}
+    identity = content_hash([settings.model_dump(exclude={"path", *unset}, mode="json"), told])[:16]
     return TrialItems(name, identity, settings, items, dict(left_out))
 
 

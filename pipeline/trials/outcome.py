@@ -151,7 +151,8 @@ Arms = Mapping[tuple[str, float | None], ArmItems]
 
 def metrics_of(evaluation: TrialItems) -> tuple[str, ...]:
     """What is stored of an evaluation's items, that which decides first."""
-    return ("nll",) if evaluation.settings.metric == "nll" else ("margin", "accuracy")
+    metric = evaluation.settings.metric
+    return ("margin", "accuracy") if metric == "choice" else (metric,)
 
 
 def tabulate(

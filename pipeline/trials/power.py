@@ -50,7 +50,7 @@ def guess_spread(metric: str, items: int) -> Spread | None:
     if metric == "nll":
         of_items = 2 * (OF_ITEM**2 + OF_BOTH**2 / 3) / items
         return Spread(items, of_items, 2 * (OF_SEED**2 + OF_BOTH**2 / items), True)
-    if metric == "accuracy":
+    if metric in ("accuracy", "exact"):
         return Spread(items, SIDES / items, 2 * ACCURACY_OF_SEED**2, True)
     return None
 

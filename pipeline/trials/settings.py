@@ -14,7 +14,7 @@ Control = Literal["random", "length_matched", "longest", "shortest", "pool", "un
 DRAWN = ("random", "length_matched")
 """Controls that a seed draws: each of their trainings has rows of its own."""
 
-Metric = Literal["nll", "choice"]
+Metric = Literal["nll", "choice", "exact"]
 
 
 class ArmSettings(Settings):
@@ -88,8 +88,18 @@ class TrialEvaluation(Settings):
     metric: Metric = Field(
         default="nll",
         description="nll: nats per token of the answers; choice: whether the right one of several "
-        "answers is the likeliest, and by how much.",
+        "answers is the likeliest, and by how much; exact: a number for each item that "
+        "lm-evaluation-harness found, higher is better.",
     )
+    samples: str | None = Field(
+        default=None,
+        description="Of exact: where its per-sample files are, with {training} for the id of the "
+        "training: `evals/{training}/*/samples_TASK_*.jsonl`.",
+    )
+    value: str | None = Field(
+        default=None, description="Of exact: the metric's name there, such as exact_match or acc."
+    )
+    filter: str = Field(default="none", description="Of exact: the filter of the task.")
     prompt: str | None = Field(
         default=None, description="Field of the prompt; rows are recognised by shape if not given."
     )
@@ -128,14 +138,32 @@ class TrialEvaluation(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def samples_are_found(self) -> Self:
+        """Refuse samples of which it is not said where they are, or of what."""
+        if (self.metric == "exact") != (self.samples is not None):
+            raise ValueError("metric: exact is of samples, and samples of metric: exact")
+        if self.samples is not None and not (
+            self.path and self.prompt and self.answer and self.value
+        ):
+            raise ValueError(
+                "samples need the path of the task's own file, its fields prompt and answer, and "
+                "the value to read"
+            )
+        if self.samples is not None and "{training}" not in self.samples:
+            raise ValueError("samples: say {training} where the id of the training stands")
+        return self
+
     def placed(self, base: Path) -> Self:
         """The same, its path as seen from the working directory."""
         if self.path is None:
             return self
-        moved = EvaluationSettings(path=self.path).placed(base).path
-        return self.model_copy(update={"path": moved})
+        moved = {"path": EvaluationSettings(path=self.path).placed(base).path}
+        if self.samples is not None:
+            moved["samples"] = EvaluationSettings(path=self.samples).placed(base).path
+        return self.model_copy(update=moved)
 
     @property
     def primary_metric(self) -> str:
         """The metric of its items that decides."""
-        return "nll" if self.metric == "nll" else "margin"
+        return "margin" if self.metric == "choice" else self.metric

@@ -7,21 +7,30 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import orjson
 import pytest
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.cli.run import RunOptions, run_until
-from flows.compare_arms import TrialFacts, compare_arms, why_stop
-from flows.prepare_trial import prepare_trial, read_files
+from flows.compare_arms import TrialFacts, compare_arms, take_samples, why_stop
+from flows.draw_arms import TrialError
+from flows.prepare_trial import PreparedTrial, prepare_trial, read_files
 from flows.recipe.trial import load_trial
 from pipeline.export.verify import verify_workspace
 from pipeline.reporting.report import read_run_report
+from pipeline.trials.evaluations import render_questions
+from pipeline.trials.outcome import metrics_of
+from pipeline.trials.questions import read_questions
+from pipeline.trials.settings import TrialEvaluation
 from storage.database import read_workspace
+from storage.trial_items import read_items
 from storage.workspace import Workspace
+from tests.empty_workspace import lay_out
 from tests.fine_tune.conftest import tiny_model  # noqa: F401
+from tests.fine_tune.tiny import byte_tokenizer
 
 RECIPE = """
 name: small
@@ -177,3 +186,57 @@ def test_a_trial_ends_early_where_all_is_decided_or_nothing_can_be() -> None:
     told = why_stop(outcome("not decided", 0.01, 3, 1e-4), looks, level)
     assert told is not None and told.startswith("stopped, for even at 8 seeds only differences of")
     assert why_stop(outcome("not decided", 0.03, 3, 1e-4), looks, level) is None
+
+
+def test_samples_of_another_harness_are_taken_or_said_to_be_lacking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "house.jsonl").write_bytes(
+        b"\n".join(orjson.dumps({"q": f"What is {at}?", "a": str(at)}) for at in range(3))
+    )
+    settings = TrialEvaluation(
+        path=str(tmp_path / "house.jsonl"),
+        metric="exact",
+        prompt="q",
+        answer="a",
+        samples=str(tmp_path / "evals/{training}/samples_*.jsonl"),
+        value="acc",
+    )
+    read = read_questions(settings)
+    evaluation = render_questions("house", settings, read, byte_tokenizer(), 400)
+    workspace = Workspace(tmp_path / "work")
+    lay_out(workspace)
+    monkeypatch.setattr(
+        "flows.compare_arms.resolve_model", lambda _: SimpleNamespace(path=Path("/base"))
+    )
+    prepared = cast(
+        PreparedTrial,
+        SimpleNamespace(
+            evaluations=[evaluation],
+            state=SimpleNamespace(
+                run=SimpleNamespace(workspace=workspace), placed=SimpleNamespace(target="t")
+            ),
+        ),
+    )
+    lines = [
+        {"doc_id": at, "doc": {"q": f"What is {at}?"}, "filter": "none", "acc": float(at == 2)}
+        for at in range(3)
+    ]
+    folders = {"bare": None, "one": tmp_path / "adapter-one"}
+
+    def put(training: str) -> None:
+        (tmp_path / "evals" / training).mkdir(parents=True)
+        file = tmp_path / "evals" / training / "samples_house.jsonl"
+        file.write_bytes(b"\n".join(map(orjson.dumps, lines)))
+
+    put("bare")
+    with pytest.raises(TrialError, match=r"(?s)1 files of samples.*/base:.*,peft=.*/adapter-one$"):
+        take_samples(prepared, folders)
+    put("one")
+    take_samples(prepared, folders)
+    (tmp_path / "evals/one/samples_house.jsonl").unlink()
+    take_samples(prepared, folders)  # they are stored, and not looked for again
+    with read_workspace(workspace) as con:
+        found = read_items(con, "one", evaluation.evaluation_id, "exact")
+    assert found.items == [1, 2, 3] and found.values == [0.0, 0.0, 1.0]
+    assert metrics_of(evaluation) == ("exact",) and evaluation.chance is None
