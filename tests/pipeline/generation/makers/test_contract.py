@@ -837,7 +837,7 @@ def test_a_made_row_that_holds_a_test_item_is_found_and_its_method_is_known(
     assert len(methods) == 1 and str(*methods).startswith(name.partition(" ")[0].rstrip("s"))
 
 
-@each_maker
+@each_that_asks
 def test_rows_are_as_diverse_as_what_was_written(name: str) -> None:
     written = [str(row[1]) for row in plain(name) if row[0] == "replies" and row[1]]
     made = [f"{each.prompt}\n{each.response}" for each in made_examples(name)]
