@@ -47,7 +47,10 @@ def percent(share: float | None) -> str:
 
 def as_html(markdown: str) -> Markup:
     """Markdown of ours, whose texts of others are escaped, as HTML without any link."""
-    return Markup(MARKDOWN.render(harmless(markdown)))
+    html = MARKDOWN.render(harmless(markdown))
+    # A wide one scrolls by itself, and must do so by keys where no script is. Of others' texts
+    # every < is escaped.
+    return Markup(html.replace("<table>", '<table tabindex="0">'))
 
 
 def query_of(values: Mapping[str, object]) -> str:

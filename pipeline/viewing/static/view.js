@@ -20,3 +20,7 @@ document.addEventListener("keydown", event => {
   const found = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
   if (found) found.click();
 });
+// What scrolls can be scrolled by keys; what does not is no stop on their way.
+for (const box of document.querySelectorAll(".body")) {
+  if (box.scrollHeight > box.clientHeight + 1) box.tabIndex = 0;
+}
