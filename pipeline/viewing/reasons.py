@@ -45,6 +45,10 @@ MEANINGS = {
     "no_alternative": "it is the only answer to its prompt, and the recipe asks for alternatives",
     "too_similar": "to because_of, which was picked before it",
     "covered": "the step that covers the pool picked others; because_of is the pick nearest to it",
+    "is_target": (
+        "it is one of the targets that rows are compared with, or another answer to the prompt of "
+        "one"
+    ),
     "no_tags": "its prompt has no tag that enough rows have, or none could be had",
     "no_new_tag": "all its tags had been picked; because_of brought the last of them",
     "rejected_answer": "it is the worse answer of a pair, and no row itself; because_of is better",
