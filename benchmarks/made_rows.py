@@ -1,7 +1,7 @@
 """What makers keep of what a small model writes, and whether verifiers know right from wrong.
 
     SLUICE_REAL_DATA=DIR python benchmarks/made_rows.py [--parts PART ...]
-        [--questions 40] [--samples 4] [--out FILE]
+        [--questions 16] [--samples 4] [--out FILE]
 
 Of the embedded model of 135 million weights, with seeds, in a workspace that is thrown away:
 
@@ -104,7 +104,7 @@ PARTS = ("marks", "gsm8k", *MAKERS)
 def main() -> None:
     """Measure, and store what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--questions", type=int, default=40)
+    parser.add_argument("--questions", type=int, default=16)
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS)
     parser.add_argument("--out", type=Path, default=RESULTS / "made_rows.json")
@@ -175,8 +175,7 @@ def sample_answers(data: Path, questions: int, samples: int) -> dict[str, object
             "method": "rejection",
             "samples": samples,
             "keep_at_most": samples,
-            "temperature": 0.4,
-            "max_new_tokens": 256,
+            "max_new_tokens": 200,
             "gold": "never",
         }
         found = made_by({"sources": [{"path": str(path)}], "generate": [maker]}, Path(folder))
