@@ -28,6 +28,7 @@ from flows.recipe.trial import CHOICE, load_trial
 from flows.record_training import write_outcome
 from flows.run_names import name_trial
 from pipeline.evidence.trial_markdown import trial_markdown, verdict_line
+from pipeline.run_context import RunContext
 from pipeline.trials.evaluations import TrialItems, measure_items
 from pipeline.trials.leaks import Leaks, find_leaks
 from pipeline.trials.looks import look_levels
@@ -37,7 +38,7 @@ from pipeline.trials.samples import find_samples, place_of_samples, read_logged_
 from pipeline.trials.verdicts import ArmVerdict
 from scorers.measures.models.devices import borrowed_device
 from scorers.measures.models.loading import resolve_model
-from storage.database import open_workspace, read_workspace
+from storage.database import Connection, open_workspace, read_workspace
 from storage.measurements import read_shards
 from storage.trial_items import (
     ItemValues,
@@ -193,8 +194,7 @@ def conclude(prepared: PreparedTrial, seeds: int, design: Design, leaks: Leaks) 
         clean: Mapping[str, ArmVerdict] = {}
         if any(each.unleaked_rows for each in tables if each.evaluation == primary.name):
             clean = judge_trial(values, primary, leaked, design)
-        keys = [key for name, key in prepared.state.run.measures.items() if name != "token_counts"]
-        choose = sum(seconds for key in keys for _, seconds in read_shards(con, key))
+        choose = measuring_seconds(con, prepared.state.run)
     arms = arm_facts(prepared, seeds, leaks)
     row_seconds = arms[design.against]["row_seconds"]
     return {
@@ -212,9 +212,20 @@ def conclude(prepared: PreparedTrial, seeds: int, design: Design, leaks: Leaks) 
         "chosen_arms": [n for n, arm in prepared.trial.arms.items() if arm.selection == CHOICE],
         "tables": as_facts(tables),
         "choose_seconds": choose,
-        "extra_rows": int(choose / row_seconds) if row_seconds else None,
+        "extra_rows": rows_trained_instead(choose, row_seconds),
         "left_out": {each.name: dict(each.left_out) for each in prepared.evaluations},
     }
+
+
+def measuring_seconds(con: Connection, run: RunContext) -> float:
+    """Seconds that the measures of a run took; token counts are taken for any choice."""
+    keys = [key for name, key in run.measures.items() if name != "token_counts"]
+    return sum(seconds for key in keys for _, seconds in read_shards(con, key))
+
+
+def rows_trained_instead(seconds: float, row_seconds: float) -> int | None:
+    """How many more random rows that time would have trained; None where none was timed."""
+    return int(seconds / row_seconds) if row_seconds else None
 
 
 def verdict_facts(verdict: ArmVerdict) -> dict[str, Any]:

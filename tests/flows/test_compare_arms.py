@@ -11,11 +11,19 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import orjson
+import pyarrow as pa
 import pytest
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.cli.run import RunOptions, run_until
-from flows.compare_arms import TrialFacts, compare_arms, take_samples, why_stop
+from flows.compare_arms import (
+    TrialFacts,
+    compare_arms,
+    measuring_seconds,
+    rows_trained_instead,
+    take_samples,
+    why_stop,
+)
 from flows.draw_arms import TrialError
 from flows.prepare_trial import PreparedTrial, prepare_trial, read_files
 from flows.recipe.trial import load_trial
@@ -25,12 +33,13 @@ from pipeline.trials.evaluations import render_questions
 from pipeline.trials.outcome import metrics_of
 from pipeline.trials.questions import read_questions
 from pipeline.trials.settings import TrialEvaluation
-from storage.database import read_workspace
+from storage.database import open_workspace, read_workspace
 from storage.trial_items import read_items
 from storage.workspace import Workspace
 from tests.empty_workspace import lay_out
 from tests.fine_tune.conftest import tiny_model  # noqa: F401
 from tests.fine_tune.tiny import byte_tokenizer
+from tests.stage_runner import start, store_measurement
 
 RECIPE = """
 name: small
@@ -240,3 +249,22 @@ def test_samples_of_another_harness_are_taken_or_said_to_be_lacking(
         found = read_items(con, "one", evaluation.evaluation_id, "exact")
     assert found.items == [1, 2, 3] and found.values == [0.0, 0.0, 1.0]
     assert metrics_of(evaluation) == ("exact",) and evaluation.chance is None
+
+
+def test_what_choosing_cost_is_the_time_of_all_measures_but_token_counts(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(orjson.dumps({"prompt": "p", "completion": "r"}))
+    run, ids = start(tmp_path / "w", [tmp_path / "rows.jsonl"])
+    ok = {"state": pa.array(["ok"])}
+    for measure in ("token_counts", "losses", "trajectories"):
+        run = store_measurement(run, measure, ids, ok)
+    other = store_measurement(run, "losses", ids, ok, {"of": "another recipe"})
+    with open_workspace(run.workspace) as con:
+        for took, (name, key) in enumerate(run.measures.items(), start=3):
+            con.execute(
+                "update shards set seconds = ? where measure_key = ?", [took, key.measure_key]
+            )
+            assert name != "token_counts" or took == 3
+        assert measuring_seconds(con, run) == 4 + 5
+        assert measuring_seconds(con, other) == 0 + 5, "of losses that were measured otherwise"
+    assert rows_trained_instead(9.0, 0.4) == 22, "and not half a row more"
+    assert rows_trained_instead(9.0, 0.0) is None
