@@ -58,10 +58,6 @@ class EditSpan(NamedTuple):
     words: str
 
 
-class CannotApplyError(ValueError):
-    """Edits are not those of the text: unreadable, out of range, or one over the other."""
-
-
 class EditSpans(MakerBlock):
     """The answer as edits of the request (arXiv:2305.11862)."""
 
@@ -152,7 +148,7 @@ def read_edit_spans(text: str) -> list[EditSpan]:
     """Edits of their lines.
 
     Raises:
-        CannotApplyError: if a line is no edit.
+        ValueError: if a line is no edit.
     """
     if text.strip() == NO_CHANGE:
         return []
@@ -164,7 +160,7 @@ def read_edit_span(line: str) -> EditSpan:
     """An edit of its line.
 
     Raises:
-        CannotApplyError: if it is none.
+        ValueError: if it is none.
     """
     found = LINE.fullmatch(line)
     try:
@@ -172,19 +168,19 @@ def read_edit_span(line: str) -> EditSpan:
             return EditSpan(int(found[1]), int(found[2]), json.loads(found[3]))
     except json.JSONDecodeError:
         pass
-    raise CannotApplyError(f'not an edit: {line[:80]!r}; expected START END "NEW WORDS"')
+    raise ValueError(f'not an edit: {line[:80]!r}; expected START END "NEW WORDS"')
 
 
 def apply_edits(source: str, edits: Sequence[EditSpan]) -> str:
     """A text with its edits made.
 
     Raises:
-        CannotApplyError: if one is out of range, or begins before the end of the one before it.
+        ValueError: if one is out of range, or begins before the end of the one before it.
     """
     tokens, at, parts = cut_tokens(source), 0, list[str]()
     for edit in edits:
         if not at <= edit.start <= edit.end <= len(tokens):
-            raise CannotApplyError(
+            raise ValueError(
                 f"tokens {edit.start} to {edit.end} are not behind {at}, of {len(tokens)}"
             )
         parts += [*tokens[at : edit.start], edit.words]
