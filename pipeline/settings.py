@@ -1,14 +1,28 @@
 """What every block of a recipe has in common: it is frozen, and an unknown key is an error."""
 
-from typing import Annotated
+import re
+from typing import Annotated, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
+
+
+def form_title(block: type) -> str:
+    """What a form calls a block: its method, as a recipe has it, or the name of its class in words.
+
+    Prefect makes a tab of each kind of block that may stand in a place.
+    """
+    if methods := get_args(block.__annotations__.get("method")):
+        return str(methods[0])
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", block.__name__).removesuffix(" Settings")
+    return words.capitalize()
 
 
 class Settings(BaseModel):
     """A block of a recipe. Each field has a description with its unit: it is the help text."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, model_title_generator=form_title
+    )
 
 
 Share = Annotated[float, Field(gt=0, le=1)]

@@ -107,3 +107,11 @@ def test_a_place_with_a_secret_in_it_is_refused(place: str) -> None:
 def test_an_at_sign_elsewhere_is_none() -> None:
     for place in ("s3://bucket/a@b", "/data/a@b"):
         assert recipe(place).shards == place
+
+
+def test_a_form_calls_blocks_by_their_methods_and_in_words() -> None:
+    blocks = Recipe.model_json_schema()["$defs"]
+    titles = {name: blocks[name]["title"] for name in ("TopK", "NotMarkedBad", "MinHash")}
+    assert titles == {"TopK": "top_k", "NotMarkedBad": "not_marked_bad", "MinHash": "minhash"}
+    titles = {name: blocks[name]["title"] for name in ("SourceSettings", "BudgetSettings")}
+    assert titles == {"SourceSettings": "Source", "BudgetSettings": "Budget"}
