@@ -134,7 +134,7 @@ def take_samples(prepared: PreparedTrial, folders: Mapping[str, Path | None]) ->
                     continue
             file = find_samples(evaluation.settings, training)
             if file is None:
-                peft = "" if folder is None else f",peft={folder}"
+                peft = "" if folder is None else f",peft={folder / 'adapter'}"
                 wanted = place_of_samples(evaluation.settings, training)
                 lacking.append(f"{wanted} of pretrained=BASE{peft}")
                 continue

@@ -239,7 +239,9 @@ def test_samples_of_another_harness_are_taken_or_said_to_be_lacking(
         file.write_bytes(b"\n".join(map(orjson.dumps, lines)))
 
     put("bare")
-    with pytest.raises(TrialError, match=r"(?s)1 files of samples.*/base:.*,peft=.*/adapter-one$"):
+    with pytest.raises(
+        TrialError, match=r"(?s)1 files of samples.*/base:.*,peft=.*/adapter-one/adapter$"
+    ):
         take_samples(prepared, folders)
     put("one")
     take_samples(prepared, folders)
