@@ -15,6 +15,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from fine_tune.cost import read_cost
+from fine_tune.files import ADAPTER_FOLDER
 from fine_tune.outcome import read_outcome
 from fine_tune.report import read_train_report
 from fine_tune.trained_model import load_trained_model
@@ -134,7 +135,7 @@ def take_samples(prepared: PreparedTrial, folders: Mapping[str, Path | None]) ->
                     continue
             file = find_samples(evaluation.settings, training)
             if file is None:
-                peft = "" if folder is None else f",peft={folder / 'adapter'}"
+                peft = "" if folder is None else f",peft={folder / ADAPTER_FOLDER}"
                 wanted = place_of_samples(evaluation.settings, training)
                 lacking.append(f"{wanted} of pretrained=BASE{peft}")
                 continue
