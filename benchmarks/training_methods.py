@@ -102,6 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if had is None or now["cpu_seconds_per_step"] < had["cpu_seconds_per_step"]:
                 found[name] = now
     for name, each in found.items():
+        each |= {"steps": given.steps, "rounds": given.rounds}
         plain = found.get("plain, full" if name.endswith("full") else "plain, LoRA")
         if plain is not None:
             times = each["cpu_seconds_per_step"] / plain["cpu_seconds_per_step"]
@@ -114,8 +115,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "machine": facts,
         "blocks": BLOCKS,
         "rows_per_step": ROWS,
-        "steps": given.steps,
-        "rounds": given.rounds,
         "trainings": {name: stands[name] for name in TRAININGS if name in stands},
     }
     write_result(given.out, result)
