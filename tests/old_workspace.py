@@ -10,6 +10,11 @@ from storage.workspace import Workspace
 FIRST_OF_0_2 = next(n for n, text in enumerate(MIGRATIONS) if "previous_run_id" in text)
 """Version 0.1 had the statements before this one."""
 
+REPORT = (
+    '{"report_version": 1, "steps": 2, "train": {"rows": 1, "prompt_tokens": 2, "loss_tokens": 3}, '
+    '"losses": [2.0, 1.0], "heldout_before": null, "heldout_after": null, "heldout_note": "none"}'
+)
+
 ROWS = {
     "sources": "('s1', 'rows.jsonl', null, null, 'CC0-1.0', 'abc', 10, 2, true)",
     "examples": "('e1', 'p1', '[]', '[]', 0, 'ask', 'say', 'source')",
@@ -27,7 +32,7 @@ ROWS = {
     "run_selections": "('r1', 'c1', 'choice', null)",
     "selection_rows": "('c1', 1, 'e1', 1.0)",
     "exports": "('x1', 'c1', 'exports/x', 1, 3)",
-    "trials": "('t1', 'x1', 'models/a', '{}')",
+    "trials": f"('t1', 'x1', 'models/a', '{REPORT}')",
 }
 
 
