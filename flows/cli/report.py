@@ -37,7 +37,8 @@ def report(
             trial = read_last_result(con, run_id)
             print_json({**told, "trainings": trainings, "trial": trial})
         elif not html:
-            print_text(read_run_report(con, run_id).markdown)
+            report = read_run_report(con, run_id)
+            print_text("\n".join(filter(None, (report.markdown, report.costs))))
     if html:
         from pipeline.viewing.fixed_page import write_fixed_page
 

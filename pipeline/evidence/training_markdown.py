@@ -10,7 +10,7 @@ def training_table(adapter: str, report: Facts, cost: Facts | None) -> str:
     Args:
         adapter: where it lies.
         report: what the training wrote of itself.
-        cost: of all its executions; None for a training of an older version.
+        cost: of all its executions; None to leave it out, or for a training of an older version.
     """
     rows = [
         ("adapter", adapter),
@@ -25,15 +25,18 @@ def training_table(adapter: str, report: Facts, cost: Facts | None) -> str:
     if held_out := held_out_change(report):
         rows.append(("held-out loss, nats per token", held_out))
     rows += [("method", note) for note in report.get("method_notes", ())]
-    if cost:
-        rows += [
-            ("seconds", f"{cost['seconds']:,.1f} in {cost['executions']} execution(s)"),
-            ("rows trained on", f"{cost['rows']:,}"),
-            ("tokens trained on", f"{cost['tokens']:,}"),
-            ("device", cost["device"]),
-            ("peak memory", f"{cost['peak_memory_bytes'] / 2**30:.2f} GiB"),
-        ]
-    return markdown_table("ll", ("", ""), rows)
+    return markdown_table("ll", ("", ""), [*rows, *(cost_rows(cost) if cost else ())])
+
+
+def cost_rows(cost: Facts) -> list[tuple[str, str]]:
+    """What a training cost: names and values."""
+    return [
+        ("seconds", f"{cost['seconds']:,.1f} in {cost['executions']} execution(s)"),
+        ("rows trained on", f"{cost['rows']:,}"),
+        ("tokens trained on", f"{cost['tokens']:,}"),
+        ("device", cost["device"]),
+        ("peak memory", f"{cost['peak_memory_bytes'] / 2**30:.2f} GiB"),
+    ]
 
 
 def held_out_change(report: Facts) -> str:

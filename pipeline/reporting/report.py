@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.contamination.report import CheckReport, read_check_report
 from pipeline.evidence.markdown import evidence_line, evidence_markdown
-from pipeline.evidence.training_markdown import training_table
+from pipeline.evidence.training_markdown import cost_rows, training_table
 from pipeline.evidence.trial_markdown import trial_markdown, verdict_line
 from pipeline.reporting.changes import changes_markdown, compare_runs, selection_line
 from pipeline.reporting.found_faults import fault_report_lines
@@ -87,6 +87,8 @@ class RunReport:
     """Whether the choice beats random, as Markdown; None where there is no selection."""
     training: str | None = None
     """How trainings on the choice went, as Markdown; None where there was none."""
+    costs: str | None = None
+    """What they cost, as Markdown. It depends on interruptions, so it is no part of `markdown`."""
     cards: Mapping[str, str] = field(default_factory=dict)
     """Of evidence, trial and changes what stands first of it, in a line."""
 
@@ -110,6 +112,7 @@ def read_run_report(con: Connection, run_id: str) -> RunReport:
         QueryError: if there is no such run.
     """
     described = describe_run(con, run_id)
+    trainings = read_run_trials(con, run_id)
     previous = find_previous(con, run_id)
     evidence = read_evidence(con, run_id)
     changes = compare_runs(con, previous, run_id) if previous else None
@@ -127,7 +130,8 @@ def read_run_report(con: Connection, run_id: str) -> RunReport:
         check=read_check_report(con, run_id),
         faults=describe_faults(described.recipe) if evidence else None,
         trial=describe_trial(con, run_id) if evidence else None,
-        training=describe_trainings(read_run_trials(con, run_id)),
+        training=describe_trainings(trainings),
+        costs=describe_costs(trainings),
         cards=cards,
     )
 
@@ -149,14 +153,30 @@ def describe_trial(con: Connection, run_id: str) -> str:
 
 
 def describe_trainings(trainings: Mapping[str, StoredTrial]) -> str | None:
-    """How each training on the choice of a run went, and what it cost; None where there is none."""
-    if not trainings:
+    """How each training on the choice of a run went; None where there is none."""
+    tables = {
+        trial_id: training_table(each.adapter, each.report, None)
+        for trial_id, each in trainings.items()
+    }
+    return training_section("## Training", tables)
+
+
+def describe_costs(trainings: Mapping[str, StoredTrial]) -> str | None:
+    """What each training on the choice of a run cost; None where that is not known of any."""
+    tables = {
+        trial_id: markdown_table("ll", ("", ""), cost_rows(each.cost))
+        for trial_id, each in trainings.items()
+        if each.cost
+    }
+    return training_section("## What trainings cost", tables)
+
+
+def training_section(heading: str, tables: Mapping[str, str]) -> str | None:
+    """A table for each training; None where there is none."""
+    if not tables:
         return None
-    lines = ["## Training"]
-    for trial_id, each in trainings.items():
-        table = training_table(each.adapter, each.report, each.cost)
-        lines += ["", f"### Training {trial_id}", "", table]
-    return "\n".join(lines) + "\n"
+    parts = [f"\n### Training {trial_id}\n\n{table}" for trial_id, table in tables.items()]
+    return "\n".join([heading, *parts]) + "\n"
 
 
 def write_run_report(workspace: Workspace, run_id: str) -> RunReport:

@@ -1,11 +1,14 @@
 """The benchmark of reading runs on a few rows, and sees a lost row or too much memory."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.ingest_memory import LIMIT_BYTES, main, problems, rows
+from benchmarks import ingest_memory
+from benchmarks.ingest_memory import LIMIT_BYTES, problems, rows
 
 
 def test_rows_are_short_and_every_hundredth_repeats_another() -> None:
@@ -20,17 +23,19 @@ def test_rows_are_short_and_every_hundredth_repeats_another() -> None:
 
 
 @pytest.mark.slow
-def test_reads_every_row_and_nothing_twice(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_reads_every_row_and_nothing_twice(tmp_path: Path) -> None:
     out = tmp_path / "results" / "few.json"
-    assert main(["--rows", "500", "--out", str(out)]) == 0
+    # In a process of its own: what is measured begins with the peak of whoever starts it, and that
+    # of the tests is what the largest test before had.
+    command = [sys.executable, ingest_memory.__file__, "--rows", "500", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     result = json.loads(out.read_text())
     assert result["counted"] == {"occurrences": 500, "quarantined": 0, "examples": 495}
     assert 20 * 2**20 < result["first"]["peak_bytes"] < LIMIT_BYTES
     assert result["first"]["rows_per_second"] > 0
     assert {"processor", "memory_gib", "packages"} <= set(result["machine"])
-    assert json.loads(capsys.readouterr().out) == result["first"]
+    assert json.loads(done.stdout) == result["first"]
 
 
 @pytest.mark.parametrize(
