@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.planted_faults import ALPACA, DOLLY, GSM8K, SEED, plant, read_pairs, write_rows
 from benchmarks.real_rows import real_data
-from benchmarks.running import RESULTS, machine_facts, write_result
+from benchmarks.running import RESULTS, SLUICE, machine_facts, write_result
 
 SETS = ("alpaca", "dolly", "gsm8k")
 SHARES = {"shuffled": 0.1, "cut_off": 0.08, "other_language": 0.07}
@@ -210,7 +210,7 @@ def compare(work: Path, plan_only: bool) -> dict[str, Any] | None:
 
 def sluice(*arguments: str) -> str:
     """What the command line printed; it says on stderr what it does."""
-    command = [sys.executable, "-c", "from flows.cli.main import main; main()", *arguments]
+    command = [sys.executable, *SLUICE, *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 

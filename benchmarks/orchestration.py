@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.kill_anywhere import prefect_server
-from benchmarks.running import RESULTS, THREADS, machine_facts, write_result
+from benchmarks.running import RESULTS, SLUICE, THREADS, machine_facts, write_result
 
 TURNS = 3
 
@@ -79,7 +79,7 @@ def measure(recipe: Path, environment: dict[str, str]) -> dict[str, list[tuple[f
     """The times of each way, on fresh workspaces, in turns."""
     folder = recipe.parent
     plain = {name: value for name, value in environment.items() if name != "PREFECT_API_URL"}
-    flow = [sys.executable, "-c", "from flows.cli.main import main; main()"]
+    flow = [sys.executable, *SLUICE]
     ways = {
         "plain": ([sys.executable, "-m", "benchmarks.plain_run"], plain),
         "flow, with a server": ([*flow, "export"], environment),

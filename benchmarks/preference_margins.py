@@ -46,8 +46,7 @@ def heldout_margins(export: Path, adapter: Path) -> list[float]:
         for row in paired.remove_columns(rows.column_names):
             batch = trainer._loss_batch(trainer.model, trainer.data_collator([row]))
             with torch.no_grad():
-                found = preference_margins(batch)
-            margins += [] if found is None else found.tolist()
+                margins += preference_margins(batch).tolist()
     return margins
 
 

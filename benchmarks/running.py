@@ -13,6 +13,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+SLUICE = ("-c", "from flows.cli.main import main; main()")
+"""Arguments by which Python does what the installed `sluice` does."""
+
 RESULTS = Path(__file__).parent / "results"
 THREADS = 2
 """Of every library that asks the environment how many it may use."""

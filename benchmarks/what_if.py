@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import duckdb
 
-from benchmarks.running import RESULTS, machine_facts, run_python, write_result
+from benchmarks.running import RESULTS, SLUICE, machine_facts, run_python, write_result
 from flows.recipe.check import load_recipe
 from flows.recipe.schema import Recipe
 from pipeline.code_version import code_version
@@ -62,9 +62,6 @@ CHANGES = {
     "weight": "select.steps.2.score.weights.grape=2",
     "budget": "select.steps.2.budget.fraction=0.05",
 }
-
-START = "from flows.cli.main import main; main()"
-"""What the installed `sluice` does."""
 
 RATIO = "1 + 0.2 * sin((hash(example_id || $label) % 100000)::double)"
 LENGTH = "1 + hash(example_id || left($label, 0)) % 200"
@@ -112,7 +109,7 @@ def timed(work: Callable[[], None]) -> float:
 
 def ask(recipe: Path, change: str, repeats: int) -> dict[str, Any]:
     """Ask what one change would do; seconds of each process, and what it answered."""
-    command: list[str | Path] = ["-c", START, "what-if", recipe, "--set", change]
+    command: list[str | Path] = [*SLUICE, "what-if", recipe, "--set", change]
     runs = [run_python(command) for _ in range(repeats)]
     return {
         "change": change,

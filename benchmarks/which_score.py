@@ -43,7 +43,7 @@ from benchmarks.planted_faults import (
     write_rows,
 )
 from benchmarks.real_rows import real_data
-from benchmarks.running import RESULTS, machine_facts, write_result
+from benchmarks.running import RESULTS, SLUICE, machine_facts, write_result
 
 SETS = ("alpaca", "dolly", "gsm8k")
 OF_TRAINING = "trajectory_mean"
@@ -118,13 +118,7 @@ def examine(data: Path, work: Path, name: str, wanted: Mapping[str, str]) -> dic
     trained = TRAINED if OF_TRAINING in wanted else ""
     recipe = work / f"{name}.yaml"
     recipe.write_text(RECIPE.format(name=name, scores=lines, trained=trained))
-    command = [
-        sys.executable,
-        "-c",
-        "from flows.cli.main import main; main()",
-        "score",
-        str(recipe),
-    ]
+    command = [sys.executable, *SLUICE, "score", str(recipe)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return compare(*read_scored(work, name, list(wanted)))
 

@@ -95,23 +95,24 @@ def padded(rows: Sequence[Sequence[float] | torch.Tensor], tokens: int) -> torch
     return found
 
 
+def token_places(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """(rows, tokens) of a batch: which row of the export each token is of, from 0."""
+    if SEQUENCE in batch:
+        return batch[SEQUENCE].long()
+    labels = batch["labels"]
+    return torch.arange(len(labels), device=labels.device)[:, None].expand(labels.shape)
+
+
 def row_places(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """(rows, tokens - 1) of a batch: which row of the export each next token is of, from 0."""
-    if SEQUENCE in batch:
-        return batch[SEQUENCE][:, 1:].long()
-    rows, tokens = batch["labels"].shape
-    return torch.arange(rows, device=batch["labels"].device)[:, None].expand(rows, tokens - 1)
+    return token_places(batch)[:, 1:]
 
 
 def token_rows(batch: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """(rows, tokens) twice: 1 where a token is no padding; which row of the export it is of."""
-    labels = batch["labels"]
-    if SEQUENCE in batch:
-        return torch.ones_like(labels), batch[SEQUENCE].long()
-    rows, tokens = labels.shape
-    return batch["attention_mask"], torch.arange(rows, device=labels.device)[:, None].expand(
-        rows, tokens
-    )
+    padding_free = SEQUENCE in batch
+    read = torch.ones_like(batch["labels"]) if padding_free else batch["attention_mask"]
+    return read, token_places(batch)
 
 
 def count_rows_of(batch: Mapping[str, torch.Tensor]) -> int:

@@ -48,25 +48,21 @@ class DPO(TrainingMethod):
 
     def batch_loss(self, batch: LossBatch) -> torch.Tensor:
         """See TrainingMethod."""
-        margins = preference_margins(batch)
-        if margins is None:
-            nothing: torch.Tensor = batch.read().log_probs.sum() * 0
-            return nothing
         from torch.nn.functional import softplus
 
-        lost: torch.Tensor = softplus(-self.beta * margins).sum()
+        lost: torch.Tensor = softplus(-self.beta * preference_margins(batch)).sum()
         return lost
 
 
-def preference_margins(batch: LossBatch) -> torch.Tensor | None:
-    """(pairs,) how much more the kept answer gained than the rejected one, nats; None: no pairs."""
-    if batch.rejected is None:
-        return None
-    before, now = batch.read_both(reference=True), batch.read_both()
-    gained = [
-        read.log_probs.sum(-1) - was.log_probs.sum(-1)
-        for read, was in zip(now, before, strict=True)
-        if read is not None and was is not None
-    ]
-    margins: torch.Tensor = gained[0][batch.rejected.rows] - gained[1]
+def preference_margins(batch: LossBatch) -> torch.Tensor:
+    """(pairs,) how much more the kept answer gained than the rejected one, in nats.
+
+    A batch without pairs is read as often as any: see LossBatch.read_both.
+    """
+    (was, was_worse), (now, now_worse) = batch.read_both(reference=True), batch.read_both()
+    gained = now.log_probs.sum(-1) - was.log_probs.sum(-1)
+    if batch.rejected is None or now_worse is None or was_worse is None:
+        return gained[:0]
+    lost = now_worse.log_probs.sum(-1) - was_worse.log_probs.sum(-1)
+    margins: torch.Tensor = gained[batch.rejected.rows] - lost
     return margins

@@ -1,12 +1,14 @@
 """Judges of makers: what they are asked, and what they reply: yes, no, or something else."""
 
 import re
-from collections.abc import Generator, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import TypeAlias, TypeVar
 
 from pipeline.generation.maker import Ask, CallKind, CallPlace, Unread, Wanted, read_whole
 from pipeline.measuring.measures.samples import Sampled
-from scorers.measures.protocols import OneOf
+from scorers.measures.protocols import AnswerForm, OneOf
+
+T = TypeVar("T")
 
 ONE_WORD = OneOf(("yes", "no"))
 """The form of such a reply, where the model can be held to it."""
@@ -51,15 +53,36 @@ def ask_yes_or_no(stage: str, question: str, retries: int) -> Judging:
 
 
 def ask_together(questions: Mapping[str, str], retries: int) -> JudgingAll:
-    """Ask a judge several things, each until it says one of the two words; see ask_yes_or_no.
+    """Ask a judge several things, each until it says one of the two words; see ask_yes_or_no."""
+    told = yield from ask_until_read(
+        questions, retries, read_yes_or_no, form=ONE_WORD, tokens=VERDICT_TOKENS
+    )
+    return told
+
+
+def ask_until_read(
+    questions: Mapping[str, str],
+    retries: int,
+    read: Callable[[Sampled], T | Unread],
+    *,
+    form: AnswerForm,
+    tokens: int,
+) -> Generator[Wanted, Sequence[Sampled], dict[str, tuple[list[CallPlace], T | Unread]]]:
+    """Ask a judge several things, each until its reply can be read, at most so many times more.
 
     The likeliest reply is asked for first. It would be the same again, so then it is drawn.
 
     Args:
         questions: stage → what is asked.
         retries: how often more, of each.
+        read: what a reply says.
+        form: of replies.
+        tokens: new ones of a reply at most.
+
+    Returns:
+        Stage → what was asked, and what the last reply said.
     """
-    told: dict[str, tuple[list[CallPlace], bool | Unread]] = {
+    told: dict[str, tuple[list[CallPlace], T | Unread]] = {
         stage: ([], Unread("unparsed")) for stage in questions
     }
     for attempt in range(1 + retries):
@@ -70,9 +93,9 @@ def ask_together(questions: Mapping[str, str], retries: int) -> JudgingAll:
                 attempt,
                 [{"role": "user", "content": questions[stage]}],
                 float(attempt > 0),
-                VERDICT_TOKENS,
+                tokens,
                 kind,
-                form=ONE_WORD,
+                form=form,
             )
             for stage, (_, verdict) in told.items()
             if isinstance(verdict, Unread)
@@ -82,5 +105,5 @@ def ask_together(questions: Mapping[str, str], retries: int) -> JudgingAll:
         replies = yield Wanted(asks)
         for ask, reply in zip(asks, replies, strict=True):
             asked, _ = told[ask.stage]
-            told[ask.stage] = ([*asked, ask.place], read_yes_or_no(reply))
+            told[ask.stage] = ([*asked, ask.place], read(reply))
     return told

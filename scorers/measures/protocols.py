@@ -152,6 +152,11 @@ class GeneratedAnswer:
     """Of a OneOf: what probability the model gave each option before it was held to them, in
     [0, 1]; together less than 1 where it wanted to say something else. None where nothing tells."""
 
+    def share(self, option: str) -> float | None:
+        """An option's part of the probability that all have together; None where nothing tells."""
+        total = sum(self.options.values()) if self.options else 0.0
+        return self.options.get(option, 0.0) / total if self.options and total > 0 else None
+
 
 @dataclass(frozen=True, slots=True)
 class TextVectors:

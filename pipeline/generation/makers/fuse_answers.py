@@ -32,12 +32,11 @@ from pipeline.generation.maker import (
     Making,
     Settled,
     Unread,
-    Wanted,
     answer_source,
+    ask_text,
     end_prompt_with,
     is_asked_once,
     last_prompt_text,
-    read_whole,
 )
 from pipeline.generation.maker_block import CallBounds, MakerBlock
 from pipeline.generation.short_answers import says_same
@@ -111,28 +110,21 @@ def make_by_fuse_answers(settings: FuseAnswers, source: Example) -> Making:
     kept = Settled((), source.conversation, "kept")
     ask = ask_to_write(settings, source, "own", source.conversation.prompt)
     places = [ask.place]
-    (reply,) = yield Wanted([ask])
-    own = read_whole(reply)
+    own = yield from ask_text(ask, lambda text: fault_of_repeating(text, source))
     if isinstance(own, Unread):
         return [Settled(places, None, own.reason), kept]
-    if split_words(own) == split_words(source.response):
-        return [Settled(places, None, "copy_of_given"), kept]
-    shown = {"prompt": last_prompt_text(source), "given": source.response, "own": own.strip()}
+    shown = {"prompt": last_prompt_text(source), "given": source.response, "own": own}
     wanted = end_prompt_with(source, fill_prompt("fuse_answers", shown))
     ask = ask_to_write(settings, source, "fused", wanted)
     places.append(ask.place)
-    (reply,) = yield Wanted([ask])
-    fused = read_whole(reply)
+    fused = yield from ask_text(ask, lambda text: fault_of_fused(settings, source, own, text))
     if isinstance(fused, Unread):
         return [Settled(places, None, fused.reason), kept]
-    text = fused.strip()
-    fault = fault_of_fused(settings, source, own, text)
-    if not fault:
-        told = (yield from verify_all(settings.verify, source, {ask.place: text}))[ask.place]
-        fault, places = told.fault, [*places, *told.asked]
-    if fault:
-        return [Settled(places, None, fault), kept]
-    return [Settled(places, answer_source(source, text), "fused")]
+    told = (yield from verify_all(settings.verify, source, {ask.place: fused}))[ask.place]
+    places += told.asked
+    if told.fault:
+        return [Settled(places, None, told.fault), kept]
+    return [Settled(places, answer_source(source, fused), "fused")]
 
 
 def ask_to_write(
@@ -144,11 +136,16 @@ def ask_to_write(
     )
 
 
+def fault_of_repeating(text: str, source: Example) -> str:
+    """Whether a text is the given answer by its words, which leaves nothing to do; "" where not."""
+    return "copy_of_given" if split_words(text) == split_words(source.response) else ""
+
+
 def fault_of_fused(settings: FuseAnswers, source: Example, own: str, text: str) -> str:
     """Why a text is not the given answer in other words; "" where it may be."""
     given = source.response
-    if split_words(text) == split_words(given):
-        return "copy_of_given"
+    if fault := fault_of_repeating(text, source):
+        return fault
     short = len(split_words(given)) <= SHORT
     if not facts_of(given) <= facts_in(text, given) or (
         short and not says_same(text, given, "words")

@@ -228,8 +228,9 @@ def read_label(
         label = settings.label_of(text)
         if label is None:
             return Labelled(source, places, "", 0, "no_label")
+        assert isinstance(reply, GeneratedAnswer)  # or there were no text
         labels.append(label)
-        sure.append(part_of(label, reply.options if isinstance(reply, GeneratedAnswer) else None))
+        sure.append(reply.share(label))
     if len({*labels}) > 1:
         return Labelled(source, places, "", 0, "views_differ")
     if settings.confidence and None in sure:
@@ -237,12 +238,6 @@ def read_label(
     least = min((each for each in sure if each is not None), default=0.0)
     fault = "unsure" if least < settings.confidence else ""
     return Labelled(source, places, labels[0], least, fault)
-
-
-def part_of(label: str, options: Mapping[str, float] | None) -> float | None:
-    """A label's part of the probability that all have together; None where nothing tells."""
-    total = sum(options.values()) if options else 0.0
-    return options[label] / total if options and total > 0 else None
 
 
 def within_shares(found: Sequence[Labelled], priors: Mapping[str, int], drift: float) -> set[str]:

@@ -32,7 +32,7 @@ be wrong, and a model that judges itself does not see it. It costs 2 calls a pas
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias, TypeVar
+from typing import ClassVar, Literal, TypeAlias, TypeVar, get_args
 
 from pydantic import Field
 
@@ -73,14 +73,7 @@ Task = Literal[
     "true_false",
 ]
 
-ALL_TASKS: tuple[Task, ...] = (
-    "table_extraction",
-    "entity_extraction",
-    "molecule_translation",
-    "molecule_extraction",
-    "multiple_choice",
-    "true_false",
-)
+ALL_TASKS: tuple[Task, ...] = get_args(Task)
 
 ASPECTS = ("clarity", "complexity", "correctness", "usefulness", "adaptability")
 

@@ -35,8 +35,8 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field
 
 from pipeline.documents.sentences import find_sentences
-from pipeline.generation.judging import VERDICT_TOKENS
-from pipeline.generation.maker import Ask, CallKind, CallPlace, Unread, Wanted, read_whole
+from pipeline.generation.judging import VERDICT_TOKENS, ask_until_read
+from pipeline.generation.maker import CallKind, CallPlace, Unread, read_whole
 from pipeline.generation.maker_block import CallBounds
 from pipeline.generation.templates import fill_prompt
 from pipeline.generation.verifier import GroundedQuestion, Verdict, VerifierBlock, Verifying
@@ -119,32 +119,16 @@ class Entailed(VerifierBlock):
         if self.entailment:
             return [Verdict(fault) for fault in self._infer(ground, texts)]
         question = source.prompt if self.against == "passage" else "-"
-        told = [JudgedWord("", None) for _ in texts]
-        asked: list[tuple[CallPlace, ...]] = [() for _ in texts]
-        for attempt in range(1 + self.retries):
-            open_ = [at for at, verdict in enumerate(told) if not verdict.word]
-            if not open_:
-                break
-            kind: CallKind = "retry" if attempt else "judge"
-            asks = [
-                Ask(
-                    f"entailed {judge_stage(places[at])}",
-                    attempt,
-                    [{"role": "user", "content": show(ground, question, texts[at])}],
-                    float(attempt > 0),
-                    VERDICT_TOKENS,
-                    kind,
-                    form=VERDICTS,
-                )
-                for at in open_
-            ]
-            replies = yield Wanted(asks)
-            for at, ask, reply in zip(open_, asks, replies, strict=True):
-                told[at] = read_word_of_three(reply)
-                asked[at] = (*asked[at], ask.place)
+        stages = [f"entailed {judge_stage(place)}" for place in places]
+        questions = {
+            stage: show(ground, question, text) for stage, text in zip(stages, texts, strict=True)
+        }
+        told = yield from ask_until_read(
+            questions, self.retries, read_word_of_three, form=VERDICTS, tokens=VERDICT_TOKENS
+        )
         return [
-            Verdict(fault_of_entailment(each, self.at_least), had)
-            for each, had in zip(told, asked, strict=True)
+            Verdict(fault_of_entailment(verdict, self.at_least), tuple(asked))
+            for asked, verdict in (told[stage] for stage in stages)
         ]
 
     def calls_for(self, answers: int) -> Mapping[CallKind, CallBounds]:
@@ -211,22 +195,21 @@ def show(ground: str, question: str, answer: str) -> str:
     )
 
 
-def read_word_of_three(reply: Sampled) -> JudgedWord:
-    """The one word of a reply, whatever its case and the signs around it; "" of anything else."""
+def read_word_of_three(reply: Sampled) -> JudgedWord | Unread:
+    """The one word of a reply, whatever its case and the signs around it."""
     text = read_whole(reply)
     if isinstance(text, Unread):
-        return JudgedWord("", None)
+        return text
     words = split_words(text)
-    word = words[0] if len(words) == 1 and words[0] in VERDICTS.options else ""
-    options = reply.options if isinstance(reply, GeneratedAnswer) else None
-    total = sum(options.values()) if options else 0.0
-    share = options.get(SUPPORTED, 0.0) / total if options and total > 0 else None
-    return JudgedWord(word, share)
+    if len(words) != 1 or words[0] not in VERDICTS.options:
+        return Unread("unparsed")
+    assert isinstance(reply, GeneratedAnswer)  # or there were no text
+    return JudgedWord(words[0], reply.share(SUPPORTED))
 
 
-def fault_of_entailment(verdict: JudgedWord, at_least: float) -> str:
+def fault_of_entailment(verdict: JudgedWord | Unread, at_least: float) -> str:
     """Why an answer goes; "" where it is supported."""
-    if not verdict.word:
+    if isinstance(verdict, Unread):
         return "unparsed_verdict"
     if verdict.word != SUPPORTED:
         return verdict.word

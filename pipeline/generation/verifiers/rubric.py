@@ -30,7 +30,8 @@ from typing import Literal
 from pydantic import Field
 
 from pipeline.generation.json_replies import form_of, read_json_object
-from pipeline.generation.maker import Ask, CallKind, CallPlace, Unread, Wanted
+from pipeline.generation.judging import ask_until_read
+from pipeline.generation.maker import CallKind, CallPlace, Unread
 from pipeline.generation.maker_block import CallBounds
 from pipeline.generation.templates import fill_prompt, read_prompt_text
 from pipeline.generation.verifier import Verdict, VerifierBlock, Verifying
@@ -77,35 +78,30 @@ class Rubric(VerifierBlock):
         """The form of a judge's reply."""
         return form_of({name: {"enum": ["yes", "no"]} for name in self.criteria})
 
+    def tokens(self) -> int:
+        """New tokens of a judge's reply at most."""
+        return CRITERION_TOKENS * (1 + len(self.criteria))
+
     def verify(
         self, source: Example, places: Sequence[CallPlace], texts: Sequence[str]
     ) -> Verifying:
         """See VerifierBlock."""
-        form, tokens = self.form(), CRITERION_TOKENS * (1 + len(self.criteria))
-        told = ["unparsed_verdict"] * len(texts)
-        asked: list[tuple[CallPlace, ...]] = [() for _ in texts]
-        for attempt in range(1 + self.retries):
-            open_ = [at for at, fault in enumerate(told) if fault == "unparsed_verdict"]
-            if not open_:
-                break
-            kind: CallKind = "retry" if attempt else "judge"
-            asks = [
-                Ask(
-                    f"rubric {judge_stage(places[at])}",
-                    attempt,
-                    [{"role": "user", "content": self._question(source, texts[at])}],
-                    float(attempt > 0),
-                    tokens,
-                    kind,
-                    form=form,
-                )
-                for at in open_
-            ]
-            replies = yield Wanted(asks)
-            for at, ask, reply in zip(open_, asks, replies, strict=True):
-                told[at] = read_faults(reply, form)
-                asked[at] = (*asked[at], ask.place)
-        return [Verdict(fault, had) for fault, had in zip(told, asked, strict=True)]
+        form = self.form()
+        stages = [f"rubric {judge_stage(place)}" for place in places]
+        questions = {
+            stage: self._question(source, text) for stage, text in zip(stages, texts, strict=True)
+        }
+        told = yield from ask_until_read(
+            questions,
+            self.retries,
+            lambda reply: read_fault(reply, form),
+            form=form,
+            tokens=self.tokens(),
+        )
+        return [
+            Verdict("unparsed_verdict" if isinstance(fault, Unread) else fault, tuple(asked))
+            for asked, fault in (told[stage] for stage in stages)
+        ]
 
     def _question(self, source: Example, text: str) -> str:
         criteria = dict(line.split(": ", 1) for line in read_prompt_text(CRITERIA).splitlines())
@@ -115,17 +111,16 @@ class Rubric(VerifierBlock):
 
     def calls_for(self, answers: int) -> Mapping[CallKind, CallBounds]:
         """See VerifierBlock."""
-        tokens = CRITERION_TOKENS * (1 + len(self.criteria))
         return {
-            "judge": CallBounds(0, answers, tokens),
-            "retry": CallBounds(0, answers * self.retries, tokens),
+            "judge": CallBounds(0, answers, self.tokens()),
+            "retry": CallBounds(0, answers * self.retries, self.tokens()),
         }
 
 
-def read_faults(reply: Sampled, form: JsonForm) -> str:
+def read_fault(reply: Sampled, form: JsonForm) -> str | Unread:
     """The first criterion that a row does not meet; "" where it meets all."""
     read = read_json_object(reply, form)
     if isinstance(read, Unread):
-        return "unparsed_verdict"
+        return read
     unmet = [name for name in form.schema["required"] if read[name] == "no"]
     return f"not_{unmet[0]}" if unmet else ""

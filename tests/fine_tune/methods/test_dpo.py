@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from datasets import Dataset
@@ -27,7 +28,7 @@ def test_the_loss_of_a_pair_by_hand() -> None:
     forward = FakeForward([[-1.5, -0.5], [-1.0, 0.0], [-3.0, -1.0]])
     batch = pair_batch(forward, [1])
     margins = preference_margins(batch)
-    assert margins is not None and margins.tolist() == pytest.approx([3.0])
+    assert margins.tolist() == pytest.approx([3.0])
     loss = METHOD.batch_loss(batch)
     assert float(loss.detach()) == pytest.approx(-math.log(1 / (1 + math.exp(-0.5 * 3))))
     loss.backward()  # type: ignore[no-untyped-call]
@@ -40,13 +41,18 @@ def test_swapped_answers_turn_the_margin_round() -> None:
     ahead, behind = (
         preference_margins(pair_batch(FakeForward(rows), [0])) for rows in (given, given[::-1])
     )
-    assert ahead is not None and behind is not None
     assert ahead.tolist() == [3.0] and behind.tolist() == [-3.0]
 
 
-def test_a_batch_without_pairs_counts_nothing() -> None:
+def test_a_batch_without_pairs_counts_nothing_and_is_read_as_often() -> None:
     forward = FakeForward([[-1.5, -0.5]])
-    loss = METHOD.batch_loss(forward.batch())
+    assert preference_margins(forward.batch()).tolist() == []
+    with (
+        patch.object(forward, "forward", wraps=forward.forward) as read,
+        patch.object(forward, "reference", wraps=forward.reference) as read_before,
+    ):
+        loss = METHOD.batch_loss(forward.batch())
+    assert (read.call_count, read_before.call_count) == (1, 1)
     loss.backward()  # type: ignore[no-untyped-call]
     assert float(loss.detach()) == 0 and forward.gradient() == [0, 0]
 
