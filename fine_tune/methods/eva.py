@@ -6,7 +6,8 @@
 The model begins as it was, for B is 0; gradients then reach A's directions at once. For LoRA of
 small rank on rows that differ from what the model was trained on. Not with ranks so high that every
 direction is there anyway. Costs forward passes over some of the rows before the training, until the
-directions stand still.
+directions stand still, with a decomposition for each layer and pass: without a GPU that was not
+over in 12 minutes, for 8 rows and ten blocks of a model of 135M.
 
 Paischer et al. 2024, "One Initialization to Rule them All", arXiv:2410.07170; PEFT's
 `initialize_lora_eva_weights`. The passes are made with rows in their order; tokens without a loss
