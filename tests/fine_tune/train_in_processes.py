@@ -36,6 +36,10 @@ def main() -> None:
         }
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
         save_file({**trained, "losses": torch.tensor(losses)}, folder / "trained.safetensors")
+    # Not by the interpreter's own end: threads of gloo still run then, and now and then they abort
+    # the process; where the group is destroyed first, they wait for a lock that its end holds.
+    sys.stdout.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":
