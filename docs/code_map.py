@@ -39,6 +39,7 @@ REMARKS = {
     "flows/automations.yaml": "The automation that finds runs whose process is gone",
     "flows/notifications.yaml": "Automations that tell a person of questions and of failures",
     "recipes/answer_styles.yaml": "SEFE's answer styles as a recipe: choices, yes or no, reasons",
+    "recipes/constrained.yaml": "Prompts with rules that a program checks, as a recipe",
     "recipes/clean.yaml": "Does it clean my data: bounds on what is stored, on any file",
     "recipes/demo.yaml": "The demo: raw rows of many shapes to a trained adapter",
     "recipes/dpo.yaml": "DPO on given pairs as a recipe: short answers before hedged ones",

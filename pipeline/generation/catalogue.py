@@ -9,6 +9,7 @@ from pipeline.generation.maker_block import GeneratorBlock
 from pipeline.generation.makers.answer import Answer
 from pipeline.generation.makers.answer_styles import AnswerStyles
 from pipeline.generation.makers.augcon import AugCon
+from pipeline.generation.makers.constrained import Constrained
 from pipeline.generation.makers.document_questions import DocumentQuestions
 from pipeline.generation.makers.edit_spans import EditSpans
 from pipeline.generation.makers.evol_instruct import EvolInstruct
@@ -43,6 +44,7 @@ AnyMaker = (
     | Repair
     | AnswerStyles
     | AugCon
+    | Constrained
     | DocumentQuestions
     | EditSpans
     | EvolInstruct
@@ -70,6 +72,7 @@ Generator = Annotated[
     | Annotated[Repair, Tag("repair")]
     | Annotated[AnswerStyles, Tag("answer_styles")]
     | Annotated[AugCon, Tag("augcon")]
+    | Annotated[Constrained, Tag("constrained")]
     | Annotated[DocumentQuestions, Tag("document_questions")]
     | Annotated[EditSpans, Tag("edit_spans")]
     | Annotated[EvolInstruct, Tag("evol_instruct")]
@@ -98,6 +101,7 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "repair": Repair,
     "answer_styles": AnswerStyles,
     "augcon": AugCon,
+    "constrained": Constrained,
     "document_questions": DocumentQuestions,
     "edit_spans": EditSpans,
     "evol_instruct": EvolInstruct,

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from pipeline.measuring.measures.samples import Sampled
 from scorers.measures.protocols import AnswerForm, GeneratedAnswer, Message, Opening
-from storage.conversations import Conversation
+from storage.conversations import Conversation, content_hash
 from storage.examples import Example
 from storage.visible import is_blank
 
@@ -180,3 +180,13 @@ def is_question(source: Example) -> bool:
 def last_prompt_text(source: Example) -> str:
     """What the last message of a source's prompt says."""
     return str(source.conversation.prompt[-1]["content"])
+
+
+def draw_option(options: Sequence[T], lot: Sequence[object]) -> T:
+    """One of the options, by a hash.
+
+    Args:
+        options: at least one.
+        lot: JSON values that the draw depends on, a seed among them.
+    """
+    return options[int(content_hash([*lot]), 16) % len(options)]

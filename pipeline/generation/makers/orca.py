@@ -32,6 +32,7 @@ from pipeline.generation.maker import (
     Settled,
     Unread,
     ask_text,
+    draw_option,
     is_question,
     last_prompt_text,
 )
@@ -42,7 +43,7 @@ from pipeline.generation.verified_block import VerifiedBlock
 from pipeline.generation.verifier import verify_all
 from pipeline.generation.verifier_catalogue import Verifier
 from pipeline.generation.written_text import fault_of_wording
-from storage.conversations import Conversation, content_hash
+from storage.conversations import Conversation
 from storage.examples import Example
 
 SYSTEMS = "orca_systems"
@@ -90,7 +91,7 @@ class Orca(VerifiedBlock, MakerBlock):
 def draw_system(settings: Orca, source: Example, seed: int) -> str:
     """The system message of a row, by a seeded hash."""
     systems = settings.systems or read_prompt_text(SYSTEMS).splitlines()
-    return systems[int(content_hash([seed, "system", source.example_id]), 16) % len(systems)]
+    return draw_option(systems, [seed, "system", source.example_id])
 
 
 def make_by_orca(settings: Orca, source: Example, system: str) -> Making:

@@ -36,7 +36,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.generation.maker import Ask, CallKind, Making, Settled, Unread, Wanted
+from pipeline.generation.maker import Ask, CallKind, Making, Settled, Unread, Wanted, draw_option
 from pipeline.generation.maker_block import WHOLE_POOL, CallBounds, MakerBlock
 from pipeline.generation.short_answers import (
     Compare,
@@ -49,7 +49,7 @@ from pipeline.generation.short_answers import (
 )
 from scorers.measures.protocols import Message
 from scorers.words import split_words
-from storage.conversations import Conversation, content_hash
+from storage.conversations import Conversation
 from storage.examples import Example
 from storage.visible import is_blank
 
@@ -154,8 +154,8 @@ def make_by_r_tuning(settings: RTuning, source: Example, seed: int) -> Making:
     if settings.mode == "unsure":
         row = certainty_row(settings, source, given, known)
         return [Settled([ask.place], row, "sure" if known else "unsure")]
-    draw = int(content_hash([seed, source.prompt_id]), 16) % len(settings.refusals)
-    refusal = {"role": "assistant", "content": settings.refusals[draw]}
+    said_so = draw_option(settings.refusals, [seed, source.prompt_id])
+    refusal = {"role": "assistant", "content": said_so}
     row = Conversation([*prompt, given if known else refusal], source.tools)
     return [Settled([ask.place], row, "known" if known else "unknown")]
 

@@ -21,6 +21,7 @@ from pipeline.generation.maker_block import AtMost, GeneratorBlock, PromptingBlo
 from pipeline.generation.makers.answer import Answer
 from pipeline.generation.makers.answer_styles import AnswerStyles
 from pipeline.generation.makers.augcon import AugCon
+from pipeline.generation.makers.constrained import Constrained
 from pipeline.generation.makers.document_questions import DocumentQuestions
 from pipeline.generation.makers.edit_spans import EditSpans
 from pipeline.generation.makers.evol_instruct import EvolInstruct
@@ -325,6 +326,14 @@ CASES = {  # by the method, and where there are several what they differ in
         say_of_passages,
         {"generate": 3 + 3 + 3},
         3,
+    ),
+    # two answers to each, which are the same
+    "constrained": Case(
+        Constrained(method="constrained", rules=("no_commas",), samples=2),
+        write_sums,
+        say_shortly,
+        {"generate": 16},
+        8,
     ),
     # no call at all: 3 requests with few changes or none, and a fourth that stays as it is
     "edit_spans": Case(

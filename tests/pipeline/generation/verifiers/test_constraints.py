@@ -29,6 +29,24 @@ def constraints(**fields: object) -> Constraints:
         ({"form": "json"}, "[" * 100_000, "not_json"),
         ({"form": "bullets"}, "- one\n\n* two\n3. three", ""),
         ({"form": "bullets"}, "These:\n- one", "not_bullets"),
+        ({"form": "quoted"}, '"Yes, it is." ', ""),
+        ({"form": "quoted"}, '"Yes", it is.', "not_quoted"),
+        ({"form": "quoted"}, '"', "not_quoted"),
+        ({"points": 2}, "Two:\n- one\n  2) two\n-three", ""),
+        ({"points": 2}, "- one\n- two\n- three", "other_points"),
+        ({"paragraphs": 2}, "\none\nline\n \n\ntwo\n", ""),
+        ({"paragraphs": 2}, "one\ntwo", "other_paragraphs"),
+        ({"placeholders_at_least": 2}, "Dear [name], on [the day]", ""),
+        ({"placeholders_at_least": 2}, "Dear [name], on [] [\n]", "lacks_placeholder"),
+        ({"case": "lower"}, "all of it, 3 times", ""),
+        ({"case": "lower"}, "all of It", "not_lower_case"),
+        ({"case": "lower"}, "3 + 4", "not_lower_case"),
+        ({"case": "upper"}, "ALL OF IT", ""),
+        ({"case": "upper"}, "ALL OF iT", "not_upper_case"),
+        ({"no_commas": True}, "one; two", ""),
+        ({"no_commas": True}, "one\uff0ctwo", "has_comma"),
+        ({"ends_with": "That is all."}, "No. that is ALL.\n", ""),
+        ({"ends_with": "That is all."}, "That is all. Bye.", "other_end"),
         ({"form": "one_line"}, " one line \n", ""),
         ({"form": "one_line"}, "two\nlines", "not_one_line"),
     ],
@@ -42,3 +60,19 @@ def test_rules_that_nothing_keeps_are_refused() -> None:
         constraints()
     with pytest.raises(ValidationError, match="no answer has both"):
         constraints(words_at_least=3, words_at_most=2)
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ({"excludes": ["all"], "includes": ["all of it"]}, "excludes: all is wanted"),
+        ({"excludes": ["is all"], "ends_with": "That is all."}, "excludes: is all is wanted"),
+        ({"form": "json", "ends_with": "All."}, "json and ends_with do not go together"),
+        ({"form": "one_line", "points": 2}, "one_line and points do not go together"),
+    ],
+)
+def test_rules_that_do_not_go_together_are_refused(rules: dict[str, object], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        constraints(**rules)
+    for name in rules:
+        constraints(**{name: rules[name]})
