@@ -18,6 +18,7 @@ from pipeline.generation.makers.lamini import LaMini
 from pipeline.generation.makers.magpie import Magpie
 from pipeline.generation.makers.metacognition import Metacognition
 from pipeline.generation.makers.orca import Orca
+from pipeline.generation.makers.persona import Persona
 from pipeline.generation.makers.pseudo_labels import PseudoLabels
 from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
@@ -53,6 +54,7 @@ AnyMaker = (
     | Magpie
     | Metacognition
     | Orca
+    | Persona
     | PseudoLabels
     | RTuning
     | Rejection
@@ -81,6 +83,7 @@ Generator = Annotated[
     | Annotated[Magpie, Tag("magpie")]
     | Annotated[Metacognition, Tag("metacognition")]
     | Annotated[Orca, Tag("orca")]
+    | Annotated[Persona, Tag("persona")]
     | Annotated[PseudoLabels, Tag("pseudo_labels")]
     | Annotated[RTuning, Tag("r_tuning")]
     | Annotated[Rejection, Tag("rejection")]
@@ -110,6 +113,7 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "magpie": Magpie,
     "metacognition": Metacognition,
     "orca": Orca,
+    "persona": Persona,
     "pseudo_labels": PseudoLabels,
     "r_tuning": RTuning,
     "rejection": Rejection,

@@ -44,6 +44,8 @@ PLACEHOLDERS: Mapping[str, Set[str]] = {
     "metacognition_pair": {"first", "second"},
     "metacognition_single": {"prompt"},
     "orca_systems": set(),
+    "persona_kinds": set(),
+    "persona_request": {"kind", "persona"},
     "pseudo_labels": {"labels", "prompt", "question"},
     "rejection_hint": {"answer", "prompt"},
     "reverse_instructions_extract": {"text"},

@@ -5,7 +5,7 @@ scorers/words.py takes for one; several words are looked for in a row. Rules tha
 together are refused. For styles of answers that are wanted of all rows; rules that each prompt
 states are made by `constrained`, and what else it asks for is for a judge. Asks nothing. In the
 manner of Zhou et al. 2023, "Instruction-Following Evaluation for Large Language Models",
-arXiv:2311.07911: 15 of its 25 rules, and none that is ambiguous, such as a count of sentences.
+arXiv:2311.07911: what 12 of its 25 rules look at, and none that is ambiguous, as sentences are.
 """
 
 import json

@@ -30,6 +30,7 @@ from pipeline.generation.makers.lamini import LaMini
 from pipeline.generation.makers.magpie import Magpie
 from pipeline.generation.makers.metacognition import Metacognition
 from pipeline.generation.makers.orca import Orca
+from pipeline.generation.makers.persona import Persona
 from pipeline.generation.makers.pseudo_labels import PseudoLabels
 from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
@@ -391,6 +392,8 @@ CASES = {  # by the method, and where there are several what they differ in
     "orca": Case(
         Orca(method="orca", verify=(FinalAnswer(),)), write_sums, say_sums, {"generate": 8}, 4
     ),
+    # 7 reviews without a label are taken for personas: a request of each, and its answer
+    "persona": Case(Persona(method="persona"), write_reviews, say_anything, {"generate": 14}, 7),
     # two texts for each, one of which says another sum and is not judged
     "fuse_answers": Case(
         FuseAnswers(method="fuse_answers"),
