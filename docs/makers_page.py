@@ -1,6 +1,7 @@
 """docs/makers.md: what each maker of rows needs, costs and fails at, by its docstring and class."""
 
 import re
+from dataclasses import replace
 
 from docs.docstrings import ROOT, docstring
 from pipeline.generation.catalogue import MAKERS
@@ -75,6 +76,8 @@ def needs(name: str, kind: type[GeneratorBlock]) -> str:
         block = kind.model_construct(_fields_set=None, method=name, verify=())
     if block.takes(example_of(None)):
         return "prompts"
+    if block.takes(replace(example_of(None), tools=[{"name": "count"}])):
+        return "prompts with tools"
     taken = (what for what, answer in ANSWERS.items() if block.takes(example_of(answer)))
     return f"prompts with {next(taken)}"
 

@@ -66,6 +66,22 @@ def write_tasks(folder: Path) -> Path:
     return path
 
 
+def write_calls(folder: Path) -> Path:
+    """Two questions with tools, one of which is answered by a call."""
+    path = folder / "calls.jsonl"
+    city = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    tools = [{"name": name, "parameters": city} for name in ("weather", "distance")]
+    call = {"function": {"name": "weather", "arguments": {"city": "Bonn"}}}
+    called = {"role": "assistant", "content": "", "tool_calls": [call]}
+    said = {"role": "assistant", "content": "It is not known."}
+    rows = [
+        {"messages": [{"role": "user", "content": asked}, answer], "tools": tools}
+        for asked, answer in (("Is it fine in Bonn?", called), ("And elsewhere?", said))
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
 def write_corrections(folder: Path) -> Path:
     """Three texts that are corrected in a word, or right as they are, and one that is answered."""
     path = folder / "corrections.jsonl"

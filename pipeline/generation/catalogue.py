@@ -8,6 +8,7 @@ from pydantic import Discriminator, Tag
 from pipeline.generation.maker_block import GeneratorBlock
 from pipeline.generation.makers.answer import Answer
 from pipeline.generation.makers.answer_styles import AnswerStyles
+from pipeline.generation.makers.apigen import APIGen
 from pipeline.generation.makers.augcon import AugCon
 from pipeline.generation.makers.constrained import Constrained
 from pipeline.generation.makers.document_questions import DocumentQuestions
@@ -44,6 +45,7 @@ AnyMaker = (
     Answer
     | Repair
     | AnswerStyles
+    | APIGen
     | AugCon
     | Constrained
     | DocumentQuestions
@@ -73,6 +75,7 @@ Generator = Annotated[
     Annotated[Answer, Tag("answer")]
     | Annotated[Repair, Tag("repair")]
     | Annotated[AnswerStyles, Tag("answer_styles")]
+    | Annotated[APIGen, Tag("apigen")]
     | Annotated[AugCon, Tag("augcon")]
     | Annotated[Constrained, Tag("constrained")]
     | Annotated[DocumentQuestions, Tag("document_questions")]
@@ -103,6 +106,7 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "answer": Answer,
     "repair": Repair,
     "answer_styles": AnswerStyles,
+    "apigen": APIGen,
     "augcon": AugCon,
     "constrained": Constrained,
     "document_questions": DocumentQuestions,

@@ -7,6 +7,7 @@ about no passage, and would answer.
 from collections.abc import Iterable, Mapping, Set
 
 PLACEHOLDERS: Mapping[str, Set[str]] = {
+    "apigen_query": {"asked", "shown", "tools"},
     "answer_styles_as_choice": {"options", "prompt"},
     "answer_styles_as_explanation": {"prompt", "words"},
     "answer_styles_as_yes_no": {"answer", "prompt"},
@@ -65,6 +66,7 @@ PLACEHOLDERS: Mapping[str, Set[str]] = {
     "self_instruct_instructions": {"first", "last", "more", "tasks"},
     "self_instruct_output_first": {"task"},
     "step_by_step_rationale": {"prompt"},
+    "tool_results_judge": {"calls", "prompt"},
 }
 """File in makers/prompts/ → the marks that it has, each with a `$` before it."""
 

@@ -13,6 +13,7 @@ from pipeline.generation.verifiers.judged import Judged
 from pipeline.generation.verifiers.majority import Majority
 from pipeline.generation.verifiers.rubric import Rubric
 from pipeline.generation.verifiers.tool_calls import ToolCalls
+from pipeline.generation.verifiers.tool_results import ToolResults
 from pipeline.generation.verifiers.uncontaminated import Uncontaminated
 
 Verifier = Annotated[
@@ -23,6 +24,7 @@ Verifier = Annotated[
     | Rubric
     | Code
     | ToolCalls
+    | ToolResults
     | Constraints
     | InLanguage
     | Uncontaminated,

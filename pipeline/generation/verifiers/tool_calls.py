@@ -2,9 +2,11 @@
 
 Calls are the JSON objects with a `name` and `arguments` between `<tool_call>` and `</tool_call>`,
 as Qwen and Hermes write them; else the answer itself, where it is one such object or a list of
-them. Every call must name a tool of the row and have arguments that are valid by its `parameters`
-(JSON Schema, by `jsonschema`). For answers to prompts with tools. What the calls would do is not
-looked at. Asks nothing. The format check of Liu et al. 2024, "APIGen", arXiv:2406.18518.
+them, or such objects a line each. Every call must name a tool of the row and have arguments that
+are valid by its `parameters` (JSON Schema, by `jsonschema`); an argument that these do not name is
+wrong unless they say `additionalProperties`. For answers to prompts with tools. What the calls
+would do is not looked at: `tool_results` runs them. Asks nothing. The format check of Liu et al.
+2024, "APIGen", arXiv:2406.18518.
 """
 
 import json
@@ -55,17 +57,32 @@ def tool_of(given: Mapping[str, Any]) -> Mapping[str, Any]:
 def calls_of(text: str) -> list[Any] | None:
     """The calls in an answer, of whatever form; None where what is marked as one is no JSON."""
     marked = MARKED.findall(text)
-    if not marked:
+    if marked:
         try:
-            whole = json.loads(text)
+            return [json.loads(each) for each in marked]
+        except (ValueError, RecursionError):
+            return None
+    try:
+        whole = json.loads(text)
+        found = whole if isinstance(whole, list) else [whole]
+    except (ValueError, RecursionError):
+        try:  # as the text of a turn has the calls of it
+            found = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
         except (ValueError, RecursionError):
             return []
-        found = whole if isinstance(whole, list) else [whole]
-        return [each for each in found if isinstance(each, dict) and "name" in each]
+    return [each for each in found if isinstance(each, dict) and "name" in each]
+
+
+def arguments_of(call: Mapping[str, Any]) -> object:
+    """The arguments of a call, which some write as a text; None where that is no JSON."""
+    arguments = call.get("arguments", {})
+    if not isinstance(arguments, str):
+        return arguments
     try:
-        return [json.loads(each) for each in marked]
+        read: object = json.loads(arguments)
     except (ValueError, RecursionError):
         return None
+    return read
 
 
 def fault_of_call(schemas: Mapping[str, Any], call: object) -> str:
@@ -77,13 +94,12 @@ def fault_of_call(schemas: Mapping[str, Any], call: object) -> str:
         return "call_without_name"
     if call["name"] not in schemas:
         return "unknown_tool"
-    arguments = call.get("arguments", {})
-    if isinstance(arguments, str):  # some write them as text
-        try:
-            arguments = json.loads(arguments)
-        except (ValueError, RecursionError):
-            return "call_is_no_json"
+    arguments = arguments_of(call)
+    if arguments is None:
+        return "call_is_no_json"
     schema = schemas[call["name"]] or {"type": "object"}
+    if isinstance(schema, dict) and "properties" in schema:
+        schema = {"additionalProperties": False, **schema}
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError:

@@ -20,6 +20,7 @@ from pipeline.generation.make import Workload, make_rows, slice_sources
 from pipeline.generation.maker_block import AtMost, GeneratorBlock, PromptingBlock
 from pipeline.generation.makers.answer import Answer
 from pipeline.generation.makers.answer_styles import AnswerStyles
+from pipeline.generation.makers.apigen import APIGen
 from pipeline.generation.makers.augcon import AugCon
 from pipeline.generation.makers.constrained import Constrained
 from pipeline.generation.makers.document_questions import DocumentQuestions
@@ -51,6 +52,7 @@ from pipeline.generation.templates import PROMPTS, fixed_text, prompt_fault, rea
 from pipeline.generation.verifiers.final_answer import FinalAnswer
 from pipeline.generation.verifiers.judged import Judged
 from pipeline.generation.verifiers.rubric import Rubric
+from pipeline.generation.verifiers.tool_calls import ToolCalls
 from pipeline.generation.verifiers.uncontaminated import Uncontaminated, search_of
 from pipeline.progress import tell_nobody
 from pipeline.run_context import RunContext
@@ -70,6 +72,7 @@ from tests.scripted_maker import (
     script,
     scripted,
     served_by,
+    write_calls,
     write_corrections,
     write_pages,
     write_reviews,
@@ -145,6 +148,17 @@ def say_styles(text: str, seed: int) -> str:
     if "numbered list" in text:
         return "\n".join(f"{n}. Adding gives it {a + b + n}" for n in (1, 2, 3))
     return f"Adding gives it. {a + b} " + "is what one comes to by counting on from the first. " * 3
+
+
+def say_requests(text: str, seed: int) -> str:
+    """A request with as many calls as it takes; that of every fourth prompt misses an argument."""
+    name = re.findall(r'^{"name": "(\w+)"', text, re.MULTILINE)[0]
+    cities = [f"w{fraction(text, seed, n):.6f}" for n in range(1 + ("two or three" in text))]
+    asked = f"How is it in {' and '.join(cities)}?"
+    key = "town" if "several of the functions" in text else "city"
+    return json.dumps(
+        {"query": asked, "calls": [{"name": name, "arguments": {key: city}} for city in cities]}
+    )
 
 
 def say_task_of_one_kind(text: str, seed: int) -> str:
@@ -276,6 +290,16 @@ CASES = {  # by the method, and where there are several what they differ in
         say_task_of_one_kind,
         {"generate": 4 + 4 * 3},
         4,
+    ),
+    # 2 rounds of 4 prompts, in each of which one is wrong; 5 rows are wanted
+    "apigen": Case(
+        APIGen(
+            method="apigen", rows=5, prompts_at_most=9, verify=(ToolCalls(method="tool_calls"),)
+        ),
+        write_calls,
+        say_requests,
+        {"generate": 8},
+        5,
     ),
     # two of the sums in each style
     "answer_styles": Case(
@@ -506,7 +530,11 @@ def test_every_prompt_is_sent_by_one_maker_which_says_so() -> None:
         for against in ("prompt", "response")
         for prompt in Judged.model_validate({"method": "judged", "against": against}).sent_prompts()
     }
-    of_verifiers |= {"entailed_judge", *Rubric(method="rubric").sent_prompts()}
+    of_verifiers |= {
+        "entailed_judge",
+        "tool_results_judge",
+        *Rubric(method="rubric").sent_prompts(),
+    }
     assert {*named} | of_verifiers == {path.stem for path in PROMPTS.glob("*.txt")}
     for name, kind in MAKERS.items():
         source = (ROOT / "pipeline" / "generation" / "makers" / f"{name}.py").read_text()

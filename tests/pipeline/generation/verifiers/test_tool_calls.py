@@ -31,6 +31,8 @@ def marked(*calls: str) -> str:
         (marked(call(city="Bonn"), call("now")), ""),
         (call(city="Bonn", days=2), ""),
         (f"[{call(city='Bonn')}]", ""),
+        (f"Both.\n{call(city='Bonn')}\n{call('now')}", ""),
+        (f"{call(city='Bonn')}\n{call(city=1)}", "wrong_arguments"),
         (json.dumps({"name": "weather", "arguments": json.dumps({"city": "Bonn"})}), ""),
         (marked(call(city="Bonn"), call(city=1)), "wrong_arguments"),
         (marked(call(days=2)), "wrong_arguments"),
