@@ -5,23 +5,27 @@
 
 The model begins as it was, for B is 0; gradients then reach A's directions at once. For LoRA of
 small rank on rows that differ from what the model was trained on. Not with ranks so high that every
-direction is there anyway. Costs forward passes over some of the rows before the training, until the
-directions stand still, with a decomposition for each layer and pass: without a GPU that was not
-over in 12 minutes, for 8 rows and ten blocks of a model of 135M.
+direction is there anyway. Costs a forward pass over batch after batch before the training, with a
+decomposition for each layer whose directions still move.
 
 Paischer et al. 2024, "One Initialization to Rule them All", arXiv:2410.07170; PEFT's
-`initialize_lora_eva_weights`. The passes are made with rows in their order; tokens without a loss
-are left out, as published.
+`initialize_lora_eva_weights`. Rows are read in their order, again and again where they are few;
+tokens without a loss are left out, as published. PEFT reads on until every direction stands still,
+and where two of them explain about the same they may turn for long: here it ends after
+`most_batches`, with the directions as they are then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from fine_tune.method import Change, TrainingMethod, Tuned
+from storage.exports_manifest import IGNORED
 
 if TYPE_CHECKING:
     import torch
@@ -46,20 +50,65 @@ class EVA(TrainingMethod):
         lt=1,
         description="Cosine of a direction to what it was a batch before, from which on it stands.",
     )
+    most_batches: int = Field(
+        default=100, ge=2, description="Most batches read until all directions stand."
+    )
 
     def init_adapter(
         self, model: torch.nn.Module, batches: Iterable[Mapping[str, torch.Tensor]]
     ) -> str:
         """See TrainingMethod."""
+        import torch
         from peft import EvaConfig, LoraConfig, PeftModel, initialize_lora_eva_weights
 
         if not isinstance(model, PeftModel):
             raise TypeError(f"expected a model with an adapter, got {type(model).__name__}")
         config = model.peft_config["default"]
         assert isinstance(config, LoraConfig)
-        config.eva_config = EvaConfig(rho=self.most_rank, tau=self.still)
+        directions = round(self.most_rank * config.r)
+        read = [each for each in islice(batches, self.most_batches) if trained(each) >= directions]
+        if not read:
+            raise ValueError(
+                f"eva looks for {directions} directions in a batch, and no batch has as many "
+                "trained tokens: give more batch_rows, or a lower lora_rank or most_rank"
+            )
+        bounded = BoundedBatches(read, self.most_batches, torch.tensor(self.still))
+        settings: Any = EvaConfig(rho=self.most_rank)
+        settings.tau = bounded.still
+        config.eva_config = settings
         training = model.training
-        initialize_lora_eva_weights(model, list(batches), show_progress_bar=False)
+        initialize_lora_eva_weights(model, bounded, show_progress_bar=False)
         model.train(training)
+        settings.tau = self.still
         ranks = [len(weights) for name, weights in model.named_parameters() if "lora_A" in name]
-        return f"ranks from {min(ranks)} to {max(ranks)} over {len(ranks)} layers"
+        shared = f"ranks from {min(ranks)} to {max(ranks)} over {len(ranks)} layers"
+        if bounded.still < 0:
+            return f"{shared}; some directions still moved after {self.most_batches} batches"
+        return shared
+
+
+def trained(batch: Mapping[str, torch.Tensor]) -> int:
+    """Tokens of a batch that have a loss; EVA looks at the inputs of no others."""
+    return int((batch["labels"] != IGNORED).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class BoundedBatches:
+    """Batches as PEFT's EVA goes through them: over and over, until every direction stands still.
+
+    PEFT has no other end, but asks what still means each time anew. After so many batches that
+    becomes a cosine which any two directions have, and PEFT is done with the batch after.
+    """
+
+    batches: Sequence[Mapping[str, torch.Tensor]]
+    most: int
+    still: torch.Tensor  # shape (), lowered in place
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Mapping[str, torch.Tensor]]:
+        for number, batch in enumerate(cycle(self.batches)):
+            if number == self.most - 1:  # by the last that is read, all of them stand
+                self.still.fill_(-2.0)
+            yield batch

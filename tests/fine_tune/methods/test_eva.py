@@ -5,11 +5,15 @@ from typing import Any
 
 import pytest
 import torch
+from peft import EvaConfig, LoraConfig, get_peft_model, initialize_lora_eva_weights
 
 from fine_tune.checked_rows import checked_trainer
 from fine_tune.libraries import quiet_libraries
+from fine_tune.methods.eva import EVA
 from fine_tune.settings import TrainSettings
 from storage.exports_manifest import read_manifest
+from tests.fine_tune.test_kept_base import batches
+from tests.tiny_models import tiny_llama
 
 SETTINGS = TrainSettings.model_validate(
     {"lora_rank": 2, "batch_rows": 4, "methods": [{"method": "eva"}]}
@@ -40,3 +44,47 @@ def test_ranks_are_shared_out_and_the_model_begins_as_it_was(
     assert begun.trainer.loss_of_batch(rows) == plain.loss_of_batch(rows)
     same = dict(again.trainer.loaded_model().named_parameters())
     assert all(torch.equal(weights, same[name]) for name, weights in adapters.items())
+
+
+def fresh(rank: int = 2) -> Any:  # noqa: ANN401 - peft
+    return get_peft_model(
+        tiny_llama(), LoraConfig(r=rank, target_modules="all-linear", init_lora_weights="eva")
+    )
+
+
+def directions(model: Any) -> dict[str, torch.Tensor]:  # noqa: ANN401 - peft
+    return {name: w.detach() for name, w in model.named_parameters() if "lora_A" in name}
+
+
+def test_where_all_stand_in_time_it_is_what_peft_does() -> None:
+    bounded, theirs = fresh(), fresh()
+    said = EVA(method="eva", still=0.9).init_adapter(bounded, batches())
+    config = theirs.peft_config["default"]
+    config.eva_config = EvaConfig(rho=2.0, tau=0.9)
+    initialize_lora_eva_weights(theirs, batches(), show_progress_bar=False)
+    found, wanted = directions(bounded), directions(theirs)
+    assert found.keys() == wanted.keys() and "moved" not in said
+    assert all(torch.equal(weights, wanted[name]) for name, weights in found.items())
+    assert type(bounded.peft_config["default"].eva_config.tau) is float, "as it is saved"
+
+
+def test_directions_that_never_stand_are_taken_as_they_are() -> None:
+    model, passes = fresh(), []
+    model.register_forward_pre_hook(lambda *_: passes.append(1))
+    said = EVA(method="eva", still=1 - 1e-12, most_batches=5).init_adapter(model, batches())
+    assert said.endswith("layers; some directions still moved after 5 batches")
+    assert len(passes) == 1 + 5, "one to see which layers read the same"
+    assert sum(len(weights) for weights in directions(model).values()) == 2 * 14
+
+
+def test_a_batch_with_fewer_trained_tokens_than_directions_is_not_read() -> None:
+    method, few = EVA(method="eva", most_batches=2), batches()[0]
+    few = {**few, "labels": few["labels"].clone()}
+    few["labels"][:, :-1] = -100
+    with pytest.raises(ValueError, match="looks for 4 directions in a batch, and no batch"):
+        method.init_adapter(fresh(), [few])
+    model, alone = fresh(), fresh()
+    method.init_adapter(model, [few, *batches()])
+    method.init_adapter(alone, batches())
+    found = directions(alone)
+    assert all(torch.equal(weights, found[n]) for n, weights in directions(model).items())
