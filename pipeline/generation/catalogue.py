@@ -15,6 +15,7 @@ from pipeline.generation.makers.document_questions import DocumentQuestions
 from pipeline.generation.makers.edit_spans import EditSpans
 from pipeline.generation.makers.evol_instruct import EvolInstruct
 from pipeline.generation.makers.fuse_answers import FuseAnswers
+from pipeline.generation.makers.genstruct import Genstruct
 from pipeline.generation.makers.lamini import LaMini
 from pipeline.generation.makers.magpie import Magpie
 from pipeline.generation.makers.metacognition import Metacognition
@@ -52,6 +53,7 @@ AnyMaker = (
     | EditSpans
     | EvolInstruct
     | FuseAnswers
+    | Genstruct
     | LaMini
     | Magpie
     | Metacognition
@@ -82,6 +84,7 @@ Generator = Annotated[
     | Annotated[EditSpans, Tag("edit_spans")]
     | Annotated[EvolInstruct, Tag("evol_instruct")]
     | Annotated[FuseAnswers, Tag("fuse_answers")]
+    | Annotated[Genstruct, Tag("genstruct")]
     | Annotated[LaMini, Tag("lamini")]
     | Annotated[Magpie, Tag("magpie")]
     | Annotated[Metacognition, Tag("metacognition")]
@@ -113,6 +116,7 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "edit_spans": EditSpans,
     "evol_instruct": EvolInstruct,
     "fuse_answers": FuseAnswers,
+    "genstruct": Genstruct,
     "lamini": LaMini,
     "magpie": Magpie,
     "metacognition": Metacognition,

@@ -27,6 +27,7 @@ from pipeline.generation.makers.document_questions import DocumentQuestions
 from pipeline.generation.makers.edit_spans import EditSpans
 from pipeline.generation.makers.evol_instruct import EvolInstruct
 from pipeline.generation.makers.fuse_answers import FuseAnswers
+from pipeline.generation.makers.genstruct import Genstruct
 from pipeline.generation.makers.lamini import LaMini
 from pipeline.generation.makers.magpie import Magpie
 from pipeline.generation.makers.metacognition import Metacognition
@@ -227,6 +228,14 @@ def say_of_passages(text: str, seed: int) -> str:
     return f"It tells of w{fraction(text):.6f}"
 
 
+def say_problems(text: str, seed: int) -> str:
+    """A problem of each passage, whose solution has no number."""
+    words = " ".join("abcdefghij"[int(10 * fraction(text, seed, n))] * 3 for n in range(9))
+    told = {"problem": f"What of {words}?"}
+    steps = "one thinks of what it needs, and then one does just that, until it is done. " * 2
+    return json.dumps(told | {"solution": f"First {steps}So it is."})
+
+
 def say_of_papers(text: str, seed: int) -> str:
     """Bread is the lowest of the passages; a fault in each other; statements are poor."""
     if JUDGED in text:
@@ -371,6 +380,14 @@ CASES = {  # by the method, and where there are several what they differ in
         say_evolved,
         {"generate": 4 + 2, "judge": 3, "retry": 1},
         2,
+    ),
+    # 3 passages with 3 problems and their solutions each
+    "genstruct": Case(
+        Genstruct(method="genstruct", problems_each=3),
+        write_pages,
+        say_problems,
+        {"generate": 9},
+        9,
     ),
     # 3 prompts with 2 tasks each, 4 of which are wanted and answered
     "lamini": Case(
