@@ -39,7 +39,7 @@ def find_unfounded(solution: str, problem: str) -> str:
     known.add(Fraction(100))  # of what is said in per cent
     for written in NUMBER.findall(COUNTED.sub(" ", solution)):
         said = [*values_of(written)]
-        if not any(follows(value, written, known) for value in said):
+        if not any(is_founded(value, written, known) for value in said):
             return str(written)
         known.update(said)
     return ""
@@ -77,7 +77,7 @@ def values_of(written: str) -> Iterator[Fraction]:
         yield from {value, abs(value)}
 
 
-def follows(value: Fraction, written: str, known: Iterable[Fraction]) -> bool:
+def is_founded(value: Fraction, written: str, known: Iterable[Fraction]) -> bool:
     """Whether a number is one of those that are known, or comes of two of them."""
     _, _, decimals = written.rstrip("%").partition(".")
     near = Fraction(len(decimals) > 0, 2 * 10 ** len(decimals))
