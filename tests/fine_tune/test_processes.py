@@ -27,6 +27,9 @@ METHODS: dict[str, list[dict[str, Any]]] = {
     "coba": [{"method": "coba", "warm_up": 2, "rows": 2}],
     "asft": [{"method": "asft"}],
     "fait": [{"method": "fait", "more": 3.0}],
+    "loramoe": [{"method": "loramoe", "experts": 2}],
+    "eva": [{"method": "eva"}],
+    "dpo": [{"method": "dpo"}],
 }
 
 
@@ -60,7 +63,7 @@ def test_two_processes_train_what_two_passes_do(
         replace(row, weight=float(weight), scores={"perplexity": 150.0 + n})
         for n, (row, weight) in enumerate(zip(rows, 0.5 + rng.random(len(rows)), strict=True))
     ]
-    if name in ("asft", "fait"):  # a pass of one process may have no rejected answer
+    if name in ("asft", "fait", "dpo"):  # a pass of one process may have no rejected answer
         rows = with_rejected(rows, tiny_model, (1, 3, 6))
     export = export_for(tiny_model, tmp_path / "export", rows, scores=("perplexity",))
     settings = TrainSettings.model_validate(
