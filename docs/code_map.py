@@ -42,6 +42,7 @@ REMARKS = {
     "recipes/constrained.yaml": "Prompts with rules that a program checks, as a recipe",
     "recipes/persona.yaml": "Requests of described people as a recipe: Persona Hub",
     "recipes/genstruct.yaml": "A handbook as a recipe: problems and their solutions",
+    "recipes/humpback.yaml": "Instruction backtranslation as a recipe: texts as replies",
     "recipes/clean.yaml": "Does it clean my data: bounds on what is stored, on any file",
     "recipes/demo.yaml": "The demo: raw rows of many shapes to a trained adapter",
     "recipes/dpo.yaml": "DPO on given pairs as a recipe: short answers before hedged ones",

@@ -16,6 +16,7 @@ from pipeline.generation.makers.edit_spans import EditSpans
 from pipeline.generation.makers.evol_instruct import EvolInstruct
 from pipeline.generation.makers.fuse_answers import FuseAnswers
 from pipeline.generation.makers.genstruct import Genstruct
+from pipeline.generation.makers.humpback import Humpback
 from pipeline.generation.makers.lamini import LaMini
 from pipeline.generation.makers.magpie import Magpie
 from pipeline.generation.makers.metacognition import Metacognition
@@ -54,6 +55,7 @@ AnyMaker = (
     | EvolInstruct
     | FuseAnswers
     | Genstruct
+    | Humpback
     | LaMini
     | Magpie
     | Metacognition
@@ -85,6 +87,7 @@ Generator = Annotated[
     | Annotated[EvolInstruct, Tag("evol_instruct")]
     | Annotated[FuseAnswers, Tag("fuse_answers")]
     | Annotated[Genstruct, Tag("genstruct")]
+    | Annotated[Humpback, Tag("humpback")]
     | Annotated[LaMini, Tag("lamini")]
     | Annotated[Magpie, Tag("magpie")]
     | Annotated[Metacognition, Tag("metacognition")]
@@ -117,6 +120,7 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "evol_instruct": EvolInstruct,
     "fuse_answers": FuseAnswers,
     "genstruct": Genstruct,
+    "humpback": Humpback,
     "lamini": LaMini,
     "magpie": Magpie,
     "metacognition": Metacognition,

@@ -39,6 +39,7 @@ PLACEHOLDERS: Mapping[str, Set[str]] = {
     "evol_instruct_gain": {"child", "parent"},
     "fuse_answers": {"given", "own", "prompt"},
     "genstruct": {"heading", "passage"},
+    "humpback_rating": {"reply", "request"},
     "judged_prompt": {"answer", "prompt"},
     "judged_response": {"answer", "prompt", "reference"},
     "lamini_instructions": {"about", "first", "last", "more", "tasks"},

@@ -43,9 +43,8 @@ from pipeline.generation.maker import (
     one_exchange,
 )
 from pipeline.generation.maker_block import CallBounds, MakerBlock
-from pipeline.generation.shown_text import repeats_shown
-from pipeline.generation.templates import fill_prompt, fixed_text
-from pipeline.generation.written_text import has_no_content, refuses
+from pipeline.generation.templates import fill_prompt
+from pipeline.generation.written_requests import REQUEST, write_request
 from pipeline.measuring.measures.samples import Sampled
 from pipeline.settings import Share
 from pipeline.text.word_overlap import overlap_of
@@ -53,7 +52,7 @@ from scorers.words import split_words
 from storage.conversations import content_hash
 from storage.examples import Example
 
-EXTRACT, REQUEST = "reverse_instructions_extract", "reverse_instructions_request"
+EXTRACT = "reverse_instructions_extract"
 
 
 class ReverseInstructions(MakerBlock):
@@ -102,16 +101,8 @@ def make_by_reversing(settings: ReverseInstructions, source: Example, seed: int)
     places, reply = yield from extract_reply(settings, source, seed)
     if isinstance(reply, Unread):
         return [Settled(places, None, reply.reason)]
-    question = fill_prompt(REQUEST, {"reply": reply})
-    ask = Ask(
-        "request",
-        0,
-        [{"role": "user", "content": question}],
-        settings.temperature,
-        settings.max_new_tokens,
-    )
-    request = yield from ask_text(ask, lambda text: fault_of_request(text, reply))
-    places = [*places, ask.place]
+    place, request = yield from write_request(reply, settings.temperature, settings.max_new_tokens)
+    places = [*places, place]
     if isinstance(request, Unread):
         return [Settled(places, None, request.reason)]
     return [Settled(places, one_exchange(request, reply), settings.extract)]
@@ -155,14 +146,3 @@ def fault_of_copy(settings: ReverseInstructions, copy: str, text: str) -> str:
     if len(words) < settings.least_words:
         return "too_short"
     return "" if overlap_of(words, split_words(text)).precision >= settings.copied else "not_copied"
-
-
-def fault_of_request(request: str, reply: str) -> str:
-    """Why a request is none; "" where it is one."""
-    if has_no_content(request):
-        return "no_content"
-    if refuses(request):
-        return "refusal"
-    if repeats_shown(request, [reply]):
-        return "quotes_reply"
-    return "repeats_prompt" if repeats_shown(request, fixed_text(REQUEST)) else ""

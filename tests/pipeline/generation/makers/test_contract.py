@@ -28,6 +28,7 @@ from pipeline.generation.makers.edit_spans import EditSpans
 from pipeline.generation.makers.evol_instruct import EvolInstruct
 from pipeline.generation.makers.fuse_answers import FuseAnswers
 from pipeline.generation.makers.genstruct import Genstruct
+from pipeline.generation.makers.humpback import Humpback
 from pipeline.generation.makers.lamini import LaMini
 from pipeline.generation.makers.magpie import Magpie
 from pipeline.generation.makers.metacognition import Metacognition
@@ -55,6 +56,7 @@ from pipeline.generation.verifiers.judged import Judged
 from pipeline.generation.verifiers.rubric import Rubric
 from pipeline.generation.verifiers.tool_calls import ToolCalls
 from pipeline.generation.verifiers.uncontaminated import Uncontaminated, search_of
+from pipeline.generation.written_requests import REQUEST
 from pipeline.progress import tell_nobody
 from pipeline.run_context import RunContext
 from pipeline.settings import TARGET
@@ -236,6 +238,13 @@ def say_problems(text: str, seed: int) -> str:
     return json.dumps(told | {"solution": f"First {steps}So it is."})
 
 
+def say_rated(text: str, seed: int) -> str:
+    """A request for each passage; that of bread does not fit it, and that of rivers is unclear."""
+    if JUDGED in text:
+        return "perhaps" if "Danube" in text and seed == 0 else "12345"[4 - 3 * ("gluten" in text)]
+    return f"Tell me of {fraction(text, seed):.6f}."
+
+
 def say_of_papers(text: str, seed: int) -> str:
     """Bread is the lowest of the passages; a fault in each other; statements are poor."""
     if JUDGED in text:
@@ -389,6 +398,14 @@ CASES = {  # by the method, and where there are several what they differ in
         {"generate": 9},
         9,
     ),
+    # a request for each of 3 passages and its rating, one of them twice
+    "humpback": Case(
+        Humpback(method="humpback"),
+        write_pages,
+        say_rated,
+        {"generate": 3, "judge": 3, "retry": 1},
+        2,
+    ),
     # 3 prompts with 2 tasks each, 4 of which are wanted and answered
     "lamini": Case(
         LaMini(method="lamini", instructions=4, prompts_at_most=3, topics=("rivers",)),
@@ -541,6 +558,7 @@ def test_every_maker_is_in_the_catalogue_and_has_its_case_and_its_test() -> None
 
 def test_every_prompt_is_sent_by_one_maker_which_says_so() -> None:
     named = [prompt for kind in MAKERS.values() for prompt in sent_by(kind)]
+    named.remove(REQUEST)  # which two makers send, of one module
     assert len(named) == len({*named})
     of_verifiers = {
         prompt

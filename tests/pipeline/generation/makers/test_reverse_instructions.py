@@ -8,7 +8,6 @@ from pipeline.generation.maker import Settled
 from pipeline.generation.makers.reverse_instructions import (
     ReverseInstructions,
     draw_sentences,
-    fault_of_request,
     make_by_reversing,
 )
 from scorers.measures.protocols import GeneratedAnswer
@@ -85,15 +84,6 @@ def test_what_the_model_extracts_must_stand_in_the_response() -> None:
     assert run(settings, "oxygen").reason == "too_short"
     assert settings.calls_for(4)["generate"][:2] == (4, 8)
     assert block().calls_for(4)["generate"][:2] == (4, 4)
-
-
-def test_a_request_that_says_the_reply_is_none() -> None:
-    told = "Tell me that a fifth of it is oxygen, which fires need."
-    assert fault_of_request(told, TEXT) == "quotes_reply"
-    assert fault_of_request("Is a fifth of it oxygen?", TEXT) == ""
-    assert fault_of_request("And so it is.", TEXT) == "no_content"
-    asked = "Write the one request that it is a good reply to"
-    assert fault_of_request(asked, TEXT) == "repeats_prompt"
 
 
 def test_rows_that_say_something_are_taken() -> None:
