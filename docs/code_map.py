@@ -46,6 +46,7 @@ REMARKS = {
     "recipes/clean.yaml": "Does it clean my data: bounds on what is stored, on any file",
     "recipes/demo.yaml": "The demo: raw rows of many shapes to a trained adapter",
     "recipes/dpo.yaml": "DPO on given pairs as a recipe: short answers before hedged ones",
+    "recipes/eda.yaml": "EDA as a recipe: labelled texts with words replaced, swapped, deleted",
     "recipes/edit_spans.yaml": "Corrections as a recipe: the answer is the edits alone",
     "recipes/el2n.yaml": "Rows that the model is certain of are pruned: EL2N, as in SFPrompt",
     "recipes/evol_instruct.yaml": "Evol-Instruct as a recipe: harder prompts, in a band of losses",

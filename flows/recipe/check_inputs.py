@@ -133,13 +133,17 @@ def prompt_problems(recipe: Recipe) -> Iterator[str]:
 
 
 def example_problems(recipe: Recipe) -> Iterator[str]:
-    """Files of examples that are not there, or are none."""
+    """Files of examples, and others that a maker names, that are not there or are none."""
     for number, block in enumerate(recipe.generate):
         for each in block.by_teacher():
             try:
                 each.examples()
             except ExamplesError as error:
                 yield f"generate.{number}.few_shot: {error}"
+        try:
+            block.require()
+        except UnreadableSourceError as error:
+            yield f"generate.{number}: {error}"
 
 
 def query_problems(where: str, source: SourceSettings) -> Iterator[str]:

@@ -12,6 +12,7 @@ from pipeline.generation.makers.apigen import APIGen
 from pipeline.generation.makers.augcon import AugCon
 from pipeline.generation.makers.constrained import Constrained
 from pipeline.generation.makers.document_questions import DocumentQuestions
+from pipeline.generation.makers.eda import EDA
 from pipeline.generation.makers.edit_spans import EditSpans
 from pipeline.generation.makers.evol_instruct import EvolInstruct
 from pipeline.generation.makers.fuse_answers import FuseAnswers
@@ -51,6 +52,7 @@ AnyMaker = (
     | AugCon
     | Constrained
     | DocumentQuestions
+    | EDA
     | EditSpans
     | EvolInstruct
     | FuseAnswers
@@ -83,6 +85,7 @@ Generator = Annotated[
     | Annotated[AugCon, Tag("augcon")]
     | Annotated[Constrained, Tag("constrained")]
     | Annotated[DocumentQuestions, Tag("document_questions")]
+    | Annotated[EDA, Tag("eda")]
     | Annotated[EditSpans, Tag("edit_spans")]
     | Annotated[EvolInstruct, Tag("evol_instruct")]
     | Annotated[FuseAnswers, Tag("fuse_answers")]
@@ -116,6 +119,7 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "augcon": AugCon,
     "constrained": Constrained,
     "document_questions": DocumentQuestions,
+    "eda": EDA,
     "edit_spans": EditSpans,
     "evol_instruct": EvolInstruct,
     "fuse_answers": FuseAnswers,

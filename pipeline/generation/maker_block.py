@@ -179,6 +179,13 @@ class GeneratorBlock(AnsweringBlock):
             MissingModelError: as AnsweringBlock.identity.
         """
 
+    def require(self) -> None:
+        """Look at the files that it names, before anything is done.
+
+        Raises:
+            UnreadableSourceError: if one is not there, or is not what it should be.
+        """
+
     def notes_of(self, outcomes: Mapping[str, int]) -> Sequence[str]:
         """What the outcomes of its replies come to, beside their counts.
 
@@ -251,6 +258,26 @@ class PromptingBlock(GeneratorBlock):
 
 class MakerBlock(PromptingBlock, RowMakerBlock):
     """A maker of rows out of rows."""
+
+
+class UnaskedMakerBlock(MakerBlock):
+    """A maker that changes rows by a rule: no model is asked, and none wrote what it makes."""
+
+    writes: ClassVar[bool] = False
+    asks: ClassVar[bool] = False
+
+    @property
+    def shown_model(self) -> str:
+        """None writes its rows."""
+        return ""
+
+    def identity(self) -> str:
+        """Whatever model there is changes nothing."""
+        return ""
+
+    def calls_for(self, sources: int) -> Mapping[CallKind, CallBounds]:
+        """None."""
+        return {}
 
 
 class PassageMakerBlock(PromptingBlock):

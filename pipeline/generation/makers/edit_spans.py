@@ -26,14 +26,13 @@ from typing import ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from pipeline.generation.maker import (
-    CallKind,
     Making,
     Settled,
     end_prompt_with,
     is_asked_once,
     last_prompt_text,
 )
-from pipeline.generation.maker_block import CallBounds, MakerBlock
+from pipeline.generation.maker_block import UnaskedMakerBlock
 from storage.conversations import Conversation
 from storage.examples import Example
 
@@ -58,7 +57,7 @@ class EditSpan(NamedTuple):
     words: str
 
 
-class EditSpans(MakerBlock):
+class EditSpans(UnaskedMakerBlock):
     """The answer as edits of the request (arXiv:2305.11862)."""
 
     method: Literal["edit_spans"]
@@ -70,17 +69,6 @@ class EditSpans(MakerBlock):
     )
 
     takes_over: ClassVar[bool] = True
-    writes: ClassVar[bool] = False
-    asks: ClassVar[bool] = False
-
-    @property
-    def shown_model(self) -> str:
-        """None writes its rows."""
-        return ""
-
-    def identity(self) -> str:
-        """Whatever model there is changes nothing."""
-        return ""
 
     def takes(self, example: Example) -> bool:
         """Rows with one response, of text alone."""
@@ -94,10 +82,6 @@ class EditSpans(MakerBlock):
     def makings(self, sources: Sequence[Example], seed: int) -> Mapping[str, Making]:
         """One for each row."""
         return {source.example_id: make_by_edit_spans(self, source) for source in sources}
-
-    def calls_for(self, sources: int) -> Mapping[CallKind, CallBounds]:
-        """None."""
-        return {}
 
 
 def make_by_edit_spans(settings: EditSpans, source: Example) -> Making:

@@ -551,6 +551,13 @@ def load_recipe_of(folder: Path, blocks: list[dict[str, str]]) -> list[str | Non
     return [block.few_shot for block in placed.generate]
 
 
+def test_synonyms_of_a_maker_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
+    (tmp_path / "good.txt").write_text("film, movie\n")
+    blocks = [{"method": "eda", "synonyms": name} for name in ("good.txt", "none.txt")]
+    (none,) = problems_of(tmp_path, {**GOOD, "generate": blocks})
+    assert none.startswith("generate.1: ") and "cannot be read" in none
+
+
 @pytest.mark.parametrize(
     ("template", "problem"),
     [

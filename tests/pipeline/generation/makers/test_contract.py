@@ -24,6 +24,7 @@ from pipeline.generation.makers.apigen import APIGen
 from pipeline.generation.makers.augcon import AugCon
 from pipeline.generation.makers.constrained import Constrained
 from pipeline.generation.makers.document_questions import DocumentQuestions
+from pipeline.generation.makers.eda import EDA
 from pipeline.generation.makers.edit_spans import EditSpans
 from pipeline.generation.makers.evol_instruct import EvolInstruct
 from pipeline.generation.makers.fuse_answers import FuseAnswers
@@ -378,6 +379,10 @@ CASES = {  # by the method, and where there are several what they differ in
         {"generate": 16},
         8,
     ),
+    # no call at all: each of 8 sums with two words swapped, and with one deleted
+    "eda": Case(
+        EDA(method="eda", variants=2, operations=("swap", "delete")), write_sums, say_sums, {}, 16
+    ),
     # no call at all: 3 requests with few changes or none, and a fourth that stays as it is
     "edit_spans": Case(
         EditSpans(method="edit_spans", longest=0.9), write_corrections, say_sums, {}, 3
@@ -594,6 +599,8 @@ def test_the_key_follows_prompts_and_settings_and_not_what_changes_no_row(
     changed: dict[str, object] = {"max_new_tokens": 3}
     if isinstance(maker, EditSpans):  # it asks nothing
         changed = {"longest": 0.1}
+    if isinstance(maker, EDA):
+        changed = {"alpha": 0.5}
     if isinstance(maker, Verified):  # it writes nothing
         changed = {"verify": (Judged(method="judged"),)}
     assert maker.model_copy(update=changed).key(0) != key
