@@ -1,6 +1,7 @@
 """One measure of a run: a task for each shard, on whatever the run's tasks are done."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 
@@ -51,15 +52,17 @@ def measure_job(
     if not cut.rows:
         return 0
 
-    labelled = (
-        (shard, f"measure {name} {number} of {len(cut)}, {shard.rows} rows")
-        for number, shard in enumerate(cut, start=1)  # `cut` writes inputs as it goes
-    )
-    wanted = takewhile(lambda _: not stop(), labelled)
-    measured = do_all(measure, wanted, anywhere=job.measure.anywhere())
     progress = ProgressArtifact(artifact_key(recipe, "measuring", name), f"measuring {name}")
     done = 0
-    with counted("rows") as work:
+    with counted("rows") as work, counted("steps") as steps:
+        # A shard that is a whole training tells of its steps.
+        telling = replace(cut, measure=job.measure.telling(steps.at))
+        labelled = (
+            (shard, f"measure {name} {number} of {len(cut)}, {shard.rows} rows")
+            for number, shard in enumerate(telling, start=1)  # it writes inputs as it goes
+        )
+        wanted = takewhile(lambda _: not stop(), labelled)
+        measured = do_all(measure, wanted, anywhere=job.measure.anywhere())
         work.at(f"measure: {name}", done, cut.rows)  # the first shard may take minutes
         again: list[MeasuredShard] = []
         with committing_together(partial(commit_measured, workspace, job.measure)) as commit:

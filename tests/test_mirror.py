@@ -130,7 +130,6 @@ TESTED_WITH = {
     "flows/cli/quarantine.py": "flows/cli/test_run.py",
     "flows/cli/report.py": "flows/cli/test_run.py",
     "flows/cli/server.py": "flows/test_prefect_server.py",
-    "flows/measure_shards.py": "flows/test_clusters.py",
     "flows/report_workspace.py": "flows/test_prefect_server.py",
     "flows/submit_backfill.py": "flows/test_prefect_server.py",
     "flows/submit_run.py": "flows/test_prefect_server.py",

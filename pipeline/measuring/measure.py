@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeAlias
+from typing import ClassVar, Protocol, Self, TypeAlias
 
 import pyarrow as pa
 
+from pipeline.progress import Report
 from pipeline.settings import Subset
 from scorers.arrays import Ints
 from storage.conversations import content_hash
@@ -42,6 +43,10 @@ class Measure(Protocol):
 
     def anywhere(self) -> bool:
         """Whether a worker on another machine can do it; else it is done where the run is."""
+        ...
+
+    def telling(self, report: Report) -> "Measure":
+        """The same, telling how far it is within a shard where one takes long."""
         ...
 
     def inputs(self, con: Connection, ids: Sequence[str]) -> pa.Table:
@@ -83,6 +88,10 @@ class ExampleInputs:
     def anywhere(self) -> bool:
         """Anywhere: what it needs is in the shard."""
         return True
+
+    def telling(self, report: Report) -> Self:
+        """Nothing within a shard: each takes about a minute."""
+        return self
 
     def inputs(self, con: Connection, ids: Sequence[str]) -> pa.Table:
         """The stored examples."""

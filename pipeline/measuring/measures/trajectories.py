@@ -10,8 +10,9 @@ not trained on.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import compress
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import pyarrow as pa
 from pydantic import Field
@@ -26,6 +27,7 @@ from pipeline.measuring.rows import (
     render_rows,
     template_of,
 )
+from pipeline.progress import Report, tell_nobody
 from pipeline.settings import TARGET, Settings, Subset
 from scorers.arrays import Ints
 from scorers.measures.models.devices import borrowed_device, resolve_autocast
@@ -137,6 +139,12 @@ class PoolTrajectories(ProxyTraining):
 
     whole_pool: ClassVar[bool] = True
 
+    report: Report = Field(default=tell_nobody, description="Is told of each recording.")
+
+    def telling(self, report: Report) -> Self:
+        """The same, telling of each recording: a training takes long, and has one shard."""
+        return self.model_copy(update={"report": report})
+
     def tokens_read(self, tokens: Ints, response_tokens: Ints) -> Ints:
         """(n,) once for each epoch, and once for each recording."""
         return tokens * (self.settings.epochs + self.settings.checkpoints)
@@ -158,8 +166,10 @@ class PoolTrajectories(ProxyTraining):
 
         model = resolve_model(self.settings.proxy, self.settings.layers).path
         proxy, directory = self.settings.proxy_settings(), self.directory / self.key().measure_key
+        told = partial(self.report, f"measure: {self.key().measure}, training")
         return self.answer(
-            examples, lambda rows, ids: record_trajectories(model, rows, ids, proxy, directory)
+            examples,
+            lambda rows, ids: record_trajectories(model, rows, ids, proxy, directory, told),
         )
 
 

@@ -61,7 +61,7 @@ def record_trajectories(
     ids: Sequence[str],
     settings: ProxySettings,
     directory: Path,
-    on_checkpoint: Callable[[int, int], None] | None = None,
+    on_step: Callable[[int, int], None] = lambda *_: None,
 ) -> Trajectories:
     """Train the proxy on the rows and record the loss of each on the way.
 
@@ -71,7 +71,7 @@ def record_trajectories(
         ids: n different ids, in the order of the rows.
         settings: see ProxySettings.
         directory: for this pool and these settings alone; holds what is needed to go on.
-        on_checkpoint: called with (steps taken, steps in all) when a recorded step is safe on disk.
+        on_step: called with (steps taken, steps in all) after each step of the training.
 
     Returns:
         Trajectories of all rows. "truncated": longer than the window. "not_applicable": without a
@@ -92,7 +92,7 @@ def record_trajectories(
     files = TrajectoryFiles(directory, steps, settings.keep_checkpoints)
     files.claim(_key(proxy, pool, settings))
     if not files.complete():
-        _train_and_record(proxy, pool, settings, files, on_checkpoint or (lambda *_: None))
+        _train_and_record(proxy, pool, settings, files, on_step)
     files.remove_unfinished()
     losses = np.full((len(rows), len(steps)), np.nan)
     trained = np.zeros(len(rows), dtype=np.bool_)
@@ -144,7 +144,7 @@ def _train_and_record(
     pool: _Pool,
     settings: ProxySettings,
     files: TrajectoryFiles,
-    on_checkpoint: Callable[[int, int], None],
+    on_step: Callable[[int, int], None],
 ) -> None:
     """Train from the newest saved state on, and record what is not recorded yet."""
     device = resolve_device(settings.device)
@@ -159,10 +159,10 @@ def _train_and_record(
             continue
         while trainer.steps_taken < step:
             trainer.step()
+            on_step(trainer.steps_taken, schedule.steps)
         if settings.keep_checkpoints:  # before the losses: they are the mark that all is there
             files.keep_model(step, model)
         with precision:
             files.write_losses(step, mean_losses(model, pool.rows))
         if step < schedule.steps:  # there is nothing to go on to from the last
             files.save_state(trainer)
-        on_checkpoint(step, schedule.steps)

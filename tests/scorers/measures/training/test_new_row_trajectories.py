@@ -219,7 +219,7 @@ def test_a_run_that_is_told_on_the_way_to_keep_checkpoints_has_all_of_them(
     rows, ids = pick(np.flatnonzero(half.trained))
 
     def kill(step: int, steps: int) -> None:
-        if step == STEPS[1]:
+        if step == STEPS[1] + 1:
             raise Killed
 
     with pytest.raises(Killed):
