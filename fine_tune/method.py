@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeAl
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
+from fine_tune.block import TrainingBlock
 from fine_tune.mixed_export import MixedExport
 from storage.exports_manifest import IGNORED
 
@@ -198,10 +198,8 @@ class LossBatch:
         return sums.index_add(0, self.places.flatten(), values.flatten())
 
 
-class TrainingMethod(BaseModel):
+class TrainingMethod(TrainingBlock):
     """A block of `train.methods`: what a recipe's check asks, and hooks that a trainer calls."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     changes: ClassVar[Change]
     tunes: ClassVar[tuple[Tuned, ...]] = ("lora", "qlora", "full")

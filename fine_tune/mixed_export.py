@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from math import ceil
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from fine_tune.block import TrainingBlock
 
 OWN = "own"
 
 
-class MixedExport(BaseModel):
+class MixedExport(TrainingBlock):
     """Rows of one export, among those that are trained."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     export: str = Field(
         default=OWN,

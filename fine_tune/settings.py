@@ -4,14 +4,13 @@ from collections import Counter
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
     model_validator,
 )
 
+from fine_tune.block import TrainingBlock
 from fine_tune.catalogue import Method
 from fine_tune.method import Tuned
 from fine_tune.mixed_export import OWN, MixedExport
@@ -29,10 +28,8 @@ ONCE = ("weights of tasks", "inputs", "loss", "gradient", "adapter", "parameters
 """Parts of a training that one method can change, and no second one."""
 
 
-class TrainSettings(BaseModel):
+class TrainSettings(TrainingBlock):
     """Settings of one training; part of its identity, every one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     methods: tuple[Method, ...] = Field(
         default=(),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeInt,
     PositiveFloat,
@@ -14,14 +12,13 @@ from pydantic import (
     model_serializer,
 )
 
+from fine_tune.block import TrainingBlock
 from fine_tune.catalogue import Method
 from fine_tune.mixed_export import MixedExport
 
 
-class NamedTraining(BaseModel):
+class NamedTraining(TrainingBlock):
     """A training that is there already."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     training: str = Field(
         min_length=1, description="Its folder, or its id among those of the same workspace."
@@ -31,10 +28,8 @@ class NamedTraining(BaseModel):
     )
 
 
-class Soup(BaseModel):
+class Soup(TrainingBlock):
     """Which trainings are averaged: one for each seed and rate, or some that are there."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     seeds: tuple[NonNegativeInt, ...] = Field(
         default=(), description="Of the trainings; none: that of the training."
@@ -57,10 +52,8 @@ class Soup(BaseModel):
         return {name: value for name, value in dumped.items() if name != "trainings" or value}
 
 
-class TrainStage(BaseModel):
+class TrainStage(TrainingBlock):
     """One stage of a training; it goes on from the weights of the one before."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     mix: tuple[MixedExport, ...] = Field(
         default=(MixedExport(),), min_length=1, description="Rows that are trained, all together."

@@ -1,20 +1,10 @@
 """What every block of a recipe has in common: it is frozen, and an unknown key is an error."""
 
-import re
-from typing import Annotated, get_args
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-
-def form_title(block: type) -> str:
-    """What a form calls a block: its method, as a recipe has it, or the name of its class in words.
-
-    Prefect makes a tab of each kind of block that may stand in a place.
-    """
-    if methods := get_args(block.__annotations__.get("method")):
-        return str(methods[0])
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", block.__name__).removesuffix(" Settings")
-    return words.capitalize()
+from scorers.names import form_title
 
 
 class Settings(BaseModel):

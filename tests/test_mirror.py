@@ -7,6 +7,7 @@ PACKAGES = ("pipeline", "flows", "scorers", "storage", "fine_tune")
 
 TESTED_WITH = {
     # what is a part of one thing, and is tested through it
+    "fine_tune/block.py": "flows/test_deployments.py",
     "fine_tune/catalogue.py": "fine_tune/methods/test_contract.py",
     "fine_tune/checked_rows.py": "fine_tune/test_train.py",
     "fine_tune/collate.py": "fine_tune/test_weighted_trainer.py",

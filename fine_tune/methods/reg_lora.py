@@ -23,8 +23,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from fine_tune.block import TrainingBlock
 from fine_tune.method import Change, LossBatch, TrainingMethod, Tuned
 from fine_tune.mixed_export import MixedExport
 from storage.exports_manifest import IGNORED, hash_file
@@ -35,10 +36,8 @@ if TYPE_CHECKING:
 WEIGHTS = "adapter_model.safetensors"
 
 
-class EarlierAdapter(BaseModel):
+class EarlierAdapter(TrainingBlock):
     """An adapter that is merged into the model, in one of the earlier tasks."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     folder: str = Field(min_length=1, description="As PEFT saves it, and a training here writes.")
     sha256: str | None = Field(

@@ -1,5 +1,6 @@
 import importlib
 import inspect
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,14 +8,17 @@ import pytest
 import yaml
 from prefect import Flow
 from prefect.events.schemas.automations import AutomationCore
+from prefect.utilities.callables import parameter_schema
 from pydantic import TypeAdapter
 
 from docs.docstrings import ROOT
 from flows.approve_training import ASKED_EVENT
 from flows.approve_training import DEPLOYMENT as APPROVED
 from flows.cli.environment import ENVIRONMENT
+from flows.cli.init import STARTER
 from flows.export_event import EXPORTED_EVENT
 from flows.fine_tune_export import FINISHED_EVENT
+from flows.recipe.schema import Recipe
 
 PROJECT = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
 AUTOMATIONS = yaml.safe_load((ROOT / "flows" / "automations.yaml").read_text(encoding="utf-8"))
@@ -59,6 +63,27 @@ def test_triggers_wait_for_the_events_that_flows_emit() -> None:
     assert expected == {"approve-training": [EXPORTED_EVENT], "record-training": [FINISHED_EVENT]}
     assert TRIGGERS["approve-training"]["parameters"]["ask_first"] is True
     assert APPROVED in {f"{flow_of(each).name}/{name}" for name, each in DEPLOYMENTS.items()}
+
+
+def test_the_form_begins_with_the_starter_recipe() -> None:
+    starter = yaml.safe_load(STARTER.format(name="my-recipe", path="rows.jsonl"))
+    begins_with = DEPLOYMENTS["form"]["parameters"]["recipe"]
+    assert Recipe.model_validate(begins_with) == Recipe.model_validate(starter)
+    assert all(isinstance(each, Mapping) for each in begins_with["scores"]), "as the form has them"
+
+
+@pytest.mark.parametrize("name", ["form", "fine-tune"])
+def test_forms_call_blocks_by_their_methods_and_in_words(name: str) -> None:
+    schema = parameter_schema(flow_of(DEPLOYMENTS[name])).model_dump()
+    titles = {kind: block["title"] for kind, block in schema["definitions"].items()}
+    for kind, block in schema["definitions"].items():
+        if method := block["properties"].get("method", {}).get("const"):
+            assert titles[kind] == method
+        else:
+            assert re.fullmatch(r"[A-Z]?[a-z0-9_]+( [a-z]+)*", titles[kind]), (
+                "of makers, the method"
+            )
+    assert titles["CoBa"] == "coba" and titles["TrainStage"] == "Train stage"
 
 
 def test_a_run_without_a_pulse_is_crashed_within_two_minutes() -> None:
