@@ -154,6 +154,8 @@ class Attempt:
     detail: str
     method: str = "answer"  # what the lineage says of it
     other_parents: Sequence[str] = ()
+    rejected_for: str = ""
+    """The better answer, of a rejected one: its one parent in the lineage."""
 
 
 def read_pool(con: Connection, source_ids: Sequence[str]) -> list[str]:
@@ -396,7 +398,7 @@ def _born(
     born = [
         (example_id, parent, a.method)
         for a, example_id in zip(answered, ids, strict=True)
-        for parent in (a.parent_id, *a.other_parents)
+        for parent in ([a.rejected_for] if a.rejected_for else (a.parent_id, *a.other_parents))
         if parent != example_id or a.method == "answer"
     ]
     return [e for e, _, _ in born], [p for _, p, _ in born], [m for _, _, m in born]

@@ -1,8 +1,8 @@
 """Answers that a run dropped, to prompts of which it kept another answer, and pairs of sources.
 
 A source may have pairs: rows with a chosen and a rejected answer to one prompt. Both are examples,
-at the same position of the source. SPIN makes pairs too: its rows are rejected answers to the
-prompts of their parents.
+at the same position of the source. Makers make pairs too: rows of SPIN, and the worse ones of
+others, are rejected answers to the prompts of their parents, which are the chosen ones.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,9 @@ from storage.asked import read_aligned
 from storage.database import Connection
 from storage.lineage import EDITED, EDITS, HELD
 from storage.pool_columns import POOL
+
+REJECTING = "('spin', 'mcts_dpo_worse')"
+"""What the lineage says of rows that are rejected for their parents."""
 
 DROPPED_ANSWERS = """
 select kept.example_id, other.example_id, o.reason
@@ -45,7 +48,7 @@ from (select * from ({HELD}) where rejected) r
 join (select * from ({HELD}) where not rejected) c using (source_id, position)
 union all
 select distinct null, c.example_id, r.example_id
-from (select * from lineage where method = 'spin') l
+from (select * from lineage where method in {REJECTING}) l
 join ({VERSIONS}) c on c.root = l.parent_id
 join ({VERSIONS}) r on r.root = l.example_id
 """
@@ -57,7 +60,7 @@ with worse as (
     select example_id from (
         select example_id, rejected from ({HELD}) where source_id = any($source_ids)
         union all
-        select v.example_id, l.method = 'spin'
+        select v.example_id, l.method in {REJECTING}
         from lineage l join ({VERSIONS}) v on v.root = l.example_id
         where l.method not in {EDITS}
     )

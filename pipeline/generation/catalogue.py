@@ -20,6 +20,7 @@ from pipeline.generation.makers.genstruct import Genstruct
 from pipeline.generation.makers.humpback import Humpback
 from pipeline.generation.makers.lamini import LaMini
 from pipeline.generation.makers.magpie import Magpie
+from pipeline.generation.makers.mcts_dpo import MCTSDPO
 from pipeline.generation.makers.metacognition import Metacognition
 from pipeline.generation.makers.orca import Orca
 from pipeline.generation.makers.persona import Persona
@@ -60,6 +61,7 @@ AnyMaker = (
     | Humpback
     | LaMini
     | Magpie
+    | MCTSDPO
     | Metacognition
     | Orca
     | Persona
@@ -93,6 +95,7 @@ Generator = Annotated[
     | Annotated[Humpback, Tag("humpback")]
     | Annotated[LaMini, Tag("lamini")]
     | Annotated[Magpie, Tag("magpie")]
+    | Annotated[MCTSDPO, Tag("mcts_dpo")]
     | Annotated[Metacognition, Tag("metacognition")]
     | Annotated[Orca, Tag("orca")]
     | Annotated[Persona, Tag("persona")]
@@ -127,6 +130,7 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "humpback": Humpback,
     "lamini": LaMini,
     "magpie": Magpie,
+    "mcts_dpo": MCTSDPO,
     "metacognition": Metacognition,
     "orca": Orca,
     "persona": Persona,

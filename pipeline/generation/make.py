@@ -247,8 +247,11 @@ def commit_rows(
             number,
             each.row,
             each.reason,
-            settings.made_as or settings.method,
+            f"{settings.method}_worse"
+            if each.rejected_for
+            else settings.made_as or settings.method,
             [*each.parents[1:]],
+            each.rejected_for,
         )
         for source, work in works.items()
         if work.finished or source == WHOLE_POOL

@@ -59,6 +59,8 @@ class Settled:
     """Of a row how it was made, else why it was dropped; a word or two, for counting."""
     parents: Sequence[str] = ()
     """Examples that it was made from; the source alone where none are named."""
+    rejected_for: str = ""
+    """Of a rejected answer the example that is the better one: the only one that it is made of."""
 
 
 @dataclass(frozen=True, slots=True)

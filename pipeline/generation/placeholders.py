@@ -43,6 +43,7 @@ PLACEHOLDERS: Mapping[str, Set[str]] = {
     "judged_prompt": {"answer", "prompt"},
     "judged_response": {"answer", "prompt", "reference"},
     "lamini_instructions": {"about", "first", "last", "more", "tasks"},
+    "mcts_dpo_judge": {"prompt", "steps"},
     "metacognition_answer": {"prompt"},
     "metacognition_pair": {"first", "second"},
     "metacognition_single": {"prompt"},

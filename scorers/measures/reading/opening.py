@@ -1,15 +1,17 @@
-"""The chat template up to where a user's text begins: what a tuned model goes on from by itself.
+"""The chat template up to where a text begins: what a tuned model goes on from by itself.
 
-    before + MARK + after = template([system], user: MARK)
+    before + MARK + after = template(turns, role: MARK)
 
 `before` is read as token ids, and the turn ends with the special token that `after` begins with.
-So a model that was tuned on such turns writes what a user would say (Magpie, arXiv:2406.08464).
+So a model that was tuned on such turns writes what a user would say (Magpie, arXiv:2406.08464), or
+goes on with an answer that is begun.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from scorers.measures.protocols import Message, Opening
 from scorers.measures.reading.chat_format import MissingTemplateError, RenderingError, render_text
@@ -18,45 +20,58 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 MARK = "zqxj"
-"""Stands for what a user says; no template has it."""
+"""Stands for what is said; no template has it."""
 
 
-def find_opening(tokenizer: PreTrainedTokenizerBase, before: Sequence[Message]) -> Opening:
-    """Cut the chat template where a user's text begins.
+def find_opening(
+    tokenizer: PreTrainedTokenizerBase,
+    before: Sequence[Message],
+    role: Literal["user", "assistant"] = "user",
+    tools: Sequence[Mapping[str, Any]] = (),
+) -> Opening:
+    """Cut the chat template where a text begins.
 
     Args:
         tokenizer: with a chat template.
-        before: what stands before the user's turn: a system prompt, or nothing.
+        before: the turns before: for a user's a system prompt, or nothing; for an assistant's the
+            prompt.
+        role: whose text.
+        tools: JSON schemas of the tools of the conversation.
 
     Raises:
         MissingTemplateError: if there is no template, or it refuses these turns, or what it writes
-            before a user's text depends on that or on what follows, or it ends a user's turn with
-            something else than one special token.
+            before the text depends on that or, for a user's, on what follows, or it ends the turn
+            with something else than one special token.
     """
     texts = []
-    for said, behind in ((MARK, ()), (MARK * 2, ()), (MARK, ({"role": "assistant"},))):
-        turns = [*before, {"role": "user", "content": said}]
-        turns += [{**turn, "content": "x"} for turn in behind]
+    follows = [{"role": "assistant", "content": "x"}] * (role == "user")
+    for said, behind in ((MARK, []), (MARK * 2, []), (MARK, follows)):
+        turns = [*before, {"role": role, "content": said}, *behind]
         try:
-            text = render_text(tokenizer, turns, ())
+            text = render_text(tokenizer, turns, tools)
         except RenderingError as error:
             raise MissingTemplateError(f"{tokenizer.name_or_path}: {error}") from error
         head, mark, tail = text.partition(said)
         if not mark:
-            raise MissingTemplateError(_unfit(tokenizer, "does not write what a user says"))
+            raise MissingTemplateError(_unfit(tokenizer, f"does not write what a {role} says"))
         texts.append((head, tail))
     (head, tail), *others = texts
     if any(each != head for each, _ in others):
-        why = "writes other text before a user's turn when the turn or what follows is another"
+        why = f"writes other text before a turn of a {role} when it or what follows is another"
         raise MissingTemplateError(_unfit(tokenizer, why))
     end = next((each for each in special_texts(tokenizer) if tail.startswith(each)), None)
     if end is None:
-        raise MissingTemplateError(
-            _unfit(tokenizer, "ends a user's turn with plain text, which a user might write too")
-        )
+        why = f"ends a turn of a {role} with plain text, which might be a part of it too"
+        raise MissingTemplateError(_unfit(tokenizer, why))
     ids: Any = tokenizer(head, add_special_tokens=False)["input_ids"]
     end_id: Any = tokenizer.convert_tokens_to_ids(end)
     return Opening(ids=list(ids), end=end, end_id=int(end_id))
+
+
+def begun_with(tokenizer: PreTrainedTokenizerBase, opening: Opening, text: str) -> Opening:
+    """The same opening, with the beginning of the text behind it."""
+    ids: Any = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return replace(opening, ids=[*opening.ids, *ids])
 
 
 def special_texts(tokenizer: PreTrainedTokenizerBase) -> list[str]:

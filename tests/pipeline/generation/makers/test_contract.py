@@ -32,6 +32,7 @@ from pipeline.generation.makers.genstruct import Genstruct
 from pipeline.generation.makers.humpback import Humpback
 from pipeline.generation.makers.lamini import LaMini
 from pipeline.generation.makers.magpie import Magpie
+from pipeline.generation.makers.mcts_dpo import MCTSDPO
 from pipeline.generation.makers.metacognition import Metacognition
 from pipeline.generation.makers.orca import Orca
 from pipeline.generation.makers.persona import Persona
@@ -163,6 +164,16 @@ def say_requests(text: str, seed: int) -> str:
     return json.dumps(
         {"query": asked, "calls": [{"name": name, "arguments": {key: city}} for city in cities]}
     )
+
+
+def say_steps(text: str, seed: int) -> str:
+    """Steps of its own to an answer, which is wrong where 6 is added; to go on with, none."""
+    if JUDGED in text:
+        return "Yes."
+    if text == OPENED:
+        return f" That is w{fraction(seed):.6f}."
+    a, b = numbers_of(text)
+    return f"I count w{fraction(text, seed):.6f} on. It is {a + b + (b == 6)}"
 
 
 def say_task_of_one_kind(text: str, seed: int) -> str:
@@ -323,6 +334,15 @@ CASES = {  # by the method, and where there are several what they differ in
     # two of the sums in each style
     "answer_styles": Case(
         AnswerStyles(method="answer_styles", share=1), write_sums, say_styles, {"generate": 8}, 8
+    ),
+    # the given answer and 2 others, of which those with 6 are wrong; behind the given one's first
+    # step its second and 2 that end on nothing; the given one is the better one of one pair each
+    "mcts_dpo": Case(
+        MCTSDPO(method="mcts_dpo", iterations=2, template_model="wheel:smollm2-135m-instruct"),
+        write_sums,
+        say_steps,
+        {"generate": 8 * (2 + 2), "judge": 8 * (3 + 3)},
+        8,
     ),
     # all answers alike, so all in one tenth, and no pair far enough apart
     "metacognition": Case(

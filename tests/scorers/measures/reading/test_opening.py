@@ -6,7 +6,7 @@ import pytest
 from tokenizers.processors import TemplateProcessing
 
 from scorers.measures.reading.chat_format import MissingTemplateError
-from scorers.measures.reading.opening import find_opening, special_texts
+from scorers.measures.reading.opening import begun_with, find_opening, special_texts
 from tests.template_families import CHATML, FAMILIES, Family
 
 ENDS = {
@@ -50,6 +50,16 @@ def test_a_system_prompt_stands_in_it() -> None:
     assert tokenizer.decode([*opening.ids]) == (
         "<|im_start|>system\nOf law.<|im_end|>\n<|im_start|>user\n"
     )
+
+
+def test_an_answer_that_is_begun_is_gone_on_with_behind_its_prompt() -> None:
+    tokenizer = FAMILIES["chatml"].tokenizer()
+    opening = find_opening(tokenizer, [{"role": "user", "content": "How?"}], "assistant")
+    begun = begun_with(tokenizer, opening, "Like this:\n")
+    assert tokenizer.decode([*begun.ids]) == (
+        "<|im_start|>user\nHow?<|im_end|>\n<|im_start|>assistant\nLike this:\n"
+    )
+    assert (begun.end, begun.end_id) == (opening.end, opening.end_id) != ("", 0)
 
 
 @pytest.mark.parametrize(
