@@ -18,6 +18,9 @@ class Settings(BaseModel):
 Share = Annotated[float, Field(gt=0, le=1)]
 """A share of something, above 0 and at most 1."""
 
+OneLine = Annotated[str, Field(min_length=1, pattern=r"^[^\r\n]+$")]
+"""Words of one line."""
+
 TARGET = "target"
 """In a recipe: the model that is going to be fine-tuned."""
 

@@ -35,6 +35,7 @@ from pipeline.generation.makers.self_guide import SelfGuide
 from pipeline.generation.makers.self_instruct import SelfInstruct
 from pipeline.generation.makers.spin import SPIN
 from pipeline.generation.makers.step_by_step import StepByStep
+from pipeline.generation.makers.task_cards import TaskCards
 from pipeline.generation.makers.verified import Verified
 
 
@@ -75,6 +76,7 @@ AnyMaker = (
     | SelfInstruct
     | SPIN
     | StepByStep
+    | TaskCards
     | Verified
 )
 """The blocks that the engine runs."""
@@ -109,6 +111,7 @@ Generator = Annotated[
     | Annotated[SelfInstruct, Tag("self_instruct")]
     | Annotated[SPIN, Tag("spin")]
     | Annotated[StepByStep, Tag("step_by_step")]
+    | Annotated[TaskCards, Tag("task_cards")]
     | Annotated[Verified, Tag("verified")],
     Discriminator(generator_tag),
 ]
@@ -144,5 +147,6 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "self_instruct": SelfInstruct,
     "spin": SPIN,
     "step_by_step": StepByStep,
+    "task_cards": TaskCards,
     "verified": Verified,
 }

@@ -24,7 +24,7 @@ wordings are. Easy rules pass more often than hard ones, so what is kept has mor
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, Self, TypeAlias, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -54,6 +54,7 @@ from pipeline.generation.verifiers.constraints import (
     count_points,
 )
 from pipeline.generation.written_text import FUNCTION_WORDS
+from pipeline.settings import OneLine
 from scorers.words import split_words
 from storage.conversations import content_hash
 from storage.examples import Example
@@ -99,8 +100,6 @@ RULE_WORDS = 5
 """Words in a row of its rules that an answer may not have; whole rules are that short."""
 
 SAMPLED_BY = ("samples", "keep_at_most", "temperature", "max_new_tokens")
-
-OneLine = Annotated[str, Field(min_length=1, pattern=r"^[^\r\n]+$")]
 
 
 class Constrained(VerifiedBlock, MakerBlock):

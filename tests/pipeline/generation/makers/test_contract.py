@@ -47,6 +47,7 @@ from pipeline.generation.makers.self_guide import SelfGuide
 from pipeline.generation.makers.self_instruct import SelfInstruct
 from pipeline.generation.makers.spin import SPIN
 from pipeline.generation.makers.step_by_step import StepByStep
+from pipeline.generation.makers.task_cards import TaskCard, TaskCards
 from pipeline.generation.makers.verified import Verified
 from pipeline.generation.placeholders import PLACEHOLDERS
 from pipeline.generation.predict import plan_maker
@@ -255,6 +256,12 @@ def say_rated(text: str, seed: int) -> str:
     if JUDGED in text:
         return "perhaps" if "Danube" in text and seed == 0 else "12345"[4 - 3 * ("gluten" in text)]
     return f"Tell me of {fraction(text, seed):.6f}."
+
+
+def say_of_cards(text: str, seed: int) -> str:
+    """An input for each label, and a title of each passage."""
+    words = " ".join("abcdefghij"[int(10 * fraction(text, seed, n))] * 3 for n in range(9))
+    return json.dumps({"output" if "The passage is the input" in text else "input": words})
 
 
 def say_of_papers(text: str, seed: int) -> str:
@@ -523,6 +530,25 @@ CASES = {  # by the method, and where there are several what they differ in
         say_tasks,
         {"generate": 3 + 4, "judge": 4},
         6,
+    ),
+    # 3 passages with a title each, and 2 texts that are sorted
+    "task_cards": Case(
+        TaskCards(
+            method="task_cards",
+            cards=(
+                TaskCard(name="title", instructions=("Give it a title.",), input="passage"),
+                TaskCard(
+                    name="kind",
+                    instructions=("Say of what kind it is.",),
+                    labels=("good", "bad"),
+                    rows_each=2,
+                ),
+            ),
+        ),
+        write_pages,
+        say_of_cards,
+        {"generate": 9},
+        9,
     ),
     # a verdict on each row, which stays or goes; one judge is unclear
     "verified": Case(
