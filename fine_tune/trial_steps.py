@@ -20,7 +20,7 @@ from fine_tune.libraries import quiet_libraries
 from fine_tune.mixed_export import MixedExport
 from fine_tune.settings import TrainSettings
 from fine_tune.stage_settings import TrainStage
-from storage.exports_manifest import SCORE_PREFIX
+from storage.exports_manifest import SCORE_PREFIX, SplitCounts
 
 TIMED_STEPS = 2
 """After one that is not timed: in it memory is taken, and the optimizer's state is made."""
@@ -46,6 +46,15 @@ def count_steps(rows: int, settings: TrainSettings) -> int:
     """Optimizer steps of a training in one process."""
     per_pass = math.ceil(rows / (settings.batch_rows * settings.gradient_accumulation))
     return settings.max_steps or math.ceil(per_pass * settings.epochs)
+
+
+def tokens_read(counts: SplitCounts, settings: TrainSettings) -> float:
+    """Tokens that a training reads over all its steps, of rows with these counts."""
+    row = (counts.prompt_tokens + counts.loss_tokens) / counts.rows
+    if settings.max_steps is None:
+        return counts.rows * row * settings.epochs
+    step_rows = min(counts.rows, settings.batch_rows * settings.gradient_accumulation)
+    return settings.max_steps * step_rows * row
 
 
 def plan_training(

@@ -30,6 +30,7 @@ from fine_tune.outcome import (
 from fine_tune.settings import TrainSettings
 from flows.fine_tune_export import training_said
 from flows.progress import say
+from flows.proposed_training import proposal_table
 from flows.run_names import name_approval
 from flows.submit_run import submit_once
 from pipeline.export.dataset_card import split_table
@@ -76,7 +77,7 @@ def approve_training(
         say(f"train: done already, in {place}")
         return None
     if ask_first:
-        decision = ask(folder, manifest, settings)
+        decision = ask(folder, manifest, model, settings)
         if decision.answer == "no":
             reason = decision.reason or "no reason given"
             say(f"train: not approved: {reason}")
@@ -89,9 +90,11 @@ def approve_training(
     return None
 
 
-def ask(export: Path, manifest: ExportManifest, settings: TrainSettings) -> Decision:
+def ask(export: Path, manifest: ExportManifest, model: str, settings: TrainSettings) -> Decision:
     """Wait for a person; the process ends, and the run starts again from the top when answered."""
-    shown = Decision.with_initial_data(description=what_to_decide_by(export, manifest, settings))
+    shown = Decision.with_initial_data(
+        description=what_to_decide_by(export, manifest, model, settings)
+    )
     try:
         return suspend_flow_run(wait_for_input=shown, key="approval")
     except Pause:
@@ -99,15 +102,17 @@ def ask(export: Path, manifest: ExportManifest, settings: TrainSettings) -> Deci
         raise
 
 
-def what_to_decide_by(export: Path, manifest: ExportManifest, settings: TrainSettings) -> str:
-    """What a person is shown, as Markdown: counts, changes, evidence, and where the rows are.
+def what_to_decide_by(
+    export: Path, manifest: ExportManifest, model: str, settings: TrainSettings
+) -> str:
+    """What a person is shown, as Markdown: the training, counts, changes, and where the rows are.
 
     No row is in it: what is shown here lies on the server.
     """
-    model = code_span(manifest.model.reference)
     parts = [
-        f"**Train {model} on {training_said(manifest, settings)}?**",
+        f"**Train on {training_said(manifest, settings)}?**",
         f"Export {code_span(export)}",
+        proposal_table(export, model, settings),
         split_table({split: manifest.counts(split) for split in SPLITS}),
     ]
     if workspace := workspace_of(export):

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from fine_tune.prepared_rows import load_split
 from fine_tune.trained_model import load_trained_model
-from fine_tune.trial_steps import count_steps, plan_training
+from fine_tune.trial_steps import plan_training, tokens_read
 from flows.prepare_trial import PlannedTraining, PreparedTrial
 from pipeline.trials.evaluations import TrialItems, measure_items
 from pipeline.trials.power import Spread, guess_spread, spread_of
@@ -33,23 +33,15 @@ class TrialCost:
     def seconds(self, trainings: Sequence[PlannedTraining]) -> float:
         """Of trainings that are not done yet, each measured."""
         missing = [each for each in trainings if not each.done]
-        tokens = sum(tokens_read(each) for each in missing)
+        tokens = sum(
+            tokens_read(read_manifest(each.export).trained()["train"], each.settings)
+            for each in missing
+        )
         return self.token_seconds * tokens + self.measuring * len(missing)
 
     def looks(self, prepared: PreparedTrial) -> list[float]:
         """Up to each look."""
         return [self.seconds(prepared.trained(seeds)) for seeds in prepared.trial.looks]
-
-
-def tokens_read(planned: PlannedTraining) -> float:
-    """That a training reads, over all its steps."""
-    counts = read_manifest(planned.export).trained()["train"]
-    row = (counts.prompt_tokens + counts.loss_tokens) / counts.rows
-    settings = planned.settings
-    step_rows = min(counts.rows, settings.batch_rows * settings.gradient_accumulation)
-    if settings.max_steps is None:
-        return counts.rows * row * settings.epochs
-    return count_steps(counts.rows, settings) * step_rows * row
 
 
 def time_trial(prepared: PreparedTrial) -> TrialCost:

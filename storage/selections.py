@@ -72,6 +72,13 @@ join run_selections using (selection_id)
 where run_id = $run_id and kind = 'choice' order by trial_id
 """
 
+COSTS = """
+select report, cost from trials join exports using (export_id)
+join run_selections using (selection_id) join runs using (run_id)
+where cost is not null group by trial_id, report, cost
+order by max(started_at) desc, trial_id
+"""
+
 COSTED_TRIALS = "select trial_id from trials where cost is not null"
 
 HAS_EXPORT = "select count(*) from exports where export_id = $export_id"
@@ -262,6 +269,13 @@ def read_run_trials(con: Connection, run_id: str) -> dict[str, StoredTrial]:
 def read_costed_trials(con: Connection) -> set[str]:
     """Ids of the trials whose cost is known."""
     return set(fetch_texts(con, COSTED_TRIALS))
+
+
+def read_costs(con: Connection) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Report and cost of trainings, by when the run that chose their rows began, last first."""
+    return [
+        (orjson.loads(report), orjson.loads(cost)) for report, cost in con.execute(COSTS).fetchall()
+    ]
 
 
 def has_export(con: Connection, export_id: str) -> bool:

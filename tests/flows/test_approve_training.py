@@ -111,18 +111,19 @@ def test_a_run_that_waits_says_so_after_its_last_pulse(
     monkeypatch.setattr(module, "emit_event", lambda event, _: done.append(event))
     monkeypatch.setattr(module, "what_to_decide_by", lambda *_: "")
     with pytest.raises(Pause):
-        ask(export, read_manifest(export), TrainSettings())
+        ask(export, read_manifest(export), "a model", TrainSettings())
     assert done == ["suspended", ASKED_EVENT]
 
 
 def test_a_person_is_shown_counts_evidence_and_commands_and_no_row(tmp_path: Path) -> None:
     _, exported = export_workspace(tmp_path)
-    text = what_to_decide_by(exported.path, exported.manifest, TrainSettings())
+    model = exported.manifest.model.reference
+    text = what_to_decide_by(exported.path, exported.manifest, model, TrainSettings())
     rows = exported.manifest.counts("train").rows
     assert f"| train | {rows:,} |" in text
     assert f"sluice view -w {tmp_path / 'workspace'}\n" in text
     assert f"reports/{exported.manifest.run_id}.html" in text
     assert "12 13" not in text, "a prompt of the sources"
     copied = Path(shutil.copytree(exported.path, tmp_path / "elsewhere"))
-    alone = what_to_decide_by(copied, read_manifest(copied), TrainSettings())
+    alone = what_to_decide_by(copied, read_manifest(copied), model, TrainSettings())
     assert f"| train | {rows:,} |" in alone and "sluice" not in alone

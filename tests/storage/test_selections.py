@@ -9,6 +9,7 @@ from storage.selections import (
     has_export,
     read_adapters,
     read_costed_trials,
+    read_costs,
     read_run_exports,
     read_run_selections,
     read_selection,
@@ -78,3 +79,11 @@ def test_a_cost_that_is_not_known_is_none(con: Connection, chosen: dict[str, str
     train(con, chosen["one"], "free", None)
     train(con, chosen["one"], "costed", {"seconds": 1})
     assert read_costed_trials(con) == {"costed"}
+    assert read_costs(con) == [({}, {"seconds": 1})]
+
+
+def test_costs_are_those_of_the_last_run_first(con: Connection, chosen: dict[str, str]) -> None:
+    for seconds, run_id in enumerate(("three", "one", "control")):
+        train(con, chosen[run_id], f"t{seconds}", {"seconds": seconds})
+    # Run two, the last, chose what run one did; a control is of its run.
+    assert [cost["seconds"] for _, cost in read_costs(con)] == [1, 0, 2]
