@@ -89,10 +89,10 @@ def time_said(export: Path, model: str, settings: TrainSettings, tokens: float) 
         return "not known: the export lies in no workspace that has trainings"
     with read_workspace(Workspace(workspace)) as con:
         costs = read_costs(con)
-    kind = (resolve_model(model).fingerprint, kind_of(settings.model_dump(mode="json")))
+    kind = (resolve_model(model).fingerprint, speed_settings(settings.model_dump(mode="json")))
     for report, cost in costs:
         training = report["training"]
-        alike = (training["model_fingerprint"], kind_of(training["settings"])) == kind
+        alike = (training["model_fingerprint"], speed_settings(training["settings"])) == kind
         if alike and cost["tokens"]:
             seconds = cost["seconds"] / cost["tokens"] * tokens
             return (
@@ -102,6 +102,6 @@ def time_said(export: Path, model: str, settings: TrainSettings, tokens: float) 
     return "not known: the workspace has no training of this kind; sluice plan tries its steps"
 
 
-def kind_of(settings: dict[str, Any]) -> dict[str, Any]:
+def speed_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings that the seconds of a token go by."""
     return {name: value for name, value in settings.items() if name not in OF_ITS_LENGTH}
