@@ -44,6 +44,7 @@ REMARKS = {
     "recipes/genstruct.yaml": "A handbook as a recipe: problems and their solutions",
     "recipes/humpback.yaml": "Instruction backtranslation as a recipe: texts as replies",
     "recipes/task_cards.yaml": "Narrow tasks out of a handbook as a recipe: AnyTaskTune",
+    "recipes/llamait.yaml": "Translations with words of a glossary as a recipe: LlamaIT",
     "recipes/clean.yaml": "Does it clean my data: bounds on what is stored, on any file",
     "recipes/demo.yaml": "The demo: raw rows of many shapes to a trained adapter",
     "recipes/dpo.yaml": "DPO on given pairs as a recipe: short answers before hedged ones",

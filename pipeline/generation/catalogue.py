@@ -19,6 +19,7 @@ from pipeline.generation.makers.fuse_answers import FuseAnswers
 from pipeline.generation.makers.genstruct import Genstruct
 from pipeline.generation.makers.humpback import Humpback
 from pipeline.generation.makers.lamini import LaMini
+from pipeline.generation.makers.llamait import LlamaIT
 from pipeline.generation.makers.magpie import Magpie
 from pipeline.generation.makers.mcts_dpo import MCTSDPO
 from pipeline.generation.makers.metacognition import Metacognition
@@ -61,6 +62,7 @@ AnyMaker = (
     | Genstruct
     | Humpback
     | LaMini
+    | LlamaIT
     | Magpie
     | MCTSDPO
     | Metacognition
@@ -96,6 +98,7 @@ Generator = Annotated[
     | Annotated[Genstruct, Tag("genstruct")]
     | Annotated[Humpback, Tag("humpback")]
     | Annotated[LaMini, Tag("lamini")]
+    | Annotated[LlamaIT, Tag("llamait")]
     | Annotated[Magpie, Tag("magpie")]
     | Annotated[MCTSDPO, Tag("mcts_dpo")]
     | Annotated[Metacognition, Tag("metacognition")]
@@ -132,6 +135,7 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "genstruct": Genstruct,
     "humpback": Humpback,
     "lamini": LaMini,
+    "llamait": LlamaIT,
     "magpie": Magpie,
     "mcts_dpo": MCTSDPO,
     "metacognition": Metacognition,

@@ -31,6 +31,7 @@ from pipeline.generation.makers.fuse_answers import FuseAnswers
 from pipeline.generation.makers.genstruct import Genstruct
 from pipeline.generation.makers.humpback import Humpback
 from pipeline.generation.makers.lamini import LaMini
+from pipeline.generation.makers.llamait import LlamaIT
 from pipeline.generation.makers.magpie import Magpie
 from pipeline.generation.makers.mcts_dpo import MCTSDPO
 from pipeline.generation.makers.metacognition import Metacognition
@@ -446,6 +447,10 @@ CASES = {  # by the method, and where there are several what they differ in
         {"generate": 3 + 4},
         4,
     ),
+    # no call at all: a request for each
+    "llamait": Case(
+        LlamaIT(method="llamait", given="sums", wanted="answers"), write_sums, say_sums, {}, 8
+    ),
     # 8 requests and their answers, whatever rows there are
     "magpie": Case(
         Magpie(method="magpie", instructions=8, template_model="wheel:smollm2-135m-instruct"),
@@ -645,6 +650,8 @@ def test_the_key_follows_prompts_and_settings_and_not_what_changes_no_row(
     changed: dict[str, object] = {"max_new_tokens": 3}
     if isinstance(maker, EditSpans):  # it asks nothing
         changed = {"longest": 0.1}
+    if isinstance(maker, LlamaIT):
+        changed = {"terms_share": 0.1}
     if isinstance(maker, EDA):
         changed = {"alpha": 0.5}
     if isinstance(maker, Verified):  # it writes nothing
