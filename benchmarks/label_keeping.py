@@ -64,6 +64,7 @@ class Labelled(NamedTuple):
 PARTS: Mapping[str, Part] = {
     "eda": Part({"method": "eda", "variants": 3}, 300, True),
     "eda, alpha 0.3": Part({"method": "eda", "variants": 3, "alpha": 0.3}, 300, True),
+    "round_trip": Part({"method": "round_trip", "max_new_tokens": 64}, 100, False),
 }
 
 
@@ -141,7 +142,9 @@ def keeping(judge: LogisticRegression, part: Part, rows: Sequence[Labelled]) -> 
     labels = np.array([row.label for row in rows])
     told = judge.predict(embed([row.text for row in rows])) == labels
     made = changed(part, rows)
-    parents = np.array([at for at, _ in made], dtype=int)
+    if not made:
+        return {"requests told": share(int(told.sum()), len(rows)), "texts made": 0}
+    parents = np.array([at for at, _ in made])
     stays = judge.predict(embed([text for _, text in made])) == labels[parents]
     known = told[parents]
     return {

@@ -30,6 +30,7 @@ from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
 from pipeline.generation.makers.repair import Repair
 from pipeline.generation.makers.reverse_instructions import ReverseInstructions
+from pipeline.generation.makers.round_trip import RoundTrip
 from pipeline.generation.makers.s3ft import S3FT
 from pipeline.generation.makers.scilitllm import SciLitLLM
 from pipeline.generation.makers.self_guide import SelfGuide
@@ -72,6 +73,7 @@ AnyMaker = (
     | RTuning
     | Rejection
     | ReverseInstructions
+    | RoundTrip
     | S3FT
     | SciLitLLM
     | SelfGuide
@@ -108,6 +110,7 @@ Generator = Annotated[
     | Annotated[RTuning, Tag("r_tuning")]
     | Annotated[Rejection, Tag("rejection")]
     | Annotated[ReverseInstructions, Tag("reverse_instructions")]
+    | Annotated[RoundTrip, Tag("round_trip")]
     | Annotated[S3FT, Tag("s3ft")]
     | Annotated[SciLitLLM, Tag("scilitllm")]
     | Annotated[SelfGuide, Tag("self_guide")]
@@ -145,6 +148,7 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "r_tuning": RTuning,
     "rejection": Rejection,
     "reverse_instructions": ReverseInstructions,
+    "round_trip": RoundTrip,
     "s3ft": S3FT,
     "scilitllm": SciLitLLM,
     "self_guide": SelfGuide,

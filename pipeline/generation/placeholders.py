@@ -56,6 +56,7 @@ PLACEHOLDERS: Mapping[str, Set[str]] = {
     "reverse_instructions_request": {"reply"},
     "rubric_criteria": set(),
     "rubric_judge": {"answer", "criteria", "prompt"},
+    "round_trip": {"language", "text"},
     "s3ft_paraphrase": {"prompt", "reference"},
     "scilitllm_aspects": {"answer", "text"},
     "scilitllm_instruction": {"keywords", "task"},

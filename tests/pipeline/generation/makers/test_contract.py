@@ -42,6 +42,7 @@ from pipeline.generation.makers.r_tuning import RTuning
 from pipeline.generation.makers.rejection import Rejection
 from pipeline.generation.makers.repair import Repair
 from pipeline.generation.makers.reverse_instructions import ReverseInstructions
+from pipeline.generation.makers.round_trip import RoundTrip
 from pipeline.generation.makers.s3ft import S3FT
 from pipeline.generation.makers.scilitllm import ASPECTS, SciLitLLM
 from pipeline.generation.makers.self_guide import SelfGuide
@@ -301,6 +302,18 @@ def say_fused(text: str, seed: int) -> str:
     return f"One counts on: adding gives it {a + b + ((a, b) == (3, 5))}, whoever counts."
 
 
+def say_translated(text: str, seed: int) -> str:
+    """What is added to what; to 10 always another number."""
+    if JUDGED in text:
+        first = "What is 2 plus 5" in text.partition("judged")[2] and seed == 0
+        return "perhaps" if first else "supported"
+    if "into French" in text:
+        a, b = numbers_of(text)
+        return f"Combien font {a} et {b} ensemble ?"
+    a, b = map(int, re.findall(r"font (\d+) et (\d+)", text)[-1])
+    return f"How many are {a} and {b + (a == 10)}?"
+
+
 def say_label(text: str, seed: int) -> str:
     """By the number of the review; one view has another label for the fifth."""
     number = int(text.split()[1])
@@ -474,6 +487,14 @@ CASES = {  # by the method, and where there are several what they differ in
         say_reversed,
         {"generate": 8},
         8,
+    ),
+    # 8 sums there and back, all but those of 10 with the numbers that they had; one way is unclear
+    "round_trip": Case(
+        RoundTrip(method="round_trip"),
+        write_sums,
+        say_translated,
+        {"generate": 16, "judge": 12, "retry": 1},
+        6,
     ),
     # 8 answers, 4 of them wrong: 4 paraphrases, of which one is not judged; one judge is unclear
     "s3ft": Case(
