@@ -1,14 +1,15 @@
 """The page of a run as one file: what a browser shows of it in ten years, with no server.
 
-It has the verdict, the histograms of the scores, and some rows: the first of the choice, and a few
-of each reason. Which rows those are depends on nothing but the run, and how many there are of each
-kind is said. Nothing in it is a script, and nothing is loaded.
+It has the verdict, the histograms of the scores, a map, and some rows: the first of the choice, and
+a few of each reason. Which rows those are depends on nothing but the run, and how many there are of
+each kind is said. Nothing in it is a script, and nothing is loaded.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.viewing.fixed_map import draw_map
 from pipeline.viewing.opened_run import OpenedRun, Viewer
 from pipeline.viewing.pages.scores import histogram
 from pipeline.viewing.pages.verdict import verdict_values
@@ -17,6 +18,7 @@ from storage.database import Connection
 from storage.error_notes import whole_file
 from storage.examples import read_examples
 from storage.run_rows import RowFilter, RowLine, RowOrder
+from storage.shard_checks import DamagedMeasurementsError
 from storage.workspace import Workspace
 
 CHOSEN_ROWS = 12
@@ -73,10 +75,16 @@ def fixed_page(viewer: Viewer, run_id: str) -> str:
     with viewer.reading() as con:
         values = verdict_values(con, opened, "")
         samples = list(sample_rows(con, opened))
+        try:
+            drawn_map, damaged = draw_map(con, opened), False
+        except DamagedMeasurementsError:  # of a page without its map nothing else is lost
+            drawn_map, damaged = None, True
     styles = Path(__file__).parent / "static" / "view.css"
     more = {
         "faults": faults,
         "samples": samples,
+        "map": drawn_map,
+        "map_damaged": damaged,
         "opened": opened,
         "every": RowFilter(),
         "recipe_file": "",

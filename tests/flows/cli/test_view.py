@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from pipeline.viewing.fixed_page import write_fixed_page
 from tests.viewed_workspace import view_workspace
 
 if TYPE_CHECKING:
@@ -282,3 +283,21 @@ FIRST_POINT = """() => [
     (1 - (places[1] - view.y) / view.half) / 2 * canvas.clientHeight,
 ]"""
 """Where the first point is on the canvas."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_as_one_file_needs_no_server(
+    browser: "Browser", tmp_path: Path, scheme: Scheme
+) -> None:
+    _, run, _ = view_workspace(tmp_path)
+    context = browser.new_context(color_scheme=scheme, viewport={"width": 380, "height": 800})
+    opened = context.new_page()
+    asked: list[str] = []
+    opened.on("request", lambda request: asked.append(request.url))
+    path = write_fixed_page(run.workspace, run.run_id)
+    opened.goto(path.as_uri())
+    assert asked == [path.as_uri()]
+    assert opened.locator("path.points.chosen").bounding_box()["width"] > 50  # type: ignore[index]
+    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert opened.evaluate(wide) <= 0
+    context.close()
