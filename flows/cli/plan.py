@@ -146,7 +146,7 @@ def not_planned(recipe: "Recipe") -> list[str]:
     for block in recipe.generate:
         if block.reads:
             made = " and ".join(block.reads)
-            found.append(f"calls of {block.method} for rows that {made} has not made yet")
+            found.append(f"how many rows {made} will make for {block.method}, but for a bound")
     if recipe.personal_data:
         found.append("looking for personal data; what is redacted is measured in its new text")
     if recipe.indicator:
@@ -220,18 +220,27 @@ def plan_recipe(
 
 def call_row(plan: "PlannedCalls") -> tuple[object, ...]:
     """One line of the table of makers."""
-    counts = (f"{n:,}" for n in (plan.fewest, plan.most, plan.prompt_tokens, plan.tokens))
+    prompts = "not made yet" if plan.prompt_tokens is None else f"{plan.prompt_tokens:,}"
+    counts = (f"{plan.fewest:,}", f"{plan.most:,}", prompts, f"{plan.tokens:,}")
     price = "not stated" if plan.price is None else f"{plan.price:.4g}"
+    price = "not known yet" if plan.prompt_tokens is None else price
+    sources = f"{plan.sources:,}"
+    if plan.coming != 0:
+        sources = f"{sources} and more" if plan.coming is None else f"at most {sources}"
     took = "not asked yet" if plan.seconds is None else spoken(plan.seconds)
-    return (plan.maker, plan.model, f"{plan.sources:,}", plan.kind, *counts, price, took)
+    return (plan.maker, plan.model, sources, plan.kind, *counts, price, took)
 
 
 def maker_lines(calls: "Sequence[PlannedCalls]") -> Iterator[str]:
     """What all makers come to."""
+    unknown = any(each.coming is None or each.prompt_tokens is None for each in calls)
+    besides = ", but for what is asked about rows that are not made yet" if unknown else ""
     if prices := [each.price for each in calls if each.price is not None]:
-        yield f"in all at most {sum(prices):.4g} of the price that the endpoints state for makers"
+        stated = "of the price that the endpoints state for makers"
+        yield f"in all at most {sum(prices):.4g} {stated}{besides}"
     if times := [each.seconds for each in calls if each.seconds is not None]:
-        yield f"in all at most {spoken(sum(times))} of makers, as calls went before or were tried"
+        told = "of makers, as calls went before or were tried"
+        yield f"in all at most {spoken(sum(times))} {told}{besides}"
 
 
 def plan_row(plan: "MeasurePlan") -> tuple[object, ...]:

@@ -163,6 +163,10 @@ class GeneratorBlock(AnsweringBlock):
     def rows_each(self) -> int:
         """Rows that may come of one."""
 
+    def rows_at_most(self, sources: int) -> int | None:
+        """Rows that may come of so many sources together; None where nothing bounds them."""
+        return self.rows_each() * sources
+
     @abstractmethod
     def calls_for(self, sources: int) -> Mapping[CallKind, CallBounds]:
         """What it will ask for so many sources; a kind that it never asks is left out."""

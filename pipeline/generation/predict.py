@@ -1,9 +1,10 @@
 """What a maker will ask of its model: bounds of calls, tokens, price and time, before it asks.
 
 A maker at work says by itself what it asks first, so prompts are known before anything is sent;
-those of later steps are taken to be as long. Time goes by the calls of this maker that were made
-before in this workspace. Where there were none, a model in process is tried on a few of the first
-asks; a server is not, for that would be sending.
+those of later steps are taken to be as long. For one that reads what others make, the most that
+these may still make is counted with the rows that are there. Time goes by the calls of this maker
+that were made before in this workspace. Where there were none, a model in process is tried on a few
+of the first asks; a server is not, for that would be sending.
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from pipeline.progress import tell_nobody
 from pipeline.run_context import RunContext
 from scorers.measures.protocols import GenerationRequest
 from storage.database import read_workspace
+from storage.examples import read_made_of
 from storage.maker_calls import count_calls, read_seconds
 
 FIRST_ASKS = 64
@@ -45,15 +47,19 @@ class PlannedCalls:
     model: str
     kind: CallKind
     sources: int
-    """Those that are not finished."""
+    """Those that are not finished, with those that are coming."""
+    coming: int | None
+    """Rows that the makers it reads may still make, at most: then all counts here are bounds. None
+    where nothing bounds them, and they are not counted."""
     fewest: int
     most: int
     tokens: int
     """New tokens, if every reply is as long as it may be."""
-    prompt_tokens: int
-    """Of all prompts, about: 4 bytes of the first ones to a token."""
+    prompt_tokens: int | None
+    """Of all prompts, about: 4 bytes of the first ones to a token; None where none is there yet."""
     price: float | None
-    """At most, but for longer prompts; None where the endpoint states none."""
+    """At most, but for longer prompts; None where the endpoint states none, or no
+    prompt is there yet."""
     seconds: float | None
     """About; None for a server that was not asked yet."""
 
@@ -69,21 +75,30 @@ def plan_maker(run: RunContext, settings: AnyMaker) -> list[PlannedCalls]:
     with read_workspace(run.workspace) as con:
         stored = count_calls(con, work.key, sources)
         before = read_seconds(con, work.key)
+    coming = count_coming(run, settings)
+    known = len(work.left)
+    expected = known + (coming or 0)
+    if settings.limit is not None:
+        expected = min(expected, settings.limit - len(work.chosen) + known)
     first = first_requests(run, work)
-    prompt = fmean(map(count_prompt_bytes, first)) / BYTES_OF_TOKEN if first else 0.0
+    prompt = fmean(map(count_prompt_bytes, first)) / BYTES_OF_TOKEN if first else None
     each_second = before if before is not None or settings.endpoint else try_calls(settings, first)
     price = settings.endpoint.price if settings.endpoint else None
     planned = []
-    for kind, bounds in settings.calls_for(len(work.left)).items():
+    at_least = settings.calls_for(known)
+    for kind, bounds in settings.calls_for(expected).items():
         had = stored.get(kind, 0)
-        fewest, most = (max(0, count - had) for count in (bounds.fewest, bounds.most))
+        surely = at_least[kind].fewest if kind in at_least else 0
+        fewest, most = (max(0, count - had) for count in (surely, bounds.most))
         if settings.at_most.calls is not None:
             most = min(most, settings.at_most.calls)
         tokens = most * bounds.tokens_each
         if settings.at_most.tokens is not None:
             tokens = min(tokens, settings.at_most.tokens)
-        prompts = round(most * prompt)
-        cost = Spending(most, tokens, prompts).price(price) if price else None
+        prompts = None if prompt is None and most else round(most * (prompt or 0))
+        cost = (
+            Spending(most, tokens, prompts).price(price) if price and prompts is not None else None
+        )
         if cost is not None and settings.at_most.price is not None:
             cost = min(cost, settings.at_most.price)
         planned.append(
@@ -91,7 +106,8 @@ def plan_maker(run: RunContext, settings: AnyMaker) -> list[PlannedCalls]:
                 maker=settings.method,
                 model=settings.shown_model,
                 kind=kind,
-                sources=len(work.left),
+                sources=expected,
+                coming=coming,
                 fewest=min(fewest, most),
                 most=most,
                 tokens=tokens,
@@ -101,6 +117,25 @@ def plan_maker(run: RunContext, settings: AnyMaker) -> list[PlannedCalls]:
             )
         )
     return planned
+
+
+def count_coming(run: RunContext, settings: AnyMaker) -> int | None:
+    """Rows that the makers it reads may still make, at most; None where nothing bounds them."""
+    coming = 0
+    for earlier in settings.earlier:
+        assert isinstance(earlier, AnyMaker)  # which blocks cannot name: it names them
+        ahead = count_coming(run, earlier)
+        work = find_workload(run, earlier)
+        most = None if ahead is None else earlier.rows_at_most(len(work.left) + ahead)
+        if most is None:
+            return None
+        if earlier.makes_of_whole:  # what it has made it will not make again
+            with read_workspace(run.workspace) as con:
+                most = max(
+                    0, most - len({*read_made_of(con, work.key, [WHOLE_POOL, *work.chosen])})
+                )
+        coming += most
+    return coming
 
 
 def first_requests(run: RunContext, work: Workload) -> list[GenerationRequest]:

@@ -61,6 +61,10 @@ class TaskListBlock(MakerBlock):
         """None comes of one alone."""
         return 0
 
+    def rows_at_most(self, sources: int) -> int | None:
+        """However many instances the model writes for an instruction."""
+        return None if sources else 0
+
     @property
     def made_in_prompt(self) -> int:
         """New instructions that are shown in a prompt."""

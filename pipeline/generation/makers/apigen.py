@@ -117,6 +117,10 @@ class APIGen(VerifiedBlock, MakerBlock):
         """None comes of one alone."""
         return 0
 
+    def rows_at_most(self, sources: int) -> int:
+        """As many as are wanted."""
+        return self.rows if sources else 0
+
     def makings(self, sources: Sequence[Example], seed: int) -> Mapping[str, Making]:
         """One for all rows together, if there are any."""
         return {WHOLE_POOL: make_by_apigen(self, sources, seed)} if sources else {}

@@ -59,6 +59,10 @@ class LaMini(TaskListBlock):
         topic = self.topics[number // 2 % len(self.topics)] if with_topic else ""
         return PROMPT, {"about": f" about {topic}" if topic else ", on other topics"}
 
+    def rows_at_most(self, sources: int) -> int:
+        """An answer to each instruction."""
+        return self.instructions if sources else 0
+
     def makings(self, sources: Sequence[Example], seed: int) -> Mapping[str, Making]:
         """One for all rows together, if there are any."""
 

@@ -85,6 +85,10 @@ class Magpie(MakerBlock):
         """None comes of one."""
         return 0
 
+    def rows_at_most(self, sources: int) -> int:
+        """A row for each request, whatever sources there are."""
+        return self.instructions
+
     def key(self, seed: int, pool: Sequence[str] | None = None) -> str:
         """As MakerBlock's, and with the template that is taken for the model's."""
         key = super().key(seed, pool)

@@ -136,6 +136,10 @@ class SciLitLLM(PassageMakerBlock):
         """None comes of one alone."""
         return 0
 
+    def rows_at_most(self, sources: int) -> int:
+        """A row for each instruction of each task."""
+        return self.instructions * len(self.tasks) if sources else 0
+
     def makings(self, passages: Sequence[SourcePassage], seed: int) -> Mapping[str, Making]:
         """One for all passages together, if there are any."""
         return {WHOLE_POOL: make_by_scilitllm(self, passages, seed)} if passages else {}

@@ -104,6 +104,10 @@ class SelfGuide(MakerBlock):
         """None comes of one alone."""
         return 0
 
+    def rows_at_most(self, sources: int) -> int:
+        """A row for each input."""
+        return self.epochs * self.inputs_each if sources else 0
+
     def makings(self, sources: Sequence[Example], seed: int) -> Mapping[str, Making]:
         """One for all examples together, if there are any."""
         return {WHOLE_POOL: make_by_self_guide(self, sources, seed)} if sources else {}

@@ -1,5 +1,6 @@
 """What a plan says that it does not price."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,11 @@ import pytest
 import typer
 
 from flows.begin_run import begin
-from flows.cli.plan import curve_lines, not_planned, plan_recipe, read_gain
+from flows.cli.plan import call_row, curve_lines, maker_lines, not_planned, plan_recipe, read_gain
 from flows.recipe.schema import Recipe
 from pipeline.advice.learning_curve import nested_slices
 from pipeline.documents.predict import PlannedDocuments
+from pipeline.generation.predict import PlannedCalls
 from tests.tiny_models import CHAT, save_tiny_llama
 
 PLAIN: dict[str, Any] = {
@@ -35,6 +37,10 @@ MAKERS = "measuring what makers make, and the time of a server that was not aske
             [MAKERS],
         ),
         (
+            {"generate": [{}, {"method": "evol_instruct", "reads": ["answer"]}]},
+            [MAKERS, "how many rows answer will make for evol_instruct, but for a bound"],
+        ),
+        (
             {"personal_data": {}},
             ["looking for personal data; what is redacted is measured in its new text"],
         ),
@@ -48,6 +54,23 @@ MAKERS = "measuring what makers make, and the time of a server that was not aske
 )
 def test_what_is_not_priced_is_named(blocks: dict[str, Any], left_out: list[str]) -> None:
     assert not_planned(Recipe.model_validate({**PLAIN, **blocks})) == left_out
+
+
+@pytest.mark.parametrize(
+    ("coming", "told"), [(0, "1,200"), (200, "at most 1,200"), (None, "1,200 and more")]
+)
+def test_sources_that_are_not_made_yet_are_told_as_a_bound(coming: int | None, told: str) -> None:
+    plan = PlannedCalls("orca", "m", "generate", 1200, coming, 0, 9, 9, None, None, None)
+    _, _, sources, *_, prompts, _, price, took = call_row(plan)
+    assert (sources, prompts) == (told, "not made yet")
+    assert (price, took) == ("not known yet", "not asked yet")
+    known = replace(plan, prompt_tokens=9, price=2.5)
+    assert call_row(known)[-2] == "2.5" and call_row(replace(known, price=None))[-2] == "not stated"
+    besides = "but for what is asked about rows that are not made yet"
+    (line,) = maker_lines([known])
+    assert line.endswith(besides) == (coming is None)
+    (line,) = maker_lines([replace(known, coming=0), plan])
+    assert line.endswith(besides)
 
 
 def test_documents_alone_are_planned_before_and_after_they_are_read(tmp_path: Path) -> None:

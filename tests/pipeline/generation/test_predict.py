@@ -6,9 +6,14 @@ import pytest
 
 from pipeline.generation import predict
 from pipeline.generation.make import Workload
+from pipeline.generation.maker_block import AtMost
 from pipeline.generation.makers.answer import Answer
+from pipeline.generation.makers.evol_instruct import EvolInstruct
+from pipeline.generation.makers.lamini import LaMini
 from pipeline.generation.makers.s3ft import S3FT
-from pipeline.generation.predict import first_requests, plan_maker, try_calls
+from pipeline.generation.makers.self_instruct import SelfInstruct
+from pipeline.generation.makers.verified import Verified
+from pipeline.generation.predict import count_coming, first_requests, plan_maker, try_calls
 from scorers.measures.protocols import GenerationRequest
 from tests.scripted_maker import begin, kept_attached, make, script, write_sums
 
@@ -66,3 +71,57 @@ def test_what_has_nothing_to_ask_takes_no_time(
         )
         (plan,) = plan_maker(run, Answer())  # all rows are answered
     assert (plan.most, plan.prompt_tokens, plan.seconds) == (0, 0, None)
+
+
+def test_what_reads_a_maker_is_planned_for_the_most_that_it_can_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(monkeypatch, lambda text, seed: f"so {seed % 1000}")
+    answer = Answer(prompts="all", answers=3)
+    judge = Verified.model_validate(
+        {"method": "verified", "reads": ["answer"], "verify": [{"method": "rubric"}],
+         "endpoint": SERVED}
+    )  # fmt: skip
+    behind = judge.placed_behind([answer])
+    again = judge.model_copy(update={"reads": ("verified",)}).placed_behind([answer, behind])
+    with kept_attached():
+        run, pool = begin(tmp_path, write_sums(tmp_path))
+        for reader in (behind, again):  # 8 sums with 3 answers each, all of which may stay
+            (plan, *_) = plan_maker(run, reader)
+            assert (plan.fewest, plan.most, plan.sources, plan.coming) == (0, 24, 24, 24)
+            assert (plan.prompt_tokens, plan.price) == (None, None), "no row is there to ask about"
+        few = behind.model_copy(update={"limit": 5})
+        (plan, *_) = plan_maker(run, few)
+        assert (plan.most, plan.sources) == (5, 5)
+        make(run, answer.model_copy(update={"at_most": AtMost(calls=6)}), pool)
+        (plan, *_) = plan_maker(run, behind)  # 2 sums are finished, and 6 are not
+        assert (plan.most, plan.sources, plan.coming) == (24, 24, 18)
+        assert plan.prompt_tokens and plan.price
+        once = Answer(prompts="all", reads=("answer",)).placed_behind([answer])
+        (plan,) = plan_maker(run, once)  # the 6 answers that are there have 2 prompts
+        assert (plan.fewest, plan.most, plan.coming) == (2, 20, 18)
+        make(run, answer, pool)
+        (plan, *_) = plan_maker(run, behind)
+        assert (plan.most, plan.sources, plan.coming) == (24, 24, 0), "nothing is coming any more"
+
+
+def test_rows_of_a_maker_of_the_whole_pool_are_coming_but_for_those_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(monkeypatch, lambda text, seed: f"so {seed % 1000}")
+    lists = LaMini(method="lamini", instructions=9)
+    endless = SelfInstruct(method="self_instruct")
+    evolve = EvolInstruct(method="evol_instruct", rounds=2, judges=())
+    with kept_attached():
+        run, _ = begin(tmp_path, write_sums(tmp_path))
+        for before, coming, sources in ((lists, 9, 9), (endless, None, 0)):
+            reads = evolve.model_copy(update={"reads": (before.method,)})
+            (plan,) = plan_maker(run, reads.placed_behind([before]))
+            assert (plan.coming, plan.sources) == (coming, sources)
+        monkeypatch.setattr(predict, "read_made_of", lambda *of: [("a", "b"), ("c", "b")])
+        assert (
+            count_coming(
+                run, evolve.model_copy(update={"reads": ("lamini",)}).placed_behind([lists])
+            )
+            == 7
+        )
