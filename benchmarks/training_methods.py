@@ -52,6 +52,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "dft, LoRA": with_method(LORA, "dft"),
     "poft, LoRA": with_method(LORA, "poft", perplexities=["perplexity"]),
     "q_tuning, LoRA": with_method(LORA, "q_tuning"),
+    "mixup, LoRA": with_method(LORA, "mixup"),
     "sftmix, LoRA": with_method(LORA, "sftmix"),
     "ift, LoRA": with_method(LORA, "ift"),
     "asft, LoRA": with_method(LORA, "asft"),

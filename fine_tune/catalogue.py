@@ -21,6 +21,7 @@ from fine_tune.methods.lora_sb import LoRASB
 from fine_tune.methods.loramoe import LoRAMoE
 from fine_tune.methods.masked_thought import MaskedThought
 from fine_tune.methods.mezo import MeZO
+from fine_tune.methods.mixup import Mixup
 from fine_tune.methods.poft import PoFT
 from fine_tune.methods.q_tuning import PrunedBatches
 from fine_tune.methods.reg_lora import RegLoRA
@@ -34,6 +35,7 @@ Method = Annotated[
     | MaskedThought
     | DFT
     | PoFT
+    | Mixup
     | SFTMix
     | PrunedBatches
     | IFT

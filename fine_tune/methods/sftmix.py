@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from fine_tune.method import Change, Divisor, LossBatch, TrainingMethod
+from fine_tune.methods.mixup import mixed_nats
 from storage.exports_manifest import IGNORED
 
 if TYPE_CHECKING:
@@ -82,13 +83,8 @@ class SFTMix(TrainingMethod):
         """The mixed loss of a pair; of each row the states (t, width) and labels (t,)."""
         import torch
 
-        tokens = min(len(confident[1]), len(unsure[1]))
         share = torch.distributions.Beta(self.spread, self.spread).sample()
-        states = share * confident[0][:tokens] + (1 - share) * unsure[0][:tokens]
-        log_probs = batch.model.head(states).float().log_softmax(-1)
-        of = torch.arange(tokens, device=states.device)
-        one, other = (log_probs[of, labels[:tokens]] for _, labels in (confident, unsure))
-        return -(share * one + (1 - share) * other).mean()
+        return mixed_nats(batch.model, confident, unsure, share).mean()
 
 
 def pair_classes(classes: torch.Tensor) -> list[tuple[int, int]]:
