@@ -28,7 +28,7 @@ from scorers.arrays import Floats, Ints
 from scorers.measures.models.loading import resolve_model
 from scorers.names import did_you_mean
 from storage.database import open_workspace, read_workspace
-from storage.trial_items import write_plan
+from storage.trial_items import write_plan, write_result
 
 LENGTH = "loss tokens"
 """What stands beside the scores: longer halves train more, whatever else a score knows."""
@@ -145,7 +145,7 @@ def relate_scores(prepared: PreparedTrial, predicted: float) -> dict[str, Any]:
                 }
             )
     rows = next(iter(prepared.arms.values()))[0].rows
-    return {
+    result = {
         "plan_id": prepared.plan_id,
         "run_id": run.run_id,
         "halves": len(prepared.arms),
@@ -156,6 +156,9 @@ def relate_scores(prepared: PreparedTrial, predicted: float) -> dict[str, Any]:
         "predicted_seconds": predicted,
         "real_seconds": spent,
     }
+    with open_workspace(run.workspace) as con:
+        write_result(con, prepared.plan_id, result)
+    return result
 
 
 def half_keys(prepared: PreparedTrial) -> list[tuple[str, float | None]]:

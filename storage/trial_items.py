@@ -19,7 +19,7 @@ ADD_PLAN = """
 insert into trial_plans
 select $plan_id, $run_id, $plan, now(), (
     select plan_id from trial_plans
-    where run_id = $run_id and plan_id <> $plan_id and result is not null
+    where run_id = $run_id and plan_id <> $plan_id and not json_exists(result, '$.halves')
     order by written_at desc, plan_id limit 1
 ), null
 on conflict do nothing
@@ -44,13 +44,15 @@ order by item
 WRITE_RESULT = "update trial_plans set result = $result where plan_id = $plan_id"
 
 RESULTS = """
-select result from trial_plans where result is not null order by written_at desc, plan_id
+select result from trial_plans where not json_exists(result, '$.halves')
+order by written_at desc, plan_id
 """
 
 LAST_RESULT = """
-select result from trial_plans
-where run_id = $run_id and result is not null order by written_at desc, plan_id limit 1
+select result from trial_plans where run_id = $run_id and json_exists(result, '$.halves') = $halves
+order by written_at desc, plan_id limit 1
 """
+"""A result of random halves, which has `halves`, or of a comparison; null is neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +150,19 @@ def write_result(con: Connection, plan_id: str, result: Mapping[str, Any]) -> No
 
 def read_last_result(con: Connection, run_id: str) -> dict[str, Any] | None:
     """What the last trial on the choice of a run came to; None where there was none."""
-    rows = con.execute(LAST_RESULT, {"run_id": run_id}).fetchall()
+    return _read_last(con, run_id, halves=False)
+
+
+def read_last_halves(con: Connection, run_id: str) -> dict[str, Any] | None:
+    """What the last trainings on random halves of a run's rows said of its scores, or None."""
+    return _read_last(con, run_id, halves=True)
+
+
+def _read_last(con: Connection, run_id: str, *, halves: bool) -> dict[str, Any] | None:
+    rows = con.execute(LAST_RESULT, {"run_id": run_id, "halves": halves}).fetchall()
     return orjson.loads(rows[0][0]) if rows else None
 
 
 def read_results(con: Connection) -> list[dict[str, Any]]:
-    """What all trials of a workspace came to, the last one first."""
+    """What all comparisons of a workspace came to, the last one first."""
     return [orjson.loads(row[0]) for row in con.execute(RESULTS).fetchall()]

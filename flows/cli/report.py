@@ -25,7 +25,7 @@ def report(
     from storage.database import read_workspace
     from storage.runs import find_run, read_counts
     from storage.selections import read_run_trials
-    from storage.trial_items import read_last_result
+    from storage.trial_items import read_last_halves, read_last_result
     from storage.workspace import Workspace
 
     place = Workspace(workspace)
@@ -35,7 +35,8 @@ def report(
             told = {"run_id": run_id, "funnel": funnel_rows(read_counts(con, run_id))}
             trainings = {k: each._asdict() for k, each in read_run_trials(con, run_id).items()}
             trial = read_last_result(con, run_id)
-            print_json({**told, "trainings": trainings, "trial": trial})
+            lds = read_last_halves(con, run_id)
+            print_json({**told, "trainings": trainings, "trial": trial, "lds": lds})
         elif not html:
             report = read_run_report(con, run_id)
             print_text("\n".join(filter(None, (report.markdown, report.costs))))

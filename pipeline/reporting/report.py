@@ -9,6 +9,7 @@ from dataclasses import astuple, dataclass, field
 from typing import Any
 
 from pipeline.contamination.report import CheckReport, read_check_report
+from pipeline.evidence.lds_markdown import lds_markdown
 from pipeline.evidence.markdown import evidence_line, evidence_markdown
 from pipeline.evidence.training_markdown import cost_rows, training_table
 from pipeline.evidence.trial_markdown import trial_markdown, verdict_line
@@ -21,7 +22,7 @@ from storage.error_notes import whole_file
 from storage.evidence import read_evidence
 from storage.runs import StageCount, in_order, read_counts
 from storage.selections import StoredTrial, read_run_trials
-from storage.trial_items import read_last_result
+from storage.trial_items import read_last_halves, read_last_result
 from storage.workspace import Workspace
 
 
@@ -85,6 +86,8 @@ class RunReport:
     """What its steps have probably found of faults, as Markdown; None without a selection."""
     trial: str | None = None
     """Whether the choice beats random, as Markdown; None where there is no selection."""
+    lds: str | None = None
+    """What trainings on random halves say of the scores, as Markdown; None without them."""
     training: str | None = None
     """How trainings on the choice went, as Markdown; None where there was none."""
     costs: str | None = None
@@ -101,7 +104,7 @@ class RunReport:
         ]
         checked = self.check.markdown if self.check else None
         known = (*parts, checked, self.evidence, self.faults)
-        known = (*known, self.training, self.trial, self.changes)
+        known = (*known, self.training, self.trial, self.lds, self.changes)
         return "\n".join(part for part in known if part)
 
 
@@ -115,6 +118,7 @@ def read_run_report(con: Connection, run_id: str) -> RunReport:
     trainings = read_run_trials(con, run_id)
     previous = find_previous(con, run_id)
     evidence = read_evidence(con, run_id)
+    halves = read_last_halves(con, run_id)
     changes = compare_runs(con, previous, run_id) if previous else None
     cards = {"trial": verdict_line(read_last_result(con, run_id))}
     if evidence:
@@ -130,6 +134,7 @@ def read_run_report(con: Connection, run_id: str) -> RunReport:
         check=read_check_report(con, run_id),
         faults=describe_faults(described.recipe) if evidence else None,
         trial=describe_trial(con, run_id) if evidence else None,
+        lds=lds_markdown(halves) if halves else None,
         training=describe_trainings(trainings),
         costs=describe_costs(trainings),
         cards=cards,

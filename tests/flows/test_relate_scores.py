@@ -14,6 +14,8 @@ from flows.draw_arms import TrialError
 from flows.prepare_trial import PreparedTrial, read_files
 from flows.recipe.trial import load_trial
 from flows.relate_scores import LENGTH, prepare_halves, relate_scores
+from pipeline.evidence.lds_markdown import lds_markdown
+from pipeline.reporting.report import read_run_report
 from pipeline.trials.datamodel import spearman
 from storage.database import read_workspace
 from tests.fine_tune.conftest import tiny_model  # noqa: F401
@@ -73,6 +75,7 @@ def test_scores_are_held_against_trainings_on_halves(folder: Path, server: None)
     first = relate_scores(prepared, 1.0)
     with read_workspace(prepared.state.run.workspace) as con:
         means = con.execute(MEANS, {"plan_id": first["plan_id"]}).fetchall()
+        assert lds_markdown(first) in read_run_report(con, first["run_id"]).markdown
     (table,) = first["tables"]
     assert [each["score"] for each in table["scores"]] == ["response_length", LENGTH]
     tokens = np.array([float(drawn[0].rows.tokens) for drawn in prepared.arms.values()])

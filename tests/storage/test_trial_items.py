@@ -7,6 +7,7 @@ from storage.trial_items import (
     plan_identity,
     read_evaluated,
     read_items,
+    read_last_halves,
     read_last_result,
     read_results,
     write_items,
@@ -31,6 +32,15 @@ def test_a_plan_that_is_written_after_a_result_says_so(con: Connection) -> None:
     assert write_plan(con, "run", changed, REPLICATES) is None
     assert read_last_result(con, "run") == {"found": 1} and read_results(con) == [{"found": 1}]
     assert read_last_result(con, "other") is None
+    # What halves say of scores is no result of a comparison, and changes no plan of one.
+    halves = plan_identity({**PLAN, "seeds": 9})
+    assert read_last_halves(con, "other") is None
+    write_result(con, halves, {"halves": 24})
+    assert (
+        read_last_halves(con, "other") == {"halves": 24} and read_last_result(con, "other") is None
+    )
+    assert read_last_halves(con, "run") is None and read_results(con) == [{"found": 1}]
+    assert write_plan(con, "other", {**PLAN, "seeds": 10}, []) is None
     (count,) = con.execute("select count(*) from trial_replicates").fetchall()[0]
     assert count == 8, "of four plans, each once"
 

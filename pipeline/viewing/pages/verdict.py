@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from pipeline.contamination.report import CheckReport, read_check_report
+from pipeline.evidence.lds_markdown import lds_markdown
 from pipeline.evidence.markdown import agreement_table, disputed_table, moved_table, overlap_lines
 from pipeline.evidence.trial_markdown import trial_markdown
 from pipeline.reporting.changes import changes_markdown, compare_runs
@@ -17,7 +18,7 @@ from pipeline.viewing.opened_run import OpenedRun
 from pipeline.viewing.rendering import as_html
 from storage.database import Connection
 from storage.selections import CONTROLS, read_run_exports, read_run_trials
-from storage.trial_items import read_last_result
+from storage.trial_items import read_last_halves, read_last_result
 
 router = APIRouter()
 
@@ -56,6 +57,7 @@ def verdict_values(con: Connection, opened: OpenedRun, run: str) -> dict[str, ob
     run_id, evidence = opened.listed.run_id, opened.evidence
     check = read_check_report(con, run_id)
     result = read_last_result(con, run_id)
+    halves = read_last_halves(con, run_id)
     changes = None
     if opened.previous is not None:
         changes = changes_markdown(compare_runs(con, opened.previous, run_id))
@@ -76,6 +78,7 @@ def verdict_values(con: Connection, opened: OpenedRun, run: str) -> dict[str, ob
         "exports": read_run_exports(con, run_id),
         "trials": read_run_trials(con, run_id),
         "trial": as_html(trial_markdown(result).partition("\n")[2]) if result else "",
+        "lds": as_html(lds_markdown(halves).partition("\n")[2]) if halves else "",
         "scored": {label: opened.rows.count_scored(label) for label in opened.rows.labels},
     }
 

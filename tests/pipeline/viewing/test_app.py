@@ -24,6 +24,7 @@ from storage.selections import read_run_selections, write_trial
 from storage.trial_items import plan_identity, write_plan, write_result
 from storage.workspace import Workspace
 from tests.flows.test_artifacts import REPORT as TRAINED
+from tests.pipeline.evidence.test_lds_markdown import RESULT as OF_HALVES
 from tests.pipeline.evidence.test_trial_markdown import RESULT
 from tests.viewed_workspace import view_workspace
 
@@ -275,6 +276,21 @@ def test_the_verdict_has_what_a_trial_came_to_or_that_there_was_none(
         page = client.get(f"/?token={TOKEN}").text
     assert "Not compared" not in page and "nats per token" in page
     assert all(verdict["said"] in page for verdict in RESULT["verdicts"].values())
+    assert "Do the scores know anything about training?" not in page
+
+
+def test_the_verdict_has_what_random_halves_say_of_the_scores(
+    seen: tuple[Path, RunContext], tmp_path: Path
+) -> None:
+    workspace = Workspace(shutil.copytree(seen[1].workspace.directory, tmp_path / "w"))
+    with open_workspace(workspace) as con:
+        write_result(con, write_a_plan(con), OF_HALVES)
+    app = make_app(Viewer(workspace), TOKEN, [HOST])
+    with TestClient(app, base_url=f"http://{HOST}") as client:
+        page = client.get(f"/?token={TOKEN}").text
+    assert page.count("Do the scores know anything about training?") == 1
+    assert "not told from chance" in page and "24 random halves of 200 rows" in page
+    assert "Not compared with random yet" in page, "halves compare no choice"
 
 
 def write_a_plan(con: Connection) -> str:
