@@ -17,6 +17,8 @@ Telling refusals by phrases: Zou et al. 2023, arXiv:2307.15043, whose list is an
 miss: Röttger et al. 2023, XSTest, arXiv:2308.01263.
 """
 
+from functools import cache
+
 import numpy as np
 
 from scorers.arrays import Floats, Strings
@@ -81,6 +83,11 @@ def _as_words(text: str) -> str:
     return f" {' '.join(split_words(text))} "  # between spaces: phrases are found as whole words
 
 
+@cache  # makers ask about one text at a time, and splitting them takes longer than finding them
+def _phrases_as_words(self_references: bool) -> tuple[str, ...]:
+    return tuple(map(_as_words, (*REFUSALS, *(SELF_REFERENCES if self_references else ()))))
+
+
 def score_refusal_phrases(text: Strings, *, self_references: bool = True) -> Floats:
     """Score each text by how few phrases it has that decline or speak of a model.
 
@@ -91,6 +98,6 @@ def score_refusal_phrases(text: Strings, *, self_references: bool = True) -> Flo
     Returns:
         (n,) phrases, negated: 0 or less.
     """
-    phrases = [*map(_as_words, (*REFUSALS, *(SELF_REFERENCES if self_references else ())))]
+    phrases = _phrases_as_words(self_references)
     counts = [sum(map(_as_words(each).count, phrases)) for each in text]
     return 0.0 - np.array(counts, dtype=np.float64)  # not -x, which turns 0 into -0

@@ -34,7 +34,13 @@ from storage.database import open_workspace, read_workspace
 from storage.maker_calls import StoredReply, read_replies, write_replies
 
 TOGETHER = 64
-"""Calls that are asked and stored at a time: what a kill can cost."""
+"""Calls that are asked at a time."""
+
+STORE_SECONDS = 1.0
+"""Of asking that replies are stored together for: to store some takes longer the more there are.
+
+What a kill can cost, besides the batch under way; what an endpoint gave is kept as it comes.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +133,28 @@ class Asking:
         new = {key: each for key, each in zip(keys, asks, strict=True) if key not in stored}
         self._answered += len(asks) - len(new)
         self._tell()
-        for replies in self._send(self._cut(new)):
+        waiting: list[StoredReply] = []
+        stored_at = time.perf_counter()
+        try:
+            for replies in self._send(self._cut(new)):
+                waiting += replies
+                if time.perf_counter() - stored_at >= STORE_SECONDS:
+                    self._store(waiting)
+                    stored_at = time.perf_counter()
+                stored |= {each.reply_key: each for each in replies}
+                self.asked += len(replies)
+                self._answered += len(replies)
+                self._tell()
+        finally:
+            self._store(waiting)
+        return [as_sampled(stored[key]) for key in keys]
+
+    def _store(self, replies: list[StoredReply]) -> None:
+        """Store what waits for it, and let nothing wait."""
+        if replies:
             with open_workspace(self._run.workspace) as con:
                 write_replies(con, replies)
-            stored |= {each.reply_key: each for each in replies}
-            self.asked += len(replies)
-            self._answered += len(replies)
-            self._tell()
-        return [as_sampled(stored[key]) for key in keys]
+            replies.clear()
 
     def request(self, source: str, ask: Ask) -> GenerationRequest:
         """One ask as the model is given it."""

@@ -1,18 +1,22 @@
 """What is asked of a model for makers: the form of a reply is part of it, and is kept with it."""
 
 import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from pipeline.generation.asking import Asking
+from pipeline.generation import asking
+from pipeline.generation.asking import Asking, CallBatch, answer_batch
 from pipeline.generation.maker import Ask
 from pipeline.generation.makers.answer import Answer
 from pipeline.generation.makers.s3ft import S3FT
 from pipeline.progress import tell_nobody
 from scorers.measures.protocols import GeneratedAnswer, GenerationRequest, JsonForm, OneOf
-from storage.database import read_workspace
+from storage.database import Connection, read_workspace
+from storage.maker_calls import StoredReply, write_replies
 from tests.fake_endpoint import Canned
 from tests.scripted_maker import begin, make, rows_of, script, scripted, served_by, write_sums
 
@@ -37,6 +41,32 @@ def test_a_form_makes_another_request_and_its_probabilities_are_kept(
     assert told == [None, {"yes": 0.75, "no": 0.125}, None, {"yes": 0.75, "no": 0.125}]
     # As it was before there were forms: what is stored is found.
     assert first.key("a", PLAIN) == "fe785c6ca52cb91330b8caf72a05fee9"
+
+
+@pytest.mark.parametrize(("seconds", "commits"), [(0.0, [2, 2]), (3600.0, [4])])
+def test_what_was_answered_before_a_failure_is_stored(
+    seconds: float, commits: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer_two(batches: Iterable[CallBatch]) -> Iterator[list[StoredReply]]:
+        yield from map(answer_batch, islice(batches, 2))
+        raise ConnectionError
+
+    def write(con: Connection, replies: Sequence[StoredReply]) -> None:
+        written.append(len(replies))
+        write_replies(con, replies)
+
+    written: list[int] = []
+    monkeypatch.setattr(asking, "TOGETHER", 2)
+    monkeypatch.setattr(asking, "STORE_SECONDS", seconds)
+    monkeypatch.setattr(asking, "write_replies", write)
+    script(monkeypatch, lambda text, seed: "yes")
+    run, _ = begin(tmp_path, write_sums(tmp_path))
+    asks = [("a", replace(PLAIN, attempt=attempt, temperature=1.0)) for attempt in range(6)]
+    with pytest.raises(ConnectionError):
+        Asking(run, Answer(), tell_nobody, answer_two).ask(asks)
+    again = Asking(run, Answer(), tell_nobody)
+    again.ask(asks)
+    assert written == [*commits, 2] and again.asked == 2
 
 
 def answer_with_options(model: object, request: GenerationRequest) -> GeneratedAnswer:
