@@ -8,11 +8,17 @@ import pytest
 from pipeline.generation.catalogue import MAKERS
 from pipeline.generation.verified_block import VerifiedBlock
 
+CARD = {"name": "title", "instructions": ["Give it a title."], "input": "passage"}
+
+REQUIRED: dict[str, dict[str, Any]] = {"task_cards": {"cards": [CARD]}}
+"""What a maker needs besides a model."""
+
 VERIFIED = {name: each for name, each in MAKERS.items() if "verify" in each.model_fields}
 
 
 def block_of(name: str, *verify: dict[str, Any]) -> VerifiedBlock:
-    block = VERIFIED[name].model_validate({"method": name, "model": "m", "verify": verify})
+    given = {"method": name, "model": "m", "verify": verify, **REQUIRED.get(name, {})}
+    block = VERIFIED[name].model_validate(given)
     assert isinstance(block, VerifiedBlock), "or it would have to say all of that again"
     return block
 
