@@ -70,6 +70,7 @@ REMARKS = {
     "recipes/scilitllm.yaml": "SciLitLLM as a recipe: questions in the words of a handbook",
     "recipes/self_guide.yaml": "SELF-GUIDE as a recipe: a task's rows from four examples",
     "recipes/self_instruct.yaml": "Self-Instruct as a recipe: new tasks from a seed pool",
+    "recipes/itool.yaml": "iTool as a recipe: calls that part at a piece, by the same maker",
     "recipes/mcts_dpo.yaml": "MCTS-DPO as a recipe: answers that part at a step, the better of two",
     "recipes/apigen.yaml": "APIGen as a recipe: calls that fit, run, and are what was asked",
     "recipes/tool_calls.yaml": "TL-Training on recorded calls, some of which went wrong",

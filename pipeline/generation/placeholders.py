@@ -44,6 +44,7 @@ PLACEHOLDERS: Mapping[str, Set[str]] = {
     "judged_response": {"answer", "prompt", "reference"},
     "lamini_instructions": {"about", "first", "last", "more", "tasks"},
     "mcts_dpo_judge": {"prompt", "steps"},
+    "mcts_dpo_reference": {"prompt", "reference", "steps"},
     "metacognition_answer": {"prompt"},
     "metacognition_pair": {"first", "second"},
     "metacognition_single": {"prompt"},

@@ -123,7 +123,7 @@ class StepPair:
     worse: StepNode
 
 
-def find_pairs(root: StepNode, margin: float) -> Iterator[StepPair]:
+def find_pairs(root: StepNode, margin: float, least: float = float("-inf")) -> Iterator[StepPair]:
     """At each step of the way that was taken most, the best and the worst sibling; the last first.
 
     The way goes by visits, then by gain. A pair has the best answer below the one, and the worst
@@ -132,6 +132,7 @@ def find_pairs(root: StepNode, margin: float) -> Iterator[StepPair]:
     Args:
         root: of a tree that was searched.
         margin: the least that the gains of the siblings must differ by.
+        least: what the better answer must be worth.
     """
     way: list[tuple[StepNode, StepNode]] = []
     node = root
@@ -142,7 +143,7 @@ def find_pairs(root: StepNode, margin: float) -> Iterator[StepPair]:
     taken: set[str] = set()
     for best, worst in reversed(way):
         worse = min(worst.below(), key=lambda each: each.value)
-        left = [each for each in best.below() if each.whole not in taken]
+        left = [e for e in best.below() if e.whole not in taken and e.value >= least]
         better = max(left, key=lambda each: each.value, default=worse)
         ahead = best is not worst and best.gain - worst.gain >= margin
         if ahead and better.value - worse.value >= SAME_VALUE:

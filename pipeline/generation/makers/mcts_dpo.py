@@ -3,23 +3,31 @@ r"""MCTS-DPO: answers that part at a step, of which a tree search says which way
     v = P(yes) of the judge on the answer up to the step  +  o
     pair at a depth: the sibling that was visited most, and the one with the lowest Q
 
-A step is a sentence or a line. From a node of the tree `actions` answers are asked that go on from
-what it has, and the first step of each is a child; of two with the same step the first stays. The
-model itself is the judge. o is 1 where all of `verify` find the answer that the step is of right,
--1 where not, and 0 without `verify`. The given answer's own steps are among the children (`given`).
-How a tree is searched, and where a pair is taken, stands in pipeline/generation/step_tree.py: there
-is one at each step of the way that was taken most, if Q of the two differs by `margin`.
+A step is a sentence or a line; with `steps: piece` it ends behind ".", ",", "=", "(" or ":", where
+the parts of a call do. From a node of the tree `actions` answers are asked that go on from what it
+has, and the first step of each is a child; of two with the same step the first stays. The model
+itself is the judge; with `reference` it is shown the given answer. o is 1 where all of `verify`
+find the answer that the step is of right, -1 where not, and 0 without `verify`. The given answer's
+own steps are among the children (`given`). How a tree is searched, and where a pair is taken,
+stands in pipeline/generation/step_tree.py: there is one at each step of the way that was taken
+most, if Q of the two differs by `margin`.
 
-The rows of a pair are whole answers: the best that was found behind the one step, and the worst
-behind the other. What they have in common counts nothing in DPO. The worse one is no row to train
-on: the selection drops it as `rejected_answer`, and with `export: {rejected: [rejected_answer]}` it
-stands beside the better one, as SPIN's does. A training with `dpo` is an iteration; the next one
-has its adapter as target.
+The rows of a pair are whole answers: the best that was found behind the one step, which must be
+right by `verify`, and the worst behind the other. What they have in common counts nothing in DPO.
+The worse one is no row to train on: the selection drops it as `rejected_answer`, and with `export:
+{rejected: [rejected_answer]}` it stands beside the better one, as SPIN's does. A training with
+`dpo` is an iteration; the next one has its adapter as target.
 
 Xie et al. 2024, arXiv:2405.00451. There the texts of a pair end with their step, and their loss is
 smoothed by visits, which `dpo` does not do; children have their likelihood as prior, here all the
-same; the judge is shown the given answer; and the model changes after every 64 prompts. Theirs has
-64 iterations, four times as many from the root; a depth of 3; 2 actions, 4 of them at the root.
+same; and the model changes after every 64 prompts. Theirs has `reference`; 64 iterations, four
+times as many from the root; a depth of 3; 2 actions, 4 of them at the root.
+
+Pieces of calls, and the judge that sees the given one, are those of iTool (arXiv:2501.09766), which
+looks for the parts of calls that a model gets wrong, in the 30 % of rows that it finds least
+likely: recipes/itool.yaml. There a judge gives one of four grades, which count by their
+probabilities, pieces go two a step, and training begins with easy rows. That order is not here, and
+which rows are hard has to be measured by another recipe.
 
 For tasks that are answered in steps, on a model that finds the right way sometimes. Not where it
 never does or always, for then no sibling is better; nor for answers of one sentence. The judge of a
@@ -69,10 +77,13 @@ from scorers.words import split_words
 from storage.conversations import content_hash
 from storage.examples import Example
 
-JUDGE = "mcts_dpo_judge"
+JUDGE, WITH_REFERENCE = "mcts_dpo_judge", "mcts_dpo_reference"
 
-STEP_END = re.compile(r"(?<=[.!?])\s+|\n")
-"""Behind a sentence, or at the end of a line; not within a number."""
+STEP_ENDS: Mapping[str, re.Pattern[str]] = {
+    "sentence": re.compile(r"(?<=[.!?])\s+|\n"),  # not within a number
+    "piece": re.compile(r"(?<=[=(:])|(?<=[.,])\s+|\n"),
+}
+"""Where a step may end. What is matched is a part of the next."""
 
 LEAST_WORDS = 2
 """Of a step: what is less, such as the number of a line, is a part of the next."""
@@ -91,6 +102,13 @@ class MCTSDPO(VerifiedBlock, MakerBlock):
     given: bool = Field(
         default=True, description="Whether the steps of the given answer are among the children."
     )
+    steps: Literal["sentence", "piece"] = Field(
+        default="sentence",
+        description="sentence: or a line; piece: a part of a call, as iTool (2501.09766) has it.",
+    )
+    reference: bool = Field(
+        default=False, description="Whether the judge is shown the given answer."
+    )
     temperature: float = Field(default=1.0, gt=0, description="Of answers.")
     max_new_tokens: int = Field(default=256, gt=0, description="A longer answer is dropped.")
     retries: int = Field(
@@ -105,7 +123,7 @@ class MCTSDPO(VerifiedBlock, MakerBlock):
         description="What a right answer is, in this order; none: the judge alone is asked.",
     )
 
-    prompts: ClassVar[Sequence[str]] = (JUDGE,)
+    prompts: ClassVar[Sequence[str]] = (JUDGE, WITH_REFERENCE)
 
     @model_validator(mode="after")
     def siblings_can_differ(self) -> Self:
@@ -126,8 +144,13 @@ class MCTSDPO(VerifiedBlock, MakerBlock):
 
     def takes(self, example: Example) -> bool:
         """Rows with at most one trained response, whose answers each verifier can tell apart."""
-        asked = is_asked_once(example) if example.trained_at else ends_with_user(example)
-        return asked and all(each.takes(example) for each in self.verify)
+        answered = bool(example.trained_at)
+        asked = is_asked_once(example) if answered else ends_with_user(example)
+        return (
+            asked
+            and (answered or not self.reference)
+            and all(each.takes(example) for each in self.verify)
+        )
 
     def rows_each(self) -> int:
         """Two of each pair, of which there is one at each depth."""
@@ -187,7 +210,8 @@ class StepSearch:
             discount=settings.discount,
         )
         settled, paired = [*self.dropped], set[StepNode]()
-        for pair in find_pairs(root, settings.margin):
+        # What is right is worth 1 and more; what is better than a poor step may be wrong too.
+        for pair in find_pairs(root, settings.margin, 1.0 if settings.verify else 0.0):
             if pair.worse.given:
                 continue  # it is trusted, whatever a judge says
             better, worse = (
@@ -209,10 +233,10 @@ class StepSearch:
         found: dict[CallPlace | None, StepNode] = {}
         if node.given:
             whole = self.source.response
-            found[None] = StepNode(step_of(whole, len(node.begun)), whole, 0.0, given=True)
+            found[None] = StepNode(self.step(whole, node), whole, 0.0, given=True)
         for ask, reply in zip(asks, replies, strict=True):
             whole, fault = self.read(node, reply)
-            begun = step_of(whole, len(node.begun))
+            begun = self.step(whole, node)
             if not fault and begun.split() in [each.begun.split() for each in found.values()]:
                 fault = "same_step"
             if fault:
@@ -249,6 +273,17 @@ class StepSearch:
             begun,
         )
 
+    def question(self, steps: str) -> str:
+        """What the judge is asked of an answer so far."""
+        shown = {"prompt": self.source.prompt, "steps": steps}
+        if not self.settings.reference:
+            return fill_prompt(JUDGE, shown)
+        return fill_prompt(WITH_REFERENCE, {**shown, "reference": self.source.response})
+
+    def step(self, whole: str, node: StepNode) -> str:
+        """An answer up to the end of the step that follows a node."""
+        return step_of(whole, len(node.begun), STEP_ENDS[self.settings.steps])
+
     def read(self, node: StepNode, reply: Sampled) -> tuple[str, str]:
         """The whole answer that a reply makes of a node's, and why it goes."""
         text = read_whole(reply)
@@ -265,12 +300,7 @@ class StepSearch:
         number = next(self.numbers)
         stages = {place: f"judge {number} {place and place[1]}" for place in found}
         told = yield from ask_until_read(
-            {
-                stages[place]: fill_prompt(
-                    JUDGE, {"prompt": source.prompt, "steps": each.begun.strip()}
-                )
-                for place, each in found.items()
-            },
+            {stages[place]: self.question(each.begun.strip()) for place, each in found.items()},
             settings.retries,
             read_share,
             form=ONE_WORD,
@@ -290,9 +320,9 @@ class StepSearch:
         return children
 
 
-def step_of(whole: str, start: int) -> str:
+def step_of(whole: str, start: int, ends: re.Pattern[str]) -> str:
     """An answer up to the end of the step that begins somewhere."""
-    for end in STEP_END.finditer(whole, start):
+    for end in ends.finditer(whole, start):
         if len(split_words(whole[start : end.start()])) >= LEAST_WORDS:
             # A blank at its end would be a token of its own; the next step begins with it.
             return whole[: end.start()] if whole[end.start() :].strip() else whole

@@ -5,8 +5,9 @@ as Qwen and Hermes write them; else the answer itself, where it is one such obje
 them, or such objects a line each. Every call must name a tool of the row and have arguments that
 are valid by its `parameters` (JSON Schema, by `jsonschema`); an argument that these do not name is
 wrong unless they say `additionalProperties`. For answers to prompts with tools. What the calls
-would do is not looked at: `tool_results` runs them. Asks nothing. The format check of Liu et al.
-2024, "APIGen", arXiv:2406.18518.
+would do is not looked at: `tool_results` runs them. With `as_given` they are those of the given
+response, in whatever order. Asks nothing. The format check of Liu et al. 2024, "APIGen",
+arXiv:2406.18518.
 """
 
 import json
@@ -17,6 +18,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pipeline.generation.verifier import VerifierBlock
+from storage.conversations import canonical_json
 from storage.examples import Example
 
 MARKED = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
@@ -29,15 +31,25 @@ class ToolCalls(VerifierBlock):
     may_answer: bool = Field(
         default=False, description="Whether an answer without any call passes."
     )
+    as_given: bool = Field(
+        default=False, description="Whether the calls must be those of the given response."
+    )
 
     def takes(self, example: Example) -> bool:
-        """Rows with tools."""
-        return bool(example.tools)
+        """Rows with tools, and where that is compared with calls in the given response."""
+        return bool(example.tools) and (not self.as_given or bool(calls_of(example.response)))
 
     def faults(self, source: Example, texts: Sequence[str]) -> list[str]:
         """See VerifierBlock."""
         schemas = {tool["name"]: tool.get("parameters") for tool in map(tool_of, source.tools)}
-        return [self._fault(schemas, text) for text in texts]
+        told = [self._fault(schemas, text) for text in texts]
+        if not self.as_given:
+            return told
+        wanted = comparable(calls_of(source.response))
+        return [
+            fault or ("" if comparable(calls_of(text)) == wanted else "other_calls")
+            for fault, text in zip(told, texts, strict=True)
+        ]
 
     def _fault(self, schemas: Mapping[str, Any], text: str) -> str:
         calls = calls_of(text)
@@ -71,6 +83,15 @@ def calls_of(text: str) -> list[Any] | None:
         except (ValueError, RecursionError):
             return []
     return [each for each in found if isinstance(each, dict) and "name" in each]
+
+
+def comparable(calls: Sequence[Any] | None) -> list[bytes]:
+    """Calls as what is the same whatever order they and their arguments have."""
+    return sorted(
+        canonical_json([call["name"], arguments_of(call)])
+        for call in calls or ()
+        if isinstance(call, dict) and "name" in call
+    )
 
 
 def arguments_of(call: Mapping[str, Any]) -> object:

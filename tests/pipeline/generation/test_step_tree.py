@@ -114,6 +114,8 @@ def test_the_way_goes_by_visits_and_then_by_gain() -> None:
     poor = StepNode("c", "c.", 0.1, visits=1, gain=0.1)
     (pair,) = find_pairs(tree(poor, seldom, often), 0.1)
     assert (pair.better, pair.worse) == (often, poor)
+    assert len([*find_pairs(tree(poor, often), 0.1, 0.4)]) == 1
+    assert [*find_pairs(tree(poor, often), 0.1, 0.5)] == [], "it is not worth enough"
 
 
 def test_an_answer_that_is_worth_no_more_is_not_the_better_one() -> None:

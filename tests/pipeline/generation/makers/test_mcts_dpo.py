@@ -1,8 +1,9 @@
 """MCTS-DPO: steps, what they are worth, and pairs that part at one."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from pipeline.export.rejected import dropped_answers
 from pipeline.generation.maker import Ask, Settled
-from pipeline.generation.makers.mcts_dpo import MCTSDPO, StepSearch, step_of
+from pipeline.generation.makers.mcts_dpo import MCTSDPO, STEP_ENDS, StepSearch, step_of
 from pipeline.measuring.rows import tokenizer_of
 from pipeline.selection.run_steps import CHOSEN_OF_PAIRS
 from pipeline.selection.stage import select_examples
@@ -49,6 +50,11 @@ def verdict(ask: Ask) -> bool:
     return ask.stage.startswith("judge")
 
 
+def answer_next(replies: Iterator[str], ask: Ask) -> Reply:
+    """Yes to what is judged, and to all else the next reply."""
+    return "yes" if verdict(ask) else next(replies)
+
+
 @pytest.mark.parametrize(
     ("whole", "start", "step"),
     [
@@ -61,7 +67,37 @@ def verdict(ask: Ask) -> bool:
     ],
 )
 def test_a_step_is_a_sentence_or_a_line(whole: str, start: int, step: str) -> None:
-    assert step_of(whole, start) == step
+    assert step_of(whole, start, STEP_ENDS["sentence"]) == step
+
+
+def test_pieces_are_the_parts_of_a_call() -> None:
+    call = '{"name": "days_between", "arguments": {"first": "2024-01-01", "last": "2024-03-01"}}'
+    begun, steps = "", []
+    while begun != call:
+        begun, before = step_of(call, len(begun), STEP_ENDS["piece"]), begun
+        steps.append(begun.removeprefix(before))
+    assert steps == [
+        '{"name": "days_between",',
+        ' "arguments": {"first":',
+        ' "2024-01-01",',
+        ' "last": "2024-03-01"}}',
+    ]
+    assert step_of("add(first=3, second=4)", 0, STEP_ENDS["piece"]) == "add(first="
+
+
+def test_the_judge_is_shown_the_given_answer_where_it_is_told_to() -> None:
+    settings = MCTSDPO(method="mcts_dpo", iterations=1, given=False)
+    for reference in (False, True):
+        replies = iter(["Add(2, by=4) and see", "Add(2, to=3) and see"])
+        using = settings.model_copy(update={"reference": reference, "steps": "piece"})
+        asked, _ = search(using, partial(answer_next, replies))
+        shown = [str(ask.messages) for ask in asked if verdict(ask)]
+        assert ["It is 6" in each for each in shown] == [reference]
+        assert "Add(2," in shown[0] and "Add(2, by" not in shown[0], "up to the piece"
+    assert settings.takes(SOURCE)
+    prompt = replace(SOURCE, messages=SOURCE.messages[:1], response="", trained_at=[])
+    alone = settings.model_copy(update={"verify": ()})
+    assert alone.takes(prompt) and not alone.model_copy(update={"reference": True}).takes(prompt)
 
 
 def test_the_better_of_a_pair_ends_right_and_the_worse_one_wrong() -> None:
@@ -77,6 +113,19 @@ def test_the_better_of_a_pair_ends_right_and_the_worse_one_wrong() -> None:
     assert worse.row.messages[-1]["content"] == "Two less four. It is 2"
     assert worse.rejected_for == better.row.example_id and not better.rejected_for
     assert [len(each.replies) for each in settled] == [2, 2]
+
+
+def test_an_answer_that_is_wrong_is_not_the_better_one_however_poor_the_other_is() -> None:
+    replies = iter(["Two and four. It is 7", "Two less four. It is 2"])
+    settings = MCTSDPO(method="mcts_dpo", iterations=1, given=False)
+
+    def say(ask: Ask) -> Reply:
+        if not verdict(ask):
+            return next(replies)
+        return "yes" if "Two and four" in str(ask.messages) else "no"
+
+    _, settled = search(settings, say)
+    assert [each.reason for each in settled] == ["no_pair"] * 2
 
 
 def test_the_judge_counts_by_its_probability_and_decides_where_nothing_else_does() -> None:

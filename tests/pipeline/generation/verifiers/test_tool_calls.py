@@ -56,6 +56,19 @@ def test_an_answer_in_words_passes_where_it_may() -> None:
     assert faults(ToolCalls(method="tool_calls", may_answer=True), SOURCE, "It is fine.") == [""]
 
 
+def test_calls_are_those_of_the_given_response_where_that_is_asked() -> None:
+    given = row("And in Bonn?", marked(call(city="Bonn", days=2), call("now")), SOURCE.tools)
+    block = ToolCalls(method="tool_calls", as_given=True)
+    told = {
+        marked(call("now"), call(days=2, city="Bonn")): "",
+        marked(call(city="Bonn", days=2)): "other_calls",
+        marked(call(city="Bonn", days=3), call("now")): "other_calls",
+        marked(call("train")): "unknown_tool",
+    }
+    assert faults(block, given, *told) == [*told.values()]
+    assert block.takes(given) and not block.takes(row("?", "It is fine.", SOURCE.tools))
+
+
 def test_a_tool_without_a_sound_schema_is_named() -> None:
     source = row("?", tools=[{"name": "weather", "parameters": {"type": "objekt"}}])
     assert faults(ToolCalls(method="tool_calls"), source, call()) == ["tool_has_no_schema"]
