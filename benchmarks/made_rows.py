@@ -9,8 +9,9 @@ Of the embedded model of 135 million weights, with seeds, in a workspace that is
   same among those that most of the samples of their question agree with; with Wilson intervals.
   What `final_answer` keeps is right by that rule, so the share among it says nothing;
 - of AugCon, SELF-GUIDE and Self-Instruct, what became of every call, and how diverse the texts are
-  before the filters and after them: mean ROUGE-L F of pairs (lower is more diverse, whatever their
-  number), and distinct word pairs by all word pairs (higher is, but falls with the number).
+  before the filters, after each of them in turn, and in rows: mean ROUGE-L F of pairs (lower is
+  more diverse, whatever their number), and distinct word pairs by all word pairs (higher is, but
+  falls with the number). A filter is a reason for which texts went.
 
 Of solutions by four other models, which OpenAI published with their marks, whether `final_answer`
 tells right from wrong as those marks do. Parts whose data are not there are left out and said;
@@ -38,12 +39,16 @@ from benchmarks.running import RESULTS, machine_facts, write_result
 from flows.begin_run import begin, ingest_stage
 from flows.recipe.schema import Recipe
 from pipeline.generation.catalogue import AnyMaker
-from pipeline.generation.instruction_lists import list_items
+from pipeline.generation.instruction_lists import read_instructions
 from pipeline.generation.make import make_rows
+from pipeline.generation.maker import Unread
+from pipeline.generation.task_lists import TaskListBlock, TaskPool
+from pipeline.generation.templates import fixed_text
 from pipeline.generation.verifiers.final_answer import FinalAnswer
 from pipeline.generation.verifiers.majority import Majority
 from pipeline.progress import tell_nobody
 from pipeline.run_context import RunContext
+from scorers.measures.protocols import GeneratedAnswer
 from storage.conversations import Conversation
 from storage.database import read_workspace
 from storage.examples import Example
@@ -99,6 +104,13 @@ MAKERS: Mapping[str, Mapping[str, Any]] = {
 
 
 PARTS = ("marks", "gsm8k", *MAKERS)
+
+CHEAPEST_FIRST = (
+    *("cut_off", "empty_answer", "no_json", "other_json", "too_short", "too_long", "odd_length"),
+    *("odd_beginning", "asks_for_program", "not_text", "noise", "refusal", "repeats_prompt"),
+    *("duplicate", "too_similar", "enough"),
+)
+"""Reasons in the order in which makers look for them; others come behind, by their names."""
 
 
 def main() -> None:
@@ -224,7 +236,7 @@ def made_by(blocks: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     make_rows(run, maker, tell_nobody)
     with read_workspace(run.workspace) as con:
         con.execute(
-            "select source_id, stage, kind, outcome, c.reason, text, finished "
+            "select source_id, stage, attempt, kind, outcome, c.reason, text, finished "
             "from maker_calls c join replies r using (reply_key) order by all"
         )
         calls = con.to_arrow_table().to_pylist()
@@ -235,6 +247,8 @@ def made_by(blocks: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         rows = con.to_arrow_table().to_pylist()
     reasons = Counter(f"{each['outcome']} {each['reason']}" for each in calls)
     return {
+        "maker": maker,
+        "seeds": seeds_of(run),
         "calls": calls,
         "rows": sorted({row["prompt"] for row in rows}),
         "parents": {row["parent_id"] for row in rows},
@@ -249,12 +263,13 @@ def run_maker(name: str, blocks: Mapping[str, Any]) -> dict[str, object]:
     calls = found["calls"]
     stages = {each["stage"].partition(" ")[0] for each in calls}
     kept = sum(each["outcome"] == "kept" for each in calls)
-    texts = {"written": [*candidates(name, calls)]}
+    judged = [*judge_texts(name, found)]
+    texts = {"written": [text for text, _ in judged]}
     if name == "augcon":  # the questions that were left by likeness and number are answered
         answered = {each["stage"].removeprefix("answer ") for each in calls}
         chosen = [each for each in calls if each["stage"].removeprefix("split ") in answered]
         split = [each for each in chosen if each["stage"].startswith("split ")]
-        texts["chosen"] = [*candidates(name, split)]
+        texts["chosen"] = [text for text, _ in judge_texts(name, {**found, "calls": split})]
     texts["in rows"] = found["rows"]
     return {
         "calls": len(calls),
@@ -263,25 +278,80 @@ def run_maker(name: str, blocks: Mapping[str, Any]) -> dict[str, object]:
         "stages": sorted(stages),
         "reasons": found["reasons"],
         "diversity": {step: diversity(each) for step, each in texts.items()},
+        "after each filter": filter_in_turn(judged),
     }
 
 
-def candidates(name: str, calls: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """The questions, inputs or instructions that the model wrote, before any filter."""
-    first = {"augcon": "split", "self_guide": "input", "self_instruct": "instructions"}[name]
-    for call in calls:
+def filter_in_turn(judged: Sequence[tuple[str, str]]) -> list[dict[str, object]]:
+    """For each reason what it took out, and how diverse the texts are that are left by then.
+
+    Args:
+        judged: (n,) texts, each with why it went; "" where it is in a row.
+    """
+    left, found = [*judged], []
+    reasons = {reason for _, reason in judged if reason}
+    known = {reason: at for at, reason in enumerate(CHEAPEST_FIRST)}
+    for reason in sorted(reasons, key=lambda each: (known.get(each, len(known)), each)):
+        before = len(left)
+        left = [each for each in left if each[1] != reason]
+        taken = {"filter": reason, "dropped": before - len(left)}
+        found.append({**taken, "left": diversity([text for text, _ in left])})
+    return found
+
+
+def seeds_of(run: RunContext) -> dict[str, str]:
+    """Id → prompt of the rows that a run was given."""
+    with read_workspace(run.workspace) as con:
+        found = con.execute(
+            "select example_id, prompt from examples where origin <> 'generated' order by 1"
+        )
+        return {str(example_id): str(prompt) for example_id, prompt in found.fetchall()}
+
+
+def judge_texts(name: str, found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The questions, inputs or instructions that the model wrote, each with why it went, or ""."""
+    if name == "self_instruct":
+        yield from judge_instructions(found["maker"], found["seeds"], found["calls"])
+        return
+    first = {"augcon": "split", "self_guide": "input"}[name]
+    for call in found["calls"]:
         text = call["text"]
         if text is None or not call["stage"].startswith(first):
             continue
         if name == "augcon":
             try:
-                yield str(json.loads(text)["question"])
+                text = str(json.loads(text)["question"])
             except (ValueError, KeyError, TypeError):
                 continue  # no question was written
-        elif name == "self_instruct":
-            yield from list_items(text)
-        else:
-            yield text
+        yield text, "" if call["outcome"] == "kept" else call["reason"]
+
+
+def judge_instructions(
+    settings: TaskListBlock, seeds: Mapping[str, str], calls: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str, str]]:
+    """Each item of the lists, and why it, or its instance, went: a call does not tell its items.
+
+    Raises:
+        ValueError: if other items are accepted than the maker has asked about.
+    """
+    pool = TaskPool(seeds)
+    fates = {  # number of an instruction → what became of it; its instance is the last that tells
+        call["attempt"]: "" if call["outcome"] == "kept" else f"instance: {call['reason']}"
+        for stage in ("classification", "instance")
+        for call in calls
+        if call["stage"] == stage
+    }
+    lists = [call for call in calls if call["stage"] == "instructions" and call["text"] is not None]
+    for call in sorted(lists, key=lambda call: int(call["attempt"])):
+        read = read_instructions(GeneratedAnswer(call["text"], 0, call["finished"]))
+        wording = fixed_text(settings.list_prompt(call["attempt"])[0])
+        for text in () if isinstance(read, Unread) else read:
+            number = len(pool.accepted)
+            enough = number >= settings.instructions
+            fault = "enough" if enough else pool.fault(text, settings.similarity_at_most, wording)
+            yield text, fault or fates[number]
+    if len(pool.accepted) != len(fates):
+        raise ValueError(f"{len(pool.accepted)} are accepted here, and {len(fates)} by the maker")
 
 
 if __name__ == "__main__":

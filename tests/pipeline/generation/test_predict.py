@@ -105,6 +105,22 @@ def test_what_reads_a_maker_is_planned_for_the_most_that_it_can_make(
         assert (plan.most, plan.sources, plan.coming) == (24, 24, 0), "nothing is coming any more"
 
 
+def test_a_limit_bounds_what_is_coming_and_counts_what_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(monkeypatch, lambda text, seed: f"so {seed % 1000}")
+    first = Answer(prompts="all", answers=3)
+    reader = Answer(prompts="all", temperature=0, limit=2, reads=("answer",)).placed_behind([first])
+    with kept_attached():
+        run, pool = begin(tmp_path, write_sums(tmp_path))
+        make(run, first.model_copy(update={"at_most": AtMost(calls=6)}), pool)
+        (plan,) = plan_maker(run, reader)
+        assert (plan.sources, plan.most, plan.coming) == (2, 2, 18)
+        make(run, reader, pool)
+        (plan,) = plan_maker(run, reader)
+        assert (plan.sources, plan.most, plan.coming) == (0, 0, 18), "both that it may are done"
+
+
 def test_rows_of_a_maker_of_the_whole_pool_are_coming_but_for_those_that_are_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

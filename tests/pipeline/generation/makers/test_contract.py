@@ -790,6 +790,8 @@ def test_the_ledger_is_what_was_asked_and_within_what_was_planned(
         assert plan.fewest <= calls <= plan.most
         assert not calls or ledger[kind].tokens == TOKENS * calls <= plan.tokens
     assert len({*grown} - {*pool}) == case.made
+    bound = case.maker.rows_at_most(len(made.workload.chosen))
+    assert bound is None or case.made <= bound
 
 
 @each_maker
