@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pytest
+from starlette.testclient import TestClient
 
+from pipeline.viewing.app import make_app
 from pipeline.viewing.fixed_page import write_fixed_page
+from pipeline.viewing.opened_run import Viewer
+from storage.database import read_workspace
+from tests.flows.test_passage_rows import made, recipe_of
+from tests.tiny_models import CHAT, save_tiny_llama
 from tests.viewed_workspace import view_workspace
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route
 
 Scheme = Literal["light", "dark"]
 
@@ -39,6 +45,9 @@ PAGES = (
     "review?kind=chosen",
     "what-if?set=select.steps.1.budget.rows=9",
 )
+
+WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+"""Pixels that a page is wider than its window."""
 
 START = "from flows.cli.main import main; main()"
 
@@ -250,8 +259,7 @@ def test_it_fits_a_narrow_window_and_can_be_read(page: "Page", path: str, scheme
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": 380, "height": 800})
     page.goto(page.url + path.rstrip("/"))
-    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert page.evaluate(wide) <= 0
+    assert page.evaluate(WIDER) <= 0
     if path == "rows/":
         page.locator("tbody tr").first.get_by_role("link").first.click()
         page.wait_for_url("**/rows/*")
@@ -290,7 +298,10 @@ def test_the_page_as_one_file_needs_no_server(
     browser: "Browser", tmp_path: Path, scheme: Scheme
 ) -> None:
     _, run, _ = view_workspace(tmp_path)
-    context = browser.new_context(color_scheme=scheme, viewport={"width": 380, "height": 800})
+    # The page's own policy lets no script run, Axe's neither.
+    context = browser.new_context(
+        color_scheme=scheme, viewport={"width": 380, "height": 800}, bypass_csp=True
+    )
     opened = context.new_page()
     asked: list[str] = []
     opened.on("request", lambda request: asked.append(request.url))
@@ -298,6 +309,33 @@ def test_the_page_as_one_file_needs_no_server(
     opened.goto(path.as_uri())
     assert asked == [path.as_uri()]
     assert opened.locator("path.points.chosen").bounding_box()["width"] > 50  # type: ignore[index]
-    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert opened.evaluate(wide) <= 0
+    assert opened.evaluate(WIDER) <= 0
+    found = Axe().run(opened).response["violations"]
+    assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_a_passage_fits_and_can_be_read(
+    browser: "Browser", tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: Scheme
+) -> None:
+    model = str(save_tiny_llama(tmp_path / "tiny", chat_template=CHAT))
+    workspace = made(tmp_path, recipe_of(tmp_path, model), monkeypatch).run.workspace
+    with read_workspace(workspace) as con:
+        (passage_id,) = con.execute("select min(passage_id) from passages").fetchall()[0]
+    client = TestClient(make_app(Viewer(workspace), "t", ["here:1"]), base_url="http://here:1")
+
+    def answer(route: "Route") -> None:
+        """What the application says, without a server that would have to be started for it."""
+        given = client.get(route.request.url)
+        route.fulfill(status=given.status_code, headers=dict(given.headers), body=given.content)
+
+    context = browser.new_context(color_scheme=scheme, viewport={"width": 380, "height": 800})
+    context.route("**/*", answer)
+    opened = context.new_page()
+    opened.goto(f"http://here:1/passages/{passage_id}?token=t")
+    assert "Passage" in opened.get_by_role("heading", level=1).inner_text()
+    assert opened.evaluate(WIDER) <= 0
+    found = Axe().run(opened).response["violations"]
+    assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
     context.close()
