@@ -4,9 +4,9 @@ Messages and tools are stored as JSON, one string each, in Arrow's JSON type: Ar
 fill every key that some other row has with null (axolotl#2909), and a chat template sees a null.
 The `datasets` library decodes that type with a parser that is fast and not exact:
 0.7520692883059177 comes back as 0.752069288305917, 3.699e-06 as 3.6989999999999997e-06. A tool
-call with such a number would be trained with other tokens than were counted. So each value is
-decoded once here as the trainer will decode it, and where a number differs it is spelled in another
-way, one that both parsers read as the number it was.
+call with such a number would be trained with other tokens than were counted. So each value with a
+number is decoded once here as the trainer will decode it, and where one differs it is spelled in
+another way, one that both parsers read as the number it was.
 """
 
 import math
@@ -122,6 +122,8 @@ def encode_objects(values: Sequence[JsonObject], owner: str) -> list[bytes]:
 def _encode_object(value: JsonObject, owner: str) -> bytes:
     try:
         text = orjson.dumps(value)
+        if _has_no_number(value):
+            return text  # nearly all messages, for which `datasets` need not be imported
         if _decoder()(text.decode()) == value:
             return text  # nearly always: only some floats are read wrong
         text = orjson.dumps(_spell_numbers(value))
@@ -132,6 +134,18 @@ def _encode_object(value: JsonObject, owner: str) -> bytes:
             f"{owner}: a message or tool cannot be written as JSON: {error}"
         ) from error
     raise ValueError(f"{owner}: a message or tool has a value that JSON readers would change")
+
+
+def _has_no_number(value: object) -> bool:
+    """Whether there are only texts, true, false and null: the two parsers differ in numbers.
+
+    What is no value of JSON, a tuple say, is none of them, and is looked at as a number is.
+    """
+    if type(value) is dict:
+        return all(type(key) is str and _has_no_number(each) for key, each in value.items())
+    if type(value) is list:
+        return all(map(_has_no_number, value))
+    return value is None or type(value) in (str, bool)
 
 
 @cache

@@ -1,4 +1,5 @@
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ from datasets import Json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.export import rows
 from pipeline.export.rows import ExportRow, check_row, encode_objects, spell_number
 
 NUMBERS = st.one_of(
@@ -54,6 +56,23 @@ def test_numbers_that_the_trainers_parser_would_change_are_spelled_for_it() -> N
     for number in (0.7520692883059177, 3.699e-06, -10.0446453, 5e-324, 1.7976931348623157e308):
         text = spell_number(number)
         assert float(text) == number == Json().decode_example(text)
+
+
+def test_texts_are_read_alike_whatever_their_characters() -> None:
+    # What has no number is not decoded before it is written: here it is, of all characters.
+    points = [*range(0xD800), *range(0xE000, sys.maxunicode + 1)]  # without the surrogates
+    texts = ["".join(map(chr, points[at : at + 4096])) for at in range(0, len(points), 4096)]
+    deep: object = [True, False, None, "", {}, []]
+    for _ in range(100):
+        deep = {"x": [deep]}
+    value = {"content": texts, "deep": deep, **dict.fromkeys(texts[:20], None)}
+    (text,) = encode_objects([value], "row")
+    assert Json().decode_example(text.decode()) == value == orjson.loads(text)
+
+
+def test_messages_without_a_number_need_no_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "_decoder", lambda: pytest.fail("a text was decoded"))
+    encode_objects([{"role": "user", "content": "1.5", "calls": [{"a": None, "b": True}]}], "row")
 
 
 def test_a_message_that_needs_no_care_is_plain_json() -> None:
