@@ -142,6 +142,7 @@ def export_of_rows(
             template_fingerprint=template_fingerprint(tokenizer, "chat"),
         ),
         max_length=max_length,
+        rejected=sorted({row.rejected.reason for row in rows if row.rejected}),
     )
     write_export(folder / "export", rows, facts)
     return folder / "export"

@@ -50,6 +50,7 @@ def handoff(
     """
     from fine_tune.outcome import with_template_of
     from pipeline.handoff.catalogue import TRAINERS
+    from pipeline.handoff.readme import rejected_note
     from pipeline.handoff.trainer import Form
     from pipeline.handoff.write import HandoffError, Wish, write_handoff
     from scorers.measures.models.loading import resolve_model
@@ -69,7 +70,8 @@ def handoff(
     print_answer(written.model_dump(mode="json"), "".join(summary_lines(written)), as_json)
     lost = f"{written.lost_rows} of {written.rows} rows"
     if written.complete:
-        say(f"{place}: {f'{lost} are left out' if written.lost else 'every row is handed over'}")
+        held = f"{lost} are left out" if written.lost else "every row is handed over"
+        say("; ".join(filter(None, [f"{place}: {held}", rejected_note(read_manifest(export))])))
         return
     if allow_lost:
         say(f"no row to train on is left; {place} lists why")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from pipeline.handoff.trainer import HandoffFacts, Trainer
 from pipeline.text.markdown import bullets, code_span, escape_markdown
+from storage.exports_manifest import PREFERENCES_FOLDER, ExportManifest
 
 
 def write_readme(
@@ -25,6 +26,8 @@ def write_readme(
     left_out = bullets(f"{rows:,} rows: {reason}" for reason, rows in lost.items())
     if not left_out:
         left_out = ["Nothing: every row of the export is here."]
+    if note := rejected_note(facts.manifest):
+        left_out += ["", f"{note}."]
     parts = "\n".join(bullets(lines))
     missing = "\n".join(left_out)
     return f"""\
@@ -52,3 +55,14 @@ verify-handoff` asks {trainer.name} itself.{" " + trainer.caution if trainer.cau
 The tokenizer in `tokenizer/` has the chat template of \
 {code_span(facts.manifest.model.reference)}, in which tokens were counted.
 """
+
+
+def rejected_note(manifest: ExportManifest) -> str:
+    """That rejected answers of an export are not handed over; "" where it has none."""
+    n = sum(each.rows for each in manifest.rejected.values())
+    if not n:
+        return ""
+    return (
+        f"{n:,} rejected answers are not handed over: the rows here are to be imitated. TRL's "
+        f"DPOTrainer reads the pairs in `{PREFERENCES_FOLDER}` of the export as they are"
+    )

@@ -1,5 +1,6 @@
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -8,8 +9,14 @@ from typer.testing import CliRunner, Result
 
 from flows.cli.handoff import TrainerName
 from flows.cli.main import app, exit_code
+from pipeline.export.rows import RejectedAnswer
 from pipeline.handoff.catalogue import TRAINERS
-from tests.exports_of_every_shape import SHAPES, export_of_every_shape
+from tests.exports_of_every_shape import (
+    SHAPES,
+    export_of_every_shape,
+    export_of_rows,
+)
+from tests.template_families import FAMILIES, turn_rows
 
 FEW = {name: SHAPES[name] for name in ("plain", "dialogue")}
 
@@ -27,10 +34,27 @@ def test_an_export_is_handed_over_beside_itself(tmp_path: Path) -> None:
     done = give("handoff", str(export), "--to", "axolotl")
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("train: 2 rows, ")
-    assert "every row is handed over" in done.stderr
+    assert "every row is handed over" in done.stderr and "rejected" not in done.stderr
     config = (tmp_path / "export-axolotl" / "axolotl.yaml").read_text()
     assert f"base_model: {tmp_path / 'model'}" in config
     assert config.count("roles_to_train: []") == 2 and "&" not in config
+
+
+def test_rejected_answers_are_said_not_to_be_handed_over(tmp_path: Path) -> None:
+    tokenizer = FAMILIES["qwen2_5"].tokenizer()
+    tokenizer.save_pretrained(str(tmp_path / "model"))
+    (tmp_path / "model" / "config.json").write_text('{"model_type": "llama"}')
+    turns = [{"role": "user", "content": "2 + 4?"}, {"role": "assistant", "content": "6"}]
+    rows = [turn_rows(tokenizer, turns, (), rank)[0] for rank in (1, 2)]
+    worse = RejectedAnswer("w" * 32, {"role": "assistant", "content": "7"}, 2, "rejected_answer")
+    rows[0] = replace(rows[0], rejected=worse)
+    export = export_of_rows(rows, tokenizer, tmp_path, max_length=4000)
+    done = give("handoff", str(export), "--to", "llamafactory")
+    assert done.exit_code == 0, done.output
+    assert "1 rejected answers are not handed over" in done.stderr
+    assert "every row is handed over" in done.stderr
+    readme = (tmp_path / "export-llamafactory" / "README.md").read_text()
+    assert "1 rejected answers are not handed over" in readme
 
 
 def test_what_would_be_lost_ends_with_1_and_says_what_helps(tmp_path: Path) -> None:
