@@ -57,6 +57,7 @@ REMARKS = {
     "recipes/metacognition.yaml": "Stated confidence as a recipe: calibrated by the samples",
     "recipes/magpie.yaml": "Magpie as a recipe: what the model says as a user, from no rows",
     "recipes/poft.yaml": "A loss that reads stored scores: PoFT, with Masked Thought",
+    "recipes/translated_templates.yaml": "xP3mt as a recipe: a prompt template in other languages",
     "recipes/round_trip.yaml": "Prompts there and back through a language, as a recipe",
     "recipes/r_tuning.yaml": "R-Tuning as a recipe: whether the model knew the answer",
     "recipes/rejection.yaml": "The rejection builder as a recipe: STaR, RFT, TRICE",

@@ -26,6 +26,9 @@ MODELS = {
 
 QUESTION = {"role": "user", "content": "How many are two and five in all?"}
 
+ANY = {"verify": (), "templates": ("{question}",)}
+"""Field that must be given and says which rows are taken → what lets any pass."""
+
 ANSWERS = {
     "answers": "It seems to me, as far as I can see, that they are quite a few.",
     "short answers": "seven",
@@ -71,9 +74,9 @@ def needs(name: str, kind: type[GeneratorBlock]) -> str:
     """What it makes rows of; of rows by trying which it takes, with what they have by default."""
     if kind.needs != "rows" or not issubclass(kind, RowMakerBlock):
         return "documents" if kind.needs == "passages" else "nothing"
-    block = kind.model_construct(_fields_set=None, method=name)
-    if "verify" in kind.model_fields and kind.model_fields["verify"].is_required():
-        block = kind.model_construct(_fields_set=None, method=name, verify=())
+    fields = kind.model_fields
+    given = {each: ANY[each] for each in ANY if each in fields and fields[each].is_required()}
+    block = kind.model_construct(_fields_set=None, method=name, **given)
     if block.takes(example_of(None)):
         return "prompts"
     if block.takes(replace(example_of(None), tools=[{"name": "count"}])):

@@ -38,6 +38,7 @@ from pipeline.generation.makers.self_instruct import SelfInstruct
 from pipeline.generation.makers.spin import SPIN
 from pipeline.generation.makers.step_by_step import StepByStep
 from pipeline.generation.makers.task_cards import TaskCards
+from pipeline.generation.makers.translated_templates import TranslatedTemplates
 from pipeline.generation.makers.verified import Verified
 
 
@@ -81,6 +82,7 @@ AnyMaker = (
     | SPIN
     | StepByStep
     | TaskCards
+    | TranslatedTemplates
     | Verified
 )
 """The blocks that the engine runs."""
@@ -118,6 +120,7 @@ Generator = Annotated[
     | Annotated[SPIN, Tag("spin")]
     | Annotated[StepByStep, Tag("step_by_step")]
     | Annotated[TaskCards, Tag("task_cards")]
+    | Annotated[TranslatedTemplates, Tag("translated_templates")]
     | Annotated[Verified, Tag("verified")],
     Discriminator(generator_tag),
 ]
@@ -156,5 +159,6 @@ MAKERS: Mapping[str, type[GeneratorBlock]] = {
     "spin": SPIN,
     "step_by_step": StepByStep,
     "task_cards": TaskCards,
+    "translated_templates": TranslatedTemplates,
     "verified": Verified,
 }

@@ -71,6 +71,7 @@ PLACEHOLDERS: Mapping[str, Set[str]] = {
     "self_instruct_instructions": {"first", "last", "more", "tasks"},
     "self_instruct_output_first": {"task"},
     "step_by_step_rationale": {"prompt"},
+    "translated_templates": {"language", "text"},
     "task_cards": {"heading", "passage", "task", "wish"},
     "task_cards_wishes": {"input_is", "output", "output_is"},
     "tool_results_judge": {"calls", "prompt"},

@@ -50,6 +50,7 @@ from pipeline.generation.makers.self_instruct import SelfInstruct
 from pipeline.generation.makers.spin import SPIN
 from pipeline.generation.makers.step_by_step import StepByStep
 from pipeline.generation.makers.task_cards import TaskCard, TaskCards
+from pipeline.generation.makers.translated_templates import TranslatedTemplates
 from pipeline.generation.makers.verified import Verified
 from pipeline.generation.placeholders import PLACEHOLDERS
 from pipeline.generation.predict import plan_maker
@@ -310,8 +311,23 @@ def say_translated(text: str, seed: int) -> str:
     if "into French" in text:
         a, b = numbers_of(text)
         return f"Combien font {a} et {b} ensemble ?"
-    a, b = map(int, re.findall(r"font (\d+) et (\d+)", text)[-1])
+    found = re.search(r"font (\d+) et (\d+)", text)
+    if found is None:  # nothing was translated before
+        return "that is no French"
+    a, b = map(int, found.groups())
     return f"How many are {a} and {b + (a == 10)}?"
+
+
+def say_template(text: str, seed: int) -> str:
+    """The template in another language; in Dutch without its names."""
+    said = {
+        "French": "Combien font {a} et {b} ensemble ?",
+        "Spanish": "Dime, por favor, cuánto es {a} más {b} en total.",
+        "Italian": "Dimmi quanto fa {a} più {b} in tutto, per piacere.",
+        "Dutch": "Zeg me wat dat samen is.",
+    }
+    (language,) = (each for each in said if f"into {each}" in text)
+    return said[language] if "{a}" in text else said[language].replace("{a}", "2")
 
 
 def say_label(text: str, seed: int) -> str:
@@ -575,6 +591,18 @@ CASES = {  # by the method, and where there are several what they differ in
         say_of_cards,
         {"generate": 9},
         9,
+    ),
+    # 2 sums of one template and 6 of another; one of 4 languages loses the names
+    "translated_templates": Case(
+        TranslatedTemplates(
+            method="translated_templates",
+            templates=("What is 2 plus {b}?", "What is {a} plus {b}?"),
+            languages=("French", "Spanish", "Italian", "Dutch"),
+        ),
+        write_sums,
+        say_template,
+        {"generate": 8},
+        24,
     ),
     # a verdict on each row, which stays or goes; one judge is unclear
     "verified": Case(
