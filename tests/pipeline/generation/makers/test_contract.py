@@ -506,7 +506,8 @@ CASES = {  # by the method, and where there are several what they differ in
     ),
     # 8 sums there and back, all but those of 10 with the numbers that they had; one way is unclear
     "round_trip": Case(
-        RoundTrip(method="round_trip"),
+        # at 0 the same garbage for two sums would be one question on the way back
+        RoundTrip(method="round_trip", temperature=0.5),
         write_sums,
         say_translated,
         {"generate": 16, "judge": 12, "retry": 1},
