@@ -1,12 +1,13 @@
 """The flow that runs a recipe: raw rows in, a selection, an export and an adapter out."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, TypeAlias, cast
 
 from prefect import Flow, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.settings import PREFECT_API_URL
 from prefect.utilities.annotations import quote
+from pydantic.json_schema import SkipJsonSchema
 
 from flows.artifacts import (
     show_changes,
@@ -19,7 +20,7 @@ from flows.artifacts import (
 from flows.begin_run import RunState, begin
 from flows.export_event import hand_over
 from flows.progress import say
-from flows.recipe.check import check_given, load_recipe
+from flows.recipe.check import load_recipe
 from flows.recipe.schema import Recipe
 from flows.record_training import collect_trainings
 from flows.run_names import name_curation
@@ -33,6 +34,9 @@ from storage.workspace import Workspace
 from storage.workspace_lock import lock_workspace
 
 ON_THREADS: Any = find_runner("threads", None)
+
+GivenRecipe: TypeAlias = Annotated[Recipe, SkipJsonSchema()]
+"""Checked as any recipe, but without the form of it, which takes Prefect half a second to write."""
 
 
 @task(task_run_name="read the sources", cache_policy=NO_CACHE, persist_result=False)
@@ -54,7 +58,7 @@ def as_it_is(state: RunState) -> RunState:
 
 @flow(name="curate", flow_run_name=name_curation, task_runner=ON_THREADS, persist_result=False)
 def curate(
-    recipe: Recipe, base: str = ".", until: StageName = "train", wait: bool = False
+    recipe: GivenRecipe, base: str = ".", until: StageName = "train", wait: bool = False
 ) -> quote:
     """Run a recipe, stage by stage; what is stored already is not done again.
 
@@ -109,20 +113,6 @@ def curate_file(
         curate.fn(recipe, str(path.parent), until, wait)  # .fn: within this run, and not one below
     else:  # a task runner is a flow's for the whole of it, so this is a run inside the run
         curate_on(runner, cluster)(recipe, str(path.parent), until, wait)
-
-
-@flow(
-    name="curate-recipe", flow_run_name=name_curation, task_runner=ON_THREADS, persist_result=False
-)
-def curate_recipe(recipe: Recipe, base: str = ".", until: StageName = "train") -> None:
-    """Run a recipe that is given as a whole: the form in the UI.
-
-    Args:
-        recipe: what to do.
-        base: directory on the worker that the recipe's relative paths start from.
-        until: the last stage to run.
-    """
-    curate.fn(check_given(recipe, Path(base)), base, until, wait=True)
 
 
 def curate_on(runner: RunnerName, cluster: str | None) -> Flow[..., quote]:

@@ -5,9 +5,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from prefect.exceptions import ParameterTypeError
 
 from flows import curate_dataset
-from flows.curate_dataset import curate, curate_file, curate_recipe, show_report
+from flows.curate_dataset import curate, curate_file, show_report
 from storage.workspace import Workspace
 
 Called = list[tuple[object, ...]]
@@ -88,13 +89,10 @@ def test_a_file_is_run_here_unless_its_tasks_are_done_elsewhere(
     assert called == [(way, "recipe.yaml", "a", "train", True)]
 
 
-def test_a_recipe_from_the_form_waits_for_its_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
-    called: Called = []
-    here = SimpleNamespace(fn=lambda *given, wait: called.append((*given, wait)))
-    monkeypatch.setattr(curate_dataset, "curate", here)
-    monkeypatch.setattr(curate_dataset, "check_given", lambda recipe, base: recipe)
-    curate_recipe.fn("a recipe", "base", "select")  # type: ignore[arg-type]
-    assert called == [("a recipe", "base", "select", True)]
+def test_only_the_form_has_the_form_of_a_recipe() -> None:
+    assert "recipe" not in curate.parameters.properties, "it takes half a second to write"
+    with pytest.raises(ParameterTypeError, match="recipe: Input should be a valid dictionary"):
+        curate.validate_parameters({"recipe": 5})
 
 
 @pytest.mark.parametrize("there", [True, False])
