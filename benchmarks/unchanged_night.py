@@ -5,8 +5,9 @@
 The rows and the recipe of `data_path.py` are taken to the export, then the same command is run
 again, without a Prefect server: it starts a temporary one. Reported are the medians of the whole
 command; of the server, which is a process of its own; of importing what the flow needs of Prefect,
-and the server's module, which Prefect's client imports to start it; and of the same stages as plain
-calls, which is what is ours, the imports of our own included.
+and the server's module, which Prefect's client imports to start it; of the same stages as plain
+calls, which is what is ours, the imports of our own included; and of the same command beside a
+server that is there already, as nights mostly are, without what that server spends.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.cluster_scaling import prefect_server
 from benchmarks.data_path import write_inputs
 from benchmarks.running import RESULTS, machine_facts, run_python, write_result
 
@@ -87,11 +89,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nights = [night(recipe) for _ in range(options.repeats)]
         plain: list[str | Path] = ["-m", "benchmarks.plain_run", recipe]
         ours = median(lambda: run_python(plain).cpu_seconds, options.repeats)
+        home = folder / "prefect"
+        home.mkdir()
+        with prefect_server(home):
+            night(recipe)
+            beside = median(lambda: night(recipe)[0], options.repeats)
     cpu_seconds = {
         "command": round(statistics.median(whole for whole, _ in nights), 2),
         "of it the temporary server": round(statistics.median(server for _, server in nights), 2),
         **imports(options.repeats),
         "the stages as plain calls": ours,
+        "command beside a server": beside,
     }
     found = {"rows": options.rows, "cpu_seconds": cpu_seconds}
     write_result(options.out, found | {"machine": machine})

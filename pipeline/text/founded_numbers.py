@@ -29,7 +29,7 @@ SCALES = {"dozen": 12, "hundred": 100, "thousand": 1000, "million": 1_000_000}
 PARTS = {"half": 2, "third": 3, "quarter": 4, "double": 2, "twice": 2, "once": 1}
 """Words by whose number something is divided or multiplied."""
 
-COUNTED = re.compile(r"^\s*\d+[.)](?=\s)|\bstep \d+\b", re.MULTILINE | re.IGNORECASE)
+COUNTED = re.compile(r"^[^\S\n]*+\d++[.)](?=\s)|\bstep \d++\b", re.MULTILINE | re.IGNORECASE)
 """What numbers the steps of a solution, and is none of it."""
 
 
