@@ -1,13 +1,13 @@
 """The flow that runs a recipe: raw rows in, a selection, an export and an adapter out."""
 
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 from prefect import Flow, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.settings import PREFECT_API_URL
 from prefect.utilities.annotations import quote
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import AfterValidator
 
 from flows.artifacts import (
     show_changes,
@@ -35,8 +35,18 @@ from storage.workspace_lock import lock_workspace
 
 ON_THREADS: Any = find_runner("threads", None)
 
-GivenRecipe: TypeAlias = Annotated[Recipe, SkipJsonSchema()]
-"""Checked as any recipe, but without the form of it, which takes Prefect half a second to write."""
+
+def as_recipe(given: object) -> Recipe:
+    """What the flow is given, if it is a recipe that was read and checked."""
+    if not isinstance(given, Recipe):
+        raise ValueError(f"expected a Recipe, got {type(given).__name__}")
+    return given
+
+
+if TYPE_CHECKING:
+    GivenRecipe: TypeAlias = Recipe
+else:  # of the class Prefect would write a form, which takes half a second each time
+    GivenRecipe = Annotated[Any, AfterValidator(as_recipe)]
 
 
 @task(task_run_name="read the sources", cache_policy=NO_CACHE, persist_result=False)

@@ -13,9 +13,6 @@ its code has these. It merges its share also where nothing is alike, and counts 
 from collections.abc import Sequence
 from itertools import combinations
 
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-
 from pipeline.text.edit_distance import edit_similarity
 
 
@@ -26,6 +23,10 @@ def first_of_alike(pairs: Sequence[tuple[str, str]], share: float) -> list[int]:
         pairs: (n,) question and answer of each.
         share: how many pairs are merged, of n.
     """
+    # Here: recipes are read without it, and it takes as long to import as all other makers.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     alike = [
         (
             edit_similarity(pairs[i][0], pairs[j][0]) * edit_similarity(pairs[i][1], pairs[j][1]),

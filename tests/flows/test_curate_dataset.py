@@ -90,8 +90,8 @@ def test_a_file_is_run_here_unless_its_tasks_are_done_elsewhere(
 
 
 def test_only_the_form_has_the_form_of_a_recipe() -> None:
-    assert "recipe" not in curate.parameters.properties, "it takes half a second to write"
-    with pytest.raises(ParameterTypeError, match="recipe: Input should be a valid dictionary"):
+    assert not curate.parameters.definitions, "it takes half a second to write"
+    with pytest.raises(ParameterTypeError, match="recipe: Value error, expected a Recipe, got int"):
         curate.validate_parameters({"recipe": 5})
 
 
