@@ -82,7 +82,7 @@ MAKERS: Mapping[str, Mapping[str, Any]] = {
                 "instruction": "Say in one word whether this is praise or a complaint about a "
                 "restaurant.",
                 "labels": ["praise", "complaint"],
-                "epochs": 8,
+                "epochs": 2,
                 "inputs_each": 6,
                 "samples": 3,
                 "max_new_tokens": 48,
