@@ -43,6 +43,7 @@ TESTED_WITH = {
     "pipeline/export/shards.py": "pipeline/export/test_files.py",
     "pipeline/generation/answering_block.py": "pipeline/generation/makers/test_answer.py",
     "pipeline/generation/catalogue.py": "pipeline/generation/makers/test_contract.py",
+    "pipeline/generation/listed_lines.py": "pipeline/generation/makers/test_eda.py",
     "pipeline/generation/make.py": "pipeline/generation/makers/test_contract.py",
     "pipeline/generation/maker.py": "pipeline/generation/test_engine.py",
     "pipeline/generation/maker_block.py": "pipeline/generation/makers/test_contract.py",

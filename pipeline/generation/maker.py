@@ -163,6 +163,12 @@ def end_prompt_with(source: Example, text: str) -> list[Message]:
     return [*before, {**last, "content": text}]
 
 
+def ask_otherwise(source: Example, text: str) -> Conversation:
+    """A row that is asked once, with another last message of its prompt, and its answer."""
+    answer = source.conversation.messages[source.trained_at[0]]
+    return Conversation([*end_prompt_with(source, text), answer], source.tools)
+
+
 def is_asked_once(source: Example) -> bool:
     """Whether a row has one trained response, and a user's message is what it answers."""
     return len(source.trained_at) == 1 and ends_with_user(source)

@@ -8,6 +8,7 @@ from string import Template
 
 from pipeline.generation.placeholders import PLACEHOLDERS, fault_of_marks
 from scorers.measures.protocols import Message
+from storage.documents import SourcePassage
 
 PROMPTS = Path(__file__).parent / "makers" / "prompts"
 """Where they lie, one file each."""
@@ -46,6 +47,17 @@ def check_fields(name: str, fields: Mapping[str, str]) -> None:
         raise ValueError(
             f"{name} is filled with {sorted(fields)}, not {sorted(PLACEHOLDERS[name])}"
         )
+
+
+def named_lines(text: str) -> dict[str, str]:
+    """Name → what stands behind it, of a text whose lines are `name: what`."""
+    return dict(line.split(": ", 1) for line in text.splitlines())
+
+
+def passage_fields(passage: SourcePassage) -> dict[str, str]:
+    """What a prompt shows of a passage: its text, and the headings that it stands under."""
+    heading = f" ({' > '.join(passage.headings)})" if passage.headings else ""
+    return {"passage": passage.text.strip(), "heading": heading}
 
 
 def fill_prompt(name: str, fields: Mapping[str, str]) -> str:

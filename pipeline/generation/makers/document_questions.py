@@ -47,7 +47,7 @@ from pipeline.generation.maker import (
 )
 from pipeline.generation.maker_block import CallBounds, PassageMakerBlock
 from pipeline.generation.nearest_passages import PassageIndex
-from pipeline.generation.templates import fill_prompt
+from pipeline.generation.templates import fill_prompt, passage_fields
 from pipeline.generation.verified_block import VerifiedBlock
 from pipeline.generation.verifier import ground_question
 from pipeline.generation.verifier_catalogue import Verifier
@@ -194,9 +194,8 @@ def ask_of(
     fields: Mapping[str, str],
 ) -> Ask:
     """Something that is asked with a passage shown."""
-    heading = f" ({' > '.join(passage.headings)})" if passage.headings else ""
-    shown = {"passage": passage.text.strip(), "heading": heading, **fields}
-    messages = [{"role": "user", "content": fill_prompt(prompt, shown)}]
+    shown = fill_prompt(prompt, {**passage_fields(passage), **fields})
+    messages = [{"role": "user", "content": shown}]
     return Ask(stage, 0, messages, 0.0, settings.max_new_tokens)
 
 

@@ -30,17 +30,18 @@ from typing import Any, Literal, NamedTuple, Self, TypeAlias
 import numpy as np
 from pydantic import Field, model_validator
 
+from pipeline.generation.listed_lines import read_listed
 from pipeline.generation.maker import (
     Making,
     Settled,
-    end_prompt_with,
+    ask_otherwise,
     is_asked_once,
     last_prompt_text,
 )
 from pipeline.generation.maker_block import UnaskedMakerBlock
 from pipeline.ingest.rows import UnreadableSourceError
 from scorers.words import SPACELESS_CHARACTER, split_words, word_characters
-from storage.conversations import Conversation, content_hash
+from storage.conversations import content_hash
 from storage.examples import Example
 
 Operation: TypeAlias = Literal["replace", "insert", "swap", "delete"]
@@ -129,9 +130,8 @@ class EDA(UnaskedMakerBlock):
 def make_by_eda(settings: EDA, source: Example, synonyms: Synonyms, seed: int) -> Making:
     """Variants of a row, with its answer."""
     yield from ()  # a maker asks; this one nothing
-    answer = source.conversation.messages[source.trained_at[0]]
     return [
-        Settled((), Conversation([*end_prompt_with(source, text), answer], source.tools), operation)
+        Settled((), ask_otherwise(source, text), operation)
         for operation, text in vary_text(settings, source, synonyms, seed)
     ]
 
@@ -236,14 +236,8 @@ def read_synonyms(path: Path) -> Synonyms:
     Raises:
         UnreadableSourceError: if it is not there, or a line has no two words between commas.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnreadableSourceError(f"{path} cannot be read ({error})") from error
     found: dict[str, list[str]] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
-            continue
+    for number, line in read_listed(path):
         words = [word.strip() for word in line.split(",")]
         if len(words) < 2 or "" in words or "=>" in line:
             raise UnreadableSourceError(

@@ -52,7 +52,7 @@ from pipeline.generation.maker import (
 )
 from pipeline.generation.maker_block import CallBounds, MakerBlock
 from pipeline.generation.shown_text import repeats_shown
-from pipeline.generation.templates import fill_prompt, fixed_text, read_prompt_text
+from pipeline.generation.templates import fill_prompt, fixed_text, named_lines, read_prompt_text
 from pipeline.generation.written_text import has_no_content, is_refusal, refuses
 from pipeline.measuring.measures.samples import Sampled
 from pipeline.text.word_overlap import is_near_any
@@ -195,8 +195,7 @@ def evolving(operator: Operator, prompt: str) -> str:
     """What is asked to have a prompt evolved."""
     if operator == "breadth":
         return fill_prompt("evol_instruct_breadth", {"prompt": prompt})
-    changes = read_prompt_text("evol_instruct_changes").splitlines()
-    change = dict(line.split(": ", 1) for line in changes)[operator]
+    change = named_lines(read_prompt_text("evol_instruct_changes"))[operator]
     return fill_prompt("evol_instruct_depth", {"prompt": prompt, "change": change})
 
 

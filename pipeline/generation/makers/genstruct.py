@@ -35,7 +35,7 @@ from pipeline.generation.maker import (
     one_exchange,
 )
 from pipeline.generation.maker_block import CallBounds, PassageMakerBlock
-from pipeline.generation.templates import fill_prompt
+from pipeline.generation.templates import fill_prompt, passage_fields
 from pipeline.generation.verified_block import VerifiedBlock
 from pipeline.generation.verifier import ground_question, verify_all
 from pipeline.generation.verifier_catalogue import Verifier
@@ -94,8 +94,7 @@ class Genstruct(VerifiedBlock, PassageMakerBlock):
 
 def make_by_genstruct(settings: Genstruct, passage: SourcePassage) -> Making:
     """Ask for all problems of a passage at once, and keep those that are new and founded."""
-    heading = f" ({' > '.join(passage.headings)})" if passage.headings else ""
-    shown = fill_prompt(PROMPT, {"passage": passage.text.strip(), "heading": heading})
+    shown = fill_prompt(PROMPT, passage_fields(passage))
     messages = [{"role": "user", "content": shown}]
     asks = [
         Ask("problem", n, messages, settings.temperature, settings.max_new_tokens, form=FORM)

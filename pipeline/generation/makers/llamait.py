@@ -26,10 +26,11 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
+from pipeline.generation.listed_lines import read_listed
 from pipeline.generation.maker import (
     Making,
     Settled,
-    end_prompt_with,
+    ask_otherwise,
     is_asked_once,
     last_prompt_text,
 )
@@ -37,7 +38,7 @@ from pipeline.generation.maker_block import UnaskedMakerBlock
 from pipeline.ingest.rows import UnreadableSourceError
 from pipeline.settings import OneLine
 from scorers.words import split_words, stand_in_a_row
-from storage.conversations import Conversation, content_hash
+from storage.conversations import content_hash
 from storage.examples import Example
 
 REQUEST = "Translate this from {given} into {wanted}{terms}:\n\n{text}"
@@ -107,9 +108,8 @@ def make_by_llamait(
     # 13 hex digits are 52 bits, which a float holds exactly: below 1, whatever they are.
     drawn = int(content_hash([seed, "terms", source.example_id])[:13], 16) / 16**13
     shown = found if drawn < settings.terms_share else []
-    messages = end_prompt_with(source, word_request(settings, last_prompt_text(source), shown))
-    answer = source.messages[source.trained_at[0]]
-    return [Settled((), Conversation([*messages, answer]), "with_terms" if shown else "plain")]
+    row = ask_otherwise(source, word_request(settings, last_prompt_text(source), shown))
+    return [Settled((), row, "with_terms" if shown else "plain")]
 
 
 def find_terms(given: str, wanted: str, terms: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -136,14 +136,8 @@ def read_glossary(path: Path) -> list[tuple[str, str]]:
     Raises:
         UnreadableSourceError: if it is not there, or a line is no term and its translation.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnreadableSourceError(f"{path} cannot be read ({error})") from error
     found = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
-            continue
+    for number, line in read_listed(path):
         parts = [part.strip() for part in line.split("\t")]
         if len(parts) != 2 or not all(map(split_words, parts)):
             raise UnreadableSourceError(

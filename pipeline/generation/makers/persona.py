@@ -40,7 +40,7 @@ from pipeline.generation.maker import (
 )
 from pipeline.generation.maker_block import CallBounds, MakerBlock
 from pipeline.generation.shown_text import repeats_shown
-from pipeline.generation.templates import fill_prompt, read_prompt_text
+from pipeline.generation.templates import fill_prompt, named_lines, read_prompt_text
 from pipeline.generation.verified_block import VerifiedBlock
 from pipeline.generation.verifier import ground_question
 from pipeline.generation.verifier_catalogue import Verifier
@@ -141,8 +141,7 @@ def ask_of_persona(
 
 def draw_kind(settings: Persona, persona: str, number: int, seed: int) -> str:
     """What the message is to be, by a seeded hash."""
-    lines = (line.partition(": ") for line in read_prompt_text(KINDS).splitlines())
-    told = {name: what for name, _, what in lines}
+    told = named_lines(read_prompt_text(KINDS))
     return told[draw_option(settings.kinds, [seed, "kind", persona, number])]
 
 

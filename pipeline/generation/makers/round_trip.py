@@ -33,8 +33,8 @@ from pipeline.generation.maker import (
     Settled,
     Unread,
     Wanted,
+    ask_otherwise,
     ask_text,
-    end_prompt_with,
     is_asked_once,
     last_prompt_text,
     side_by_side,
@@ -50,7 +50,6 @@ from pipeline.generation.verifiers.in_language import language_of
 from pipeline.generation.written_text import fault_of_wording
 from pipeline.measuring.measures.samples import Sampled
 from scorers.words import split_words
-from storage.conversations import Conversation
 from storage.examples import Example
 
 PROMPT = "round_trip"
@@ -123,9 +122,7 @@ def make_trip(
         places += told.asked
         if told.fault:
             return Settled(places, None, told.fault)
-    answer = source.conversation.messages[source.trained_at[0]]
-    row = Conversation([*end_prompt_with(source, text), answer], source.tools)
-    return Settled(places, row, settings.through[number])
+    return Settled(places, ask_otherwise(source, text), settings.through[number])
 
 
 def ask_to_translate(settings: RoundTrip, stage: str, number: int, text: str, language: str) -> Ask:

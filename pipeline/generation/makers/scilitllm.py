@@ -52,7 +52,7 @@ from pipeline.generation.maker import (
     read_whole,
 )
 from pipeline.generation.maker_block import WHOLE_POOL, CallBounds, PassageMakerBlock
-from pipeline.generation.templates import fill_prompt, read_prompt_text
+from pipeline.generation.templates import fill_prompt, named_lines, read_prompt_text
 from pipeline.generation.written_text import fault_of_wording
 from pipeline.measuring.measures.samples import Sampled
 from pipeline.text.edit_distance import edit_similarity
@@ -326,7 +326,7 @@ def ask_questions(
     settled: Sequence[Settled],
 ) -> Generator[Wanted, Sequence[Sampled], tuple[list[Settled], list[WrittenRow]]]:
     """Questions of each kind in the words of the passages, and why others are none."""
-    kinds = dict(line.split(": ", 1) for line in read_prompt_text(TASKS).splitlines())
+    kinds = named_lines(read_prompt_text(TASKS))
     wanted = [(task, n) for task in settings.tasks for n in range(settings.instructions)]
     asks, parents = [], []
     for task, number in wanted:

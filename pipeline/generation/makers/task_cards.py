@@ -40,7 +40,7 @@ from pipeline.generation.maker import (
     side_by_side,
 )
 from pipeline.generation.maker_block import CallBounds, PassageMakerBlock
-from pipeline.generation.templates import fill_prompt
+from pipeline.generation.templates import fill_prompt, named_lines, passage_fields
 from pipeline.generation.verified_block import VerifiedBlock
 from pipeline.generation.verifier import ground_question, verify_all
 from pipeline.generation.verifier_catalogue import Verifier
@@ -226,11 +226,8 @@ def make_record(
 def word_card(card: TaskCard, passage: SourcePassage, task: str, label: str) -> str:
     """What is asked for a row of a card."""
     fields = {"input_is": card.input_is, "output_is": card.output_told, "output": label}
-    lines = (line.partition(": ") for line in fill_prompt(WISHES, fields).splitlines())
-    wishes = {name: wish for name, _, wish in lines}
-    heading = f" ({' > '.join(passage.headings)})" if passage.headings else ""
-    shown = {"passage": passage.text.strip(), "heading": heading, "task": task}
-    return fill_prompt(PROMPT, {**shown, "wish": wishes[card.wish]})
+    wish = named_lines(fill_prompt(WISHES, fields))[card.wish]
+    return fill_prompt(PROMPT, {**passage_fields(passage), "task": task, "wish": wish})
 
 
 def fault_of_record(card: TaskCard, given: str, output: str) -> str:

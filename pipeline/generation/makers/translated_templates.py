@@ -35,7 +35,7 @@ from pipeline.generation.maker import (
     Settled,
     Unread,
     Wanted,
-    end_prompt_with,
+    ask_otherwise,
     is_asked_once,
     last_prompt_text,
     read_whole,
@@ -179,8 +179,7 @@ def read_translated(template: str, reply: Sampled) -> str | Unread:
 def row_of_template(source: Example, template: str, values: Mapping[str, str]) -> Conversation:
     """A row with another template; what stands at its names is never read for names itself."""
     text = PLACEHOLDER.sub(lambda found: values[found[1]], template)
-    answer = source.conversation.messages[source.trained_at[0]]
-    return Conversation([*end_prompt_with(source, text), answer], source.tools)
+    return ask_otherwise(source, text)
 
 
 @cache

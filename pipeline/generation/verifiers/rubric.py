@@ -33,7 +33,7 @@ from pipeline.generation.json_replies import form_of, read_json_object
 from pipeline.generation.judging import ask_until_read
 from pipeline.generation.maker import CallKind, CallPlace, Unread
 from pipeline.generation.maker_block import CallBounds
-from pipeline.generation.templates import fill_prompt, read_prompt_text
+from pipeline.generation.templates import fill_prompt, named_lines, read_prompt_text
 from pipeline.generation.verifier import Verdict, VerifierBlock, Verifying
 from pipeline.generation.verifiers.judged import judge_stage
 from pipeline.measuring.measures.samples import Sampled
@@ -104,7 +104,7 @@ class Rubric(VerifierBlock):
         ]
 
     def _question(self, source: Example, text: str) -> str:
-        criteria = dict(line.split(": ", 1) for line in read_prompt_text(CRITERIA).splitlines())
+        criteria = named_lines(read_prompt_text(CRITERIA))
         listed = "\n".join(f"{name}: {criteria[name]}" for name in self.criteria)
         shown = {"prompt": source.prompt, "answer": text, "criteria": listed}
         return fill_prompt(JUDGE, shown)
